@@ -1,0 +1,23 @@
+# `make check` runs what CI runs; `make test` is the README's test command.
+.PHONY: install test check lint types format
+
+install:
+	pip install -e ".[dev]"
+
+test:
+	python -m pytest tests/unit tests/http tests/system
+	python -m pytest tests/cluster
+
+lint:
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+types:
+	mypy
+
+format:
+	ruff format .
+	ruff check --fix .
+
+check: lint types test

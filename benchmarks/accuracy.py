@@ -1,0 +1,77 @@
+"""How well the embedded engine reads pages whose text is known.
+
+    python benchmarks/accuracy.py FOLDER
+
+FOLDER holds PDFs and truth/INDEX.tsv (columns pdf, page, truth among others) with the true texts beside it. CER is the
+edit distance over the length of the truth, both after NFKC and without white space: of the Markdown as it stands, and
+of the plain text in it. F1 compares the characters whatever their order: where it is good and CER is not, the reading
+order is wrong and not the recognition.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from rapidfuzz.distance import Levenshtein
+
+from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.model import PageImage
+from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.policy.plaintext import plain_text
+
+LONGEST_SIDE_PX = 1600
+_SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\ufffe": "-"})
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    with (folder / "truth" / "INDEX.tsv").open(encoding="utf-8", newline="") as lines:
+        rows = list(csv.DictReader(lines, delimiter="\t"))
+    engine = LocalEngine()
+    print(f"{'page':42} {'CER md':>7} {'CER txt':>8} {'F1':>6} {'conf.':>6} {'CPU s':>6}")
+    with PdfChild() as child:
+        for row in rows:
+            child.inspect(folder / row["pdf"])
+            image = child.render(int(row["page"]), LONGEST_SIDE_PX)
+            assert isinstance(image, PageImage)
+            started = time.process_time()
+            answer = engine.read(image.data)
+            cpu_s = time.process_time() - started
+            truth = normalised((folder / "truth" / row["truth"]).read_text(encoding="utf-8"))
+            raw, text = normalised(answer.text), normalised(plain_text(answer.text))
+            print(
+                f"{row['pdf'] + ' p' + row['page']:42} {cer(raw, truth):7.3f} {cer(text, truth):8.3f} "
+                f"{f1(text, truth):6.3f} {answer.confidence or 0:6.3f} {cpu_s:6.2f}",
+                flush=True,
+            )
+    return 0
+
+
+def normalised(text: str) -> str:
+    """NFKC, one kind of quotes and dashes, no white space."""
+    return "".join(unicodedata.normalize("NFKC", text).translate(_SAME).split())
+
+
+def cer(text: str, truth: str) -> float:
+    """Character error rate."""
+    return Levenshtein.distance(text, truth) / len(truth)
+
+
+def f1(text: str, truth: str) -> float:
+    """How many characters are there, whatever their order."""
+    common = sum((Counter(text) & Counter(truth)).values())
+    return 2 * common / (len(text) + len(truth))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

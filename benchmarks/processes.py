@@ -1,0 +1,87 @@
+"""Watching a process tree from outside: CPU seconds and peak memory, by what each process is. For benchmarks only."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import psutil
+
+
+@dataclass
+class TreeUsage:
+    """What a tree of processes has used. Memory is proportional set size (PSS), so shared pages count once."""
+
+    peak_bytes: int = 0
+    peak_by_kind: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    cpu_s: dict[int, float] = field(default_factory=dict)
+
+    @property
+    def total_cpu_s(self) -> float:
+        return sum(self.cpu_s.values())
+
+
+class TreeWatch:
+    """Samples the tree below `pid` until it is left: `with TreeWatch(pid) as usage: ...`."""
+
+    def __init__(self, pid: int, every_s: float = 0.5) -> None:
+        self._pid = pid
+        self._every_s = every_s
+        self._usage = TreeUsage()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> TreeUsage:
+        self._thread.start()
+        return self._usage
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.is_set():
+            self._sample()
+            self._ended.wait(self._every_s)
+
+    def _sample(self) -> None:
+        total = 0
+        by_kind: dict[str, int] = defaultdict(int)
+        try:
+            root = psutil.Process(self._pid)
+            processes = [root, *root.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return
+        for process in processes:
+            try:
+                times = process.cpu_times()
+                memory = process.memory_full_info().pss
+                kind = kind_of(process)
+            except (psutil.NoSuchProcess, psutil.AccessDenied):
+                continue
+            self._usage.cpu_s[process.pid] = times.user + times.system
+            total += memory
+            by_kind[kind] += memory
+        self._usage.peak_bytes = max(self._usage.peak_bytes, total)
+        for kind, size in by_kind.items():
+            self._usage.peak_by_kind[kind] = max(self._usage.peak_by_kind[kind], size)
+
+
+def kind_of(process: psutil.Process) -> str:
+    """What a process of a run is, by its command line."""
+    line = " ".join(process.cmdline())
+    for mark, kind in (
+        ("pdf_child", "pdf child"),
+        ("OcrReader", "engine"),
+        ("OcrWorker", "worker"),
+        ("ray::", "render worker"),
+        ("jobs/ocr.py", "driver"),
+        ("one-ocr", "driver"),
+        ("raylet", "ray"),
+        ("gcs_server", "ray"),
+        ("/ray/", "ray"),
+    ):
+        if mark in line:
+            return kind
+    return "other"

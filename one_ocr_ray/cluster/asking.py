@@ -1,0 +1,86 @@
+"""From settings to what engines are asked: which engine, which prompt, which limits. Made once, by the driver."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.engines.choice import DEFAULT_BASE_URLS, DEFAULT_MODELS, EngineChoice
+from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.model import Ask
+from one_ocr_ray.policy.extraction import schema_fault
+from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.policy.pricing import Price, estimate_usd
+from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
+from one_ocr_ray.settings import base_url
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from one_ocr_ray.policy.selection import PageSelection
+    from one_ocr_ray.settings import Settings
+
+
+def engine_choice(settings: Settings) -> EngineChoice | None:
+    """The LLM engine of a run; None for the embedded one. Raises UsageError for settings that only an LLM knows."""
+    if settings.engine == "local":
+        for name in ("model", "base_url", "prompt_file", "schema", "max_cost"):
+            if getattr(settings, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
+        return None
+    model = settings.model or DEFAULT_MODELS[settings.engine]
+    if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
+        raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
+    return EngineChoice(
+        name=settings.engine,
+        model=model,
+        base_url=(base_url(settings) or DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
+        timeout_s=settings.timeout,
+        detail=settings.detail,
+        media_resolution=settings.media_resolution,
+        service_tier=settings.service_tier,
+        headers=settings.headers,
+        query=settings.query,
+    )
+
+
+def ask_of(settings: Settings) -> Ask:
+    """What is asked for each page. Raises UsageError for a prompt or a schema that cannot be used."""
+    if settings.engine == "local":
+        return Ask()
+    schema = _text(settings.schema, "--schema") if settings.schema else None
+    if schema is not None and (fault := schema_fault(schema)):
+        raise UsageError(f"--schema: {fault}")
+    built_in = EXTRACT if schema is not None else TRANSCRIBE
+    return Ask(
+        prompt=_text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text,
+        json_schema=schema,
+        output_tokens_cap=settings.output_tokens,
+        reasoning=None if settings.reasoning == "off" else settings.reasoning,
+    )
+
+
+def fingerprint_of(settings: Settings, choice: EngineChoice | None, ask: Ask, selection: PageSelection) -> Fingerprint:
+    """What makes this run the same work as another."""
+    return Fingerprint(
+        engine=settings.engine,
+        model=choice.model if choice else LocalEngine.model,
+        prompt_sha256=prompt_sha256(ask.prompt) if choice else None,
+        schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
+        longest_side_px=settings.longest_side,
+        pages=str(selection),
+    )
+
+
+def prices_of(settings: Settings) -> dict[str, Price]:
+    """The user's prices, which go before the table's."""
+    return {
+        model: Price(price.input_usd, price.output_usd, price.cached_usd) for model, price in settings.prices.items()
+    }
+
+
+def _text(path: Path, flag: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{flag}: the file {path} cannot be read.") from error

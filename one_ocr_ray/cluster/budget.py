@@ -1,0 +1,88 @@
+"""The cost ceiling over all workers of a run: one till as an actor, a purse in each worker; see `policy/budget.py`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayError
+
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.budget import Purse, Till
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.model import Ask, PageImage
+    from one_ocr_ray.policy.metering import ProviderMetering
+
+SPENT = "The cost ceiling (--max-cost) is reached. Raise it and run the same command to go on."
+LOST = "The actor that keeps the cost ceiling was lost. The same command resumes."
+
+
+class TillKeeper:
+    """Actor body around the one `Till` of a run."""
+
+    def __init__(self, left_usd: float) -> None:
+        self._till = Till(left_usd)
+
+    def draw(self, needed_usd: float) -> float:
+        """A chunk of at least `needed_usd`, or 0.0."""
+        return self._till.draw(needed_usd)
+
+    def give_back(self, usd: float) -> None:
+        """What a purse does not need."""
+        self._till.give_back(usd)
+
+
+def start_till(left_usd: float, run_id: str) -> tuple[str, ActorHandle[TillKeeper]]:
+    """The till of a run, by name for the workers and as a handle for the driver. Its loss stops the run."""
+    name = f"ocr-budget-{run_id}"
+    keeper: Any = ray.remote(TillKeeper)
+    return name, keeper.options(name=name, num_cpus=0, max_restarts=0).remote(left_usd)
+
+
+class SharedPurse:
+    """`Purse` of the page loop for one worker: no request goes out whose dearest outcome would pass the ceiling."""
+
+    def __init__(self, till: str, metering: ProviderMetering) -> None:
+        self._till: Any = ray.get_actor(till)
+        self._metering = metering
+        self._purse = Purse()
+        self._settled = asyncio.Event()
+        self._drawing = asyncio.Lock()
+
+    async def reserve(self, image: PageImage, ask: Ask) -> float:
+        """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
+        most_usd = self._metering.most_usd(image, ask)
+        if most_usd is None:
+            raise StoppedError(SPENT, ErrorCode.BUDGET)
+        while not self._purse.reserve(most_usd):
+            async with self._drawing:
+                await self._fill(most_usd)
+        return most_usd
+
+    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        """The request has cost `cost_usd`; unknown counts as the most it could cost."""
+        self._purse.settle(reserved_usd, reserved_usd if cost_usd is None else cost_usd)
+        self._settled.set()
+
+    async def _fill(self, wanted_usd: float) -> None:
+        """Draw what is missing, or wait for a request to cost less than was set aside for it."""
+        self._settled.clear()
+        missing_usd = self._purse.missing(wanted_usd)
+        if not missing_usd:
+            return  # others have settled meanwhile
+        try:
+            chunk = await self._till.draw.remote(missing_usd)
+            if chunk:
+                self._purse.add(chunk)
+            elif self._purse.reservations:
+                await self._settled.wait()
+            elif self._purse.missing(wanted_usd):
+                await self._till.give_back.remote(self._purse.empty())
+                raise StoppedError(SPENT, ErrorCode.BUDGET)
+        except RayError as error:
+            raise StoppedError(LOST) from error

@@ -1,0 +1,83 @@
+"""What a worker needs to know of a run: one frozen value, made by the driver, without any key in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.cluster.rendering import PdfOptions
+    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.model import Ask, PageResult
+    from one_ocr_ray.policy.documents import RunIdentity
+    from one_ocr_ray.policy.pricing import Price
+    from one_ocr_ray.policy.ratelimit.messages import Limits
+    from one_ocr_ray.policy.selection import PageSelection
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run as its workers see it."""
+
+    output: str
+    config: Mapping[str, Any]
+    identity: RunIdentity
+    selection: PageSelection
+    pdf: PdfOptions
+    ask: Ask
+    prompt_sha256: str | None
+    engine: EngineChoice | None  # None: the embedded engine
+    limits: Limits
+    prices: Mapping[str, Price]
+    till: str | None  # name of the actor that keeps the cost ceiling
+    pages_at_once: int  # a worker's share of the run's requests under way
+    render_tasks: int  # a worker's render tasks at once
+
+
+@dataclass(slots=True)
+class Tally:
+    """What pages have used: requests, tokens, money, failures by code. Adds up over workers."""
+
+    pages_read: int = 0
+    failures: Counter[str] = field(default_factory=Counter)  # by error code
+    requests: Counter[str] = field(default_factory=Counter)  # sent, throttled, retried
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+    def add_page(self, page: PageResult) -> None:
+        """Count one page that was read."""
+        self.pages_read += 1
+        if page.failure is not None:
+            self.failures[page.failure.code] += 1
+        self.requests["sent"] += page.attempts
+        self.requests["retried"] += max(0, page.attempts - 1)
+        self.input_tokens += page.input_tokens or 0
+        self.output_tokens += page.output_tokens or 0
+        self.cost_usd = _sum(self.cost_usd, page.cost_usd)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.pages_read + other.pages_read,
+            self.failures + other.failures,
+            self.requests + other.requests,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            _sum(self.cost_usd, other.cost_usd),
+        )
+
+
+def _sum(total_usd: float | None, more_usd: float | None) -> float | None:
+    return None if total_usd is None or more_usd is None else total_usd + more_usd
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerReport:
+    """How far a worker is. A worker that was restarted is another `incarnation`, and its `tally` starts anew."""
+
+    incarnation: str
+    tally: Tally
+    open_pages: Counter[str]  # finished pages of shards that are not committed, by status

@@ -1,0 +1,186 @@
+"""The rate limiter of one account and model: a named, detached actor that all jobs and the service share.
+
+All decisions are those of `policy.ratelimit.gate`; here are the waiting, the clock and the name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import ActorDiedError, RayActorError
+
+from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.errors import EngineError
+from one_ocr_ray.policy.ratelimit.gate import Gate
+from one_ocr_ray.policy.ratelimit.messages import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Snapshot
+
+ACQUIRE = "acquire"
+CONTROL = "control"
+ANSWER_WITHIN_S = 5.0
+# Two answers late: the actor, its node or the network is gone.
+GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
+DEATHS = 5
+# Messages are pickled between releases of this package that share one actor: another shape of them is another version.
+_PROTOCOL = "v1"
+
+
+class RateLimiter:
+    """Actor body around one `Gate`. Ray runs each concurrency group on a thread of its own, hence the lock."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()  # around the gate
+        self._gate = Gate(clock())
+        # Of the event loop that runs `acquire`, and touched there alone.
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._answers: dict[str, asyncio.Future[Grant]] = {}
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @ray.method(concurrency_group=ACQUIRE, max_task_retries=0)
+    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
+        """Wait for up to `wanted` permits for requests of `tokens_each`; an empty grant after five seconds.
+
+        One question a client: a second one is answered in the place of the first. Not retried by Ray: the client asks
+        again by itself, and says how many permits it ever received.
+        """
+        self._home = asyncio.get_running_loop()
+        answer: asyncio.Future[Grant] = self._home.create_future()
+        with self._lock:
+            self._gate.heed(client, feedback, self._clock(), _jitter())
+            self._gate.ask(client, wanted, tokens_each, feedback)
+        older = self._answers.pop(client.client_id, None)
+        if older is not None and not older.done():
+            older.set_result(Grant())
+        self._answers[client.client_id] = answer
+        self._turn()
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await answer
+        except TimeoutError:
+            return Grant()
+        finally:
+            if self._answers.get(client.client_id) is answer:
+                del self._answers[client.client_id]
+                with self._lock:
+                    self._gate.withdraw(client.client_id)
+
+    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
+    async def report(self, client: Client, feedback: Feedback) -> None:
+        """Take in what a client has seen. Safe to repeat: at worst a throttle counts twice."""
+        with self._lock:
+            self._gate.heed(client, feedback, self._clock(), _jitter())
+        self._look_again()
+
+    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
+    async def reopen(self) -> None:
+        """Lift a stop, for all jobs."""
+        with self._lock:
+            self._gate.reopen()
+        self._look_again()
+
+    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
+    async def snapshot(self) -> Snapshot:
+        """Rates, state and load of the bucket now."""
+        with self._lock:
+            return self._gate.snapshot(self._clock())
+
+    def _look_again(self) -> None:
+        if self._home is not None:  # else nobody has asked yet
+            self._home.call_soon_threadsafe(self._turn)
+
+    def _turn(self) -> None:
+        """Answer whoever is due, and set the alarm for the next one."""
+        with self._lock:
+            now = self._clock()
+            answers, look_at = self._gate.turn(now)
+        for client_id, grant in answers.items():
+            answer = self._answers.pop(client_id)
+            if not answer.done():
+                answer.set_result(grant)
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if look_at is not None and self._home is not None:
+            self._alarm = self._home.call_later(look_at - now, self._turn)
+
+
+def _jitter() -> float:
+    return random.random()  # noqa: S311 - spreads retries, guards nothing
+
+
+def account_fingerprint(base_url: str, api_key: str) -> str:
+    """What tells accounts apart in names and metrics without telling the key."""
+    return hashlib.sha256(f"{base_url}\0{api_key}".encode()).hexdigest()[:12]
+
+
+def limiter_name(engine: str, account: str, group: str) -> str:
+    """The actor's name. `account` is a fingerprint; `group` is the model, or what several models share a quota as."""
+    return f"limiter:{_PROTOCOL}:{engine}:{account}:{group}"
+
+
+def get_limiter(name: str) -> Any:
+    """The handle of the actor of that name, made if it is not there. Blocks for a few milliseconds.
+
+    It lives until its cluster does, on the code of the job that made it: Ray (2.60) lets an actor inherit the packages
+    of its job whatever its `runtime_env` says, and keeps them for as long as it lives. So it is importable on every
+    node, whether the package is installed there or came with the working directory; and the name carries a version.
+    """
+    return (
+        limiter_actor_class()
+        .options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0, max_restarts=-1)
+        .remote()
+    )
+
+
+def limiter_actor_class(acquires: int = 4096) -> Any:
+    """`RateLimiter` as an actor class that lets `acquires` clients wait at once, and control calls in past them."""
+    groups = {ACQUIRE: acquires, CONTROL: 64}
+    return ray.remote(concurrency_groups=groups)(RateLimiter)  # type: ignore[call-overload] # missing in Ray's stubs
+
+
+class RemoteLimiter:
+    """The actor as its clients see it: found by name, and found again after its death."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._actor: Any = None  # an ActorHandle; its stubs know no methods
+        self._deaths = 0  # in a row
+
+    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+        """A grant, or None when the actor cannot be reached now: ask again a little later.
+
+        Raises EngineError when it dies again and again: it cannot be started on this cluster.
+        """
+        try:
+            if self._actor is None:
+                self._actor = await asyncio.to_thread(get_limiter, self._name)
+            async with asyncio.timeout(GIVE_UP_AFTER_S):
+                grant: Grant = await self._actor.acquire.remote(client, wanted, tokens_each, feedback)
+        except ActorDiedError as error:  # for good: by hand, with its cluster's memory of it, or at its start
+            self._actor = None
+            self._deaths += 1
+            if self._deaths == DEATHS:
+                raise EngineError(
+                    "The rate limiter dies at its start on this Ray cluster; see the Ray logs."
+                ) from error
+            return None
+        except (RayActorError, TimeoutError):  # restarting, or unreachable: the same handle will work again
+            return None
+        self._deaths = 0
+        return grant
+
+    def report(self, client: Client, feedback: Feedback) -> None:
+        """Pass `feedback` on, without waiting."""
+        if self._actor is not None:
+            self._actor.report.remote(client, feedback)

@@ -1,0 +1,237 @@
+"""The limiter's client: hands one worker process's leases to its coroutines, and tells the limiter what became of them.
+
+At any time there is one question to the limiter, while coroutines wait for more permits than there are. A permit is an
+instant: it is used then or given back. Nothing is ever sent without one, also while the limiter is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Action
+from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
+
+if TYPE_CHECKING:
+    from one_ocr_ray.model import Answer, Usage
+    from one_ocr_ray.policy.ratelimit.messages import Client, Grant
+
+LATE_S = 0.5  # later than this (the event loop stood still) a permit is given back: its instant is long gone
+TICK_S = 0.001  # timers are no finer
+HEARTBEAT_S = 5.0
+BACK_OFF_S = 0.1
+BACK_OFF_AT_MOST_S = 2.0
+# News travel with the next question. When none is asked in this time they travel alone; much sooner, but in company for
+# a fiftieth of a request's time, when somebody may wait for the places of requests that have ended.
+NEWS_WAIT_S = 0.5
+NEWS_WAIT_SHARE = 0.02
+NEWS_WAIT_WHEN_CROWDED_S = (0.005, 0.05)  # at least, at most
+
+
+class Limiter(Protocol):
+    """What this client needs of the limiter."""
+
+    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+        """A grant, or None when the limiter cannot be reached now."""
+
+    def report(self, client: Client, feedback: Feedback) -> None:
+        """Pass feedback on, without waiting."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    tokens: int
+    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    due: float  # loop time
+    tokens: float
+
+
+class LeasedPermits:
+    """`Permits` from a limiter, for the coroutines of one event loop. Each `acquire` is followed by one `report`."""
+
+    def __init__(self, limiter: Limiter, client: Client) -> None:
+        self._limiter = limiter
+        self._client = client
+        self._waiting: deque[_Waiter] = deque()
+        self._permits: deque[_Permit] = deque()
+        self._asking: asyncio.Task[None] | None = None
+        self._firing: asyncio.TimerHandle | None = None
+        self._telling: asyncio.TimerHandle | None = None
+        self._news = Feedback()
+        self._usual_latency_s = 1.0
+        self._crowded = False
+
+    async def acquire(self, tokens: int) -> None:
+        """Wait until one request of about `tokens` tokens may be sent; first come, first served.
+
+        Raises StoppedError when the bucket is closed: the account cannot be used, or its day is used up.
+        """
+        waiter = _Waiter(tokens)
+        self._waiting.append(waiter)
+        self._ask()
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._waiting.remove(waiter)
+            if not waiter.turn.cancelled() and waiter.turn.exception() is None:  # both in one instant
+                self._ended(1, -tokens)
+            raise
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        """Say what became of the request that was acquired with `estimated_tokens`; None: it was given up."""
+        if answer is None:
+            self._ended(1, 0.0)
+            return
+        used = _total(answer.usage)
+        self._ended(1, 0.0 if used is None else used - estimated_tokens)
+        if answer.limits is not None:
+            self._news = replace(self._news, limits=answer.limits)
+        failure = answer.failure
+        if failure is None:
+            self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
+            self._answered(latency_s)
+        elif failure.action is Action.PAUSE:
+            self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
+        elif failure.action is Action.STOP:
+            self._tell_at_once(replace(self._news, stop=failure))
+        elif failure.action is Action.RETRY:
+            self._news = replace(self._news, failures=self._news.failures + 1)
+        else:  # a refusal is an answer, but how fast it came says nothing of the server's load
+            self._answered(self._usual_latency_s)
+
+    async def close(self) -> None:
+        """Give everything back. Nobody may be waiting any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+        if self._firing is not None:
+            self._firing.cancel()
+        self._news = replace(self._news, finished=self._news.received, leaving=True)
+        self._tell()
+
+    def _ask(self) -> None:
+        if self._asking is None and len(self._waiting) > len(self._permits):
+            self._asking = asyncio.get_running_loop().create_task(self._keep_asking())
+            self._asking.add_done_callback(self._asked)
+
+    async def _keep_asking(self) -> None:
+        back_off_s = BACK_OFF_S
+        while (wanted := len(self._waiting) - len(self._permits)) > 0:
+            tokens_each = sum(waiter.tokens for waiter in self._waiting) / len(self._waiting)
+            grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_news())
+            if grant is None:
+                await asyncio.sleep(back_off_s)
+                back_off_s = min(2 * back_off_s, BACK_OFF_AT_MOST_S)
+            elif grant.stopped:
+                self._fail_waiting(StoppedError(grant.stopped.message, grant.stopped.code))
+            else:
+                back_off_s = BACK_OFF_S
+                self._receive(grant, tokens_each)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            if error := task.exception():
+                self._fail_waiting(error)
+            self._ask()
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                turn.set_exception(error)
+
+    def _receive(self, grant: Grant, tokens_each: float) -> None:
+        # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
+        first = asyncio.get_running_loop().time() + grant.first_in_s
+        self._crowded = grant.crowded
+        self._permits.extend(_Permit(first + number * grant.step_s, tokens_each) for number in range(grant.permits))
+        self._news = replace(self._news, received=self._news.received + grant.permits)
+        self._fire()
+
+    def _fire(self) -> None:
+        """Use all permits that are due; come back for the next one."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._permits and self._permits[0].due <= now + TICK_S:
+            permit = self._permits.popleft()
+            waiter = self._next_waiter() if now - permit.due <= LATE_S else None
+            if waiter is None:
+                self._ended(1, -permit.tokens)
+            else:
+                self._news = replace(
+                    self._news, unsettled_tokens=self._news.unsettled_tokens + waiter.tokens - permit.tokens
+                )
+                waiter.turn.set_result(None)
+        if self._firing is not None:
+            self._firing.cancel()
+        self._firing = loop.call_at(self._permits[0].due, self._fire) if self._permits else None
+        self._ask()
+
+    def _next_waiter(self) -> _Waiter | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                return waiter
+        return None
+
+    def _answered(self, latency_s: float) -> None:
+        news = self._news
+        self._news = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
+
+    def _ended(self, permits: int, unsettled_tokens: float) -> None:
+        """`permits` are over, used or not."""
+        news = self._news
+        self._news = replace(
+            news, finished=news.finished + permits, unsettled_tokens=news.unsettled_tokens + unsettled_tokens
+        )
+        at_least_s, at_most_s = NEWS_WAIT_WHEN_CROWDED_S
+        soon_s = min(max(NEWS_WAIT_SHARE * self._usual_latency_s, at_least_s), at_most_s)
+        self._tell_within(soon_s if self._crowded else NEWS_WAIT_S)
+
+    def _tell_at_once(self, news: Feedback) -> None:
+        """Pass on that the bucket must close, and send nothing more on permits from before."""
+        unused = len(self._permits)
+        unused_tokens = sum(permit.tokens for permit in self._permits)
+        self._permits.clear()
+        self._news = replace(
+            news, finished=news.finished + unused, unsettled_tokens=news.unsettled_tokens - unused_tokens
+        )
+        self._tell()
+        self._ask()
+
+    def _tell_within(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + wait_s
+        if self._telling is None or at < self._telling.when():
+            if self._telling is not None:
+                self._telling.cancel()
+            self._telling = loop.call_at(at, self._tell)
+
+    def _tell(self) -> None:
+        self._limiter.report(self._client, self._take_news())
+
+    def _take_news(self) -> Feedback:
+        news = self._news
+        self._news = Feedback(news.received, news.finished)
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        if news.received > news.finished:
+            self._tell_within(HEARTBEAT_S)
+        return news
+
+
+def _total(usage: Usage) -> int | None:
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return usage.input_tokens + usage.output_tokens

@@ -1,0 +1,209 @@
+"""The driver of a run: hands shards to workers until everything is committed. It sees no image and no page text."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ray.exceptions import RayActorError, RayTaskError
+
+from one_ocr_ray.cluster.faults import first_fault
+from one_ocr_ray.cluster.job import Tally, WorkerReport
+from one_ocr_ray.cluster.worker import SHARDS_AT_ONCE, OcrWorker
+from one_ocr_ray.errors import OneOcrError, StoppedError
+from one_ocr_ray.policy.brake import Brake
+from one_ocr_ray.policy.progress import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.cluster.planning import Known, Planner
+    from one_ocr_ray.model import Failure, Shard
+    from one_ocr_ray.policy.selection import PageSelection
+    from one_ocr_ray.storage.inputs import InputFile
+
+# Shards planned ahead of the workers; more would only be memory.
+PLANNED_AHEAD = 16
+PROGRESS_S = 0.5
+STOP_S = 2.0
+WORKER_TRIES = 5
+WORKER_RESTART_S = 1.0
+
+
+async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
+    """Find a missing key, a wrong key, model or address before anything is rendered.
+
+    Raises UsageError for a missing key on any worker's node, StoppedError for what the provider says of it.
+    """
+    try:
+        failures: list[Failure | None] = await asyncio.gather(
+            *(worker.check_engine.remote(number == 0) for number, worker in enumerate(workers))
+        )
+    except RayTaskError as error:
+        raise _cause(error) from None
+    if failures[0] is not None:
+        raise StoppedError(failures[0].message, failures[0].code)
+
+
+@dataclass(frozen=True, slots=True)
+class Todo:
+    """What earlier runs have left to do on an output."""
+
+    open_shards: Sequence[Shard]
+    failed_shards: Sequence[Shard] = ()  # committed, to be read again where they failed
+    stale_copies: Sequence[Shard] = ()  # of documents in those
+
+    def __bool__(self) -> bool:
+        return bool(self.open_shards or self.failed_shards)
+
+
+TOO_MANY_FAILED = (
+    "Too many pages fail with {code}; the column error says why. "
+    "Mend the cause, then run the same command with --retry-failed."
+)
+
+
+class Pipeline:
+    """One run over the workers that are given to it."""
+
+    def __init__(
+        self,
+        workers: Sequence[ActorHandle[OcrWorker]],
+        planner: Planner,
+        known: Known,
+        selection: PageSelection,
+        on_progress: Callable[[Progress], None],
+    ) -> None:
+        self._workers: Sequence[Any] = workers  # Ray's stubs do not follow methods of actors
+        self._planner = planner
+        self._home = dict(known.home)
+        self._selection = selection
+        self._on_progress = on_progress
+        self._progress = Progress()
+        self._tallies: dict[tuple[int, str], Tally] = {}  # by worker and incarnation
+        self._open_pages: dict[int, Counter[str]] = {}
+        self._committed_pages: Counter[str] = Counter()
+        self._brake = Brake()
+        self._braked = Tally()  # what the brake has seen
+        self._queue: asyncio.Queue[tuple[Shard, bool] | None] = asyncio.Queue(PLANNED_AHEAD)
+        self._copies: list[Shard] = []
+
+    async def run(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> Tally:
+        """Do what earlier runs have left and read everything new in `files`; gives what this run has done."""
+        started = time.monotonic()
+        watch = asyncio.create_task(self._watch(started))
+        work = asyncio.create_task(self._work(todo, files, inspections))
+        try:
+            await _first_of(work, watch)
+        except BaseException:  # a cancellation too: whatever ends the run, finished pages are made safe first
+            await self._stop_workers()
+            raise
+        await self._refresh(started)
+        return sum(self._tallies.values(), Tally())
+
+    async def _work(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._produce(todo, files, inspections))
+            for number in range(len(self._workers)):
+                for _ in range(SHARDS_AT_ONCE):
+                    tasks.create_task(self._consume(number))
+        for shard in self._copies:
+            originals = {each.document_id: self._home[each.document_id] for each in shard.documents}
+            await self._on_worker(0, "copy_shard", shard, originals)
+
+    async def _produce(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
+        for shard in todo.open_shards:
+            await self._hand_out(shard)
+        for shard in todo.failed_shards:
+            await self._hand_out(await self._planner.with_mended_files(shard), again=True)
+        self._copies.extend(todo.stale_copies)
+        async for shard in self._planner.shards(files, inspections):
+            await self._hand_out(shard)
+        self._progress.plan_complete = True
+        for _ in range(len(self._workers) * SHARDS_AT_ONCE):
+            await self._queue.put(None)
+
+    async def _hand_out(self, shard: Shard, *, again: bool = False) -> None:
+        self._progress.documents_total += len(shard.documents)
+        if shard.copies:
+            self._copies.append(shard)
+            return
+        for document in shard.documents:
+            self._home[document.document_id] = shard.shard_id
+            if document.failure is None and document.page_count is not None:
+                self._progress.pages_total += len(self._selection.of(document.page_count))
+        await self._queue.put((shard, again))
+
+    async def _consume(self, number: int) -> None:
+        while (work := await self._queue.get()) is not None:
+            shard, again = work
+            self._committed_pages += await self._on_worker(number, "read_shard", shard, again)
+            self._progress.documents_done += len(shard.documents)
+
+    async def _on_worker(self, number: int, method: str, shard: Shard, *more: Any) -> Any:
+        """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again."""
+        for attempt in range(WORKER_TRIES):
+            worker = self._workers[(number + attempt) % len(self._workers)]
+            try:
+                return await getattr(worker, method).remote(shard, *more)
+            except RayTaskError as error:
+                raise _cause(error) from None
+            except RayActorError:
+                await asyncio.sleep(WORKER_RESTART_S)
+        raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
+
+    async def _stop_workers(self) -> None:
+        """Let the workers journal what they have finished; a submitted job has 3 s from SIGTERM to its end."""
+        stops = [worker.stop.remote() for worker in self._workers]
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), STOP_S)
+
+    async def _watch(self, started: float) -> None:
+        """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            await self._refresh(started)
+            self._apply_brake(sum(self._tallies.values(), Tally()))
+
+    async def _refresh(self, started: float) -> None:
+        for number, worker in enumerate(self._workers):
+            with suppress(RayActorError):  # it is being restarted; its last report stands
+                report: WorkerReport = await worker.report.remote()
+                self._tallies[number, report.incarnation] = report.tally
+                self._open_pages[number] = report.open_pages
+        pages = sum(self._open_pages.values(), self._committed_pages)
+        self._progress.update(pages, elapsed_s=time.monotonic() - started)
+        self._on_progress(self._progress)
+
+    def _apply_brake(self, now: Tally) -> None:
+        pages = now.pages_read - self._braked.pages_read
+        code = self._brake.add(pages, now.failures - self._braked.failures) if pages else None
+        self._braked = now
+        if code is not None:
+            raise StoppedError(TOO_MANY_FAILED.format(code=code), code)
+
+
+async def _first_of(work: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
+    """Wait for `work`; a fault of either ends both and is raised as it is."""
+    try:
+        await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, watch):
+            if task.done():
+                task.result()
+    except ExceptionGroup as group:
+        raise first_fault(group) from None
+    finally:
+        for task in (work, watch):
+            task.cancel()
+        await asyncio.gather(work, watch, return_exceptions=True)
+
+
+def _cause(error: RayTaskError) -> Exception:
+    """Our own error, without the remote traceback that Ray puts around it; anything else as it came."""
+    return error.cause if isinstance(error.cause, OneOcrError) else error

@@ -1,0 +1,104 @@
+"""The embedded engine over the whole cluster: one `OcrReader` actor per CPU, and the engine that hands pages to them.
+
+A reader may die (native code meets hostile images): its page goes to another one, and a page that kills twice fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray.exceptions import RayActorError
+
+from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.model import Answer, ErrorCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.cluster.session import Node
+    from one_ocr_ray.model import Ask, PageImage
+
+# Of each CPU, so that render tasks (a quarter) always find room beside the readers, even where there is one CPU only.
+READER_CPUS = 0.75
+# Resident size of one engine process on long pages; a node offers no more readers than fit its memory.
+READER_BYTES = 1_500_000_000
+# One page is read, one waits at the reader: it is never idle for a round trip.
+PAGES_PER_READER = 2
+DEATHS_PER_PAGE = 2
+RESTART_S = 1.0
+
+
+class OcrReader:
+    """Actor body: one embedded OCR engine in a process of its own, one page at a time."""
+
+    def __init__(self) -> None:
+        self._engine = LocalEngine()
+
+    def read(self, image: PageImage) -> Answer:
+        """The engine's answer for one page image."""
+        return self._engine.read(image.data)
+
+
+def start_readers(nodes: Sequence[Node], run_id: str) -> dict[str, ActorHandle[OcrReader]]:
+    """One reader by name for each CPU of `nodes`, less where memory is short. They load their models meanwhile."""
+    reader: Any = ray.remote(OcrReader)
+    places = [(node, number) for node in nodes for number in range(readers_on(node))]
+    return {
+        name: reader.options(
+            name=name,
+            num_cpus=READER_CPUS,
+            max_restarts=-1,
+            max_task_retries=0,
+            scheduling_strategy=node.here,
+        ).remote()
+        for node, number in places
+        for name in [f"ocr-reader-{node.node_id[:6]}-{number}-{run_id}"]
+    }
+
+
+def readers_on(node: Node) -> int:
+    """How many readers fit on `node`: by CPUs and, where it is known, by memory; at least one."""
+    by_memory = int(node.memory_bytes // READER_BYTES) if node.memory_bytes else int(node.cpus)
+    return max(1, min(int(node.cpus), by_memory))
+
+
+class PooledEngine:
+    """The embedded engine as one `Engine`, spread over reader actors; each page goes to the least busy of them."""
+
+    def __init__(self, readers: Sequence[str], first: int = 0) -> None:
+        """`readers` by name, so that a worker that is restarted finds them; several workers start at different ones."""
+        first %= len(readers)
+        self._readers: list[Any] = [ray.get_actor(name) for name in (*readers[first:], *readers[:first])]
+        self._busy = [0] * len(self._readers)
+
+    @property
+    def name(self) -> str:
+        return LocalEngine.name
+
+    @property
+    def model(self) -> str:
+        return LocalEngine.model
+
+    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        for _ in range(DEATHS_PER_PAGE):
+            number = min(range(len(self._readers)), key=self._busy.__getitem__)
+            self._busy[number] += 1
+            try:
+                answer: Answer = await self._readers[number].read.remote(image)
+            except RayActorError:
+                await asyncio.sleep(RESTART_S)
+            else:
+                return answer
+            finally:
+                self._busy[number] -= 1
+        return Answer(failure=Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page."))
+
+    async def check(self) -> None:
+        """It needs no key and no network."""
+
+    async def close(self) -> None:
+        """Readers belong to the run, not to this engine."""

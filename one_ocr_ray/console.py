@@ -1,0 +1,127 @@
+"""What a run shows on a terminal or in a log: progress while it works, a summary at its end. Words, no decisions."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TextIO
+
+import orjson
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+    from one_ocr_ray.policy import progress as run_progress
+    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.storage.export import ExportReport
+
+    Show = Callable[[run_progress.Progress], None]
+
+LINE_EVERY_S = 5.0
+
+
+@contextmanager
+def progress(err: TextIO) -> Iterator[Show]:
+    """A bar where `err` is a terminal, else a plain line every few seconds."""
+    if not err.isatty():
+        yield _lines(err)
+        return
+    bar = Progress(
+        TextColumn("pages"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[speed]}"),
+        TimeElapsedColumn(),
+        console=Console(file=err),
+        transient=True,
+    )
+    task = bar.add_task("pages", total=None, speed="starting")
+
+    def show(now: run_progress.Progress) -> None:
+        bar.update(task, completed=now.pages_done, total=now.pages_total or None, speed=_speed(now))
+
+    with bar:
+        yield show
+
+
+def _lines(err: TextIO) -> Show:
+    last_s, last_line = float("-inf"), ""
+
+    def show(now: run_progress.Progress) -> None:
+        nonlocal last_s, last_line
+        finished = now.plan_complete and now.pages_done == now.pages_total
+        counts = f"pages {now.pages_done}/{now.pages_total}{'' if now.plan_complete else '+'}"
+        if counts != last_line and (finished or time.monotonic() - last_s >= LINE_EVERY_S):
+            last_s, last_line = time.monotonic(), counts
+            print(f"{counts}  {_speed(now)}", file=err, flush=True)
+
+    return show
+
+
+def _speed(now: run_progress.Progress) -> str:
+    if not now.pages_done:
+        return "starting"
+    parts = [f"{now.pages_per_s:.1f} pages/s"]
+    if now.eta_s is not None:
+        parts.append(f"ETA {_duration(now.eta_s)}")
+    if now.pages_failed:
+        parts.append(f"{now.pages_failed} failed")
+    return "  ".join(parts)
+
+
+def sayer(err: TextIO) -> Callable[[str], None]:
+    """Prints a sentence as a line of its own."""
+    return lambda sentence: print(sentence, file=err, flush=True)
+
+
+def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextIO) -> None:
+    """The end of a run: one JSON object on `out` if asked for, and a few lines on `err`."""
+    if as_json:
+        print(orjson.dumps(summary.as_json()).decode(), file=out, flush=True)
+    told = summary.as_json()
+    pages, documents = told["pages"], told["documents"]
+    if summary.pages_read == 0:
+        lines = ["Nothing left to read: every page of this input is in the output already."]
+    else:
+        lines = [f"Read {_count(summary.pages_read, 'page')} in {_duration(summary.elapsed_s)}."]
+    lines.append(
+        f"{summary.output}: {_count(documents['total'], 'document')} "
+        f"({documents['ok']} complete, {documents['partial']} partial, {documents['failed']} failed), "
+        f"{_count(pages['total'], 'page')} ({pages['ok']} ok, {pages['blank']} blank, {pages['failed']} failed)."
+    )
+    if told["cost_usd_total"]:
+        lines.append(f"Cost: {told['cost_usd']:.4f} USD this run, {told['cost_usd_total']:.4f} USD in all.")
+    if summary.exit_code:
+        lines.append("Columns `error` say why pages and documents failed; --retry-failed reads them again.")
+    for line in lines:
+        print(line, file=err, flush=True)
+
+
+def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
+    """What an export has written."""
+    left_out = f"; {_count(report.without_text, 'document')} without text left out" if report.without_text else ""
+    print(f"Wrote {_count(report.documents, 'document')} to {folder}{left_out}.", file=err)
+
+
+def print_findings(findings: Iterable[str], out: TextIO) -> int:
+    """A line for each finding, and how many there were."""
+    number = 0
+    for number, finding in enumerate(findings, start=1):  # noqa: B007 - the last number is the count
+        print(finding, file=out)
+    print("The dataset is sound." if not number else f"{_count(number, 'finding')}.", file=out)
+    return number
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -1,0 +1,65 @@
+"""The embedded OCR engine: RapidOCR with PP-OCRv6 small on OpenVINO, no key and no network.
+
+The models are inside the RapidOCR wheel. `rapid.py` finds and reads lines, `policy/layout` makes Markdown of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import EngineError
+from one_ocr_ray.model import Answer, ErrorCode, Failure
+from one_ocr_ray.policy.layout import page_markdown, rotation
+
+if TYPE_CHECKING:
+    from one_ocr_ray.engines.rapid import PageReader
+    from one_ocr_ray.model import Ask, PageImage
+
+MIN_SCORE = 0.5  # a line read with less is noise; RapidOCR's own default
+
+
+class LocalEngine:
+    """Reads pages on one CPU core. To use more cores take more processes with an engine each; threads do not help."""
+
+    name = "local"
+    model = "rapidocr-pp-ocrv6-small"
+
+    def __init__(self) -> None:
+        self._reader: PageReader | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-ocr")
+
+    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        """Read one page in this engine's one thread. `ask` says nothing to an OCR engine."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read, image.data)
+
+    async def close(self) -> None:
+        """Let the page under way finish and start no other."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def read(self, jpeg: bytes) -> Answer:
+        """Read one page image, in the calling thread; one call at a time.
+
+        The answer's text is Markdown, empty for a page without text; its confidence is the characters' mean score. The
+        first call loads the models; raises `EngineError` when they cannot be loaded.
+        """
+        reader = self._reader = self._reader or _load_reader()
+        try:
+            turn_deg, lines = reader.read(jpeg)
+        except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise costs one page
+            return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
+        lines = [line for line in lines if line.scored[0] >= MIN_SCORE]
+        return Answer(
+            text=page_markdown([line.placed for line in lines]),
+            confidence=rotation.mean_score([line.scored for line in lines]) if lines else None,
+            rotation_deg=turn_deg,
+        )
+
+
+def _load_reader() -> PageReader:
+    try:
+        from one_ocr_ray.engines.rapid import PageReader  # noqa: PLC0415 - a second of imports, not for every process
+    except ImportError as exc:
+        raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
+    return PageReader()

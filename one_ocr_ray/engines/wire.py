@@ -1,0 +1,267 @@
+"""What the providers' wire formats share: requests as values, hints in headers, tolerant reading of JSON and errors.
+
+Pure: nothing here sends, waits or reads a clock. A provider's sentence is read for a duration or a number at most, and
+never travels on: it may quote the key ("Incorrect API key provided: sk-..."), so every `Failure` has our own words.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.model import AccountLimits, Action, ErrorCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, ready to send: a POST with its JSON `body`, or a GET without one. Nothing of it shows in a repr."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:
+    """Raise UsageError for an address or a key that no request could be made with."""
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError("The base URL must look like https://host/path.")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("The base URL must not hold a user name or a password; send them as a header.")
+    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key.get_secret_value()):
+        raise UsageError("The API key is empty or holds a character that no key has.")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """An error of any known shape, flattened; '' and () stand for what is not there.
+
+    `message` serves the few rules that have nothing but text to go by; it must not be shown.
+    """
+
+    code: str = ""
+    type: str = ""
+    param: str = ""
+    status: str = ""  # Google's name, such as RESOURCE_EXHAUSTED
+    inner_code: str = ""
+    http_status: int | None = None  # where the body names one: gateways answer 200 with an error inside
+    message: str = field(default="", repr=False)
+    details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error means, before it is tied to one reply."""
+
+    code: ErrorCode
+    action: Action
+    sentence: str
+    slow_down: bool = False
+    least_wait_s: float | None = None
+
+    def failure(self, http_status: int, error: ErrorBody = ErrorBody(), hint_s: float | None = None) -> Failure:
+        """The failure of one reply: our sentence, with the provider's own code behind it where that is harmless."""
+        where = [f"HTTP {http_status}"] if http_status >= 300 else []
+        names = (error.code, error.inner_code, error.status, error.type)
+        where += [name for name in names if _WORD.fullmatch(name)][:1]
+        where += [f"parameter {error.param}"] if _PATH.fullmatch(error.param) else []
+        waits = [seconds for seconds in (hint_s, self.least_wait_s) if seconds is not None]
+        return Failure(
+            self.code,
+            f"{self.sentence} ({', '.join(where)})." if where else f"{self.sentence}.",
+            self.action,
+            http_status,
+            retry_after_s=max(waits, default=None),
+            slow_down=self.slow_down,
+        )
+
+
+# Codes are words; keys hold digits and hyphens. What does not look like a code is not repeated.
+_WORD = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,7}")
+_PATH = re.compile(r"[a-z_]{1,24}(?:\.[a-z_]{1,24}|\[\d{1,3}\]){0,6}")
+
+BAD_REPLY = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
+AUTH = Verdict(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
+BILLING = Verdict(ErrorCode.BILLING, Action.STOP, "The account has no credit or budget left; check its billing page")
+NO_MODEL = Verdict(
+    ErrorCode.MODEL_NOT_FOUND, Action.STOP, "The model or the address is not known there; check --model and --base-url"
+)
+UNAVAILABLE = Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The provider cannot answer right now")
+THROTTLED = Verdict(
+    ErrorCode.PROVIDER_UNAVAILABLE, Action.PAUSE, "The account's rate limit is reached", least_wait_s=1.0
+)
+REJECTED = Verdict(ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The provider rejects the request")
+BAD_IMAGE = Verdict(ErrorCode.PROVIDER_REJECTED, Action.ALTER, "The provider rejects the page image")
+CONTEXT = Verdict(ErrorCode.CONTEXT_TOO_LONG, Action.ALTER, "The page and the answer do not fit the model's context")
+FILTERED = Verdict(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's content filter blocks the page")
+
+
+def verdict_by_status(status: int) -> Verdict:
+    """What an HTTP status says when the body says nothing better."""
+    if status >= 500 or status in {408, 409, 425}:
+        return UNAVAILABLE
+    if status < 300:  # an error inside a reply that calls itself good
+        return BAD_REPLY
+    return {401: AUTH, 402: BILLING, 403: AUTH, 404: NO_MODEL, 413: BAD_IMAGE, 429: THROTTLED}.get(status, REJECTED)
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle)."""
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def read_error(payload: Any) -> ErrorBody | None:
+    """The error in a reply, whatever its shape; None when it holds none.
+
+    Known shapes: `{"error": object | string | list}`, the same wrapped in a list (Google), and the flat
+    `{"object": "error", "message", "type", "code"}` of vLLM and SGLang.
+    """
+    payload = _first(payload)
+    if not isinstance(payload, dict):
+        return None
+    error = _first(payload.get("error"))
+    if not error and payload.get("object") == "error":
+        error = payload
+    if isinstance(error, str) and error:
+        return ErrorBody(message=error)
+    return _flattened(error) if isinstance(error, dict) and error else None
+
+
+def _flattened(error: dict[str, Any]) -> ErrorBody:
+    inner = error.get("innererror")
+    details = error.get("details")
+    code = _text(error.get("code"))
+    return ErrorBody(
+        code=code,
+        type=_text(error.get("type")),
+        param=_text(error.get("param")),
+        status=_text(error.get("status")),
+        inner_code=_text(inner.get("code")) if isinstance(inner, dict) else "",
+        http_status=int(code) if re.fullmatch(r"[45][0-9][0-9]", code) else None,
+        message=_text(error.get("message")),
+        details=tuple(entry for entry in details if isinstance(entry, dict)) if isinstance(details, list) else (),
+    )
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def count(value: Any) -> int | None:
+    """A token count as a provider sends it; None when it is missing, null or nonsense."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
+
+
+def label(value: Any) -> str | None:
+    """A short printable name out of a reply (a model version, a request id); None when it is not one."""
+    return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None
+
+
+def reason(value: Any) -> str | None:
+    """A finish reason as it stands in the dataset; `other` for what does not look like one."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else "other"
+
+
+# --- durations -------------------------------------------------------------------------------------------------------
+
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
+_UNIT = r"(?:milliseconds?|ms|seconds?|s|minutes?|m|hours?|h|days?|d)(?![a-z])"
+_PART = re.compile(rf"({_NUMBER})\s*({_UNIT})\s*")
+# "Please try again in 1.146s", "Please retry in 58.934310785s.", "Please retry after 37 seconds."
+_HINT = re.compile(rf"(?:try again in|retry in|retry after)\s+((?:{_NUMBER}\s*{_UNIT}\s*)+)")
+
+
+def _unit_s(unit: str) -> float:
+    return 0.001 if unit.startswith(("ms", "milli")) else {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}[unit[0]]
+
+
+def duration_s(text: str) -> float | None:
+    """Seconds in `6m0s`, `12ms`, `1h12m28.8s` or a bare number of seconds; None for anything else."""
+    text = text.strip()
+    if re.fullmatch(_NUMBER, text):
+        return float(text)
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text):
+        return None
+    return sum(float(number) * _unit_s(unit) for number, unit in parts)
+
+
+def wait_hint_s(headers: Mapping[str, str], message: str) -> float | None:
+    """The longest wait that a reply asks for, in its headers or in its sentence; None when it names none.
+
+    A `Retry-After` date counts from the reply's own `Date`, so that the two clocks need not agree.
+    """
+    waits: list[float | None] = []
+    if (milliseconds := duration_s(headers.get("retry-after-ms", ""))) is not None:
+        waits.append(milliseconds / 1000)
+    retry_after = headers.get("retry-after", "")
+    waits.append(duration_s(retry_after))
+    waits.append(_until_date_s(retry_after, headers.get("date", "")))
+    if found := _HINT.search(message[:4000].lower()):
+        waits.append(duration_s(found.group(1)))
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _until_date_s(then: str, now: str) -> float | None:
+    try:
+        return max(0.0, (parsedate_to_datetime(then) - parsedate_to_datetime(now)).total_seconds())
+    except (ValueError, TypeError, OverflowError):  # not dates, or one with a zone and one without
+        return None
+
+
+# --- account limits --------------------------------------------------------------------------------------------------
+
+
+def account_limits(headers: Mapping[str, str]) -> AccountLimits | None:
+    """What the `x-ratelimit-*` headers say (OpenAI rate-limit guide); None when they say nothing.
+
+    Azure sends -1 and 0 for limits that it does not tell; then the rest of that kind means nothing either.
+    """
+    requests, tokens = _limit_of(headers, "requests"), _limit_of(headers, "tokens")
+    if requests[0] is None and tokens[0] is None:
+        return None
+    return AccountLimits(
+        requests_per_minute=requests[0],
+        tokens_per_minute=tokens[0],
+        remaining_requests=requests[1],
+        remaining_tokens=tokens[1],
+        reset_requests_s=requests[2],
+        reset_tokens_s=tokens[2],
+    )
+
+
+def _limit_of(headers: Mapping[str, str], kind: str) -> tuple[float | None, float | None, float | None]:
+    limit = duration_s(headers.get(f"x-ratelimit-limit-{kind}", ""))
+    if not limit:
+        return None, None, None
+    remaining = duration_s(headers.get(f"x-ratelimit-remaining-{kind}", ""))
+    return limit, remaining, duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
+
+
+def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers under lower-case names."""
+    return {name.lower(): value for name, value in headers.items()}

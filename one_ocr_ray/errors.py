@@ -1,0 +1,55 @@
+"""The one exception tree; each class knows its exit code. A failed page is never an exception: it is a row.
+
+OneOcrError                 1   internal error
+├── UsageError              2   a flag, a setting or a key is wrong; the user can mend it
+│   └── OutputInUseError    2   another run works on this output
+├── StoppedError            4   stopped, and the same command resumes (budget, quota, billing, auth, interrupted)
+│   └── StorageError        4   storage refuses or is full
+└── EngineError             1   an engine cannot work at all on this machine
+
+Foreign exceptions are translated to these by type at the edge that meets them, `from exc`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from one_ocr_ray.model import ErrorCode
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 3
+
+
+class OneOcrError(Exception):
+    """Root of all errors of this package. Its text is a sentence for a person, without page content or secrets."""
+
+    exit_code = 1
+
+
+class UsageError(OneOcrError):
+    """The command, the configuration or the environment is wrong; the sentence says what to do."""
+
+    exit_code = 2
+
+
+class OutputInUseError(UsageError):
+    """Another driver is at work on this output."""
+
+
+class StoppedError(OneOcrError):
+    """The run stopped before the end; the same command resumes it."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, code: ErrorCode | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class StorageError(StoppedError):
+    """Storage refused, failed for good, or is full."""
+
+
+class EngineError(OneOcrError):
+    """An engine cannot be started."""

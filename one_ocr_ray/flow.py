@@ -1,0 +1,272 @@
+"""The life of one page: permit, ask, judge, wait or give up. A page becomes exactly one result and never an exception.
+
+No Ray, no provider and no file is known here: the engine, the permits and the clock are passed in. This is the only
+layer that tries anything again; what to do after an answer is decided in `policy/retry.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from one_ocr_ray.engines.shrinking import shrunk
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
+from one_ocr_ray.policy.blank import is_blank
+from one_ocr_ray.policy.retry import RetryBudget, RetryPolicy, Stop, Tries, Wait, next_step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.model import Ask, DocumentRef, PageImage, RenderedPage
+    from one_ocr_ray.policy.documents import RunIdentity
+
+RETRY_LOOK_AGAIN_S = 1.0
+
+
+class Permits(Protocol):
+    """The account's limit as one worker sees it; each `acquire` is followed by one `report`."""
+
+    async def acquire(self, tokens: int) -> None:
+        """Wait until one request of about `tokens` tokens may be sent. Raises StoppedError when none may be again."""
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        """Say what became of a request; None: it was given up before an answer came."""
+
+
+class Clock(Protocol):
+    """Time as the flow needs it, so that tests can turn it by hand."""
+
+    def monotonic_s(self) -> float:
+        """Seconds that never fall."""
+
+    def utc(self) -> datetime:
+        """The wall clock."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+
+
+class SystemClock:
+    """The clock of the machine."""
+
+    def monotonic_s(self) -> float:
+        return time.monotonic()
+
+    def utc(self) -> datetime:
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Metering(Protocol):
+    """What requests take from the account, before and after: tokens and money."""
+
+    def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
+        """About how many tokens the request will count for."""
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What a request of `usage` has cost; None when that is unknown."""
+
+
+class Purse(Protocol):
+    """The run's cost ceiling as one worker sees it; each `reserve` is followed by one `settle`."""
+
+    async def reserve(self, image: PageImage, ask: Ask) -> float:
+        """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
+
+    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        """The request has cost `cost_usd`; None: unknown."""
+
+
+class NoCeiling:
+    """`Purse` of a run without a cost ceiling."""
+
+    async def reserve(self, image: PageImage, ask: Ask) -> float:
+        return 0.0
+
+    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        pass
+
+
+class OwnCpu:
+    """`Metering` of an engine on this cluster: no tokens, no money."""
+
+    def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
+        return 0
+
+    def cost_usd(self, usage: Usage) -> float:
+        return 0.0
+
+
+def as_it_is(answer: Answer, ask: Ask) -> Answer:
+    """`judge` of an engine whose answers need none."""
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What is the same for every page of a run."""
+
+    engine: Engine
+    permits: Permits
+    ask: Ask
+    identity: RunIdentity
+    prompt_sha256: str | None
+    metering: Metering
+    judge: Callable[[Answer, Ask], Answer]
+    purse: Purse = field(default_factory=NoCeiling)
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    clock: Clock = field(default_factory=SystemClock)
+    jitter: Callable[[], float] = random.random
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the requests for one page have used, discarded answers included."""
+
+    started_at: datetime
+    attempts: int = 0
+    queue_s: float = 0.0
+    latency_s: float = 0.0
+    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
+    cost_usd: float | None = 0.0
+
+    def add(self, answer: Answer, latency_s: float, cost_usd: float | None) -> None:
+        """Count one request."""
+        self.latency_s += latency_s
+        if answer.failure is not None and answer.usage == Usage():
+            return  # no answer came, only an error: nothing was used that anyone could tell
+        self.usage = Usage(
+            _sum(self.usage.input_tokens, answer.usage.input_tokens),
+            _sum(self.usage.output_tokens, answer.usage.output_tokens),
+            _sum(self.usage.cached_tokens, answer.usage.cached_tokens),
+        )
+        self.cost_usd = None if self.cost_usd is None or cost_usd is None else self.cost_usd + cost_usd
+
+
+def _sum(total: int | None, more: int | None) -> int | None:
+    return None if total is None or more is None else total + more
+
+
+async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
+    """The one result of `page`. Raises StoppedError when the whole job must stop; then the page is still unread."""
+    spent = Spent(reading.clock.utc())
+    if isinstance(page, PageUnrendered):
+        answer = Answer(failure=page.failure)
+    elif is_blank(page.ink_cells):
+        answer = Answer()
+    else:
+        answer, page = await _answer(page, reading, spent)
+    return _result(document, page, answer, spent, reading)
+
+
+async def _answer(image: PageImage, reading: Reading, spent: Spent) -> tuple[Answer, PageImage]:
+    """Ask until the policy is done with this page; the last answer and the image it is of."""
+    ask, tries, sent = reading.ask, Tries(), image
+    reading.retries.sent(reading.clock.monotonic_s())
+    while True:
+        answer = await _request(sent, ask, reading, spent)
+        step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
+        spent.attempts = step.tries.attempts
+        if isinstance(step, Stop):
+            raise StoppedError(step.failure.message, step.failure.code)
+        if not isinstance(step, Wait):
+            return step.answer, sent
+        await reading.clock.sleep(step.wait_s)
+        if step.tries.transport > tries.transport:
+            await _retry_allowed(reading)
+        if step.ask.image_scale != ask.image_scale:
+            sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
+        ask, tries = step.ask, step.tries
+
+
+async def _retry_allowed(reading: Reading) -> None:
+    while not reading.retries.take(reading.clock.monotonic_s()):
+        await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
+
+
+async def _request(image: PageImage, ask: Ask, reading: Reading, spent: Spent) -> Answer:
+    """One request under one permit, judged."""
+    clock = reading.clock
+    waited_s = clock.monotonic_s()
+    reserved_usd = await reading.purse.reserve(image, ask)
+    cost_usd: float | None = 0.0
+    try:
+        tokens = reading.metering.estimate_tokens(image, ask)
+        await reading.permits.acquire(tokens)
+        asked_s = clock.monotonic_s()
+        spent.queue_s += asked_s - waited_s
+        answer: Answer | None = None
+        cost_usd = None
+        try:
+            answer = await reading.engine.analyze_image_async(image, ask)
+        finally:
+            latency_s = clock.monotonic_s() - asked_s
+            reading.permits.report(tokens, answer, latency_s)
+        cost_usd = _cost_usd(answer, reading.metering)
+    finally:
+        reading.purse.settle(reserved_usd, cost_usd)
+    spent.add(answer, latency_s, cost_usd)
+    return reading.judge(answer, ask)
+
+
+def _cost_usd(answer: Answer, metering: Metering) -> float | None:
+    """What one request has cost. An error without usage has cost nothing, but a time-out may have been billed."""
+    if answer.failure is None or answer.usage != Usage():
+        return metering.cost_usd(answer.usage)
+    return None if answer.failure.code is ErrorCode.PROVIDER_TIMEOUT else 0.0
+
+
+def _result(document: DocumentRef, page: RenderedPage, answer: Answer, spent: Spent, reading: Reading) -> PageResult:
+    status = PageStatus.FAILED if answer.failure else PageStatus.OK if spent.attempts else PageStatus.BLANK
+    extracts = reading.ask.json_schema is not None
+    result = PageResult(
+        document_id=document.document_id,
+        page_number=page.page_number,
+        page_count=document.page_count or page.page_number,
+        source_uri=document.uri,
+        source_name=document.name,
+        status=status,
+        markdown=None if answer.failure else "" if extracts else answer.text,
+        data=answer.text if extracts and status is PageStatus.OK else None,
+        failure=answer.failure,
+        engine=reading.engine.name,
+        model=reading.engine.model,
+        model_version=answer.model_version,
+        finish_reason=answer.finish_reason,
+        provider_request_id=answer.provider_request_id,
+        truncated=answer.truncated and answer.failure is None,
+        prompt_sha256=reading.prompt_sha256,
+        attempts=spent.attempts,
+        input_tokens=spent.usage.input_tokens,
+        output_tokens=spent.usage.output_tokens,
+        cached_tokens=spent.usage.cached_tokens,
+        cost_usd=spent.cost_usd,
+        confidence=answer.confidence,
+        render_ms=page.render_ms,
+        queue_ms=round(spent.queue_s * 1000),
+        latency_ms=round(spent.latency_s * 1000) if spent.attempts else None,
+        started_at=spent.started_at,
+        finished_at=reading.clock.utc(),
+        run_id=reading.identity.run_id,
+        config_id=reading.identity.config_id,
+    )
+    return result if isinstance(page, PageUnrendered) else _with_image(result, page, answer)
+
+
+def _with_image(result: PageResult, image: PageImage, answer: Answer) -> PageResult:
+    return replace(
+        result,
+        image_width=image.width_px,
+        image_height=image.height_px,
+        image_sha256=image.sha256,
+        rotation=answer.rotation_deg,
+    )

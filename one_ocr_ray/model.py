@@ -1,0 +1,280 @@
+"""The nouns: frozen values that every floor speaks of. No behaviour beyond what follows from the values themselves.
+
+Names and states that users see (codes, statuses, columns) are those of the public contract; units stand in the names.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class ErrorCode(StrEnum):
+    """Why a document, a page or a job failed. The value is what stands in the dataset."""
+
+    # Documents
+    PDF_NOT_FOUND = "pdf_not_found"
+    NOT_PDF = "not_pdf"
+    PDF_ENCRYPTED = "pdf_encrypted"
+    PDF_BAD_PASSWORD = "pdf_bad_password"  # noqa: S105 - a code, not a password
+    PDF_CORRUPT = "pdf_corrupt"
+    PDF_EMPTY = "pdf_empty"
+    TOO_MANY_PAGES = "too_many_pages"
+    TOO_LARGE = "too_large"
+    # Pages
+    RENDER_FAILED = "render_failed"
+    RENDER_CRASHED = "render_crashed"
+    RENDER_TIMEOUT = "render_timeout"
+    IMAGE_TOO_LARGE = "image_too_large"
+    PROVIDER_TIMEOUT = "provider_timeout"
+    PROVIDER_UNAVAILABLE = "provider_unavailable"
+    PROVIDER_REJECTED = "provider_rejected"
+    PROVIDER_BAD_RESPONSE = "provider_bad_response"
+    CONTENT_FILTERED = "content_filtered"
+    REFUSED = "refused"
+    RECITATION = "recitation"
+    TRUNCATED = "truncated"
+    REPETITION = "repetition"
+    CONTEXT_TOO_LONG = "context_too_long"
+    OCR_FAILED = "ocr_failed"
+    SCHEMA_MISMATCH = "schema_mismatch"
+    # Jobs: these stop the run, resumably
+    AUTH = "auth"
+    BILLING = "billing"
+    QUOTA_DAY = "quota_day"
+    MODEL_NOT_FOUND = "model_not_found"
+    BUDGET = "budget"
+
+    @property
+    def retryable(self) -> bool:
+        """Whether trying the same page again later may help."""
+        return self in _RETRYABLE
+
+
+_RETRYABLE = frozenset(
+    {
+        ErrorCode.PROVIDER_TIMEOUT,
+        ErrorCode.PROVIDER_UNAVAILABLE,
+        ErrorCode.PROVIDER_BAD_RESPONSE,
+        ErrorCode.RENDER_TIMEOUT,
+        ErrorCode.RENDER_CRASHED,
+    }
+)
+
+
+class Action(StrEnum):
+    """What a failed request asks of the page loop."""
+
+    FAIL = "fail"  # record the page as failed; the job goes on
+    RETRY = "retry"  # the same request later; counts an attempt
+    PAUSE = "pause"  # the account is throttled: an event of the bucket, costs the page no attempt
+    ALTER = "alter"  # once more with changed parameters
+    STOP = "stop"  # stop the job, resumably
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure as a value: a code for programs, one sentence for people."""
+
+    code: ErrorCode
+    message: str
+    action: Action = Action.FAIL
+    http_status: int | None = None
+    retry_after_s: float | None = None
+    slow_down: bool = False  # the account's rate itself is too high: halve it, do not only pause
+
+
+class PageStatus(StrEnum):
+    OK = "ok"
+    BLANK = "blank"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """How a document ended."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes: a Markdown or plain-text file per document, or one file of JSON lines."""
+
+    MD = "md"
+    TXT = "txt"
+    JSONL = "jsonl"
+    DOLMA = "dolma"
+
+
+@dataclass(frozen=True, slots=True)
+class PageImage:
+    """One rendered page on its way to an engine.
+
+    `data` is a JPEG; `ink_cells` counts the 4 x 4 px cells that differ from what is around them.
+    """
+
+    page_number: int  # 1-based
+    width_px: int
+    height_px: int
+    data: bytes = field(repr=False)
+    sha256: str
+    ink_cells: int
+    render_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class PageUnrendered:
+    """A page that gave no image, in the place where its image would have been."""
+
+    page_number: int  # 1-based
+    failure: Failure
+    render_ms: int
+
+
+RenderedPage = PageImage | PageUnrendered
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What an engine is asked to do with a page image; provider-neutral."""
+
+    prompt: str = ""
+    json_schema: str | None = None  # JSON text of a JSON Schema
+    output_tokens_cap: int = 8192
+    reasoning: str | None = "low"  # effort; None leaves the field out, for servers that refuse it
+    temperature: float | None = None  # None leaves it to the provider
+    image_scale: float = 1.0  # sides of the image sent, as a share of the rendered ones; for the page loop to apply
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request as the provider counted them; None = not reported."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """What a provider's rate-limit headers said of the account; None = not said."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    remaining_requests: float | None = None
+    remaining_tokens: float | None = None
+    reset_requests_s: float | None = None
+    reset_tokens_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back for one request. `failure` is None when the answer can be used.
+
+    `text` may be there beside a failure (a truncated or repeating answer); it never reaches `markdown` unjudged.
+    """
+
+    text: str = field(default="", repr=False)
+    failure: Failure | None = None
+    truncated: bool = False
+    usage: Usage = Usage()
+    model_version: str | None = None
+    finish_reason: str | None = None
+    provider_request_id: str | None = None
+    confidence: float | None = None  # 0-1
+    rotation_deg: int = 0  # clockwise turn that made the page upright
+    limits: AccountLimits | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRef:
+    """One input file as the plan knows it. `failure` is set when it cannot be opened."""
+
+    document_id: str
+    uri: str
+    name: str
+    size_bytes: int
+    version: str | None = None  # etag of an object, mtime in ns of a file; None when it is not there
+    page_count: int | None = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """A set of whole documents that is read by one worker and appears in the dataset at once.
+
+    With `copies`, files whose bytes were met before: rows in `documents`, no pages of their own.
+    """
+
+    shard_id: str
+    documents: tuple[DocumentRef, ...]
+    copies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PageResult:
+    """One page, finished: exactly one row of `pages`. Field names are the dataset's column names."""
+
+    document_id: str
+    page_number: int
+    page_count: int
+    source_uri: str
+    source_name: str
+    status: PageStatus
+    engine: str
+    model: str
+    started_at: datetime
+    finished_at: datetime
+    run_id: str
+    config_id: str
+    markdown: str | None = field(default=None, repr=False)
+    data: str | None = field(default=None, repr=False)
+    failure: Failure | None = None
+    model_version: str | None = None
+    finish_reason: str | None = None
+    provider_request_id: str | None = None
+    truncated: bool = False
+    prompt_sha256: str | None = None
+    image_width: int | None = None
+    image_height: int | None = None
+    rotation: int | None = None
+    image_sha256: str | None = None
+    attempts: int = 0
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cached_tokens: int | None = None
+    cost_usd: float | None = None
+    confidence: float | None = None
+    render_ms: int | None = None
+    queue_ms: int | None = None
+    latency_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentResult:
+    """One input file, finished: exactly one row of `documents`. Field names are the dataset's column names."""
+
+    document_id: str
+    source_uri: str
+    source_name: str
+    size_bytes: int
+    page_count: int | None
+    pages_ok: int
+    pages_blank: int
+    pages_failed: int
+    outcome: Outcome
+    failure: Failure | None
+    markdown: str | None = field(repr=False)
+    page_ends: tuple[int, ...]
+    input_tokens: int | None
+    output_tokens: int | None
+    cost_usd: float | None
+    started_at: datetime
+    finished_at: datetime
+    run_id: str
+    config_id: str

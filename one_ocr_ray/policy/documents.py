@@ -1,0 +1,99 @@
+"""From page results to a document's row: counts, outcome, joined Markdown and where each page ends in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from one_ocr_ray.model import DocumentResult, Outcome, PageStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from one_ocr_ray.model import DocumentRef, PageResult
+
+_Number = TypeVar("_Number", int, float)
+
+PAGE_JOINT = "\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """Which run and which configuration a row comes from."""
+
+    run_id: str
+    config_id: str
+
+
+def document_result(
+    document: DocumentRef, pages: Sequence[PageResult], identity: RunIdentity, now: datetime
+) -> DocumentResult:
+    """The row of `document` from all its selected pages, in page order; none where it could not be opened.
+
+    `now` stands in for the times of a document without pages.
+    """
+    counts = {status: sum(page.status is status for page in pages) for status in PageStatus}
+    markdown, page_ends = _joined(pages)
+    return DocumentResult(
+        document_id=document.document_id,
+        source_uri=document.uri,
+        source_name=document.name,
+        size_bytes=document.size_bytes,
+        page_count=document.page_count,
+        pages_ok=counts[PageStatus.OK],
+        pages_blank=counts[PageStatus.BLANK],
+        pages_failed=counts[PageStatus.FAILED],
+        outcome=_outcome(document, counts),
+        failure=document.failure,
+        markdown=None if document.failure else markdown,
+        page_ends=page_ends,
+        input_tokens=_total([page.input_tokens for page in pages]),
+        output_tokens=_total([page.output_tokens for page in pages]),
+        cost_usd=_total([page.cost_usd for page in pages]),
+        started_at=min((page.started_at for page in pages), default=now),
+        finished_at=max((page.finished_at for page in pages), default=now),
+        run_id=identity.run_id,
+        config_id=identity.config_id,
+    )
+
+
+def same_bytes_result(original: DocumentResult, copy: DocumentRef) -> DocumentResult:
+    """The row of a file whose bytes are those of `original`: the pages were read once, so they cost once."""
+    return replace(
+        original,
+        source_uri=copy.uri,
+        source_name=copy.name,
+        input_tokens=None if original.input_tokens is None else 0,
+        output_tokens=None if original.output_tokens is None else 0,
+        cost_usd=None if original.cost_usd is None else 0.0,
+    )
+
+
+def _outcome(document: DocumentRef, counts: dict[PageStatus, int]) -> Outcome:
+    if document.failure is not None:
+        return Outcome.FAILED
+    if counts[PageStatus.FAILED] == 0:
+        return Outcome.COMPLETE
+    return Outcome.PARTIAL if counts[PageStatus.OK] + counts[PageStatus.BLANK] else Outcome.FAILED
+
+
+def _joined(pages: Sequence[PageResult]) -> tuple[str, tuple[int, ...]]:
+    """Good pages joined by a blank line; a page without text ends where the one before it ends."""
+    parts: list[str] = []
+    ends: list[int] = []
+    length = 0
+    for page in pages:
+        if page.markdown:
+            if parts:
+                length += len(PAGE_JOINT)
+            parts.append(page.markdown)
+            length += len(page.markdown)
+        ends.append(length)
+    return PAGE_JOINT.join(parts), tuple(ends)
+
+
+def _total(values: list[_Number | None]) -> _Number | None:
+    """The sum; None, which means unknown, when any part of it is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

@@ -1,0 +1,45 @@
+"""What makes two runs the same work: the part of the configuration that decides what a page's row says."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import orjson
+
+_NAMES = {
+    "engine": "--engine",
+    "model": "--model",
+    "prompt_sha256": "the prompt",
+    "schema_sha256": "--schema",
+    "longest_side_px": "--longest-side",
+    "pages": "--pages",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Engine, model, prompt, schema, image size and page selection of a run; holds no secret."""
+
+    engine: str
+    model: str
+    prompt_sha256: str | None
+    schema_sha256: str | None
+    longest_side_px: int
+    pages: str
+
+    @property
+    def config_id(self) -> str:
+        """A short name for this configuration: 16 hexadecimal digits."""
+        return hashlib.sha256(orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+
+
+def difference(before: Fingerprint, now: Fingerprint) -> str | None:
+    """In words, what differs between two configurations; None when nothing does."""
+    then, this = asdict(before), asdict(now)
+    parts = [
+        name if key.endswith("sha256") else f"{name} {then[key]} before, {this[key]} now"
+        for key, name in _NAMES.items()
+        if then[key] != this[key]
+    ]
+    return "; ".join(parts) or None

@@ -1,0 +1,76 @@
+"""Journal segments: finished pages of an unfinished shard as bytes, back again, and which of several rows counts.
+
+A segment is a line with the SHA-256 of what follows, then JSON: format, configuration and rows. What does not check
+is refused whole, so a torn or foreign object can never become a row.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import orjson
+
+from one_ocr_ray.model import PageResult, PageStatus
+from one_ocr_ray.policy.schema import page_result, page_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_Number = TypeVar("_Number", int, float)
+
+FORMAT = "one-ocr-ray journal 1"
+_TIMES = ("started_at", "finished_at")
+
+
+def encode_segment(pages: Sequence[PageResult], config_id: str) -> bytes:
+    """`pages` as one segment; they must all be of `config_id`."""
+    body = orjson.dumps({"format": FORMAT, "config_id": config_id, "rows": [page_row(page) for page in pages]})
+    return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
+
+
+def decode_segment(data: bytes, config_id: str) -> list[PageResult] | None:
+    """The pages of a segment; None when it is torn, or of another format or configuration."""
+    checksum, _, body = data.partition(b"\n")
+    if hashlib.sha256(body).hexdigest().encode() != checksum:
+        return None
+    content = orjson.loads(body)
+    if content.get("format") != FORMAT or content.get("config_id") != config_id:
+        return None
+    return [page_result(_with_times(row)) for row in content["rows"]]
+
+
+def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
+    """One page for each (document_id, page_number): success beats failure, then the earliest finished wins."""
+    best: dict[tuple[str, int], PageResult] = {}
+    for page in pages:
+        key = page.document_id, page.page_number
+        if key not in best or _rank(page) < _rank(best[key]):
+            best[key] = page
+    return best
+
+
+def carried_over(page: PageResult, earlier: PageResult) -> PageResult:
+    """`page`, read in place of `earlier`, which failed: what both have used stands in the one row."""
+    return replace(
+        page,
+        attempts=page.attempts + earlier.attempts,
+        input_tokens=_sum(page.input_tokens, earlier.input_tokens),
+        output_tokens=_sum(page.output_tokens, earlier.output_tokens),
+        cached_tokens=_sum(page.cached_tokens, earlier.cached_tokens),
+        cost_usd=_sum(page.cost_usd, earlier.cost_usd),
+    )
+
+
+def _sum(one: _Number | None, other: _Number | None) -> _Number | None:
+    return None if one is None or other is None else one + other
+
+
+def _rank(page: PageResult) -> tuple[bool, datetime]:
+    return page.status is PageStatus.FAILED, page.finished_at
+
+
+def _with_times(row: dict[str, Any]) -> dict[str, Any]:
+    return row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}

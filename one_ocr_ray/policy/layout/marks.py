@@ -1,0 +1,84 @@
+"""What the characters of a line say about its block: list markers, ends of sentences, program code."""
+
+from __future__ import annotations
+
+import re
+
+from one_ocr_ray.policy.layout.text import CJK_RANGE
+
+BULLET = "-"  # how every bullet is written in Markdown
+
+_BULLETS = "•●▪■◦○‣⁃∙►▶◆◇·"
+_BULLET = re.compile(rf"(?:[{_BULLETS}]\s*|[-–—*](?:\s+|(?=[{CJK_RANGE}])))(?=\S)")
+_NUMBER = re.compile(rf"(\d{{1,3}}[.)])(?:\s+|(?=[{CJK_RANGE}]))(?=\S)")
+_LONE_MARKER = re.compile(rf"[-–—*{_BULLETS}$%#]|\(?\d{{1,3}}[.)]|\d{{1,2}}(?:\.\d{{1,3}})*\.?")
+# Not list markers in Markdown, but they start something new on the page all the same.
+_OTHER = re.compile(
+    r"[(（][\divx一二三四五六七八九十]{1,4}[)）]|\[\d{1,3}\]|[一二三四五六七八九十\d]{1,3}、|[①-⑳]|[a-z][.)]\s"
+)
+_SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+|[一二三四五六七八九十]{1,3}、\s*)[^\W\d_]")
+_SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’）)]?$")
+_CODE = re.compile(
+    r"""^[$%]\s+[\w./~]              # a command after a prompt
+    |^\#!|\\$                       # a script's first line, a continued line
+    |[{}]$|^[)\]}]+[;,]?$           # braces
+    |(?:=|\w[(\[]).*;$|^return\b.*;$
+    |^</?[A-Za-z][\w-]*[\s/>]       # a tag
+    |==|=>|&&|::|\w->\w|\w\(\)$
+    |^(?:if|elif|for|while|switch)\s*\(
+    |^(?:def|class|function)\s+\w+\s*[(:{]
+    |^(?:import|from|include)\s+[\w.]+(?:\s+import\b|;?$)""",
+    re.VERBOSE,
+)
+
+
+def starts_item(text: str) -> bool:
+    """Whether a line starts with a bullet, a number or a letter that counts."""
+    return any(pattern.match(text) for pattern in (_BULLET, _NUMBER, _OTHER))
+
+
+def is_bulleted(text: str) -> bool:
+    return _BULLET.match(text) is not None
+
+
+def split_item(text: str) -> tuple[str, str] | None:
+    """The Markdown marker and the text of a list item; None for any other text."""
+    if match := _BULLET.match(text):
+        return BULLET, text[match.end() :]
+    if match := _NUMBER.match(text):
+        return match[1], text[match.end() :]
+    return None
+
+
+def is_marker(text: str) -> bool:
+    """Whether `text` is nothing but a marker or a section number, waiting for its text."""
+    return _LONE_MARKER.fullmatch(text) is not None
+
+
+def ends_sentence(text: str) -> bool:
+    return _SENTENCE_END.search(text) is not None
+
+
+def is_section_title(text: str) -> bool:
+    """Whether a line reads like "3 Results", "2.1. Method" or "二、方法"."""
+    return _SECTION.match(text) is not None and not ends_sentence(text)
+
+
+def ends_statement(text: str) -> bool:
+    """Whether a line ends as lines of programs do and rows of tables do not."""
+    return text.endswith((",", ";", "{", "}"))
+
+
+def has_words(text: str) -> bool:
+    """Whether there are two letters side by side, which numbers and most formulas do not have."""
+    return re.search(r"[^\W\d_]{2}", text) is not None
+
+
+def looks_like_code(text: str) -> bool:
+    """Whether a line reads like a command or a statement of a program rather than prose."""
+    return _CODE.search(text) is not None
+
+
+def continues_code(last: str, line: str) -> bool:
+    """Whether two lines that follow each other may be of one listing; the sentence before it is not."""
+    return looks_like_code(last) or (looks_like_code(line) and not last.endswith((".", "。", ":", "：")))

@@ -1,0 +1,203 @@
+"""Which segment comes after which: a page is cut at its gutters into columns, recursively.
+
+A gutter is a vertical line that few segments cross and that has running text on both sides. The segments that cross it
+(titles, wide tables, footers) part the page into bands; within a band the left column is read before the right one.
+The idea is the recursive XY cut (Nagy and Seth, 1984), with the test for running text so that table columns stay rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.geometry import Row, Segment, line_height, rows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+Region = tuple[Segment, ...]
+
+# Multiples of the line height.
+COLUMN_WIDTH = 8.0  # running text is at least this wide, about 20 letters
+LONE_COLUMN_WIDTH = 14.0  # the same beside something that is not running text: a figure's labels, a margin note
+OVERHANG = 0.4  # a box may reach this far over a gutter
+JOINED_REACH = 2.5  # a line drawn across a gutter has lines in columns at most this far above and below
+MARGIN_GAP = 1.0  # a page header or footer stands at least this far from the text
+HEADING_GAP = 0.5  # a heading is at least this far from the column above it
+SAME_MARGIN = 1.0  # left edges of one column differ by less
+
+MIN_COLUMN_ROWS = 3
+FILLED = 0.3  # of the height of a column of running text, double-spaced or with a figure in it, is covered by lines
+INKED = 0.75  # of the width of a row of running text is covered by words
+LONE_ROWS = 0.6  # of the rows of running text: fewer beside it are labels, to be read in their place
+ALIGNED = 0.6  # of the rows of one side stand beside one of the other side: the sides are the rows of a table
+
+
+@dataclass(frozen=True, slots=True)
+class _Band:
+    """What lies between two crossing lines, left and right of a gutter."""
+
+    left: Region
+    right: Region
+
+
+def regions(segments: Sequence[Segment]) -> tuple[Region, ...]:
+    """Cut a page into single columns, in reading order. Every segment is in exactly one region; upright text in the
+    margin of a page of horizontal lines comes last.
+    """
+    level = tuple(segment for segment in segments if not segment.is_vertical)
+    stray = tuple(segment for segment in segments if segment.is_vertical)
+    ordered = [region for part in _without_margins(level) for region in _columns(part)]
+    return tuple(ordered) + tuple((segment,) for segment in stray)
+
+
+def _without_margins(segments: Region) -> tuple[Region, ...]:
+    """Part the first and the last row from the rest where they stand well apart: a header is read as one row."""
+    if not segments:
+        return ()
+    gap = MARGIN_GAP * line_height(segments)
+    page = rows(segments)
+    head, body, foot = page[:1], page[1:-1], page[-1:]
+    if not body:
+        return (segments,)
+    text = tuple(segment for row in body for segment in row)
+    top, bottom = min(s.top for s in text), max(s.bottom for s in text)
+    if top - max(s.bottom for s in head[0]) < gap:
+        text, head = head[0] + text, ()
+    if min(s.top for s in foot[0]) - bottom < gap:
+        text, foot = text + foot[0], ()
+    return (*head, text, *foot)
+
+
+def _columns(segments: Region) -> tuple[Region, ...]:
+    """Cut at the best gutter and go on with each part; without a gutter the region is one column."""
+    height = line_height(segments)
+    gutter = _best_gutter(segments, height)
+    if gutter is None:
+        return (segments,)
+    parts: list[Region] = []
+    waiting: Region = ()  # what is not in columns of this gutter
+    for band in _accepted(_bands(_parted(segments, gutter, height), gutter, height), height):
+        if isinstance(band, _Band):
+            parts += [waiting, band.left, band.right]
+            waiting = ()
+        else:
+            waiting += band
+    return tuple(region for part in (*parts, waiting) if part for region in _columns(part))
+
+
+def _best_gutter(segments: Region, height: float) -> float | None:
+    """The left edge of a column that gives the most rows in columns; None when nothing is in columns."""
+    best, gutter = 0, None
+    tried = float("-inf")
+    for place in sorted(segment.left for segment in segments):
+        if place - tried < OVERHANG / 2 * height:
+            continue
+        tried = place
+        bands = (band for band in _bands(segments, place, height) if isinstance(band, _Band))
+        score = sum(_rows_in_columns(band, height) for band in bands)
+        if score > best:
+            best, gutter = score, place
+    return gutter
+
+
+def _bands(segments: Region, gutter: float, height: float) -> list[_Band | Region]:
+    """From top to bottom: bands of two columns, and between them the segments that cross the gutter."""
+    overhang = OVERHANG * height
+    bands: list[_Band | Region] = []
+    run: Region = ()
+    for segment in sorted(segments, key=lambda s: s.middle):
+        if not _crosses(segment, gutter, overhang):
+            run += (segment,)
+        else:
+            run, heading = _without_heading(run, height)
+            bands += [_band(run, gutter - overhang), heading, (segment,)]
+            run = ()
+    bands.append(_band(run, gutter - overhang))
+    return [band for band in bands if band]
+
+
+def _crosses(segment: Segment, gutter: float, overhang: float) -> bool:
+    return segment.left < gutter - overhang and segment.right > gutter + overhang
+
+
+def _parted(segments: Region, gutter: float, height: float) -> Region:
+    """Cut the lines that a detector drew across a narrow gutter. They stand between lines that do not cross it, and
+    have a gap between two words there.
+    """
+    crossing = {s for s in segments if _crosses(s, gutter, OVERHANG * height)}
+    columns = [s for s in segments if s not in crossing]
+    reach = JOINED_REACH * height
+    parts: list[Segment] = []
+    for segment in segments:
+        distances = [s.middle - segment.middle for s in columns] if segment in crossing else []
+        if any(-reach < d < 0 for d in distances) and any(0 < d < reach for d in distances):
+            parts += segment.cut(gutter, OVERHANG * height)
+        else:
+            parts.append(segment)
+    return tuple(parts)
+
+
+def _band(run: Region, right_from: float) -> _Band | Region:
+    left = tuple(s for s in run if s.left < right_from)
+    right = tuple(s for s in run if s.left >= right_from)
+    return _Band(left, right) if left and right else run
+
+
+def _without_heading(run: Region, height: float) -> tuple[Region, Region]:
+    """What stands alone under two columns and above something that crosses them is not the end of its column."""
+    if len(run) > 1 and run[-1].top - max(s.bottom for s in run[:-1]) > HEADING_GAP * height:
+        return run[:-1], run[-1:]
+    return run, ()
+
+
+def _accepted(bands: Sequence[_Band | Region], height: float) -> list[_Band | Region]:
+    """Turn bands that are not in columns into plain regions. Where others are, a short band with the same margins is
+    in columns too.
+    """
+    sure = [band for band in bands if isinstance(band, _Band) and _rows_in_columns(band, height)]
+    left_margin = median(s.left for band in sure for s in band.left)
+    right_margin = median(s.left for band in sure for s in band.right)
+
+    def same_margins(band: _Band) -> bool:
+        return (
+            abs(median(s.left for s in band.left) - left_margin) < SAME_MARGIN * height
+            and abs(median(s.left for s in band.right) - right_margin) < SAME_MARGIN * height
+        )
+
+    return [
+        band.left + band.right if isinstance(band, _Band) and band not in sure and not same_margins(band) else band
+        for band in bands
+    ]
+
+
+def _rows_in_columns(band: _Band, height: float) -> int:
+    """How many rows of the band stand in two columns: those of the shorter side if both sides are running text, or if
+    one is and the other does not stand in its rows; otherwise none.
+    """
+    left, right = rows(band.left), rows(band.right)
+    few, many = sorted((left, right), key=len)
+    if len(few) < MIN_COLUMN_ROWS:
+        return 0
+    narrow, wide = sorted((_text_width(left), _text_width(right)))
+    if narrow >= COLUMN_WIDTH * height:
+        return len(few)
+    beside = wide >= LONE_COLUMN_WIDTH * height and len(few) >= LONE_ROWS * len(many)
+    return len(few) if beside and _alignment(few, many) < ALIGNED else 0
+
+
+def _text_width(side: Sequence[Row]) -> float:
+    """The usual width of the rows if they are running text, else 0: running text fills its column from top to bottom
+    and leaves no holes in a line; labels and notes are far apart, cells of a table leave holes.
+    """
+    if sum(row[0].height for row in side) < FILLED * (side[-1][0].bottom - side[0][0].top):
+        return 0.0
+    inked = [(sum(s.width for s in row), row[-1].right - row[0].left) for row in side]
+    return median(ink if ink >= INKED * width else 0.0 for ink, width in inked)
+
+
+def _alignment(few: Sequence[Row], many: Sequence[Row]) -> float:
+    """The share of the rows of one side that stand beside a row of the other side."""
+    near = min(row[0].height for row in few) / 4
+    return sum(any(abs(a[0].middle - b[0].middle) < near for b in many) for a in few) / len(few)

@@ -1,0 +1,38 @@
+"""Putting the lines of a paragraph together again."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Han, kana, CJK punctuation and full-width forms. Not Hangul: Korean puts spaces between words.
+CJK_RANGE = r"\u2e80-\u312f\u31a0-\u9fff\uf900-\ufaff\ufe30-\ufe4f\uff00-\uffef\U00020000-\U0003ffff"
+
+_CJK = re.compile(f"[{CJK_RANGE}]")
+_HYPHENATED = re.compile(r"[^\W\d_]{2}-$")
+
+
+def is_cjk(char: str) -> bool:
+    """Whether `char` belongs to a script written without spaces between words."""
+    return _CJK.match(char) is not None
+
+
+def is_hyphenated(line: str) -> bool:
+    """Whether a line ends in the middle of a word."""
+    return _HYPHENATED.search(line) is not None
+
+
+def join_lines(lines: Sequence[str]) -> str:
+    """One line of running text: no space beside a CJK character, a word that was hyphenated made whole."""
+    text = lines[0]
+    for line in lines[1:]:
+        if is_cjk(text[-1]) or is_cjk(line[0]):
+            text += line
+        elif is_hyphenated(text):
+            text = (text[:-1] if line[0].islower() else text) + line
+        else:
+            text += " " + line
+    return text

@@ -1,0 +1,56 @@
+"""Who may work on an output: what a lease object says, and what to do about another driver's. No clock, no I/O.
+
+Each takeover creates the next generation of the lease, put-if-absent, so of two that take over one wins; the highest
+generation holds. The lease saves work and money; that rows stand once rests on put-if-absent commits alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+
+import orjson
+
+HEARTBEAT_S = 2.0
+STANDSTILL_S = 10.0  # five missed heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """One driver's claim; `beat` counts up while it lives."""
+
+    host: str
+    pid: int
+    run_id: str
+    beat: int = 0
+
+    def encode(self) -> bytes:
+        return orjson.dumps(asdict(self))
+
+
+def decode_lease(data: bytes) -> Lease | None:
+    """The lease in `data`; None when it cannot be understood, as of another version."""
+    try:
+        return Lease(**orjson.loads(data))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+
+
+class Verdict(Enum):
+    """What a driver that meets a lease does."""
+
+    TAKE = "take"  # its holder is gone
+    WAIT = "wait"  # nothing has moved yet
+    REFUSE = "refuse"  # its holder is at work
+
+
+def judge(first: Lease | None, now: Lease | None, waited_s: float, *, holder_is_dead: bool) -> Verdict:
+    """What to do about a lease first seen as `first` and, `waited_s` later, as `now`.
+
+    `holder_is_dead`: known for certain, on the same host only. One that cannot be understood is waited out.
+    """
+    if holder_is_dead:
+        return Verdict.TAKE
+    if first != now:
+        return Verdict.REFUSE
+    return Verdict.TAKE if waited_s >= STANDSTILL_S else Verdict.WAIT

@@ -1,0 +1,64 @@
+"""What requests to a provider take: tokens before they are sent, money after. One per worker, for it learns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
+from one_ocr_ray.policy.pricing import Price, cost_usd, estimate_usd
+from one_ocr_ray.policy.ratelimit.estimate import OutputEstimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.model import Ask, PageImage, Usage
+
+# Four Latin characters or about one CJK character are a token; prompts are mostly Latin.
+PROMPT_CHARS_PER_TOKEN = 4
+OTHER_INPUT_TOKENS = 50  # roles, separators
+
+
+class ProviderMetering:
+    """Tokens and money of one model: estimates from the providers' formulas, costs from what they report."""
+
+    def __init__(
+        self,
+        engine: str,
+        model: str,
+        *,
+        look: str,
+        tier: str | None = None,
+        prices: Mapping[str, Price] | None = None,
+        output_cap: int,
+    ) -> None:
+        """look: `detail` of openai or `media_resolution` of gemini. prices: those of the user, before the table's."""
+        self._engine = engine
+        self._model = model
+        self._look = look
+        self._tier = tier
+        self._prices = prices
+        self._output = OutputEstimate(output_cap)
+
+    def input_tokens(self, image: PageImage, ask: Ask) -> int:
+        """About what goes in."""
+        of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
+        picture = of_image(self._model, image.width_px, image.height_px, self._look)
+        text = len(ask.prompt) + len(ask.json_schema or "")
+        return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
+
+    def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
+        """About what the account's limit will count: in and out together; Gemini counts input alone."""
+        tokens = self.input_tokens(image, ask)
+        return tokens if self._engine == "gemini" else tokens + self._output.tokens
+
+    def most_usd(self, image: PageImage, ask: Ask) -> float | None:
+        """The most that the request can cost; None when the model's price is unknown."""
+        # The formulas are estimates: a fifth on top keeps the ceiling safe from their error.
+        tokens = self.input_tokens(image, ask) * 6 // 5
+        return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What a request of `usage` has cost; None when that is unknown."""
+        if usage.output_tokens is not None:
+            self._output.observe(usage.output_tokens)
+        return cost_usd(usage, self._model, self._tier, self._prices)

@@ -1,0 +1,42 @@
+"""How far a run is: what a progress line says, worked out from counts and seconds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass(slots=True)
+class Progress:
+    """Counts of this run. `pages_total` still grows until `plan_complete`."""
+
+    documents_total: int = 0
+    documents_done: int = 0
+    pages_total: int = 0
+    pages_done: int = 0
+    pages_failed: int = 0
+    plan_complete: bool = False
+    elapsed_s: float = 0.0
+    pages_per_s: float = 0.0
+
+    def update(self, pages: Mapping[str, int], *, elapsed_s: float) -> None:
+        """Take the pages finished so far, by status, after `elapsed_s` seconds."""
+        before_done, before_s = self.pages_done, self.elapsed_s
+        self.pages_done = sum(pages.values())
+        self.pages_failed = pages.get("failed", 0)
+        self.elapsed_s = elapsed_s
+        step_s = elapsed_s - before_s
+        if step_s > 0:
+            # A moving average over about 10 s: quick to follow a change, slow enough to read.
+            weight = min(1.0, step_s / 10) if self.pages_per_s else 1.0
+            self.pages_per_s += weight * ((self.pages_done - before_done) / step_s - self.pages_per_s)
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the present speed; None while that cannot be said."""
+        if not self.plan_complete or self.pages_per_s <= 0:
+            return None
+        return (self.pages_total - self.pages_done) / self.pages_per_s

@@ -1,0 +1,128 @@
+"""Whether a model's answer can be used: cleaned of what harms a reader, and given a failure when it is none.
+
+Refusals and filters are told by the provider (engines/); no sentence of the model is judged by its words here.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import replace
+
+from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
+from one_ocr_ray.policy.extraction import complaint
+
+# More than this is suspicious for one page, and tables of figures do reach it: it fails only if it says little new.
+_LONG_CHARS = 25_000
+_LONG_COMPRESSES_TO = 0.1
+# More than this is not a page.
+_MAX_CHARS = 200_000
+
+_TAIL_CHARS = 200
+_TAIL_REPEATS = 5
+# Rules of tables, dotted leaders, empty cells and columns of one figure repeat by right, but not for ever.
+_WORDLESS_TAIL_REPEATS = 30
+
+
+def judge(answer: Answer, ask: Ask) -> Answer:
+    """`answer` with clean text; with `failure` when it cannot be used as it stands.
+
+    A failure that is already there stays. A text cut off at the cap fails as `truncated` with Action.ALTER; when
+    nothing is left to alter, policy/retry.py takes it as it is. Only for models: the embedded engine may find nothing.
+    """
+    text = without_fence(without_controls(answer.text), open_ended=answer.truncated).strip()
+    failure = answer.failure or _failure(text, ask, truncated=answer.truncated)
+    return replace(answer, text=text, failure=failure)
+
+
+_NO_TEXT = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "The model answered with no text.", Action.RETRY)
+_NO_PAGE = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "The answer is longer than any page.", Action.RETRY)
+_LOOP = Failure(ErrorCode.REPETITION, "The model repeats itself without end.", Action.ALTER)
+_CUT_OFF = Failure(ErrorCode.TRUNCATED, "The answer reached its output cap.", Action.ALTER)
+_CUT_BEFORE_TEXT = Failure(ErrorCode.TRUNCATED, "The output cap was reached before any text came.", Action.ALTER)
+
+
+def _failure(text: str, ask: Ask, *, truncated: bool) -> Failure | None:
+    if not text:
+        return _CUT_BEFORE_TEXT if truncated else _NO_TEXT
+    if len(text) > _MAX_CHARS:
+        return _NO_PAGE
+    if ask.json_schema is not None:
+        return _mismatch(text, ask.json_schema, truncated=truncated)
+    if repeats(text):
+        return _LOOP
+    return _CUT_OFF if truncated else None
+
+
+def _mismatch(text: str, schema: str, *, truncated: bool) -> Failure | None:
+    found = complaint(text, schema, truncated=truncated)
+    if found is None:
+        return None
+    return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, found, Action.ALTER)
+
+
+# --- cleaning --------------------------------------------------------------------------------------------------------
+
+# C0 and C1 controls but for newline and tab, characters that turn the direction of the text around (Unicode property
+# Bidi_Control, "Trojan Source"), the byte order mark, and halves of surrogate pairs, which UTF-8 cannot hold.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+
+
+def without_controls(text: str) -> str:
+    """`text` without invisible characters that harm, and with `\\n` at the end of its lines."""
+    return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)
+_WRAPPERS = {"markdown", "md"}
+_WRAPPERS_WITHOUT_FENCES_INSIDE = {"", "text", "json", "html", "latex"}
+
+
+def without_fence(text: str, *, open_ended: bool = False) -> str:
+    """`text` without a code fence around the whole of it, which models add and no page has.
+
+    A page that is one listing keeps its fence (it names a language). open_ended: the text was cut off, so that its
+    fence may lack an end.
+    """
+    text = text.strip()
+    opening = _FENCE.match(text)
+    if opening is None or opening[2].lower() not in _WRAPPERS | _WRAPPERS_WITHOUT_FENCES_INSIDE:
+        return text
+    fences = [fence for fence in _FENCE.finditer(text) if _closes(fence, opening)]
+    closed = len(fences) > 1 and fences[-1].end() == len(text) and not fences[-1][2]
+    inside = fences[1:-1] if closed else fences[1:]
+    if not (closed or open_ended) or not _paired(inside, opening[2].lower(), open_ended=not closed):
+        return text
+    return text[opening.end() : fences[-1].start() if closed else None].strip("\n")
+
+
+def _closes(fence: re.Match[str], opening: re.Match[str]) -> bool:
+    """Whether `fence` could end the block that `opening` begins (CommonMark: the same character, at least as long)."""
+    return fence[1].startswith(opening[1])
+
+
+def _paired(inside: list[re.Match[str]], wrapper: str, *, open_ended: bool) -> bool:
+    """Whether the fences inside are blocks of their own, so that the outer two belong together."""
+    if not inside:
+        return True
+    # A bare fence that comes first may just as well end the outer block.
+    return wrapper in _WRAPPERS and bool(inside[0][2]) and (open_ended or len(inside) % 2 == 0)
+
+
+# --- repetition ------------------------------------------------------------------------------------------------------
+
+_MARKUP = re.compile(r"<[^<>]*>|&\w+;")
+
+
+def repeats(text: str) -> bool:
+    """Whether the model fell into a loop: its last words stand there again and again, or very much says nothing new."""
+    text = text.rstrip()
+    tail = text[-_TAIL_CHARS:]
+    if len(tail) == _TAIL_CHARS:
+        wordless = not any(character.isalpha() for character in _MARKUP.sub("", tail))
+        if text.count(tail) >= (_WORDLESS_TAIL_REPEATS if wordless else _TAIL_REPEATS):
+            return True
+    if len(text) <= _LONG_CHARS:
+        return False
+    data = text.encode()
+    return len(zlib.compress(data, 1)) < _LONG_COMPRESSES_TO * len(data)

@@ -1,0 +1,58 @@
+"""Meters: when is an allowance that was granted used up? Virtual scheduling (ITU-T I.371, GCRA) without credit."""
+
+from __future__ import annotations
+
+from collections import deque
+
+SAVED_AT_MOST_S = 5.0  # of the rate
+_HOUR_S = 3600.0
+_HOURS_KEPT = 25  # 24 and the one under way: no 24 hours hold more than the limit, wherever the provider's day begins
+
+
+class Meter:
+    """One rate. An idle meter saves nothing up; an amount larger than any burst is granted, and the next one pays."""
+
+    def __init__(self) -> None:
+        self.next_at = 0.0  # all that was granted is used up then
+        self._saved = 0.0  # granted and not used, as settled afterwards
+
+    def take(self, start: float, amount: float, rate: float) -> float:
+        """Grant `amount` from `start` on, which is not before `next_at`; the seconds it lasts at `rate`.
+
+        What was saved shortens that, to no less than a half, so that a refund makes grants denser and never a burst.
+        """
+        rebate = min(self._saved, amount / 2)
+        self._saved -= rebate
+        lasts_s = (amount - rebate) / rate
+        self.next_at = start + lasts_s
+        return lasts_s
+
+    def settle(self, surplus: float, now: float, rate: float) -> None:
+        """Correct what was granted by `surplus` (used minus granted)."""
+        self._saved = min(self._saved - surplus, rate * SAVED_AT_MOST_S)
+        if self._saved < 0:
+            self.next_at = max(self.next_at, now) - self._saved / rate
+            self._saved = 0.0
+
+
+class DayMeter:
+    """Requests of the last 24 hours, counted by the hour."""
+
+    def __init__(self) -> None:
+        self._hours: deque[tuple[int, int]] = deque()  # (hour, requests)
+
+    def take(self, requests: int, now: float) -> None:
+        hour = int(now // _HOUR_S)
+        if self._hours and self._hours[-1][0] == hour:
+            requests += self._hours.pop()[1]
+        self._hours.append((hour, requests))
+
+    def left(self, limit: int, now: float) -> int:
+        """How many of `limit` requests a day are left."""
+        while self._hours and self._hours[0][0] + _HOURS_KEPT <= now // _HOUR_S:
+            self._hours.popleft()
+        return max(0, limit - sum(requests for _, requests in self._hours))
+
+    def frees_at(self) -> float:
+        """When the oldest hour is forgotten."""
+        return (self._hours[0][0] + _HOURS_KEPT) * _HOUR_S if self._hours else 0.0

@@ -1,0 +1,178 @@
+"""The dataset's two tables: Arrow schemas, version 1, and the way from results to rows and back. No files here.
+
+Column names, types and nullability are the public contract; `tests/unit/test_schema.py` holds them to it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from one_ocr_ray import __version__
+from one_ocr_ray.model import DocumentResult, ErrorCode, Failure, Outcome, PageResult, PageStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+SCHEMA_VERSION = "1"
+ROW_GROUP_ROWS = 5_000
+ZSTD_LEVEL = 3
+
+_TIME = pa.timestamp("us", tz="UTC")
+_ERROR = pa.struct(
+    [("code", pa.string()), ("message", pa.string()), ("retryable", pa.bool_()), ("http_status", pa.int16())]
+)
+
+
+def _required(name: str, kind: pa.DataType) -> pa.Field:
+    return pa.field(name, kind, nullable=False)
+
+
+PAGES = pa.schema(
+    [
+        _required("document_id", pa.string()),
+        _required("page_number", pa.int32()),
+        _required("page_count", pa.int32()),
+        _required("source_uri", pa.string()),
+        _required("source_name", pa.string()),
+        _required("status", pa.string()),
+        ("markdown", pa.string()),
+        ("data", pa.string()),
+        ("error", _ERROR),
+        _required("engine", pa.string()),
+        _required("model", pa.string()),
+        ("model_version", pa.string()),
+        ("finish_reason", pa.string()),
+        ("provider_request_id", pa.string()),
+        _required("truncated", pa.bool_()),
+        ("prompt_sha256", pa.string()),
+        ("image_width", pa.int32()),
+        ("image_height", pa.int32()),
+        ("rotation", pa.int32()),
+        ("image_sha256", pa.string()),
+        _required("attempts", pa.int32()),
+        ("input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("cached_tokens", pa.int64()),
+        ("cost_usd", pa.float64()),
+        ("confidence", pa.float64()),
+        ("render_ms", pa.int64()),
+        ("queue_ms", pa.int64()),
+        ("latency_ms", pa.int64()),
+        _required("started_at", _TIME),
+        _required("finished_at", _TIME),
+        _required("run_id", pa.string()),
+        _required("config_id", pa.string()),
+    ]
+)
+
+DOCUMENTS = pa.schema(
+    [
+        _required("document_id", pa.string()),
+        _required("source_uri", pa.string()),
+        _required("source_name", pa.string()),
+        _required("size_bytes", pa.int64()),
+        ("page_count", pa.int32()),
+        _required("pages_ok", pa.int32()),
+        _required("pages_blank", pa.int32()),
+        _required("pages_failed", pa.int32()),
+        _required("outcome", pa.string()),
+        ("error", _ERROR),
+        ("markdown", pa.string()),
+        ("page_ends", pa.list_(pa.int64())),
+        ("input_tokens", pa.int64()),
+        ("output_tokens", pa.int64()),
+        ("cost_usd", pa.float64()),
+        _required("started_at", _TIME),
+        _required("finished_at", _TIME),
+        _required("run_id", pa.string()),
+        _required("config_id", pa.string()),
+    ]
+)
+
+
+def encode_pages(results: Iterable[PageResult], config: Mapping[str, Any]) -> bytes:
+    """A whole Parquet file of `pages` rows in the given order; `config` must hold no secret."""
+    return _encode((page_row(result) for result in results), PAGES, "pages", config)
+
+
+def encode_documents(results: Iterable[DocumentResult], config: Mapping[str, Any]) -> bytes:
+    """A whole Parquet file of `documents` rows in the given order; `config` must hold no secret."""
+    return _encode((_row(result) for result in results), DOCUMENTS, "documents", config)
+
+
+def decode_pages(data: bytes) -> list[PageResult]:
+    """The rows of a Parquet file written by `encode_pages`."""
+    return [page_result(row) for row in read_rows(data)]
+
+
+def decode_documents(data: bytes) -> list[DocumentResult]:
+    """The rows of a Parquet file written by `encode_documents`."""
+    return [_document_result(row) for row in read_rows(data)]
+
+
+def read_rows(data: bytes, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of a Parquet file, or those columns of them.
+
+    Not `pq.read_table`: its threads may outlive the call and abort the interpreter while it ends.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data))
+    rows: list[dict[str, Any]] = file.read(columns=list(columns) if columns else None, use_threads=False).to_pylist()
+    return rows
+
+
+def _encode(rows: Iterable[dict[str, Any]], schema: pa.Schema, kind: str, config: Mapping[str, Any]) -> bytes:
+    footer = {
+        "one_ocr_ray.schema": kind,
+        "one_ocr_ray.schema_version": SCHEMA_VERSION,
+        "one_ocr_ray.producer": f"one-ocr-ray {__version__}",
+        "one_ocr_ray.config": orjson.dumps(dict(config), option=orjson.OPT_SORT_KEYS).decode(),
+    }
+    table = pa.Table.from_pylist(list(rows), schema=schema.with_metadata(footer))
+    buffer = BytesIO()
+    pq.write_table(table, buffer, compression="zstd", compression_level=ZSTD_LEVEL, row_group_size=ROW_GROUP_ROWS)
+    return buffer.getvalue()
+
+
+def _row(result: PageResult | DocumentResult) -> dict[str, Any]:
+    row = {each.name: getattr(result, each.name) for each in fields(result)}
+    failure: Failure | None = row.pop("failure")
+    row["error"] = failure and {
+        "code": failure.code.value,
+        "message": failure.message,
+        "retryable": failure.code.retryable,
+        "http_status": failure.http_status,
+    }
+    return row
+
+
+def page_row(result: PageResult) -> dict[str, Any]:
+    """`result` as a row of `pages`. Raises ValueError for one that breaks the rule of failed pages."""
+    failed = result.status is PageStatus.FAILED
+    if (result.markdown is None) is not failed or (result.failure is not None) is not failed:
+        raise ValueError(f"page {result.page_number}: failed pages have an error and no markdown, others the reverse")
+    return _row(result)
+
+
+def _failure(row: dict[str, Any]) -> Failure | None:
+    error = row.pop("error")
+    if error is None:
+        return None
+    return Failure(ErrorCode(error["code"]), error["message"], http_status=error["http_status"])
+
+
+def page_result(row: dict[str, Any]) -> PageResult:
+    """The result that `page_row` made `row` of."""
+    failure = _failure(row)
+    return PageResult(**{**row, "status": PageStatus(row["status"]), "failure": failure})
+
+
+def _document_result(row: dict[str, Any]) -> DocumentResult:
+    failure = _failure(row)
+    ends = tuple(row["page_ends"] or ())
+    return DocumentResult(**{**row, "outcome": Outcome(row["outcome"]), "failure": failure, "page_ends": ends})

@@ -1,0 +1,77 @@
+"""What a run says at its end: counts of the whole output, and what this run has used. The `--json` summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
+from one_ocr_ray.model import Outcome
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# The columns of `documents` that an output's counts are made from.
+COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd")
+
+
+@dataclass(slots=True)
+class OutputCounts:
+    """Documents and pages of an output, by how they ended, and what they have cost."""
+
+    documents: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    cost_usd: float | None = 0.0
+
+    def add(self, rows: Iterable[Mapping[str, Any]], *, copies: bool) -> None:
+        """Count rows of `documents`; those of `copies` have no pages of their own."""
+        for row in rows:
+            self.documents[row["outcome"]] += 1
+            cost = row["cost_usd"]
+            self.cost_usd = None if self.cost_usd is None or cost is None else self.cost_usd + cost
+            if not copies:
+                for status in ("ok", "blank", "failed"):
+                    self.pages[status] += row[f"pages_{status}"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every page and every document is good, 3 when some failed."""
+        bad = self.pages["failed"] + self.documents[Outcome.FAILED] + self.documents[Outcome.PARTIAL]
+        return EXIT_SOME_FAILED if bad else EXIT_OK
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run at its end. `as_json` has the names of the public contract."""
+
+    run_id: str
+    output: str
+    counts: OutputCounts
+    requests: Mapping[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    elapsed_s: float
+    exit_code: int
+    pages_read: int  # by this run
+
+    def as_json(self) -> dict[str, Any]:
+        documents, pages = self.counts.documents, self.counts.pages
+        return {
+            "run_id": self.run_id,
+            "documents": {
+                "total": sum(documents.values()),
+                "ok": documents[Outcome.COMPLETE],
+                "partial": documents[Outcome.PARTIAL],
+                "failed": documents[Outcome.FAILED],
+            },
+            "pages": {"total": sum(pages.values()), **{name: pages[name] for name in ("ok", "blank", "failed")}},
+            "requests": {name: self.requests.get(name, 0) for name in ("sent", "throttled", "retried")},
+            "tokens": {"input": self.input_tokens, "output": self.output_tokens},
+            "cost_usd": self.cost_usd,
+            "cost_usd_total": self.counts.cost_usd,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "output": self.output,
+            "exit_code": self.exit_code,
+        }

@@ -1,0 +1,77 @@
+"""The dataset's files: `pages/<shard>.parquet` and `documents/<shard>.parquet`, each written whole and once.
+
+`documents/<shard>` is written last: where it stands, the shard is committed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages, read_rows
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.storage.objects import Objects
+
+_SUFFIX = ".parquet"
+
+
+class Dataset:
+    """The committed part of one output."""
+
+    def __init__(self, output: Objects, config: Mapping[str, Any]) -> None:
+        """`config`, without secrets, goes into the footer of each file."""
+        self._output = output
+        self._config = config
+
+    def committed(self) -> set[str]:
+        """The ids of the shards that are finished."""
+        return {
+            info.path.rpartition("/")[2].removesuffix(_SUFFIX)
+            for info in self._output.list("documents")
+            if info.path.endswith(_SUFFIX)
+        }
+
+    def commit_pages(self, shard_id: str, pages: Sequence[PageResult]) -> list[PageResult]:
+        """Make `pages` the shard's, once; gives back what stands there, which another writer may have put first."""
+        if self._output.put_new(_pages_path(shard_id), encode_pages(pages, self._config)):
+            return list(pages)
+        return self.pages(shard_id)
+
+    def replace_pages(self, shard_id: str, pages: Sequence[PageResult]) -> None:
+        """Put `pages` in the place of the shard's, whole: for a retry of failed pages only."""
+        self._output.put(_pages_path(shard_id), encode_pages(pages, self._config))
+
+    def replace_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> None:
+        """The same for its documents."""
+        self._output.put(_documents_path(shard_id), encode_documents(documents, self._config))
+
+    def commit_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> bool:
+        """Finish the shard; False when another writer has finished it before."""
+        return self._output.put_new(_documents_path(shard_id), encode_documents(documents, self._config))
+
+    def pages(self, shard_id: str) -> list[PageResult]:
+        """The page rows of a shard; empty when they are not there."""
+        data = self._output.get(_pages_path(shard_id))
+        return decode_pages(data) if data is not None else []
+
+    def documents(self, shard_id: str) -> list[DocumentResult]:
+        """The document rows of a shard; empty when they are not there."""
+        data = self._output.get(_documents_path(shard_id))
+        return decode_documents(data) if data is not None else []
+
+    def counts(self, shard_id: str, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """The named columns of a shard's document rows: what sums need, without the text."""
+        data = self._output.get(_documents_path(shard_id))
+        if data is not None:
+            yield from read_rows(data, columns)
+
+
+def _pages_path(shard_id: str) -> str:
+    return f"pages/{shard_id}{_SUFFIX}"
+
+
+def _documents_path(shard_id: str) -> str:
+    return f"documents/{shard_id}{_SUFFIX}"

@@ -1,0 +1,151 @@
+"""From INPUT arguments to input files: folders, globs, buckets and lists, in a stable order, without reading any PDF.
+
+Local files are named by absolute path, objects by URI.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import os
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.storage.objects import Objects, is_remote, without_credentials
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+_PDF = ".pdf"
+_WILDCARDS = frozenset("*?[")
+
+
+@dataclass(frozen=True, slots=True)
+class InputFile:
+    """One file to read. `version` is its etag or mtime; None when it is not there."""
+
+    uri: str
+    size_bytes: int
+    version: str | None
+
+    @property
+    def name(self) -> str:
+        """The last part of the path, for people."""
+        return PurePosixPath(self.uri).name if is_remote(self.uri) else Path(self.uri).name
+
+
+def find_inputs(arguments: Iterable[str]) -> Iterator[InputFile]:
+    """Every file that `arguments` name, each once, in the order of the arguments and sorted within each.
+
+    A path that does not exist comes as a file without version; a folder or a glob without PDFs gives nothing.
+    Raises UsageError for a list that cannot be read, StorageError for a bucket that cannot be listed.
+    """
+    arguments = list(arguments)
+    if len(arguments) == 1 and not arguments[0].startswith("@"):
+        yield from _expand(arguments[0])  # one listing names nothing twice: no need to remember a bucket's names
+        return
+    seen: set[str] = set()
+    for argument in arguments:
+        for found in _expand(argument):
+            if found.uri not in seen:
+                seen.add(found.uri)
+                yield found
+
+
+def look_again(uri: str) -> InputFile:
+    """The file or object at `uri`, a name that `find_inputs` gave, as it is now."""
+    if not is_remote(uri):
+        return _local_file(uri)
+    root, path = _split(uri)
+    info = Objects(root).head(path)
+    return InputFile(uri, info.size_bytes, info.version) if info else InputFile(uri, 0, None)
+
+
+def read_input(uri: str) -> bytes | None:
+    """The bytes of the object at `uri`; None when it is not there. For remote URIs only: local files are opened."""
+    root, path = _split(uri)
+    return Objects(root).get(path)
+
+
+def _expand(argument: str) -> Iterator[InputFile]:
+    if argument.startswith("@"):
+        for line in _lines(argument[1:]):
+            yield from _expand(line)
+    elif is_remote(argument):
+        yield from _expand_remote(argument)
+    else:
+        yield from _expand_local(argument)
+
+
+def _lines(list_uri: str) -> list[str]:
+    if is_remote(list_uri):
+        data = read_input(list_uri)
+    else:
+        try:
+            data = Path(list_uri).read_bytes()
+        except OSError:
+            data = None
+    if data is None:
+        raise UsageError(f"The list {without_credentials(list_uri)} cannot be read.")
+    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
+    return [line for line in lines if line and not line.startswith(("#", "@"))]
+
+
+def _expand_local(argument: str) -> Iterator[InputFile]:
+    path = os.path.abspath(os.path.expanduser(argument.removeprefix("file://")))  # noqa: PTH100, PTH111 - keeps ".."-free text as typed, without resolving links
+    if os.path.isdir(path):  # noqa: PTH112 - a text path, as os.walk wants it
+        yield from _walk(path)
+    elif not os.path.lexists(path) and _WILDCARDS & set(argument):
+        for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207 - an absolute pattern
+            if os.path.isfile(match):  # noqa: PTH113
+                yield _local_file(match)
+    else:
+        yield _local_file(path)
+
+
+def _walk(folder: str) -> Iterator[InputFile]:
+    for parent, folders, names in os.walk(folder, followlinks=False):
+        folders.sort()
+        for name in sorted(names):
+            if name.lower().endswith(_PDF):
+                yield _local_file(os.path.join(parent, name))  # noqa: PTH118
+
+
+def local_version(path: Path) -> str | None:
+    """What changes when a local file does: its mtime in ns; None when it is not there."""
+    try:
+        return str(path.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+def _local_file(path: str) -> InputFile:
+    version = local_version(Path(path))
+    return InputFile(path, Path(path).stat().st_size if version else 0, version)
+
+
+def _expand_remote(uri: str) -> Iterator[InputFile]:
+    uri = without_credentials(uri) if not _WILDCARDS & set(uri) else uri
+    root, path = _split(uri)
+    if _WILDCARDS & set(path):
+        fixed = path[: min(path.index(sign) for sign in _WILDCARDS & set(path))].rpartition("/")[0]
+        yield from _listed(root, fixed, lambda name: fnmatch.fnmatchcase(name, path))
+    elif path.lower().endswith(_PDF):
+        yield look_again(uri)
+    else:
+        yield from _listed(root, path.rstrip("/"), lambda name: name.lower().endswith(_PDF))
+
+
+def _listed(root: str, prefix: str, wanted: Callable[[str], bool]) -> Iterator[InputFile]:
+    """Stores list in the order of names, so the listing streams without being sorted again."""
+    for info in Objects(root).list(prefix):
+        if wanted(info.path):
+            yield InputFile(f"{root}/{info.path}", info.size_bytes, info.version)
+
+
+def _split(uri: str) -> tuple[str, str]:
+    parts = urlsplit(uri)
+    return f"{parts.scheme}://{parts.netloc}", uri.split("://", 1)[1].partition("/")[2]

@@ -1,0 +1,74 @@
+"""`_work/<shard>/<attempt>/<n>.json`: finished pages of unfinished shards, so that a crash does not pay for them twice.
+
+Segments are immutable and belong to one attempt of one worker, so writers never meet. They go after the commit.
+"""
+
+from __future__ import annotations
+
+import logging
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.journal import decode_segment, encode_segment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.storage.objects import Objects
+
+log = logging.getLogger(__name__)
+
+WORK = "_work"
+_REPLACING = "replacing"
+
+
+def half_replaced(output: Objects) -> set[str]:
+    """The shards whose replacement a crash has cut in two."""
+    marks = (info.path for info in output.list(WORK) if info.path.endswith(f"/{_REPLACING}"))
+    return {mark.split("/")[1] for mark in marks}
+
+
+class Journal:
+    """The journal of one shard; a new instance is a new attempt."""
+
+    def __init__(self, output: Objects, shard_id: str, config_id: str) -> None:
+        self._output = output
+        self._shard = f"{WORK}/{shard_id}"
+        self._mark = f"{self._shard}/{_REPLACING}"
+        self._attempt = token_hex(4)
+        self._config_id = config_id
+        self._next = 0
+
+    def read(self) -> list[PageResult]:
+        """The pages that earlier attempts have written; a segment that does not check is passed over with a warning."""
+        pages: list[PageResult] = []
+        for info in list(self._output.list(self._shard)):
+            if info.path == self._mark:
+                continue
+            data = self._output.get(info.path)
+            segment = decode_segment(data, self._config_id) if data is not None else []
+            if segment is None:
+                log.warning("journal segment %s is torn or foreign; its pages are read again", info.path)
+            else:
+                pages.extend(segment)
+        return pages
+
+    def write(self, pages: Sequence[PageResult]) -> None:
+        """Make `pages` safe as the next segment."""
+        path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
+        self._next += 1
+        self._output.put(path, encode_segment(pages, self._config_id))
+
+    def mark_replacing(self) -> None:
+        """Say, before it begins, that the shard's files are being replaced: two files cannot change in one step."""
+        self._output.put(self._mark, b"")
+
+    def is_replacing(self) -> bool:
+        """Whether a replacement was begun and not ended: the pages stand, and the documents follow from them."""
+        return self._output.head(self._mark) is not None
+
+    def delete(self) -> None:
+        """Remove every segment of the shard; only after its commit."""
+        for info in list(self._output.list(self._shard)):
+            self._output.delete(info.path)

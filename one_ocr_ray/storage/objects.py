@@ -1,0 +1,133 @@
+"""Objects under one root, a folder or a bucket prefix, through obstore. The only place that knows obstore's errors.
+
+Writing is whole or not at all: `put_new` creates an object that is not there yet and never replaces one; two writers
+of one name are told apart by the store itself.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit, urlunsplit
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.store import LocalStore, from_url
+
+from one_ocr_ray.errors import StorageError, UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from obstore.store import ObjectStore
+
+REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a listing; `path` is relative to the root, `version` changes when the bytes do."""
+
+    path: str
+    size_bytes: int
+    version: str
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` names an object store rather than a local path."""
+    return urlsplit(uri).scheme.lower() in REMOTE_SCHEMES
+
+
+def without_credentials(uri: str) -> str:
+    """`uri` without user, password, query and fragment, which may carry keys or signatures."""
+    parts = urlsplit(uri)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+
+
+class Objects:
+    """The objects under `root`; paths are relative to it, with `/`. Safe to use from several threads."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._store = _open(root)
+
+    def __reduce__(self) -> tuple[type[Objects], tuple[str]]:
+        return Objects, (self.root,)  # a store is a connection: another process opens its own
+
+    def put_new(self, path: str, data: bytes) -> bool:
+        """Create `path` with `data`; False, and nothing changed, when it is there already."""
+        try:
+            obstore.put(self._store, path, data, mode="create")
+        except AlreadyExistsError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._translated("written to", path, error) from error
+        return True
+
+    def put(self, path: str, data: bytes) -> None:
+        """Create or replace `path`, whole."""
+        try:
+            obstore.put(self._store, path, data)
+        except (BaseError, OSError) as error:
+            raise self._translated("written to", path, error) from error
+
+    def get(self, path: str) -> bytes | None:
+        """The bytes of `path`; None when it is not there."""
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+
+    def head(self, path: str) -> ObjectInfo | None:
+        """Size and version of `path`; None when it is not there."""
+        try:
+            meta = obstore.head(self._store, path)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+        return ObjectInfo(path, meta["size"], _version(meta))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Everything under the folder `prefix`, in no promised order."""
+        try:
+            for batch in obstore.list(self._store, prefix or None):
+                for meta in batch:
+                    yield ObjectInfo(meta["path"], meta["size"], _version(meta))
+        except (BaseError, OSError) as error:
+            raise self._translated("listed", prefix, error) from error
+
+    def delete(self, path: str) -> None:
+        """Remove `path`; no error when it is not there."""
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._translated("deleted from", path, error) from error
+
+    def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
+        where = f"{without_credentials(self.root) if is_remote(self.root) else self.root}/{path}".rstrip("/")
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+            return StorageError(f"{where} cannot be {verb}: permission denied.")
+        return StorageError(
+            f"{where} cannot be {verb}: {type(error).__name__}. Free space or mend the store, then rerun."
+        )
+
+
+def _open(root: str) -> ObjectStore:
+    try:
+        if is_remote(root):
+            return from_url(root)
+        return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
+    except (BaseError, ValueError) as error:
+        raise UsageError(f"{without_credentials(root)} is not a storage URI that can be opened.") from error
+    except OSError as error:
+        raise UsageError(f"The folder {root} cannot be created: {error.strerror}.") from error
+
+
+def _version(meta: obstore.ObjectMeta) -> str:
+    return meta["e_tag"] or meta["last_modified"].isoformat()

@@ -1,0 +1,74 @@
+"""`_run/`: the configuration of an output and its plan, as objects that are written once and never change.
+
+_run/config.json             the fingerprint, written by the first run
+_run/plan/000000.json ...    batches of shards in planning order, each with the inputs it was made from
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from one_ocr_ray.errors import OneOcrError, UsageError
+from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
+from one_ocr_ray.policy.fingerprint import Fingerprint, difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from one_ocr_ray.storage.objects import Objects
+
+CONFIG = "_run/config.json"
+PLAN = "_run/plan"
+
+
+class RunDirectory:
+    """The `_run/` folder of one output."""
+
+    def __init__(self, output: Objects) -> None:
+        self._output = output
+
+    def claim(self, fingerprint: Fingerprint) -> None:
+        """Make `fingerprint` the configuration of this output, or check that it is.
+
+        Raises UsageError, naming the difference, when the output was made with another configuration.
+        """
+        if self._output.put_new(CONFIG, orjson.dumps(asdict(fingerprint), option=orjson.OPT_INDENT_2)):
+            return
+        before = self.fingerprint()
+        if before is not None and (changed := difference(before, fingerprint)):
+            raise UsageError(
+                f"The output {self._output.root} was made with another configuration ({changed}). "
+                "Give the same settings, or another --output."
+            )
+
+    def fingerprint(self) -> Fingerprint | None:
+        """The configuration that this output was made with; None when there is none yet."""
+        data = self._output.get(CONFIG)
+        return Fingerprint(**orjson.loads(data)) if data is not None else None
+
+    def plan(self) -> Iterator[tuple[Shard, ...]]:
+        """The batches of shards planned so far, in planning order."""
+        paths = sorted(info.path for info in self._output.list(PLAN))
+        for path in paths:
+            yield tuple(_shard(each) for each in orjson.loads(self._output.get(path) or b"[]"))
+
+    def add_to_plan(self, number: int, shards: Iterable[Shard]) -> None:
+        """Write batch `number` of the plan; it must be new."""
+        body = orjson.dumps([asdict(shard) for shard in shards])
+        if not self._output.put_new(f"{PLAN}/{number:06d}.json", body):
+            raise OneOcrError(f"The plan of {self._output.root} was changed by another run.")
+
+
+def _shard(values: dict[str, Any]) -> Shard:
+    documents = tuple(_document(each) for each in values.pop("documents"))
+    return Shard(documents=documents, **values)
+
+
+def _document(values: dict[str, Any]) -> DocumentRef:
+    failure = values.pop("failure")
+    if failure is not None:
+        failure = Failure(ErrorCode(failure["code"]), failure["message"])
+    return DocumentRef(failure=failure, **values)

@@ -1,0 +1,87 @@
+"""Checking a dataset against the contract: every file is read, nothing is changed. One shard is in memory at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.policy.schema import DOCUMENTS, PAGES, SCHEMA_VERSION
+from one_ocr_ray.policy.selection import parse_selection
+from one_ocr_ray.policy.verifying import key_findings, shard_findings
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.objects import Objects, is_remote
+from one_ocr_ray.storage.run_dir import RunDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_ocr_ray.model import Shard
+
+_SCHEMAS = {"pages": PAGES, "documents": DOCUMENTS}
+
+
+def verify(output: str) -> Iterator[str]:
+    """What is wrong with the dataset at `output`, a sentence each; none when all is well.
+
+    Raises UsageError when there is no dataset.
+    """
+    if not is_remote(output) and not Path(output).expanduser().is_dir():
+        raise UsageError(f"There is no dataset at {output}.")
+    objects = Objects(output)
+    run_dir = RunDirectory(objects)
+    fingerprint = run_dir.fingerprint()
+    if fingerprint is None:
+        raise UsageError(f"There is no dataset at {output}.")
+    dataset = Dataset(objects, config={})
+    planned = {shard.shard_id: shard for batch in run_dir.plan() for shard in batch}
+    keys: Counter[tuple[str, int]] = Counter()
+    for shard in planned.values():
+        sound = list(_file_findings(objects, shard))
+        yield from sound
+        if sound:
+            continue
+        pages = dataset.pages(shard.shard_id)
+        keys.update((page.document_id, page.page_number) for page in pages)
+        documents = dataset.documents(shard.shard_id)
+        if [each.source_uri for each in documents] != [each.uri for each in shard.documents]:
+            yield f"shard {shard.shard_id} has other documents than the plan says"
+        yield from shard_findings(documents, pages, parse_selection(fingerprint.pages), copies=shard.copies)
+    yield from key_findings(keys)
+    yield from _leftovers(objects, set(planned))
+
+
+def _file_findings(objects: Objects, shard: Shard) -> Iterator[str]:
+    for kind, schema in _SCHEMAS.items():
+        path = f"{kind}/{shard.shard_id}.parquet"
+        data = objects.get(path)
+        if data is None:
+            yield f"{path} is missing: the run is not finished"
+            continue
+        try:
+            found = pq.ParquetFile(pa.BufferReader(data)).schema_arrow
+        except pa.ArrowInvalid:
+            yield f"{path} is not a whole Parquet file"
+            continue
+        if not found.equals(schema):
+            yield f"{path} has another schema"
+        footer = found.metadata or {}
+        if (footer.get(b"one_ocr_ray.schema"), footer.get(b"one_ocr_ray.schema_version")) != (
+            kind.encode(),
+            SCHEMA_VERSION.encode(),
+        ):
+            yield f"{path} has other footer keys"
+
+
+def _leftovers(objects: Objects, planned: set[str]) -> Iterator[str]:
+    for kind in _SCHEMAS:
+        for info in objects.list(kind):
+            shard_id = info.path.partition("/")[2].removesuffix(".parquet")
+            if shard_id not in planned:
+                yield f"{info.path} is not in the plan"
+    for info in objects.list("_work"):
+        yield f"{info.path} is left over: the run is not finished, or a crash left it behind"

@@ -1,0 +1,172 @@
+"""Whole runs with the embedded engine on a real Ray: what stands in the dataset afterwards."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.errors import UsageError
+from tests import pdfs
+from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Good, bad and hostile documents, two of them with the same bytes."""
+    root = tmp_path_factory.mktemp("pdfs")
+    files = {
+        "good.pdf": pdfs.text_pdf(2, "good"),
+        "twin.pdf": pdfs.text_pdf(2, "good"),
+        "blank.pdf": pdfs.content_pdf(b"", pdfs.text("between blanks"), b""),
+        "bad-page.pdf": pdfs.bad_page_pdf(3, bad_page=2),
+        "locked.pdf": pdfs.encrypted_pdf("open sesame"),
+        "empty.pdf": pdfs.zero_pages_pdf(),
+        "text.pdf": b"not a PDF at all",
+        "nothing.pdf": b"",
+        "cut.pdf": pdfs.truncated_pdf(),
+        "long.pdf": pdfs.text_pdf(9, "long"),
+    }
+    for name, data in files.items():
+        (root / name).write_bytes(data)
+    return root
+
+
+@pytest.fixture(scope="module")
+def output(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder, read once, with a missing file among the inputs and at most 8 pages a document."""
+    target = tmp_path_factory.mktemp("out") / "dataset"
+    summary = read(target, folder, folder / "missing.pdf", max_pages=8)
+    assert summary.exit_code == 3
+    told = summary.as_json()
+    assert told["documents"] == {"total": 11, "ok": 3, "partial": 1, "failed": 7}
+    assert told["pages"] == {"total": 8, "ok": 5, "blank": 2, "failed": 1}
+    assert told["requests"]["sent"] == 5
+    assert summary.pages_read == 8
+    return target
+
+
+def test_every_page_is_read_once_and_is_itself(output: Path) -> None:
+    """The text on each page says which page it is; none is swapped, missing or doubled."""
+    pages = pages_by_source(output)
+    for number in (1, 2):
+        row = pages["good.pdf", number]
+        assert row["status"] == "ok"
+        assert pdfs.identity("good", number, 2) in row["markdown"]
+        assert 0.5 < row["confidence"] <= 1
+        assert max(row["image_width"], row["image_height"]) == 1600
+        assert (row["attempts"], row["cost_usd"], row["engine"]) == (1, 0.0, "local")
+    assert ("twin.pdf", 1) not in pages
+
+
+def test_blank_pages_are_blank_and_ask_no_engine(output: Path) -> None:
+    """Decided by the image; the empty string, not null."""
+    pages = pages_by_source(output)
+    assert [pages["blank.pdf", n]["status"] for n in (1, 2, 3)] == ["blank", "ok", "blank"]
+    assert (pages["blank.pdf", 1]["markdown"], pages["blank.pdf", 1]["attempts"]) == ("", 0)
+
+
+def test_a_bad_page_leaves_the_others_good(output: Path) -> None:
+    """It is a row with a code; its document is partial."""
+    pages = pages_by_source(output)
+    assert [pages["bad-page.pdf", n]["status"] for n in (1, 2, 3)] == ["ok", "failed", "ok"]
+    assert pages["bad-page.pdf", 2]["error"]["code"] == "render_failed"
+    assert pages["bad-page.pdf", 2]["markdown"] is None
+
+
+def test_documents_that_cannot_be_opened_have_a_coded_row(output: Path) -> None:
+    """One row each, and no pages."""
+    codes = {row["source_name"]: row["error"]["code"] for row in rows(output, "documents") if row["error"]}
+    assert codes == {
+        "locked.pdf": "pdf_encrypted",
+        "empty.pdf": "pdf_empty",
+        "text.pdf": "not_pdf",
+        "nothing.pdf": "not_pdf",
+        "cut.pdf": "pdf_corrupt",
+        "missing.pdf": "pdf_not_found",
+        "long.pdf": "too_many_pages",
+    }
+    missing = next(row for row in rows(output, "documents") if row["source_name"] == "missing.pdf")
+    assert missing["document_id"].startswith("uri-sha256:")
+    assert not {source for source, _ in pages_by_source(output)} & set(codes)
+
+
+def test_files_with_the_same_bytes_share_one_reading(output: Path) -> None:
+    """Both have their row, one document id, the same text; the pages stand once."""
+    documents = {row["source_name"]: row for row in rows(output, "documents")}
+    good, twin = documents["good.pdf"], documents["twin.pdf"]
+    assert good["document_id"] == twin["document_id"]
+    assert good["markdown"] == twin["markdown"]
+    assert twin["source_uri"].endswith("twin.pdf")
+
+
+def test_nothing_is_left_of_the_work(output: Path) -> None:
+    """Journals go after the commit."""
+    assert not [path for path in output.rglob("_work/**/*") if path.is_file()]
+
+
+def test_a_rerun_reads_nothing_and_changes_nothing(output: Path, folder: Path) -> None:
+    """Failed documents and pages stay as they are; committed files are the same bytes."""
+    before = file_bytes(output)
+    summary = read(output, folder, folder / "missing.pdf", max_pages=8)
+    assert (summary.pages_read, summary.exit_code) == (0, 3)
+    assert file_bytes(output) == before
+
+
+def test_new_files_are_added(tmp_path: Path) -> None:
+    """What is there stays; a new copy of known bytes costs no reading."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "a.pdf").write_bytes(pdfs.text_pdf(1, "first"))
+    read(output, source)
+    before = file_bytes(output)
+    (source / "b.pdf").write_bytes(pdfs.content_pdf(b""))
+    (source / "c.pdf").write_bytes(pdfs.text_pdf(1, "first"))
+    summary = read(output, source)
+    assert (summary.pages_read, summary.exit_code) == (1, 0)
+    assert before.items() <= file_bytes(output).items()
+    assert sorted(row["source_name"] for row in rows(output, "documents")) == ["a.pdf", "b.pdf", "c.pdf"]
+
+
+def test_another_configuration_is_refused(output: Path, folder: Path) -> None:
+    """The sentence names what differs."""
+    with pytest.raises(UsageError, match="--longest-side 1600 before, 800 now"):
+        read(output, folder, longest_side=800)
+
+
+def test_a_password_opens_a_locked_document(tmp_path: Path) -> None:
+    """And a wrong one is told apart from none."""
+    locked = tmp_path / "locked.pdf"
+    locked.write_bytes(pdfs.encrypted_pdf("open sesame"))
+    assert read(tmp_path / "right", locked, password="open sesame").exit_code == 0
+    read(tmp_path / "wrong", locked, password="close sesame")
+    (row,) = rows(tmp_path / "wrong", "documents")
+    assert row["error"]["code"] == "pdf_bad_password"
+
+
+def test_selected_pages_only(tmp_path: Path) -> None:
+    """Rows, counts and page_ends speak of the selected pages; page_count is the document's."""
+    document = tmp_path / "d.pdf"
+    document.write_bytes(pdfs.content_pdf(b"", pdfs.text("second"), b"", b"", b""))
+    read(tmp_path / "out", document, pages="2-3,9-")
+    assert [number for _, number in pages_by_source(tmp_path / "out")] == [2, 3]
+    (row,) = rows(tmp_path / "out", "documents")
+    assert (row["page_count"], row["pages_ok"], row["pages_blank"], row["outcome"]) == (5, 1, 1, "complete")
+    assert row["page_ends"] == [len(row["markdown"])] * 2
+
+
+def test_many_shards_over_several_workers(tmp_path: Path) -> None:
+    """Every document is in the output once, however the work is cut."""
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in range(30):
+        (source / f"{number:02d}.pdf").write_bytes(pdfs.content_pdf(b"", b"", b"%d 0 m" % number))
+    summary = read(tmp_path / "out", source, shard_pages=12, workers=3)
+    assert summary.as_json()["pages"] == {"total": 90, "ok": 0, "blank": 90, "failed": 0}
+    assert len(list((tmp_path / "out" / "pages").glob("*.parquet"))) == 8
+    assert len(pages_by_source(tmp_path / "out")) == 90

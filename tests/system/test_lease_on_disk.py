@@ -1,0 +1,98 @@
+"""The lease between real processes, in real time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.errors import OutputInUseError
+from one_ocr_ray.policy.lease import Lease
+from one_ocr_ray.storage.lease import FOLDER, held_lease
+from one_ocr_ray.storage.objects import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+HOLDER = """
+import sys, time
+from one_ocr_ray.storage.lease import held_lease
+from one_ocr_ray.storage.objects import Objects
+with held_lease(Objects(sys.argv[1]), "other", print, lambda: print("lost", flush=True)):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """Another process that holds the lease of `tmp_path`."""
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def hold(output: Objects, said: list[str]) -> None:
+    """Take and release the lease."""
+    with held_lease(output, "mine", said.append, lambda: None):
+        pass
+
+
+def test_a_living_holder_refuses_the_second(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """The sentence names the process."""
+    with pytest.raises(OutputInUseError, match=str(holder.pid)):
+        hold(Objects(str(tmp_path)), [])
+
+
+def test_a_killed_holder_is_succeeded_at_once(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """No file of a crashed run has to be removed by hand."""
+    holder.kill()
+    holder.wait()
+    said: list[str] = []
+    hold(Objects(str(tmp_path)), said)
+    assert said == []
+    assert list(Objects(str(tmp_path)).list(FOLDER)) == []
+
+
+def test_a_silent_holder_is_overtaken_and_told(holder: subprocess.Popen[str], tmp_path: Path) -> None:
+    """Stopped, it misses its heartbeats; continued, it learns that the output is another's."""
+    assert holder.stdout
+    os.kill(holder.pid, signal.SIGSTOP)
+    said: list[str] = []
+    with held_lease(Objects(str(tmp_path)), "mine", said.append, lambda: None):
+        os.kill(holder.pid, signal.SIGCONT)
+        assert holder.stdout.readline() == "lost\n"
+    assert len(said) == 1
+    assert "silent" in said[0]
+
+
+def test_of_two_that_take_over_one_wins(tmp_path: Path) -> None:
+    """Both find a dead holder; the second meets the first's heartbeat."""
+    output = Objects(str(tmp_path))
+    output.put(f"{FOLDER}/000001.json", Lease(socket.gethostname(), 2**22 + 1, "dead").encode())
+    won, lost, ended = [], [], threading.Event()
+
+    def take(name: str) -> None:
+        try:
+            with held_lease(Objects(str(tmp_path)), name, lambda _: None, lambda: None):
+                won.append(name)
+                ended.wait(20)
+        except OutputInUseError:
+            lost.append(name)
+            ended.set()
+
+    threads = [threading.Thread(target=take, args=(name,)) for name in ("a", "b")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(won) == len(lost) == 1

@@ -1,0 +1,88 @@
+"""The command line up to the point where work begins: help, mistakes, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from one_ocr_ray.cli import main
+from one_ocr_ray.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_help_names_every_setting_and_every_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
+    """`one-ocr run --help` is complete."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "--help"])
+    assert stopped.value.code == 0
+    shown = capsys.readouterr().out
+    for name in Settings.model_fields:
+        assert name == "inputs" or f"--{name.replace('_', '-')}" in shown
+    for word in ("INPUT", "--config", "--json", "resumes", "exit codes", "stopped and resumable"):
+        assert word in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ([], "Say what to read"),
+        (["nope.pdf"], "There is no file or folder"),
+        (["{empty}"], "No PDF files in"),
+        (["{sample}", "--pages", "x"], "--pages"),
+        (["{sample}", "--rpm", "-1"], "rpm"),
+        (["{sample}", "--engine", "tesseract"], "engine"),
+        (["{sample}", "--config", "nope.yaml"], "nope.yaml"),
+        (["@nope.txt"], "nope.txt"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_exit_2(
+    arguments: list[str], sentence: str, tmp_path: Path, samples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It says what to do, without a traceback and before any work."""
+    (tmp_path / "empty").mkdir()
+    names = {"empty": str(tmp_path / "empty"), "sample": str(samples / "sample-table-en.pdf")}
+    code = main(["run", *(each.format(**names) for each in arguments), "--output", str(tmp_path / "out")])
+    shown = capsys.readouterr()
+    assert code == 2
+    assert sentence in shown.err
+    assert shown.err.count("\n") == 1
+    assert not shown.out
+    assert not (tmp_path / "out" / "pages").exists()
+
+
+def test_a_missing_output_is_a_mistake(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no default: results must not land where nobody looks."""
+    assert main(["run", str(samples)]) == 2
+    assert "--output" in capsys.readouterr().err
+
+
+def test_an_unknown_flag_is_exit_2() -> None:
+    """As argparse does it."""
+    with pytest.raises(SystemExit) as stopped:
+        main(["run", "x.pdf", "--output", "o", "--frobnicate"])
+    assert stopped.value.code == 2
+
+
+def test_the_job_script_is_the_same_command(tmp_path: Path) -> None:
+    """`python jobs/ocr.py` works from a folder that is not installed, from anywhere."""
+    script = ROOT / "jobs" / "ocr.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "nope.pdf", "--output", "o"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "nope.pdf" in done.stderr
+
+
+def test_export_without_a_dataset_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is created for a wrong path."""
+    assert main(["export", str(tmp_path / "nope"), "--to", str(tmp_path / "md")]) == 2
+    assert "no dataset" in capsys.readouterr().err
+    assert not (tmp_path / "md").exists()

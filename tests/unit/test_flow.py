@@ -1,0 +1,613 @@
+"""The life of one page, on a clock that is turned by hand and with an engine that plays a script."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from pydantic import SecretStr
+
+from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
+from one_ocr_ray.engines.scripted import ScriptedEngine
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.flow import OwnCpu, Reading, SystemClock, as_it_is, read_page
+from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, PageImage, PageStatus, PageUnrendered, Usage
+from one_ocr_ray.policy.documents import RunIdentity
+from one_ocr_ray.policy.metering import ProviderMetering
+from one_ocr_ray.policy.pricing import Price
+from one_ocr_ray.policy.quality import judge
+from one_ocr_ray.policy.retry import RetryBudget
+from one_ocr_ray.ratelimiter import FreePermits
+from tests.manual_clock import ManualClock
+from tests.unit.wire_help import page_image
+from tests.values import NOON, TIMED_OUT, document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from one_ocr_ray.model import PageResult, RenderedPage
+
+DOWN = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Down.", Action.RETRY, 503)
+LATE = Failure(ErrorCode.PROVIDER_TIMEOUT, "Late.", Action.RETRY)
+ODD = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "Odd.", Action.RETRY, 200)
+REJECTED = Failure(ErrorCode.PROVIDER_REJECTED, "No.", Action.FAIL, 400)
+THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.PAUSE, 429, retry_after_s=20.0)
+TODAY = Failure(ErrorCode.QUOTA_DAY, "Tomorrow.", Action.PAUSE, 429, retry_after_s=22.0)
+NO_CREDIT = Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429)
+UNKNOWN_KEY = Failure(ErrorCode.AUTH, "Who?", Action.STOP, 401)
+RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.ALTER, 200)
+TOO_LONG = Failure(ErrorCode.CONTEXT_TOO_LONG, "Too long.", Action.ALTER, 400)
+
+GOOD = Answer(text="good", usage=Usage(1000, 100, 0), finish_reason="stop")
+HALF = Answer(text="half", truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
+CUT_BEFORE_TEXT = Answer(truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
+LOOP = Answer(text="and so on and on and on " * 100, usage=Usage(1000, 600, 0))
+
+ASK = Ask(prompt="Read.")
+SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
+PRICES = {"scripted": Price(1.0, 10.0)}  # USD per million tokens
+
+
+class RecordingPermits:
+    """`Permits` without a limit that remember what they are asked and told; each takes `wait_s` to come."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.acquired: list[int] = []
+        self.reports: list[tuple[int, Answer | None, float]] = []
+        self.wait_s = 0.0
+        self.refusal: StoppedError | None = None
+        self._clock = clock
+
+    async def acquire(self, tokens: int) -> None:
+        if self.refusal:
+            raise self.refusal
+        await asyncio.sleep(0)
+        self._clock.advance(self.wait_s)
+        self.acquired.append(tokens)
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        self.reports.append((estimated_tokens, answer, latency_s))
+
+
+class RecordingPurse:
+    """`Purse` that sets a cent aside for each request."""
+
+    def __init__(self) -> None:
+        self.settled: list[tuple[float, float | None]] = []
+        self.reservations = 0
+        self.refusal: StoppedError | None = None
+
+    async def reserve(self, image: PageImage, ask: Ask) -> float:
+        if self.refusal:
+            raise self.refusal
+        self.reservations += 1
+        return 0.01
+
+    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        self.settled.append((reserved_usd, cost_usd))
+
+
+class TimedEngine(ScriptedEngine):
+    """A script whose answers each take `takes_s` of a manual clock; `images` holds what was sent."""
+
+    def __init__(self, answers: Sequence[Answer], clock: ManualClock, *, latency_s: float = 0.0) -> None:
+        super().__init__({1: answers}, latency_s=latency_s)
+        self.takes_s = 0.0
+        self.images: list[PageImage] = []
+        self._clock = clock
+
+    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        self.images.append(image)
+        answer = await super().analyze_image_async(image, ask)
+        self._clock.advance(self.takes_s)
+        return answer
+
+
+@dataclass
+class Scene:
+    """One page in front of an engine that answers `answers`, the last one again and again."""
+
+    answers: Sequence[Answer | Failure] = (GOOD,)
+    ask: Ask = ASK
+    jitter: Callable[[], float] = lambda: 0.5
+    latency_s: float = 0.0  # really waited
+    clock: ManualClock = field(default_factory=ManualClock)
+    purse: RecordingPurse = field(default_factory=RecordingPurse)
+
+    def __post_init__(self) -> None:
+        script = [each if isinstance(each, Answer) else Answer(failure=each) for each in self.answers]
+        self.engine = TimedEngine(script, self.clock, latency_s=self.latency_s)
+        self.permits = RecordingPermits(self.clock)
+        self.metering = ProviderMetering("openai", "scripted", look="high", prices=PRICES, output_cap=8192)
+        self.reading = Reading(
+            engine=self.engine,
+            permits=self.permits,
+            ask=self.ask,
+            identity=RunIdentity("run-1", "config-1"),
+            prompt_sha256="p" * 64,
+            metering=self.metering,
+            judge=judge,
+            purse=self.purse,
+            clock=self.clock,
+            jitter=self.jitter,
+        )
+
+    async def read(self, page: RenderedPage | None = None, **changes: Any) -> PageResult:
+        return await read_page(document(1), page or page_image(), replace(self.reading, **changes))
+
+    @property
+    def asks(self) -> list[Ask]:
+        return [ask for _, ask in self.engine.asked]
+
+
+@cache
+def real_image() -> PageImage:
+    """A page image that can be opened."""
+    data = io.BytesIO()
+    Image.new("L", (200, 100), 255).save(data, "JPEG")
+    return replace(page_image(data.getvalue()), width_px=200, height_px=100)
+
+
+# --- the row
+
+
+async def test_a_page_that_is_read_at_once() -> None:
+    """One request, and everything that is known of it stands in the row."""
+    answer = Answer(
+        text="# Title",
+        usage=Usage(1200, 300, 200),
+        model_version="scripted-2",
+        finish_reason="stop",
+        provider_request_id="req-7",
+        confidence=0.9,
+        rotation_deg=90,
+    )
+    scene = Scene([answer])
+    scene.permits.wait_s, scene.engine.takes_s = 2.0, 3.0
+    row = await scene.read()
+    of, image = document(1), page_image()
+    assert (row.document_id, row.source_uri, row.source_name, row.page_count) == (of.document_id, of.uri, of.name, 3)
+    assert (row.page_number, row.status, row.markdown, row.data, row.failure) == (1, "ok", "# Title", None, None)
+    assert (row.engine, row.model, row.model_version) == ("scripted", "scripted", "scripted-2")
+    assert (row.finish_reason, row.provider_request_id, row.truncated) == ("stop", "req-7", False)
+    assert (row.prompt_sha256, row.run_id, row.config_id) == ("p" * 64, "run-1", "config-1")
+    assert (row.image_width, row.image_height, row.image_sha256) == (image.width_px, image.height_px, image.sha256)
+    assert (row.rotation, row.confidence, row.attempts) == (90, 0.9, 1)
+    assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (1200, 300, 200)
+    assert row.cost_usd == pytest.approx((1200 * 1 + 300 * 10) / 1e6)
+    assert (row.render_ms, row.queue_ms, row.latency_ms) == (image.render_ms, 2000, 3000)
+    assert (row.started_at, row.finished_at) == (NOON, NOON + timedelta(seconds=5))
+    assert scene.asks == [ASK]
+    assert scene.permits.reports == [(scene.permits.acquired[0], answer, 3.0)]
+
+
+async def test_a_permit_is_asked_for_the_tokens_of_the_request() -> None:
+    """The limiter hears the estimate before, and the answer with the real count after."""
+    scene = Scene()
+    await scene.read()
+    assert scene.permits.acquired == [
+        ProviderMetering("openai", "scripted", look="high", output_cap=8192).estimate_tokens(page_image(), ASK)
+    ]
+
+
+async def test_the_answer_is_judged() -> None:
+    """What stands in the row has been cleaned."""
+    row = await Scene([Answer(text="```markdown\n# Title\x00\n```")]).read()
+    assert row.markdown == "# Title"
+
+
+async def test_a_blank_page_asks_nobody() -> None:
+    """It costs no permit, no request and no money."""
+    scene = Scene()
+    row = await scene.read(replace(page_image(), ink_cells=0))
+    assert (row.status, row.markdown, row.data, row.attempts) == ("blank", "", None, 0)
+    assert (row.input_tokens, row.output_tokens, row.cost_usd, row.latency_ms) == (0, 0, 0.0, None)
+    assert row.image_sha256 == page_image().sha256
+    assert not scene.asks + scene.permits.acquired
+    assert scene.purse.reservations == 0
+
+
+async def test_a_page_that_could_not_be_rendered_is_a_failed_row() -> None:
+    """It has no image and asks nobody; the reason stands in the row."""
+    scene = Scene()
+    row = await scene.read(PageUnrendered(2, TIMED_OUT, render_ms=20_000))
+    assert (row.page_number, row.status, row.failure, row.markdown) == (2, "failed", TIMED_OUT, None)
+    assert (row.attempts, row.cost_usd, row.render_ms, row.latency_ms) == (0, 0.0, 20_000, None)
+    assert (row.image_width, row.image_height, row.image_sha256, row.rotation) == (None, None, None, None)
+    assert not scene.asks + scene.permits.acquired
+
+
+async def test_an_engine_of_ones_own_takes_what_it_gets() -> None:
+    """Its tokens are not known, its money is nothing, and no text on a page with ink is an answer."""
+    scene = Scene([Answer(text="")])
+    row = await scene.read(permits=FreePermits(), metering=OwnCpu(), judge=as_it_is)
+    assert (row.status, row.markdown, row.attempts) == ("ok", "", 1)
+    assert (row.input_tokens, row.output_tokens, row.cost_usd) == (None, None, 0.0)
+
+
+async def test_a_page_of_a_document_whose_length_is_unknown() -> None:
+    """It has at least the pages up to this one."""
+    row = await read_page(document(1, page_count=None), page_image(number=7), Scene().reading)
+    assert (row.page_number, row.page_count, row.markdown) == (7, 7, "Page 7")
+
+
+# --- failures on the way
+
+
+async def test_a_failed_request_is_sent_again() -> None:
+    """A page that comes through in the end is a good page; each request has its own permit."""
+    scene = Scene([DOWN, LATE, GOOD])
+    scene.permits.wait_s, scene.engine.takes_s = 1.0, 2.0
+    row = await scene.read()
+    assert (row.status, row.markdown, row.failure, row.attempts) == ("ok", "good", None, 3)
+    assert (row.queue_ms, row.latency_ms) == (3000, 6000)
+    assert [answer.failure for _, answer, _ in scene.permits.reports if answer] == [DOWN, LATE, None]
+    assert scene.asks == [ASK] * 3
+
+
+@pytest.mark.parametrize(("failure", "requests"), [(DOWN, 5), (LATE, 3), (ODD, 3), (REJECTED, 1)])
+async def test_a_page_is_given_up_with_the_code_of_its_last_failure(failure: Failure, requests: int) -> None:
+    """Five requests at most; a time-out may have been billed, so three; a refusal is final."""
+    scene = Scene([failure])
+    row = await scene.read()
+    assert (row.status, row.failure, row.markdown, row.attempts) == ("failed", failure, None, requests)
+    assert len(scene.engine.asked) == len(scene.permits.reports) == requests
+    assert row.image_sha256 == page_image().sha256
+
+
+async def test_back_off_doubles() -> None:
+    """Half of 1, 2, 4, 8 s on average."""
+    scene = Scene([DOWN])
+    await scene.read()
+    assert scene.clock.slept == [0.5, 1.0, 2.0, 4.0]
+
+
+@given(hint_s=st.floats(0, 600), jitter=st.floats(0, 1, exclude_max=True))
+def test_a_servers_hint_is_never_undercut(hint_s: float, jitter: float) -> None:
+    """A retry waits at least as long as the server asks for, and so does a throttled request."""
+    answers = [replace(DOWN, retry_after_s=hint_s), replace(THROTTLED, retry_after_s=hint_s), GOOD]
+    scene = Scene(answers, jitter=lambda: jitter)
+    assert asyncio.run(scene.read()).status is PageStatus.OK
+    assert len(scene.clock.slept) == 2
+    assert all(wait_s >= hint_s for wait_s in scene.clock.slept)
+
+
+async def test_a_throttle_costs_no_attempt() -> None:
+    """However often the account is throttled, the page waits, asks as before and is read in the end."""
+    scene = Scene([*[THROTTLED] * 20, GOOD])
+    row = await scene.read()
+    assert (row.status, row.attempts) == ("ok", 1)
+    assert scene.asks == [ASK] * 21
+    assert len(scene.permits.reports) == 21
+    assert all(wait_s >= 20.0 for wait_s in scene.clock.slept)
+
+
+async def test_throttles_between_failures_do_not_count() -> None:
+    """A page has its five requests, throttled ones aside."""
+    answers: list[Answer | Failure] = [*[DOWN, THROTTLED] * 4, GOOD]
+    row = await Scene(answers).read()
+    assert (row.status, row.attempts) == ("ok", 5)
+
+
+async def test_a_page_that_takes_hours_is_given_up() -> None:
+    """Two hours of requests are enough, however many of them that were."""
+    scene = Scene([DOWN])
+    scene.engine.takes_s = 4000.0
+    row = await scene.read()
+    assert (row.failure, row.attempts) == (DOWN, 2)
+
+
+async def test_the_retry_budget_delays_retries() -> None:
+    """When too much of what goes out is retries, the next one waits its turn; the page is not given up."""
+    scene = Scene([DOWN, GOOD])
+    retries = RetryBudget(share=0.0, least_per_s=0.1, window_s=10)
+    assert retries.take(0.0)
+    row = await scene.read(retries=retries)
+    assert (row.status, row.attempts) == ("ok", 2)
+    assert scene.clock.slept == [0.5, *[1.0] * 10]
+    assert not retries.take(scene.clock.monotonic_s())
+
+
+async def test_a_throttle_needs_no_retry_budget() -> None:
+    """Nor does a changed question: only what failed on the way multiplies the load."""
+    scene = Scene([THROTTLED, HALF, GOOD])
+    row = await scene.read(retries=RetryBudget(share=0.0, least_per_s=0.0))
+    assert (row.status, row.markdown) == ("ok", "good")
+    assert scene.clock.slept == [pytest.approx(21.25), 0.0]
+
+
+# --- bad answers are asked for again, differently
+
+
+async def test_a_cut_off_answer_gets_twice_the_room() -> None:
+    """The second answer is whole, and the row shows nothing of the first but its cost."""
+    scene = Scene([HALF, GOOD])
+    row = await scene.read()
+    assert (row.status, row.markdown, row.truncated, row.attempts) == ("ok", "good", False, 2)
+    assert [ask.output_tokens_cap for ask in scene.asks] == [8192, 16384]
+
+
+async def test_what_stays_cut_off_is_taken_as_it_is() -> None:
+    """The text so far, marked as truncated, after one try with more room."""
+    scene = Scene([HALF, replace(HALF, text="half and more")])
+    row = await scene.read()
+    assert (row.status, row.markdown, row.truncated, row.failure) == ("ok", "half and more", True, None)
+    assert (row.attempts, row.finish_reason) == (2, "length")
+
+
+async def test_cut_off_text_outlives_a_refusal_of_more_room() -> None:
+    """A cap that the model does not take must not cost the page what it has."""
+    row = await Scene([HALF, REJECTED]).read()
+    assert (row.status, row.markdown, row.truncated, row.attempts) == ("ok", "half", True, 2)
+
+
+async def test_a_cap_reached_before_any_text_is_a_failure() -> None:
+    """Nothing came even with more room."""
+    row = await Scene([CUT_BEFORE_TEXT]).read()
+    assert row.failure is not None
+    assert (row.status, row.failure.code, row.markdown) == ("failed", ErrorCode.TRUNCATED, None)
+    assert (row.truncated, row.attempts) == (False, 2)
+
+
+async def test_a_loop_is_broken_by_a_warmer_second_try() -> None:
+    """Once; an answer that still repeats itself is a failure and stays out of the text."""
+    scene = Scene([LOOP, GOOD])
+    assert (await scene.read()).markdown == "good"
+    assert [ask.temperature for ask in scene.asks] == [None, 0.6]
+    row = await Scene([LOOP]).read()
+    assert row.failure is not None
+    assert (row.failure.code, row.markdown, row.attempts) == (ErrorCode.REPETITION, None, 2)
+
+
+async def test_extraction_fills_data_and_leaves_markdown_empty() -> None:
+    """The reply is JSON, not the page's text."""
+    row = await Scene([Answer(text='{"total": 7}')], ask=replace(ASK, json_schema=SCHEMA)).read()
+    assert (row.status, row.data, row.markdown) == ("ok", '{"total": 7}', "")
+
+
+async def test_a_blank_page_extracts_nothing() -> None:
+    """There is no JSON for it."""
+    row = await Scene(ask=replace(ASK, json_schema=SCHEMA)).read(replace(page_image(), ink_cells=0))
+    assert (row.status, row.data, row.markdown) == ("blank", None, "")
+
+
+async def test_a_reply_that_breaks_the_schema_is_told_so() -> None:
+    """The complaint stands behind the prompt; the complaint never quotes the reply."""
+    answers = [Answer(text='{"total": "confidential"}'), Answer(text='{"total": 7}')]
+    scene = Scene(answers, ask=replace(ASK, json_schema=SCHEMA))
+    row = await scene.read()
+    assert (row.status, row.data, row.attempts) == ("ok", '{"total": 7}', 2)
+    assert scene.asks[0].prompt == "Read."
+    assert scene.asks[1].prompt.startswith("Read.\n\nAn earlier answer was not usable: The reply breaks")
+    assert "confidential" not in scene.asks[1].prompt
+
+
+async def test_a_reply_that_keeps_breaking_the_schema_is_a_failure() -> None:
+    """It reaches neither `data` nor `markdown`."""
+    row = await Scene([Answer(text="no JSON")], ask=replace(ASK, json_schema=SCHEMA)).read()
+    assert row.failure is not None
+    assert (row.failure.code, row.data, row.markdown) == (ErrorCode.SCHEMA_MISMATCH, None, None)
+    assert row.attempts == 2
+
+
+async def test_an_image_that_is_too_large_is_sent_smaller() -> None:
+    """The row tells the size and the hash of the image that was sent in the end."""
+    scene = Scene([TOO_LONG, GOOD])
+    row = await scene.read(real_image())
+    first, second = scene.engine.images
+    assert (first.width_px, first.height_px) == (200, 100)
+    assert (row.image_width, row.image_height) == (second.width_px, second.height_px) == (140, 70)
+    assert row.image_sha256 == second.sha256 == hashlib.sha256(second.data).hexdigest() != first.sha256
+    assert (row.status, row.attempts, row.render_ms) == ("ok", 2, first.render_ms)
+
+
+# --- the job must stop
+
+
+async def test_a_stop_leaves_the_page_unread() -> None:
+    """No row, for the next run must read it; the permit is given back all the same."""
+    scene = Scene([NO_CREDIT])
+    with pytest.raises(StoppedError, match=r"Pay\.") as stopped:
+        await scene.read()
+    assert stopped.value.code is ErrorCode.BILLING
+    assert [answer and answer.failure for _, answer, _ in scene.permits.reports] == [NO_CREDIT]
+
+
+async def test_an_unknown_key_is_tried_twice() -> None:
+    """A new key takes a moment to be known everywhere."""
+    scene = Scene([UNKNOWN_KEY])
+    with pytest.raises(StoppedError) as stopped:
+        await scene.read()
+    assert stopped.value.code is ErrorCode.AUTH
+    assert len(scene.engine.asked) == 2
+    assert (await Scene([UNKNOWN_KEY, GOOD]).read()).attempts == 2
+
+
+async def test_a_day_that_is_used_up_stops_the_job() -> None:
+    """When the provider says so three times in a row."""
+    scene = Scene([TODAY])
+    with pytest.raises(StoppedError) as stopped:
+        await scene.read()
+    assert (stopped.value.code, len(scene.engine.asked)) == (ErrorCode.QUOTA_DAY, 3)
+
+
+async def test_a_closed_limiter_sends_nothing() -> None:
+    """No permit, no report, and what was set aside for the request is free again."""
+    scene = Scene()
+    scene.permits.refusal = StoppedError("Closed.", ErrorCode.BILLING)
+    with pytest.raises(StoppedError, match="Closed"):
+        await scene.read()
+    assert not scene.asks
+    assert not scene.permits.reports
+    assert scene.purse.settled == [(0.01, 0.0)]
+
+
+async def test_a_spent_budget_asks_for_no_permit() -> None:
+    """The ceiling comes before the queue."""
+    scene = Scene()
+    scene.purse.refusal = StoppedError("Spent.", ErrorCode.BUDGET)
+    with pytest.raises(StoppedError, match="Spent"):
+        await scene.read()
+    assert not scene.permits.acquired
+    assert not scene.purse.settled
+
+
+async def test_a_request_that_is_cancelled_gives_its_permit_back() -> None:
+    """Nobody knows what became of it: no answer, and a cost that is not known."""
+    scene = Scene(latency_s=3600.0)
+    task = asyncio.create_task(scene.read())
+    for _ in ("the queue", "the permit"):
+        await asyncio.sleep(0)
+    assert scene.asks
+    scene.clock.advance(1.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scene.permits.reports == [(scene.permits.acquired[0], None, 1.5)]
+    assert scene.purse.settled == [(0.01, None)]
+
+
+async def test_a_page_that_is_cancelled_in_the_queue_has_nothing_to_report() -> None:
+    """Its permit has not come, and its money is free again."""
+    scene = Scene()
+    task = asyncio.create_task(scene.read())
+    await asyncio.sleep(0)
+    assert scene.purse.reservations == 1
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not scene.permits.acquired + scene.permits.reports
+    assert scene.purse.settled == [(0.01, 0.0)]
+
+
+# --- tokens and money
+
+
+async def test_discarded_answers_are_paid_too() -> None:
+    """The row holds the tokens and the cost of every request for the page."""
+    scene = Scene([HALF, replace(GOOD, usage=Usage(1100, 150, 400))])
+    row = await scene.read()
+    assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (2100, 200, 400)
+    assert row.cost_usd == pytest.approx((2100 * 1 + 200 * 10) / 1e6)
+    assert [cost_usd for _, cost_usd in scene.purse.settled] == [pytest.approx(0.0015), pytest.approx(0.0026)]
+
+
+async def test_unknown_stays_unknown() -> None:
+    """A sum with an unknown part is unknown, never too small."""
+    row = await Scene([replace(HALF, usage=Usage()), GOOD]).read()
+    assert (row.input_tokens, row.output_tokens, row.cached_tokens, row.cost_usd) == (None, None, None, None)
+    row = await Scene([replace(GOOD, usage=Usage(10, 10, None))]).read()
+    assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (10, 10, None)
+
+
+async def test_an_unknown_price_is_no_price_of_zero() -> None:
+    """Tokens are known, money is not."""
+    row = await Scene().read(metering=ProviderMetering("openai", "nobody-knows", look="high", output_cap=8192))
+    assert (row.input_tokens, row.output_tokens, row.cost_usd) == (1000, 100, None)
+
+
+async def test_an_error_without_usage_counts_nothing() -> None:
+    """No answer, no tokens; but a time-out may have been billed, so the budget takes it as unknown."""
+    scene = Scene([DOWN, LATE, THROTTLED, GOOD])
+    row = await scene.read()
+    assert (row.input_tokens, row.output_tokens) == (1000, 100)
+    assert row.cost_usd == pytest.approx(0.002)
+    assert [cost_usd for _, cost_usd in scene.purse.settled] == [0.0, None, 0.0, pytest.approx(0.002)]
+
+
+async def test_an_error_with_usage_counts() -> None:
+    """A filtered answer was made and is billed."""
+    filtered = Answer(failure=Failure(ErrorCode.CONTENT_FILTERED, "Filtered."), usage=Usage(1000, 30, 0))
+    row = await Scene([filtered]).read()
+    assert (row.status, row.input_tokens, row.output_tokens) == ("failed", 1000, 30)
+    assert row.cost_usd == pytest.approx(0.0013)
+
+
+# --- of many pages, and of every script
+
+
+async def test_pages_do_not_disturb_each_other() -> None:
+    """One reading serves many pages at once; the failure of one is its own."""
+    scene = Scene([REJECTED])
+    pages = [page_image(number=number) for number in range(1, 21)]
+    rows = await asyncio.gather(*(read_page(document(1), page, scene.reading) for page in pages))
+    assert [row.page_number for row in rows] == list(range(1, 21))
+    assert [row.markdown for row in rows] == [None, *(f"Page {number}" for number in range(2, 21))]
+
+
+USAGES = st.builds(Usage, *[st.none() | st.integers(0, 10_000)] * 3)
+FAILURES = [DOWN, LATE, ODD, REJECTED, THROTTLED, TODAY, NO_CREDIT, UNKNOWN_KEY, RECITED, TOO_LONG]
+FAULTS = st.builds(Answer, failure=st.sampled_from(FAILURES), usage=st.just(Usage()) | USAGES)
+TEXTS = st.builds(replace, st.sampled_from([GOOD, HALF, CUT_BEFORE_TEXT, LOOP, Answer()]), usage=USAGES)
+# Four failures on the way, three changed questions, one key not yet known, and the last one.
+MOST_REQUESTS = 4 + 3 + 1 + 1
+
+
+@given(answers=st.lists(FAULTS | TEXTS, max_size=30), jitter=st.floats(0, 1, exclude_max=True), schema=st.booleans())
+def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], jitter: float, schema: bool) -> None:
+    """In a bounded number of requests, with one report for each permit and every token counted."""
+    ask = replace(ASK, json_schema=SCHEMA) if schema else ASK
+    scene = Scene([*answers, Answer(failure=REJECTED)], ask=ask, jitter=lambda: jitter)
+    row: PageResult | None = None
+    with suppress(StoppedError):
+        row = asyncio.run(scene.read(real_image()))
+    played = [*answers, Answer(failure=REJECTED)][: len(scene.engine.asked)]
+    throttled = sum(answer.failure is not None and answer.failure.action is Action.PAUSE for answer in played)
+    assert len(played) - throttled <= MOST_REQUESTS
+    assert len(scene.engine.asked) == len(scene.permits.acquired) == len(scene.permits.reports)
+    assert [tokens for tokens, _, _ in scene.permits.reports] == scene.permits.acquired
+    assert [answer for _, answer, _ in scene.permits.reports] == played
+    assert scene.purse.reservations == len(scene.purse.settled) == len(played)
+    if row is None:
+        assert played[-1].failure in {NO_CREDIT, UNKNOWN_KEY, TODAY}
+    else:
+        assert row.attempts == len(played) - throttled
+        assert (row.status is PageStatus.FAILED) == (row.failure is not None) == (row.markdown is None)
+        counted = [answer.usage for answer in played if answer.failure is None or answer.usage != Usage()]
+        assert row.input_tokens == total([usage.input_tokens for usage in counted])
+        assert row.output_tokens == total([usage.output_tokens for usage in counted])
+        assert row.cached_tokens == total([usage.cached_tokens for usage in counted])
+
+
+def total(counts: list[int | None]) -> int | None:
+    """The sum; unknown when a part of it is."""
+    known = [count for count in counts if count is not None]
+    return sum(known) if len(known) == len(counts) else None
+
+
+# --- what must not be told
+
+
+async def test_neither_a_key_nor_a_page_shows_in_a_repr() -> None:
+    """Reprs end in logs and tracebacks."""
+    key, content = "sk-top-secret", "confidential"
+    image = page_image(content.encode())
+    options = OpenAIOptions(model="m", api_key=SecretStr(key), extra_headers={"X-Key": key}, extra_query={"key": key})
+    reading = replace(Scene().reading, engine=OpenAIEngine(options))
+    answer = Answer(text=content)
+    rows = [await Scene([answer], ask=ask).read(image) for ask in (ASK, replace(ASK, json_schema="{}"))]
+    rows.append(await Scene([Answer(text=f'"{content}"')], ask=replace(ASK, json_schema="{}")).read(image))
+    assert rows[0].markdown == content
+    assert rows[2].data == f'"{content}"'
+    shown = repr([reading, options, image, answer, ASK, rows])
+    assert key not in shown
+    assert content not in shown
+
+
+async def test_the_clock_of_the_machine() -> None:
+    """It moves on, and knows its time zone."""
+    clock = SystemClock()
+    before_s = clock.monotonic_s()
+    await clock.sleep(0.001)
+    assert clock.monotonic_s() > before_s
+    assert clock.utc().utcoffset() == timedelta(0)

@@ -1,0 +1,77 @@
+"""From INPUT arguments to files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.storage.inputs import find_inputs
+from one_ocr_ray.storage.objects import without_credentials
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A folder with PDFs in it and below it, and other things beside them."""
+    for name in ("b.pdf", "a.PDF", "notes.txt", "sub/c.pdf", "sub/deep/[x] 标题.pdf"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"%PDF-")
+    return tmp_path
+
+
+def names(root: Path, *arguments: str) -> list[str]:
+    """The found files, relative to `root`."""
+    return [str(Path(file.uri).relative_to(root)) for file in find_inputs(arguments)]
+
+
+def test_a_folder_is_searched_sorted_and_recursively(tree: Path) -> None:
+    """Only PDFs, by their ending in any case, in an order that does not depend on the file system."""
+    assert names(tree, str(tree)) == ["a.PDF", "b.pdf", "sub/c.pdf", "sub/deep/[x] 标题.pdf"]
+
+
+def test_a_glob_finds_files_and_a_literal_name_with_brackets_is_itself(tree: Path) -> None:
+    """A path that exists is never read as a pattern."""
+    assert names(tree, f"{tree}/**/*.pdf") == ["b.pdf", "sub/c.pdf", "sub/deep/[x] 标题.pdf"]
+    assert names(tree, f"{tree}/sub/deep/[x] 标题.pdf") == ["sub/deep/[x] 标题.pdf"]
+    assert names(tree, f"{tree}/nothing-*.pdf") == []
+
+
+def test_the_same_file_named_twice_comes_once(tree: Path) -> None:
+    """In the place of its first mention."""
+    assert names(tree, f"{tree}/sub/c.pdf", str(tree), f"{tree}/b.pdf")[:2] == ["sub/c.pdf", "a.PDF"]
+    assert len(names(tree, str(tree), str(tree))) == 4
+
+
+def test_a_missing_file_comes_without_version(tree: Path) -> None:
+    """It is for the run to report; size and version of the others are known without opening them."""
+    missing, there = find_inputs([f"{tree}/nope.pdf", f"{tree}/b.pdf"])
+    assert (missing.version, missing.size_bytes) == (None, 0)
+    assert there.size_bytes == 5
+    assert there.version is not None
+    assert there.name == "b.pdf"
+
+
+def test_a_list_names_one_input_a_line(tree: Path) -> None:
+    """Comments and empty lines are passed over; folders work too."""
+    listing = tree / "list.txt"
+    listing.write_text(f"# mine\n{tree}/b.pdf\n\n{tree}/sub\n")
+    assert names(tree, f"@{listing}") == ["b.pdf", "sub/c.pdf", "sub/deep/[x] 标题.pdf"]
+
+
+def test_a_missing_list_is_a_usage_error(tree: Path) -> None:
+    """The user is told which list."""
+    with pytest.raises(UsageError, match=r"nope\.txt"):
+        list(find_inputs([f"@{tree}/nope.txt"]))
+
+
+def test_relative_paths_become_absolute(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows must name their source wherever they are read later."""
+    monkeypatch.chdir(tree)
+    assert [file.uri for file in find_inputs(["b.pdf"])] == [str(tree / "b.pdf")]
+
+
+def test_credentials_are_cut_from_uris() -> None:
+    """User, password, query and fragment never reach a row."""
+    assert without_credentials("s3://key:secret@bucket/a/b.pdf?X-Amz-Signature=1#f") == "s3://bucket/a/b.pdf"

@@ -1,0 +1,136 @@
+"""From text lines on a page to Markdown in reading order."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.policy.layout import page_markdown
+from one_ocr_ray.policy.layout.geometry import TextLine, Word
+from one_ocr_ray.policy.plaintext import plain_text
+
+HEIGHT_PX = 20.0
+
+
+def line(text: str, x: float, y: float, height: float = HEIGHT_PX) -> TextLine:
+    """`text` with its top left corner at (x, y), every letter half as wide as the line is high."""
+    letter = height / 2
+    width = letter * len(text)
+    words, start = [], 0
+    for word in re.findall(r"\S+ ?", text):
+        words.append(Word(word, start * letter / width, (start + len(word.rstrip())) * letter / width))
+        start += len(word)
+    return TextLine(((x, y), (x + width, y), (x + width, y + height), (x, y + height)), tuple(words))
+
+
+def column(lines: list[str], x: float, y: float) -> list[TextLine]:
+    """Lines of running text below each other."""
+    return [line(text, x, y + 1.3 * HEIGHT_PX * number) for number, text in enumerate(lines)]
+
+
+PROSE = ["the first line of a paragraph that", "goes on over its second line and", "ends with the third one here now"]
+OTHER = [
+    "another column stands beside it and",
+    "has lines of its own that belong all",
+    "together and come after the first one",
+]
+
+
+def test_lines_of_a_paragraph_become_one() -> None:
+    """Joined with a space, one paragraph."""
+    assert page_markdown(column(PROSE, 100, 100)) == " ".join(PROSE)
+
+
+def test_a_hyphenated_word_is_joined() -> None:
+    """The hyphen that broke it goes."""
+    text = page_markdown(
+        column(["a paragraph whose last word is bro-", "ken by its line and goes on for long"], 100, 100)
+    )
+    assert "broken by its line" in text
+
+
+def test_chinese_lines_are_joined_without_a_space() -> None:
+    """No space stands between two lines of Chinese."""
+    lines = [
+        "全年共布设监测断面二十六个采集水样一千二百四十八份监",
+        "测项目包括水温酸碱度溶解氧高锰酸盐指数氨氮和总磷等等",
+    ]
+    found = [
+        TextLine(((100, y), (900, y), (900, y + 28), (100, y + 28)), (Word(text, 0.0, 1.0),))
+        for text, y in zip(lines, (100, 140), strict=True)
+    ]
+    assert page_markdown(found) == "".join(lines)
+
+
+def test_two_columns_are_read_one_after_the_other() -> None:
+    """However the engine orders its lines."""
+    lines = column(PROSE, 100, 100) + column(OTHER, 600, 100)
+    random.Random(1).shuffle(lines)
+    text = " ".join(page_markdown(lines).split())
+    assert text == " ".join(PROSE + OTHER)
+
+
+def test_a_taller_short_line_is_a_heading() -> None:
+    """By its height against the page's text."""
+    lines = [line("A Heading", 100, 40, height=40), *column(PROSE, 100, 120)]
+    assert page_markdown(lines).startswith("# A Heading\n\nthe first line")
+
+
+def test_rows_that_share_columns_are_a_table() -> None:
+    """A Markdown table with its cells in place."""
+    cells = [["Month", "Water", "Power"], ["January", "12", "340"], ["February", "15", "360"], ["March", "9", "310"]]
+    lines = [
+        line(text, 100 + 200 * place, 100 + 30 * row)
+        for row, texts in enumerate(cells)
+        for place, text in enumerate(texts)
+    ]
+    rows = [row for row in page_markdown(lines).splitlines() if row.startswith("|")]
+    assert [[cell.strip() for cell in row.strip("|").split("|")] for row in (rows[0], *rows[2:])] == cells
+
+
+def test_a_numbered_list_stays_a_list() -> None:
+    """One item a line, with its own number."""
+    items = ["1. the first of the items", "2. the second of the items", "3. the third of the items"]
+    assert page_markdown(column(items, 100, 100)) == "\n".join(items)
+
+
+@pytest.mark.parametrize(
+    "text", ["# not a heading", "> not a quote", "a <b>tag</b> in text", "1958 was a year", "five * six = thirty"]
+)
+def test_text_that_looks_like_markdown_stays_text(text: str) -> None:
+    """What is on the page is what a reader of the Markdown sees."""
+    assert plain_text(page_markdown([line(text, 100, 100)])).strip() == text
+
+
+def test_an_empty_page_is_empty() -> None:
+    """No lines, no text."""
+    assert page_markdown([]) == ""
+
+
+WORDS = st.text("abcdefghij", min_size=3, max_size=8)
+PLACED = st.lists(st.tuples(WORDS, st.integers(0, 3), st.integers(0, 20)), max_size=25, unique_by=lambda each: each[1:])
+
+
+@given(PLACED)
+def test_nothing_on_the_page_is_lost_or_doubled(placed: list[tuple[str, int, int]]) -> None:
+    """Every letter stands in the Markdown as often as on the page."""
+    lines = [line(text, 80 + 300 * x, 80 + 30 * y) for text, x, y in placed]
+    text = plain_text(page_markdown(lines))
+    assert sorted(filter(str.isalpha, text)) == sorted("".join(text for text, _, _ in placed))
+
+
+@given(PLACED, st.integers(0, 500), st.sampled_from([0.5, 2.0]))
+def test_place_and_size_of_the_image_make_no_difference(
+    placed: list[tuple[str, int, int]], shift_px: int, scale: float
+) -> None:
+    """The same page further right and at another resolution reads the same."""
+    lines = [line(text, 80 + 300 * x, 80 + 30 * y) for text, x, y in placed]
+    moved = [
+        TextLine(tuple(((x + shift_px) * scale, (y + shift_px) * scale) for x, y in each.corners), each.words)  # type: ignore[arg-type]
+        for each in lines
+    ]
+    assert page_markdown(moved) == page_markdown(lines)

@@ -1,0 +1,87 @@
+"""The embedded engine on the project's sample PDFs, against their true texts."""
+
+from __future__ import annotations
+
+import io
+import unicodedata
+from typing import TYPE_CHECKING
+
+import pytest
+from PIL import Image
+from rapidfuzz.distance import Levenshtein
+
+from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.model import Ask, ErrorCode, PageImage
+from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.policy.plaintext import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def engine() -> LocalEngine:
+    """One engine: its models take a second to load."""
+    return LocalEngine()
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[PdfChild]:
+    """The renderer."""
+    with PdfChild() as started:
+        yield started
+
+
+def normalised(text: str) -> str:
+    """NFKC without white space."""
+    return "".join(unicodedata.normalize("NFKC", text).split())
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("sample-scan-letter-en", 0.02), ("sample-paper-two-column-en", 0.05), ("sample-report-zh", 0.05)],
+)
+def test_samples_are_read_as_they_are(
+    name: str, limit: float, engine: LocalEngine, child: PdfChild, samples: Path
+) -> None:
+    """Character error rate of the plain text in the Markdown: a scan, two columns, Chinese with a table."""
+    child.inspect(samples / f"{name}.pdf")
+    image = child.render(1, 1600)
+    assert isinstance(image, PageImage)
+    answer = engine.read(image.data)
+    truth = normalised((samples.parent / "tests" / "data" / f"{name}.p1.txt").read_text(encoding="utf-8"))
+    found = normalised(plain_text(answer.text))
+    assert Levenshtein.distance(found, truth) / len(truth) <= limit
+    assert answer.confidence is not None
+    assert answer.confidence > 0.9
+    assert answer.rotation_deg == 0
+
+
+@pytest.mark.parametrize("turned_deg", [90, 180, 270])
+def test_a_turned_page_is_turned_back(turned_deg: int, engine: LocalEngine, child: PdfChild, samples: Path) -> None:
+    """A scan that lies on its side or head is read, and the row says how it was turned."""
+    child.inspect(samples / "sample-table-en.pdf")
+    image = child.render(1, 1000)
+    assert isinstance(image, PageImage)
+    jpeg = io.BytesIO()
+    Image.open(io.BytesIO(image.data)).rotate(turned_deg, expand=True).save(jpeg, "JPEG", quality=85)
+    answer = engine.read(jpeg.getvalue())
+    assert "Quarterly Energy Statement" in answer.text
+    assert answer.rotation_deg == turned_deg  # Pillow turned it to the left, so it is turned to the right again
+
+
+async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:
+    """Not an exception: a row with a code."""
+    image = PageImage(1, 10, 10, b"not a JPEG", "", 100, 0)
+    answer = await engine.analyze_image_async(image, Ask())
+    assert answer.failure is not None
+    assert answer.failure.code is ErrorCode.OCR_FAILED
+
+
+def test_a_picture_without_text_gives_no_text(engine: LocalEngine) -> None:
+    """Empty, and no failure."""
+    jpeg = io.BytesIO()
+    Image.new("RGB", (800, 600), "white").save(jpeg, "JPEG")
+    answer = engine.read(jpeg.getvalue())
+    assert (answer.text, answer.failure) == ("", None)

@@ -1,0 +1,257 @@
+"""Judging answers: what is cleaned, what fails, and what must not."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
+from one_ocr_ray.policy.extraction import complaint, schema_fault
+from one_ocr_ray.policy.quality import judge, repeats, without_controls, without_fence
+
+SCHEMA = json.dumps(
+    {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "rows": {"type": "array", "items": {"type": "number"}}},
+        "required": ["name"],
+        "additionalProperties": False,
+    }
+)
+
+
+def fails_with(text: str, *, truncated: bool = False, schema: str | None = None) -> ErrorCode | None:
+    """The code that judging `text` gives."""
+    failure = judge(Answer(text=text, truncated=truncated), Ask(json_schema=schema)).failure
+    return failure.code if failure else None
+
+
+def test_a_good_answer_passes_unchanged() -> None:
+    """Markdown with a table, code and a formula is left alone."""
+    text = "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n\n$$e = mc^2$$"
+    assert judge(Answer(text=text), Ask()) == Answer(text=text)
+
+
+def test_empty_is_a_bad_reply_unless_the_cap_was_reached() -> None:
+    """A page with ink has an answer; with the cap used up by thinking it is truncated."""
+    assert fails_with(" \n ") is ErrorCode.PROVIDER_BAD_RESPONSE
+    assert fails_with("", truncated=True) is ErrorCode.TRUNCATED
+
+
+def test_truncated_text_is_kept_beside_its_failure() -> None:
+    """The page loop may take it in the end."""
+    answer = judge(Answer(text="half", truncated=True), Ask())
+    assert answer.text == "half"
+    assert answer.failure is not None
+    assert (answer.failure.code, answer.failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
+
+
+def test_an_earlier_failure_stays() -> None:
+    """What the provider has said is not judged again."""
+    filtered = Failure(ErrorCode.CONTENT_FILTERED, "Filtered.")
+    assert judge(Answer(text="", failure=filtered), Ask()).failure is filtered
+
+
+def test_refusing_words_are_no_refusal() -> None:
+    """A page may say that it is sorry."""
+    assert fails_with("I'm sorry, but I can't assist with that.") is None
+
+
+def test_far_too_long() -> None:
+    """No page has so many characters."""
+    assert fails_with("".join(f"{number:x} " for number in range(60_000))) is ErrorCode.PROVIDER_BAD_RESPONSE
+
+
+# --- cleaning
+
+
+@pytest.mark.parametrize(
+    ("dirty", "clean"),
+    [
+        ("a\x00b", "ab"),
+        ("a\x1b[31mb", "a[31mb"),
+        ("a\x85b\x9fc\x7f", "abc"),
+        ("a\tb\nc", "a\tb\nc"),
+        ("a\r\nb\rc", "a\nb\nc"),
+        ("user\u202etxt.exe\u2066", "usertxt.exe"),
+        ("\ufeffa", "a"),
+        ("a\ud83db", "ab"),
+        ("汉字 é 🙂 العربية", "汉字 é 🙂 العربية"),
+    ],
+)
+def test_controls(dirty: str, clean: str) -> None:
+    """Invisible characters that harm are gone, everything else stays."""
+    assert without_controls(dirty) == clean
+
+
+@given(st.text(st.characters()))
+def test_cleaned_text_can_be_stored(text: str) -> None:
+    """Whatever a model writes fits a UTF-8 column and holds no NUL."""
+    cleaned = judge(Answer(text=text), Ask()).text
+    assert "\x00" not in cleaned
+    assert cleaned.encode().decode() == cleaned
+
+
+@pytest.mark.parametrize(
+    ("fenced", "bare"),
+    [
+        ("```markdown\n# A\n\ntext\n```", "# A\n\ntext"),
+        ("```\ntext\n```", "text"),
+        ("~~~md\ntext\n~~~", "text"),
+        ("  ```md\ntext\n```  \n", "text"),
+        ("```json\n{}\n```", "{}"),
+        ("```markdown\nA\n\n```python\nx\n```\n\nB\n```", "A\n\n```python\nx\n```\n\nB"),
+        ("````markdown\nA\n```\nx\n```\nB\n````", "A\n```\nx\n```\nB"),
+    ],
+)
+def test_a_fence_around_the_whole_goes(fenced: str, bare: str) -> None:
+    """Models wrap their answer; the page has no such fence."""
+    assert without_fence(fenced) == bare
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\nprint()\n```",
+        "```\na\n```\n\ntext\n\n```\nb\n```",
+        "```markdown\na\n```\n\ntext\n\n```\nb\n```",
+        "```markdown\nnever closed",
+        "text\n```\na\n```",
+        "```markdown\na\n```\nand more",
+    ],
+)
+def test_other_fences_stay(text: str) -> None:
+    """A listing, two blocks, or a block beside text is content."""
+    assert without_fence(text) == text
+
+
+def test_an_open_fence_goes_where_the_text_was_cut_off() -> None:
+    """The end of the fence was never written."""
+    assert without_fence("```markdown\n# A\n\n```python\nx", open_ended=True) == "# A\n\n```python\nx"
+    assert without_fence("```markdown\na\n```\nmore", open_ended=True) == "```markdown\na\n```\nmore"
+
+
+# --- repetition
+
+
+@pytest.mark.parametrize(
+    "unit", ["a", "the ", "I see a cat. ", "The quick brown fox jumps over.\n", "重复的句子。", "<td>x</td>"]
+)
+def test_a_loop_is_found_whatever_its_period(unit: str) -> None:
+    """A short or a long phrase without end, after good text and cut anywhere."""
+    text = "# A good beginning of the page\n\n" + unit * (3000 // len(unit) + 6)
+    assert repeats(text)
+    assert repeats(text[:-1])
+
+
+def test_a_loop_of_a_paragraph_is_found() -> None:
+    """The period may be longer than what is looked at."""
+    paragraph = " ".join(f"word{number}" for number in range(80)) + "\n"
+    assert repeats(paragraph * 6)
+    assert not repeats(paragraph * 4)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "| a | b |\n" + "|---" * 40 + "|\n" + "| 1 " * 40 + "|",
+        "\n".join(f"Chapter {number} {'.' * 120} {number * 7}" for number in range(60)),
+        "Name: " + "_" * 400 + "\nDate: " + "_" * 400,
+        "| Item | Qty |\n|---|---|\n" + "|  |  |\n" * 120,
+        "<table>" + "<tr><td></td><td></td><td></td></tr>" * 60 + "</table>",
+        "\n".join(f"| {number} | 0.00 | 0.00 |" for number in range(300)),
+        "- item\n" * 40,
+        "",
+        "short",
+    ],
+    ids=["rule", "leaders", "lines", "empty form", "empty html table", "ledger", "short list", "empty", "short"],
+)
+def test_pages_that_repeat_by_right(text: str) -> None:
+    """Tables, forms and tables of contents are no loops."""
+    assert not repeats(text)
+
+
+def test_a_wordless_loop_is_found_in_the_end() -> None:
+    """Dashes to the output cap are no table."""
+    assert repeats("|---|\n|" + "---|" * 4000)
+
+
+def test_very_long_and_without_news() -> None:
+    """A loop whose end differs is given away by how well it compresses; a long table of figures is not."""
+    loop = "".join(f"and then the same words again, number {number}. " for number in range(2000)) + "The end."
+    table = "\n".join(f"| {number * 7919 % 10007} | {number * 104729 % 99991} |" for number in range(2000))
+    assert len(table) > 25_000
+    assert repeats(loop)
+    assert not repeats(table)
+
+
+def test_repetition_asks_for_another_try_and_keeps_the_text() -> None:
+    """A loop that ran into the cap is a loop, not a truncation."""
+    answer = judge(Answer(text="again and " * 500, truncated=True), Ask())
+    assert answer.failure is not None
+    assert (answer.failure.code, answer.failure.action) == (ErrorCode.REPETITION, Action.ALTER)
+    assert answer.text
+
+
+# --- extraction
+
+
+def test_a_reply_that_satisfies_the_schema_passes_without_its_fence() -> None:
+    """The column `data` gets bare JSON."""
+    answer = judge(Answer(text='```json\n{"name": "x", "rows": [1, 2]}\n```'), Ask(json_schema=SCHEMA))
+    assert answer.failure is None
+    assert json.loads(answer.text) == {"name": "x", "rows": [1, 2]}
+
+
+def test_rows_that_are_equal_are_no_loop_in_valid_json() -> None:
+    """What satisfies the schema is not judged by its looks."""
+    reply = json.dumps({"name": "x", "rows": [0] * 5000})
+    assert fails_with(reply, schema=SCHEMA) is None
+
+
+@pytest.mark.parametrize(
+    "reply", ["no json", '{"name": 1}', '{"rows": []}', '{"name": "x", "more": 1}', '{"name": "x"', "[]"]
+)
+def test_a_reply_that_breaks_the_schema(reply: str) -> None:
+    """It may be asked for once more, with the error."""
+    failure = judge(Answer(text=reply), Ask(json_schema=SCHEMA)).failure
+    assert failure is not None
+    assert (failure.code, failure.action) == (ErrorCode.SCHEMA_MISMATCH, Action.ALTER)
+
+
+def test_cut_off_json_says_so() -> None:
+    """The sentence for the model names the reason that it can mend."""
+    failure = judge(Answer(text='{"name": "x', truncated=True), Ask(json_schema=SCHEMA)).failure
+    assert failure is not None
+    assert "cut off" in failure.message
+
+
+def test_complaints_do_not_quote_the_page() -> None:
+    """Failures end in logs and error columns."""
+    found = complaint('{"name": ["SECRET"], "rows": ["SECRET"], "SECRET": 1}', SCHEMA)
+    assert found is not None
+    assert "SECRET" not in found
+
+
+def test_hostile_json_is_survived() -> None:
+    """A reply as deep as JSON allows, a schema that refers to itself."""
+    schema = '{"type": "object", "properties": {"a": {"$ref": "#"}}}'
+    reply = '{"a":' * 900 + "{}" + "}" * 900
+    assert complaint(reply, schema) in {None, "The reply is nested too deeply."}
+    assert complaint("[" * 5000, schema) is not None
+
+
+def test_a_schema_never_fetches_anything() -> None:
+    """A reference to another place is an error, not a download."""
+    found = complaint("{}", '{"$ref": "http://127.0.0.1:9/schema.json"}')
+    assert found == "The schema refers to something that is not in it."
+
+
+@pytest.mark.parametrize(
+    ("schema", "usable"), [(SCHEMA, True), ("{", False), ("[]", False), ('{"type": "text"}', False)]
+)
+def test_schema_fault(schema: str, usable: bool) -> None:
+    """A wrong schema is told before anything is sent."""
+    assert (schema_fault(schema) is None) is usable

@@ -1,0 +1,76 @@
+"""The circuit breaker on a manual clock."""
+
+from __future__ import annotations
+
+from one_ocr_ray.policy.ratelimit.breaker import Breaker
+
+
+def broken(now: float = 0.0) -> Breaker:
+    breaker = Breaker()
+    breaker.record(0, 10, now)
+    return breaker
+
+
+def test_half_of_at_least_ten_open_it_for_half_a_minute() -> None:
+    """Nine failures are too few, and a minority is no reason."""
+    breaker = Breaker()
+    breaker.record(0, 9, 0.0)
+    assert breaker.opens_at(0.0) == 0.0
+    breaker.record(0, 1, 0.0)
+    assert breaker.opens_at(0.0) == 30.0
+    mostly_well = Breaker()
+    mostly_well.record(11, 9, 0.0)
+    assert mostly_well.opens_at(0.0) == 0.0
+
+
+def test_only_the_last_twenty_count() -> None:
+    """A long good past does not hide that the server fails now."""
+    breaker = Breaker()
+    breaker.record(100_000, 0, 0.0)
+    breaker.record(0, 10, 1.0)
+    assert breaker.opens_at(1.0) == 31.0
+
+
+def test_it_closes_after_one_and_three_good_probes() -> None:
+    """Nobody may send more than the probes until they have passed."""
+    breaker = broken()
+    assert breaker.allowance(30.0) == 1
+    breaker.granted(1, 30.0)
+    assert breaker.allowance(30.0) == 0
+    breaker.record(1, 0, 31.0)
+    assert breaker.allowance(31.0) == 3
+    breaker.granted(3, 31.0)
+    assert breaker.allowance(31.0) == 0
+    breaker.record(3, 0, 32.0)
+    assert breaker.allowance(32.0) is None
+
+
+def test_a_failed_probe_doubles_the_wait_up_to_ten_minutes() -> None:
+    """A server that is down for long is asked ever more rarely; once it was well again, all is forgotten."""
+    breaker, now, waits = broken(), 0.0, []
+    for _ in range(7):
+        waits.append(breaker.opens_at(now) - now)
+        now = breaker.opens_at(now)
+        breaker.granted(1, now)
+        breaker.record(0, 1, now)
+    assert waits == [30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+    now = breaker.opens_at(now)
+    breaker.record(1, 0, now)
+    breaker.record(3, 0, now)
+    breaker.record(0, 10, now)
+    assert breaker.opens_at(now) - now == 30.0
+
+
+def test_late_news_of_old_requests_do_not_prolong_it() -> None:
+    """What ends while it is open was sent before."""
+    breaker = broken()
+    breaker.record(0, 200, 10.0)
+    assert breaker.opens_at(10.0) == 30.0
+
+
+def test_a_probe_that_never_reports_is_sent_again() -> None:
+    """Its worker may have died."""
+    breaker = broken()
+    breaker.granted(1, 30.0)
+    assert breaker.allowance(80.0) == 0
+    assert breaker.allowance(91.0) == 1

@@ -1,0 +1,54 @@
+"""The window of requests under way on a manual clock."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
+
+
+def after_rounds(window: InFlightWindow, rounds: int, latency_s: float = 1.0, now: float = 0.0) -> InFlightWindow:
+    """`rounds` round trips in which the whole window is used and every request succeeds."""
+    for _ in range(rounds):
+        window.record(window.size, 0, window.size * latency_s, window.size, now)
+    return window
+
+
+def test_it_starts_at_eight_and_doubles() -> None:
+    """Five round trips find out a server for 256."""
+    assert InFlightWindow().size == 8
+    assert after_rounds(InFlightWindow(), 5).size == 256
+
+
+def test_failures_cut_it_once_and_end_the_doubling() -> None:
+    """A server that fails a batch of requests is not cut down to nothing, and approached slowly afterwards."""
+    window = after_rounds(InFlightWindow(), 4)
+    for _ in range(50):
+        window.record(0, 1, 0.0, 128, 10.0)
+    assert window.size == 89
+    assert after_rounds(window, 3, now=10.0).size in {91, 92}
+
+
+def test_a_window_that_is_not_used_does_not_grow() -> None:
+    """Few requests prove nothing about many."""
+    window = InFlightWindow()
+    window.record(100, 0, 100.0, 2, 0.0)
+    assert window.size == 8
+
+
+def test_a_server_that_only_queues_gets_no_more() -> None:
+    """Twice the best latency: more at once would wait in its queue."""
+    window = after_rounds(InFlightWindow(), 2)
+    grown = after_rounds(window, 1, latency_s=10.0).size
+    assert after_rounds(window, 20, latency_s=10.0).size == grown
+    assert after_rounds(window, 40, latency_s=1.0).size > grown
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 5), st.floats(0.01, 300), st.integers(0, 500))))
+def test_there_is_always_room_for_one(events: list[tuple[int, int, float, int]]) -> None:
+    """No sequence of failures closes the window."""
+    window = InFlightWindow()
+    for second, (successes, failures, latency_s, in_flight) in enumerate(events):
+        window.record(successes, failures, successes * latency_s, in_flight, 3.0 * second)
+        assert window.size >= 1

@@ -1,0 +1,96 @@
+"""Meters: what they grant fits their rate, whatever is asked when."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.policy.ratelimit.meter import SAVED_AT_MOST_S, DayMeter, Meter
+
+RATE = 10.0
+DAY_S = 86_400.0
+asks = st.lists(st.tuples(st.floats(0, 5), st.floats(0.1, 30)), min_size=1, max_size=60)  # (idle seconds, amount)
+
+
+@given(asks)
+def test_grants_never_overtake_the_rate(asked: list[tuple[float, float]]) -> None:
+    """From any grant on to the end of any later one, what was granted took at least its time at the rate."""
+    meter, now, grants = Meter(), 100.0, []
+    for idle_s, amount in asked:
+        now += idle_s
+        start = max(now, meter.next_at)
+        meter.take(start, amount, RATE)
+        grants.append((start, meter.next_at, amount))
+    for first in range(len(grants)):
+        total = 0.0
+        for start, end, amount in grants[first:]:
+            total += amount
+            assert start <= end
+            assert end - grants[first][0] >= total / RATE - 1e-6
+
+
+def test_an_amount_beyond_any_burst_is_granted_and_the_next_one_pays() -> None:
+    """A page of an hour's tokens goes out now; the one after it waits the hour."""
+    meter = Meter()
+    meter.take(100.0, 3600 * RATE, RATE)
+    assert meter.next_at == 3700.0
+
+
+def test_an_idle_meter_saves_nothing_up() -> None:
+    """After an hour of silence the rate is what it was."""
+    meter = Meter()
+    meter.take(0.0, 1, RATE)
+    assert meter.take(3600.0, 20, RATE) == 2.0
+
+
+def test_what_was_not_used_makes_later_grants_denser_but_never_a_burst() -> None:
+    """A refund is spent at no more than twice the rate, until it is gone."""
+    meter = Meter()
+    meter.take(0.0, 100, RATE)
+    meter.settle(-10, 1.0, RATE)
+    assert meter.take(10.0, 10, RATE) == 0.5
+    assert meter.take(10.5, 10, RATE) == 0.5
+    assert meter.take(11.0, 10, RATE) == 1.0
+
+
+def test_refunds_are_bounded() -> None:
+    """Whatever comes back, five seconds of the rate are kept."""
+    meter = Meter()
+    meter.settle(-1e9, 0.0, RATE)
+    assert meter.take(0.0, 1000, RATE) == 1000 / RATE - SAVED_AT_MOST_S
+
+
+def test_what_was_used_beyond_the_grant_is_paid_at_once() -> None:
+    """A surplus pushes the next grant away by its time, counted from now if the meter is idle."""
+    meter = Meter()
+    meter.take(0.0, 10, RATE)
+    meter.settle(5, 0.2, RATE)
+    assert meter.next_at == 1.5
+    meter.settle(5, 100.0, RATE)
+    assert meter.next_at == 100.5
+
+
+@given(st.lists(st.tuples(st.floats(0, 20_000), st.integers(1, 40)), max_size=80), st.integers(1, 200))
+def test_no_24_hours_hold_more_than_the_limit(asked: list[tuple[float, int]], limit: int) -> None:
+    """Wherever a provider's day begins, it does not see more."""
+    meter, now, granted = DayMeter(), 0.0, []
+    for wait_s, wanted in asked:
+        now += wait_s
+        permits = min(wanted, meter.left(limit, now))
+        if permits:
+            meter.take(permits, now)
+            granted.append((now, permits))
+    for start, _ in granted:
+        assert sum(permits for at, permits in granted if start <= at < start + DAY_S) <= limit
+
+
+def test_a_used_up_day_says_when_it_frees() -> None:
+    """Nothing is left until the oldest hour is 24 hours past, and then what that hour had used."""
+    meter = DayMeter()
+    meter.take(3, 1800.0)
+    meter.take(7, 7200.0)
+    assert meter.left(10, 7300.0) == 0
+    frees_at = meter.frees_at()
+    assert DAY_S + 1800.0 <= frees_at <= DAY_S + 3600.0
+    assert meter.left(10, frees_at - 1) == 0
+    assert meter.left(10, frees_at) == 3

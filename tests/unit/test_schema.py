@@ -1,0 +1,120 @@
+"""The dataset's schema against the public contract, written out here a second time on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+from one_ocr_ray.policy.documents import RunIdentity, document_result
+from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages
+from tests.values import NOON, TIMED_OUT, document, page
+
+TIME = "timestamp[us, tz=UTC]"
+ERROR = "struct<code: string, message: string, retryable: bool, http_status: int16>"
+GOLDEN_PAGES = {
+    "document_id": "string*", "page_number": "int32*", "page_count": "int32*", "source_uri": "string*",
+    "source_name": "string*", "status": "string*", "markdown": "string", "data": "string", "error": ERROR,
+    "engine": "string*", "model": "string*", "model_version": "string", "finish_reason": "string",
+    "provider_request_id": "string", "truncated": "bool*", "prompt_sha256": "string", "image_width": "int32",
+    "image_height": "int32", "rotation": "int32", "image_sha256": "string", "attempts": "int32*",
+    "input_tokens": "int64", "output_tokens": "int64", "cached_tokens": "int64", "cost_usd": "double",
+    "confidence": "double", "render_ms": "int64", "queue_ms": "int64", "latency_ms": "int64",
+    "started_at": f"{TIME}*", "finished_at": f"{TIME}*", "run_id": "string*", "config_id": "string*",
+}  # fmt: skip
+GOLDEN_DOCUMENTS = {
+    "document_id": "string*", "source_uri": "string*", "source_name": "string*", "size_bytes": "int64*",
+    "page_count": "int32", "pages_ok": "int32*", "pages_blank": "int32*", "pages_failed": "int32*",
+    "outcome": "string*", "error": ERROR, "markdown": "string", "page_ends": "list<element: int64>",
+    "input_tokens": "int64", "output_tokens": "int64", "cost_usd": "double",
+    "started_at": f"{TIME}*", "finished_at": f"{TIME}*", "run_id": "string*", "config_id": "string*",
+}  # fmt: skip
+
+
+def spelled(schema: pa.Schema) -> dict[str, str]:
+    """Column to type, a star where it is NOT NULL."""
+    return {field.name: f"{field.type}{'' if field.nullable else '*'}" for field in schema}
+
+
+PAPER = document(page_count=2)
+PAGES = [
+    page(PAPER, 1, markdown="# Títle 标题", confidence=0.5, rotation=90, input_tokens=3, prompt_sha256="ab"),
+    page(PAPER, 2, failure=Failure(ErrorCode.PROVIDER_UNAVAILABLE, "gone", http_status=503), attempts=5),
+]
+
+
+def test_pages_file_has_the_contracts_schema_and_footer() -> None:
+    """Columns, types, nullability and footer keys as published, read back from the file."""
+    file = pq.ParquetFile(BytesIO(encode_pages(PAGES, {"engine": "local"})))
+    assert spelled(file.schema_arrow) == GOLDEN_PAGES
+    footer = file.schema_arrow.metadata
+    assert footer[b"one_ocr_ray.schema"] == b"pages"
+    assert footer[b"one_ocr_ray.schema_version"] == b"1"
+    assert footer[b"one_ocr_ray.producer"].startswith(b"one-ocr-ray ")
+    assert orjson.loads(footer[b"one_ocr_ray.config"]) == {"engine": "local"}
+    assert file.metadata.row_group(0).column(0).compression == "ZSTD"
+
+
+def test_documents_file_has_the_contracts_schema_and_footer() -> None:
+    """The same for documents."""
+    row = document_result(PAPER, PAGES, RunIdentity("run", "config"), NOON)
+    file = pq.ParquetFile(BytesIO(encode_documents([row], {})))
+    assert spelled(file.schema_arrow) == GOLDEN_DOCUMENTS
+    assert file.schema_arrow.metadata[b"one_ocr_ray.schema"] == b"documents"
+
+
+def test_not_null_columns_are_required_in_parquet_itself() -> None:
+    """Readers that do not know Arrow see the same nullability."""
+    file = pq.ParquetFile(BytesIO(encode_pages(PAGES, {})))
+    required = {
+        file.schema.column(n).path for n in range(len(file.schema)) if file.schema.column(n).max_definition_level == 0
+    }
+    assert required == {name for name, kind in GOLDEN_PAGES.items() if kind.endswith("*")}
+
+
+def test_results_come_back_as_they_were() -> None:
+    """Rows and results are two forms of one value."""
+    assert decode_pages(encode_pages(PAGES, {})) == PAGES
+    rows = [document_result(PAPER, PAGES, RunIdentity("run", "config"), NOON)]
+    assert decode_documents(encode_documents(rows, {})) == rows
+
+
+def test_retryable_follows_from_the_code() -> None:
+    """The column says what the contract's list says."""
+    table = pq.read_table(BytesIO(encode_pages(PAGES, {}))).to_pylist()
+    assert table[1]["error"]["retryable"] is True
+    retryable = {code.value for code in ErrorCode if code.retryable}
+    assert retryable == {
+        "provider_timeout", "provider_unavailable", "provider_bad_response", "render_timeout", "render_crashed",
+    }  # fmt: skip
+
+
+def test_row_groups_hold_five_thousand_rows() -> None:
+    """Long documents stay readable in parts."""
+    paper = document(page_count=5001)
+    file = pq.ParquetFile(BytesIO(encode_pages((page(paper, n) for n in range(1, 5002)), {})))
+    assert [file.metadata.row_group(n).num_rows for n in range(file.num_row_groups)] == [5000, 1]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": PageStatus.FAILED, "markdown": "text", "failure": TIMED_OUT},
+        {"status": PageStatus.FAILED, "markdown": None},
+        {"status": PageStatus.OK, "markdown": None},
+    ],
+)
+def test_markdown_is_null_exactly_for_failed_pages(wrong: dict[str, object]) -> None:
+    """A row that breaks this rule is not written."""
+    with pytest.raises(ValueError, match="failed"):
+        encode_pages([replace(page(PAPER, 1), **wrong)], {})
+
+
+def test_an_empty_file_is_valid() -> None:
+    """A shard whose documents all failed to open has a pages file without rows."""
+    assert decode_pages(encode_pages([], {})) == []

@@ -1,0 +1,85 @@
+"""One declaration, three sources, no secrets shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.settings import Settings, load, password_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ONE_OCR_RPM", raising=False)
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The precedence of the contract."""
+    file = tmp_path / "run.toml"
+    file.write_text("rpm = 1\ntpm = 1\nrpd = 1\n")
+    monkeypatch.setenv("ONE_OCR_RPM", "2")
+    monkeypatch.setenv("ONE_OCR_TPM", "2")
+    settings = load({"rpm": "3"}, file)
+    assert (settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight) == (3, 2, 1, 256)
+
+
+@pytest.mark.parametrize(("name", "text"), [("c.yaml", "rpmm: 1"), ("c.toml", "rpmm = 1")])
+def test_an_unknown_key_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    """A typing mistake must not become a default."""
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="rpmm"):
+        load({}, tmp_path / name)
+
+
+def test_an_unknown_variable_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the environment."""
+    monkeypatch.setenv("ONE_OCR_RPMM", "1")
+    with pytest.raises(UsageError, match="ONE_OCR_RPMM"):
+        load({})
+
+
+@pytest.mark.parametrize("text", ["rpm: [", "- 1", "rpm: \x00"])
+def test_a_file_that_is_not_settings_is_one_sentence(tmp_path: Path, text: str) -> None:
+    """Whatever is wrong with it."""
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(UsageError, match=r"c\.yaml"):
+        load({}, tmp_path / "c.yaml")
+    with pytest.raises(UsageError, match=r"nope\.yaml"):
+        load({}, tmp_path / "nope.yaml")
+
+
+def test_a_bad_value_is_named_without_showing_it() -> None:
+    """The value may be a secret in the wrong place."""
+    with pytest.raises(UsageError, match="max_in_flight") as caught:
+        load({"max_in_flight": "sk-secret"})
+    assert "sk-secret" not in str(caught.value)
+
+
+def test_secrets_do_not_show() -> None:
+    """Not in repr, not in a dump."""
+    settings = load({"password": "opensesame"})
+    assert "opensesame" not in repr(settings)
+    assert "opensesame" not in settings.model_dump_json()
+    assert password_of(settings) == "opensesame"
+
+
+def test_a_password_file_wins_and_loses_its_line_break(tmp_path: Path) -> None:
+    """As editors and `echo` write it."""
+    (tmp_path / "pw").write_text("密码 2026\n", encoding="utf-8")
+    assert password_of(load({"password_file": str(tmp_path / "pw")})) == "密码 2026"
+    with pytest.raises(UsageError, match="cannot be read"):
+        password_of(load({"password_file": str(tmp_path / "nope")}))
+
+
+def test_every_setting_has_a_flag_of_its_name() -> None:
+    """Flags, variables and keys come from one declaration, described for people."""
+    for name, setting in Settings.model_fields.items():
+        assert setting.description, name
+        assert name == "inputs" or setting.json_schema_extra

@@ -1,0 +1,127 @@
+"""Objects, run directory and dataset on a real folder."""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.errors import OneOcrError, StorageError, UsageError
+from one_ocr_ray.model import ErrorCode, Failure, Shard
+from one_ocr_ray.policy.documents import RunIdentity, document_result
+from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
+from tests.values import NOON, document, page
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = Fingerprint("local", "m", None, None, 1600, "all")
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Objects:
+    """An output folder that does not exist yet, with a name that needs care."""
+    return Objects(str(tmp_path / "out put #1 %41"))
+
+
+def test_put_new_creates_once(output: Objects) -> None:
+    """The second writer is told so, and what stands is the first one's."""
+    assert output.put_new("a/b", b"first") is True
+    assert output.put_new("a/b", b"second") is False
+    assert output.get("a/b") == b"first"
+
+
+def test_one_of_many_writers_wins(output: Objects) -> None:
+    """Put-if-absent holds between threads that start together."""
+    start = threading.Barrier(8)
+    wins: list[int] = []
+
+    def write(number: int) -> None:
+        start.wait()
+        if output.put_new("x", bytes([number]) * 100_000):
+            wins.append(number)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(wins) == 1
+    assert output.get("x") == bytes(wins) * 100_000
+
+
+def test_listing_getting_and_deleting(output: Objects) -> None:
+    """What is not there is None or no error; paths come relative to the root."""
+    output.put("p/1", b"abc")
+    output.put("p/q/2", b"")
+    assert sorted((info.path, info.size_bytes) for info in output.list("p")) == [("p/1", 3), ("p/q/2", 0)]
+    assert output.get("nope") is None
+    assert output.head("nope") is None
+    output.delete("p/1")
+    output.delete("p/1")
+    assert output.head("p/1") is None
+
+
+def test_version_changes_with_the_bytes(output: Objects) -> None:
+    """A rerun tells a changed object by it."""
+    output.put("v", b"one")
+    before = output.head("v")
+    output.put("v", b"other")
+    after = output.head("v")
+    assert before is not None
+    assert after is not None
+    assert before.version != after.version
+
+
+def test_objects_travel_to_other_processes(output: Objects) -> None:
+    """A worker opens the same root again."""
+    output.put("t", b"1")
+    assert pickle.loads(pickle.dumps(output)).get("t") == b"1"
+
+
+def test_an_output_that_cannot_be_a_folder_is_the_users_mistake(tmp_path: Path) -> None:
+    """A file stands in the way: one sentence, no traceback."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises((UsageError, StorageError)):
+        Objects(str(tmp_path / "file" / "out")).put("a", b"")
+
+
+def test_a_second_run_with_another_configuration_is_refused(output: Objects) -> None:
+    """The message names what differs, so that the user can choose."""
+    RunDirectory(output).claim(CONFIG)
+    RunDirectory(output).claim(CONFIG)
+    with pytest.raises(UsageError, match=r"--engine local before, gemini now; --pages all before, 1-3 now"):
+        RunDirectory(output).claim(Fingerprint("gemini", "m", None, None, 1600, "1-3"))
+
+
+def test_the_plan_comes_back_in_order(output: Objects) -> None:
+    """Shards with documents that failed to open, and copies, included."""
+    run_dir = RunDirectory(output)
+    broken = document(2, page_count=None, version=None, failure=Failure(ErrorCode.PDF_NOT_FOUND, "gone"))
+    batches = [(Shard("000000-a", (document(1), broken)),), (Shard("000001-b", (document(3),), copies=True),)]
+    for number, batch in enumerate(batches):
+        run_dir.add_to_plan(number, batch)
+    assert list(run_dir.plan()) == batches
+    with pytest.raises(OneOcrError, match="changed by another run"):
+        run_dir.add_to_plan(1, batches[1])
+
+
+def test_the_first_commit_of_a_shard_stands(output: Objects) -> None:
+    """A second worker with the same shard throws its copy away and goes on with what stands."""
+    dataset = Dataset(output, {})
+    paper = document(page_count=1)
+    first, second = [page(paper, 1, markdown="first")], [page(paper, 1, markdown="second")]
+    assert dataset.commit_pages("s", first) == first
+    assert dataset.commit_pages("s", second) == first
+    assert dataset.committed() == set()  # not finished before its documents stand
+    row = document_result(paper, first, RunIdentity("r", "c"), NOON)
+    assert dataset.commit_documents("s", [row]) is True
+    assert dataset.commit_documents("s", [row]) is False
+    assert dataset.committed() == {"s"}
+    assert dataset.documents("s") == [row]
+    assert list(dataset.counts("s", ["outcome", "pages_ok"])) == [{"outcome": "complete", "pages_ok": 1}]
