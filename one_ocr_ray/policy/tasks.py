@@ -1,4 +1,4 @@
-"""A task of the service: one uploaded PDF, what is known of it, and which states follow which. Values and decisions only.
+"""A task of the service: one uploaded PDF, what is known of it, which states follow which. Values and decisions only.
 
 States are those of the public contract: PENDING -> STARTED <-> RETRY -> SUCCESS | FAILURE | REVOKED.
 """

@@ -47,7 +47,7 @@ class TaskBook(Protocol):
     async def tasks(
         self, owner: str, state: TaskState | None, batch_id: str | None, limit: int, cursor: str
     ) -> TaskPage:
-        """Tasks newest first. An empty `cursor` starts at the newest. Raises ValueError for a cursor it did not give."""
+        """Tasks newest first, from the newest for an empty `cursor`. Raises ValueError for a cursor it did not give."""
 
     async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
         """Read failed pages again (None: all that failed); None when there is nothing to retry or it is running."""
