@@ -50,6 +50,8 @@ class PageJournal:
         """Write segments until cancelled; to run beside the reading. Raises StorageError when storage refuses."""
         while True:
             await self._some.wait()
+            # Not `wait_for`, which in Python 3.11 loses a cancellation that comes in the instant the pages are enough.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._full.wait(), SEGMENT_S)
+                async with asyncio.timeout(SEGMENT_S):
+                    await self._full.wait()
             await asyncio.shield(self.flush())
