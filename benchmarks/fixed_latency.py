@@ -27,7 +27,7 @@ ANSWER = json.dumps(
                 "index": 0,
                 "message": {
                     "role": "assistant",
-                    "content": "\n".join(f"Line {n} of a page of text." for n in range(40)),
+                    "content": "\n".join(f"Line {n} of a page." for n in range(40)),
                 },
                 "finish_reason": "stop",
             }

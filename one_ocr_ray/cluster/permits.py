@@ -65,6 +65,7 @@ class LeasedPermits:
         self._asking: asyncio.Task[None] | None = None
         self._firing: asyncio.TimerHandle | None = None
         self._telling: asyncio.TimerHandle | None = None
+        self._tell_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
         self._news = Feedback()
         self._usual_latency_s = 1.0
         self._crowded = False
@@ -212,10 +213,10 @@ class LeasedPermits:
     def _tell_within(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
         at = loop.time() + wait_s
-        if self._telling is None or at < self._telling.when():
+        if self._telling is None or at < self._tell_at:
             if self._telling is not None:
                 self._telling.cancel()
-            self._telling = loop.call_at(at, self._tell)
+            self._telling, self._tell_at = loop.call_at(at, self._tell), at
 
     def _tell(self) -> None:
         self._limiter.report(self._client, self._take_news())
