@@ -14,14 +14,23 @@ from typing import TYPE_CHECKING, Protocol
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action
+from one_ocr_ray.policy.metering import total_tokens
 from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from one_ocr_ray.model import Answer, Usage
     from one_ocr_ray.policy.ratelimit.messages import Client, Grant
 
-LATE_S = 0.5  # later than this (the event loop stood still) a permit is given back: its instant is long gone
+# A permit that comes later than this, and than a step of its lease, is given back: its instant is long gone. Less than
+# what the limiter leaves unused of a minute, so that late ones do not push the next minute over the limit.
+LATE_S = 0.2
 TICK_S = 0.001  # timers are no finer
+# Permits that are late (the event loop stood still) do not go out at once, which a provider that looks at single
+# seconds would refuse: they stay this share of their step apart, so that the delay is made up for in a while.
+KEPT_APART = 0.99
+JITTER_S = 0.005  # so late is every event loop
 HEARTBEAT_S = 5.0
 BACK_OFF_S = 0.1
 BACK_OFF_AT_MOST_S = 2.0
@@ -51,19 +60,25 @@ class _Waiter:
 @dataclass(frozen=True, slots=True)
 class _Permit:
     due: float  # loop time
+    step_s: float  # to the next one
     tokens: float
 
 
 class LeasedPermits:
     """`Permits` from a limiter, for the coroutines of one event loop. Each `acquire` is followed by one `report`."""
 
-    def __init__(self, limiter: Limiter, client: Client) -> None:
+    def __init__(
+        self, limiter: Limiter, client: Client, tokens_counted: Callable[[Usage], int | None] = total_tokens
+    ) -> None:
+        """`tokens_counted`: what of a request's usage the account's limit counts."""
         self._limiter = limiter
         self._client = client
+        self._tokens_counted = tokens_counted
         self._waiting: deque[_Waiter] = deque()
         self._permits: deque[_Permit] = deque()
         self._asking: asyncio.Task[None] | None = None
         self._firing: asyncio.TimerHandle | None = None
+        self._apart_at = 0.0  # not before then is the next permit used
         self._telling: asyncio.TimerHandle | None = None
         self._tell_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
         self._news = Feedback()
@@ -92,7 +107,7 @@ class LeasedPermits:
         if answer is None:
             self._ended(1, 0.0)
             return
-        used = _total(answer.usage)
+        used = self._tokens_counted(answer.usage)
         self._ended(1, 0.0 if used is None else used - estimated_tokens)
         if answer.limits is not None:
             self._news = replace(self._news, limits=answer.limits)
@@ -155,28 +170,36 @@ class LeasedPermits:
         # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
         first = asyncio.get_running_loop().time() + grant.first_in_s
         self._crowded = grant.crowded
-        self._permits.extend(_Permit(first + number * grant.step_s, tokens_each) for number in range(grant.permits))
+        step_s = grant.step_s
+        self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
         self._news = replace(self._news, received=self._news.received + grant.permits)
         self._fire()
 
     def _fire(self) -> None:
-        """Use all permits that are due; come back for the next one."""
+        """Use the permits whose time has come; come back for the next one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        while self._permits and self._permits[0].due <= now + TICK_S:
+        while self._permits and self._next_at() <= now + TICK_S:
+            fired_at = max(self._next_at(), now - JITTER_S)
             permit = self._permits.popleft()
-            waiter = self._next_waiter() if now - permit.due <= LATE_S else None
+            on_time = now - permit.due <= max(LATE_S, permit.step_s)
+            waiter = self._next_waiter() if on_time else None
             if waiter is None:
                 self._ended(1, -permit.tokens)
             else:
+                self._apart_at = fired_at + KEPT_APART * permit.step_s
                 self._news = replace(
                     self._news, unsettled_tokens=self._news.unsettled_tokens + waiter.tokens - permit.tokens
                 )
                 waiter.turn.set_result(None)
         if self._firing is not None:
             self._firing.cancel()
-        self._firing = loop.call_at(self._permits[0].due, self._fire) if self._permits else None
+        self._firing = loop.call_at(self._next_at(), self._fire) if self._permits else None
         self._ask()
+
+    def _next_at(self) -> float:
+        """When the first permit may be used: it is due, and the one before it far enough away."""
+        return max(self._permits[0].due, self._apart_at)
 
     def _next_waiter(self) -> _Waiter | None:
         while self._waiting:
@@ -230,9 +253,3 @@ class LeasedPermits:
         if news.received > news.finished:
             self._tell_within(HEARTBEAT_S)
         return news
-
-
-def _total(usage: Usage) -> int | None:
-    if usage.input_tokens is None or usage.output_tokens is None:
-        return None
-    return usage.input_tokens + usage.output_tokens

@@ -62,3 +62,15 @@ class ProviderMetering:
         if usage.output_tokens is not None:
             self._output.observe(usage.output_tokens)
         return cost_usd(usage, self._model, self._tier, self._prices)
+
+
+def total_tokens(usage: Usage) -> int | None:
+    """Tokens in and out; None when one of them is unknown."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return usage.input_tokens + usage.output_tokens
+
+
+def input_tokens(usage: Usage) -> int | None:
+    """Tokens in alone: https://ai.google.dev/gemini-api/docs/rate-limits counts those in its TPM."""
+    return usage.input_tokens

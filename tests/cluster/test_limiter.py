@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-import operator
 import os
 import signal
 import time
-from statistics import quantiles
+from bisect import bisect_left
+from itertools import pairwise
+from statistics import median
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -32,36 +32,44 @@ if TYPE_CHECKING:
 
 PER_S = 100.0
 LIMITS = Limits(requests_per_minute=60 * PER_S)
-RATE = PER_S * 0.995  # a little is left unused on purpose
-SECONDS = 4.0
+PATIENCE_S = 60.0
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 
 class Spender:
-    """A worker process with one `LeasedPermits`."""
+    """A worker process with one `LeasedPermits`. Instants are of the wall clock, in seconds."""
 
     def __init__(self, name: str, client: Client) -> None:
         self._permits = LeasedPermits(RemoteLimiter(name), client)
+        self._sent: list[float] = []
+        self._waits: list[float] = []
+        self._senders: list[asyncio.Task[None]] = []
 
-    async def saturate(self, seconds: float, coroutines: int) -> list[float]:
-        """Send as much as allowed for so long; when each request went out (wall clock)."""
-        sent: list[float] = []
+    async def saturate(self, coroutines: int) -> None:
+        """Send as much as allowed from now on."""
+        self._senders = [asyncio.create_task(self._send()) for _ in range(coroutines)]
 
-        async def send() -> None:
-            while True:
-                await self._permits.acquire(0)
-                sent.append(time.time())
-                await asyncio.sleep(0.05)
-                self._permits.report(0, Answer(), 0.05)
+    async def _send(self) -> None:
+        while True:
+            asked = time.time()
+            await self._permits.acquire(0)
+            self._sent.append(time.time())
+            self._waits.append(time.time() - asked)
+            await asyncio.sleep(0.05)
+            self._permits.report(0, Answer(), 0.05)
 
-        senders = [asyncio.create_task(send()) for _ in range(coroutines)]
-        done, _ = await asyncio.wait(senders, timeout=seconds)
-        for sender in senders:
+    async def sent(self) -> list[float]:
+        """When each request went out."""
+        return self._sent
+
+    async def end(self) -> tuple[list[float], list[float]]:
+        """Stop sending; when each request went out, and how long each had waited for its permit."""
+        for sender in self._senders:
             sender.cancel()
-        await asyncio.gather(*senders, return_exceptions=True)
-        assert not done
-        return sent
+        ended = await asyncio.gather(*self._senders, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended), ended
+        return self._sent, self._waits
 
     async def now_and_then(self, times: int) -> list[float]:
         """Ask for one permit every 0.15 s; the seconds it took each time."""
@@ -75,11 +83,12 @@ class Spender:
         return waits
 
     async def throttled(self, pause_s: float) -> float:
-        """Send one request that is throttled; the wall clock when the limiter was told."""
+        """Send one request that is throttled; when the limiter was told, or a little before."""
         await self._permits.acquire(0)
         failure = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.PAUSE, retry_after_s=pause_s)
+        told_at = time.time()
         self._permits.report(0, Answer(failure=failure), 0.05)
-        return time.time()
+        return told_at
 
 
 @pytest.fixture
@@ -95,58 +104,72 @@ def spender(name: str, job: str, priority: Priority = Priority.BATCH) -> Any:
     return actor.remote(name, Client(uuid4().hex, job, priority, LIMITS))
 
 
-def per_second(sent: list[float], begin: float, end: float) -> float:
-    return len([instant for instant in sent if begin <= instant < end]) / (end - begin)
+def process_of(actor: Any) -> int:
+    pid: int = ray.get(actor.__ray_call__.remote(lambda _: os.getpid()))
+    return pid
+
+
+def wait_until_sent(worker: Any, count: int, after: float = 0.0) -> None:
+    """Until `worker` has sent `count` requests after that instant."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while sum(instant > after for instant in ray.get(worker.sent.remote())) < count:
+        assert time.monotonic() < give_up_at
+        time.sleep(0.1)
 
 
 def test_two_jobs_share_the_rate_and_online_work_passes_them(name: str) -> None:
-    """One worker of a job gets what two of another get; together the limit; and an upload does not wait for either."""
+    """Together they keep the limit, none goes without, and an upload does not wait behind either."""
     large = [spender(name, "large"), spender(name, "large")]
     small = spender(name, "small")
     online = spender(name, "online", Priority.ONLINE)
     workers = *large, small
-    ray.get([worker.now_and_then.remote(0) for worker in (*workers, online)])  # all processes are up
-    running = [worker.saturate.remote(SECONDS + 1.5, 60) for worker in workers]
-    begin = time.time() + 1.0
-    time.sleep(1.0)
-    waits = ray.get(online.now_and_then.remote(16))
-    first, second, alone = ray.get(running)
-    end = begin + SECONDS
-    by_job = per_second(first + second, begin, end), per_second(alone, begin, end)
-    asked = len(waits) / SECONDS
-    assert sum(by_job) + asked == pytest.approx(RATE, rel=0.05)
-    assert by_job[0] == pytest.approx(by_job[1], rel=0.2)
-    assert quantiles(waits, n=20)[-1] <= 0.3
+    ray.get([worker.sent.remote() for worker in (*workers, online)])  # all processes are up
+    ray.get([worker.saturate.remote(60) for worker in workers])
+    for worker in workers:
+        wait_until_sent(worker, 60)  # the first to come had the limiter for themselves
+    begin = time.time()
+    online_waits = ray.get(online.now_and_then.remote(20))
+    end = time.time()
+    ended = ray.get([worker.end.remote() for worker in workers])
+    first, second, alone = (len([instant for instant in sent if begin <= instant < end]) for sent, _ in ended)
+    assert first + second + alone + len(online_waits) <= 1.1 * PER_S * (end - begin)
+    assert 1 / 3 < (first + second) / alone < 3  # that they are equal is the gate's test, without a machine's load
+    batch_waits = [wait for sent, waits in ended for at, wait in zip(sent, waits, strict=True) if begin <= at < end]
+    assert median(online_waits) < 0.5 * median(batch_waits)  # in one queue they would be equal
 
 
 def test_a_pause_reaches_all_workers(name: str) -> None:
-    """One worker's throttle silences the others within a lease."""
+    """One worker's throttle silences the others within a lease, and for all of its hint."""
+    pause_s = 4.0
     workers = [spender(name, "job") for _ in range(2)]
-    running = [worker.saturate.remote(5.5, 60) for worker in workers]
-    time.sleep(2.5)
-    unlucky = spender(name, "job")
-    throttled_at = ray.get(unlucky.throttled.remote(2.0))
-    sent = functools.reduce(operator.iadd, ray.get(running), [])
-    assert per_second(sent, throttled_at - 1.0, throttled_at) > 0.5 * RATE
-    assert per_second(sent, throttled_at + 0.5, throttled_at + 2.0) == 0.0
+    ray.get([worker.saturate.remote(60) for worker in workers])
+    for worker in workers:
+        wait_until_sent(worker, 20)
+    throttled_at = ray.get(spender(name, "job").throttled.remote(pause_s))
+    for worker in workers:
+        wait_until_sent(worker, 1, after=throttled_at + pause_s)
+    ended = ray.get([worker.end.remote() for worker in workers])
+    sent = sorted(instant for instants, _ in ended for instant in instants)
+    silence_s, silent_from = max((after - before, before) for before, after in pairwise(sent))
+    assert silent_from + silence_s >= throttled_at + pause_s
+    assert silent_from > throttled_at - pause_s
+    assert silence_s > 0.5 * pause_s  # what is on leases may still go out, for a quarter of a second and its delays
     assert ray.get(get_limiter(name).snapshot.remote()).throttles == 1
 
 
 def test_a_restarted_limiter_keeps_the_rate(name: str) -> None:
     """Killed in the middle, it comes back with nothing saved up, knows the limit again, and the workers go on."""
     worker = spender(name, "job")
-    running = worker.saturate.remote(7.0, 60)
-    time.sleep(2.0)
+    ray.get(worker.saturate.remote(150))
+    wait_until_sent(worker, 50)
     limiter = get_limiter(name)
-    pid = ray.get(limiter.__ray_call__.remote(lambda _: os.getpid()))
+    pid = process_of(limiter)
     killed_at = time.time()
     os.kill(pid, signal.SIGKILL)
-    sent = ray.get(running)
-    seconds = int(sent[-1] - sent[0])
-    by_second = [per_second(sent, sent[0] + second, sent[0] + second + 1) for second in range(seconds)]
-    assert max(by_second) <= 1.1 * PER_S
-    assert per_second(sent, sent[-1] - 1.5, sent[-1]) == pytest.approx(RATE, rel=0.1)
-    assert sent[-1] > killed_at + 2.0
+    wait_until_sent(worker, 150, after=killed_at + 1.0)
+    sent, _ = ray.get(worker.end.remote())
+    assert max(bisect_left(sent, instant + 1.0) - number for number, instant in enumerate(sent)) <= 1.5 * PER_S
+    assert process_of(limiter) != pid
     assert ray.get(limiter.snapshot.remote()).configured_rpm == LIMITS.requests_per_minute
 
 
@@ -159,14 +182,11 @@ def test_control_calls_pass_a_full_waiting_room() -> None:
     ]
     time.sleep(0.5)
     teller = Client("teller", "job", limits=Limits(0.001))
-    asked = time.monotonic()
     ray.get(limiter.report.remote(teller, Feedback(throttle=Throttle(retry_after_s=60.0))))
     snapshot = ray.get(limiter.snapshot.remote())
-    took_s = time.monotonic() - asked
     still_waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)[1]
     assert snapshot.state is GateState.PAUSED
-    assert len(still_waiting) >= 11
-    assert took_s < 2.0  # an acquire is answered after five seconds
+    assert len(still_waiting) >= 5  # four are answered every five seconds: the eighth after ten
     ray.kill(limiter)
 
 

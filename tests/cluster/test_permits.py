@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,11 @@ from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.cluster.permits import LATE_S, LeasedPermits
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Usage
+from one_ocr_ray.policy.metering import input_tokens
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant, Limits
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
+from tests.unit.ratelimit_help import busiest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,6 +114,57 @@ def test_a_strict_account_is_used_to_97_per_cent_without_a_single_throttle() -> 
     sent, refused = run_virtually(main())
     assert refused == 0
     assert len([instant for instant in sent if instant >= 5]) >= 0.97 * 10 * 95
+
+
+def stand_still(seconds: float) -> None:
+    """The process gets no CPU for so long: virtual time passes, and nothing is done in it."""
+    asyncio.get_running_loop()._jump.now += seconds  # type: ignore[attr-defined]
+
+
+def test_late_permits_keep_their_distance() -> None:
+    """After a moment without CPU nothing is caught up with at once, and a second holds no more than it may."""
+
+    async def main() -> list[float]:
+        limiter, sent = near(), []
+        account = permits(limiter, limits=Limits(6000.0))
+        workers = [asyncio.create_task(work(account, Answer, sent, latency_s=0.01)) for _ in range(64)]
+        await asyncio.sleep(5.0)
+        stand_still(0.15)
+        await work_for(5.0, workers)
+        return [instant for instant in sent if instant > 3.0]
+
+    sent = run_virtually(main())
+    assert busiest(sent, 0.1) <= 11
+    assert busiest(sent, 1.0) <= 105
+    assert len(sent) >= 0.97 * 100 * (sent[-1] - sent[0])
+
+
+def test_a_machine_that_stumbles_is_not_throttled() -> None:
+    """Every two seconds or so all stands still for up to 0.3 s: a strict account refuses nothing."""
+    dice = random.Random(0)
+
+    async def main() -> tuple[int, float]:
+        limiter, sent, refused = near(), [], 0
+        loop = asyncio.get_running_loop()
+        account = Account(strict_minute(600), loop.time())
+
+        def answer() -> Answer:
+            nonlocal refused
+            refusal = account.admit(loop.time(), 0.0)
+            refused += refusal is not None
+            return Answer() if refusal is None else Answer(failure=THROTTLED)
+
+        client = permits(limiter)
+        workers = [asyncio.create_task(work(client, answer, sent)) for _ in range(24)]
+        for _ in range(60):
+            await asyncio.sleep(dice.uniform(1.0, 3.0))
+            stand_still(dice.uniform(0.0, 0.3))
+        await work_for(1.0, workers)
+        return refused, len(sent) / (sent[-1] - sent[0])
+
+    refused, per_s = run_virtually(main())
+    assert refused == 0
+    assert per_s >= 0.9 * 10
 
 
 def test_waiting_coroutines_go_first_come_first_served() -> None:
@@ -210,7 +264,7 @@ def test_a_permit_that_is_far_too_late_is_given_back() -> None:
         waiting = [asyncio.create_task(account.acquire(0)) for _ in range(100)]
         await asyncio.sleep(0.3)
         went = sum(task.done() for task in waiting)
-        asyncio.get_running_loop()._jump.now += 5 * LATE_S  # type: ignore[attr-defined]
+        stand_still(5 * LATE_S)
         await asyncio.sleep(0.0)
         await asyncio.sleep(0.0)
         assert sum(task.done() for task in waiting) == went
@@ -275,6 +329,22 @@ def test_tokens_are_settled_with_what_was_used() -> None:
         account = permits(limiter, limits=Limits(tokens_per_minute=600_000.0))
         answer = Answer(usage=Usage(input_tokens=800, output_tokens=200))
         workers = [asyncio.create_task(work(account, lambda: answer, sent, tokens=2000)) for _ in range(64)]
+        await work_for(70.0, workers)
+        return len([instant for instant in sent if instant >= 10])
+
+    assert run_virtually(main()) == pytest.approx(60 * 10, rel=0.03)
+
+
+def test_tokens_are_settled_as_the_account_counts_them() -> None:
+    """Gemini counts input alone: however long the answers are, they cost nothing of its limit."""
+
+    async def main() -> int:
+        limiter, sent = near(), []
+        account = LeasedPermits(
+            limiter, Client("a", "job", limits=Limits(tokens_per_minute=600_000.0)), tokens_counted=input_tokens
+        )
+        answer = Answer(usage=Usage(input_tokens=1000, output_tokens=5000))
+        workers = [asyncio.create_task(work(account, lambda: answer, sent, tokens=1000)) for _ in range(64)]
         await work_for(70.0, workers)
         return len([instant for instant in sent if instant >= 10])
 

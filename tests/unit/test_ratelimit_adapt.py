@@ -27,6 +27,14 @@ def test_a_pause_lasts_as_long_as_the_hint_and_a_little_more() -> None:
     assert paused(None, 0.0) == 1.0
 
 
+def held_below_its_limit() -> Pace:
+    """At its full rate, throttled there a moment ago: the next throttle is no stray one."""
+    pace = Pace(-100.0)
+    pace.throttle(SOON, -10.0, NO_JITTER)
+    assert pace.share(0.0) == 1.0
+    return pace
+
+
 def test_a_shorter_hint_does_not_end_a_longer_pause() -> None:
     """Throttles of one moment may carry different hints."""
     pace = Pace(0.0)
@@ -37,7 +45,7 @@ def test_a_shorter_hint_does_not_end_a_longer_pause() -> None:
 
 def test_a_storm_of_throttles_is_one_cut() -> None:
     """All requests under way are refused together; the rate falls by a fifth, once in two seconds."""
-    pace = Pace(0.0)
+    pace = held_below_its_limit()
     for number in range(100):
         pace.throttle(SOON, number / 100, NO_JITTER)
     assert pace.share(1.0) == pytest.approx(0.81, abs=0.001)
@@ -55,16 +63,33 @@ def test_what_was_sent_before_a_pause_is_not_held_against_the_rate_after_it() ->
 
 def test_the_rate_recovers_by_a_hundredth_of_the_ceiling_a_second() -> None:
     """From the end of the pause on, up to the ceiling and no further."""
-    pace = Pace(0.0)
+    pace = held_below_its_limit()
     pace.throttle(Throttle(10.0), 0.0, NO_JITTER)
     assert pace.share(10.0) == pytest.approx(0.8)
     assert pace.share(15.0) == pytest.approx(0.85)
     assert pace.share(1000.0) == pytest.approx(1.0)
 
 
+def test_a_stray_throttle_is_forgotten_soon() -> None:
+    """One at the full rate after a while without any came of requests that met on their way, not of the limit."""
+    pace = Pace(0.0)
+    pace.throttle(SOON, 30.0, NO_JITTER)
+    assert pace.share(30.0) == pytest.approx(0.8)
+    assert pace.share(32.0) == pytest.approx(0.9)
+    assert pace.share(34.0) == pytest.approx(1.0)
+
+
+def test_a_throttle_soon_after_a_stray_one_is_none() -> None:
+    """So it was the limit all the same: from then on the rate comes back slowly."""
+    pace = Pace(0.0)
+    pace.throttle(SOON, 30.0, NO_JITTER)
+    pace.throttle(SOON, 36.0, NO_JITTER)
+    assert pace.share(38.0) == pytest.approx(0.82)
+
+
 def test_a_rate_that_was_throttled_is_passed_slowly() -> None:
     """A second throttle below the ceiling shows where the truth is: quick to nine tenths of it, then slower."""
-    pace = Pace(0.0)
+    pace = held_below_its_limit()
     pace.throttle(SOON, 0.0, NO_JITTER)
     pace.throttle(SOON, 10.0, NO_JITTER)  # at 0.9: down to 0.72, quick to 0.81, slow to 0.945
     assert pace.share(19.0) == pytest.approx(0.81)
@@ -81,7 +106,7 @@ def test_slow_down_halves_the_rate_and_its_recovery() -> None:
     assert pace.share(10.0) == pytest.approx(0.55)
     assert pace.share(200.0) == pytest.approx(1.0)
     pace.throttle(SOON, 200.0, NO_JITTER)
-    assert pace.share(210.0) == pytest.approx(0.9)
+    assert pace.share(204.0) == pytest.approx(1.0)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.none() | st.floats(0, 60), st.booleans())))

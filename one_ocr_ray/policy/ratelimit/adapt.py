@@ -27,6 +27,10 @@ RECOVERY_PER_S = 0.01  # of the ceiling
 # a throttle at the full rate: a stray one, which says nothing about the limit that was told.
 CREEP_PER_S = 0.002
 CREEP_FROM, CREEP_TO = 0.9, 1.05  # times that share
+# A throttle at the full rate after a while without any: the limit was kept until then, so it is not far off, and this
+# one came of requests that met on their way. If it was the limit all the same, the next throttle comes soon.
+STRAY_AFTER_S = 20.0
+STRAY_VIGOUR = 5.0  # times the recovery
 PAUSE_S = 1.0  # when the provider gave no hint
 
 # Left unused, so that a late wake-up does not push one request too many into somebody's window. Under 10 a second, a
@@ -63,7 +67,7 @@ class Pace:
         self._share_at = now
         self._throttled_share = 0.0
         self._vigour = 1.0  # of the recovery
-        self._cut_at = now - CUT_EVERY_S
+        self._cut_at = now - STRAY_AFTER_S
 
     def share(self, now: float) -> float:
         left_s = max(0.0, now - self._share_at)
@@ -89,11 +93,11 @@ class Pace:
         self._share_at = max(self._share_at, self.paused_until)  # nothing is learned while nothing is sent
         if now < fresh_until:
             return False
+        stray = share >= FULL_SHARE and now - self._cut_at >= STRAY_AFTER_S
         self._cut_at = now
         self._share = max(LOWEST_SHARE, share * (CUT_WHEN_TOLD if throttle.slow_down else CUT))
         self._throttled_share = share if share < FULL_SHARE else 0.0
-        if throttle.slow_down:
-            self._vigour = 0.5
+        self._vigour = 0.5 if throttle.slow_down else STRAY_VIGOUR if stray else 1.0
         return True
 
 

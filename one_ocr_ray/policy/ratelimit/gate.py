@@ -52,6 +52,7 @@ class Gate:
         self._shares = {priority: FairShares() for priority in Priority}  # among jobs
         self._questions: dict[str, Question] = {}
         self._stopped: Failure | None = None
+        self._expected_by: float | None = None  # the next turn, while somebody waits for an instant that is known
         self._permits_granted = 0
         self._throttles = 0
 
@@ -100,6 +101,7 @@ class Gate:
             for shares in self._shares.values():
                 shares.forget(job)
         answers: dict[str, Grant] = {}
+        self._make_room_if_late(now)
         while self._questions:
             if refusal := self._stopped or self._day_is_over(now):
                 answers |= dict.fromkeys(self._questions, Grant(stopped=refusal))
@@ -107,12 +109,20 @@ class Gate:
                 break
             start = self._opens_at(now)
             if start > now + LEAD_S:
+                self._expected_by = start
                 return answers, min(start - LEAD_S, now + LOOK_EVERY_S)
             question = self._next(now)
             if question is None:
                 return answers, now + LOOK_EVERY_S
             answers[question.who.client_id] = self._grant(question, start, now)
         return answers, None
+
+    def _make_room_if_late(self, now: float) -> None:
+        """When this process got no CPU, its clients may have had none either, and use their last permits just now."""
+        late = self._expected_by is not None and now > self._expected_by
+        self._expected_by = None
+        if late and (requests_per_s := self._rates.at(now).requests):
+            self._silent_until = now + min(1 / requests_per_s, QUANTUM_S)
 
     def snapshot(self, now: float) -> Snapshot:
         state, ends_at = self._state(now)

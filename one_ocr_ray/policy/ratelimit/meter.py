@@ -1,19 +1,24 @@
-"""Meters: when is an allowance that was granted used up? Virtual scheduling (ITU-T I.371, GCRA) without credit."""
+"""Meters: when is an allowance that was granted used up? Virtual scheduling (ITU-T I.371, GCRA), hardly any credit."""
 
 from __future__ import annotations
 
 from collections import deque
 
 SAVED_AT_MOST_S = 5.0  # of the rate
+# A gate whose process got no CPU for a moment makes up for that moment: this much, and so slowly that no second holds
+# more for it. It fits into what is left unused of a minute (`adapt.HEADROOM`) together with permits that are used late.
+MISSED_AT_MOST_S = 0.15
+CATCH_UP = 0.01
 _HOUR_S = 3600.0
 _HOURS_KEPT = 25  # 24 and the one under way: no 24 hours hold more than the limit, wherever the provider's day begins
 
 
 class Meter:
-    """One rate. An idle meter saves nothing up; an amount larger than any burst is granted, and the next one pays."""
+    """One rate. An idle meter saves no burst up; an amount larger than any burst is granted, and the next one pays."""
 
     def __init__(self) -> None:
         self.next_at = 0.0  # all that was granted is used up then
+        self._missed_s = 0.0
         self._saved = 0.0  # granted and not used, as settled afterwards
 
     def take(self, start: float, amount: float, rate: float) -> float:
@@ -24,6 +29,10 @@ class Meter:
         rebate = min(self._saved, amount / 2)
         self._saved -= rebate
         lasts_s = (amount - rebate) / rate
+        self._missed_s = min(self._missed_s + start - self.next_at, MISSED_AT_MOST_S)
+        caught_up_s = min(self._missed_s, CATCH_UP * lasts_s)
+        self._missed_s -= caught_up_s
+        lasts_s -= caught_up_s
         self.next_at = start + lasts_s
         return lasts_s
 

@@ -1,0 +1,71 @@
+"""What requests take: tokens before they are sent, money after."""
+
+from __future__ import annotations
+
+import pytest
+
+from one_ocr_ray.model import Ask, PageImage, Usage
+from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
+from one_ocr_ray.policy.metering import ProviderMetering
+from one_ocr_ray.policy.pricing import Price
+
+IMAGE = PageImage(1, 1131, 1600, b"", "", 100, 0)
+ASK = Ask(prompt="p" * 400, json_schema="s" * 40, output_tokens_cap=2000)
+
+
+def metering(
+    engine: str = "openai", model: str = "own", look: str = "high", tier: str | None = None
+) -> ProviderMetering:
+    prices = {"own": Price(1.0, 10.0, 0.1)}
+    return ProviderMetering(engine, model, look=look, tier=tier, prices=prices, output_cap=ASK.output_tokens_cap)
+
+
+def test_input_is_image_prompt_and_schema() -> None:
+    """By the provider's formula for this model, size and look, four characters to a token."""
+    assert metering().input_tokens(IMAGE, ASK) == openai_image_tokens("own", 1131, 1600, "high") + 110 + 50
+    assert metering(look="low").input_tokens(IMAGE, ASK) == openai_image_tokens("own", 1131, 1600, "low") + 110 + 50
+    gemini = metering("gemini", "gemini-3.8-flash", "medium")
+    assert gemini.input_tokens(IMAGE, ASK) == gemini_image_tokens("gemini-3.8-flash", 1131, 1600, "medium") + 110 + 50
+
+
+def test_limits_count_the_answer_too_but_not_at_gemini() -> None:
+    """OpenAI's tokens per minute are of input and output, Gemini's of input alone."""
+    openai, gemini = metering(), metering("gemini", "gemini-3.8-flash")
+    assert openai.estimate_tokens(IMAGE, ASK) == openai.input_tokens(IMAGE, ASK) + 1000
+    assert gemini.estimate_tokens(IMAGE, ASK) == gemini.input_tokens(IMAGE, ASK)
+
+
+def test_estimates_follow_the_answers_that_came() -> None:
+    """After eight short answers the next one is expected short; one of unknown length teaches nothing."""
+    meter = metering()
+    before = meter.estimate_tokens(IMAGE, ASK)
+    meter.cost_usd(Usage())
+    assert meter.estimate_tokens(IMAGE, ASK) == before
+    for _ in range(8):
+        meter.cost_usd(Usage(100, 200))
+    assert meter.estimate_tokens(IMAGE, ASK) == before - 800
+
+
+def test_no_request_within_its_estimate_costs_more_than_the_most() -> None:
+    """All input dear, the whole cap written, and a fifth of the input on top."""
+    meter = metering()
+    tokens = meter.input_tokens(IMAGE, ASK)
+    most = meter.most_usd(IMAGE, ASK)
+    worst = meter.cost_usd(Usage(tokens, ASK.output_tokens_cap))
+    assert most is not None
+    assert worst is not None
+    assert most == pytest.approx((tokens * 6 // 5 + 10 * 2000) / 1e6)
+    assert worst < most
+
+
+def test_money_knows_cache_and_tier() -> None:
+    """Cached input at its price; flex at half."""
+    assert metering().cost_usd(Usage(1000, 100, 500)) == pytest.approx((500 + 50 + 1000) / 1e6)
+    assert metering(tier="flex").cost_usd(Usage(1000, 100)) == pytest.approx((1000 + 1000) / 2e6)
+
+
+def test_an_unknown_price_is_unknown_not_free() -> None:
+    """None before and after the request."""
+    meter = metering(model="nobody-knows")
+    assert meter.most_usd(IMAGE, ASK) is None
+    assert meter.cost_usd(Usage(1, 1)) is None
