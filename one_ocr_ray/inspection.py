@@ -1,0 +1,97 @@
+"""Opening input files once: what the plan says of each, its identity, its page count, or why it cannot be read.
+
+pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
+from one_ocr_ray.pdf import PdfChild, document_id_of
+from one_ocr_ray.storage.inputs import read_input
+from one_ocr_ray.storage.objects import is_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from pydantic import SecretStr
+
+    from one_ocr_ray.storage.inputs import InputFile
+
+
+@dataclass(frozen=True, slots=True)
+class PdfOptions:
+    """How documents are opened and rendered in one run."""
+
+    longest_side_px: int
+    max_pages: int
+    max_file_bytes: int
+    password: SecretStr | None
+
+    @property
+    def password_text(self) -> str | None:
+        return self.password.get_secret_value() if self.password else None
+
+
+def inspect_all(files: Iterable[InputFile], options: PdfOptions, *, children: int) -> Iterator[DocumentRef]:
+    """`inspect` for each of `files`, in their order, with so many child processes at once; two files a child ahead."""
+    idle: SimpleQueue[PdfChild] = SimpleQueue()
+
+    def with_idle_child(file: InputFile) -> DocumentRef:
+        child = idle.get()
+        try:
+            return inspect(file, options, child)
+        finally:
+            idle.put(child)
+
+    with ExitStack() as stack:
+        for _ in range(children):
+            idle.put(stack.enter_context(PdfChild()))
+        threads = stack.enter_context(ThreadPoolExecutor(children, thread_name_prefix="inspect"))
+        under_way: deque[Future[DocumentRef]] = deque()
+        for file in files:
+            under_way.append(threads.submit(with_idle_child, file))
+            if len(under_way) >= 2 * children:
+                yield under_way.popleft().result()
+        for future in under_way:
+            yield future.result()
+
+
+def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRef:
+    """Open `file` once in `child`: its id, page count, or why it cannot be read."""
+
+    def failed(code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
+        identity = document_id or f"uri-sha256:{hashlib.sha256(file.uri.encode()).hexdigest()}"
+        failure = Failure(code, message)
+        return DocumentRef(identity, file.uri, file.name, file.size_bytes, file.version, None, failure)
+
+    if file.version is None:
+        return failed(ErrorCode.PDF_NOT_FOUND, "There is no such file, or its name is not UTF-8.")
+    if file.size_bytes > options.max_file_bytes:
+        return failed(
+            ErrorCode.TOO_LARGE, f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
+        )
+    source = source_of(file.uri)
+    document_id = document_id_of(source) if source is not None else None
+    if source is None or document_id is None:
+        return failed(ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
+    info = child.inspect(source, options.password_text)
+    if isinstance(info, Failure):
+        return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
+    if info.page_count > options.max_pages:
+        message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
+        return failed(ErrorCode.TOO_MANY_PAGES, message, document_id)
+    return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
+
+
+def source_of(uri: str) -> Path | bytes | None:
+    """What to open: a local path, or an object's bytes; None when the object is not there."""
+    return read_input(uri) if is_remote(uri) else Path(uri)

@@ -1,0 +1,152 @@
+"""What a run would take: the arithmetic, and the command on real files."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from one_ocr_ray.cli import main
+from one_ocr_ray.model import Ask, ErrorCode, Failure
+from one_ocr_ray.policy.estimating import LOCAL_PAGE, Estimate, PageNeed, Survey, llm_page, seconds_by_bound
+from one_ocr_ray.policy.image_tokens import openai_image_tokens
+from one_ocr_ray.policy.metering import ProviderMetering
+from one_ocr_ray.policy.pricing import Price
+from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
+from tests import pdfs
+from tests.values import document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NEED = PageNeed(cpu_s=0.02, cost_usd=0.001, input_tokens=2000, output_tokens=1000, counted_tokens=3000)
+
+
+def test_a_survey_counts_selected_pages_once() -> None:
+    """Copies and files that cannot be read add documents, not pages."""
+    survey = Survey(parse_selection("2-3"))
+    broken = document(3, page_count=None, failure=Failure(ErrorCode.PDF_CORRUPT, "Broken."))
+    for each in (document(1, page_count=10), document(1, page_count=10, uri="/copy.pdf"), document(2), broken):
+        survey.add(each)
+    assert (survey.documents, survey.copies, survey.pages, survey.unreadable) == (4, 1, 4, [broken])
+
+
+@pytest.mark.parametrize(
+    ("limits", "bound", "seconds"),
+    [
+        (Limits(60, None, None, 1000), "rpm", 600),
+        (Limits(60, 9_000, None, 1000), "tpm", 200 * 60),
+        (Limits(600, None, 250, 1000), "rpd", 2 * 86_400),
+        (Limits(None, None, None, 100), "max_in_flight", 90),
+        (Limits(60_000, None, 600, 1000), "max_in_flight", 15),
+        (None, "cpu", 6),
+    ],
+)
+def test_the_tightest_bound_says_how_long(limits: Limits | None, bound: str, seconds: float) -> None:
+    """600 pages on two CPUs: whichever limit takes longest decides."""
+    by_bound = seconds_by_bound(600, NEED, limits, cpus=2)
+    assert max(by_bound, key=by_bound.__getitem__) == bound
+    assert by_bound[bound] == pytest.approx(seconds)
+
+
+def test_no_pages_take_no_time() -> None:
+    """An input of broken files is not a day of waiting."""
+    assert set(seconds_by_bound(0, NEED, Limits(60, 60, 60, 1), cpus=1).values()) == {0}
+
+
+def test_a_page_needs_what_its_image_and_prompt_cost() -> None:
+    """An A4 page by the provider's formula, the prompt on top, priced by the user's table."""
+    metering = ProviderMetering(
+        "openai", "own", look="high", prices={"own": Price(1.0, 10.0)}, output_cap=8192
+    )  # fmt: skip
+    need = llm_page(metering, Ask(prompt="x" * 400), longest_side_px=1600)
+    assert need.input_tokens == openai_image_tokens("own", 1131, 1600) + 100 + 50
+    assert need.output_tokens == 1000
+    assert need.counted_tokens == need.input_tokens + need.output_tokens
+    assert need.cost_usd == pytest.approx((need.input_tokens + 10 * need.output_tokens) / 1e6)
+
+
+def test_the_output_of_a_page_keeps_under_its_cap() -> None:
+    """A cap of 64 tokens is not a thousand."""
+    metering = ProviderMetering("gemini", "gemini-3.8-flash", look="high", output_cap=64)
+    need = llm_page(metering, Ask(output_tokens_cap=64), longest_side_px=1600)
+    assert need.output_tokens == 64
+    assert need.counted_tokens == need.input_tokens  # Gemini's limit counts input alone
+
+
+def test_an_unknown_price_is_null_and_a_local_engine_costs_nothing() -> None:
+    """Null and zero are told apart, in money and in tokens."""
+    survey = Survey(ALL_PAGES)
+    survey.add(document(1))
+
+    def told(need: PageNeed, limits: Limits | None) -> dict[str, Any]:
+        return Estimate(
+            engine="e", model="m", survey=survey, page=need, cpus=2, limits=limits,
+            seconds_by=seconds_by_bound(3, need, limits, 2),
+        ).as_json()  # fmt: skip
+
+    unknown = told(PageNeed(0.02, None, 10, 20, 30), Limits(None, None, None, 256))
+    assert (unknown["cost_usd"], unknown["tokens"], unknown["limits_unknown"]) == (
+        None,
+        {"input": 30, "output": 60},
+        True,
+    )
+    local = told(LOCAL_PAGE, None)
+    assert (local["cost_usd"], local["tokens"]) == (0.0, {"input": None, "output": None})
+    assert (local["bound_by"], local["seconds"], local["limits_unknown"]) == ("cpu", 2.4, False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two documents with the same bytes, one of three pages, and three that cannot be read."""
+    files = {
+        "a.pdf": pdfs.text_pdf(2, "a"),
+        "a-again.pdf": pdfs.text_pdf(2, "a"),
+        "b.pdf": pdfs.content_pdf(b"", b"", b""),
+        "locked.pdf": pdfs.encrypted_pdf("open sesame"),
+        "cut.pdf": pdfs.truncated_pdf(),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    return tmp_path
+
+
+def test_the_command_looks_at_the_input_and_sends_nothing(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No key, no output, no server: documents, pages, what cannot be read, tokens, cost and time; exit 0."""
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    flags = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1", "--rpm", "60", "--json"]
+    assert main(["estimate", str(folder), str(folder / "gone.pdf"), *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["documents"] == {"total": 6, "readable": 3, "copies": 1, "unreadable": 3}
+    assert told["pages"] == 5
+    assert {each["source_uri"].rpartition("/")[2]: each["code"] for each in told["unreadable"]} == {
+        "cut.pdf": "pdf_corrupt",
+        "gone.pdf": "pdf_not_found",
+        "locked.pdf": "pdf_encrypted",
+    }
+    assert told["cost_usd"] > 0
+    assert told["seconds_by"]["rpm"] == 5.0
+    assert not (folder / "out").exists()
+
+
+def test_the_command_for_people_names_what_it_assumes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The default engine: no cost, CPU time, and one line for each file that cannot be read."""
+    assert main(["estimate", str(folder), "--pages", "1"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Pages      2" in lines
+    assert "Cost       0.0000 USD" in lines
+    assert any(line.startswith("Assumed: 1.6 CPU seconds a page") for line in lines)
+    assert lines[-1] == f"pdf_encrypted: {folder / 'locked.pdf'}"
+
+
+@pytest.mark.parametrize("arguments", [[], ["nope.pdf"], ["{folder}", "--engine", "x"], ["{folder}", "--model", "x"]])
+def test_an_estimate_refuses_what_a_run_refuses(
+    arguments: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No input, or settings that fit no run: one sentence and exit 2."""
+    assert main(["estimate", *(each.format(folder=folder) for each in arguments)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
