@@ -5,14 +5,19 @@ States are those of the public contract: PENDING -> STARTED <-> RETRY -> SUCCESS
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+
+
+# A place in a list of tasks: when one was created, in microseconds of the epoch, and its id. Every one is valid.
+CURSOR = r"^(\d{1,16}\.t_[A-Za-z0-9_-]{22})?$"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TaskState(StrEnum):
@@ -61,6 +66,14 @@ class TaskRecord:
     document_id: str  # sha256:<hex>
     created_at: datetime
     options: TaskOptions = TaskOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class RetryOrder:
+    """Which failed pages are to be read again (None: all), and the run that their new rows belong to."""
+
+    run_id: str
+    pages: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +132,16 @@ class TaskPage:
 
     items: tuple[TaskView, ...]
     next_cursor: str | None = None
+
+
+def cursor_of(created_at: datetime, task_id: str) -> str:
+    """The place of a task in a list, as `CURSOR` describes it."""
+    return f"{(created_at - _EPOCH) // timedelta(microseconds=1)}.{task_id}"
+
+
+def place_of(cursor: str) -> tuple[datetime, str]:
+    """The creation and the id that `cursor_of` made `cursor` of. Raises ValueError for what cannot be one."""
+    if not cursor or not re.fullmatch(CURSOR, cursor):
+        raise ValueError("not a cursor")
+    micros, _, task_id = cursor.partition(".")
+    return _EPOCH + timedelta(microseconds=int(micros)), task_id

@@ -1,0 +1,166 @@
+"""The service's store on a real folder: what is kept, what comes back, what deletion leaves."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from one_ocr_ray.model import ErrorCode, Failure
+from one_ocr_ray.policy.claims import ANSWERED_WITHIN, ClaimStatus, encode_claim
+from one_ocr_ray.policy.documents import RunIdentity, document_result
+from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.policy.taskfile import StoredTask, not_begun
+from one_ocr_ray.policy.tasks import PageFailure, RetryOrder, TaskOptions, TaskOutcome, TaskRecord, TaskState, TaskView
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.tasks import SHARD_ID, TaskStore
+from tests.values import NOON, TIMED_OUT, document, page
+
+TASK = "t_" + "A" * 22
+CONFIG = Fingerprint("local", "m", None, None, 1600, "all")
+RECORD = TaskRecord(
+    TASK, "b_1", "owner", "发票.pdf", 3, "sha256:" + "0" * 64, NOON, TaskOptions(engine="openai", pages="1-3")
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> TaskStore:
+    """A store in a folder that does not exist yet."""
+    return TaskStore(str(tmp_path / "the store"))
+
+
+@pytest.fixture
+def accepted(store: TaskStore, tmp_path: Path) -> TaskStore:
+    """The store with one accepted task."""
+    spool = tmp_path / "spool"
+    spool.write_bytes(b"%PDF")
+    store.save_upload(TASK, spool)
+    store.save_record(RECORD)
+    return store
+
+
+def test_an_accepted_task_comes_back_as_it_was(accepted: TaskStore, tmp_path: Path) -> None:
+    """Record and upload; it waits for its turn."""
+    assert accepted.record(TASK) == RECORD
+    assert accepted.fetch_upload(TASK, tmp_path).read_bytes() == b"%PDF"
+    assert accepted.task(TASK) == StoredTask(TaskView(RECORD, TaskState.PENDING, rev=0))
+    assert accepted.task_ids() == {TASK}
+    assert dict(accepted.load({TASK, "t_" + "B" * 22})) == {TASK: not_begun(RECORD), "t_" + "B" * 22: None}
+
+
+def test_a_record_is_written_once(accepted: TaskStore) -> None:
+    """A repeated acceptance changes nothing."""
+    accepted.save_record(replace(RECORD, filename="another.pdf"))
+    assert accepted.record(TASK) == RECORD
+
+
+def test_a_state_comes_back_as_it_was(accepted: TaskStore) -> None:
+    """Every field of it, a retry under way too."""
+    failure = PageFailure(2, ErrorCode.PROVIDER_TIMEOUT, "too long", True, 3)
+    view = TaskView(
+        RECORD,
+        TaskState.RETRY,
+        rev=17,
+        outcome=TaskOutcome.PARTIAL,
+        started_at=NOON,
+        expires_at=NOON,
+        pages_total=3,
+        failures=(failure,),
+        cost_usd=0.5,
+        error=Failure(ErrorCode.BUDGET, "spent"),
+    )
+    for task in (StoredTask(view, RetryOrder("r1", (2,))), StoredTask(replace(view, error=None), RetryOrder("r2"))):
+        accepted.save_task(task)
+        assert accepted.task(TASK) == task
+
+
+def test_pages_are_those_committed_and_those_journaled(accepted: TaskStore) -> None:
+    """While a task runs, its finished pages can be read already; a success stands before a failure."""
+    output = Objects(accepted.output_uri(TASK))
+    RunDirectory(output).claim(CONFIG)
+    pdf = document(1)
+    pages = [page(pdf, 1), page(pdf, 2, failure=TIMED_OUT)]
+    assert accepted.pages(TASK) == []
+    assert accepted.document(TASK) is None
+    Journal(output, SHARD_ID, CONFIG.config_id).write([replace(each, config_id=CONFIG.config_id) for each in pages])
+    assert [each.page_number for each in accepted.pages(TASK)] == [1, 2]
+    assert accepted.files(TASK, "pages") is None
+    dataset = Dataset(output, asdict(CONFIG))
+    dataset.commit_pages(SHARD_ID, [page(pdf, 1), page(pdf, 2)])
+    dataset.commit_documents(SHARD_ID, [document_result(pdf, pages, RunIdentity("r", CONFIG.config_id), NOON)])
+    assert [each.markdown for each in accepted.pages(TASK)] == ["text of page 1", "text of page 2"]
+    assert (accepted.files(TASK, "pages") or b"")[:4] == b"PAR1"
+    row = accepted.document(TASK)
+    assert row is not None
+    assert row.pages_failed == 1
+
+
+def test_deletion_leaves_no_byte(accepted: TaskStore, tmp_path: Path) -> None:
+    """Neither file nor folder; to delete again is no error, and one that was cut short is known."""
+    Objects(accepted.output_uri(TASK)).put("_work/000000/a/000000.json", b"canary")
+    accepted.save_task(not_begun(RECORD))
+    accepted.delete(TASK)
+    assert [name for _, _, names in os.walk(accepted.root) for name in names] == []
+    assert accepted.task_ids() == set()
+    accepted.delete(TASK)
+
+
+def test_an_expired_task_is_only_remembered(accepted: TaskStore) -> None:
+    """Its name and its bytes are gone; that it was there is known for a while."""
+    view = TaskView(RECORD, TaskState.SUCCESS, rev=9, expires_at=NOON)
+    accepted.save_task(StoredTask(view))
+    kept = accepted.expire(StoredTask(view))
+    assert accepted.task(TASK) == kept
+    assert (kept.erased, kept.view.rev, kept.view.expires_at, kept.view.record.owner) == (True, 9, NOON, "owner")
+    left = [path for path in Path(accepted.root).rglob("*") if path.is_file()]
+    assert [path.name for path in left] == ["state.json"]
+    assert RECORD.filename not in left[0].read_text()
+
+
+def test_generations_rise(store: TaskStore) -> None:
+    """A book that is started later counts from a higher number, in another process too."""
+    assert [store.generation(), store.begin_generation(), store.begin_generation()] == [0, 1, 2]
+    assert TaskStore(store.root).generation() == 2
+
+
+def test_ids_that_are_none_touch_nothing(store: TaskStore, tmp_path: Path) -> None:
+    """A path in the place of an id is an unknown task."""
+    for bad in ("", "../../etc", "t_../../../../../../../a", "t_" + "A" * 23):
+        assert store.record(bad) is store.task(bad) is store.document(bad) is store.files(bad, "pages") is None
+        assert store.pages(bad) == []
+        store.delete(bad)
+        with pytest.raises(FileNotFoundError):
+            store.fetch_upload(bad, tmp_path)
+
+
+def test_a_key_is_claimed_once(store: TaskStore) -> None:
+    """In progress until settled, then answered; another request with it is told; owners do not meet."""
+    assert store.claim("a", "k", "f1").status is ClaimStatus.NEW
+    assert store.claim("a", "k", "f1").status is ClaimStatus.IN_PROGRESS
+    assert store.claim("b", "k", "f1").status is ClaimStatus.NEW
+    store.settle("a", "k", {"task_ids": [TASK]})
+    again = store.claim("a", "k", "f1")
+    assert (again.status, again.response) == (ClaimStatus.ANSWERED, {"task_ids": [TASK]})
+    assert store.claim("a", "k", "f2").status is ClaimStatus.REUSED
+    store.forget_claims("a", TASK)
+    assert store.claim("a", "k", "f2").status is ClaimStatus.NEW
+    store.settle("a", "k", None)
+    assert store.claim("a", "k", "f3").status is ClaimStatus.NEW
+
+
+def test_a_claim_that_was_never_answered_ends(store: TaskStore) -> None:
+    """Its process died: the key becomes free, and the sweep removes what binds nobody."""
+    before = datetime.now(UTC) - ANSWERED_WITHIN - timedelta(seconds=1)
+    store.claim("a", "k", "f1")
+    (path,) = [info.path for info in Objects(store.root).list("idempotency")]
+    Objects(store.root).put(path, encode_claim("f1", before))
+    store.sweep_claims()
+    assert list(Objects(store.root).list("idempotency")) == []
+    Objects(store.root).put(path, encode_claim("f1", before))
+    assert store.claim("a", "k", "f2").status is ClaimStatus.NEW
