@@ -1,0 +1,136 @@
+"""The ASGI middleware that bounds request bodies: bytes, time, and how many bytes are under way in this process.
+
+Used in the application and in front of it: a proxy that takes in bodies faster than its replica reads them keeps them
+in memory, so there `unsized_bytes` bounds a body whose length is not said, and `under_way_bytes` all of them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.service.problems import Problem, answer
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Bounds for one body, and for all bodies that one process holds."""
+
+    request_bytes: int
+    unsized_bytes: int  # a body without Content-Length
+    under_way_bytes: int
+    stall_s: float
+    whole_s: float
+
+
+class BodyLimit:
+    """Answers 413, 408 or 503 in the application's place, and takes no more of the body."""
+
+    def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
+        self._app = app
+        self._limits = limits
+        self._under_way_bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        announced = _content_length(scope)
+        problem = self._refusal(scope, announced)
+        if problem is not None:
+            await answer(scope, problem)(scope, receive, send)
+            return
+        reserved = announced or 0
+        self._under_way_bytes += reserved
+        try:
+            await _Body(scope, receive, send, self._limits, announced).run(self._app)
+        finally:
+            self._under_way_bytes -= reserved
+
+    def _refusal(self, scope: Scope, announced: int | None) -> Problem | None:
+        if announced is None:
+            return None
+        if announced < 0:
+            return _closing("invalid_request", "The header Content-Length is not a number.")
+        if announced > self._limits.request_bytes:
+            return too_large(self._limits.request_bytes)
+        if announced and self._under_way_bytes + announced > self._limits.under_way_bytes:
+            return _closing("overloaded", "Too many uploads are under way; try again soon.", retry_after_s=5)
+        return None
+
+
+class _Body:
+    """One request's body on its way, and the answer that may have to be given in the application's place."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limits: BodyLimits, announced: int | None) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._most_bytes = limits.unsized_bytes if announced is None else limits.request_bytes
+        self._has_body = bool(announced) or any(name == b"transfer-encoding" for name, _ in scope["headers"])
+        self._deadline = time.monotonic() + limits.whole_s
+        self._taken_bytes = 0
+        self._complete = False
+        self._answering = False
+        self._refused = False
+
+    async def run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self.receive, self.send)
+        except Exception:
+            if not self._refused:  # else it stumbled over the disconnect that it was told
+                raise
+
+    async def receive(self) -> Message:
+        if self._refused:
+            return {"type": "http.disconnect"}
+        if self._complete or self._answering:
+            return await self._receive()
+        patience_s = min(self._limits.stall_s, self._deadline - time.monotonic())
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.0, patience_s))
+        except TimeoutError:
+            return await self._refuse(_closing("upload_timeout", "The request's body came too slowly."))
+        self._taken_bytes += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._taken_bytes > self._most_bytes:
+            return await self._refuse(too_large(self._most_bytes))
+        return message
+
+    async def send(self, message: Message) -> None:
+        if self._refused:
+            return
+        if message["type"] == "http.response.start" and self._has_body and not self._complete:
+            # The rest of the body is not wanted; without this the server would read on and throw it away.
+            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+        self._answering = True
+        await self._send(message)
+
+    async def _refuse(self, problem: Problem) -> Message:
+        self._refused = True
+        await answer(self._scope, problem)(self._scope, self._receive, self._send)
+        return {"type": "http.disconnect"}
+
+
+def too_large(most_bytes: int) -> Problem:
+    """The refusal of a body of more than `most_bytes`."""
+    return _closing("upload_too_large", f"The request is larger than {most_bytes:,} bytes.")
+
+
+def _closing(code: str, detail: str, retry_after_s: int | None = None) -> Problem:
+    """A problem after which the rest of the body is not read, so the connection cannot be used again."""
+    return Problem(code, detail, retry_after_s=retry_after_s, headers={"Connection": "close"})
+
+
+def _content_length(scope: Scope) -> int | None:
+    """What the client announced; None when it said nothing, -1 for nonsense."""
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            return int(value) if value.isdigit() and len(value) < 20 else -1
+    return None

@@ -1,0 +1,99 @@
+"""What the API's description says beside the routes themselves: problems, the upload form, how to give a key."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fastapi.openapi.utils import get_openapi
+
+from one_ocr_ray import __version__
+from one_ocr_ray.service.options import UploadOptions
+from one_ocr_ray.service.problems import MEDIA_TYPE, codes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from fastapi import FastAPI
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "instance": {"type": "string"},
+    },
+}
+TEXT = {"type": "string"}
+BINARY = {"type": "string", "format": "binary"}
+_FILES = {"type": "array", "minItems": 1, "items": BINARY}
+UPLOAD_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["files"],
+                    "additionalProperties": False,
+                    "properties": {"files": _FILES, "options": UploadOptions.model_json_schema()},
+                },
+                "encoding": {
+                    "files": {"contentType": "application/pdf"},
+                    "options": {"contentType": "application/json"},
+                },
+            }
+        },
+    }
+}
+_OPEN = frozenset({"/healthz", "/readyz", "/login", "/logout"})
+_SECURITY = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of the problems with these statuses."""
+    return {
+        status: {
+            "description": ", ".join(codes_of(status)),
+            "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+        for status in statuses
+    }
+
+
+def answers(success: Mapping[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Descriptions of a success by media types and their schemas, and of the problems with these statuses."""
+    content = {kind: {"schema": schema} for kind, schema in success.items()}
+    return {200: {"content": content}, **problems(*statuses)}
+
+
+def described(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI description of `app`, whose uploads may choose among `engines`."""
+    document = get_openapi(
+        title="One OCR on Ray",
+        version=__version__,
+        description="Upload PDFs, watch them being read, take the results.",
+        routes=app.routes,
+    )
+    components = document.setdefault("components", {})
+    schemas = components.setdefault("schemas", {})
+    schemas["Problem"] = _PROBLEM
+    for name in ("HTTPValidationError", "ValidationError"):  # the framework's own, which are problems here
+        schemas.pop(name, None)
+    form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
+    form["properties"]["options"]["properties"]["engine"]["anyOf"][0] = {"type": "string", "enum": sorted(engines)}
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+                del operation["responses"]["422"]
+            if with_keys:
+                operation["security"] = [] if path in _OPEN else [{"bearer": []}, {"key": []}]
+    if with_keys:
+        components["securitySchemes"] = _SECURITY
+    return document

@@ -1,0 +1,86 @@
+"""API keys and the sessions made from them: who is calling. Keys are held as SHA-256 only.
+
+A session is `owner.expiry.signature`, signed with what its own key gives, so that every replica knows it, nobody signs
+for another key, and a key that is taken from the file ends its sessions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY = ""  # the owner of everything where the service has no keys
+MIN_KEY_CHARACTERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    digest: bytes = field(repr=False)
+    owner: str
+
+    def sign(self, text: str) -> str:
+        secret = hashlib.sha256(b"one-ocr session " + self.digest).digest()
+        return hmac.new(secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+class ApiKeys:
+    """The keys of the service; false when it has none."""
+
+    def __init__(self, keys: list[str]) -> None:
+        digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+        self._keys = [_Key(digest, hashlib.sha256(b"one-ocr owner " + digest).hexdigest()[:32]) for digest in digests]
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def owner_of(self, key: str) -> str | None:
+        """The owner that `key` stands for; None for a key that is not ours. Takes as long for one as for the other."""
+        given = hashlib.sha256(key.encode()).digest()
+        found = None
+        for each in self._keys:
+            if hmac.compare_digest(each.digest, given):
+                found = each.owner
+        return found
+
+    def session(self, owner: str, expires_at: float) -> str:
+        """A session of `owner` until `expires_at`, in seconds of the epoch."""
+        text = f"{owner}.{int(expires_at)}"
+        return f"{text}.{self._key(owner).sign(text)}"
+
+    def owner_of_session(self, session: str, now: float) -> str | None:
+        """Whose session it is; None when it is forged, has ended, or its key is gone."""
+        text, _, signature = session.rpartition(".")
+        owner, _, expiry = text.partition(".")
+        for key in self._keys:
+            if key.owner == owner and hmac.compare_digest(key.sign(text).encode(), signature.encode()):
+                return owner if now < int(expiry) else None
+        return None
+
+    def _key(self, owner: str) -> _Key:
+        return next(key for key in self._keys if key.owner == owner)
+
+
+def load_keys(path: Path | None) -> ApiKeys:
+    """The keys in the file at `path`, one a line; lines that begin with # are comments. None: no keys at all.
+
+    Raises UsageError for a file that cannot be read, has no key, or has one that is easily guessed.
+    """
+    if path is None:
+        return ApiKeys([])
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The file of API keys {path} cannot be read.") from error
+    keys = [line for line in lines if line and not line.startswith("#")]
+    if not keys:
+        raise UsageError(f"There is no API key in {path}: write one a line.")
+    if min(map(len, keys)) < MIN_KEY_CHARACTERS:
+        raise UsageError(f"A key in {path} is shorter than {MIN_KEY_CHARACTERS} characters; make longer ones.")
+    return ApiKeys(list(dict.fromkeys(keys)))

@@ -1,0 +1,198 @@
+"""Reads a multipart body into files, as it comes: a megabyte is in memory, hashing and writing happen in a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.service.spool import storage_full
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from one_ocr_ray.service.spool import Spool
+
+FILE_FIELDS = frozenset({"files", "file"})
+_TEXT_FIELDS = frozenset({"options"})
+_TEXT_BYTES = 64 << 10
+_HEADER_BYTES = 16 << 10
+_BATCH_BYTES = 1 << 20
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+@dataclass(slots=True)
+class SpooledFile:
+    """One file of the request. `name` is what the client called it, untouched. Too large: its bytes are not kept."""
+
+    path: Path
+    name: str
+    size_bytes: int = 0
+    too_large: bool = False
+    digest: hashlib._Hash = field(default_factory=hashlib.sha256)
+
+    @property
+    def document_id(self) -> str:
+        """Its name by content."""
+        return f"sha256:{self.digest.hexdigest()}"
+
+
+@dataclass(slots=True)
+class Form:
+    """What the request held."""
+
+    files: list[SpooledFile] = field(default_factory=list)
+    texts: dict[str, str] = field(default_factory=dict)
+
+
+async def read_form(
+    content_type: str, body: AsyncIterator[bytes], room: Path, spool: Spool, *, max_files: int, max_file_bytes: int
+) -> Form:
+    """The form in `body`, its files in `room`. Raises Problem for what is not a form of ours, or too much."""
+    reader = _Reader(_boundary(content_type), room, max_files, max_file_bytes)
+    pending = bytearray()
+    try:
+        async for chunk in body:
+            pending += chunk
+            if len(pending) >= _BATCH_BYTES:
+                spool.check_space(len(pending))
+                await asyncio.to_thread(reader.take, bytes(pending))
+                pending.clear()
+        await asyncio.to_thread(reader.take, bytes(pending))
+        reader.check_whole()
+    except FormParserError as error:
+        raise _not_a_form() from error
+    except OSError as error:
+        if error.errno in _NO_SPACE:
+            raise storage_full() from error
+        raise
+    finally:
+        reader.close()
+    return reader.form
+
+
+class _Reader:
+    """The parser's callbacks: which part is being read, and where its bytes go."""
+
+    def __init__(self, boundary: bytes, room: Path, max_files: int, max_file_bytes: int) -> None:
+        self.form = Form()
+        self._room = room
+        self._max_files = max_files
+        self._max_file_bytes = max_file_bytes
+        self._header_name = bytearray()
+        self._header_value = bytearray()
+        self._disposition = b""
+        self._text: bytearray | None = None
+        self._text_name = ""
+        self._file: SpooledFile | None = None
+        self._out: BinaryIO | None = None
+        self._whole = False
+        self._parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": self._begin,
+                "on_header_field": lambda data, start, end: self._add_header(self._header_name, data[start:end]),
+                "on_header_value": lambda data, start, end: self._add_header(self._header_value, data[start:end]),
+                "on_header_end": self._end_header,
+                "on_headers_finished": self._open,
+                "on_part_data": lambda data, start, end: self._write(data[start:end]),
+                "on_part_end": self.close,
+                "on_end": self._end,
+            },
+        )
+
+    def take(self, data: bytes) -> None:
+        self._parser.write(data)
+
+    def check_whole(self) -> None:
+        """Raises Problem when the body ended before the form did."""
+        if not self._whole:
+            raise _not_a_form()
+
+    def close(self) -> None:
+        """The part at hand ends."""
+        if self._out is not None:
+            self._out.close()
+            self._out = None
+        if self._text is not None:
+            try:
+                self.form.texts[self._text_name] = self._text.decode()
+            except UnicodeDecodeError as error:
+                raise Problem("invalid_options", "The field options is not UTF-8.") from error
+            self._text = None
+        self._file = None
+
+    def _begin(self) -> None:
+        self._disposition = b""
+
+    def _end(self) -> None:
+        self._whole = True
+
+    def _add_header(self, part: bytearray, data: bytes) -> None:
+        part += data
+        if len(part) > _HEADER_BYTES:
+            raise _not_a_form()
+
+    def _end_header(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = bytes(self._header_value)
+        self._header_name.clear()
+        self._header_value.clear()
+
+    def _open(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        name = options.get(b"name", b"").decode(errors="replace")
+        if name in FILE_FIELDS:
+            self._open_file(_text(options.get(b"filename")))
+        elif name in _TEXT_FIELDS and name not in self.form.texts and b"filename" not in options:
+            self._text, self._text_name = bytearray(), name
+        else:
+            raise Problem("invalid_options", "A form has fields named files, which are PDFs, and one named options.")
+
+    def _open_file(self, name: str | None) -> None:
+        if len(self.form.files) == self._max_files:
+            raise Problem("too_many_files", f"One upload holds at most {self._max_files} files.")
+        file = SpooledFile(self._room / f"{len(self.form.files)}.pdf", name or "")
+        self._out = file.path.open("xb")
+        self._file = file
+        self.form.files.append(file)
+
+    def _write(self, data: bytes) -> None:
+        if self._text is not None:
+            self._text += data
+            if len(self._text) > _TEXT_BYTES:
+                raise Problem("invalid_options", f"The field options is longer than {_TEXT_BYTES:,} bytes.")
+        elif self._file is not None and self._out is not None:
+            self._file.size_bytes += len(data)
+            if self._file.size_bytes > self._max_file_bytes:
+                self._file.too_large = True
+                self._out.truncate(0)
+                return
+            self._file.digest.update(data)
+            self._out.write(data)
+
+
+def _boundary(content_type: str) -> bytes:
+    kind, options = parse_options_header(content_type)
+    if kind != b"multipart/form-data":
+        raise Problem("unsupported_media_type", "Send a form: multipart/form-data with fields named files.")
+    boundary = options.get(b"boundary", b"")
+    if not 0 < len(boundary) <= 256:
+        raise _not_a_form()
+    return boundary
+
+
+def _text(value: bytes | None) -> str | None:
+    """A file name as browsers send it: UTF-8, by whatever name a client got it wrong."""
+    return None if value is None else value.decode("utf-8", "replace")
+
+
+def _not_a_form() -> Problem:
+    return Problem("invalid_request", "The body is not a whole multipart form.")

@@ -1,0 +1,55 @@
+"""What an upload may ask for: the JSON in its field `options`."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from one_ocr_ray.policy.selection import parse_selection
+from one_ocr_ray.policy.tasks import TaskOptions
+from one_ocr_ray.service.problems import Problem
+
+_RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
+_PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
+_BACKWARDS = re.compile(r"(\d+)-(\d+)")
+
+
+class UploadOptions(BaseModel):
+    """Each as the service is configured where it is not given; an unknown key is refused."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    engine: str | None = Field(None, max_length=40, description="local, openai or gemini, where the service offers it")
+    model: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[\w.:/@+-]+$", description="its model")
+    pages: str | None = Field(None, max_length=1000, pattern=_PAGES, description="such as 1-3,8,10-")
+    prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
+    longest_side: int | None = Field(None, ge=64, le=8000, description="pixels of the page image sent")
+    max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
+
+
+def parse_options(text: str, engines: set[str]) -> TaskOptions:
+    """`text` as options of a task. Raises Problem that names the key which is wrong, not its value."""
+    try:
+        options = UploadOptions.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        known = [str(part) for part in first["loc"] if part in UploadOptions.model_fields]
+        if first["type"] == "extra_forbidden":
+            allowed = ", ".join(UploadOptions.model_fields)
+            raise _invalid(f"There is an unknown key; known are {allowed}.") from error
+        raise _invalid(f"The value of {known[0]} is not allowed." if known else "It is not a JSON object.") from error
+    if options.engine is not None and options.engine not in engines:
+        raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
+    pages = None if options.pages is None else str(parse_selection(_BACKWARDS.sub(_forwards, options.pages)))
+    return TaskOptions(**{**options.model_dump(), "pages": pages})
+
+
+def _forwards(pages: re.Match[str]) -> str:
+    """A range may be given from either end."""
+    first, last = sorted(map(int, pages.groups()))
+    return f"{first}-{last}"
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem("invalid_options", f"The options are not valid. {detail}")

@@ -1,0 +1,126 @@
+"""The result of a task, or of all tasks of a batch, as a file of one format. Blocking; routes call it in a thread."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, BinaryIO
+
+import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from one_ocr_ray.model import PageStatus
+from one_ocr_ray.policy.documents import PAGE_JOINT
+from one_ocr_ray.policy.exporting import FileNames
+from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.policy.schema import PAGES, ZSTD_LEVEL, encode_pages, page_row
+from one_ocr_ray.service.bodies import status_body
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.policy.tasks import TaskView
+    from one_ocr_ray.storage.tasks import TaskStore
+
+_JSON = orjson.OPT_UTC_Z
+
+
+class Format(StrEnum):
+    """What a result can be had as."""
+
+    MD = "md"
+    TXT = "txt"
+    JSON = "json"
+    JSONL = "jsonl"
+    PARQUET = "parquet"
+    ZIP = "zip"
+
+
+class BatchFormat(StrEnum):
+    """What the results of a batch can be had as: a folder for each task, or the rows of all pages."""
+
+    ZIP = "zip"
+    PARQUET = "parquet"
+
+
+MEDIA_TYPES = {
+    Format.MD: "text/markdown; charset=utf-8",
+    Format.TXT: "text/plain; charset=utf-8",
+    Format.JSON: "application/json",
+    Format.JSONL: "application/jsonl",
+    Format.PARQUET: "application/vnd.apache.parquet",
+    Format.ZIP: "application/zip",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Makes files of what the store has of tasks."""
+
+    store: TaskStore
+
+    def of_task(self, view: TaskView, form: Format) -> bytes:
+        """The result of one task."""
+        if form is not Format.ZIP:
+            return self._file(view, self.store.pages(view.record.task_id), form)
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            self._add(archive, view, "", FileNames("").next(view.record.filename))
+        return out.getvalue()
+
+    def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
+        """The results of all tasks into `out`; the pages of one task are in memory at a time."""
+        if form is BatchFormat.PARQUET:
+            with pq.ParquetWriter(out, PAGES, compression="zstd", compression_level=ZSTD_LEVEL) as writer:
+                for view in views:
+                    rows = [page_row(page) for page in self.store.pages(view.record.task_id)]
+                    writer.write_table(pa.Table.from_pylist(rows, schema=PAGES))
+            return
+        folders = FileNames("")
+        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+            for view in views:
+                name = folders.next(view.record.filename)
+                self._add(archive, view, f"{name}/", name)
+
+    def _add(self, archive: zipfile.ZipFile, view: TaskView, folder: str, name: str) -> None:
+        pages = self.store.pages(view.record.task_id)
+        for form in (Format.MD, Format.TXT, Format.JSON, Format.JSONL):
+            archive.writestr(f"{folder}{name}.{form}", self._file(view, pages, form))
+        archive.writestr(f"{folder}pages.parquet", self._file(view, pages, Format.PARQUET))
+        document = self.store.files(view.record.task_id, "documents")
+        if document is not None:
+            archive.writestr(f"{folder}documents.parquet", document)
+
+    def _file(self, view: TaskView, pages: Sequence[PageResult], form: Format) -> bytes:
+        match form:
+            case Format.MD:
+                return markdown_of(pages).encode()
+            case Format.TXT:
+                texts = (plain_text(page.markdown) for page in pages if page.markdown)
+                return (PAGE_JOINT.join(texts).rstrip("\n") + "\n").encode()
+            case Format.JSON:
+                body = {"task": status_body(view), "pages": [page_row(page) for page in pages]}
+                return orjson.dumps(body, option=_JSON | orjson.OPT_INDENT_2)
+            case Format.JSONL:
+                return b"".join(
+                    orjson.dumps(page_row(page), option=_JSON | orjson.OPT_APPEND_NEWLINE) for page in pages
+                )
+            case _:
+                committed = self.store.files(view.record.task_id, "pages") if view.state.terminal else None
+                return committed or encode_pages(pages, {})
+
+
+def page_markdown(page: PageResult) -> str:
+    """The page's Markdown; of one that failed a comment that says so."""
+    if page.status is PageStatus.FAILED:
+        return f"<!-- page {page.page_number} failed: {page.failure.code if page.failure else 'unknown'} -->"
+    return page.markdown or ""
+
+
+def markdown_of(pages: Sequence[PageResult]) -> str:
+    """All pages in order, ending in a line break; a comment stands where one failed."""
+    return PAGE_JOINT.join(text for page in pages if (text := page_markdown(page))).rstrip("\n") + "\n"

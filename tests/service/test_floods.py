@@ -1,0 +1,158 @@
+"""Bodies that are too much: refused early, with the memory of the process bounded. The service is a process here."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import psutil
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+FLOOD_BYTES = 300 << 20
+LIMIT_BYTES = 16 << 20
+MARGIN_BYTES = 64 << 20
+HEAD = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.pdf"\r\n\r\n%PDF-1.7\n'
+BLOCK = bytes(1 << 20)
+
+
+class Served:
+    """A service in a process of its own."""
+
+    def __init__(self, folder: Path, *arguments: str) -> None:
+        command = [sys.executable, "-m", "tests.service.serve_memory", "--store", str(folder / "store"), *arguments]
+        self.spool = folder / "spool"
+        self._popen = subprocess.Popen([*command, "--set", f"spool={self.spool}"], stdout=subprocess.PIPE, text=True)
+        assert self._popen.stdout is not None
+        self.port = int(self._popen.stdout.readline().rpartition(":")[2])
+        self._process = psutil.Process(self._popen.pid)
+
+    def memory_bytes(self) -> int:
+        return int(self._process.memory_info().rss)
+
+    def spooled_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.spool.rglob("*") if path.is_file())
+
+    def connect(self) -> socket.socket:
+        connection = socket.create_connection(("127.0.0.1", self.port), 60)
+        connection.settimeout(60)
+        return connection
+
+    def begin_upload(self) -> socket.socket:
+        """Send the first megabytes of an upload, and wait until they stand in the spool."""
+        before = self.spooled_bytes()
+        connection = self.connect()
+        connection.sendall(
+            b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"Content-Length: 10000000\r\n\r\n" + HEAD + BLOCK * 3
+        )
+        deadline = time.monotonic() + 30
+        while self.spooled_bytes() <= before and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return connection
+
+    def kill(self) -> None:
+        self._popen.kill()
+        self._popen.wait()
+
+    def stop(self) -> None:
+        self._popen.terminate()
+        self._popen.wait(30)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    """A service that takes requests of 16 MiB."""
+    running = Served(tmp_path, "--set", f"max_request_bytes={LIMIT_BYTES}")
+    yield running
+    running.stop()
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """What the service says before it closes the connection."""
+    said = b""
+    try:
+        while chunk := connection.recv(65536):
+            said += chunk
+    except ConnectionResetError:
+        pass
+    return said
+
+
+def flood(connection: socket.socket, *, chunked: bool) -> int:
+    """Send until all is sent or the service has had enough; how many bytes went out."""
+    sent = 0
+    try:
+        while sent < FLOOD_BYTES:
+            connection.sendall(b"%x\r\n%s\r\n" % (len(BLOCK), BLOCK) if chunked else BLOCK)
+            sent += len(BLOCK)
+    except (BrokenPipeError, ConnectionResetError):
+        pass
+    return sent
+
+
+@pytest.mark.parametrize("chunked", [False, True], ids=["with Content-Length", "chunked"])
+@pytest.mark.parametrize("path", ["/upload", "/v1/tasks/t_/retry", "/login", "/nothing"])
+def test_a_body_of_300_mb_is_413_and_takes_no_memory(served: Served, path: str, chunked: bool) -> None:
+    """On any path: refused, at the latest when the limit is passed, and the process grows by less than 64 MiB."""
+    before = served.memory_bytes()
+    length = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {FLOOD_BYTES}"
+    kind = "multipart/form-data; boundary=b" if path == "/upload" else "application/json"
+    with served.connect() as connection:
+        connection.sendall(
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n{length}\r\n\r\n".encode()
+        )
+        connection.sendall(b"%x\r\n%s\r\n" % (len(HEAD), HEAD) if chunked else HEAD)
+        sent = flood(connection, chunked=chunked)
+        said = answer_of(connection)
+    assert sent < FLOOD_BYTES
+    status = re.match(rb"HTTP/1.1 (\d+)", said)
+    if status is not None:  # a client that goes on sending may lose the answer to the reset
+        assert status[1] in {b"413", b"404", b"401"}
+    assert served.memory_bytes() - before < MARGIN_BYTES
+    assert served.spooled_bytes() == 0
+
+
+def test_the_announced_length_alone_is_refused(served: Served) -> None:
+    """A client that waits for the answer is told 413 before it has sent anything, and the connection ends."""
+    with served.connect() as connection:
+        connection.sendall(b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % FLOOD_BYTES)
+        said = answer_of(connection)
+    assert said.startswith(b"HTTP/1.1 413")
+    assert b"upload_too_large" in said
+    assert b"connection: close" in said.lower()
+
+
+def test_a_client_that_leaves_leaves_nothing(served: Served) -> None:
+    """Half an upload is removed from the spool when its connection breaks, and the service goes on."""
+    with served.begin_upload():
+        assert served.spooled_bytes() > 0
+    deadline = time.monotonic() + 30
+    while served.spooled_bytes() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert served.spooled_bytes() == 0
+    with served.connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert answer_of(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_a_killed_service_leaves_a_spool_that_the_next_one_clears(tmp_path: Path) -> None:
+    """What stood in the spool of a process that was killed is gone when another has started; a living one's stays."""
+    first, living = Served(tmp_path), Served(tmp_path)
+    connections = [each.begin_upload() for each in (first, living)]
+    first.kill()
+    assert first.spooled_bytes() > 0
+    second = Served(tmp_path)
+    folders = {path.parent.parent.name for path in first.spool.glob("*/*/*.pdf")}
+    assert len(folders) == 1
+    for connection in connections:
+        connection.close()
+    for each in (living, second):
+        each.stop()

@@ -1,0 +1,312 @@
+"""`POST /upload`: what becomes a task, what is refused and how, and that nothing is left of a request."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.service.book import Load
+from one_ocr_ray.service.names import attachment, shown_name
+from tests import pdfs
+from tests.service.site import Site, problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import httpx
+
+HOSTILE_NAMES = (
+    "../../etc/passwd.pdf",
+    r"..\..\windows\x.pdf",
+    "a\u202efdp.exe.pdf",
+    "<script>alert(1)</script>.pdf",
+    "line\nbreak\r\nX-Evil: 1.pdf",
+    "e\u0301te\u0301.pdf",
+    "\x1b[31mred.pdf",
+    "发票 2026.pdf",
+    "n" * 3000 + ".pdf",
+    "..",
+    "\u0000",
+)
+
+
+def test_an_upload_answers_at_once_with_an_id_for_each_file(site: Site) -> None:
+    """Five files of one request are five tasks of one batch, named in order, with links that work."""
+    form = [("files", (f"{n}.pdf", pdfs.text_pdf(1, f"{n}"))) for n in range(4)] + [("file", ("x", pdfs.text_pdf()))]
+    answer = site.http.post("/upload", files=form)
+    body = answer.json()
+    assert answer.status_code == 202
+    assert answer.headers["location"] == f"/v1/batches/{body['batch_id']}"
+    assert answer.headers["retry-after"] == "2"
+    assert [task["filename"] for task in body["tasks"]] == ["0.pdf", "1.pdf", "2.pdf", "3.pdf", "x"]
+    assert [task["task_id"] for task in body["tasks"]] == body["task_ids"]
+    assert len(set(body["task_ids"])) == 5
+    assert all(len(each) == 24 and each.startswith("t_") for each in body["task_ids"])
+    assert body["rejected"] == []
+    for task in body["tasks"]:
+        assert site.http.get(task["status_url"]).json()["size_bytes"] == task["size_bytes"]
+
+
+def test_the_upload_and_its_record_are_in_the_store_when_it_is_answered(site: Site) -> None:
+    """The bytes are those sent, and nothing is left in the spool."""
+    data = pdfs.text_pdf(2)
+    task_id = site.upload(data)[0]
+    assert site.store.fetch_upload(task_id, site.folder).read_bytes() == data
+    record = site.store.record(task_id)
+    assert record is not None
+    assert record.size_bytes == len(data)
+    assert site.spooled() == []
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"<html><body>not a pdf</body></html>", (415, "not_pdf")),
+        (b"PK\x03\x04" + bytes(100), (415, "not_pdf")),
+        (b"", (415, "not_pdf")),
+        (b" " * 1024 + pdfs.text_pdf(), (415, "not_pdf")),
+        (pdfs.encrypted_pdf(), (422, "pdf_encrypted")),
+        (pdfs.unknown_security_pdf(), (422, "pdf_encrypted")),
+        (b"%PDF-1.7\n" + bytes(range(256)) * 20, (422, "pdf_corrupt")),
+        (pdfs.zero_pages_pdf(), (422, "pdf_empty")),
+        (pdfs.lying_count_pdf(5001), (422, "too_many_pages")),
+    ],
+    ids=["html", "zip", "nothing", "late header", "encrypted", "unknown security", "garbage", "no pages", "many pages"],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_code(
+    site: Site, data: bytes, expected: tuple[int, str]
+) -> None:
+    """Alone its code is the answer; beside a good file it stands in `rejected`, and the good one is a task."""
+    alone = site.http.post("/upload", files={"files": ("bad.pdf", data)})
+    assert problem(alone) == expected
+    both = site.http.post("/upload", files=[("files", ("bad.pdf", data)), ("files", ("good.pdf", pdfs.text_pdf()))])
+    assert both.status_code == 202
+    assert [(each["filename"], each["code"]) for each in both.json()["rejected"]] == [("bad.pdf", expected[1])]
+    assert [each["filename"] for each in both.json()["tasks"]] == ["good.pdf"]
+    assert site.spooled() == []
+
+
+@pytest.mark.parametrize("data", [pdfs.truncated_pdf(), pdfs.cyclic_tree_pdf(), pdfs.junk_before_header_pdf()])
+def test_a_damaged_file_gets_a_coded_answer_or_a_task(site: Site, data: bytes) -> None:
+    """Whatever pdfium makes of a damaged file, the service answers as the contract says and lives on."""
+    answer = site.http.post("/upload", files={"files": ("damaged.pdf", data)})
+    assert answer.status_code == 202 or problem(answer) in {(422, "pdf_corrupt"), (422, "pdf_empty")}
+    assert site.http.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_hostile_file_name_is_only_for_display(site: Site, name: str) -> None:
+    """It names no path, and comes back without control and direction characters and separators."""
+    before = {path for path in site.folder.rglob("*") if "/tasks/t_" not in str(path)}
+    body = (
+        b"--b\r\nContent-Disposition: form-data; name=files; filename*=utf-8''x; filename=\"%s\"\r\n\r\n%s\r\n--b--\r\n"
+    )
+    sent = name.replace("\r", "").replace("\n", "").replace("\\", "\\\\").encode()
+    headers = {"content-type": "multipart/form-data; boundary=b"}
+    answer = site.http.post("/upload", content=body % (sent, pdfs.text_pdf()), headers=headers)
+    assert answer.status_code == 202, answer.text
+    shown = answer.json()["tasks"][0]["filename"]
+    assert 0 < len(shown) <= 200
+    assert shown.isprintable()
+    assert not set(shown) & set("/\\\u202e")
+    assert {path for path in site.folder.rglob("*") if "/tasks/t_" not in str(path)} <= before | set(
+        site.folder.rglob("spool/*")
+    )
+
+
+@given(st.text(max_size=400))
+def test_any_name_is_made_fit_to_be_shown_and_sent(name: str) -> None:
+    """For every text the shown name is short, printable and without separators, and its header is one ASCII line."""
+    shown = shown_name(name)
+    assert 0 < len(shown) <= 200
+    assert shown.isprintable()
+    assert not set(shown) & set("/\\")
+    header = attachment(shown)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "not json", "[]", "null", '{"page":"1"}', '{"pages":"1-x"}', '{"pages":""x"}', '{"longest_side":"1600"}',
+        '{"longest_side":9000}', '{"engine":"gemini"}', '{"max_cost_usd":-1}', '{"max_cost_usd":NaN}', '{"prompt":""}',
+        '{"model":"a b"}', "{" * 2000,
+    ],
+)  # fmt: skip
+def test_wrong_options_are_refused_without_being_repeated(site: Site, options: str) -> None:
+    """Unknown keys, wrong types and values are 400 invalid_options; the answer does not say what was sent."""
+    answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, data={"options": options})
+    assert problem(answer) == (400, "invalid_options")
+    assert options not in answer.text or len(options) < 5
+
+
+def test_options_reach_the_task(site: Site) -> None:
+    """What an upload asks for stands in its record."""
+    task_id = site.upload(pdfs.text_pdf(3), pages="1,3", longest_side=800, prompt="Read.", max_cost_usd=1)[0]
+    record = site.store.record(task_id)
+    assert record is not None
+    assert (record.options.pages, record.options.longest_side, record.options.max_cost_usd) == ("1,3", 800, 1.0)
+    site.run(site.book.settled(task_id))
+    assert site.status(task_id)["progress"]["pages_total"] == 2
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body", "expected"),
+    [
+        ("application/json", b"{}", (415, "unsupported_media_type")),
+        ("multipart/form-data", b"", (400, "invalid_request")),
+        ("multipart/form-data; boundary=b", b"garbage", (400, "invalid_request")),
+        ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo", (400, "invalid_request")),
+        ("multipart/form-data; boundary=b", b"--b--\r\n", (400, "no_files")),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="files"; filename=""\r\n\r\n\r\n--b--\r\n',
+            (400, "no_files"),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="else"\r\n\r\nx\r\n--b--\r\n',
+            (400, "invalid_options"),
+        ),
+        (
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="files"; ' + b"x" * 20_000 + b"\r\n\r\nx\r\n--b--\r\n",
+            (400, "invalid_request"),
+        ),
+    ],
+)
+def test_a_body_that_is_not_our_form_is_refused(
+    site: Site, content_type: str, body: bytes, expected: tuple[int, str]
+) -> None:
+    """Not a form, half a form, a form without a file: each has its code."""
+    answer = site.http.post("/upload", content=body, headers={"content-type": content_type})
+    assert problem(answer) == expected
+
+
+def test_a_browser_without_javascript_is_sent_to_the_page(site: Site) -> None:
+    """A form post that accepts HTML is answered 303 to the task's page, or to the batch's for several files."""
+    files = [("files", ("a.pdf", pdfs.text_pdf()))]
+    one = site.http.post("/upload", files=files, headers={"accept": "text/html,*/*;q=0.8"})
+    assert (one.status_code, one.headers["location"][:9]) == (303, "/tasks/t_")
+    two = site.http.post("/upload", files=files * 2, headers={"accept": "text/html,*/*;q=0.8"})
+    assert (two.status_code, two.headers["location"][:11]) == (303, "/batches/b_")
+
+
+class TestLimits:
+    """What is too much is refused, by its code."""
+
+    def test_too_many_files(self, site: Site) -> None:
+        """The file after the last allowed one is 413 too_many_files."""
+        files = [("files", (f"{n}.pdf", b"x")) for n in range(site.settings.max_files + 1)]
+        assert problem(site.http.post("/upload", files=files)) == (413, "too_many_files")
+        assert site.spooled() == []
+
+    def test_a_file_over_the_limit_is_refused_and_the_others_are_not(self, tmp_path: Path) -> None:
+        """Its bytes are not kept, and the files beside it become tasks."""
+        with Site(tmp_path, max_file_bytes=50_000, max_request_bytes=10 << 20) as small:
+            big = ("files", ("big.pdf", pdfs.text_pdf() + bytes(60_000)))
+            assert problem(small.http.post("/upload", files=[big])) == (413, "upload_too_large")
+            both = small.http.post("/upload", files=[big, ("files", ("good.pdf", pdfs.text_pdf()))])
+            assert both.status_code == 202
+            assert [each["code"] for each in both.json()["rejected"]] == ["upload_too_large"]
+
+    def test_a_disk_without_room_is_507(self, tmp_path: Path) -> None:
+        """Nothing is taken in below the floor of free space."""
+        with Site(tmp_path, min_free_bytes=1 << 60) as full:
+            answer = full.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())})
+            assert problem(answer) == (507, "storage_full")
+            assert full.spooled() == []
+
+    def test_an_overloaded_or_missing_book_is_503_with_a_hint(self, tmp_path: Path) -> None:
+        """Uploads are put off while too much is open; everything but /healthz is while the book is away."""
+        with Site(tmp_path) as site:
+            site.book.load_now = Load(open_tasks=10_000, open_pages=0)
+            answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())})
+            assert problem(answer) == (503, "overloaded")
+            assert int(answer.headers["retry-after"]) > 0
+            site.book.load_now = None
+            task_id = site.finished()
+            site.book.unavailable = True
+            for answer in (site.http.get(f"/task_status/{task_id}"), site.http.get("/v1/tasks")):
+                assert problem(answer) == (503, "overloaded")
+                assert "retry-after" in answer.headers
+            ready = site.http.get("/readyz")
+            assert (ready.status_code, ready.json()["checks"]["book"]) == (503, "unavailable")
+            assert site.http.get("/healthz").status_code == 200
+
+    def test_a_slow_body_is_given_up(self, tmp_path: Path) -> None:
+        """A client that stops sending is answered 408 and cut off, and nothing is left of what it sent."""
+        with Site(tmp_path, stall_timeout=0.3) as site:
+
+            def stalling() -> Iterator[bytes]:
+                yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.pdf"\r\n\r\n%PDF-'
+                time.sleep(3)
+                yield b"never read"
+
+            headers = {"content-type": "multipart/form-data; boundary=b"}
+            answer = site.http.post("/upload", content=stalling(), headers=headers)
+            assert problem(answer) == (408, "upload_timeout")
+            assert site.spooled() == []
+
+
+class TestIdempotency:
+    """One Idempotency-Key is one request."""
+
+    def test_a_replay_gets_the_first_answer(self, site: Site) -> None:
+        """The same key and request give the same body, marked as a replay, and no second task."""
+        files = {"files": ("a.pdf", pdfs.text_pdf(1, "replayed"))}
+        first, second = (site.http.post("/upload", files=files, headers={"Idempotency-Key": "k-1"}) for _ in range(2))
+        assert first.status_code == second.status_code == 202
+        assert first.json() == second.json()
+        assert "idempotent-replay" not in first.headers
+        assert second.headers["idempotent-replay"] == "true"
+        assert second.headers["location"] == first.headers["location"]
+        batch = site.http.get(f"/v1/batches/{first.json()['batch_id']}").json()
+        assert len(batch["tasks"]) == 1
+
+    def test_the_same_key_for_something_else_is_refused(self, site: Site) -> None:
+        """Other bytes, other options or another order are another request."""
+        key = {"Idempotency-Key": "k-2"}
+        one, two = ("files", ("1.pdf", pdfs.text_pdf(1, "1"))), ("files", ("2.pdf", pdfs.text_pdf(1, "2")))
+        assert site.http.post("/upload", files=[one, two], headers=key).status_code == 202
+        reordered = site.http.post("/upload", files=[two, one], headers=key)
+        assert problem(reordered) == (422, "idempotency_key_reused")
+        options = site.http.post("/upload", files=[one, two], data={"options": json.dumps({"pages": "1"})}, headers=key)
+        assert problem(options) == (422, "idempotency_key_reused")
+
+    def test_a_refused_request_leaves_its_key_free(self, site: Site) -> None:
+        """A key whose request was refused may be used for a better one."""
+        key = {"Idempotency-Key": "k-3"}
+        assert site.http.post("/upload", files={"files": ("a.pdf", b"no")}, headers=key).status_code == 415
+        assert site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, headers=key).status_code == 202
+
+    def test_of_requests_at_the_same_time_one_is_done(self, site: Site) -> None:
+        """Racing requests with one key make one batch; the others are replays of it or are told it is running."""
+        files = {"files": ("a.pdf", pdfs.text_pdf(1, "raced"))}
+
+        def post(_: int) -> httpx.Response:
+            return site.http.post("/upload", files=files, headers={"Idempotency-Key": "k-4"})
+
+        with ThreadPoolExecutor(8) as threads:
+            answers = list(threads.map(post, range(16)))
+        accepted = [answer.json()["batch_id"] for answer in answers if answer.status_code == 202]
+        assert len(set(accepted)) == 1
+        others = [problem(answer) for answer in answers if answer.status_code != 202]
+        assert set(others) <= {(409, "idempotency_in_progress")}
+        assert sum("idempotent-replay" not in answer.headers for answer in answers if answer.status_code == 202) == 1
+
+    @pytest.mark.parametrize("key", ["", "x" * 256])
+    def test_a_key_of_no_or_too_many_characters_is_refused(self, site: Site, key: str) -> None:
+        """A key has 1 to 255 characters."""
+        files = {"files": ("a.pdf", pdfs.text_pdf())}
+        answer = site.http.post("/upload", files=files, headers={"Idempotency-Key": key})
+        assert problem(answer) == (400, "invalid_request")
