@@ -15,6 +15,10 @@ from one_ocr_ray.model import ExportFormat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from one_ocr_ray.settings import Settings
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+
 EXIT_CODES = """\
 exit codes:
   0  every page ok
@@ -31,9 +35,29 @@ are added. Every setting is also an environment variable ONE_OCR_<SETTING> and a
 over the environment, the environment over the file."""
 
 
+ESTIMATE = """\
+Say what a run would take: documents, pages, tokens, cost and time at the given limits. Opens every input file and sends
+nothing; takes the options of run. What an output holds already is not taken off."""
+
+
+DOCTOR = """\
+Check what a run with these options needs, a line each: Ray, its authentication and open ports, versions, key, engine,
+input and output, from every node. Reads no page and costs nothing; exit 1 when something is wrong."""
+
+
+SERVE = """\
+Serve uploads over HTTP, with a web page: POST /upload, GET /task_status/ID and more (see /docs). Starts a Ray of its
+own or joins the cluster at --address; Ctrl-C ends it, and unfinished uploads go on when it is started again with the
+same --store. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file."""
+
+# Settings of runs that say nothing to the service.
+_OF_RUNS_ALONE = frozenset({"inputs", "output", "retry_failed", "shard_pages"})
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code. A user's mistake is one sentence on stderr, never a traceback."""
-    options = _parser().parse_args(arguments)
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until a run listens for both itself
     try:
         code: int = options.command(options)
@@ -46,19 +70,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(wanted: str) -> argparse.ArgumentParser:
+    """All commands; only the `wanted` one has its settings' flags, whose declaration takes longer than all the rest."""
     parser = argparse.ArgumentParser("one-ocr", description="PDF pages to Markdown in Parquet, on Ray.")
     parser.add_argument("--version", action="version", version=f"one-ocr {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_run(commands)
+    for add in (_add_run, _add_estimate, _add_doctor):
+        command = add(commands)
+        if command.prog.endswith(f" {wanted}"):
+            _add_settings(command)
+    _add_serve(commands, wanted)
     _add_export(commands)
     _add_verify(commands)
     return parser
 
 
-def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from one_ocr_ray.settings import Settings  # noqa: PLC0415 - pydantic takes longer than the rest of --help
-
+def _add_run(commands: _Commands) -> argparse.ArgumentParser:
     command = commands.add_parser(
         "run",
         help="read PDFs into a Parquet dataset",
@@ -68,11 +95,45 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     command.set_defaults(command=_run)
+    return command
+
+
+def _add_estimate(commands: _Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "estimate",
+        help="pages, tokens, cost and time of a run, without sending anything",
+        usage="one-ocr estimate INPUT... [options of run]",
+        description=ESTIMATE,
+    )
+    command.set_defaults(command=_estimate)
+    return command
+
+
+def _add_doctor(commands: _Commands) -> argparse.ArgumentParser:
+    command = commands.add_parser(
+        "doctor",
+        help="check cluster, key, engine and storage before a run",
+        usage="one-ocr doctor [INPUT...] [options of run]",
+        description=DOCTOR,
+    )
+    command.set_defaults(command=_doctor)
+    return command
+
+
+def _add_settings(command: argparse.ArgumentParser) -> None:
+    """INPUT and a flag for each setting of a run."""
+    from one_ocr_ray.settings import Settings  # noqa: PLC0415 - for the command that needs it alone
+
     command.add_argument("inputs", nargs="*", metavar="INPUT", help=Settings.model_fields["inputs"].description)
+    _add_flags(command, Settings, frozenset())
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout at the end")
+
+
+def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str]) -> None:
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, setting in Settings.model_fields.items():
+    for name, setting in kind.model_fields.items():
         extra = setting.json_schema_extra
-        if not isinstance(extra, dict):
+        if not isinstance(extra, dict) or name in without:
             continue
         title = str(extra["group"])
         group = groups.setdefault(title, command.add_argument_group(title) if title not in groups else groups[title])
@@ -83,10 +144,22 @@ def _add_run(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         else:
             group.add_argument(flag, dest=name, metavar=str(extra["metavar"]), help=shown)
     command.add_argument("--config", metavar="F", type=Path, help="YAML or TOML file of the same settings")
-    command.add_argument("--json", action="store_true", help="print one JSON summary on stdout at the end")
 
 
-def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_serve(commands: _Commands, wanted: str) -> None:
+    command = commands.add_parser(
+        "serve", help="uploads and results over HTTP, with a web page",
+        usage="one-ocr serve [--host H] [--port P] [--store URI] [options]",
+        description=SERVE, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    command.set_defaults(command=_serve)
+    if wanted == "serve":
+        from one_ocr_ray.settings import ServiceSettings  # noqa: PLC0415 - for the command that needs it alone
+
+        _add_flags(command, ServiceSettings, _OF_RUNS_ALONE)
+
+
+def _add_export(commands: _Commands) -> None:
     command = commands.add_parser(
         "export", help="write files from a dataset",
         description="Write one file per document, or one file of JSON lines, from the dataset at OUTPUT.",
@@ -98,7 +171,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
 
 
-def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def _add_verify(commands: _Commands) -> None:
     command = commands.add_parser(
         "verify", help="check a dataset",
         description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
@@ -107,15 +180,21 @@ def _add_verify(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
 
 
+def _settings(options: argparse.Namespace) -> Settings:
+    from one_ocr_ray import settings  # noqa: PLC0415
+
+    return settings.load(_given(options, settings.Settings), options.config)
+
+
+def _given(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
+    return {name: value for name in kind.model_fields if (value := getattr(options, name, None)) not in (None, [])}
+
+
 def _run(options: argparse.Namespace) -> int:
     from one_ocr_ray import console, settings  # noqa: PLC0415
 
-    given: dict[str, Any] = {
-        name: value
-        for name in settings.Settings.model_fields
-        if (value := getattr(options, name, None)) not in (None, [])
-    }
-    chosen = settings.load(given, options.config)
+    chosen = _settings(options)
+    settings.refuse_keys_in(settings.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
 
@@ -123,6 +202,36 @@ def _run(options: argparse.Namespace) -> int:
         summary = run(chosen, show, say=console.sayer(sys.stderr))
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)
     return summary.exit_code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console, settings  # noqa: PLC0415
+
+    chosen = settings.load_service(_given(options, settings.ServiceSettings), options.config)
+    settings.refuse_keys_in(settings.submitted_runtime_env())
+    settings.prepare_environment_for_ray(chosen)
+    from one_ocr_ray.cluster.serving import serve_until_interrupted  # noqa: PLC0415
+
+    serve_until_interrupted(chosen, say=console.sayer(sys.stderr))
+    return EXIT_OK
+
+
+def _estimate(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.dry_run import estimate  # noqa: PLC0415
+
+    console.print_estimate(estimate(_settings(options)), as_json=options.json, out=sys.stdout)
+    return EXIT_OK
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console, settings  # noqa: PLC0415
+
+    chosen = _settings(options)
+    settings.prepare_environment_for_ray(chosen)
+    from one_ocr_ray.cluster.doctor import examine  # noqa: PLC0415
+
+    return 1 if console.print_checks(examine(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
 
 
 def _export(options: argparse.Namespace) -> int:

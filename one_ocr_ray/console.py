@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 import orjson
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from one_ocr_ray.policy.doctoring import Verdict
+from one_ocr_ray.policy.estimating import ANSWER_S, BOUNDS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from one_ocr_ray.policy import progress as run_progress
+    from one_ocr_ray.policy.doctoring import Check
+    from one_ocr_ray.policy.estimating import Estimate
     from one_ocr_ray.policy.summary import RunSummary
     from one_ocr_ray.storage.export import ExportReport
 
@@ -100,6 +106,40 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         print(line, file=err, flush=True)
 
 
+def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
+    """What a run would take: one JSON object, or lines with what they rest on and the files that cannot be read."""
+    told = estimate.as_json()
+    if as_json:
+        print(orjson.dumps(told).decode(), file=out)
+        return
+    documents, page = told["documents"], estimate.page
+    rows = [
+        ("Engine", f"{told['engine']}, {told['model']}"),
+        ("Documents", f"{documents['total']:,} ({documents['unreadable']} unreadable, {documents['copies']} copies)"),
+        ("Pages", f"{told['pages']:,}"),
+    ]
+    if page.input_tokens is not None:
+        tokens = told["tokens"]
+        rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
+    rows.append(("Cost", "unknown: no price" if told["cost_usd"] is None else f"{told['cost_usd']:,.4f} USD"))
+    rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
+    for name, text in rows:
+        print(f"{name:<10} {text}", file=out)
+    print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
+    for each in told["unreadable"]:
+        print(f"{each['code']}: {each['source_uri']}", file=out)
+
+
+def _assumptions(estimate: Estimate) -> Iterator[str]:
+    page = estimate.page
+    if page.input_tokens is not None:
+        yield f"A4 pages of {page.input_tokens:,} tokens in and {page.output_tokens:,} out, none blank, no retries"
+        yield f"{ANSWER_S:g} s for an answer"
+    yield f"{page.cpu_s:g} CPU seconds a page on the {_count(estimate.cpus, 'CPU')} of this machine"
+    if estimate.limits_unknown:
+        yield "no limit of the account, for neither --rpm nor --tpm is given"
+
+
 def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
     """What an export has written."""
     left_out = f"; {_count(report.without_text, 'document')} without text left out" if report.without_text else ""
@@ -113,6 +153,16 @@ def print_findings(findings: Iterable[str], out: TextIO) -> int:
         print(finding, file=out)
     print("The dataset is sound." if not number else f"{_count(number, 'finding')}.", file=out)
     return number
+
+
+def print_checks(checks: Sequence[Check], *, as_json: bool, out: TextIO) -> int:
+    """A line for each check, or one JSON object; gives how many failed."""
+    if as_json:
+        print(orjson.dumps({"checks": [asdict(check) for check in checks]}).decode(), file=out)
+    else:
+        for check in checks:
+            print(f"{check.verdict:<4}  {check.name:<14}  {check.sentence}", file=out)
+    return sum(check.verdict is Verdict.FAIL for check in checks)
 
 
 def _count(number: int, noun: str) -> str:

@@ -9,12 +9,13 @@ import os
 import tomllib
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from one_ocr_ray.errors import UsageError
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 # `schema` is the contract's name for the setting; pydantic keeps a long deprecated method of that name.
 warnings.filterwarnings("ignore", message='Field name "schema" in "Settings" shadows', category=UserWarning)
@@ -109,33 +111,84 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
-# Settings of the service and of the environment itself, which no run reads but which are not mistakes either.
-_OTHER_VARIABLES = frozenset({"ONE_OCR_API_KEYS_FILE", "ONE_OCR_STORE"})
+class ServiceSettings(Settings):
+    """The service: the engine options of a run and what HTTP needs. Limits are those of one replica."""
+
+    store: str = _flag("URI", "Service", "folder or s3://bucket/prefix for uploads and results", "one-ocr-store")
+    host: str = _flag("H", "Service", "address to listen on; another than loopback needs API keys", "127.0.0.1")
+    port: int = _flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
+    api_keys_file: Path | None = _flag("F", "Service", "file of API keys, one a line; none: loopback only")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _flag(
+        "NAMES", "Service", "host names it answers to, parted by commas, beside the one it listens on", ()
+    )
+    engines: Annotated[tuple[str, ...], NoDecode] = _flag(
+        "NAMES", "Service", "engines that uploads may choose, parted by commas, beside the configured one", ()
+    )
+    session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
+    expiry_days: float = _flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
+
+    max_file_bytes: int = _flag("N", "Service limits", "refuse a larger file", 100 << 20, ge=1)
+    max_request_bytes: int = _flag("N", "Service limits", "refuse a larger request", 256 << 20, ge=1)
+    max_files: int = _flag("N", "Service limits", "files of one upload", 50, ge=1, le=200)
+    upload_timeout: float = _flag("S", "Service limits", "seconds for one request's body", 300.0, gt=0)
+    stall_timeout: float = _flag("S", "Service limits", "seconds without a byte of a request's body", 30.0, gt=0)
+    spool: Path | None = _flag("DIR", "Service limits", "folder for uploads under way; default: the system's")
+    min_free_bytes: int = _flag("N", "Service limits", "disk space the spool leaves free", 512 << 20, ge=0)
+    requests_per_second: float = _flag("N", "Service limits", "of one key", 200.0, gt=0)
+    max_streams: int = _flag("N", "Service limits", "event streams open at once", 800, ge=1)
+    max_streams_per_key: int = _flag("N", "Service limits", "event streams one key has open at once", 64, ge=1)
+    max_open_tasks: int = _flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
+    max_open_pages: int = _flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
+
+    @field_validator("allowed_hosts", "engines", mode="before")
+    @classmethod
+    def _from_list(cls, value: Any) -> Any:
+        """Flags and the environment give names parted by commas; the file gives lists."""
+        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _loopback_without_keys(self) -> Self:
+        if self.api_keys_file is None and self.host not in LOOPBACK_HOSTS:
+            raise PydanticCustomError("keys", "without api_keys_file, a file of API keys, only 127.0.0.1 can be served")
+        return self
+
+
+_Kind = TypeVar("_Kind", bound=Settings)
 
 
 def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
-    """Settings from `flags` (only those given), the environment and `config_file`.
+    """Settings of a run from `flags` (only those given), the environment and `config_file`.
 
     Raises UsageError, one sentence that names the setting.
     """
-    known = {ENV_PREFIX + name.upper() for name in Settings.model_fields} | _OTHER_VARIABLES
+    return _load(Settings, flags, config_file)
+
+
+def load_service(flags: dict[str, Any], config_file: Path | None = None) -> ServiceSettings:
+    """The same for the service."""
+    return _load(ServiceSettings, flags, config_file)
+
+
+def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
+    # One environment may hold the settings of runs and of the service: neither is a mistake for the other.
+    known = {ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields}
     for variable in os.environ:
         if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known:
             raise UsageError(
                 f"The environment variable {variable} is not a setting of one-ocr; see one-ocr run --help."
             )
     try:
-        return _with_file(config_file)(**flags)
+        return _with_file(kind, config_file)(**flags)
     except ValidationError as error:
         raise UsageError(_sentence(error)) from error
 
 
-def _with_file(config_file: Path | None) -> type[Settings]:
+def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
     if config_file is None:
-        return Settings
+        return kind
     values = _read_config(config_file)
 
-    class SettingsFromFile(Settings):
+    class SettingsFromFile(kind):  # type: ignore[valid-type, misc]
         @classmethod
         def settings_customise_sources(
             cls, settings_cls: type[BaseSettings], *sources: PydanticBaseSettingsSource, **named: Any
@@ -164,7 +217,7 @@ def _read_config(path: Path) -> dict[str, Any]:
 def _sentence(error: ValidationError) -> str:
     """The first complaint in one sentence; never with the value, which may be a secret."""
     first = error.errors(include_input=False, include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part) for part in first["loc"]) or "host"  # the one check that looks at several settings
     if first["type"] == "extra_forbidden":
         return f"Unknown setting {name}; see one-ocr run --help."
     return f"Setting {name}: {first['msg']}."
@@ -196,14 +249,32 @@ def base_url(settings: Settings) -> str | None:
     return settings.base_url or (os.environ.get("OPENAI_BASE_URL") if settings.engine == "openai" else None) or None
 
 
-def keys_in(variables: Mapping[str, object]) -> list[str]:
-    """Names among `variables` that hold a provider's key."""
-    return sorted(name for names in KEY_VARIABLES.values() for name in names if name in variables)
+def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
+    """Variables of a Ray `runtime_env` that hold a provider's key; one that names the file of a key does not."""
+    variables = runtime_env.get("env_vars") or {}
+    return sorted(name for names in KEY_VARIABLES.values() for name in names if variables.get(name))
+
+
+def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:
+    """Raises UsageError when a Ray `runtime_env` carries a provider's key: Ray shows it to whoever sees the job."""
+    if found := keys_in(runtime_env):
+        raise UsageError(
+            f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Take it out, "
+            f"replace that key, and set {found[0]} (or {found[0]}_FILE) on every node instead."
+        )
+
+
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what `ray job submit` hands to the job it starts
+
+
+def submitted_runtime_env() -> dict[str, Any]:
+    """The `runtime_env` of the surrounding Ray job as it was submitted; empty outside of one."""
+    return orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
 
 
 def ray_address(settings: Settings) -> str:
     """Where Ray is: as set, the cluster of the surrounding Ray job, or `local`, a Ray of this run's own."""
-    inside_job = "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+    inside_job = _JOB_CONFIG in os.environ
     return settings.address or ("auto" if inside_job else LOCAL_RAY)
 
 

@@ -1,22 +1,27 @@
-"""From settings to what engines are asked: which engine, which prompt, which limits. Made once, by the driver."""
+"""From settings to what a run works with: engine, prompt, limits, pages. Made once, by the driver, without Ray."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
 
 from one_ocr_ray.engines.choice import DEFAULT_BASE_URLS, DEFAULT_MODELS, EngineChoice
 from one_ocr_ray.engines.local import LocalEngine
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.inspection import PdfOptions
 from one_ocr_ray.model import Ask
 from one_ocr_ray.policy.extraction import schema_fault
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.policy.pricing import Price, estimate_usd
 from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
-from one_ocr_ray.settings import base_url
+from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.selection import parse_selection
+from one_ocr_ray.settings import base_url, password_of
+from one_ocr_ray.storage.objects import is_remote
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.settings import Settings
 
@@ -58,6 +63,37 @@ def ask_of(settings: Settings) -> Ask:
         output_tokens_cap=settings.output_tokens,
         reasoning=None if settings.reasoning == "off" else settings.reasoning,
     )
+
+
+def selection_of(settings: Settings) -> PageSelection:
+    """The wanted pages. Raises UsageError for what is not a selection."""
+    try:
+        return parse_selection(settings.pages)
+    except ValueError as error:
+        raise UsageError(f"--pages: {error}.") from error
+
+
+def pdf_options_of(settings: Settings) -> PdfOptions:
+    """How documents are opened and rendered. Raises UsageError for a password file that cannot be read."""
+    password = password_of(settings)
+    return PdfOptions(
+        longest_side_px=settings.longest_side,
+        max_pages=settings.max_pages,
+        max_file_bytes=settings.max_file_bytes,
+        password=SecretStr(password) if password is not None else None,
+    )
+
+
+def output_uri_of(settings: Settings) -> str:
+    """Where the results go: a URI, or an absolute path. Raises UsageError when it is not said."""
+    if not settings.output:
+        raise UsageError("Say where the results go: --output URI.")
+    return settings.output if is_remote(settings.output) else str(Path(settings.output).expanduser().absolute())
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the user has said of the account."""
+    return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
 
 
 def fingerprint_of(settings: Settings, choice: EngineChoice | None, ask: Ask, selection: PageSelection) -> Fingerprint:

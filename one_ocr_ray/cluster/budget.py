@@ -1,9 +1,12 @@
-"""The cost ceiling over all workers of a run: one till as an actor, a purse in each worker; see `policy/budget.py`."""
+"""The cost ceiling of a job: one till, as an actor where several workers share it, and a purse in each worker.
+
+The arithmetic is that of `policy/budget.py`.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import ray
 from ray.exceptions import RayError
@@ -44,11 +47,53 @@ def start_till(left_usd: float, run_id: str) -> tuple[str, ActorHandle[TillKeepe
     return name, keeper.options(name=name, num_cpus=0, max_restarts=0).remote(left_usd)
 
 
+class SharedTill(Protocol):
+    """The one till of a job, as its workers see it."""
+
+    async def draw(self, needed_usd: float) -> float:
+        """A chunk of at least `needed_usd`, or 0.0."""
+
+    async def give_back(self, usd: float) -> None:
+        """What a purse does not need."""
+
+
+class RemoteTill:
+    """The till of a run with several workers. Raises StoppedError when its actor is lost."""
+
+    def __init__(self, name: str) -> None:
+        self._keeper: Any = ray.get_actor(name)
+
+    async def draw(self, needed_usd: float) -> float:
+        try:
+            return float(await self._keeper.draw.remote(needed_usd))
+        except RayError as error:
+            raise StoppedError(LOST) from error
+
+    async def give_back(self, usd: float) -> None:
+        try:
+            await self._keeper.give_back.remote(usd)
+        except RayError as error:
+            raise StoppedError(LOST) from error
+
+
+class OwnTill:
+    """The till of a job that one worker reads."""
+
+    def __init__(self, left_usd: float) -> None:
+        self._till = Till(left_usd)
+
+    async def draw(self, needed_usd: float) -> float:
+        return self._till.draw(needed_usd)
+
+    async def give_back(self, usd: float) -> None:
+        self._till.give_back(usd)
+
+
 class SharedPurse:
     """`Purse` of the page loop for one worker: no request goes out whose dearest outcome would pass the ceiling."""
 
-    def __init__(self, till: str, metering: ProviderMetering) -> None:
-        self._till: Any = ray.get_actor(till)
+    def __init__(self, till: SharedTill, metering: ProviderMetering) -> None:
+        self._till = till
         self._metering = metering
         self._purse = Purse()
         self._settled = asyncio.Event()
@@ -75,14 +120,11 @@ class SharedPurse:
         missing_usd = self._purse.missing(wanted_usd)
         if not missing_usd:
             return  # others have settled meanwhile
-        try:
-            chunk = await self._till.draw.remote(missing_usd)
-            if chunk:
-                self._purse.add(chunk)
-            elif self._purse.reservations:
-                await self._settled.wait()
-            elif self._purse.missing(wanted_usd):
-                await self._till.give_back.remote(self._purse.empty())
-                raise StoppedError(SPENT, ErrorCode.BUDGET)
-        except RayError as error:
-            raise StoppedError(LOST) from error
+        chunk = await self._till.draw(missing_usd)
+        if chunk:
+            self._purse.add(chunk)
+        elif self._purse.reservations:
+            await self._settled.wait()
+        elif self._purse.missing(wanted_usd):
+            await self._till.give_back(self._purse.empty())
+            raise StoppedError(SPENT, ErrorCode.BUDGET)

@@ -6,12 +6,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.model import Action
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.cluster.rendering import PdfOptions
     from one_ocr_ray.engines.choice import EngineChoice
-    from one_ocr_ray.model import Ask, PageResult
+    from one_ocr_ray.inspection import PdfOptions
+    from one_ocr_ray.model import Answer, Ask, PageResult
     from one_ocr_ray.policy.documents import RunIdentity
     from one_ocr_ray.policy.pricing import Price
     from one_ocr_ray.policy.ratelimit.messages import Limits
@@ -47,6 +49,11 @@ class Tally:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = 0.0
+
+    def add_answer(self, answer: Answer) -> None:
+        """Count a request that was refused as too many: its page keeps no count of those."""
+        if answer.failure is not None and answer.failure.action is Action.PAUSE:
+            self.requests["throttled"] += 1
 
     def add_page(self, page: PageResult) -> None:
         """Count one page that was read."""

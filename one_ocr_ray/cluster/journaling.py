@@ -1,4 +1,4 @@
-"""When finished pages become safe: at the latest half a second or 16 rows after they finish, off the event loop."""
+"""When finished pages become safe: after half a second, or when eight of them wait in a worker; off the event loop."""
 
 from __future__ import annotations
 
@@ -12,37 +12,58 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.storage.journal import Journal
 
-# A crash repeats what is not written yet: the promise is 1 s or 16 rows, and writing takes its part of that second.
-SEGMENT_ROWS = 16
+# A crash repeats what is not written yet: the promise is 1 s or 16 rows a worker. Writing takes its part of the second,
+# and while some rows are written as many may finish.
+ROWS_AT_RISK = 8
 SEGMENT_S = 0.5
+
+
+class Risk:
+    """The finished pages of one worker that are not being written yet; several journals share it."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self.full = asyncio.Event()
+
+    def change(self, rows: int) -> None:
+        """So many more, or fewer."""
+        self._rows += rows
+        if self._rows >= ROWS_AT_RISK:
+            self.full.set()
+        else:
+            self.full.clear()
 
 
 class PageJournal:
     """Takes a shard's pages as they finish and writes them in segments; `on_safe` hears of each page written."""
 
-    def __init__(self, journal: Journal, on_safe: Callable[[PageResult], None]) -> None:
+    def __init__(self, journal: Journal, on_safe: Callable[[PageResult], None], risk: Risk) -> None:
         self._journal = journal
         self._on_safe = on_safe
+        self._risk = risk
         self._waiting: list[PageResult] = []
         self._some = asyncio.Event()
-        self._full = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def add(self, page: PageResult) -> None:
         """Take one finished page."""
         self._waiting.append(page)
         self._some.set()
-        if len(self._waiting) >= SEGMENT_ROWS:
-            self._full.set()
+        self._risk.change(1)
 
     async def flush(self) -> None:
         """Write what is waiting; returns when it is safe."""
         async with self._writing:
             pages, self._waiting = self._waiting, []
             self._some.clear()
-            self._full.clear()
-            if pages:
-                await asyncio.to_thread(self._journal.write, pages)
+            self._risk.change(-len(pages))
+            try:
+                if pages:
+                    await asyncio.to_thread(self._journal.write, pages)
+            except BaseException:  # they are not safe: the last flush of the shard tries once more
+                self._waiting = pages + self._waiting
+                self._risk.change(len(pages))
+                raise
         for page in pages:
             self._on_safe(page)
 
@@ -53,5 +74,5 @@ class PageJournal:
             # Not `wait_for`, which in Python 3.11 loses a cancellation that comes in the instant the pages are enough.
             with suppress(TimeoutError):
                 async with asyncio.timeout(SEGMENT_S):
-                    await self._full.wait()
+                    await self._risk.full.wait()
             await asyncio.shield(self.flush())

@@ -10,11 +10,13 @@ import hashlib
 import random
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
+from one_ocr_ray.cluster.metrics import show_rates
 from one_ocr_ray.cluster.session import NAMESPACE
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.ratelimit.gate import Gate
@@ -31,6 +33,7 @@ ANSWER_WITHIN_S = 5.0
 # Two answers late: the actor, its node or the network is gone.
 GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
 DEATHS = 5
+SHOW_EVERY_S = 1.0
 # Messages are pickled between releases of this package that share one actor: another shape of them is another version.
 _PROTOCOL = "v1"
 
@@ -38,8 +41,13 @@ _PROTOCOL = "v1"
 class RateLimiter:
     """Actor body around one `Gate`. Ray runs each concurrency group on a thread of its own, hence the lock."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, show: Callable[[Snapshot], None] | None = None
+    ) -> None:
+        """`show` is told the rates now and then, for the metrics."""
         self._clock = clock
+        self._show = show
+        self._show_at = clock()
         self._lock = threading.Lock()  # around the gate
         self._gate = Gate(clock())
         # Of the event loop that runs `acquire`, and touched there alone.
@@ -113,6 +121,11 @@ class RateLimiter:
             self._alarm = None
         if look_at is not None and self._home is not None:
             self._alarm = self._home.call_later(look_at - now, self._turn)
+        if self._show is not None and now >= self._show_at:
+            self._show_at = now + SHOW_EVERY_S
+            with self._lock:
+                rates = self._gate.snapshot(now)
+            self._show(rates)
 
 
 def _jitter() -> float:
@@ -136,10 +149,11 @@ def get_limiter(name: str) -> Any:
     of its job whatever its `runtime_env` says, and keeps them for as long as it lives. So it is importable on every
     node, whether the package is installed there or came with the working directory; and the name carries a version.
     """
+    engine, _account, group = name.split(":", 4)[2:]  # the name of a model may have colons of its own
     return (
         limiter_actor_class()
         .options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0, max_restarts=-1)
-        .remote()
+        .remote(show=partial(show_rates, engine, group))
     )
 
 

@@ -18,9 +18,8 @@ from one_ocr_ray.policy.plan import RenderItem
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    from one_ocr_ray.cluster.rendering import PdfOptions
+    from one_ocr_ray.cluster.rendering import RenderPlace
+    from one_ocr_ray.inspection import PdfOptions
     from one_ocr_ray.model import DocumentRef, RenderedPage
     from one_ocr_ray.policy.plan import RenderSlice
 
@@ -31,12 +30,12 @@ LOST_TASKS = 3
 
 
 async def rendered_pages(
-    slices: Iterable[RenderSlice], options: PdfOptions, *, tasks: int, where: NodeAffinitySchedulingStrategy
+    slices: Iterable[RenderSlice], options: PdfOptions, *, tasks: int, place: RenderPlace
 ) -> AsyncIterator[PageOfDocument]:
     """Every page of `slices` once, from up to `tasks` render tasks at a time."""
     remaining = iter(slices)
     ready: asyncio.Queue[list[PageOfDocument] | None] = asyncio.Queue(maxsize=tasks)
-    pumps = [asyncio.create_task(_pump(remaining, options, where, ready)) for _ in range(tasks)]
+    pumps = [asyncio.create_task(_pump(remaining, options, place, ready)) for _ in range(tasks)]
     try:
         ended = 0
         while ended < tasks:
@@ -57,23 +56,27 @@ async def rendered_pages(
 async def _pump(
     slices: Iterator[RenderSlice],
     options: PdfOptions,
-    where: NodeAffinitySchedulingStrategy,
+    place: RenderPlace,
     ready: asyncio.Queue[list[PageOfDocument] | None],
 ) -> None:
     try:
-        for slice_ in slices:
-            async for batch in _slice_pages(slice_, options, where):
-                await ready.put(batch)
+        while True:
+            async with place.slots:
+                slice_ = next(slices, None)
+                if slice_ is None:
+                    break
+                async for batch in _slice_pages(slice_, options, place):
+                    await ready.put(batch)
     finally:
         await ready.put(None)
 
 
 async def _slice_pages(
-    slice_: RenderSlice, options: PdfOptions, where: NodeAffinitySchedulingStrategy
+    slice_: RenderSlice, options: PdfOptions, place: RenderPlace
 ) -> AsyncIterator[list[PageOfDocument]]:
     lost = 0
     while slice_:
-        stream = start_render(slice_, options, where)
+        stream = start_render(slice_, options, place)
         delivered = 0
         try:
             async for ref in stream:

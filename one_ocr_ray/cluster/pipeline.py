@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from one_ocr_ray.cluster.faults import first_fault
 from one_ocr_ray.cluster.job import Tally, WorkerReport
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.planning import Known, Planner
+    from one_ocr_ray.cluster.recruiting import Recruiter
     from one_ocr_ray.model import Failure, Shard
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.inputs import InputFile
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 # Shards planned ahead of the workers; more would only be memory.
 PLANNED_AHEAD = 16
 PROGRESS_S = 0.5
+GROW_S = 2.0
 STOP_S = 2.0
 WORKER_TRIES = 5
 WORKER_RESTART_S = 1.0
+# How long a run waits while no worker answers: for a worker to restart, or for a node to come in place of the last one.
+NO_WORKER_S = 900.0
+ANSWER_S = 10.0
 
 
 async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
@@ -79,8 +84,14 @@ class Pipeline:
         known: Known,
         selection: PageSelection,
         on_progress: Callable[[Progress], None],
+        *,
+        recruiter: Recruiter | None = None,
     ) -> None:
-        self._workers: Sequence[Any] = workers  # Ray's stubs do not follow methods of actors
+        """`recruiter` finds workers on nodes that join; without one it is these to the end."""
+        self._workers: list[Any] = list(workers)  # Ray's stubs do not follow methods of actors
+        self._recruiter = recruiter
+        self._consumers: asyncio.TaskGroup | None = None  # while shards are handed out
+        self._under_way = 0  # shards
         self._planner = planner
         self._home = dict(known.home)
         self._selection = selection
@@ -97,10 +108,11 @@ class Pipeline:
     async def run(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> Tally:
         """Do what earlier runs have left and read everything new in `files`; gives what this run has done."""
         started = time.monotonic()
-        watch = asyncio.create_task(self._watch(started))
         work = asyncio.create_task(self._work(todo, files, inspections))
+        watch = asyncio.create_task(self._watch(started))
+        grow = asyncio.create_task(self._grow())
         try:
-            await _first_of(work, watch)
+            await _first_of(work, watch, grow)
         except BaseException:  # a cancellation too: whatever ends the run, finished pages are made safe first
             await self._stop_workers()
             raise
@@ -108,11 +120,11 @@ class Pipeline:
         return sum(self._tallies.values(), Tally())
 
     async def _work(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._produce(todo, files, inspections))
+        async with asyncio.TaskGroup() as self._consumers:
+            self._consumers.create_task(self._produce(todo, files, inspections))
             for number in range(len(self._workers)):
-                for _ in range(SHARDS_AT_ONCE):
-                    tasks.create_task(self._consume(number))
+                self._employ(number)
+        self._consumers = None
         for shard in self._copies:
             originals = {each.document_id: self._home[each.document_id] for each in shard.documents}
             await self._on_worker(0, "copy_shard", shard, originals)
@@ -126,8 +138,7 @@ class Pipeline:
         async for shard in self._planner.shards(files, inspections):
             await self._hand_out(shard)
         self._progress.plan_complete = True
-        for _ in range(len(self._workers) * SHARDS_AT_ONCE):
-            await self._queue.put(None)
+        await self._queue.put(None)  # whoever takes it puts it back for the next
 
     async def _hand_out(self, shard: Shard, *, again: bool = False) -> None:
         self._progress.documents_total += len(shard.documents)
@@ -140,16 +151,36 @@ class Pipeline:
                 self._progress.pages_total += len(self._selection.of(document.page_count))
         await self._queue.put((shard, again))
 
+    def _employ(self, number: int) -> None:
+        if self._consumers is not None:  # else there is nothing left to read
+            for _ in range(SHARDS_AT_ONCE):
+                self._consumers.create_task(self._consume(number))
+
     async def _consume(self, number: int) -> None:
         while (work := await self._queue.get()) is not None:
             shard, again = work
+            self._under_way += 1
             self._committed_pages += await self._on_worker(number, "read_shard", shard, again)
+            self._under_way -= 1
             self._progress.documents_done += len(shard.documents)
+        self._queue.put_nowait(None)
+
+    async def _grow(self) -> None:
+        """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""
+        while self._recruiter is not None:
+            await asyncio.sleep(GROW_S)
+            with suppress(RayError):  # the cluster's head is busy or being replaced: next time
+                for worker in await self._recruiter.newcomers():
+                    self._workers.append(worker)
+                    self._employ(len(self._workers) - 1)
+                waiting = self._queue.qsize()
+                await self._recruiter.ask_for_nodes(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
+        await asyncio.Event().wait()
 
     async def _on_worker(self, number: int, method: str, shard: Shard, *more: Any) -> Any:
         """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again."""
         for attempt in range(WORKER_TRIES):
-            worker = self._workers[(number + attempt) % len(self._workers)]
+            worker = self._workers[number] if not attempt else await self._living_worker(number + attempt)
             try:
                 return await getattr(worker, method).remote(shard, *more)
             except RayTaskError as error:
@@ -157,6 +188,18 @@ class Pipeline:
             except RayActorError:
                 await asyncio.sleep(WORKER_RESTART_S)
         raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
+
+    async def _living_worker(self, number: int) -> Any:
+        """The first worker from `number` on that answers; waits for one, for nodes come back."""
+        deadline_s = time.monotonic() + NO_WORKER_S
+        while time.monotonic() < deadline_s:
+            for step in range(len(self._workers)):
+                worker = self._workers[(number + step) % len(self._workers)]
+                with suppress(RayActorError, TimeoutError):
+                    await asyncio.wait_for(worker.report.remote(), ANSWER_S)
+                    return worker
+            await asyncio.sleep(WORKER_RESTART_S)
+        raise StoppedError("No node of the cluster has a worker any more. The same command resumes.")
 
     async def _stop_workers(self) -> None:
         """Let the workers journal what they have finished; a submitted job has 3 s from SIGTERM to its end."""
@@ -189,19 +232,19 @@ class Pipeline:
             raise StoppedError(TOO_MANY_FAILED.format(code=code), code)
 
 
-async def _first_of(work: asyncio.Task[None], watch: asyncio.Task[None]) -> None:
-    """Wait for `work`; a fault of either ends both and is raised as it is."""
+async def _first_of(work: asyncio.Task[None], *beside: asyncio.Task[None]) -> None:
+    """Wait for `work`; a fault of any ends all and is raised as it is."""
     try:
-        await asyncio.wait([work, watch], return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, watch):
+        await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
+        for task in (work, *beside):
             if task.done():
                 task.result()
     except ExceptionGroup as group:
         raise first_fault(group) from None
     finally:
-        for task in (work, watch):
+        for task in (work, *beside):
             task.cancel()
-        await asyncio.gather(work, watch, return_exceptions=True)
+        await asyncio.gather(work, *beside, return_exceptions=True)
 
 
 def _cause(error: RayTaskError) -> Exception:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ray import ObjectRef
 
-    from one_ocr_ray.cluster.rendering import PdfOptions
+    from one_ocr_ray.inspection import PdfOptions
     from one_ocr_ray.model import DocumentRef, Shard
     from one_ocr_ray.policy.plan import ShardPacker
     from one_ocr_ray.storage.inputs import InputFile

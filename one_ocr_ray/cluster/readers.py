@@ -1,6 +1,7 @@
 """The embedded engine over the whole cluster: one `OcrReader` actor per CPU, and the engine that hands pages to them.
 
 A reader may die (native code meets hostile images): its page goes to another one, and a page that kills twice fails.
+It comes back by itself on its node; with the node it is gone, and the others go on.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.exceptions import RayActorError
+from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorError
 
 from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 
 if TYPE_CHECKING:
@@ -42,18 +44,23 @@ class OcrReader:
         """The engine's answer for one page image."""
         return self._engine.read(image.data)
 
+    def answer(self) -> None:
+        """Say that it is there."""
 
-def start_readers(nodes: Sequence[Node], run_id: str) -> dict[str, ActorHandle[OcrReader]]:
+
+def start_readers(
+    nodes: Sequence[Node], run_id: str, *, cpus: float = READER_CPUS
+) -> dict[str, ActorHandle[OcrReader]]:
     """One reader by name for each CPU of `nodes`, less where memory is short. They load their models meanwhile."""
     reader: Any = ray.remote(OcrReader)
     places = [(node, number) for node in nodes for number in range(readers_on(node))]
     return {
         name: reader.options(
             name=name,
-            num_cpus=READER_CPUS,
+            num_cpus=cpus,
             max_restarts=-1,
             max_task_retries=0,
-            scheduling_strategy=node.here,
+            scheduling_strategy=node.only_here,
         ).remote()
         for node, number in places
         for name in [f"ocr-reader-{node.node_id[:6]}-{number}-{run_id}"]
@@ -74,6 +81,9 @@ class PooledEngine:
         first %= len(readers)
         self._readers: list[Any] = [ray.get_actor(name) for name in (*readers[first:], *readers[:first])]
         self._busy = [0] * len(self._readers)
+        self._away: set[int] = set()
+        self._gone: set[int] = set()
+        self._awaited: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -85,17 +95,44 @@ class PooledEngine:
 
     async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
         for _ in range(DEATHS_PER_PAGE):
-            number = min(range(len(self._readers)), key=self._busy.__getitem__)
+            number = await self._least_busy()
             self._busy[number] += 1
             try:
                 answer: Answer = await self._readers[number].read.remote(image)
-            except RayActorError:
-                await asyncio.sleep(RESTART_S)
+            except (RayActorError, ActorUnschedulableError):
+                self._miss(number)
             else:
                 return answer
             finally:
                 self._busy[number] -= 1
         return Answer(failure=Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page."))
+
+    async def _least_busy(self) -> int:
+        """The reader to ask; waits while all are away. Raises StoppedError when all are gone."""
+        while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
+            if len(self._gone) == len(self._readers):
+                raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")
+            await asyncio.sleep(RESTART_S)
+        return min(there, key=self._busy.__getitem__)
+
+    def _miss(self, number: int) -> None:
+        if number not in self._away | self._gone:
+            self._away.add(number)
+            task = asyncio.create_task(self._await_return(number))
+            self._awaited.add(task)
+            task.add_done_callback(self._awaited.discard)
+
+    async def _await_return(self, number: int) -> None:
+        while True:
+            try:
+                await self._readers[number].answer.remote()
+            except (ActorDiedError, ActorUnschedulableError):
+                self._gone.add(number)
+            except RayActorError:
+                await asyncio.sleep(RESTART_S)
+                continue
+            self._away.discard(number)
+            return
 
     async def check(self) -> None:
         """It needs no key and no network."""

@@ -5,47 +5,76 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.cluster.budget import SharedPurse
+from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limiter_name
+from one_ocr_ray.cluster.metrics import counted
 from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.cluster.readers import PooledEngine
 from one_ocr_ray.engines.choice import llm_engine
 from one_ocr_ray.flow import NoCeiling, OwnCpu, Reading, as_it_is
-from one_ocr_ray.policy.metering import ProviderMetering
+from one_ocr_ray.policy.metering import ProviderMetering, input_tokens, total_tokens
 from one_ocr_ray.policy.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import Client
+from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.ratelimiter import FreePermits
 from one_ocr_ray.settings import provider_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from one_ocr_ray.cluster.budget import SharedTill
     from one_ocr_ray.cluster.job import Job
+    from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.engines.choice import EngineChoice
 
 
 def local_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
     """The embedded engine for worker `number` of the run; `readers` by name."""
-    return Reading(
-        engine=PooledEngine(readers, first=number),
-        permits=FreePermits(),
-        ask=job.ask,
-        identity=job.identity,
-        prompt_sha256=job.prompt_sha256,
-        metering=OwnCpu(),
-        judge=as_it_is,
+    return pooled_reading(job, PooledEngine(readers, first=number))
+
+
+def pooled_reading(job: Job, pool: PooledEngine) -> Reading:
+    """The embedded engine for `job`; jobs may share a pool."""
+    return counted(
+        Reading(
+            engine=pool,
+            permits=FreePermits(),
+            ask=job.ask,
+            identity=job.identity,
+            prompt_sha256=job.prompt_sha256,
+            metering=OwnCpu(),
+            judge=as_it_is,
+        )
     )
 
 
 def llm_reading(job: Job, number: int) -> Reading:
     """The LLM engine of `job` for its worker `number`, with this node's key. Raises UsageError when there is none."""
-    choice = job.engine
-    if choice is None:
+    if job.engine is None:
         raise ValueError("the job has no LLM engine")
+    permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
+    till = RemoteTill(job.till) if job.till is not None else None
+    return metered_reading(job, job.engine, engine_on_node(job.engine), permits, till)
+
+
+def engine_on_node(choice: EngineChoice) -> Engine:
+    """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
+    return llm_engine(choice, provider_key(choice.name))
+
+
+def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority) -> LeasedPermits:
+    """`client`'s line to the limiter of the account that `choice` uses on this node; `job` gets its fair share."""
     key = provider_key(choice.name)
     account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
     limiter = RemoteLimiter(limiter_name(choice.name, account, choice.model))
     # A worker that is restarted counts from zero again, so it must be a new client.
-    client = Client(f"{job.identity.run_id}-{number}-{token_hex(3)}", job.identity.run_id, limits=job.limits)
+    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits)
+    return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
+
+
+def metered_reading(
+    job: Job, choice: EngineChoice, engine: Engine, permits: LeasedPermits, till: SharedTill | None
+) -> Reading:
+    """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
     metering = ProviderMetering(
         choice.name,
         choice.model,
@@ -54,13 +83,15 @@ def llm_reading(job: Job, number: int) -> Reading:
         prices=job.prices,
         output_cap=job.ask.output_tokens_cap,
     )
-    return Reading(
-        engine=llm_engine(choice, key),
-        permits=LeasedPermits(limiter, client),
-        ask=job.ask,
-        identity=job.identity,
-        prompt_sha256=job.prompt_sha256,
-        metering=metering,
-        judge=judge,
-        purse=SharedPurse(job.till, metering) if job.till is not None else NoCeiling(),
+    return counted(
+        Reading(
+            engine=engine,
+            permits=permits,
+            ask=job.ask,
+            identity=job.identity,
+            prompt_sha256=job.prompt_sha256,
+            metering=metering,
+            judge=judge,
+            purse=SharedPurse(till, metering) if till is not None else NoCeiling(),
+        )
     )

@@ -6,27 +6,28 @@ A slice's page sequence depends on its arguments only, because Ray tells yields 
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, PageUnrendered
+from one_ocr_ray.inspection import inspect, source_of
+from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
 from one_ocr_ray.pdf import PdfChild, document_id_of
-from one_ocr_ray.storage.inputs import local_version, read_input
-from one_ocr_ray.storage.objects import is_remote
+from one_ocr_ray.storage.inputs import local_version
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractAsyncContextManager
 
-    from pydantic import SecretStr
     from ray import ObjectRef, ObjectRefGenerator
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from one_ocr_ray.model import RenderedPage
+    from one_ocr_ray.inspection import PdfOptions
+    from one_ocr_ray.model import DocumentRef, RenderedPage
     from one_ocr_ray.policy.plan import RenderItem, RenderSlice
     from one_ocr_ray.storage.inputs import InputFile
 
@@ -43,17 +44,13 @@ _CHANGED = Failure(ErrorCode.RENDER_FAILED, "The file has changed or gone since 
 
 
 @dataclass(frozen=True, slots=True)
-class PdfOptions:
-    """How documents are opened and rendered in this run."""
+class RenderPlace:
+    """Where render tasks of a worker run, and what they take of a CPU there."""
 
-    longest_side_px: int
-    max_pages: int
-    max_file_bytes: int
-    password: SecretStr | None
-
-    @property
-    def password_text(self) -> str | None:
-        return self.password.get_secret_value() if self.password else None
+    where: NodeAffinitySchedulingStrategy
+    cpus: float = RENDER_CPUS
+    # Around each task, where several shards share so many: the next one renders when the first needs no more of them.
+    slots: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ def _child() -> PdfChild:
 
 def inspect_files(files: list[InputFile], options: PdfOptions) -> list[DocumentRef]:
     """Open each file once: its id, page count, or why it cannot be read."""
-    return [_inspect(file, options) for file in files]
+    return [inspect(file, options, _child()) for file in files]
 
 
 def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
@@ -94,45 +91,22 @@ _inspect_task = ray.remote(inspect_files)
 _render_task = ray.remote(render_slice)
 
 
-def start_inspection(files: list[InputFile], options: PdfOptions) -> ObjectRef[list[DocumentRef]]:
+def start_inspection(
+    files: list[InputFile], options: PdfOptions, *, cpus: float = RENDER_CPUS
+) -> ObjectRef[list[DocumentRef]]:
     """`inspect_files` as a task. It may run twice: opening a file costs nothing but time."""
-    return _inspect_task.options(num_cpus=RENDER_CPUS, name="inspect").remote(files, options)
+    return _inspect_task.options(num_cpus=cpus, name="inspect").remote(files, options)
 
 
-def start_render(slice_: RenderSlice, options: PdfOptions, where: NodeAffinitySchedulingStrategy) -> ObjectRefGenerator:
-    """`render_slice` as a streaming task at `where`. Not retried by Ray, whose yields would mix two attempts."""
+def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -> ObjectRefGenerator:
+    """`render_slice` as a streaming task at `place`. Not retried by Ray, whose yields would mix two attempts."""
     return _render_task.options(
-        num_cpus=RENDER_CPUS,
+        num_cpus=place.cpus,
         name="render",
         max_retries=0,
-        scheduling_strategy=where,
+        scheduling_strategy=place.where,
         _generator_backpressure_num_objects=YIELDS_AHEAD,
     ).remote(slice_, options)
-
-
-def _inspect(file: InputFile, options: PdfOptions) -> DocumentRef:
-    def failed(code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
-        identity = document_id or f"uri-sha256:{hashlib.sha256(file.uri.encode()).hexdigest()}"
-        failure = Failure(code, message)
-        return DocumentRef(identity, file.uri, file.name, file.size_bytes, file.version, None, failure)
-
-    if file.version is None:
-        return failed(ErrorCode.PDF_NOT_FOUND, "There is no such file.")
-    if file.size_bytes > options.max_file_bytes:
-        return failed(
-            ErrorCode.TOO_LARGE, f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
-        )
-    source = _source(file.uri)
-    document_id = document_id_of(source) if source is not None else None
-    if source is None or document_id is None:
-        return failed(ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
-    info = _child().inspect(source, options.password_text)
-    if isinstance(info, Failure):
-        return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
-    if info.page_count > options.max_pages:
-        message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
-        return failed(ErrorCode.TOO_MANY_PAGES, message, document_id)
-    return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
 
 
 def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
@@ -146,14 +120,9 @@ def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
             yield child.render(number, options.longest_side_px)
 
 
-def _source(uri: str) -> Path | bytes | None:
-    """What to open: a local path, or an object's bytes; None when the object is not there."""
-    return read_input(uri) if is_remote(uri) else Path(uri)
-
-
 def _unchanged_source(document: DocumentRef) -> Path | bytes | None:
     """The document's source as it was planned; None when it has other bytes now: pages of two files must not mix."""
-    source = _source(document.uri)
+    source = source_of(document.uri)
     if isinstance(source, Path):
         return source if local_version(source) == document.version else None
     return source if source is not None and document_id_of(source) == document.document_id else None

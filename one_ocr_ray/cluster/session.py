@@ -3,31 +3,40 @@
 from __future__ import annotations
 
 import logging
+import socket
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from one_ocr_ray.cluster.joblog import job_config
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import LOCAL_RAY
+from one_ocr_ray.settings import LOCAL_RAY, refuse_keys_in
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from ray.actor import ActorHandle
 
 NAMESPACE = "one-ocr"
 # Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
 LOCAL_OBJECT_STORE_BYTES = 512 << 20
+# For an actor that takes no CPU but has its node: where it takes nothing at all, Ray (2.60) puts it on any node.
+ANCHOR_BYTES = 1 << 20
+# A head that does not take a connection within this is not there.
+ANSWER_S = 10.0
 
 
 @contextmanager
-def ray_session(address: str, namespace: str = NAMESPACE) -> Iterator[None]:
+def ray_session(
+    address: str, metadata: Mapping[str, str] = MappingProxyType({}), namespace: str = NAMESPACE
+) -> Iterator[None]:
     """Ray for the time of the block: the cluster at `address`, or for `local` a Ray of its own.
 
-    A Ray that this process has joined already is used and left as it is. Raises UsageError when there is none at
-    `address`.
+    The cluster's dashboard shows `metadata` beside the job. A Ray that this process has joined already is used and
+    left as it is. Raises UsageError when there is none at `address`, and for a key in the runtime environment.
     """
     if ray.is_initialized():
         yield
@@ -42,14 +51,36 @@ def ray_session(address: str, namespace: str = NAMESPACE) -> Iterator[None]:
             logging_level=logging.ERROR,
         )
     else:
+        _refuse_silence(address)
         try:
-            ray.init(address=address, namespace=namespace, log_to_driver=False, logging_level=logging.WARNING)
+            ray.init(
+                address=address,
+                namespace=namespace,
+                job_config=job_config(metadata),
+                log_to_driver=False,
+                logging_level=logging.WARNING,
+            )
         except (ConnectionError, ValueError) as error:
-            raise UsageError(f"There is no Ray cluster at {address}. Start one, or leave --address out.") from error
+            raise UsageError(
+                f"There is no Ray cluster at {address}, or it does not let this machine in. Start one, give "
+                "RAY_AUTH_MODE and the token of the cluster, or leave --address out."
+            ) from error
     try:
+        refuse_keys_in(ray.get_runtime_context().runtime_env)
         yield
     finally:
         ray.shutdown()
+
+
+def _refuse_silence(address: str) -> None:
+    """Where nobody listens Ray itself tries for minutes. Raises UsageError at once; `auto` is for Ray to find."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(f"Nothing answers at {address}. Start Ray there, or leave --address out.") from error
 
 
 @contextmanager
@@ -76,14 +107,17 @@ class Node:
         """Scheduling onto this node while it lives, anywhere else after."""
         return NodeAffinitySchedulingStrategy(self.node_id, soft=True)
 
+    @property
+    def only_here(self) -> NodeAffinitySchedulingStrategy:
+        """Scheduling onto this node or nowhere."""
+        return NodeAffinitySchedulingStrategy(self.node_id, soft=False)
+
 
 def working_nodes() -> list[Node]:
     """The nodes that offer CPUs, in a stable order. A head node without CPUs is not one of them."""
-    nodes = [
+    nodes = (
         Node(each["NodeID"], each["Resources"]["CPU"], each["Resources"].get("memory", 0.0))
         for each in ray.nodes()  # type: ignore[no-untyped-call]
         if each["Alive"] and each["Resources"].get("CPU", 0) > 0
-    ]
-    if not nodes:
-        raise UsageError("No node of this Ray cluster offers CPUs. Add a worker node, or give the head CPUs.")
+    )
     return sorted(nodes, key=lambda node: node.node_id)

@@ -17,7 +17,7 @@ from one_ocr_ray.model import PageResult, PageStatus
 from one_ocr_ray.policy.schema import page_result, page_row
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
 _Number = TypeVar("_Number", int, float)
 
@@ -50,6 +50,40 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
         if key not in best or _rank(page) < _rank(best[key]):
             best[key] = page
     return best
+
+
+def reading_again(
+    rows: Iterable[PageResult], run_id: str, only: frozenset[int] | None
+) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
+    """For a retry as run `run_id`: the pages that stay as they are, and the failed ones that are read again.
+
+    `only`: page numbers to read again if they failed; None: all. What this run itself has read stays, failed or not.
+    """
+    staying: list[PageResult] = []
+    failed: list[PageResult] = []
+    for row in rows:
+        wanted = row.status is PageStatus.FAILED and (only is None or row.page_number in only)
+        (failed if wanted and row.run_id != run_id else staying).append(row)
+    return best_pages(staying), best_pages(failed)
+
+
+def with_replaced(pages: Iterable[PageResult], replaced: Mapping[tuple[str, int], PageResult]) -> list[PageResult]:
+    """`pages`, where what a replaced page had used stands in the row that replaces it."""
+    return [
+        carried_over(page, earlier) if earlier is not None else page
+        for page in pages
+        for earlier in [replaced.get((page.document_id, page.page_number))]
+    ]
+
+
+def with_mended(pages: Sequence[PageResult], journaled: Iterable[PageResult]) -> list[PageResult]:
+    """`pages`, where a good page of the journal stands in the place of one that failed: of a retry that was cut off."""
+    good = best_pages(page for page in journaled if page.status is not PageStatus.FAILED)
+    return [
+        carried_over(better, page) if page.status is PageStatus.FAILED and better is not None else page
+        for page in pages
+        for better in [good.get((page.document_id, page.page_number))]
+    ]
 
 
 def carried_over(page: PageResult, earlier: PageResult) -> PageResult:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages, read_rows
+from one_ocr_ray.storage.journal import staging_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -36,21 +37,25 @@ class Dataset:
 
     def commit_pages(self, shard_id: str, pages: Sequence[PageResult]) -> list[PageResult]:
         """Make `pages` the shard's, once; gives back what stands there, which another writer may have put first."""
-        if self._output.put_new(_pages_path(shard_id), encode_pages(pages, self._config)):
+        data = encode_pages(pages, self._config)
+        if self._output.put_new(_pages_path(shard_id), data, staged=staging_path(shard_id)):
             return list(pages)
         return self.pages(shard_id)
 
     def replace_pages(self, shard_id: str, pages: Sequence[PageResult]) -> None:
         """Put `pages` in the place of the shard's, whole: for a retry of failed pages only."""
-        self._output.put(_pages_path(shard_id), encode_pages(pages, self._config))
+        data = encode_pages(pages, self._config)
+        self._output.put(_pages_path(shard_id), data, staged=staging_path(shard_id))
 
     def replace_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> None:
         """The same for its documents."""
-        self._output.put(_documents_path(shard_id), encode_documents(documents, self._config))
+        data = encode_documents(documents, self._config)
+        self._output.put(_documents_path(shard_id), data, staged=staging_path(shard_id))
 
     def commit_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> bool:
         """Finish the shard; False when another writer has finished it before."""
-        return self._output.put_new(_documents_path(shard_id), encode_documents(documents, self._config))
+        data = encode_documents(documents, self._config)
+        return self._output.put_new(_documents_path(shard_id), data, staged=staging_path(shard_id))
 
     def pages(self, shard_id: str) -> list[PageResult]:
         """The page rows of a shard; empty when they are not there."""

@@ -9,6 +9,7 @@ import fnmatch
 import glob
 import os
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.storage.objects import Objects, is_remote, without_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 _PDF = ".pdf"
 _WILDCARDS = frozenset("*?[")
@@ -53,6 +54,22 @@ def find_inputs(arguments: Iterable[str]) -> Iterator[InputFile]:
             if found.uri not in seen:
                 seen.add(found.uri)
                 yield found
+
+
+def find_present_inputs(arguments: Sequence[str]) -> Iterator[InputFile]:
+    """The same, found out at once to name something: a missing file among others is for the run to report.
+
+    Raises UsageError when none of the files is there.
+    """
+    files = find_inputs(arguments)
+    missing: list[InputFile] = []
+    for file in files:
+        if file.version is not None:
+            return chain(missing, [file], files)
+        missing.append(file)
+    if missing:
+        raise UsageError(f"There is no file or folder {without_credentials(missing[0].uri)}.")
+    raise UsageError(f"No PDF files in {' '.join(arguments)}." if arguments else "Say what to read: INPUT...")
 
 
 def look_again(uri: str) -> InputFile:
@@ -123,6 +140,10 @@ def local_version(path: Path) -> str | None:
 
 
 def _local_file(path: str) -> InputFile:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8: no dataset can hold the name, so the file counts as missing
+        return InputFile(path.encode(errors="backslashreplace").decode(), 0, None)
     version = local_version(Path(path))
     return InputFile(path, Path(path).stat().st_size if version else 0, version)
 

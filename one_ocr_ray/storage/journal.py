@@ -21,12 +21,17 @@ log = logging.getLogger(__name__)
 
 WORK = "_work"
 _REPLACING = "replacing"
+_STAGED = "staged-"
 
 
-def half_replaced(output: Objects) -> set[str]:
-    """The shards whose replacement a crash has cut in two."""
-    marks = (info.path for info in output.list(WORK) if info.path.endswith(f"/{_REPLACING}"))
-    return {mark.split("/")[1] for mark in marks}
+def shards_at_work(output: Objects) -> set[str]:
+    """The shards that a run has left something of here: not committed, or cut off between commit and clearing up."""
+    return {info.path.split("/")[1] for info in output.list(WORK)}
+
+
+def staging_path(shard_id: str) -> str:
+    """Where a file of a shard is written before it appears in the dataset; it goes with the journal."""
+    return f"{WORK}/{shard_id}/{_STAGED}{token_hex(4)}"
 
 
 class Journal:
@@ -44,7 +49,7 @@ class Journal:
         """The pages that earlier attempts have written; a segment that does not check is passed over with a warning."""
         pages: list[PageResult] = []
         for info in list(self._output.list(self._shard)):
-            if info.path == self._mark:
+            if info.path == self._mark or _STAGED in info.path:
                 continue
             data = self._output.get(info.path)
             segment = decode_segment(data, self._config_id) if data is not None else []
@@ -70,5 +75,4 @@ class Journal:
 
     def delete(self) -> None:
         """Remove every segment of the shard; only after its commit."""
-        for info in list(self._output.list(self._shard)):
-            self._output.delete(info.path)
+        self._output.delete_all(self._shard)

@@ -6,6 +6,9 @@ of one name are told apart by the store itself.
 
 from __future__ import annotations
 
+import os
+import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -50,27 +53,52 @@ class Objects:
 
     def __init__(self, root: str) -> None:
         self.root = root
+        self._folder = None if is_remote(root) else Path(root).absolute()
         self._store = _open(root)
 
     def __reduce__(self) -> tuple[type[Objects], tuple[str]]:
         return Objects, (self.root,)  # a store is a connection: another process opens its own
 
-    def put_new(self, path: str, data: bytes) -> bool:
-        """Create `path` with `data`; False, and nothing changed, when it is there already."""
+    def put_new(self, path: str, data: bytes, *, staged: str | None = None) -> bool:
+        """Create `path` with `data`; False, and nothing changed, when it is there already.
+
+        `staged`: where a folder takes the bytes before they appear at `path` in one step. A file that is written in
+        place would leave a torn neighbour behind when its writer is killed. Object stores need no such place.
+        """
         try:
-            obstore.put(self._store, path, data, mode="create")
+            self._write(path, data, staged, overwrite=False)
         except AlreadyExistsError:
-            return False
+            # A store that lost its answer is asked again by obstore and then says that the object is there: our own.
+            return self._folder is None and self.get(path) == data
         except (BaseError, OSError) as error:
             raise self._translated("written to", path, error) from error
         return True
 
-    def put(self, path: str, data: bytes) -> None:
-        """Create or replace `path`, whole."""
+    def put(self, path: str, data: bytes, *, staged: str | None = None) -> None:
+        """Create or replace `path`, whole; `staged` as in `put_new`."""
         try:
-            obstore.put(self._store, path, data)
+            self._write(path, data, staged, overwrite=True)
         except (BaseError, OSError) as error:
             raise self._translated("written to", path, error) from error
+
+    def put_file(self, path: str, file: Path) -> None:
+        """Create or replace `path` with the bytes of a local file, which is not held in memory."""
+        try:
+            obstore.put(self._store, path, file)
+        except (BaseError, OSError) as error:
+            raise self._translated("written to", path, error) from error
+
+    def get_file(self, path: str, file: Path) -> bool:
+        """Write the bytes of `path` to a local file, piece by piece; False when it is not there."""
+        try:
+            with file.open("wb") as out:
+                for piece in obstore.get(self._store, path).stream():
+                    out.write(piece)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+        return True
 
     def get(self, path: str) -> bytes | None:
         """The bytes of `path`; None when it is not there."""
@@ -100,6 +128,14 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._translated("listed", prefix, error) from error
 
+    def folders(self, prefix: str) -> set[str]:
+        """The names of the folders directly under the folder `prefix`."""
+        try:
+            found = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
+        except (BaseError, OSError) as error:
+            raise self._translated("listed", prefix, error) from error
+        return {path.rstrip("/").rpartition("/")[2] for path in found}
+
     def delete(self, path: str) -> None:
         """Remove `path`; no error when it is not there."""
         try:
@@ -108,6 +144,34 @@ class Objects:
             return
         except (BaseError, OSError) as error:
             raise self._translated("deleted from", path, error) from error
+
+    def delete_all(self, prefix: str) -> None:
+        """Remove everything under the folder `prefix`, what killed writers have left there included."""
+        if self._folder is not None:
+            shutil.rmtree(self._folder / prefix, ignore_errors=True)
+            with suppress(OSError):  # others are in it still
+                (self._folder / prefix).parent.rmdir()
+            return
+        paths = [info.path for info in self.list(prefix)]
+        try:
+            obstore.delete(self._store, paths)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._translated("deleted from", prefix, error) from error
+
+    def _write(self, path: str, data: bytes, staged: str | None, *, overwrite: bool) -> None:
+        if staged is None or self._folder is None:
+            obstore.put(self._store, path, data, mode="overwrite" if overwrite else "create")
+            return
+        try:
+            obstore.put(self._store, staged, data)
+            with (self._folder / staged).open("rb") as file:
+                os.fsync(file.fileno())  # the journal goes after this: it must be on disk, not only in memory
+            obstore.rename(self._store, staged, path, overwrite=overwrite)
+        finally:
+            with suppress(BaseError, OSError):
+                obstore.delete(self._store, staged)
 
     def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
         where = f"{without_credentials(self.root) if is_remote(self.root) else self.root}/{path}".rstrip("/")

@@ -1,0 +1,156 @@
+"""`ShardReader`: one shard of one job from its PDFs to its committed rows, inside a worker's event loop.
+
+What is the same for the batch's workers and the service's: dataset, journal, render tasks, page loop. Blocking work
+(Parquet, storage) runs in threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, Protocol
+
+from one_ocr_ray.cluster.faults import first_fault
+from one_ocr_ray.cluster.joblog import log_documents, log_page
+from one_ocr_ray.cluster.journaling import PageJournal, Risk
+from one_ocr_ray.cluster.metrics import count_documents, count_page
+from one_ocr_ray.cluster.pages import rendered_pages
+from one_ocr_ray.flow import read_page
+from one_ocr_ray.policy.plan import render_slices
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.open_shard import OpenShard
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterable
+    from contextlib import AbstractAsyncContextManager
+
+    from one_ocr_ray.cluster.job import Job
+    from one_ocr_ray.cluster.rendering import RenderPlace
+    from one_ocr_ray.flow import Reading
+    from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage, Shard
+
+
+class Listener(Protocol):
+    """Who wants to hear how the pages of a shard are doing."""
+
+    def kept(self, pages: Iterable[PageResult]) -> None:
+        """These pages need no reading: an earlier attempt has read them."""
+
+    def begun(self) -> None:
+        """A page is under way."""
+
+    def safe(self, page: PageResult) -> None:
+        """A page was read and is in the journal."""
+
+
+class ShardReader:
+    """Reads shards of `job`. Jobs may share `places`, a bound on the pages under way, and `lane`, one on rendering."""
+
+    def __init__(
+        self,
+        job: Job,
+        places: asyncio.Semaphore,
+        render_place: RenderPlace,
+        lane: AbstractAsyncContextManager[None] | None = None,
+    ) -> None:
+        self._job = job
+        self._places = places
+        self._render_place = render_place
+        self._lane = lane or nullcontext()
+        self._output = Objects(job.output)
+        self.dataset = Dataset(self._output, job.config)
+        self._risk = Risk()
+        self._reading_tasks: set[asyncio.Task[list[PageResult]]] = set()
+
+    async def read(
+        self,
+        shard: Shard,
+        reading: Reading,
+        listener: Listener,
+        *,
+        again: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> list[PageResult]:
+        """Read every wanted page of `shard` that no earlier attempt has read, and commit its rows; gives them all.
+
+        `again`: read failed pages once more (of page numbers `only`, if given); good rows are kept, and the files of
+        a committed shard are replaced.
+        """
+        work = await asyncio.to_thread(
+            OpenShard, self._output, self.dataset, shard, self._job.identity, again=again, only=only
+        )
+        if work.is_read:
+            pages, documents = await asyncio.to_thread(work.settle)
+        else:
+            read = await self._stoppable(self._read_pages(shard, work.kept, work.journal, reading, listener))
+            pages, documents = await asyncio.to_thread(work.commit, read)
+        count_documents(documents)
+        log_documents(shard.shard_id, documents)
+        return pages
+
+    def journal(self, shard_id: str) -> Journal:
+        """A new attempt at the journal of a shard."""
+        return Journal(self._output, shard_id, self._job.identity.config_id)
+
+    async def stop(self) -> None:
+        """End what is under way; returns when every finished page is in the journal."""
+        for task in self._reading_tasks:
+            task.cancel()
+        await asyncio.gather(*self._reading_tasks, return_exceptions=True)
+
+    async def _stoppable(self, reading: Coroutine[Any, Any, list[PageResult]]) -> list[PageResult]:
+        task = asyncio.create_task(reading)
+        self._reading_tasks.add(task)
+        try:
+            return await task
+        except ExceptionGroup as group:
+            raise first_fault(group) from None
+        finally:
+            self._reading_tasks.discard(task)
+
+    async def _read_pages(
+        self,
+        shard: Shard,
+        results: dict[tuple[str, int], PageResult],
+        journal: Journal,
+        reading: Reading,
+        listener: Listener,
+    ) -> list[PageResult]:
+        """All wanted pages of `shard` in order: those in `results`, and the others read."""
+        listener.kept(results.values())
+        slices = render_slices(shard.documents, self._job.selection, frozenset(results))
+        pages = rendered_pages(slices, self._job.pdf, tasks=self._job.render_tasks, place=self._render_place)
+        page_journal = PageJournal(journal, listener.safe, self._risk)
+        try:
+            async with asyncio.TaskGroup() as writing:
+                writer = writing.create_task(page_journal.keep_writing())
+                async with asyncio.TaskGroup() as at_work, self._lane:
+                    async for document, page in pages:
+                        await self._places.acquire()
+                        listener.begun()
+                        at_work.create_task(self._read_page(document, page, reading, results, page_journal))
+                writer.cancel()
+        finally:
+            await page_journal.flush()
+        place = {document.document_id: number for number, document in enumerate(shard.documents)}
+        wanted = (page for page in results.values() if page.document_id in place)
+        return sorted(wanted, key=lambda page: (place[page.document_id], page.page_number))
+
+    async def _read_page(
+        self,
+        document: DocumentRef,
+        page: RenderedPage,
+        reading: Reading,
+        results: dict[tuple[str, int], PageResult],
+        journal: PageJournal,
+    ) -> None:
+        try:
+            result = await read_page(document, page, reading)
+        finally:
+            self._places.release()
+        results[result.document_id, result.page_number] = result
+        journal.add(result)
+        count_page(result)
+        log_page(result)

@@ -1,0 +1,253 @@
+"""`TaskBook`: the detached actor that knows every task of one store and has them read.
+
+What it knows is rebuilt from the store at its start: it may die at any moment. Its workers and OCR engines are its own
+and die with it; what they had finished is in the journals and is not read again. One store has one book: a later one
+begins a higher generation, and this one ends when it sees that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import time
+from contextlib import suppress
+from dataclasses import astuple
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import ray
+from pydantic import SecretStr
+from ray.exceptions import GetTimeoutError, RayActorError, RayError
+
+from one_ocr_ray.cluster.metrics import show_tasks
+from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.cluster.taskkeeper import TaskKeeper
+from one_ocr_ray.cluster.tending import Tending
+from one_ocr_ray.errors import OneOcrError, StorageError
+from one_ocr_ray.service.book import Load
+from one_ocr_ray.settings import Settings
+from one_ocr_ray.storage.tasks import TaskStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.cluster.taskjob import ServiceJob
+    from one_ocr_ray.policy.tasks import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
+
+log = logging.getLogger(__name__)
+
+# Messages are pickled between releases of this package that share one actor: another shape of them is another version.
+_PROTOCOL = "v1"
+CALLS_AT_ONCE = 20_000  # status requests and event streams wait here
+SHOW_EVERY_S = 5.0
+SWEEP_EVERY_S = 60.0
+EVENTS_KEPT_FOR = timedelta(minutes=10)  # in memory, after the end of their task
+ORPHAN_SWEEPS = 60  # an upload whose record never came is removed after an hour
+START_AGAIN_S = 1.0
+START_WITHIN_S = 60.0
+REST_WITHIN_S = 8.0
+
+
+class TaskBook:
+    """Actor body; the calls are those of `service.book.TaskBook`."""
+
+    def __init__(self, service: ServiceJob) -> None:
+        self._service = service
+        self._store = TaskStore(service.settings.store)
+        self._keeper = TaskKeeper(self._store, timedelta(days=service.settings.expiry_days))
+        self._table = self._keeper.table
+        self._deleting: set[str] = set()
+        self._orphans: dict[str, int] = {}  # sweeps that have seen them
+        loop = asyncio.get_running_loop()
+        self._started = loop.create_task(self._start())
+        self._upkeep = loop.create_task(self._keep_up())
+
+    async def serves(self) -> str:
+        """What this book was started with, as `identity_of` tells it."""
+        return identity_of(self._service)
+
+    async def accept(self, records: Sequence[TaskRecord]) -> None:
+        tending = await self._ready()
+        tending.take([entry for record in records if (entry := self._keeper.accept(record)) is not None])
+
+    async def task(self, owner: str, task_id: str) -> TaskView | None:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        return entry.view if entry is not None else None
+
+    async def changed(self, owner: str, task_id: str, rev: int, wait_s: float) -> TaskView | None:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is not None and entry.view.rev <= rev:
+            await entry.news_within(wait_s)
+        return entry.view if entry is not None and not entry.deleted else None
+
+    async def events(self, owner: str, task_id: str, rev: int, wait_s: float) -> tuple[TaskView, tuple[PageEvent, ...]]:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is not None and entry.view.rev <= rev:
+            await entry.news_within(wait_s)
+        if entry is None or entry.deleted:
+            raise KeyError(task_id)
+        view = entry.view
+        return view, await self._keeper.events_after(entry, rev) if view.rev > rev else ()
+
+    async def tasks(
+        self, owner: str, state: TaskState | None, batch_id: str | None, limit: int, cursor: str
+    ) -> TaskPage:
+        await self._ready()
+        return self._table.page(owner, cursor, state=state, batch_id=batch_id, limit=limit, now=datetime.now(UTC))
+
+    async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None or not await self._keeper.begin_retry(entry, pages):
+            return None
+        tending.take([entry])
+        return entry.view
+
+    async def cancel(self, owner: str, task_id: str) -> TaskView | None:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None:
+            return None
+        if await self._keeper.begin_cancel(entry):
+            await tending.stop(entry)
+        return entry.view
+
+    async def delete(self, owner: str, task_id: str) -> bool:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None:
+            return False
+        self._table.remove(entry)
+        self._deleting.add(task_id)
+        try:
+            await tending.stop(entry)
+            await self._keeper.delete(entry)
+        finally:
+            self._deleting.discard(task_id)
+        return True
+
+    async def load(self) -> Load:
+        await self._ready()
+        return Load(*self._table.load())
+
+    async def rest(self) -> None:
+        """End all work for now, before this book is ended; its tasks go on with the next one."""
+        if self._started.done():
+            await (await self._ready()).rest()
+
+    async def sweep(self) -> None:
+        """Remove what has expired, take up what was stored and never handed over, end where a later book is at work."""
+        if await asyncio.to_thread(self._store.generation) != self._keeper.generation:
+            log.warning("another book has this store now; this one ends")
+            ray.kill(ray.get_runtime_context().current_actor)
+        now = datetime.now(UTC)
+        for entry in self._table.entries():
+            await self._keeper.expire(entry, now)
+            finished_at = entry.view.finished_at
+            if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
+                entry.events = None
+        deleting = set(self._deleting)
+        stored = await asyncio.to_thread(self._store.task_ids)
+        await self._take_up(stored - self._table.ids() - deleting - self._deleting)
+        await asyncio.to_thread(self._store.sweep_claims)
+
+    async def _take_up(self, unknown: set[str]) -> None:
+        """A process that died between storing a task and handing it over leaves it here."""
+        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in unknown}
+        for task_id, sweeps in self._orphans.items():
+            stored = await asyncio.to_thread(self._store.task, task_id)
+            if stored is not None and not stored.deleted:
+                await self.accept([stored.view.record])
+            elif stored is not None or sweeps > ORPHAN_SWEEPS:
+                await asyncio.to_thread(self._store.delete, task_id)
+
+    async def _ready(self) -> Tending:
+        return await asyncio.shield(self._started)
+
+    async def _start(self) -> Tending:
+        while True:
+            try:
+                tending = Tending(self._service, self._keeper)
+                tending.take(await asyncio.to_thread(self._keeper.recover))
+            except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
+                log.warning("the book cannot start yet: %s", error)
+            except Exception:
+                log.exception("the book cannot start")
+            else:
+                return tending
+            await asyncio.sleep(START_AGAIN_S)
+
+    async def _keep_up(self) -> None:
+        await self._ready()
+        next_sweep = SWEEP_EVERY_S
+        while True:
+            await asyncio.sleep(SHOW_EVERY_S)
+            show_tasks(self._table.by_state())
+            next_sweep -= SHOW_EVERY_S
+            if next_sweep <= 0:
+                next_sweep = SWEEP_EVERY_S
+                try:
+                    await self.sweep()
+                except StorageError as error:
+                    log.warning("the sweep was cut short: %s", error)
+
+
+def identity_of(service: ServiceJob) -> str:
+    """What tells one service's work from another's; a digest, for there are secrets in it."""
+    names = (*Settings.model_fields, "store", "expiry_days")
+    told = [(name, _plain(getattr(service.settings, name))) for name in names]
+    asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
+    return hashlib.sha256(repr((told, asks)).encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else str(value)
+
+
+def start_book(service: ServiceJob) -> Any:
+    """The book of this service's store: the one that is there, or a new one where there is none or it serves otherwise.
+
+    Blocks. The actor gets no `runtime_env` of its own; the package is importable on every node, see `get_limiter`.
+    """
+    book: Any = ray.remote(TaskBook)
+    there_or_new = book.options(
+        name=book_name(service.settings.store),
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        max_restarts=-1,
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
+    )
+    while True:
+        book = there_or_new.remote(service)
+        try:
+            if ray.get(book.serves.remote(), timeout=START_WITHIN_S) == identity_of(service):
+                return book
+            _end(book)
+        except (RayActorError, GetTimeoutError):
+            time.sleep(START_AGAIN_S)
+
+
+def book_name(store: str) -> str:
+    """One store, one book."""
+    return f"task-book:{_PROTOCOL}:{hashlib.sha256(TaskStore(store).root.encode()).hexdigest()[:12]}"
+
+
+def end_book(store: str) -> None:
+    """End the book of `store`, if there is one. Its unfinished tasks go on when it is started again."""
+    with suppress(ValueError):
+        _end(ray.get_actor(book_name(store), namespace=NAMESPACE))
+
+
+def _end(book: Any) -> None:
+    with suppress(RayError):  # a book that cannot rest loses no more than it would by a crash
+        ray.get(book.rest.remote(), timeout=REST_WITHIN_S)
+    ray.kill(book)

@@ -1,0 +1,129 @@
+"""From the service's settings and an upload's options to the `Job` of one task."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.cluster.asking import (
+    ask_of,
+    engine_choice,
+    fingerprint_of,
+    limits_of,
+    pdf_options_of,
+    prices_of,
+    selection_of,
+)
+from one_ocr_ray.cluster.job import Job
+from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.model import Ask, ErrorCode
+from one_ocr_ray.policy.documents import RunIdentity
+from one_ocr_ray.policy.pricing import estimate_usd
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.policy.fingerprint import Fingerprint
+    from one_ocr_ray.policy.tasks import RetryOrder, TaskOptions, TaskRecord
+    from one_ocr_ray.settings import ServiceSettings
+    from one_ocr_ray.storage.tasks import TaskStore
+
+# Of the settings, those that say something of the configured engine alone.
+_OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost")
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceJob:
+    """What the service is set to do, as its book and workers need it: no key, and no file that must be read again."""
+
+    settings: ServiceSettings
+    engines: Mapping[str, tuple[EngineChoice | None, Ask]]  # by name; a choice of None is the embedded engine
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOrder:
+    """A task as it is handed to a worker."""
+
+    record: TaskRecord
+    retry: RetryOrder | None = None
+
+
+def service_job(settings: ServiceSettings) -> ServiceJob:
+    """The work of a service of these settings. Raises UsageError for those that cannot be used."""
+    selection_of(settings)
+    names = dict.fromkeys((settings.engine, *settings.engines))
+    return ServiceJob(settings, {name: _engine(settings, name) for name in names})
+
+
+def _engine(settings: ServiceSettings, name: str) -> tuple[EngineChoice | None, Ask]:
+    if name == settings.engine:
+        return engine_choice(settings), ask_of(settings)
+    if name not in {"local", "openai", "gemini"}:
+        raise UsageError(f"--engines: there is no engine {name}; choose of local, openai, gemini.")
+    others: dict[str, Any] = dict.fromkeys(_OF_ONE_ENGINE) | {"engine": name, "headers": {}, "query": {}}
+    if name != "local":  # a prompt and a ceiling are any LLM's
+        others |= {"prompt_file": settings.prompt_file, "schema": settings.schema}
+    settings = settings.model_copy(update=others)
+    return engine_choice(settings), ask_of(settings)
+
+
+def task_job(service: ServiceJob, order: TaskOrder, store: TaskStore) -> tuple[Job, Fingerprint]:
+    """The job of one task. Raises UsageError for options that this service cannot follow."""
+    options = order.record.options
+    choice, ask = _asked(service, options)
+    settings = service.settings.model_copy(
+        update={
+            "engine": options.engine or service.settings.engine,
+            "longest_side": options.longest_side or service.settings.longest_side,
+            "pages": options.pages or service.settings.pages,
+        }
+    )
+    selection = selection_of(settings)
+    fingerprint = fingerprint_of(settings, choice, ask, selection)
+    run_id = order.retry.run_id if order.retry else order.record.task_id
+    job = Job(
+        output=store.output_uri(order.record.task_id),
+        config=asdict(fingerprint),
+        identity=RunIdentity(run_id, fingerprint.config_id),
+        selection=selection,
+        pdf=pdf_options_of(settings),
+        ask=ask,
+        prompt_sha256=fingerprint.prompt_sha256,
+        engine=choice,
+        limits=limits_of(settings),
+        prices=prices_of(settings),
+        till=None,
+        pages_at_once=settings.max_in_flight,
+        render_tasks=1,
+    )
+    return job, fingerprint
+
+
+def _asked(service: ServiceJob, options: TaskOptions) -> tuple[EngineChoice | None, Ask]:
+    name = options.engine or service.settings.engine
+    if name not in service.engines:
+        raise UsageError(f"This service does not offer the engine {name}.")
+    choice, ask = service.engines[name]
+    if choice is None:
+        if options.model or options.prompt or options.max_cost_usd:
+            raise UsageError("model, prompt and max_cost_usd need an LLM engine.")
+        return None, ask
+    return (
+        replace(choice, model=options.model) if options.model else choice,
+        replace(ask, prompt=options.prompt) if options.prompt else ask,
+    )
+
+
+def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) -> float | None:
+    """What the task may still cost; None where it has no ceiling. Raises StoppedError when that cannot be told."""
+    ceiling_usd = order.record.options.max_cost_usd or service.settings.max_cost
+    if ceiling_usd is None or job.engine is None:
+        return None
+    if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
+        raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
+    costs = [page.cost_usd for page in store.pages(order.record.task_id)]
+    known = [cost for cost in costs if cost is not None]
+    if len(known) < len(costs):
+        raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
+    return ceiling_usd - sum(known)

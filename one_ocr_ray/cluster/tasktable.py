@@ -1,0 +1,123 @@
+"""The book's tasks in memory: their views, the events of their pages, who waits for news of them. No Ray, no store."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.tasks import TaskPage, TaskState, cursor_of, place_of
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.taskflow import PageNote, TaskEnd
+    from one_ocr_ray.policy.tasks import PageEvent, RetryOrder, TaskView
+
+_Key = tuple[datetime, str]  # orders tasks by age
+
+
+@dataclass(eq=False, slots=True)
+class Entry:
+    """One task. `events` is None where its pages' events must be told from the store."""
+
+    view: TaskView
+    retry: RetryOrder | None = None
+    erased: bool = False
+    notes: dict[int, PageNote] = field(default_factory=dict)
+    events: list[PageEvent] | None = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change of what is kept at a time
+    work: asyncio.Task[None] | None = None  # from being handed out to being kept as ended
+    reading: asyncio.Task[TaskEnd] | None = None  # the part of it that may be cancelled while no worker is at it
+    worker: int | None = None  # that reads it now
+    cancelled: bool = False
+    deleted: bool = False
+
+    @property
+    def key(self) -> _Key:
+        return self.view.record.created_at, self.view.record.task_id
+
+    async def news_within(self, wait_s: float) -> None:
+        """Wait until the view changes, at the latest for `wait_s`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), wait_s)
+
+
+class TaskTable:
+    """For the coroutines of one event loop."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, Entry] = {}
+        self._order: dict[str, list[_Key]] = defaultdict(list)  # by owner, oldest first
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._entries
+
+    def entries(self) -> list[Entry]:
+        """All of them."""
+        return list(self._entries.values())
+
+    def ids(self) -> set[str]:
+        """The ids of all tasks."""
+        return set(self._entries)
+
+    def get(self, owner: str, task_id: str) -> Entry | None:
+        """The task where it is theirs."""
+        entry = self._entries.get(task_id)
+        return entry if entry is not None and entry.view.record.owner == owner else None
+
+    def add(self, entry: Entry) -> None:
+        """Take up a task."""
+        self._entries[entry.view.record.task_id] = entry
+        insort(self._order[entry.view.record.owner], entry.key)
+
+    def publish(self, entry: Entry, view: TaskView, events: tuple[PageEvent, ...] = ()) -> None:
+        """`view` is how the task stands now; whoever waits is told."""
+        entry.view = view
+        if entry.events is not None:
+            entry.events.extend(events)
+        self._wake(entry)
+
+    def remove(self, entry: Entry) -> None:
+        """The task is not there any more; whoever waits is told."""
+        record = entry.view.record
+        if self._entries.pop(record.task_id, None) is not None:
+            order = self._order[record.owner]
+            del order[bisect_left(order, entry.key)]
+        entry.deleted = True
+        self._wake(entry)
+
+    def page(
+        self, owner: str, cursor: str, *, state: TaskState | None, batch_id: str | None, limit: int, now: datetime
+    ) -> TaskPage:
+        """Tasks newest first, without those that have expired. Raises ValueError for a cursor it did not give."""
+        order = self._order.get(owner, [])
+        position = bisect_left(order, place_of(cursor)) if cursor else len(order)
+        found: list[TaskView] = []
+        for number in range(position - 1, -1, -1):
+            view = self._entries[order[number][1]].view
+            expired = view.expires_at is not None and view.expires_at <= now
+            if expired or (state and view.state is not state) or (batch_id and view.record.batch_id != batch_id):
+                continue
+            if len(found) == limit:
+                last = found[-1].record
+                return TaskPage(tuple(found), cursor_of(last.created_at, last.task_id))
+            found.append(view)
+        return TaskPage(tuple(found))
+
+    def load(self) -> tuple[int, int]:
+        """Unfinished tasks, and their unfinished pages; a task that was not opened yet counts as one page."""
+        views = [each.view for each in self._entries.values() if not each.view.state.terminal]
+        return len(views), sum(1 if view.pages_total is None else view.pages_total - view.pages_done for view in views)
+
+    def by_state(self) -> Counter[str]:
+        """How many tasks are in which state; each state is told."""
+        counts = Counter(each.view.state.value for each in self._entries.values())
+        return Counter({state.value: counts[state.value] for state in TaskState})
+
+    def _wake(self, entry: Entry) -> None:
+        entry.changed.set()
+        entry.changed = asyncio.Event()

@@ -1,0 +1,98 @@
+"""One shard on its way from its journal to its two files in the dataset, in steps that a crash may cut anywhere.
+
+commit    pages/<shard> put-if-absent, documents/<shard> put-if-absent, journal gone
+replace   mark in the journal, pages/<shard> replaced, documents/<shard> replaced, journal and mark gone
+
+Whatever is found on opening says which step comes next; nothing that the journal holds is read again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.documents import document_result
+from one_ocr_ray.policy.journal import best_pages, reading_again, with_mended, with_replaced
+from one_ocr_ray.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from one_ocr_ray.model import DocumentResult, PageResult, Shard
+    from one_ocr_ray.policy.documents import RunIdentity
+    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.objects import Objects
+
+    Pages = dict[tuple[str, int], PageResult]
+
+
+class OpenShard:
+    """A shard that a worker has in hand. Blocking; to be used by one thread at a time, `journal` apart."""
+
+    def __init__(
+        self,
+        output: Objects,
+        dataset: Dataset,
+        shard: Shard,
+        identity: RunIdentity,
+        *,
+        again: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> None:
+        """Read what stands of `shard`. `again`: its failed pages (of page numbers `only`, if given) are wanted anew."""
+        self.journal = Journal(output, shard.shard_id, identity.config_id)
+        self._dataset = dataset
+        self._shard = shard
+        self._identity = identity
+        self._standing = dataset.pages(shard.shard_id)
+        self._journaled = self.journal.read()
+        self._again = again
+        rows = [*self._standing, *self._journaled]
+        self.kept: Pages  # what needs no reading
+        self._replaced: Mapping[tuple[str, int], PageResult] = {}
+        if again:
+            self.kept, self._replaced = reading_again(rows, identity.run_id, only)
+        else:
+            self.kept = best_pages(rows)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether every page was read, and an attempt before this one was cut off in its last steps."""
+        return bool(self._standing) and not self._again
+
+    def settle(self) -> tuple[list[PageResult], list[DocumentResult]]:
+        """End what an attempt has left that was cut off between its steps, or while it read failed pages anew."""
+        pages = with_mended(self._standing, self._journaled)
+        if pages != self._standing:
+            self._replace_pages(pages)
+        return pages, self._finish(pages)
+
+    def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
+        """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
+        pages = with_replaced(read, self._replaced)
+        if self._again:
+            self._replace_pages(pages)
+        else:
+            pages = self._dataset.commit_pages(self._shard.shard_id, pages)
+        return pages, self._finish(pages)
+
+    def _replace_pages(self, pages: list[PageResult]) -> None:
+        self.journal.mark_replacing()
+        self._dataset.replace_pages(self._shard.shard_id, pages)
+
+    def _finish(self, pages: Sequence[PageResult]) -> list[DocumentResult]:
+        by_document: dict[str, list[PageResult]] = defaultdict(list)
+        for page in pages:
+            by_document[page.document_id].append(page)
+        now = datetime.now(UTC)
+        rows = [
+            document_result(document, by_document[document.document_id], self._identity, now)
+            for document in self._shard.documents
+        ]
+        if self.journal.is_replacing():
+            self._dataset.replace_documents(self._shard.shard_id, rows)
+        else:
+            self._dataset.commit_documents(self._shard.shard_id, rows)
+        self.journal.delete()
+        return rows
