@@ -9,10 +9,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from ray.job_submission import JobStatus, JobSubmissionClient
+from ray.job_submission import JobInfo, JobStatus, JobSubmissionClient
 
 from one_ocr_ray.storage.verify import verify
 from tests import pdfs
@@ -77,7 +77,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def job_client() -> Iterator[JobSubmissionClient]:
     """A cluster as `ray start --head` makes it, and a client of its dashboard."""
     dashboard = free_port()
@@ -111,19 +111,38 @@ def connected(address: str) -> JobSubmissionClient:
             time.sleep(0.5)
 
 
+def submitted(client: JobSubmissionClient, entrypoint: str, **runtime_env: Any) -> tuple[JobInfo, str]:
+    """A job of this checkout at its end: what the cluster knows of it, and its log."""
+    environment = {
+        "working_dir": str(ROOT),
+        "excludes": [".git", "tests", "benchmarks", ".venv", "venv"],
+        **runtime_env,
+    }
+    job = client.submit_job(entrypoint=entrypoint, runtime_env=environment)
+    deadline = time.monotonic() + 120
+    while not client.get_job_status(job).is_terminal() and time.monotonic() < deadline:
+        time.sleep(0.5)
+    return client.get_job_info(job), client.get_job_logs(job)
+
+
 def test_a_submitted_job_writes_what_a_local_run_writes(
     job_client: JobSubmissionClient, source: Path, tmp_path: Path
 ) -> None:
     """`ray job submit --working-dir . -- python jobs/ocr.py`: the same script, the cluster's Ray, a log to read."""
-    job = job_client.submit_job(
-        entrypoint=f"python jobs/ocr.py {source} --output {tmp_path / 'out'}",
-        runtime_env={"working_dir": str(ROOT), "excludes": [".git", "tests", "benchmarks", ".venv", "venv"]},
-    )
-    deadline = time.monotonic() + 120
-    while not (status := job_client.get_job_status(job)).is_terminal() and time.monotonic() < deadline:
-        time.sleep(0.5)
-    log = job_client.get_job_logs(job)
-    assert status is JobStatus.SUCCEEDED, log
+    info, log = submitted(job_client, f"python jobs/ocr.py {source} --output {tmp_path / 'out'}")
+    assert info.status is JobStatus.SUCCEEDED, log
     assert_read(tmp_path / "out")
     assert "pages 7/7" in log
     assert "3 documents (3 complete, 0 partial, 0 failed), 7 pages (4 ok, 3 blank, 0 failed)." in log
+
+
+def test_a_key_in_the_runtime_env_of_a_job_is_refused(
+    job_client: JobSubmissionClient, source: Path, tmp_path: Path
+) -> None:
+    """Exit 2 before any work, with a sentence that names the variable and not its value."""
+    entrypoint = f"python jobs/ocr.py {source} --output {tmp_path / 'out'}"
+    info, log = submitted(job_client, entrypoint, env_vars={"OPENAI_API_KEY": "sk-canary-in-a-runtime-env"})
+    assert (info.status, info.driver_exit_code) == (JobStatus.FAILED, 2), log
+    assert "The runtime_env holds OPENAI_API_KEY" in log
+    assert "canary" not in log
+    assert not (tmp_path / "out").exists()

@@ -54,6 +54,54 @@ def test_a_mistake_is_one_sentence_and_exit_2(
     assert not (tmp_path / "out" / "pages").exists()
 
 
+HEAVY = {"ray", "pyarrow", "obstore", "pydantic", "aiohttp", "rich", "yaml", "rapidocr", "openvino", "fastapi"}
+SHOW_HELP = """
+import sys
+from one_ocr_ray.cli import main
+try:
+    main(["--help"])
+except SystemExit:
+    print(*sys.modules, file=sys.stderr)
+"""
+ESTIMATE = """
+import sys
+sys.modules["ray"] = None  # any import of it fails from here on
+from one_ocr_ray.cli import main
+sys.exit(main(["estimate", sys.argv[1]]))
+"""
+
+
+def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False, cwd=ROOT
+    )
+
+
+def test_help_is_shown_without_loading_anything_heavy() -> None:
+    """Nobody waits half a second to read which commands there are."""
+    done = python(SHOW_HELP)
+    assert "estimate" in done.stdout
+    assert not HEAVY & set(done.stderr.split())
+
+
+def test_an_estimate_needs_no_ray(samples: Path) -> None:
+    """It may be made where no cluster is, and before one is paid for."""
+    done = python(ESTIMATE, str(samples))
+    assert done.returncode == 0, done.stderr
+    assert "Documents  5 (" in done.stdout
+
+
+@pytest.mark.parametrize("command", ["estimate", "doctor"])
+def test_commands_around_a_run_take_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """All of them, from the one declaration."""
+    flags = []
+    for each in ("run", command):
+        with pytest.raises(SystemExit):
+            main([each, "--help"])
+        flags.append({word for word in capsys.readouterr().out.split() if word.startswith("--")})
+    assert flags[0] == flags[1]
+
+
 def test_a_missing_output_is_a_mistake(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It has no default: results must not land where nobody looks."""
     assert main(["run", str(samples)]) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,3 +76,14 @@ def test_relative_paths_become_absolute(tree: Path, monkeypatch: pytest.MonkeyPa
 def test_credentials_are_cut_from_uris() -> None:
     """User, password, query and fragment never reach a row."""
     assert without_credentials("s3://key:secret@bucket/a/b.pdf?X-Amz-Signature=1#f") == "s3://bucket/a/b.pdf"
+
+
+def test_a_name_that_is_not_utf8_comes_as_missing(tree: Path) -> None:
+    """No dataset can hold it: the run reports it, with a name that can be written, and reads the others."""
+    try:
+        (Path(os.fsdecode(os.fsencode(tree) + b"/z-\xff.pdf"))).write_bytes(b"%PDF-")
+    except OSError:
+        pytest.skip("this file system allows no such name")
+    found = list(find_inputs([str(tree)]))
+    assert [file.name for file in found if file.version is None] == ["z-\\udcff.pdf"]
+    assert len(found) == 5

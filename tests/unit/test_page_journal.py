@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.cluster.journaling import SEGMENT_ROWS, PageJournal
+from one_ocr_ray.cluster.journaling import ROWS_AT_RISK, SEGMENT_S, PageJournal, Risk
+from one_ocr_ray.model import PageResult
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
 from tests.values import document, page
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from one_ocr_ray.model import PageResult
 
 
 @pytest.fixture
@@ -26,27 +25,45 @@ def journal(tmp_path: Path) -> Journal:
 async def test_a_full_segment_and_the_end_at_the_same_instant(journal: Journal) -> None:
     """Pages that all finish in one turn of the loop, the last of the shard among them, do not keep the writer alive."""
     safe: list[PageResult] = []
-    pages = PageJournal(journal, safe.append)
+    pages = PageJournal(journal, safe.append, Risk())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     await asyncio.sleep(0.01)  # the writer waits for more
-    for number in range(2, SEGMENT_ROWS + 5):
+    for number in range(2, ROWS_AT_RISK + 5):
         pages.add(page(document(), number))
     writer.cancel()
     done, _ = await asyncio.wait([writer], timeout=10)
     await pages.flush()
     assert done
-    assert sorted(each.page_number for each in safe) == list(range(1, SEGMENT_ROWS + 5))
+    assert sorted(each.page_number for each in safe) == list(range(1, ROWS_AT_RISK + 5))
     assert len(journal.read()) == len(safe)
 
 
 async def test_a_lone_page_is_written_without_company(journal: Journal) -> None:
     """A page that no other follows becomes safe by itself."""
     safe = asyncio.Event()
-    pages = PageJournal(journal, lambda _: safe.set())
+    pages = PageJournal(journal, lambda _: safe.set(), Risk())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     async with asyncio.timeout(30):
         await safe.wait()
     writer.cancel()
     assert [each.page_number for each in journal.read()] == [1]
+
+
+async def test_journals_of_one_worker_share_what_a_crash_may_cost(tmp_path: Path) -> None:
+    """Half of the rows in either of two shards are enough for both to be written at once, long before their time."""
+    output, risk, safe = Objects(str(tmp_path)), Risk(), asyncio.Queue[PageResult]()
+    journals = [PageJournal(Journal(output, name, "config"), safe.put_nowait, risk) for name in ("a", "b")]
+    writers = [asyncio.create_task(journal.keep_writing()) for journal in journals]
+    started = asyncio.get_running_loop().time()
+    rounds = 5
+    for _ in range(rounds):
+        for number in range(ROWS_AT_RISK):
+            journals[number % 2].add(page(document(), number + 1))
+        for _ in range(ROWS_AT_RISK):
+            await safe.get()
+    took_s = asyncio.get_running_loop().time() - started
+    for writer in writers:
+        writer.cancel()
+    assert took_s < rounds * SEGMENT_S

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import Settings, load, password_of
+from one_ocr_ray.settings import Settings, load, password_of, refuse_keys_in, submitted_runtime_env
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,3 +84,29 @@ def test_every_setting_has_a_flag_of_its_name() -> None:
     for name, setting in Settings.model_fields.items():
         assert setting.description, name
         assert name == "inputs" or setting.json_schema_extra
+
+
+@pytest.mark.parametrize("name", ["OPENAI_API_KEY", "GEMINI_API_KEY", "GOOGLE_API_KEY"])
+def test_a_key_in_a_runtime_env_is_refused_without_showing_it(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `ray job submit` hands it over; the sentence names the variable and what to do."""
+    config = json.dumps({"runtime_env": {"env_vars": {name: "sk-canary", "OTHER": "1"}}, "metadata": {}})
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", config)
+    with pytest.raises(UsageError, match=f"{name}_FILE") as refused:
+        refuse_keys_in(submitted_runtime_env())
+    assert "canary" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{}",
+        '{"metadata": {}}',
+        '{"runtime_env": null}',
+        '{"runtime_env": {"working_dir": "."}}',
+        '{"runtime_env": {"env_vars": {"OPENAI_API_KEY_FILE": "/run/key", "GEMINI_API_KEY": ""}}}',
+    ],
+)
+def test_a_file_of_a_key_in_a_runtime_env_is_fine(config: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is no secret; and a job without variables is the normal case."""
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", config)
+    refuse_keys_in(submitted_runtime_env())

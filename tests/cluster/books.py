@@ -1,0 +1,118 @@
+"""The service's book on the session's Ray, fed by hand, for the tests of this folder."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from one_ocr_ray.cluster.bookclient import RemoteTaskBook
+from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.cluster.taskbook import book_name, end_book
+from one_ocr_ray.cluster.taskjob import service_job
+from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord, TaskState, TaskView
+from one_ocr_ray.settings import load_service
+from one_ocr_ray.storage.tasks import TaskStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from tests.provider import ProviderProcess
+
+OWNER = "owner"
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BookSite:
+    """A book, its store, and what an HTTP application would do with them."""
+
+    book: RemoteTaskBook
+    store: TaskStore
+    spool: Path
+
+    def save(self, pdf: bytes, *, batch_id: str = "b_1", owner: str = OWNER, **options: Any) -> TaskRecord:
+        """An upload as the application stores it."""
+        record = TaskRecord(
+            task_id=f"t_{token_urlsafe(16)}",
+            batch_id=batch_id,
+            owner=owner,
+            filename="upload.pdf",
+            size_bytes=len(pdf),
+            document_id="",
+            created_at=datetime.now(UTC),
+            options=TaskOptions(**options),
+        )
+        file = self.spool / record.task_id
+        file.write_bytes(pdf)
+        self.store.save_upload(record.task_id, file)
+        self.store.save_record(record)
+        return record
+
+    async def submit(self, pdf: bytes, **options: Any) -> str:
+        """Store and hand over; gives the task's id."""
+        record = self.save(pdf, **options)
+        await self.book.accept([record])
+        return record.task_id
+
+    async def until(self, task_id: str, wanted: Callable[[TaskView], bool], owner: str = OWNER) -> TaskView:
+        """The first view that is as wanted."""
+        rev, give_up_at = -1, time.monotonic() + PATIENCE_S
+        while time.monotonic() < give_up_at:
+            view = await self.book.changed(owner, task_id, rev, 5.0)
+            assert view is not None, "the task is gone"
+            assert view.rev >= rev, "rev fell"
+            if wanted(view):
+                return view
+            rev = view.rev
+        raise AssertionError(f"still {view}")
+
+    async def ended(self, task_id: str) -> TaskView:
+        """The task when it has ended."""
+        return await self.until(task_id, lambda view: view.state.terminal)
+
+    async def succeeded(self, task_id: str) -> TaskView:
+        """The same for one that must succeed."""
+        view = await self.ended(task_id)
+        assert view.state is TaskState.SUCCESS, view
+        return view
+
+
+@contextmanager
+def book_site(folder: Path, provider: ProviderProcess | None = None, **flags: Any) -> Iterator[BookSite]:
+    """A book over a store in `folder`, which reads with the engine `openai` at `provider`."""
+    if provider is not None:
+        flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, **flags}
+    settings = load_service({"store": str(folder / "store"), **flags})
+    spool = folder / "spool"
+    spool.mkdir(exist_ok=True)
+    try:
+        yield BookSite(RemoteTaskBook(service_job(settings)), TaskStore(settings.store), spool)
+    finally:
+        end_book(settings.store)
+
+
+def book_actor(site: BookSite) -> Any:
+    """The actor itself."""
+    return ray.get_actor(book_name(site.store.root), namespace=NAMESPACE)
+
+
+def pids(name: str) -> list[int]:
+    """The processes of living actors of a class."""
+    return [
+        actor["ActorClassName"] == name and actor["Pid"]
+        for actor in ray._private.state.actors().values()
+        if actor["ActorClassName"] == name and actor["State"] == "ALIVE"
+    ]
+
+
+async def settle(seconds: float = 0.2) -> None:
+    """Let others go on."""
+    await asyncio.sleep(seconds)

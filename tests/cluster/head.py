@@ -1,0 +1,103 @@
+"""A cluster as `ray start --head` makes it, and what the tests ask of its jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from tests.cluster.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass(frozen=True)
+class Head:
+    """A head node: its dashboard, its jobs, its metrics, its temporary folder."""
+
+    jobs: JobSubmissionClient
+    metrics_port: int
+    folder: Path
+
+    def submit(self, entrypoint: str, **more: Any) -> str:
+        """The id of a job that runs `entrypoint` in a copy of this project's folder."""
+        runtime_env = {"working_dir": str(ROOT), "excludes": [".git", "benchmarks", "deploy", "docs", "samples"]}
+
+        def submitted() -> str | None:
+            try:
+                return self.jobs.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, **more)
+            except RuntimeError:  # the dashboard answers a little before it can start jobs
+                return None
+
+        return until(submitted, "a cluster that takes jobs")
+
+    def ended(self, job: str, within_s: float = 150.0) -> JobStatus:
+        """How the job ended."""
+        until(lambda: self.jobs.get_job_status(job).is_terminal(), "the end of the job", within_s)
+        return self.jobs.get_job_status(job)
+
+    def scrape(self) -> str:
+        """What Prometheus would get from this node now."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as response:
+            return response.read().decode()
+
+
+@contextmanager
+def running_head(**environment: str) -> Iterator[Head]:
+    """A head with two CPUs and the metrics of its processes, reported every second."""
+    dashboard, metrics = free_port(), free_port()
+    folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
+    command = [
+        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
+        f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
+        f"--metrics-export-port={metrics}", f"--temp-dir={folder}",
+        "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats",
+    ]  # fmt: skip
+    variables = os.environ | {
+        "RAY_AUTH_MODE": "disabled",
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_metrics_report_interval_ms": "1000",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",  # jobs say `python`
+        **environment,
+    }
+    with subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as head:
+        try:
+            yield Head(_connected(f"http://127.0.0.1:{dashboard}"), metrics, folder)
+        finally:
+            head.send_signal(signal.SIGTERM)
+            head.wait(60)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _connected(address: str) -> JobSubmissionClient:
+    """A client, once the dashboard answers."""
+    deadline_s = time.monotonic() + 60
+    while True:
+        try:
+            return JobSubmissionClient(address)
+        except ConnectionError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.5)

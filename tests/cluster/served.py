@@ -1,0 +1,104 @@
+"""`one-ocr serve` as a process of its own, with a Ray of its own, for the tests of this folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Self
+
+import httpx
+import psutil
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATIENCE_S = 90.0
+_LISTENS = re.compile(r"listens on (http://[^;]+);")
+_ENDED = ("SUCCESS", "FAILURE", "REVOKED")
+
+
+class Served:
+    """A context manager: the service on a free port of this machine, over the store `folder`/store."""
+
+    def __init__(self, folder: Path, **flags: Any) -> None:
+        self._folder = folder
+        self._flags = [part for name, value in flags.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+    def __enter__(self) -> Self:
+        command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0", "--store", "store", *self._flags]
+        environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+        environment.pop("RAY_ADDRESS", None)
+        with (self._folder / "log").open("ab") as log:
+            start = log.tell()
+            self.process = subprocess.Popen(command, cwd=self._folder, stderr=log, stdout=log, env=environment)
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            told = (self._folder / "log").read_bytes()[start:].decode()
+            if found := _LISTENS.search(told):
+                self.http = httpx.Client(base_url=found[1], timeout=PATIENCE_S)
+                return self
+            time.sleep(0.05)
+        self.kill()
+        raise AssertionError(f"the service did not start: {told}")
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self.kill()
+
+    def processes(self, name: str = "") -> list[psutil.Process]:
+        """Living processes of the service whose title has `name` in it."""
+        found = [psutil.Process(self.process.pid)]
+        found += found[0].children(recursive=True)
+        return [each for each in found if each.is_running() and any(name in part for part in each.cmdline())]
+
+    def kill(self) -> None:
+        """kill -9 of everything at once."""
+        if self.process.poll() is None:
+            victims = self.processes()
+            for victim in victims:
+                victim.suspend()  # nobody may notice that another one is gone
+            for victim in victims:
+                victim.kill()
+            self.process.wait()
+            psutil.wait_procs(victims, timeout=PATIENCE_S)
+
+    def stop(self) -> int:
+        """SIGTERM; gives the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE_S)
+
+    def upload(self, *pdfs: bytes) -> list[str]:
+        """Upload in one request; the ids of the tasks."""
+        files = [("files", (f"file-{n}.pdf", data, "application/pdf")) for n, data in enumerate(pdfs, 1)]
+        answer = self.http.post("/upload", files=files)
+        assert answer.status_code == 202, answer.text
+        ids: list[str] = answer.json()["task_ids"]
+        return ids
+
+    def status(self, task_id: str) -> dict[str, Any]:
+        """The task now. Answers that ask for patience are given it."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                answer = self.http.get(f"/task_status/{task_id}")
+            except httpx.TransportError:
+                answer = None
+            if answer is not None and answer.status_code == 200:
+                body: dict[str, Any] = answer.json()
+                return body
+            assert time.monotonic() < deadline, answer and answer.text
+            time.sleep(0.1)
+
+    def until(self, task_id: str, pages_done: int | None = None) -> dict[str, Any]:
+        """The task when it has ended, or has so many pages done."""
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            body = self.status(task_id)
+            if body["state"] in _ENDED or (pages_done is not None and body["progress"]["pages_done"] >= pages_done):
+                return body
+            time.sleep(0.05)
+        raise AssertionError(f"still {body}")

@@ -1,0 +1,234 @@
+"""Whole runs with an LLM engine against the fake provider: what is sent, what becomes of every page, what leaks."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+import ray
+
+from one_ocr_ray.cluster.limiter import account_fingerprint, get_limiter, limiter_name
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import ErrorCode
+from tests.cluster.outputs import pages_by_source, read, rows
+from tests.cluster.test_clusters import free_port
+from tests.provider import (
+    Identity,
+    Latency,
+    ProviderProcess,
+    Rule,
+    TokenCharge,
+    Unit,
+    strict_minute,
+    write_identity_pdfs,
+)
+from tests.provider.ledger import arrivals, by_page, undercuts, worst_window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.policy.summary import RunSummary
+
+ROOT = Path(__file__).resolve().parents[2]
+LEASED_S = 2.0  # that long after a throttle requests may still arrive that had their permit; 0.3 s on a quiet machine
+
+
+@pytest.fixture(scope="module")
+def process() -> Iterator[ProviderProcess]:
+    with ProviderProcess(keys=()) as process:
+        yield process
+
+
+class Site:
+    """A provider that has forgotten everything, and runs against it under a limiter of their own."""
+
+    def __init__(self, provider: ProviderProcess, folder: Path) -> None:
+        self.provider = provider
+        self.source, self.output = folder / "in", folder / "out"
+        self.source.mkdir()
+        self.model = uuid4().hex
+
+    def play(self, **scenario: Any) -> None:
+        """Start the provider anew."""
+        self.provider.reset(**scenario)
+
+    def run(self, **flags: Any) -> RunSummary:
+        """Read the source."""
+        engine = {"engine": "openai", "base_url": self.provider.openai_url, "model": self.model}
+        return read(self.output, self.source, **engine | flags)
+
+    def limiter(self) -> Snapshot:
+        """What the limiter of the runs knows."""
+        name = limiter_name("openai", account_fingerprint(self.provider.openai_url, ""), self.model)
+        snapshot: Snapshot = ray.get(get_limiter(name).snapshot.remote())
+        return snapshot
+
+
+@pytest.fixture
+def site(process: ProviderProcess, tmp_path: Path, ray_cluster: None) -> Site:
+    return Site(process, tmp_path)
+
+
+def test_no_page_is_swapped(site: Site) -> None:
+    """Answers come back in any order and over several workers: every row holds the page that it says."""
+    write_identity_pdfs(site.source, range(10), 8)
+    site.play(latency=Latency(shape="uniform", seconds=0.05, to_s=1.0))
+    assert site.run(rpm=60_000, workers=3, shard_pages=20, max_in_flight=48).exit_code == 0
+    found = pages_by_source(site.output)
+    assert len(found) == 80
+    for (name, number), row in found.items():
+        assert f"{Identity.parse(row['markdown'])}" == f"{name.removesuffix('.pdf')} page {number}"
+        assert (row["attempts"], row["provider_request_id"] is not None) == (1, True)
+
+
+@pytest.mark.parametrize("unit", Unit)
+def test_a_known_quota_is_kept(site: Site, unit: Unit) -> None:
+    """Requests or tokens a minute as they are enforced: all pages come out, and hardly a request is refused."""
+    tokens_a_page, per_minute = 2500, 1200
+    limit = per_minute * (tokens_a_page if unit is Unit.TOKENS else 1)
+    write_identity_pdfs(site.source, range(8), 10)
+    site.play(quotas=strict_minute(limit, unit), latency=Latency(seconds=0.3))
+    summary = site.run(**{"tpm" if unit is Unit.TOKENS else "rpm": limit})
+    ledger = site.provider.rows()
+    assert summary.as_json()["pages"]["ok"] == 80
+    refused = sum(row.status == 429 for row in ledger)
+    assert summary.requests["throttled"] == refused <= 8  # none but on a machine that stumbles
+    times = arrivals(ledger, admitted=True)
+    assert worst_window(times, 1.0) <= 1.1 * per_minute / 60
+    assert times[-1] - times[0] >= 0.9 * 79 / (per_minute / 60)
+
+
+def test_gemini_settles_input_tokens(site: Site) -> None:
+    """Its limit counts input alone, so long answers must not slow the run."""
+    per_minute, pages = 1200, 80
+    write_identity_pdfs(site.source, range(8), 10)
+    quotas = strict_minute(per_minute * 1000, Unit.TOKENS)
+    site.play(quotas=quotas, token_charge=TokenCharge.INPUT, tokens={"input": 1000, "output": 9000})
+    flags = {"engine": "gemini", "base_url": site.provider.gemini_url, "tpm": per_minute * 1000}
+    assert site.run(**flags).as_json()["pages"]["ok"] == pages
+    times = arrivals(site.provider.rows(), admitted=True)
+    assert times[-1] - times[0] < 0.5 * pages * 10 / (per_minute / 60)  # with the output it would be ten times as long
+
+
+def test_an_untold_limit_is_learned_from_the_headers(site: Site) -> None:
+    """The run begins at one request a second and goes on at what the first answer says."""
+    write_identity_pdfs(site.source, range(8), 10)
+    site.play(quotas=strict_minute(1200), rate_headers=True)
+    assert site.run().as_json()["pages"]["ok"] == 80
+    assert site.limiter().configured_rpm == 1200
+    times = arrivals(site.provider.rows())
+    assert times[-1] - times[0] < 40.0  # at one a second it would be 80
+
+
+def test_a_hint_is_never_undercut(site: Site) -> None:
+    """After a 429 no worker sends before the time that it says, however many there are."""
+    write_identity_pdfs(site.source, range(8), 10)
+    hint_s = 6.0
+    site.play(
+        latency=Latency(seconds=0.2), rules=(Rule(fault="throttled_requests", after=20, until=21, seconds=hint_s),)
+    )
+    summary = site.run(rpm=1200, workers=3)
+    ledger = site.provider.rows()
+    assert summary.as_json()["requests"]["throttled"] == sum(row.status == 429 for row in ledger) == 1
+    assert [row.hint_s for row in ledger if row.status == 429] == [hint_s]
+    assert not undercuts(ledger, LEASED_S)
+    assert summary.as_json()["pages"]["ok"] == 80
+    assert {row["attempts"] for row in rows(site.output, "pages")} == {1}  # a throttle costs the page nothing
+
+
+def test_a_provider_that_fails_half_the_time_loses_no_page(site: Site) -> None:
+    """30 % 500s, 10 % resets and 5 % hangs: every page ends ok or coded, and what was sent is what the rows say."""
+    write_identity_pdfs(site.source, range(8), 10)
+    rules = (
+        Rule(fault="server_error", probability=0.3),
+        Rule(fault="reset_before_headers", probability=0.1),
+        Rule(fault="stall", probability=0.05, seconds=60.0),
+    )
+    site.play(rules=rules, latency=Latency(seconds=0.1))
+    summary = site.run(rpm=60_000, timeout=4.0)
+    pages = pages_by_source(site.output)
+    assert len(pages) == 80
+    assert all(row["status"] == "ok" or row["error"]["code"] in CODES for row in pages.values())
+    assert summary.exit_code == (0 if all(row["status"] == "ok" for row in pages.values()) else 3)
+    calls = by_page(site.provider.rows())
+    assert sum(call.requests for call in calls.values()) <= 2 * len(pages)
+    for (name, number), row in pages.items():  # one layer of retries: nothing is sent that is not counted
+        assert calls[f"{name.removesuffix('.pdf')} page {number}"].requests == row["attempts"]
+
+
+CODES = {ErrorCode.PROVIDER_UNAVAILABLE, ErrorCode.PROVIDER_TIMEOUT}
+
+
+def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Site) -> None:
+    """Exit 4 with what to do, hardly a request too many; later the same command sends only what is missing."""
+    write_identity_pdfs(site.source, range(8), 10)
+    good, in_flight = 30, 6
+    site.play(rules=(Rule(fault="insufficient_quota", after=good),), latency=Latency(seconds=0.2))
+    flags = {"rpm": 6000, "max_in_flight": in_flight, "shard_pages": 10}
+    with pytest.raises(StoppedError, match=r"quota|billing|credit") as stopped:
+        site.run(**flags)
+    assert stopped.value.exit_code == 4
+    first = site.provider.summary()
+    assert good < first["requests"] <= good + in_flight
+    committed = set(pages_by_source(site.output))
+    site.provider.change(rules=[])
+    summary = site.run(**flags)
+    assert (summary.exit_code, summary.as_json()["pages"]["ok"]) == (0, 80)
+    ledger = site.provider.rows()
+    second = [row for row in ledger if row.serial > first["requests"] and row.page]
+    assert not {row.page for row in second} & {f"{name.removesuffix('.pdf')} page {page}" for name, page in committed}
+    assert site.provider.summary()["pages_answered"] == 80
+    assert site.provider.summary()["pages_answered_again"] <= in_flight
+
+
+KEY, HEADER = "sk-canary-8c1f2e77a9", "header-canary-55d0b3c1e4"
+
+CHILD = """
+import dataclasses, sys, ray
+from ray.util import state
+from one_ocr_ray.cli import main
+folder, url, port, temporary = sys.argv[1:]
+ray.init(address="local", num_cpus=1, namespace="one-ocr", dashboard_port=int(port), _temp_dir=temporary,
+         object_store_memory=100 << 20, log_to_driver=True)
+flags = ["--engine", "openai", "--base-url", url, "--rpm", "6000", "--json"]
+codes = [main(["run", folder + "/in", "--output", folder + "/" + name, "--model", name, *flags])
+         for name in ("good", "refused")]
+for kind in ("actors", "tasks", "jobs", "nodes", "workers", "objects", "runtime_envs", "placement_groups"):
+    answer = getattr(state, "list_" + kind)(detail=True, limit=10_000, raise_on_missing_output=False)
+    print(kind, len(answer), [repr(each) for each in answer])
+print("exit codes", codes)
+"""
+
+
+def test_no_key_shows_anywhere(process: ProviderProcess, tmp_path: Path) -> None:
+    """Not in output, logs, Ray's session folder, its state API or errors, though the provider repeats the key."""
+    (tmp_path / "in").mkdir()
+    write_identity_pdfs(tmp_path / "in", range(1), 6)
+    rules = (Rule(fault="key_echoed", after=6), Rule(fault="bad_image", page="doc-0000 page 2"))
+    process.reset(keys=[KEY], rules=rules)
+    temporary = Path(tempfile.mkdtemp(prefix="ray"))  # not under `tmp_path`: names of sockets must be short
+    environment = os.environ | {"OPENAI_API_KEY": KEY, "ONE_OCR_HEADERS": f'{{"X-Gateway": "{HEADER}"}}'}
+    try:
+        arguments = [str(tmp_path), process.openai_url, str(free_port()), str(temporary)]
+        command = [sys.executable, "-c", CHILD, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=160, check=False)
+        told = done.stdout + done.stderr
+        assert b"exit codes [3, 4]" in told, told.decode()
+        assert re.search(rb"actors [1-9]", told)
+        assert re.search(rb"tasks [1-9]", told)
+        files = [path for folder in (temporary, tmp_path) for path in folder.rglob("*") if path.is_file()]
+        assert len(files) > 20
+        for canary in (KEY.encode(), HEADER.encode()):
+            assert canary not in told
+            assert not [path for path in files if canary in path.read_bytes()]
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

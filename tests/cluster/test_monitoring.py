@@ -1,0 +1,220 @@
+"""An LLM job on a cluster as an operator sees it: submitted, stopped, submitted again, and watched all the while."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from ray.job_submission import JobStatus
+
+from one_ocr_ray.storage.verify import verify
+from tests.cluster.head import ROOT, Head, free_port, running_head
+from tests.cluster.outputs import pages_by_source
+from tests.cluster.scraping import lacking, samples
+from tests.cluster.waiting import until
+from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_identity_pdfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DOCUMENTS, PAGES = 30, 8
+MONITORING = ROOT / "deploy" / "monitoring"
+# The contract's metrics with their labels; Ray puts `ray_` before the names.
+CONTRACT = {
+    "one_ocr_pages_total": {"status", "engine", "model"},
+    "one_ocr_documents_total": {"outcome"},
+    "one_ocr_requests_total": {"engine", "model", "result"},
+    "one_ocr_throttled_total": {"engine", "model"},
+    "one_ocr_tokens_total": {"engine", "model", "kind"},
+    "one_ocr_cost_usd_total": {"engine", "model"},
+    "one_ocr_request_seconds_bucket": {"le"},
+    "one_ocr_render_seconds_bucket": {"le"},
+    "one_ocr_permit_wait_seconds_bucket": {"le"},
+    "one_ocr_in_flight": {"engine", "model"},
+    "one_ocr_rate_limit": {"engine", "model", "kind"},
+    "one_ocr_tasks": {"state"},
+}
+OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
+# The service's task book calls this in its actor; here a job of its own does, for as long as the test looks.
+SHOW_TASKS = (
+    "import ray, time; from one_ocr_ray.cluster.metrics import show_tasks; ray.init(); "
+    "show_tasks({'PENDING': 2, 'STARTED': 1}); time.sleep(600)"
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What was seen of the job."""
+
+    output: Path
+    stopped: JobStatus
+    answered_before: int  # pages, when it was stopped
+    finished: JobStatus
+    log: str
+    details: dict[str, Any]
+    worker_log: str
+    scrape: str
+    queries: dict[str, list[Any]]  # what Prometheus answered to the dashboard; empty where there is no Prometheus
+    ledger: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    """One job, stopped in the middle and submitted again, with throttles and a page that fails."""
+    folder = tmp_path_factory.mktemp("watched")
+    source, output = folder / "in", folder / "out"
+    source.mkdir()
+    write_identity_pdfs(source, range(DOCUMENTS), PAGES)
+    rules = (Rule(fault="throttled_requests", probability=0.03), Rule(fault="content_filter", page="doc-0003 page 3"))
+    with (
+        ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider,
+        running_head(OPENAI_API_KEY=DEFAULT_KEY, RAY_JOB_STOP_WAIT_TIME_S="60") as head,
+    ):
+        command = (
+            f"python jobs/ocr.py {source} --output {output} --engine openai --model gpt-5.6-luna --base-url "
+            f"{provider.openai_url} --rpm 60000 --tpm 100000000 --max-in-flight 4 --json"
+        )
+        first = head.submit(command)
+        until(lambda: provider.summary()["pages_answered"] >= 24, "the first pages")
+        head.jobs.stop_job(first)
+        stopped, before = head.ended(first), provider.summary()["pages_answered"]
+        second = head.submit(command)
+        head.submit(f'python -c "{SHOW_TASKS}"')
+        until(lambda: not missing(head), "all metrics of the contract")
+        scrape, queries = head.scrape(), asked(head)
+        provider.change(latency=Latency(seconds=0.02))
+        finished = head.ended(second)
+        yield Watched(
+            output, stopped, before, finished, head.jobs.get_job_logs(second),
+            details=next(job for job in listed(head) if job["submission_id"] == second),
+            worker_log=logs_of_workers(head), scrape=scrape, queries=queries, ledger=provider.summary(),
+        )  # fmt: skip
+
+
+def missing(head: Head) -> set[str]:
+    """Metrics of the contract that no process has reported yet; documents are finished last."""
+    return {f"ray_{name}" for name in CONTRACT} - set(samples(head.scrape()))
+
+
+def listed(head: Head) -> list[dict[str, Any]]:
+    """All jobs as the dashboard has them."""
+    with urllib.request.urlopen(f"{head.jobs.get_address()}/api/jobs/", timeout=30) as response:
+        return json.loads(response.read())
+
+
+def logs_of_workers(head: Head) -> str:
+    """What the job's worker processes wrote."""
+    logs = (head.folder / "session_latest" / "logs").glob("worker-*.err")
+    return "".join(log.read_text(errors="replace") for log in logs)
+
+
+def expressions() -> list[str]:
+    """Every query of the dashboard, with Grafana's variables filled in."""
+    dashboard = json.loads((MONITORING / "grafana-dashboard.json").read_text())
+    texts = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    return [text.replace("$__rate_interval", "30s").replace("$__range", "30s") for text in texts]
+
+
+def asked(head: Head) -> dict[str, list[Any]]:
+    """The dashboard's queries and their answers from a real Prometheus with our configuration, where there is one."""
+    program = shutil.which("prometheus")
+    if program is None:
+        return {}
+    config = yaml.safe_load((MONITORING / "prometheus.yml").read_text())
+    config["global"]["scrape_interval"] = "1s"
+    (discovery,) = config["scrape_configs"][0]["file_sd_configs"]
+    discovery["files"] = [file.replace("/tmp/ray", str(head.folder)) for file in discovery["files"]]
+    (head.folder / "prometheus.yml").write_text(yaml.safe_dump(config))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program, f"--config.file={head.folder / 'prometheus.yml'}", f"--storage.tsdb.path={head.folder / 'tsdb'}",
+        f"--web.listen-address={address}",
+    ]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as prometheus:
+        try:
+            deadline_s = time.monotonic() + 90
+            answers: dict[str, list[Any]] = {}
+            while time.monotonic() < deadline_s and not (answers and all(answers.values())):
+                time.sleep(1)
+                answers = {text: query(address, text) for text in expressions()}
+            return answers
+        finally:
+            prometheus.terminate()
+
+
+def query(address: str, expression: str) -> list[Any]:
+    """Series that Prometheus has for `expression` now; a NaN is no data."""
+    url = f"http://{address}/api/v1/query?{urllib.parse.urlencode({'query': expression})}"
+    try:
+        with urllib.request.urlopen(url, timeout=30) as response:
+            series = json.loads(response.read())["data"]["result"]
+    except OSError:
+        return []  # not up yet; a query that is refused has no answer either
+    return [each for each in series if each["value"][1] != "NaN"]
+
+
+@pytest.mark.timeout(400)
+def test_a_job_that_was_stopped_is_finished_by_the_next_one(watched: Watched) -> None:
+    """`ray job stop`, then the same submission: every page stands once, and no page was paid twice."""
+    assert (watched.stopped, watched.finished) == (JobStatus.STOPPED, JobStatus.FAILED)  # exit 3: one page failed
+    assert watched.answered_before < DOCUMENTS * PAGES
+    assert len(pages_by_source(watched.output)) == DOCUMENTS * PAGES
+    assert list(verify(str(watched.output))) == []
+    assert watched.ledger["pages_answered"] == DOCUMENTS * PAGES
+    assert watched.ledger["pages_answered_again"] == 0
+
+
+@pytest.mark.parametrize("name", CONTRACT)
+def test_a_metric_of_the_contract_is_in_the_scrape(watched: Watched, name: str) -> None:
+    """With the labels of the contract and Ray's own, and no others."""
+    found = samples(watched.scrape)[f"ray_{name}"]
+    for labels in found:
+        ours = {label for label in labels if label not in OF_RAY and not label.startswith("otel_")}
+        assert ours == CONTRACT[name]
+
+
+def test_no_metric_names_a_document(watched: Watched) -> None:
+    """Labels are few: no id, no file name, no key."""
+    ours = "\n".join(line for line in watched.scrape.splitlines() if line.startswith("ray_one_ocr"))
+    for secret in ("doc-00", "sha256", DEFAULT_KEY, str(watched.output)):
+        assert secret not in ours
+
+
+@pytest.mark.parametrize("number", range(len(expressions())))
+def test_a_query_of_the_dashboard_finds_its_data(watched: Watched, number: int) -> None:
+    """Its metrics, label values and groupings are in the scrape; and Prometheus, where there is one, has an answer."""
+    expression = expressions()[number]
+    assert lacking(expression, samples(watched.scrape)) == []
+    assert not watched.queries or watched.queries[expression]
+
+
+def test_the_dashboard_says_what_the_job_is(watched: Watched) -> None:
+    """Input, output, engine and run stand in the job's metadata; progress and the end stand in its log; no key."""
+    metadata = json.dumps(watched.details)
+    assert DEFAULT_KEY not in metadata
+    assert str(watched.output) in watched.details["entrypoint"]
+    assert f"pages {DOCUMENTS * PAGES}/{DOCUMENTS * PAGES}" in watched.log
+    assert f'"pages":{{"total":{DOCUMENTS * PAGES}' in watched.log
+    assert DEFAULT_KEY not in watched.log
+
+
+def test_workers_write_json_lines_with_ids_and_no_content(watched: Watched) -> None:
+    """A failed page names its run, document and code; nothing that was read or is secret stands in a log."""
+    lines = [json.loads(line) for line in watched.worker_log.splitlines() if line.startswith("{")]
+    failed = next(line for line in lines if line["message"] == "page failed")
+    assert failed["code"] == "content_filtered"
+    assert (failed["page_number"], failed["levelname"]) == (3, "WARNING")
+    assert failed["document_id"].startswith("sha256:")
+    assert failed["run_id"]
+    assert any(line["message"] == "shard committed" for line in lines)
+    assert DEFAULT_KEY not in watched.worker_log
+    assert "doc-0003" not in watched.worker_log

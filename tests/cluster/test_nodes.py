@@ -1,0 +1,122 @@
+"""Several nodes: an LLM job over three of them, one of which leaves while another joins; and where OCR engines go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+import ray
+
+from one_ocr_ray.cluster.readers import PooledEngine
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Answer, Ask, PageImage
+from one_ocr_ray.storage.verify import verify
+from tests.cluster.outputs import pages_by_source
+from tests.cluster.waiting import until
+from tests.provider import Latency, ProviderProcess, write_identity_pdfs
+from tests.provider.questions import fingerprint
+
+if TYPE_CHECKING:
+    from tests.provider import Row
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS, PAGES = 30, 6
+KEYS = tuple(f"key-of-node-{number}" for number in range(4))  # each node has its own, so the ledger tells nodes apart
+
+# Reads on three nodes; after a line on standard input the third node leaves and another one joins.
+JOB = """
+import sys, threading, time, ray
+from ray.cluster_utils import Cluster
+from tests.cluster.outputs import read
+source, output, url, *keys = sys.argv[1:]
+cluster = Cluster()
+def node(key):
+    more = {} if cluster.head_node is None else {"include_dashboard": False}
+    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, env_vars={"OPENAI_API_KEY": key}, **more)
+nodes = [node(key) for key in keys[:3]]
+time.sleep(3)  # until each node knows the others
+ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
+options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 6, "shard_pages": 6}
+codes = []
+job = threading.Thread(target=lambda: codes.append(read(output, source, **options).exit_code))
+job.start()
+if sys.stdin.readline():
+    cluster.remove_node(nodes[2], allow_graceful=False)
+    node(keys[3])
+job.join()
+sys.exit(codes[0])
+"""
+
+
+@pytest.mark.timeout(300)
+def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -> None:
+    """Every node sends pages, also the one that came late; each page stands once; what was paid again is a handful."""
+    (tmp_path / "in").mkdir()
+    write_identity_pdfs(tmp_path / "in", range(DOCUMENTS), PAGES)
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    with ProviderProcess(keys=KEYS, latency=Latency(seconds=1.0)) as provider:
+        arguments = [str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url, *KEYS]
+        command = [sys.executable, "-c", JOB, *arguments]
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as job:
+            try:
+
+                def read_by(*keys: str) -> bool:
+                    assert job.poll() is None, "the job ended too early"
+                    return nodes_that_read(provider.rows()).issuperset(keys)
+
+                until(lambda: read_by(*KEYS[:3]), "pages on the first three nodes")
+                print("change", file=job.stdin, flush=True)
+                until(lambda: read_by(KEYS[3]), "pages on the node that joined")
+                provider.change(latency=Latency(seconds=0.02))
+                assert job.wait(120) == 0
+            finally:
+                job.kill()
+        ledger = provider.summary()
+    assert len(pages_by_source(tmp_path / "out")) == DOCUMENTS * PAGES
+    assert list(verify(str(tmp_path / "out"))) == []
+    assert ledger["pages_answered"] == DOCUMENTS * PAGES
+    assert ledger["pages_answered_again"] <= 16  # under way on the lost node, or not in the journal yet
+
+
+def nodes_that_read(rows: list[Row]) -> set[str]:
+    """Keys of the nodes that got an answer for a page."""
+    names = {fingerprint(key): key for key in KEYS}
+    return {names[row.key] for row in rows if row.page and row.answered and row.key}
+
+
+@ray.remote(num_cpus=0)
+class Reader:
+    """A reader as `PooledEngine` sees it, without an OCR engine."""
+
+    def read(self, image: PageImage) -> Answer:
+        return Answer(text=f"page {image.page_number}")
+
+    def answer(self) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pages_go_to_the_readers_that_are_left() -> None:
+    """A reader that is gone for good costs no page; when the last one is gone the run stops, resumably."""
+    names = [f"reader-{uuid4().hex}" for _ in range(2)]
+    actors = [Reader.options(name=name).remote() for name in names]
+
+    async def main() -> list[Answer]:
+        pool = PooledEngine(names)
+        images = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(6)]
+        answers = [await pool.analyze_image_async(images[0], Ask())]
+        ray.kill(actors[0])
+        answers += await asyncio.gather(*(pool.analyze_image_async(image, Ask()) for image in images[1:]))
+        ray.kill(actors[1])
+        with pytest.raises(StoppedError, match="are gone"):
+            for image in images:
+                await pool.analyze_image_async(image, Ask())
+        return answers
+
+    assert [answer.text for answer in asyncio.run(main())] == [f"page {number}" for number in range(6)]

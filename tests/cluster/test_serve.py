@@ -1,0 +1,134 @@
+"""`one-ocr serve` from outside: over HTTP, through kills of its parts and of all of it, to its end."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import httpx
+import psutil
+import pytest
+
+from one_ocr_ray.service.proxylimit import UNSIZED_BYTES
+from tests.cluster.served import PATIENCE_S, Served
+from tests.provider import ProviderProcess, Rule, identity_pdf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ProviderProcess]:
+    """Page 7 and 8 of each document stall at first, so that there is always something under way."""
+    with ProviderProcess(keys=(), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1, seconds=600)]) as process:
+        yield process
+
+
+def answers(provider: ProviderProcess, document: int) -> Counter[int]:
+    """How often each page of a document was answered."""
+    names = [row.page.split(" page ") for row in provider.rows() if row.answered and row.page]
+    return Counter(int(page) for name, page in names if name == f"doc-{document:04d}")
+
+
+@pytest.mark.timeout(300)
+def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: Path) -> None:
+    """Uploads are read; kills of proxy, replica, and of everything at once lose nothing; SIGTERM leaves nothing."""
+    flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000}
+    with Served(tmp_path, **flags) as service:
+        first = service.upload(identity_pdf(1, 2), identity_pdf(2, 3))
+        assert [service.until(task_id)["outcome"] for task_id in first] == ["complete"] * 2
+        assert service.http.get(f"/v1/tasks/{first[0]}/result?format=txt").text.count("doc-0001 page") == 2
+        _is_limited(service)
+
+        (task_id,) = service.upload(identity_pdf(10, 8))
+        before = service.until(task_id, pages_done=6)
+        for name in ("ServeReplica", "ProxyActor"):
+            (victim,) = service.processes(name)
+            victim.kill()
+            assert service.status(task_id)["rev"] >= before["rev"]
+        assert service.upload(identity_pdf(3, 1)), "uploads come in again"
+
+        kept = {task_id: 10, service.upload(identity_pdf(11, 8))[0]: 11}
+        revs = {task_id: service.until(task_id, pages_done=6)["rev"] for task_id in kept}
+        service.kill()
+
+    with Served(tmp_path, **flags) as service:
+        for task_id, document in kept.items():
+            ended = service.until(task_id)
+            assert (ended["state"], ended["outcome"], ended["progress"]["pages_done"]) == ("SUCCESS", "complete", 8)
+            assert ended["rev"] > revs[task_id]
+            assert all(answers(provider, document)[page] == 1 for page in range(1, 7)), "a finished page was paid again"
+        assert {each["task_id"] for each in service.http.get("/v1/tasks").json()["items"]} >= {*first, *kept}
+        everything = service.processes()
+        assert service.stop() == 0
+        _, left = psutil.wait_procs(everything, timeout=PATIENCE_S)
+        assert left == []
+
+
+def _is_limited(service: Served) -> None:
+    """A body without a length is cut in the proxy, which does not keep it."""
+    (proxy,) = service.processes("ProxyActor")
+    before_bytes = proxy.memory_info().rss
+    sent = Counter[str]()
+
+    def endless() -> Iterator[bytes]:
+        for _ in range(300):
+            sent["mib"] += 1
+            yield b"x" * (1 << 20)
+
+    form = {"content-type": "multipart/form-data; boundary=b"}
+    try:
+        answer = service.http.post("/upload", content=endless(), headers=form)
+        assert answer.status_code in {400, 413}
+    except httpx.TransportError:
+        pass  # it was cut before it had listened
+    assert sent["mib"] < 300
+    assert proxy.memory_info().rss - before_bytes < UNSIZED_BYTES + (64 << 20)
+
+
+def test_without_keys_only_this_machine_is_served(tmp_path: Path) -> None:
+    """Exit 2 and a sentence, before anything is started."""
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--host", "0.0.0.0"]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert "keys" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_in_use_is_said_at_once(tmp_path: Path, provider: ProviderProcess) -> None:
+    """Exit 2 and a sentence that names the flag."""
+    port = provider.url.rpartition(":")[2]
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", port]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (ended.returncode, "--port" in ended.stderr) == (2, True)
+
+
+def test_it_can_be_interrupted_while_it_starts(tmp_path: Path) -> None:
+    """Ctrl-C at any moment ends it, and nothing is left."""
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    everything = _children_when(process, at_least=4)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode in {0, 4}, told
+    assert "Traceback" not in told
+    _, left = psutil.wait_procs(everything, timeout=PATIENCE_S)
+    assert left == []
+
+
+def _children_when(process: subprocess.Popen[str], at_least: int) -> list[psutil.Process]:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        children = psutil.Process(process.pid).children(recursive=True)
+        if len(children) >= at_least:
+            return children
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    raise AssertionError("it starts nothing")

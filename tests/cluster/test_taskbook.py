@@ -1,0 +1,325 @@
+"""The book on a real Ray against the fake provider: what becomes of tasks, also when processes die."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.model import ErrorCode, PageStatus
+from one_ocr_ray.policy.tasks import TaskOutcome, TaskState
+from one_ocr_ray.service.book import Load
+from one_ocr_ray.storage.verify import verify
+from tests import pdfs
+from tests.cluster.books import OWNER, BookSite, book_actor, book_site, pids
+from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+TIMES_OUT = "request_timeout"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[ProviderProcess]:
+    """One provider for all tests; each resets it."""
+    with ProviderProcess(keys=()) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def shared(provider: ProviderProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BookSite]:
+    """One book for the tests that do not kill it."""
+    with book_site(tmp_path_factory.mktemp("service"), provider) as site:
+        yield site
+
+
+@pytest.fixture
+def site(shared: BookSite, provider: ProviderProcess) -> BookSite:
+    """The shared book, with a provider that has forgotten everything."""
+    provider.reset()
+    return shared
+
+
+def calls_of(provider: ProviderProcess, document: int) -> Counter[int]:
+    """How often each page of a document was answered."""
+    names = [row.page.split(" page ") for row in provider.rows() if row.answered and row.page]
+    return Counter(int(page) for name, page in names if name == f"doc-{document:04d}")
+
+
+def files_of(site: BookSite) -> list[Path]:
+    """Every file of the store."""
+    return [path for path in Path(site.store.root).rglob("*") if path.is_file()]
+
+
+def texts(site: BookSite, task_id: str) -> dict[int, str]:
+    """The first words of each page's text: the page's identity."""
+    return {page.page_number: (page.markdown or "").split("\n")[0].lstrip("# ") for page in site.store.pages(task_id)}
+
+
+async def test_a_task_is_read_and_its_dataset_keeps_the_contract(site: BookSite, provider: ProviderProcess) -> None:
+    """Every page once and itself; counts, usage and times are told; the dataset is one that `verify` finds sound."""
+    task_id = await site.submit(identity_pdf(1, 5))
+    view = await site.succeeded(task_id)
+    assert (view.outcome, view.pages_total, view.pages_done, view.pages_failed) == (TaskOutcome.COMPLETE, 5, 5, 0)
+    assert (view.input_tokens, view.percent, view.error) == (5 * 1700, 100.0, None)
+    assert view.started_at is not None
+    assert view.finished_at is not None
+    assert view.expires_at == view.finished_at + timedelta(days=7)
+    assert texts(site, task_id) == {n: f"doc-0001 page {n}" for n in range(1, 6)}
+    assert calls_of(provider, 1) == dict.fromkeys(range(1, 6), 1)
+    assert list(verify(site.store.output_uri(task_id))) == []
+    document = site.store.document(task_id)
+    assert document is not None
+    assert document.source_name == "upload.pdf"
+
+
+async def test_events_tell_every_page_once_in_rising_revs(site: BookSite) -> None:
+    """From the beginning, from the middle, and at the end: nothing is lost and nothing comes twice."""
+    task_id = await site.submit(identity_pdf(2, 4))
+    rev, seen = -1, []
+    while True:
+        view, events = await site.book.events(OWNER, task_id, rev, 5.0)
+        assert all(rev < event.rev <= view.rev for event in events)
+        seen += [(event.page_number, event.status) for event in events]
+        rev = view.rev
+        if view.state.terminal:
+            break
+    assert sorted(seen) == [(n, PageStatus.OK) for n in range(1, 5)]
+    _, events = await site.book.events(OWNER, task_id, -1, 0.0)
+    assert sorted(event.page_number for event in events) == [1, 2, 3, 4]
+    with pytest.raises(KeyError):
+        await site.book.events(OWNER, "t_" + "x" * 22, 0, 0.0)
+
+
+async def test_tasks_of_others_are_not_there(site: BookSite) -> None:
+    """For every call, as if they did not exist."""
+    task_id = await site.submit(identity_pdf(3, 1))
+    assert await site.book.task("another", task_id) is None
+    assert await site.book.changed("another", task_id, -1, 0.0) is None
+    assert await site.book.cancel("another", task_id) is None
+    assert await site.book.retry("another", task_id, None) is None
+    assert await site.book.delete("another", task_id) is False
+    with pytest.raises(KeyError):
+        await site.book.events("another", task_id, -1, 0.0)
+    assert (await site.book.tasks("another", None, None, 10, "")).items == ()
+    assert (await site.succeeded(task_id)).record.owner == OWNER
+
+
+async def test_the_list_is_newest_first_and_pages_through(site: BookSite) -> None:
+    """By owner, state and batch; a cursor leads on, and a made-up one is refused."""
+    ids = [await site.submit(b"no PDF", batch_id="b_list", owner="lister") for _ in range(3)]
+    for task_id in ids:
+        await site.until(task_id, lambda view: view.state.terminal, owner="lister")
+    first = await site.book.tasks("lister", None, "b_list", 2, "")
+    rest = await site.book.tasks("lister", None, "b_list", 2, first.next_cursor or "")
+    assert [view.record.task_id for view in (*first.items, *rest.items)] == ids[::-1]
+    assert rest.next_cursor is None
+    assert (await site.book.tasks("lister", TaskState.SUCCESS, None, 10, "")).items == ()
+    for made_up in ("x", "é", "bm8gY3Vyc29y"):
+        with pytest.raises(ValueError, match=r".*"):
+            await site.book.tasks("lister", None, None, 2, made_up)
+
+
+async def test_a_document_that_cannot_be_opened_fails_with_its_code(site: BookSite, provider: ProviderProcess) -> None:
+    """Nothing is asked of the provider, and there is nothing to retry."""
+    for data, code in (
+        (pdfs.encrypted_pdf("secret"), ErrorCode.PDF_ENCRYPTED),
+        (pdfs.truncated_pdf(), ErrorCode.PDF_CORRUPT),
+        (pdfs.zero_pages_pdf(), ErrorCode.PDF_EMPTY),
+    ):
+        view = await site.ended(await site.submit(data))
+        assert (view.state, view.outcome) == (TaskState.FAILURE, TaskOutcome.EMPTY)
+        assert view.error is not None
+        assert view.error.code is code
+        assert await site.book.retry(OWNER, view.record.task_id, None) is None
+    assert provider.rows() == []
+
+
+async def test_failed_pages_stand_beside_the_others_and_are_read_again(
+    site: BookSite, provider: ProviderProcess
+) -> None:
+    """SUCCESS and partial; the retry asks for the failed pages only, and the good rows stay as they were."""
+    provider.change(rules=[Rule(fault="content_filter", page="doc-0004 page [23]")])
+    task_id = await site.submit(identity_pdf(4, 4))
+    view = await site.succeeded(task_id)
+    assert (view.outcome, view.pages_done, view.pages_failed) == (TaskOutcome.PARTIAL, 4, 2)
+    assert [(each.page_number, each.code) for each in view.failures] == [
+        (2, ErrorCode.CONTENT_FILTERED),
+        (3, ErrorCode.CONTENT_FILTERED),
+    ]
+    before = {page.page_number: page for page in site.store.pages(task_id)}
+    assert await site.book.retry(OWNER, task_id, [1, 4]) is None, "those are good"
+    provider.reset()
+    begun = await site.book.retry(OWNER, task_id, [3])
+    assert begun is not None
+    assert (begun.state, begun.pages_done, begun.pages_failed) == (TaskState.RETRY, 3, 1)
+    assert begun.rev > view.rev
+    again = await site.succeeded(task_id)
+    assert (again.outcome, [each.page_number for each in again.failures]) == (TaskOutcome.PARTIAL, [2])
+    assert calls_of(provider, 4) == {3: 1}
+    _, events = await site.book.events(OWNER, task_id, view.rev, 0.0)
+    assert [(event.page_number, event.status) for event in events] == [(3, PageStatus.OK)]
+    assert await site.book.retry(OWNER, task_id, None) is not None
+    whole = await site.succeeded(task_id)
+    assert (whole.outcome, whole.failures) == (TaskOutcome.COMPLETE, ())
+    after = {page.page_number: page for page in site.store.pages(task_id)}
+    assert (after[1], after[4]) == (before[1], before[4])
+    assert after[2].attempts == before[2].attempts + 1
+    assert list(verify(site.store.output_uri(task_id))) == []
+    assert await site.book.retry(OWNER, task_id, None) is None
+
+
+async def test_a_cancelled_task_ends_its_calls_and_keeps_its_pages(site: BookSite, provider: ProviderProcess) -> None:
+    """REVOKED; requests under way are dropped, finished pages stay and are not asked for again by a retry."""
+    provider.change(rules=[Rule(fault="stall", page="doc-0005 page [45]", seconds=300)])
+    task_id = await site.submit(identity_pdf(5, 5))
+    await site.until(task_id, lambda view: view.pages_done == 3 and view.pages_running == 2)
+    view = await site.book.cancel(OWNER, task_id)
+    assert view is not None
+    assert (view.state, view.outcome, view.pages_done) == (TaskState.REVOKED, TaskOutcome.PARTIAL, 3)
+    assert provider.summary()["in_flight"] == 0
+    assert provider.summary()["aborted"] == 2
+    assert await site.book.cancel(OWNER, task_id) == view, "to cancel again changes nothing"
+    provider.change(rules=[])
+    assert await site.book.retry(OWNER, task_id, None) is not None
+    assert (await site.succeeded(task_id)).outcome is TaskOutcome.COMPLETE
+    assert calls_of(provider, 5) == dict.fromkeys(range(1, 6), 1)
+    assert list(verify(site.store.output_uri(task_id))) == []
+
+
+async def test_deletion_leaves_no_byte_of_a_running_task(site: BookSite, provider: ProviderProcess) -> None:
+    """Neither in the store nor in a list; waiting calls are told."""
+    provider.change(rules=[Rule(fault="stall", page="doc-0006 page 3", seconds=300)])
+    task_id = await site.submit(identity_pdf(6, 3))
+    view = await site.until(task_id, lambda view: view.pages_done == 2)
+    waiting = asyncio.create_task(site.book.changed(OWNER, task_id, view.rev, 30.0))
+    assert await site.book.delete(OWNER, task_id) is True
+    assert await waiting is None
+    assert await site.book.task(OWNER, task_id) is None
+    assert await site.book.delete(OWNER, task_id) is False
+    assert not [path for path in files_of(site) if task_id in str(path) or b"doc-0006" in path.read_bytes()]
+    assert provider.summary()["in_flight"] == 0
+
+
+async def test_tasks_with_different_options_share_a_worker(site: BookSite, provider: ProviderProcess) -> None:
+    """Model, prompt, pages and image size are each task's own."""
+    wide = await site.submit(identity_pdf(7, 3), longest_side=900, pages="2-", prompt="Read it.", model="other-model")
+    plain = await site.submit(identity_pdf(8, 2))
+    await asyncio.gather(site.succeeded(wide), site.succeeded(plain))
+    rows = {row.page: row.model for row in provider.rows()}
+    assert set(rows) == {"doc-0007 page 2", "doc-0007 page 3", "doc-0008 page 1", "doc-0008 page 2"}
+    assert rows["doc-0007 page 2"] == "other-model" != rows["doc-0008 page 1"]
+    one, two = site.store.pages(wide)[0], site.store.pages(plain)[0]
+    assert max(one.image_width or 0, one.image_height or 0) == 900
+    assert max(two.image_width or 0, two.image_height or 0) == 1600
+    assert one.prompt_sha256 != two.prompt_sha256
+    refused = await site.ended(await site.submit(identity_pdf(9, 1), engine="gemini"))
+    assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.AUTH)
+
+
+async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite, provider: ProviderProcess) -> None:
+    """FAILURE with `budget`, what was read is kept, and never more is spent than was allowed."""
+    provider.change(latency=Latency(seconds=0.1))
+    task_id = await site.submit(identity_pdf(10, 30), max_cost_usd=0.03)
+    view = await site.ended(task_id)
+    assert view.state is TaskState.FAILURE
+    assert view.error is not None
+    assert view.error.code is ErrorCode.BUDGET
+    assert view.outcome is TaskOutcome.PARTIAL
+    assert 0 < (view.cost_usd or 0) <= 0.03
+    assert len(site.store.pages(task_id)) == view.pages_done
+
+
+async def test_what_is_open_is_told(site: BookSite, provider: ProviderProcess) -> None:
+    """Tasks and pages, and none when all is done."""
+    provider.change(rules=[Rule(fault="stall", page="doc-0011 page *", seconds=300)])
+    task_id = await site.submit(identity_pdf(11, 3))
+    await site.until(task_id, lambda view: view.pages_running == 3)
+    assert await site.book.load() == Load(open_tasks=1, open_pages=3)
+    await site.book.cancel(OWNER, task_id)
+    assert await site.book.load() == Load(open_tasks=0, open_pages=0)
+
+
+async def test_a_stored_task_that_was_never_handed_over_is_taken_up(site: BookSite) -> None:
+    """The process that stored it died before it could speak."""
+    record = site.save(identity_pdf(12, 1))
+    assert await site.book.task(OWNER, record.task_id) is None
+    await book_actor(site).sweep.remote()
+    await site.succeeded(record.task_id)
+
+
+async def test_an_expired_task_loses_its_bytes(provider: ProviderProcess, tmp_path: Path) -> None:
+    """It is remembered as expired, not listed, and its bytes are gone."""
+    with book_site(tmp_path, provider, expiry_days=2 / 86_400) as site:
+        task_id = await site.submit(identity_pdf(13, 1))
+        view = await site.succeeded(task_id)
+        assert view.expires_at is not None
+        await asyncio.sleep(max(0.0, (view.expires_at - datetime.now(UTC)).total_seconds()) + 0.05)
+        await book_actor(site).sweep.remote()
+        assert (await site.book.tasks(OWNER, None, None, 10, "")).items == ()
+        assert [path.name for path in files_of(site) if "tasks" in path.parts] in (["state.json"], []), "later nothing"
+
+
+@pytest.mark.parametrize("victim", ["TaskBook", "TaskWorker"])
+async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_path: Path, victim: str) -> None:
+    """Every accepted task ends, no page told as done is asked for again, and no rev goes down."""
+    provider.reset(latency=Latency(seconds=0.05), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1)])
+    with book_site(tmp_path, provider) as site:
+        tasks = [await site.submit(identity_pdf(number, 8)) for number in (20, 21)]
+        before = [await site.until(task_id, lambda view: view.pages_done == 6) for task_id in tasks]
+        for pid in pids(victim):
+            os.kill(pid, signal.SIGKILL)
+        for earlier in before:
+            ended = await site.until(earlier.record.task_id, lambda view: view.state.terminal)
+            assert ended.rev > earlier.rev
+            assert (ended.state, ended.pages_done) == (TaskState.SUCCESS, 8)
+            assert list(verify(site.store.output_uri(earlier.record.task_id))) == []
+        for number in (20, 21):
+            assert all(calls_of(provider, number)[page] == 1 for page in range(1, 7))
+
+
+async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path: Path) -> None:
+    """What it has read already, good or failed, is not asked for again."""
+    failing = Rule(fault="content_filter", page="doc-0030 page [123]")
+    provider.reset(rules=[failing])
+    with book_site(tmp_path, provider) as site:
+        task_id = await site.submit(identity_pdf(30, 4))
+        await site.succeeded(task_id)
+        stalled = Rule(fault="stall", page="doc-0030 page 3", times_per_page=1)
+        provider.reset(rules=[replace_page(failing, "doc-0030 page 1"), stalled])
+        assert await site.book.retry(OWNER, task_id, None) is not None
+        await site.until(task_id, lambda view: view.pages_done == 3)
+        for pid in pids("TaskBook"):
+            os.kill(pid, signal.SIGKILL)
+        view = await site.ended(task_id)
+        assert (view.state, view.outcome) == (TaskState.SUCCESS, TaskOutcome.PARTIAL)
+        assert [each.page_number for each in view.failures] == [1]
+        assert calls_of(provider, 30) == {1: 1, 2: 1, 3: 1}
+        assert list(verify(site.store.output_uri(task_id))) == []
+
+
+def replace_page(rule: Rule, page: str) -> Rule:
+    """The same fault for another page."""
+    return rule.model_copy(update={"page": page})
+
+
+async def test_a_new_configuration_starts_a_new_book(provider: ProviderProcess, tmp_path: Path) -> None:
+    """Finished tasks are known to it; it reads new ones as it is set."""
+    provider.reset()
+    with book_site(tmp_path, provider) as site:
+        done = await site.submit(identity_pdf(40, 1))
+        earlier = await site.succeeded(done)
+        with book_site(tmp_path, provider, model="newer-model") as after:
+            assert await after.book.task(OWNER, done) == earlier
+            assert [event.page_number for event in (await after.book.events(OWNER, done, -1, 0.0))[1]] == [1]
+            await after.succeeded(await after.submit(identity_pdf(41, 1)))
+    assert provider.rows()[-1].model == "newer-model"

@@ -1,0 +1,48 @@
+"""Whole datasets from values, written as a run writes them, for tests that only read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.model import Shard
+from one_ocr_ray.policy.documents import RunIdentity, document_result, same_bytes_result
+from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
+from tests.values import NOON, page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from one_ocr_ray.model import DocumentRef, PageResult
+
+SHARD = "000000-0123456789"
+COPIES = "000001-0123456789"
+
+
+def write(
+    output: Path,
+    documents: Sequence[DocumentRef],
+    pages: Sequence[PageResult] | None = None,
+    copies: Sequence[DocumentRef] = (),
+) -> None:
+    """`documents` in one shard, with ok pages unless `pages` says otherwise; `copies` of theirs in another."""
+    if pages is None:
+        pages = [page(each, number) for each in documents for number in range(1, (each.page_count or 0) + 1)]
+    objects, identity = Objects(str(output)), RunIdentity("run", "config")
+    run_dir, dataset = RunDirectory(objects), Dataset(objects, {})
+    run_dir.claim(Fingerprint("local", "m", None, None, 1600, "all"))
+    run_dir.add_to_plan(0, [Shard(SHARD, tuple(documents))])
+    rows = [
+        document_result(each, [page for page in pages if page.document_id == each.document_id], identity, NOON)
+        for each in documents
+    ]
+    dataset.commit_pages(SHARD, pages)
+    dataset.commit_documents(SHARD, rows)
+    if copies:
+        originals = {row.document_id: row for row in rows}
+        run_dir.add_to_plan(1, [Shard(COPIES, tuple(copies), copies=True)])
+        dataset.commit_pages(COPIES, [])
+        dataset.commit_documents(COPIES, [same_bytes_result(originals[each.document_id], each) for each in copies])

@@ -1,0 +1,119 @@
+"""The product as its users start it, in a process of its own, for tests that kill it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import psutil
+
+from tests.provider import DEFAULT_KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+ROOT = Path(__file__).resolve().parents[2]
+_PROGRESS = re.compile(r"pages (\d+)/")
+
+
+class Driver:
+    """`python jobs/ocr.py ARGUMENTS`, running; ended, at the latest, with its block."""
+
+    def __init__(self, *arguments: Path | str, environment: dict[str, str] | None = None) -> None:
+        self.lingering: list[psutil.Process] = []
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the block
+        keys = {"OPENAI_API_KEY": DEFAULT_KEY, "RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
+        self.process = subprocess.Popen(
+            [sys.executable, "jobs/ocr.py", *(str(each) for each in arguments), "--json"],
+            cwd=ROOT, env={**os.environ, **keys}, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+        )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+        self._errors.close()
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def running(self) -> bool:
+        return self.process.poll() is None
+
+    def said(self) -> str:
+        """What it has written to stderr so far."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def pages_told(self) -> int:
+        """The largest number of pages that its progress has called done."""
+        return max((int(number) for number in _PROGRESS.findall(self.said())), default=0)
+
+    def wait_until(self, met: Callable[[], bool], timeout_s: float = 120.0, every_s: float = 0.02) -> bool:
+        """Wait until `met()`; False when the driver ended first. Raises TimeoutError."""
+        deadline = time.monotonic() + timeout_s
+        while not met():
+            if not self.running:
+                return False
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.said())
+            time.sleep(every_s)
+        return True
+
+    def wait(self, timeout_s: float = 120.0) -> tuple[int, dict[str, Any]]:
+        """Exit code, and the `--json` summary (empty without one)."""
+        out, _ = self.process.communicate(timeout=timeout_s)
+        return self.process.returncode, json.loads(out) if out.strip() else {}
+
+    def kill(self) -> tuple[float, float]:
+        """SIGKILL. Gives when, and when the last of its children that could ask was gone, by the ledger's clock.
+
+        Ray's own agents take a minute to see that their cluster is gone; they stand in `lingering`.
+        """
+        family = psutil.Process(self.pid).children(recursive=True)
+        killed_s = time.monotonic()
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+        wait_until_gone(family, but=is_agent)
+        self.lingering = [process for process in family if is_at_work(process)]
+        return killed_s, time.monotonic()
+
+
+def wait_until_gone(
+    processes: list[psutil.Process], timeout_s: float = 60.0, but: Callable[[psutil.Process], bool] = lambda _: False
+) -> None:
+    """Wait until none of `processes` runs, `but` those. Raises TimeoutError, naming those that do."""
+    deadline = time.monotonic() + timeout_s
+    while left := [process for process in processes if is_at_work(process) and not but(process)]:
+        if time.monotonic() > deadline:
+            raise TimeoutError(" ".join(f"{process.pid} {process.name()}" for process in left))
+        time.sleep(0.02)
+
+
+def is_agent(process: psutil.Process) -> bool:
+    """Whether it is one of a Ray node's agents, which never see a page."""
+    try:
+        return any(name in " ".join(process.cmdline()) for name in ("Agent", "dashboard/agent", "runtime_env/agent"))
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_at_work(process: psutil.Process) -> bool:
+    """Whether it runs; one whose parent has not collected it is gone."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
