@@ -1,0 +1,96 @@
+"""A driver that is killed again and again: what each kill costs, and whether the last run ends with every page once.
+
+    python -m benchmarks.faults [--kills 20] [--seed 1] [--documents 60] [--pages 20] [--in-flight 32] [--output URI]
+
+Kills come at random moments: some so many seconds after the start, most after so many answered calls.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.faults.drivers import Driver
+from tests.faults.judging import Death, costs_of, safe_pages, wrong_in
+from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
+
+
+def main() -> int:
+    """Kill, rerun, judge; 1 when the promise is broken."""
+    options = _options()
+    dice = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as work, ProviderProcess(latency=_LATENCY, text_chars=200) as provider:
+        source = Path(work) / "in"
+        source.mkdir()
+        write_identity_pdfs(source, range(1, options.documents + 1), options.pages)
+        output = options.output or str(Path(work) / "out")
+        command = [
+            source, "--output", output, "--engine", "openai", "--model", "m", "--base-url", provider.openai_url,
+            "--rpm", "100000", "--max-in-flight", str(options.in_flight), "--longest-side", "800",
+        ]  # fmt: skip
+        deaths: list[Death] = []
+        while len(deaths) < options.kills:
+            death = _one_death(command, output, provider, dice)
+            if death is None:
+                print(f"finished after {len(deaths)} kills: more documents are needed for {options.kills}")
+                break
+            deaths.append(death)
+            print(f"kill {len(deaths)}: {len(death.safe)} pages safe", flush=True)
+        with Driver(*command) as driver:
+            code, summary = driver.wait(600)
+            print(f"the last run ends with {code}: {summary.get('pages')} {driver.said() if code else ''}")
+        costs = costs_of(deaths, provider.rows())
+        expected = {str(Identity(d, p)) for d in range(1, options.documents + 1) for p in range(1, options.pages + 1)}
+        wrong = wrong_in(output, expected)
+    return _report(deaths, costs, wrong)
+
+
+_LATENCY = Latency(shape="uniform", seconds=0.2, to_s=0.8)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--documents", type=int, default=60)
+    parser.add_argument("--pages", type=int, default=20, help="of each document")
+    parser.add_argument("--in-flight", type=int, default=32)
+    parser.add_argument("--output", help="where the dataset goes; default: a temporary folder")
+    return parser.parse_args()
+
+
+def _one_death(command: list[Path | str], output: str, provider: ProviderProcess, dice: random.Random) -> Death | None:
+    """Run until a random moment, then kill; None when the run ended before."""
+    with Driver(*command) as driver:
+        if dice.random() < 0.3:
+            wait_until_s = time.monotonic() + dice.uniform(0.5, 9.0)
+            alive = driver.wait_until(lambda: time.monotonic() > wait_until_s)
+        else:
+            calls = provider.summary()["answered"] + dice.randint(1, 150)
+            alive = driver.wait_until(lambda: provider.summary()["answered"] >= calls, every_s=0.05)
+        if not alive:
+            return None
+        killed_s, gone_s = driver.kill()
+    return Death(killed_s, gone_s, safe_pages(output))
+
+
+def _report(deaths: list[Death], costs: list, wrong: list[str]) -> int:
+    print("  kill   gone s   safe   in flight   again   answered <1 s   again   safe again")
+    for number, (death, cost) in enumerate(zip(deaths, costs, strict=True), 1):
+        gone = f"{death.gone_s - death.killed_s:.2f}"
+        print(
+            f"{number:6}{gone:>9}{len(death.safe):>7}{cost.in_flight:>12}{cost.repeated_in_flight:>8}"
+            f"{cost.just_answered:>16}{cost.repeated_answered:>8}{len(cost.repeated_safe):>13}"
+            f"{'' if cost.is_within_the_promise() else '   BROKEN'}"
+        )
+    for sentence in wrong:
+        print(f"WRONG: {sentence}")
+    return 1 if wrong or not all(cost.is_within_the_promise() for cost in costs) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
