@@ -58,9 +58,8 @@ def test_page_ends_cut_the_markdown_into_its_pages(texts: list[str | None]) -> N
     row = document_result(paper, pages, RUN, NOON)
     markdown = row.markdown or ""
     pieces = [markdown[start:end] for start, end in pairwise((0, *row.page_ends))]
-    assert [piece.removeprefix(PAGE_JOINT) if piece else "" for piece in pieces] == [
-        (text or "").removeprefix(PAGE_JOINT) for text in texts
-    ]
+    joints = ["" if not any(texts[:n]) else PAGE_JOINT for n in range(len(texts))]
+    assert pieces == [joint + text if text else "" for joint, text in zip(joints, texts, strict=True)]
     assert (row.page_ends[-1] if texts else 0) == len(markdown)
     assert markdown == PAGE_JOINT.join(text for text in texts if text)
 
