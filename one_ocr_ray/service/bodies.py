@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -180,16 +181,7 @@ def status_body(view: TaskView) -> dict[str, Any]:
         "finished_at": view.finished_at,
         "expires_at": view.expires_at,
         "progress": progress_body(view),
-        "failures": [
-            {
-                "page_number": each.page_number,
-                "code": each.code,
-                "message": each.message,
-                "retryable": each.retryable,
-                "attempts": each.attempts,
-            }
-            for each in view.failures
-        ],
+        "failures": [asdict(failure) for failure in view.failures],
         "usage": {
             "input_tokens": view.input_tokens,
             "output_tokens": view.output_tokens,

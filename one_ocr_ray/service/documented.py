@@ -30,6 +30,17 @@ _PROBLEM = {
 TEXT = {"type": "string"}
 BINARY = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "minItems": 1, "items": BINARY}
+
+
+def _options() -> dict[str, Any]:
+    """The schema of an upload's options, each of them a type or null in one word."""
+    schema = UploadOptions.model_json_schema()
+    for name, each in schema["properties"].items():
+        value, _null = each["anyOf"]
+        schema["properties"][name] = {**value, "type": [value["type"], "null"], "description": each["description"]}
+    return schema
+
+
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
@@ -39,7 +50,7 @@ UPLOAD_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["files"],
                     "additionalProperties": False,
-                    "properties": {"files": _FILES, "options": UploadOptions.model_json_schema()},
+                    "properties": {"files": _FILES, "options": _options()},
                 },
                 "encoding": {
                     "files": {"contentType": "application/pdf"},
@@ -87,7 +98,7 @@ def described(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dic
     for name in ("HTTPValidationError", "ValidationError"):  # the framework's own, which are problems here
         schemas.pop(name, None)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    form["properties"]["options"]["properties"]["engine"]["anyOf"][0] = {"type": "string", "enum": sorted(engines)}
+    form["properties"]["options"]["properties"]["engine"]["enum"] = [*sorted(engines), None]
     for path, methods in document["paths"].items():
         for operation in methods.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -99,9 +99,9 @@ def preferences_asked(request: Request) -> Response | None:
 
 def size(size_bytes: int) -> str:
     """A file's size for people."""
-    if size_bytes < 1000:
+    if size_bytes < 1 << 10:
         return f"{size_bytes} B"
-    return f"{size_bytes / 1000:.0f} kB" if size_bytes < 1_000_000 else f"{size_bytes / 1e6:.1f} MB"
+    return f"{size_bytes / (1 << 10):.0f} KB" if size_bytes < 1 << 20 else f"{size_bytes / (1 << 20):.3g} MB"
 
 
 def cost(usd: float | None) -> str:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 COOKIE = "one_ocr_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/login", "/logout", "/favicon.ico", "/robots.txt"})
+_PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, often, and by programs that know no key
+_OPEN_PATHS = frozenset({*_PROBES, "/login", "/logout", "/favicon.ico", "/robots.txt"})
 _BURST_S = 2.0  # a caller may do at once what this many seconds allow
 _CALLERS = 10_000  # whose rates are remembered
 
@@ -59,11 +60,14 @@ class HostAndHeaders:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        if self._hosts is not None and _host_name(Headers(scope=scope).get("host", "")) not in self._hosts:
+        if not self._knows(Headers(scope=scope).get("host", "")) and scope["path"] not in _PROBES:
             problem = Problem("invalid_host", "This service does not answer to that host name.")
             await answer(scope, problem)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
+
+    def _knows(self, host: str) -> bool:
+        return self._hosts is None or _host_name(host) in self._hosts
 
 
 class Guard:
@@ -91,7 +95,7 @@ class Guard:
         given = _keys_in(headers)
         if not given and scope["method"] not in _SAFE_METHODS:
             refuse_cross_site(headers, must_tell=COOKIE in headers.get("cookie", ""))
-        if scope["path"] in {"/healthz", "/readyz"}:
+        if scope["path"] in _PROBES:
             return
         owner = self._owner(headers, given) if self._keys else NOBODY
         state = scope.setdefault("state", {})

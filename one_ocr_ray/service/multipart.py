@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from one_ocr_ray.service.options import FORM_OPTIONS
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.service.spool import Spool
 
 FILE_FIELDS = frozenset({"files", "file"})
-_TEXT_FIELDS = frozenset({"options"})
+_TEXT_FIELDS = frozenset({"options", *FORM_OPTIONS})
 _TEXT_BYTES = 64 << 10
 _HEADER_BYTES = 16 << 10
 _BATCH_BYTES = 1 << 20

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
+from collections.abc import Mapping
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,6 +15,8 @@ from one_ocr_ray.service.problems import Problem
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
 _BACKWARDS = re.compile(r"(\d+)-(\d+)")
+
+FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
 
 
 class UploadOptions(BaseModel):
@@ -26,6 +30,12 @@ class UploadOptions(BaseModel):
     prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
     longest_side: int | None = Field(None, ge=64, le=8000, description="pixels of the page image sent")
     max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
+
+
+def options_in(texts: Mapping[str, str]) -> str:
+    """The JSON of the options in a form's fields; a field that was left empty asks for nothing."""
+    fields = {name: texts[name].strip() for name in FORM_OPTIONS if texts.get(name, "").strip()}
+    return texts.get("options") or json.dumps(fields)
 
 
 def parse_options(text: str, engines: set[str]) -> TaskOptions:

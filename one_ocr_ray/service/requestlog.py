@@ -47,10 +47,14 @@ def log_as_json() -> None:
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte that strangers get wrong
 
 
 class RequestLog:
-    """Gives every request its id, in `x-request-id` and in `scope["state"]`, and logs how it ended."""
+    """Gives every request an id, in `x-request-id` and in `scope["state"]`, and logs how it ended.
+
+    The id is the one that the client or a proxy gave, where it is a plain word, else a new one.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -59,7 +63,8 @@ class RequestLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else token_hex(16)
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.monotonic()
         status = 0
@@ -68,7 +73,9 @@ class RequestLog:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message["headers"], (b"x-request-id", request_id.encode())]}
+                if request_id != given:  # who brought it knows it; a proxy tells its own to the client
+                    told = b"x-request-id", request_id.encode()
+                    message = {**message, "headers": [*message["headers"], told]}
             await send(message)
 
         try:
@@ -85,12 +92,6 @@ class RequestLog:
             elapsed_ms = round((time.monotonic() - started) * 1000, 1)
             fields = {"request_id": request_id, "status": status, "duration_ms": elapsed_ms, **_asked(scope)}
             log.info("request", extra={"fields": fields})
-
-
-def _request_id(scope: Scope) -> str:
-    """The one the client or a proxy gave where it is a plain word, else a new one."""
-    given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
-    return given if _REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 def _asked(scope: Scope) -> dict[str, str]:

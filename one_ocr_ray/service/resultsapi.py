@@ -11,7 +11,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from one_ocr_ray.service.batches import views_of
 from one_ocr_ray.service.context import Owner, Parts
-from one_ocr_ray.service.documented import BINARY, answers
+from one_ocr_ray.service.documented import BINARY, TEXT, answers
 from one_ocr_ray.service.names import attachment, download_stem
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import MEDIA_TYPES, BatchFormat, Format, Results
@@ -24,13 +24,14 @@ if TYPE_CHECKING:
 router = APIRouter(tags=["results"])
 
 _CHUNK_BYTES = 256 << 10
+_SCHEMAS: dict[Format, dict[str, Any]] = {Format.MD: TEXT, Format.TXT: TEXT, Format.JSON: {"type": "object"}}
 _ATTACHMENT = {"Cache-Control": "private, no-cache"}
 
 Partial = Annotated[bool, Query(description="what is finished so far, of a task that is still running")]
 
 
 def _files(*forms: Format) -> dict[int | str, dict[str, Any]]:
-    kinds = {MEDIA_TYPES[form].partition(";")[0]: BINARY for form in forms}
+    kinds = {MEDIA_TYPES[form].partition(";")[0]: _SCHEMAS.get(form, BINARY) for form in forms}
     return answers(kinds, 400, 401, 404, 409, 410, 429, 503)
 
 

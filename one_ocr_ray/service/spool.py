@@ -33,9 +33,7 @@ class Spool:
             parent.mkdir(parents=True, exist_ok=True)
             for folder in parent.glob(f"{_PREFIX}*"):
                 _remove_if_abandoned(folder)
-            self.folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            self.folder, self._lock = _own_folder(parent)
         except OSError as error:
             raise UsageError(f"Uploads cannot be kept in {parent}: {error.strerror}.") from error
 
@@ -63,6 +61,17 @@ class Spool:
 def storage_full() -> Problem:
     """For a disk or a store that takes no more."""
     return Problem("storage_full", "The service has no room for this upload now.", retry_after_s=60)
+
+
+def _own_folder(parent: Path) -> tuple[Path, int]:
+    """A new folder and its lock; another one where a process that starts beside us has taken it for abandoned."""
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if (folder / _LOCK).exists():
+            return folder, lock
+        os.close(lock)
 
 
 def _remove_if_abandoned(folder: Path) -> None:

@@ -25,7 +25,7 @@ from one_ocr_ray.service.documented import UPLOAD_BODY, problems
 from one_ocr_ray.service.multipart import Form, SpooledFile, read_form
 from one_ocr_ray.service.names import shown_name
 from one_ocr_ray.service.negotiation import wants_html
-from one_ocr_ray.service.options import parse_options
+from one_ocr_ray.service.options import options_in, parse_options
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
 
@@ -80,7 +80,7 @@ async def upload(request: Request, service: Parts, owner: Owner, idempotency_key
             max_files=service.settings.max_files,
             max_file_bytes=service.settings.max_file_bytes,
         )
-        options = parse_options(form.texts.get("options") or "{}", offered_engines(service))
+        options = parse_options(options_in(form.texts), offered_engines(service))
         # A browser sends one nameless file of no bytes where none was chosen.
         files = [file for file in form.files if file.name or file.size_bytes]
         if not files:

@@ -29,6 +29,14 @@ class Words:
         """What the error `code` means, in words; `otherwise` where the catalogue does not know it."""
         return self.sentences.get(f"code.{code}", otherwise)
 
+    def duration(self, seconds: float) -> str:
+        """A stretch of time, as roughly as people want to know it."""
+        if seconds < 90:
+            return self("js.seconds", n=max(1, round(seconds)))
+        return (
+            self("js.minutes", n=round(seconds / 60)) if seconds < 5400 else self("js.hours", n=f"{seconds / 3600:.2g}")
+        )
+
     def for_scripts(self) -> str:
         """The part that scripts in the page need, as JSON."""
         return json.dumps({key: text for key, text in self.sentences.items() if key.startswith(_FOR_SCRIPTS)})
@@ -42,7 +50,7 @@ def words(language: str) -> Words:
 
 def language_of(accept_language: str) -> str:
     """The one of `LANGUAGES` that the header likes best; English where it names none of them."""
-    rated = []
+    rated: list[tuple[float, int, str]] = []
     for part in accept_language.split(",")[:32]:
         found = _WANTED.fullmatch(part)
         if found and found[1].lower() in LANGUAGES and float(found[2] or 1) > 0:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode
-from tests.service.memory_book import Script
+from tests.service.script import Script
 from tests.service.site import Site
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, PageResult, PageStatus
+from one_ocr_ray.model import DocumentRef, Failure, PageResult
 from one_ocr_ray.pdf import PdfChild
 from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
@@ -33,33 +33,13 @@ from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.tasks import SHARD_ID
+from tests.service.script import Script
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from one_ocr_ray.policy.tasks import TaskRecord
     from one_ocr_ray.storage.tasks import TaskStore
-
-
-def plain_page(record: TaskRecord, page_number: int) -> str:
-    """A page with what pages have: a heading, a table, a formula."""
-    return (
-        f"# Page {page_number} of {record.filename}\n\nSome text with **bold** words and $x^2 + y^2$.\n\n"
-        "| fruit | count |\n|---|---:|\n| apples | 3 |\n| pears | 14 |\n"
-    )
-
-
-@dataclass(slots=True)
-class Script:
-    """What the engine does. `failures` are by page number, and gone once a retry has read the page."""
-
-    text: Callable[[TaskRecord, int], str] = plain_page
-    page_delay_s: float = 0.0
-    start_delay_s: float = 0.0
-    failures: dict[int, ErrorCode] = field(default_factory=dict)
-    blank_pages: frozenset[int] = frozenset()
-    gate: asyncio.Event | None = None  # no page is read before it is set
-    expires_in: timedelta = timedelta(days=7)
 
 
 @dataclass(slots=True)
@@ -72,11 +52,14 @@ class _Task:
 
 
 class MemoryBook:
-    """For one event loop. `unavailable` and `load_now` play a book that is being restarted, or is full."""
+    """For one event loop. `unavailable`, `refusals` of acceptances, and `load_now` play a book that is being restarted
+    or is full.
+    """
 
     def __init__(self, store: TaskStore, script: Script | None = None) -> None:
         self.script = script or Script()
         self.unavailable = False
+        self.refusals = 0
         self.load_now: Load | None = None
         self.calls: dict[str, int] = {}
         self._store = store
@@ -84,6 +67,9 @@ class MemoryBook:
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
         self._check()
+        if self.refusals:
+            self.refusals -= 1
+            raise TaskBookUnavailableError
         for record in records:
             if record.task_id not in self._tasks:
                 view = TaskView(record, TaskState.PENDING, 1, expires_at=datetime.now(UTC) + self.script.expires_in)
@@ -219,7 +205,7 @@ class MemoryBook:
                 await self.script.gate.wait()
             await asyncio.sleep(self.script.page_delay_s)
             self.calls[record.task_id] = self.calls.get(record.task_id, 0) + 1
-            row = self._page(task, opened, page_number, config.config_id)
+            row = self.script.page(record, opened, page_number, config.config_id, again=page_number in task.retried)
             await asyncio.to_thread(journal.write, [row])
             self._report(task, row)
         await asyncio.to_thread(self._commit, opened, output, config, journal)
@@ -250,34 +236,6 @@ class MemoryBook:
             size_bytes=record.size_bytes,
             page_count=None if isinstance(info, Failure) else info.page_count,
             failure=failure,
-        )
-
-    def _page(self, task: _Task, document: DocumentRef, page_number: int, config_id: str) -> PageResult:
-        code = None if page_number in task.retried else self.script.failures.get(page_number)
-        blank = page_number in self.script.blank_pages
-        now = datetime.now(UTC)
-        text = "" if blank else self.script.text(task.view.record, page_number)
-        return PageResult(
-            document_id=document.document_id,
-            page_number=page_number,
-            page_count=document.page_count or page_number,
-            source_uri=document.uri,
-            source_name=document.name,
-            status=PageStatus.FAILED if code else PageStatus.BLANK if blank else PageStatus.OK,
-            engine="local",
-            model="scripted",
-            started_at=now,
-            finished_at=now,
-            run_id="run",
-            config_id=config_id,
-            markdown=None if code else text,
-            failure=Failure(code, f"The script says {code.value}.") if code else None,
-            attempts=3 if code else 1,
-            input_tokens=100,
-            output_tokens=50,
-            cost_usd=0.0,
-            confidence=None if code else 0.97,
-            latency_ms=round(self.script.page_delay_s * 1000),
         )
 
     def _report(self, task: _Task, row: PageResult) -> None:

@@ -16,7 +16,8 @@ from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.requestlog import log_as_json
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.storage.tasks import TaskStore
-from tests.service.memory_book import MemoryBook, Script
+from tests.service.memory_book import MemoryBook
+from tests.service.script import Script
 
 
 def main() -> None:

@@ -15,13 +15,15 @@ from one_ocr_ray.service.app import create_app
 from one_ocr_ray.settings import ServiceSettings
 from one_ocr_ray.storage.tasks import TaskStore
 from tests.pdfs import text_pdf
-from tests.service.memory_book import MemoryBook, Script
+from tests.service.memory_book import MemoryBook
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
     from pathlib import Path
 
     from fastapi import FastAPI
+
+    from tests.service.script import Script
 
 KEYS = ("first-key-of-the-tests", "second-key-of-the-tests")
 PATIENCE_S = 60.0

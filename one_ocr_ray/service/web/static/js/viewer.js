@@ -1,0 +1,140 @@
+// One page of a task: its image beside its text. Pages that were seen last are kept, so that turning back is instant.
+import { copy, current } from "./app.js";
+import { share } from "./format.js";
+import { setFormulas } from "./formulas.js";
+import { link } from "./grid.js";
+import { ask } from "./http.js";
+import { say, sayCode } from "./words.js";
+
+const KEPT = 24;
+const LONGEST = 65536; // characters; as in service/markdown.py
+const part = (id) => document.getElementById(id);
+
+export class Viewer {
+  constructor(task) {
+    this.url = `/v1/tasks/${task}/pages`;
+    this.kept = new Map();
+    this.source = part("view-source").hasAttribute("aria-current");
+    part("view-rendered").addEventListener("click", (event) => this.#choose(event, false));
+    part("view-source").addEventListener("click", (event) => this.#choose(event, true));
+    part("copy-page").addEventListener("click", () => copy(this.#row(this.number).then((row) => row.markdown ?? "")));
+    part("image")?.addEventListener("error", () => this.#imageState(false));
+    part("image")?.addEventListener("load", () => this.#imageState(true));
+    this.#choose(undefined, this.source);
+  }
+
+  /** What was kept of a page is no longer so. */
+  forget(number) {
+    this.kept.delete(number);
+  }
+
+  /** Show the page at `index` of `numbers`; `ready` says whether it has been read. */
+  async show(numbers, index, ready) {
+    const number = numbers[index];
+    this.number = number;
+    this.aborting?.abort();
+    this.aborting = new AbortController();
+    part("viewer-title").textContent = say("viewer.title", { n: number });
+    part("go-page").value = number;
+    part("total").textContent = say("viewer.of", { total: numbers.length });
+    link(part("previous"), numbers[index - 1]);
+    link(part("next"), numbers[index + 1]);
+    part("view-rendered").href = part("view-source").href = `#p=${number}`;
+    this.#showImage(number, numbers[index + 1]);
+    part("text").setAttribute("aria-label", say("viewer.text", { n: number }));
+    if (!ready) return this.#showText({ note: say("viewer.waiting") });
+    if (!this.kept.has(number)) part("text").classList.add("loading");
+    try {
+      const page = await this.#page(number, this.aborting.signal);
+      if (number === this.number) this.#showText(page);
+    } catch (error) {
+      if (error.name === "AbortError" || number !== this.number) return;
+      this.#showText({ note: error.status === 409 ? say("viewer.waiting") : say("js.load_failed") });
+    }
+  }
+
+  #showImage(number, next) {
+    const image = (page) => `${this.url}/${page}/image?w=1200`;
+    const element = part("image") ?? part("figure").insertBefore(this.#newImage(), part("image-problem"));
+    if (element.getAttribute("src") !== image(number)) {
+      element.hidden = false;
+      part("image-problem").hidden = true;
+      element.src = image(number);
+      part("figure").scrollTop = 0;
+    }
+    element.alt = say("viewer.image", { n: number });
+    part("figure").setAttribute("aria-label", element.alt);
+    if (next !== undefined) new Image().src = image(next);
+  }
+
+  #newImage() {
+    const element = new Image();
+    element.id = "image";
+    element.addEventListener("error", () => this.#imageState(false));
+    element.addEventListener("load", () => this.#imageState(true));
+    return element;
+  }
+
+  #imageState(good) {
+    part("image").hidden = !good;
+    part("image-problem").hidden = good;
+  }
+
+  #showText({ note = "", failure, html = "", markdown = "", confidence }) {
+    const text = part("text");
+    text.classList.remove("loading");
+    text.scrollTop = 0;
+    set("text-note", note);
+    set("confidence", confidence == null ? "" : say("viewer.confidence", { percent: share(confidence) }));
+    part("page-failure").hidden = !failure;
+    if (failure) {
+      const code = document.createElement("code");
+      code.textContent = failure.code;
+      part("page-failure").replaceChildren(`${sayCode(failure.code, failure.message)} `, code);
+    }
+    part("rendered").innerHTML = html; // made safe by the service
+    part("source").textContent = markdown;
+    part("copy-page").disabled = !markdown;
+    setFormulas(part("rendered"));
+  }
+
+  #choose(event, source) {
+    event?.preventDefault();
+    this.source = source;
+    current(part("view-source"), source);
+    current(part("view-rendered"), !source);
+    part("source").hidden = !source;
+    part("rendered").hidden = source;
+  }
+
+  async #row(number, signal) {
+    return (await ask(`${this.url}/${number}`, { signal })).json();
+  }
+
+  async #page(number, signal) {
+    const known = this.kept.get(number);
+    if (known) {
+      this.kept.delete(number);
+      this.kept.set(number, known);
+      return known;
+    }
+    const fragment = ask(`${this.url}/${number}`, { signal, accept: "text/html" }).then((answer) => answer.text());
+    const [row, html] = await Promise.all([this.#row(number, signal), fragment]);
+    const page = { note: note(row), failure: row.error, html: row.error ? "" : html, markdown: row.markdown ?? "", confidence: row.confidence };
+    this.kept.set(number, page);
+    if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
+    return page;
+  }
+}
+
+function note(row) {
+  if (row.status === "blank") return say("viewer.blank");
+  if (row.status === "ok" && !row.markdown?.trim()) return say("viewer.empty");
+  if (row.markdown?.length > LONGEST) return say("viewer.too_long");
+  return row.truncated ? say("viewer.truncated") : "";
+}
+
+function set(id, text) {
+  part(id).textContent = text;
+  part(id).hidden = !text;
+}
