@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from pathlib import Path
@@ -61,12 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until a run listens for both itself
     try:
         code: int = options.command(options)
+        sys.stdout.flush()
     except OneOcrError as error:
         print(f"one-ocr: {error}", file=sys.stderr)  # noqa: T201 - the command line speaks here
         return error.exit_code
     except KeyboardInterrupt:
         print("one-ocr: interrupted. The same command resumes.", file=sys.stderr)  # noqa: T201
         return StoppedError.exit_code
+    except BrokenPipeError:  # the reader has had enough, as in `| head`: nothing may be flushed there any more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     return code
 
 

@@ -1,4 +1,4 @@
-"""When finished pages become safe: after half a second, or when eight of them wait in a worker; off the event loop."""
+"""When finished pages become safe: after half a second, or when four of them wait in a worker; off the event loop."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # A crash repeats what is not written yet: the promise is 1 s or 16 rows a worker. Writing takes its part of the second,
 # and while some rows are written as many may finish.
-ROWS_AT_RISK = 8
+ROWS_AT_RISK = 4
 SEGMENT_S = 0.5
 
 

@@ -73,7 +73,10 @@ def count_documents(documents: Iterable[DocumentResult]) -> None:
 
 
 def show_tasks(counts: Mapping[str, int]) -> None:
-    """How many tasks of the service are in which state now; to be called by one process, with every state."""
+    """How many tasks of the service are in which state now.
+
+    To be called by one process every few seconds, with every state: Ray may lose what is told in a process's first.
+    """
     for state, number in counts.items():
         _metrics().tasks.set(number, {"state": state})
 

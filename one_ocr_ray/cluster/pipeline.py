@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -23,11 +22,13 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.cluster.planning import Known, Planner
+    from one_ocr_ray.cluster.planning import Planner
     from one_ocr_ray.cluster.recruiting import Recruiter
     from one_ocr_ray.model import Failure, Shard
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.inputs import InputFile
+    from one_ocr_ray.storage.known import Known
+    from one_ocr_ray.storage.resuming import Todo
 
 # Shards planned ahead of the workers; more would only be memory.
 PLANNED_AHEAD = 16
@@ -56,18 +57,6 @@ async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
         raise StoppedError(failures[0].message, failures[0].code)
 
 
-@dataclass(frozen=True, slots=True)
-class Todo:
-    """What earlier runs have left to do on an output."""
-
-    open_shards: Sequence[Shard]
-    failed_shards: Sequence[Shard] = ()  # committed, to be read again where they failed
-    stale_copies: Sequence[Shard] = ()  # of documents in those
-
-    def __bool__(self) -> bool:
-        return bool(self.open_shards or self.failed_shards)
-
-
 TOO_MANY_FAILED = (
     "Too many pages fail with {code}; the column error says why. "
     "Mend the cause, then run the same command with --retry-failed."
@@ -93,7 +82,7 @@ class Pipeline:
         self._consumers: asyncio.TaskGroup | None = None  # while shards are handed out
         self._under_way = 0  # shards
         self._planner = planner
-        self._home = dict(known.home)
+        self._known = known
         self._selection = selection
         self._on_progress = on_progress
         self._progress = Progress()
@@ -103,7 +92,7 @@ class Pipeline:
         self._brake = Brake()
         self._braked = Tally()  # what the brake has seen
         self._queue: asyncio.Queue[tuple[Shard, bool] | None] = asyncio.Queue(PLANNED_AHEAD)
-        self._copies: list[Shard] = []
+        self._copies: list[str] = []
 
     async def run(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> Tally:
         """Do what earlier runs have left and read everything new in `files`; gives what this run has done."""
@@ -125,14 +114,16 @@ class Pipeline:
             for number in range(len(self._workers)):
                 self._employ(number)
         self._consumers = None
-        for shard in self._copies:
-            originals = {each.document_id: self._home[each.document_id] for each in shard.documents}
-            await self._on_worker(0, "copy_shard", shard, originals)
+        for shard_id in self._copies:
+            shard = await asyncio.to_thread(self._known.shard, shard_id)
+            homes = {each.document_id: self._known.home(each.document_id) for each in shard.documents}
+            await self._on_worker(0, "copy_shard", shard, homes)
 
     async def _produce(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
-        for shard in todo.open_shards:
-            await self._hand_out(shard)
-        for shard in todo.failed_shards:
+        for shard_id in todo.open_shards:
+            await self._hand_out(await asyncio.to_thread(self._known.shard, shard_id))
+        for shard_id in todo.failed_shards:
+            shard = await asyncio.to_thread(self._known.shard, shard_id)
             await self._hand_out(await self._planner.with_mended_files(shard), again=True)
         self._copies.extend(todo.stale_copies)
         async for shard in self._planner.shards(files, inspections):
@@ -143,10 +134,9 @@ class Pipeline:
     async def _hand_out(self, shard: Shard, *, again: bool = False) -> None:
         self._progress.documents_total += len(shard.documents)
         if shard.copies:
-            self._copies.append(shard)
+            self._copies.append(shard.shard_id)
             return
         for document in shard.documents:
-            self._home[document.document_id] = shard.shard_id
             if document.failure is None and document.page_count is not None:
                 self._progress.pages_total += len(self._selection.of(document.page_count))
         await self._queue.put((shard, again))

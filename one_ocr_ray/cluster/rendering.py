@@ -117,7 +117,10 @@ def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
         if isinstance(opened, Failure):
             yield PageUnrendered(number, Failure(ErrorCode.RENDER_FAILED, opened.message), render_ms=0)
         else:
-            yield child.render(number, options.longest_side_px)
+            page = child.render(number, options.longest_side_px)
+            if isinstance(page, PageUnrendered) and page.failure.code is ErrorCode.RENDER_CRASHED:
+                page = child.render(number, options.longest_side_px)  # not the page's doing, unless it happens again
+            yield page
 
 
 def _unchanged_source(document: DocumentRef) -> Path | bytes | None:

@@ -23,14 +23,13 @@ from one_ocr_ray.cluster.asking import (
 from one_ocr_ray.cluster.budget import start_till
 from one_ocr_ray.cluster.interruption import Interruption
 from one_ocr_ray.cluster.job import Job, Tally
-from one_ocr_ray.cluster.pipeline import Pipeline, Todo, check_engine
-from one_ocr_ray.cluster.planning import Known, Planner
+from one_ocr_ray.cluster.pipeline import Pipeline, check_engine
+from one_ocr_ray.cluster.planning import Planner
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.recruiting import Recruiter, first_nodes
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker import start_workers
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import Outcome
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.plan import ShardPacker
@@ -38,9 +37,11 @@ from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.journal import Journal, shards_at_work
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects, without_credentials
+from one_ocr_ray.storage.resuming import what_is_open
 from one_ocr_ray.storage.run_dir import RunDirectory
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.settings import Settings
     from one_ocr_ray.storage.inputs import InputFile
+    from one_ocr_ray.storage.resuming import Todo
 
 INPUTS_SHOWN = 3
 
@@ -82,8 +84,9 @@ def run(settings: Settings, on_progress: Callable[[Progress], None], say: Callab
     )
     work.run_dir.claim(fingerprint)
     with held_lease(output, work.identity.run_id, say, work.interruption.lost):
-        tally = work.read_what_is_open(files, on_progress, say)
-        counts = work.counts()
+        known = Known(work.run_dir)
+        tally = work.read_what_is_open(known, files, on_progress, say)
+        counts = work.counts(known)
     return RunSummary(
         run_id=work.identity.run_id,
         output=output.root,
@@ -115,11 +118,14 @@ class _Run:
     interruption: Interruption
 
     def read_what_is_open(
-        self, files: Iterator[InputFile], on_progress: Callable[[Progress], None], say: Callable[[str], None]
+        self,
+        known: Known,
+        files: Iterator[InputFile],
+        on_progress: Callable[[Progress], None],
+        say: Callable[[str], None],
     ) -> Tally:
         """Shards that earlier runs left open, then what is new in `files`; Ray is started only when there is any."""
-        known = Known(self.run_dir.plan())
-        todo = self._todo(known)
+        todo = what_is_open(known, self.dataset, self.output, retry_failed=self.settings.retry_failed)
         new_files = (file for file in files if not known.covers(file))
         first = list(itertools.islice(new_files, 1))
         if not todo and not first:
@@ -139,40 +145,12 @@ class _Run:
             "one_ocr_model": str(self.config["model"]),
         }
 
-    def _todo(self, known: Known) -> Todo:
-        """What is left: shards not committed, those that a crash left traces of, and with --retry-failed the failed."""
-        committed, at_work = self.dataset.committed(), shards_at_work(self.output)
-        failed = []
-        if self.settings.retry_failed:
-            failed = [
-                shard
-                for shard in known.shards
-                if shard.shard_id in committed and not shard.copies
-                if shard.shard_id in at_work
-                or any(row["outcome"] != Outcome.COMPLETE for row in self.dataset.counts(shard.shard_id, ["outcome"]))
-            ]
-        again = {shard.shard_id for shard in failed}
-        open_shards = [
-            shard
-            for shard in known.shards
-            if shard.shard_id not in again and (shard.shard_id not in committed or shard.shard_id in at_work)
-        ]
-        changing = again | ({shard.shard_id for shard in open_shards} & committed)
-        copies = [
-            shard
-            for shard in known.shards
-            if shard.copies and shard.shard_id in committed - changing
-            if changing & {known.home[each.document_id] for each in shard.documents}
-        ]
-        for shard in copies:  # should this run end early, the next one will know
-            Journal(self.output, shard.shard_id, self.identity.config_id).mark_replacing()
-        return Todo(open_shards, failed, copies)
-
-    def counts(self) -> OutputCounts:
+    def counts(self, known: Known) -> OutputCounts:
         """What stands in the output now."""
         counts = OutputCounts()
-        for shard in Known(self.run_dir.plan()).shards:
-            counts.add(self.dataset.counts(shard.shard_id, COUNTED_COLUMNS), copies=shard.copies)
+        for copies in (False, True):
+            for _, rows in self.dataset.counts(known.shard_ids(copies=copies), COUNTED_COLUMNS):
+                counts.add(rows, copies=copies)
         return counts
 
     async def _read(
@@ -192,7 +170,7 @@ class _Run:
             actors.extend(readers.values())
             till = None
             if self.settings.max_cost is not None:
-                till, keeper = start_till(self.settings.max_cost - self._spent_usd(todo), run_id)
+                till, keeper = start_till(self.settings.max_cost - self._spent_usd(known, todo), run_id)
                 actors.append(keeper)
             count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
             job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till)
@@ -200,9 +178,13 @@ class _Run:
             actors.extend(workers)
             await check_engine(workers)
             packer = ShardPacker(
-                self.selection, shard_pages=self.settings.shard_pages, workers=count, next_number=known.next_number
+                self.selection,
+                shard_pages=self.settings.shard_pages,
+                workers=count,
+                next_number=known.next_number,
+                is_new=known.meet,
             )
-            planner = Planner(self.run_dir, packer, known, job.pdf)
+            planner = Planner(known, packer, job.pdf)
             recruiter = None if self.settings.workers else Recruiter(job, nodes, actors, autoscaled=autoscaled)
             pipeline = Pipeline(workers, planner, known, self.selection, on_progress, recruiter=recruiter)
             try:
@@ -211,15 +193,15 @@ class _Run:
                 if recruiter is not None:
                     recruiter.done()
 
-    def _spent_usd(self, todo: Todo) -> float:
+    def _spent_usd(self, known: Known, todo: Todo) -> float:
         """What this output has cost so far: what its documents say, and rows that do not stand there yet."""
-        costs = [self.counts().cost_usd]
-        for shard in (*todo.open_shards, *todo.failed_shards):
-            costs.extend(page.cost_usd for page in self._unsettled(shard.shard_id))
-        known = [cost for cost in costs if cost is not None]
-        if len(known) < len(costs):
+        costs = [self.counts(known).cost_usd]
+        for shard_id in (*todo.open_shards, *todo.failed_shards):
+            costs.extend(page.cost_usd for page in self._unsettled(shard_id))
+        told = [cost for cost in costs if cost is not None]
+        if len(told) < len(costs):
             raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
-        return sum(known)
+        return sum(told)
 
     def _unsettled(self, shard_id: str) -> list[PageResult]:
         standing = self.dataset.pages(shard_id)

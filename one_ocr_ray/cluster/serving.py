@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 
 from one_ocr_ray.cluster.bookclient import RemoteTaskBook
+from one_ocr_ray.cluster.reading import engine_on_node
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.cluster.taskbook import end_book, start_book
 from one_ocr_ray.cluster.taskjob import ServiceJob, service_job
@@ -24,7 +26,7 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.proxylimit import variables
 from one_ocr_ray.service.requestlog import log_as_json
-from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address
 from one_ocr_ray.storage.tasks import TaskStore
 
 if TYPE_CHECKING:
@@ -43,6 +45,10 @@ QUEUED_REQUESTS = 200
 RETRY_AFTER_S = 5
 DRAIN_S = 5.0
 READY_WITHIN_S = 60.0
+SAME_SIGNAL_S = 1.0
+# A proxy or replica that has died is missed this soon.
+HEALTH_CHECK_S = 2.0
+_OF_THE_CONTROLLER = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_CHECK_S:g}"}
 
 
 class OneOcr:
@@ -57,8 +63,13 @@ class OneOcr:
         return create_app(RemoteTaskBook(self._service), TaskStore(settings.store), settings)
 
 
+def build(arguments: dict[str, str]) -> Application:
+    """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's."""
+    return application(load_service(dict(arguments)))
+
+
 def application(settings: ServiceSettings) -> Application:
-    """The service, for `serve.run` and `serve deploy`. Raises UsageError for settings that cannot be used.
+    """The service as Serve runs it. Raises UsageError for settings that cannot be used.
 
     Takes no CPU: batch jobs book all of them, and uploads must come in beside them.
     """
@@ -69,6 +80,7 @@ def application(settings: ServiceSettings) -> Application:
         max_queued_requests=QUEUED_REQUESTS,
         backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_AFTER_S),
         ray_actor_options={"num_cpus": 0},
+        health_check_period_s=HEALTH_CHECK_S,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
     app: Application = ingress.bind(service_job(_with_whole_paths(settings)))
@@ -85,6 +97,7 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
     settings = _with_whole_paths(settings)
     if address == LOCAL_RAY:
         settings = settings.model_copy(update={"port": _free_port(settings)})
+        _check_key(service_job(settings))
     app = application(settings)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with _Interruption() as interruption, ray_session(address), ExitStack() as started:
@@ -96,7 +109,7 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port},
-            controller_options={"runtime_env": {"env_vars": variables(settings)}},
+            controller_options={"runtime_env": {"env_vars": _OF_THE_CONTROLLER | variables(settings)}},
         )
         interruption.raise_if_any()
         started.callback(serve.delete, APPLICATION)
@@ -107,13 +120,15 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
 
 
 class _Interruption:
-    """Ctrl-C and SIGTERM as an event, between the steps of starting and ending; the second one ends the process.
+    """Ctrl-C and SIGTERM as an event, between the steps of starting and ending; a second one ends the process.
 
-    An exception at any moment, as Python raises for Ctrl-C, would leave Ray half started.
+    An exception at any moment, as Python raises for Ctrl-C, would leave Ray half started. Supervisors that signal a
+    process and its group mean it once.
     """
 
     def __init__(self) -> None:
         self.happened = threading.Event()
+        self._first_s = math.inf
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -134,8 +149,9 @@ class _Interruption:
             raise KeyboardInterrupt
 
     def _on_signal(self, *_: object) -> None:
-        if self.happened.is_set():
+        if time.monotonic() - self._first_s > SAME_SIGNAL_S:
             os._exit(StoppedError.exit_code)
+        self._first_s = min(self._first_s, time.monotonic())
         self.happened.set()
 
 
@@ -154,6 +170,13 @@ def _await_ready(settings: ServiceSettings, interruption: _Interruption) -> None
                     "its own host and port hold: give those, or end it with `serve shutdown`."
                 ) from None
             interruption.happened.wait(0.2)
+
+
+def _check_key(service: ServiceJob) -> None:
+    """Find a missing key before anything is started. Raises UsageError."""
+    choice, _ = service.engines[service.settings.engine]
+    if choice is not None:
+        engine_on_node(choice)
 
 
 def _url(settings: ServiceSettings) -> str:

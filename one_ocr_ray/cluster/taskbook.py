@@ -42,6 +42,7 @@ _PROTOCOL = "v1"
 CALLS_AT_ONCE = 20_000  # status requests and event streams wait here
 SHOW_EVERY_S = 5.0
 SWEEP_EVERY_S = 60.0
+CLAIMS_EVERY_SWEEPS = 60
 EVENTS_KEPT_FOR = timedelta(minutes=10)  # in memory, after the end of their task
 ORPHAN_SWEEPS = 60  # an upload whose record never came is removed after an hour
 START_AGAIN_S = 1.0
@@ -58,6 +59,7 @@ class TaskBook:
         self._keeper = TaskKeeper(self._store, timedelta(days=service.settings.expiry_days))
         self._table = self._keeper.table
         self._deleting: set[str] = set()
+        self._sweeps = 0
         self._orphans: dict[str, int] = {}  # sweeps that have seen them
         loop = asyncio.get_running_loop()
         self._started = loop.create_task(self._start())
@@ -153,7 +155,9 @@ class TaskBook:
         deleting = set(self._deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
         await self._take_up(stored - self._table.ids() - deleting - self._deleting)
-        await asyncio.to_thread(self._store.sweep_claims)
+        if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
+            await asyncio.to_thread(self._store.sweep_claims)
+        self._sweeps += 1
 
     async def _take_up(self, unknown: set[str]) -> None:
         """A process that died between storing a task and handing it over leaves it here."""

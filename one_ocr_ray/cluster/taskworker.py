@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from one_ocr_ray.cluster.asking import pdf_options_of
 from one_ocr_ray.cluster.budget import OwnTill
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, PooledEngine
 from one_ocr_ray.cluster.reading import engine_on_node, metered_reading, permits_of, pooled_reading
@@ -122,6 +123,10 @@ class TaskWorker:
         self._inspections = asyncio.Semaphore(INSPECTIONS)
         self._place = RenderPlace(node.here, ONLINE_CPUS)
         self._work: dict[str, asyncio.Task[TaskEnd]] = {}
+
+    async def warm(self) -> None:
+        """Have the process started that will open and render the first upload."""
+        await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)
 
     async def read_task(self, order: TaskOrder) -> AsyncIterator[TaskUpdate | TaskEnd]:
         """Read what is left of a task; at its end every finished page is safe."""

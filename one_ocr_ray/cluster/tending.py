@@ -47,6 +47,8 @@ class Tending:
         )
         self._readers = readers  # held: an actor ends with its last handle
         self._workers: list[Any] = list(start_task_workers(service, nodes, list(readers)))
+        for worker in self._workers:
+            worker.warm.remote()
         self._busy = [0] * len(self._workers)
         self._resting = False
         self._turns = FairTurns(TASKS_AT_ONCE * len(self._workers))

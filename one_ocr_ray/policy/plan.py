@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import Shard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from one_ocr_ray.model import DocumentRef
     from one_ocr_ray.policy.selection import PageSelection
@@ -36,7 +36,16 @@ class ShardPacker:
     every worker, a large one starts soon and still ends in few files. A longer document stands alone.
     """
 
-    def __init__(self, selection: PageSelection, *, shard_pages: int, workers: int, next_number: int = 0) -> None:
+    def __init__(
+        self,
+        selection: PageSelection,
+        *,
+        shard_pages: int,
+        workers: int,
+        next_number: int = 0,
+        is_new: Callable[[str], bool],
+    ) -> None:
+        """`is_new`: whether a document id is met for the first time, now or in earlier runs; else it is a copy."""
         self._selection = selection
         self._shard_pages = shard_pages
         self._workers = workers
@@ -44,18 +53,13 @@ class ShardPacker:
         self._open: list[DocumentRef] = []
         self._open_pages = 0
         self._copies: list[DocumentRef] = []
-        self._seen: set[str] = set()
-
-    def remember(self, documents: Iterable[DocumentRef]) -> None:
-        """Documents that earlier runs have planned; files with the same bytes become copies."""
-        self._seen.update(document.document_id for document in documents)
+        self._is_new = is_new
 
     def add(self, document: DocumentRef) -> list[Shard]:
         """Take one document; gives back the shards that are full by it."""
-        if document.document_id in self._seen:
+        if not self._is_new(document.document_id):
             self._copies.append(document)
             return []
-        self._seen.add(document.document_id)
         weight = max(1, self._pages_of(document))
         full = self._close() if self._open and self._open_pages + weight > self._target_pages() else []
         self._open.append(document)

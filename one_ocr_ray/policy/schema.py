@@ -116,12 +116,12 @@ def decode_documents(data: bytes) -> list[DocumentResult]:
     return [_document_result(row) for row in read_rows(data)]
 
 
-def read_rows(data: bytes, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The rows of a Parquet file, or those columns of them.
+def read_rows(data: bytes | Any, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
+    """The rows of a Parquet file, or those columns of them, which is all that is read of an open file.
 
     Not `pq.read_table`: its threads may outlive the call and abort the interpreter while it ends.
     """
-    file = pq.ParquetFile(pa.BufferReader(data))
+    file = pq.ParquetFile(pa.BufferReader(data) if isinstance(data, bytes) else data)
     rows: list[dict[str, Any]] = file.read(columns=list(columns) if columns else None, use_threads=False).to_pylist()
     return rows
 

@@ -26,7 +26,7 @@ _STAGED = "staged-"
 
 def shards_at_work(output: Objects) -> set[str]:
     """The shards that a run has left something of here: not committed, or cut off between commit and clearing up."""
-    return {info.path.split("/")[1] for info in output.list(WORK)}
+    return output.folders(WORK)
 
 
 def staging_path(shard_id: str) -> str:
@@ -47,14 +47,13 @@ class Journal:
 
     def read(self) -> list[PageResult]:
         """The pages that earlier attempts have written; a segment that does not check is passed over with a warning."""
+        found = [info.path for info in self._output.list(self._shard)]
+        paths = [path for path in found if path != self._mark and _STAGED not in path]
         pages: list[PageResult] = []
-        for info in list(self._output.list(self._shard)):
-            if info.path == self._mark or _STAGED in info.path:
-                continue
-            data = self._output.get(info.path)
+        for path, data in zip(paths, self._output.get_many(paths), strict=True):
             segment = decode_segment(data, self._config_id) if data is not None else []
             if segment is None:
-                log.warning("journal segment %s is torn or foreign; its pages are read again", info.path)
+                log.warning("journal segment %s is torn or foreign; its pages are read again", path)
             else:
                 pages.extend(segment)
         return pages

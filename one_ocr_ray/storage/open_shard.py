@@ -12,6 +12,7 @@ from collections import defaultdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.documents import document_result
 from one_ocr_ray.policy.journal import best_pages, reading_again, with_mended, with_replaced
 from one_ocr_ray.storage.journal import Journal
@@ -65,21 +66,26 @@ class OpenShard:
         """End what an attempt has left that was cut off between its steps, or while it read failed pages anew."""
         pages = with_mended(self._standing, self._journaled)
         if pages != self._standing:
-            self._replace_pages(pages)
+            pages = self._replace_pages(pages)
         return pages, self._finish(pages)
 
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         pages = with_replaced(read, self._replaced)
         if self._again:
-            self._replace_pages(pages)
+            pages = self._replace_pages(pages)
         else:
             pages = self._dataset.commit_pages(self._shard.shard_id, pages)
         return pages, self._finish(pages)
 
-    def _replace_pages(self, pages: list[PageResult]) -> None:
+    def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
+        """What is good in the dataset stays, also what another driver has put there since this one looked."""
         self.journal.mark_replacing()
+        standing = self._dataset.pages(self._shard.shard_id)
+        good = {(row.document_id, row.page_number): row for row in standing if row.status is not PageStatus.FAILED}
+        pages = [good.get((page.document_id, page.page_number), page) for page in pages]
         self._dataset.replace_pages(self._shard.shard_id, pages)
+        return pages
 
     def _finish(self, pages: Sequence[PageResult]) -> list[DocumentResult]:
         by_document: dict[str, list[PageResult]] = defaultdict(list)

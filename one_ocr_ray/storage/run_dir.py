@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from one_ocr_ray.errors import OneOcrError, UsageError
+from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.fingerprint import Fingerprint, difference
 
@@ -52,14 +52,28 @@ class RunDirectory:
     def plan(self) -> Iterator[tuple[Shard, ...]]:
         """The batches of shards planned so far, in planning order."""
         paths = sorted(info.path for info in self._output.list(PLAN))
-        for path in paths:
-            yield tuple(_shard(each) for each in orjson.loads(self._output.get(path) or b"[]"))
+        for data in self._output.get_many(paths):
+            yield _batch(data)
+
+    def batch(self, number: int) -> tuple[Shard, ...]:
+        """Batch `number` of the plan."""
+        return _batch(self._output.get(_batch_path(number)))
 
     def add_to_plan(self, number: int, shards: Iterable[Shard]) -> None:
-        """Write batch `number` of the plan; it must be new."""
+        """Write batch `number` of the plan; it must be new. Raises StoppedError when another driver wrote it."""
         body = orjson.dumps([asdict(shard) for shard in shards])
-        if not self._output.put_new(f"{PLAN}/{number:06d}.json", body):
-            raise OneOcrError(f"The plan of {self._output.root} was changed by another run.")
+        if not self._output.put_new(_batch_path(number), body):
+            raise StoppedError(
+                f"Another run has taken this output over: the plan of {self._output.root} was changed by another run."
+            )
+
+
+def _batch_path(number: int) -> str:
+    return f"{PLAN}/{number:06d}.json"
+
+
+def _batch(data: bytes | None) -> tuple[Shard, ...]:
+    return tuple(_shard(each) for each in orjson.loads(data or b"[]"))
 
 
 def _shard(values: dict[str, Any]) -> Shard:

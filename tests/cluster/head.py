@@ -11,11 +11,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from ray.job_submission import JobStatus, JobSubmissionClient
 
 from tests.cluster.waiting import until
@@ -43,12 +44,12 @@ class Head:
 
     def submit(self, entrypoint: str, **more: Any) -> str:
         """The id of a job that runs `entrypoint` in a copy of this project's folder."""
-        runtime_env = {"working_dir": str(ROOT), "excludes": [".git", "benchmarks", "deploy", "docs", "samples"]}
+        runtime_env = {"working_dir": str(ROOT), "excludes": ["*_cache", ".git", "benchmarks", "samples"]}
 
         def submitted() -> str | None:
             try:
                 return self.jobs.submit_job(entrypoint=entrypoint, runtime_env=runtime_env, **more)
-            except RuntimeError:  # the dashboard answers a little before it can start jobs
+            except (RuntimeError, OSError):  # the dashboard answers a little before it can start jobs
                 return None
 
         return until(submitted, "a cluster that takes jobs")
@@ -72,7 +73,7 @@ def running_head(**environment: str) -> Iterator[Head]:
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
         f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
-        f"--metrics-export-port={metrics}", f"--temp-dir={folder}",
+        f"--metrics-export-port={metrics}", f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}",
         "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats",
     ]  # fmt: skip
     variables = os.environ | {
@@ -86,9 +87,21 @@ def running_head(**environment: str) -> Iterator[Head]:
         try:
             yield Head(_connected(f"http://127.0.0.1:{dashboard}"), metrics, folder)
         finally:
-            head.send_signal(signal.SIGTERM)
-            head.wait(60)
+            _end(head)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _end(head: subprocess.Popen[bytes]) -> None:
+    """End the head and everything it has started."""
+    started = psutil.Process(head.pid).children(recursive=True)
+    head.send_signal(signal.SIGTERM)
+    try:
+        head.wait(30)
+    except subprocess.TimeoutExpired:
+        head.kill()
+    for process in psutil.wait_procs(started, timeout=10)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _connected(address: str) -> JobSubmissionClient:

@@ -84,6 +84,7 @@ def job_client() -> Iterator[JobSubmissionClient]:
     command = [
         str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
         f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
+        f"--dashboard-agent-listen-port={free_port()}",  # without one of its own no job is taken
         "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats",
     ]  # fmt: skip
     environment = os.environ | {

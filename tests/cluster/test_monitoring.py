@@ -9,7 +9,6 @@ import time
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +24,7 @@ from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 DOCUMENTS, PAGES = 30, 8
 MONITORING = ROOT / "deploy" / "monitoring"
@@ -44,10 +44,11 @@ CONTRACT = {
     "one_ocr_tasks": {"state"},
 }
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
-# The service's task book calls this in its actor; here a job of its own does, for as long as the test looks.
+# The service's task book calls this in its actor; here a task of a job of its own does, for as long as the test looks.
 SHOW_TASKS = (
     "import ray, time; from one_ocr_ray.cluster.metrics import show_tasks; ray.init(); "
-    "show_tasks({'PENDING': 2, 'STARTED': 1}); time.sleep(600)"
+    "show = lambda: [(show_tasks({'PENDING': 2, 'STARTED': 1}), time.sleep(1)) for _ in range(600)]; "
+    "ray.get(ray.remote(show).options(num_cpus=0).remote())"
 )
 
 

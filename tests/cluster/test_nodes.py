@@ -115,8 +115,7 @@ def test_pages_go_to_the_readers_that_are_left() -> None:
         answers += await asyncio.gather(*(pool.analyze_image_async(image, Ask()) for image in images[1:]))
         ray.kill(actors[1])
         with pytest.raises(StoppedError, match="are gone"):
-            for image in images:
-                await pool.analyze_image_async(image, Ask())
+            await asyncio.gather(*(pool.analyze_image_async(image, Ask()) for image in images))
         return answers
 
     assert [answer.text for answer in asyncio.run(main())] == [f"page {number}" for number in range(6)]

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def provider() -> Iterator[ProviderProcess]:
     """Page 7 and 8 of each document stall at first, so that there is always something under way."""
-    with ProviderProcess(keys=(), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1, seconds=600)]) as process:
+    stall = Rule(fault="stall", page="* page [78]", times_per_page=1, seconds=600)
+    with ProviderProcess(keys=(), rules=[stall]) as process:
         yield process
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +15,9 @@ from one_ocr_ray.policy.tasks import TaskOutcome, TaskState
 from one_ocr_ray.service.book import Load
 from one_ocr_ray.storage.verify import verify
 from tests import pdfs
-from tests.cluster.books import OWNER, BookSite, book_actor, book_site, pids
-from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
+from tests.cluster.books import OWNER, BookSite, book_actor, book_site, kill
+from tests.cluster.outputs import read, rows
+from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -276,8 +275,7 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
     with book_site(tmp_path, provider) as site:
         tasks = [await site.submit(identity_pdf(number, 8)) for number in (20, 21)]
         before = [await site.until(task_id, lambda view: view.pages_done == 6) for task_id in tasks]
-        for pid in pids(victim):
-            os.kill(pid, signal.SIGKILL)
+        kill(site, victim)
         for earlier in before:
             ended = await site.until(earlier.record.task_id, lambda view: view.state.terminal)
             assert ended.rev > earlier.rev
@@ -298,8 +296,7 @@ async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path
         provider.reset(rules=[replace_page(failing, "doc-0030 page 1"), stalled])
         assert await site.book.retry(OWNER, task_id, None) is not None
         await site.until(task_id, lambda view: view.pages_done == 3)
-        for pid in pids("TaskBook"):
-            os.kill(pid, signal.SIGKILL)
+        kill(site, "TaskBook")
         view = await site.ended(task_id)
         assert (view.state, view.outcome) == (TaskState.SUCCESS, TaskOutcome.PARTIAL)
         assert [each.page_number for each in view.failures] == [1]
@@ -323,3 +320,25 @@ async def test_a_new_configuration_starts_a_new_book(provider: ProviderProcess, 
             assert [event.page_number for event in (await after.book.events(OWNER, done, -1, 0.0))[1]] == [1]
             await after.succeeded(await after.submit(identity_pdf(41, 1)))
     assert provider.rows()[-1].model == "newer-model"
+
+
+async def test_an_upload_goes_before_a_batch_that_fills_the_limit(provider: ProviderProcess, tmp_path: Path) -> None:
+    """Its page waits for a fraction of the time that the batch's pages wait for."""
+    provider.reset(latency=Latency(seconds=0.1))
+    source = tmp_path / "in"
+    source.mkdir()
+    write_identity_pdfs(source, range(50, 54), pages=20)
+    limit = {"rpm": 600, "engine": "openai", "base_url": provider.openai_url}
+    with book_site(tmp_path, **limit) as site:
+        await site.succeeded(await site.submit(identity_pdf(60, 1)))  # all is warm
+        batch = asyncio.create_task(asyncio.to_thread(read, tmp_path / "out", source, **limit))
+        while calls_of(provider, 50).total() < 10:  # noqa: ASYNC110 - the provider is another process
+            await asyncio.sleep(0.05)
+        task_id = await site.submit(identity_pdf(61, 1))
+        await site.succeeded(task_id)
+        assert not batch.done()
+        assert (await batch).exit_code == 0
+        waits_ms = sorted(row["queue_ms"] for row in rows(tmp_path / "out", "pages"))
+        (page,) = site.store.pages(task_id)
+        assert page.queue_ms is not None
+        assert 5 * page.queue_ms < waits_ms[len(waits_ms) // 2]

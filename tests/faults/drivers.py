@@ -10,12 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
-
-from tests.provider import DEFAULT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +29,10 @@ class Driver:
     def __init__(self, *arguments: Path | str, environment: dict[str, str] | None = None) -> None:
         self.lingering: list[psutil.Process] = []
         self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the block
-        keys = {"OPENAI_API_KEY": DEFAULT_KEY, "RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
+        own = {"RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
         self.process = subprocess.Popen(
             [sys.executable, "jobs/ocr.py", *(str(each) for each in arguments), "--json"],
-            cwd=ROOT, env={**os.environ, **keys}, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+            cwd=ROOT, env={**os.environ, **own}, stdout=subprocess.PIPE, stderr=self._errors, text=True,
         )  # fmt: skip
 
     def __enter__(self) -> Self:
@@ -78,18 +77,29 @@ class Driver:
         out, _ = self.process.communicate(timeout=timeout_s)
         return self.process.returncode, json.loads(out) if out.strip() else {}
 
-    def kill(self) -> tuple[float, float]:
+    def kill(self, *others: psutil.Process) -> tuple[float, float]:
         """SIGKILL. Gives when, and when the last of its children that could ask was gone, by the ledger's clock.
 
-        Ray's own agents take a minute to see that their cluster is gone; they stand in `lingering`.
+        `others`: processes that must end with it though they are not its children. Ray's own agents take a minute to
+        see that their cluster is gone; they stand in `lingering`.
         """
-        family = psutil.Process(self.pid).children(recursive=True)
+        family = [*psutil.Process(self.pid).children(recursive=True), *others]
         killed_s = time.monotonic()
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
         wait_until_gone(family, but=is_agent)
         self.lingering = [process for process in family if is_at_work(process)]
         return killed_s, time.monotonic()
+
+
+def ray_processes(name: str) -> list[psutil.Process]:
+    """Ray's processes below this one with `name` in their command line."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            if name in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
 
 def wait_until_gone(

@@ -6,7 +6,7 @@ what stood in the journal or in a committed file is never asked for again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.storage.dataset import Dataset
@@ -15,6 +15,7 @@ from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.verify import verify
 from tests.provider import Identity
+from tests.provider.ledger import most_in_flight
 
 if TYPE_CHECKING:
     from collections.abc import Sequence, Set
@@ -39,18 +40,14 @@ class Death:
 class Cost:
     """What one death has cost: pages asked for again, and how many could be."""
 
-    in_flight: int  # calls under way at the kill, or sent between it and the end
-    just_answered: int  # in the last second
-    repeated_in_flight: int
-    repeated_answered: int
+    in_flight: int  # most calls under way at one moment, from the kill until the last process it took was gone
+    just_answered: int  # in the second before the end, and since the kill
+    repeated: int
     repeated_safe: tuple[str, ...]  # must be none
 
     def is_within_the_promise(self, workers: int = 1) -> bool:
-        return (
-            not self.repeated_safe
-            and self.repeated_answered <= min(self.just_answered, ROWS_AT_RISK * workers)
-            and self.repeated_in_flight <= self.in_flight
-        )
+        allowed = self.in_flight + min(self.just_answered, ROWS_AT_RISK * workers)
+        return not self.repeated_safe and self.repeated <= allowed
 
 
 def safe_pages(root: str) -> frozenset[str]:
@@ -87,11 +84,11 @@ def costs_of(deaths: Sequence[Death], rows: Sequence[Row]) -> list[Cost]:
 
 def _cost(death: Death, life: Sequence[Row], later: Set[str | None]) -> Cost:
     """`life`: the calls between the death before and this one; `later`: the pages that were asked for after it."""
-    in_flight = {row.page for row in life if not row.answered and row.finished_s > death.killed_s}
+    at_the_end = [row for row in life if row.finished_s > death.killed_s]
+    clipped = [replace(row, arrived_s=max(row.arrived_s, death.killed_s)) for row in at_the_end]
     just = {row.page for row in life if row.answered and row.finished_s > death.killed_s - RISK_S}
-    answered = {row.page for row in life if row.answered} & later
-    aborted = ({row.page for row in life} & later) - answered
-    return Cost(len(in_flight), len(just), len(aborted), len(answered), tuple(sorted(death.safe & later)))
+    lost = {row.page for row in life} & later
+    return Cost(most_in_flight(clipped), len(just), len(lost), tuple(sorted(death.safe & later)))
 
 
 def wrong_in(root: str, expected: set[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""The circuit breaker: a server that fails most requests is left alone, then asked by a few probes."""
+"""The circuit breaker: a server that fails nearly all requests is left alone, then asked by a few probes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ from collections import deque
 
 _OUTCOMES = 20
 _OUTCOMES_NEEDED = 10
+# Of those. A server that fails every other request is used as it is: retries are few, and every page has five of them.
+# To leave it alone would take longer, for its probes fail as often.
+_FAILED_SHARE = 0.9
 _OPEN_S = 30.0
 _OPEN_AT_MOST_S = 600.0
 _PROBES = (1, 3)
@@ -51,7 +54,7 @@ class Breaker:
         self._outcomes.extend([True] * min(successes, _OUTCOMES))
         self._outcomes.extend([False] * min(failures, _OUTCOMES))
         failed = self._outcomes.count(False)
-        if len(self._outcomes) >= _OUTCOMES_NEEDED and 2 * failed >= len(self._outcomes):
+        if len(self._outcomes) >= _OUTCOMES_NEEDED and failed >= _FAILED_SHARE * len(self._outcomes):
             self._open(now)
 
     def _judge_probes(self, successes: int, failures: int, now: float) -> None:

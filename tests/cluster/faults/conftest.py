@@ -1,0 +1,27 @@
+"""A provider for all tests of this folder, and a site for each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cluster.faults.sites import Site
+from tests.provider import ProviderProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def provider() -> Iterator[ProviderProcess]:
+    """One that takes any key, and lives on whatever else is killed."""
+    with ProviderProcess(keys=()) as process:
+        yield process
+
+
+@pytest.fixture
+def site(tmp_path: Path, provider: ProviderProcess) -> Site:
+    """120 pages, read at about 40 a second."""
+    return Site(tmp_path, provider)

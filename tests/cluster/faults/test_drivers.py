@@ -1,0 +1,94 @@
+"""Two drivers on one output, a driver that sleeps, and drivers that are asked to stop."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import ray
+
+from tests.cluster.outputs import file_bytes
+from tests.faults.drivers import Driver
+
+if TYPE_CHECKING:
+    from tests.cluster.faults.sites import Site
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture
+def command(site: Site, ray_cluster: None) -> list[str]:
+    """A run of `site` on the Ray of this session."""
+    return site.arguments("--address", ray.get_runtime_context().gcs_address)
+
+
+def test_a_second_driver_is_refused(site: Site, command: list[str]) -> None:
+    """It ends with 2 and one sentence that names the first, which goes on undisturbed."""
+    with Driver(*command) as first:
+        assert first.wait_until(lambda: site.answered() >= 1), first.said()
+        with Driver(*command) as second:
+            code, _ = second.wait()
+            said = second.said()
+            assert first.running
+        assert code == 2
+        assert f"is in use by process {first.pid} " in said
+        assert "Traceback" not in said
+        assert first.wait()[0] == 0, first.said()
+    site.assert_kept()
+    assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
+
+
+def test_a_sleeping_driver_is_overtaken_and_changes_nothing(site: Site, command: list[str]) -> None:
+    """The second waits until it is sure, says so once, and finishes; the first wakes up and ends with a sentence."""
+    with Driver(*command) as sleeper:
+        assert sleeper.wait_until(lambda: site.answered() >= 10), sleeper.said()
+        sleeper.process.send_signal(signal.SIGSTOP)
+        with Driver(*command) as second:
+            code, summary = second.wait()
+            assert code == 0, second.said()
+            assert second.said().count("has gone silent") == 1
+        assert summary["pages"]["ok"] == len(site.expected)
+        before = file_bytes(Path(site.output))
+        sleeper.process.send_signal(signal.SIGCONT)
+        code, _ = sleeper.wait()
+        assert code == 4
+        assert "Another run has taken this output over" in sleeper.said()
+        assert "Traceback" not in sleeper.said()
+    assert file_bytes(Path(site.output)) == before
+    with Driver(*command) as last:  # clears up what the sleeper's workers may have written after the end
+        assert last.wait()[0] == 0, last.said()
+    site.assert_kept()
+    assert file_bytes(Path(site.output)) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_driver_that_is_asked_to_stop_keeps_every_answer(number: int, site: Site, command: list[str]) -> None:
+    """It flushes and ends with 4 and one sentence; the rerun pays for nothing but what was under way."""
+    with Driver(*command) as driver:
+        assert driver.wait_until(lambda: site.answered() >= 20), driver.said()
+        driver.process.send_signal(number)
+        code, _ = driver.wait()
+        assert code == 4
+        assert "Interrupted; finished pages are kept. The same command resumes." in driver.said()
+        assert "Traceback" not in driver.said()
+    answered = {row.page for row in site.provider.rows() if row.answered}
+    with Driver(*command) as driver:
+        assert driver.wait()[0] == 0, driver.said()
+    site.assert_kept()
+    again = [row for row in site.provider.rows() if row.page in answered and row.answered]
+    assert len(again) - len(answered) <= site.flags["max_in_flight"]
+
+
+def test_asked_twice_it_ends_at_once(site: Site, command: list[str]) -> None:
+    """Nobody has to wait for anything; the next run resumes all the same."""
+    with Driver(*command) as driver:
+        assert driver.wait_until(lambda: site.answered() >= 10), driver.said()
+        driver.process.send_signal(signal.SIGINT)
+        driver.process.send_signal(signal.SIGTERM)  # another number: two of one may arrive as one
+        code, summary = driver.wait()
+        assert (code, summary) == (4, {})
+    with Driver(*command) as driver:
+        assert driver.wait()[0] == 0, driver.said()
+    site.assert_kept()

@@ -1,0 +1,117 @@
+"""SIGKILL for every kind of process: what it may cost, and that nobody has to run anything again but for the driver."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+import ray
+
+from tests.cluster.faults.sites import Saboteur
+from tests.faults.drivers import ROOT, Driver, ray_processes, wait_until_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from psutil import Process
+
+    from tests.cluster.faults.sites import Site
+
+
+@pytest.fixture(scope="module")
+def lingering() -> Iterator[list[Process]]:
+    """Processes that must be gone when the other tests have run: Ray's agents see a minute late that they are alone."""
+    processes: list[Process] = []
+    yield processes
+    wait_until_gone(processes, timeout_s=150)
+
+
+def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: None) -> None:
+    """At random moments; the last run ends with every page once, and what was safe is never paid again."""
+    dice = random.Random(20260301)
+    address = ray.get_runtime_context().gcs_address
+    deaths = []
+    while len(deaths) < 3:
+        already = site.answered()
+        with Driver(*site.arguments("--address", address)) as driver:
+            until = already + dice.randint(1, 30)
+            assert driver.wait_until(lambda until=until: site.answered() >= until, every_s=0.05), driver.said()
+            deaths.append(site.death(*driver.kill(*ray_processes("OcrWorker"))))
+            assert driver.pages_told() <= len(deaths[-1].safe)
+    with Driver(*site.arguments("--address", address)) as driver:
+        code, summary = driver.wait()
+        assert code == 0, driver.said()
+    assert summary["pages"]["ok"] == summary["pages"]["total"] == len(site.expected)
+    site.assert_kept(*deaths)
+
+
+def test_a_driver_of_its_own_ray_takes_all_processes_with_it(site: Site, lingering: list[Process]) -> None:
+    """Nobody has to clean up: Ray's processes, workers and renderers end, and the next run finds its way."""
+    with Driver(*site.arguments()) as driver:
+        assert driver.wait_until(lambda: site.answered() >= 10, every_s=0.05), driver.said()
+        death = site.death(*driver.kill())
+    lingering.extend(driver.lingering)
+    with Driver(*site.arguments()) as driver:
+        code, _ = driver.wait()
+        assert code == 0, driver.said()
+    site.assert_kept(death)
+
+
+def kill_one(name: str) -> Callable[[], None]:
+    """Kills a process of that name and waits until it is gone."""
+
+    def kill() -> None:
+        victim = ray_processes(name)[0]
+        victim.kill()
+        wait_until_gone([victim])
+
+    return kill
+
+
+@pytest.mark.parametrize("victim", ["ray::OcrWorker", "ray::RateLimiter", "pdf_child", "ray::render"])
+def test_any_other_process_dies_and_the_run_goes_on(victim: str, site: Site, ray_cluster: None) -> None:
+    """Its work is done by another one, not as a failed page; only a worker may cost anything."""
+    with Saboteur(site, after=25, kill=kill_one(victim)) as saboteur:
+        summary = site.read()
+    assert len(saboteur.deaths) == 1
+    assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
+    site.assert_kept(*saboteur.deaths)
+    if victim != "ray::OcrWorker":
+        assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
+
+
+TWO_NODES = """
+import json, sys, time, ray
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from tests.cluster.faults.sites import Saboteur, Site
+from tests.provider import ProviderProcess
+with ProviderProcess(keys=()) as provider:
+    site = Site(Path(sys.argv[1]), provider)
+    cluster = Cluster()
+    nodes = [cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=200 << 20) for _ in range(2)]
+    ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
+    with Saboteur(site, 40, lambda: cluster.remove_node(nodes[1], allow_graceful=False)) as saboteur:
+        summary = site.read(workers=2)
+    assert summary.exit_code == 0, summary
+    assert len(saboteur.deaths) == 1
+    site.assert_kept(*saboteur.deaths, workers=2)
+    print("kept")
+    ray.shutdown()
+    cluster.shutdown()
+"""
+
+
+def test_a_node_dies_and_the_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Worker, renderers and whatever else was on it come back on the node that is left."""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", TWO_NODES, str(tmp_path_factory.mktemp("two-nodes"))],
+        cwd=ROOT, env=environment, timeout=170, check=False, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.splitlines()[-1] == "kept"

@@ -1,0 +1,188 @@
+"""A run without Ray and without PDFs: the real plan, journal, commit and resume, around pages that answer by script.
+
+Every change on disk goes through `obstore` or `shutil`, so that a test can end the run at any of them; see `dying`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import obstore
+
+from one_ocr_ray.policy.documents import RunIdentity, same_bytes_result
+from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.policy.plan import ShardPacker, render_slices
+from one_ocr_ray.policy.selection import ALL_PAGES
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.journal import WORK, Journal
+from one_ocr_ray.storage.known import Known
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.open_shard import OpenShard
+from one_ocr_ray.storage.resuming import what_is_open
+from one_ocr_ray.storage.run_dir import RunDirectory
+from tests.values import TIMED_OUT, page
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from one_ocr_ray.model import DocumentRef, PageResult, Shard
+
+FINGERPRINT = Fingerprint("local", "m", None, None, 1600, "all")
+SEGMENT_ROWS = 2
+SHARD_PAGES = 6
+
+Key = tuple[str, int]  # document id, page number
+
+
+@dataclass
+class SmallRun:
+    """One run on the output at `root`. `is_bad`: pages that fail now; `call` and `safe` hear of each page."""
+
+    root: Path | str
+    documents: Sequence[DocumentRef]
+    run_id: str
+    is_bad: Callable[[Key], bool] = lambda _: False
+    call: Callable[[Key], None] = lambda _: None
+    safe: Callable[[Key, bool], None] = lambda _key, _good: None
+
+    def run(self, *, retry_failed: bool = False) -> None:
+        """To the end, as `cluster/run.py` does it."""
+        self._output = Objects(str(self.root))
+        run_dir = RunDirectory(self._output)
+        run_dir.claim(FINGERPRINT)
+        self._identity = RunIdentity(self.run_id, FINGERPRINT.config_id)
+        self._dataset = Dataset(self._output, asdict(FINGERPRINT))
+        known = Known(run_dir)
+        todo = what_is_open(known, self._dataset, self._output, retry_failed=retry_failed)
+        copies = list(todo.stale_copies)
+        for shard_id in todo.open_shards:
+            shard = known.shard(shard_id)
+            if shard.copies:
+                copies.append(shard_id)
+            else:
+                self._read(shard, again=False)
+        for shard_id in todo.failed_shards:
+            self._read(known.shard(shard_id), again=True)
+        for shard in self._new_shards(known):
+            if shard.copies:
+                copies.append(shard.shard_id)
+            else:
+                self._read(shard, again=False)
+        for shard_id in copies:
+            self._copy(known.shard(shard_id), known)
+
+    def _new_shards(self, known: Known) -> Iterator[Shard]:
+        packer = ShardPacker(
+            ALL_PAGES, shard_pages=SHARD_PAGES, workers=1, next_number=known.next_number, is_new=known.meet
+        )
+        new = [document for document in self.documents if not known.is_planned(document)]
+        shards = [shard for document in new for shard in packer.add(document)]
+        for shard in [*shards, *packer.flush(), *packer.copies()]:
+            known.plan([shard])
+            yield shard
+
+    def _read(self, shard: Shard, *, again: bool) -> None:
+        work = OpenShard(self._output, self._dataset, shard, self._identity, again=again)
+        if work.is_read:
+            work.settle()
+            return
+        results = dict(work.kept)
+        waiting: list[PageResult] = []
+        for item in (
+            item for slice_ in render_slices(shard.documents, ALL_PAGES, frozenset(results)) for item in slice_
+        ):
+            for number in item.pages:
+                waiting.append(self._answer(item.document, number))
+                if len(waiting) == SEGMENT_ROWS:
+                    self._keep(waiting, work.journal, results)
+                    waiting = []
+        self._keep(waiting, work.journal, results)
+        place = {document.document_id: at for at, document in enumerate(shard.documents)}
+        work.commit(sorted(results.values(), key=lambda row: (place[row.document_id], row.page_number)))
+
+    def _answer(self, document: DocumentRef, number: int) -> PageResult:
+        key = document.document_id, number
+        self.call(key)
+        failure = TIMED_OUT if self.is_bad(key) else None
+        now = datetime.now(UTC)
+        return page(
+            document, number, failure=failure, run_id=self.run_id, config_id=FINGERPRINT.config_id,
+            started_at=now, finished_at=now,
+        )  # fmt: skip
+
+    def _keep(self, rows: list[PageResult], journal: Journal, results: dict[Key, PageResult]) -> None:
+        if rows:
+            journal.write(rows)
+        for row in rows:
+            key = row.document_id, row.page_number
+            results[key] = row
+            self.safe(key, row.failure is None)
+
+    def _copy(self, shard: Shard, known: Known) -> None:
+        homes = {known.home(document.document_id) for document in shard.documents}
+        found = {row.document_id: row for home in homes if home for row in self._dataset.documents(home)}
+        rows = [same_bytes_result(found[each.document_id], each) for each in shard.documents]
+        self._dataset.commit_pages(shard.shard_id, [])
+        self._dataset.replace_documents(shard.shard_id, rows)
+        Journal(self._output, shard.shard_id, FINGERPRINT.config_id).delete()
+
+
+@contextmanager
+def dying(step: int, die: Callable[[], None], *, torn: bool = False) -> Iterator[list[str]]:
+    """Calls `die` in the place of change number `step` on disk, counted from 1; gives the list of changes so far.
+
+    `torn`: half of that change is done first, as by a process that is killed in the midst of it.
+    """
+    changes: list[str] = []
+    originals: dict[tuple[Any, str], Callable[..., Any]] = {}
+
+    def watched(module: Any, name: str, tear: Callable[..., None]) -> None:
+        original = originals[module, name] = getattr(module, name)
+
+        def change(*arguments: Any, **options: Any) -> Any:
+            changes.append(f"{name} {arguments[1] if len(arguments) > 1 else arguments[0]}")
+            if len(changes) == step:
+                if torn:
+                    tear(*arguments, **options)
+                die()
+            return original(*arguments, **options)
+
+        setattr(module, name, change)
+
+    watched(obstore, "put", _tear_put)
+    watched(obstore, "rename", _tear_rename)
+    watched(obstore, "delete", lambda *_: None)
+    watched(shutil, "rmtree", _tear_rmtree)
+    try:
+        yield changes
+    finally:
+        for (module, name), original in originals.items():
+            setattr(module, name, original)
+
+
+def _tear_put(store: Any, path: str, data: bytes, **_options: Any) -> None:
+    """Half of the bytes beside the place, as obstore leaves them; a journal's segment also in its place."""
+    target = Path(store.prefix or "/") / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    torn = target if path.startswith(f"{WORK}/") else target.with_name(f"{target.name}#1")
+    torn.write_bytes(data[: len(data) // 2])
+
+
+def _tear_rename(store: Any, source: str, target: str, **_options: Any) -> None:
+    """The new name is there, the old one still too."""
+    root = Path(store.prefix or "/")
+    (root / target).parent.mkdir(parents=True, exist_ok=True)
+    if not (root / target).exists():
+        os.link(root / source, root / target)
+
+
+def _tear_rmtree(path: Path, **_options: Any) -> None:
+    files = sorted(each for each in Path(path).rglob("*") if each.is_file())
+    for each in files[: len(files) // 2]:
+        each.unlink()

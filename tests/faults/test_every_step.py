@@ -1,0 +1,120 @@
+"""A process that is killed at every change it makes on disk, before it or in its midst, and what the next run finds.
+
+The killed process ends by `os._exit` in the place of the change: nothing is cleaned up, as after SIGKILL.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import shutil
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.expecting import assert_finished, visible_rows
+from tests.faults.small_run import SmallRun, dying
+from tests.values import document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.faults.small_run import Key
+
+PAPERS = [document(1), document(2, page_count=4), document(1, uri="/pdfs/twin.pdf")]
+PAGES = {(each.document_id, number) for each in PAPERS for number in range(1, (each.page_count or 0) + 1)}
+BAD = {(document(1).document_id, 3), (document(2).document_id, 2)}
+FINAL = dict.fromkeys(PAGES, "ok")
+WITH_FAILURES = FINAL | dict.fromkeys(BAD, "failed")
+KILLED = 9
+
+context = multiprocessing.get_context("forkserver")
+context.set_forkserver_preload(["pytest", "tests.faults.test_every_step"])  # what each process would import anew
+
+
+def run(root: Path, name: str, step: int = 0, *, torn: bool = False, bad: bool, retry: bool = False) -> None:
+    """One run in this process, which ends at `step`; what it calls and what is safe goes to `root`/../log."""
+    log = os.open(root.parent / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def note(word: str, key: Key) -> None:
+        os.write(log, f"{word} {key[0]} {key[1]}\n".encode())
+
+    with dying(step, lambda: os._exit(KILLED), torn=torn) as changes:
+        SmallRun(
+            root, PAPERS, name, is_bad=lambda key: bad and key in BAD,
+            call=lambda key: note("call", key), safe=lambda key, good: note("safe" if good else "failed", key),
+        ).run(retry_failed=retry)  # fmt: skip
+    os.close(log)
+    (root.parent / "changes").write_text("\n".join(changes))
+
+
+def killed(root: Path, step: int, *, torn: bool, bad: bool, retry: bool = False) -> None:
+    """A run in a process that is killed at `step`."""
+    process = context.Process(
+        target=run, args=(root, "killed", step), kwargs={"torn": torn, "bad": bad, "retry": retry}
+    )
+    process.start()
+    process.join(120)
+    assert process.exitcode == KILLED
+
+
+def assert_nothing_paid_twice(root: Path, calls_lost: int) -> None:
+    """No page is called after it was safe, and a crash repeats no more than the rows that were under way."""
+    calls: Counter[str] = Counter()
+    safe: set[str] = set()
+    for line in (root.parent / "log").read_text().splitlines():
+        word, page = line.split(" ", 1)
+        if word == "call":
+            assert page not in safe, f"{page} was safe and is paid again"
+            calls[page] += 1
+        elif word == "safe":
+            safe.add(page)
+    failed_before = {f"{document_id} {number}" for document_id, number in BAD}
+    assert sum(calls[page] - 1 for page in calls if page not in failed_before) <= calls_lost
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An output with failed pages, and how many changes its run made."""
+    root = tmp_path_factory.mktemp("finished") / "out"
+    run(root, "first", bad=True)
+    assert_finished(root, WITH_FAILURES)
+    return root
+
+
+def steps_of(root: Path) -> range:
+    return range(1, len((root.parent / "changes").read_text().splitlines()) + 1)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_first_run_killed_at_every_step(torn: bool, finished: Path, tmp_path: Path) -> None:
+    """Whatever stands is whole, and the next run ends with every page once; what was safe is not called again."""
+    for step in steps_of(finished):
+        root = tmp_path / str(step) / "out"
+        root.parent.mkdir()
+        killed(root, step, torn=torn, bad=True)
+        visible_rows(root)
+        run(root, "next", bad=True)
+        assert_finished(root, WITH_FAILURES)
+        assert_nothing_paid_twice(root, calls_lost=2)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+@pytest.mark.parametrize("retry", [False, True])
+def test_a_retry_killed_at_every_step(torn: bool, retry: bool, finished: Path, tmp_path: Path) -> None:
+    """Good rows stay; what the retry has paid for is kept, by a plain run after it and by another retry alike."""
+    whole = tmp_path / "whole" / "out"
+    shutil.copytree(finished.parent, whole.parent)
+    run(whole, "retry", bad=False, retry=True)
+    assert_finished(whole, FINAL)
+    for step in steps_of(whole):
+        root = tmp_path / str(step) / "out"
+        shutil.copytree(finished.parent, root.parent)
+        killed(root, step, torn=torn, bad=False, retry=True)
+        assert set(visible_rows(root)) == PAGES
+        run(root, "next", bad=False, retry=retry)
+        if not retry:
+            run(root, "last", bad=False, retry=True)
+        assert_finished(root, FINAL)
+        assert_nothing_paid_twice(root, calls_lost=2)
