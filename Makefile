@@ -1,11 +1,11 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
-.PHONY: install test check lint types format
+.PHONY: install test check lint types format constraints
 
 install:
 	pip install -e ".[dev]"
 
 test:
-	python -m pytest tests/unit tests/http tests/system
+	python -m pytest tests/unit tests/http tests/system tests/service tests/web
 	python -m pytest tests/cluster
 
 lint:
@@ -21,3 +21,6 @@ format:
 	ruff check --fix .
 
 check: lint types test
+
+constraints:
+	.ci/constraints

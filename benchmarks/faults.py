@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 from tests.faults.drivers import Driver
-from tests.faults.judging import Death, costs_of, safe_pages, wrong_in
+from tests.faults.judging import Cost, Death, costs_of, safe_pages, wrong_in
 from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     """Kill, rerun, judge; 1 when the promise is broken."""
     options = _options()
     dice = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as work, ProviderProcess(latency=_LATENCY, text_chars=200) as provider:
+    with tempfile.TemporaryDirectory() as work, ProviderProcess(keys=(), latency=_LATENCY, text_chars=200) as provider:
         source = Path(work) / "in"
         source.mkdir()
         write_identity_pdfs(source, range(1, options.documents + 1), options.pages)
@@ -78,14 +78,13 @@ def _one_death(command: list[Path | str], output: str, provider: ProviderProcess
     return Death(killed_s, gone_s, safe_pages(output))
 
 
-def _report(deaths: list[Death], costs: list, wrong: list[str]) -> int:
-    print("  kill   gone s   safe   in flight   again   answered <1 s   again   safe again")
+def _report(deaths: list[Death], costs: list[Cost], wrong: list[str]) -> int:
+    print("  kill   gone s   safe   in flight   answered <1 s   again   safe again")
     for number, (death, cost) in enumerate(zip(deaths, costs, strict=True), 1):
         gone = f"{death.gone_s - death.killed_s:.2f}"
         print(
-            f"{number:6}{gone:>9}{len(death.safe):>7}{cost.in_flight:>12}{cost.repeated_in_flight:>8}"
-            f"{cost.just_answered:>16}{cost.repeated_answered:>8}{len(cost.repeated_safe):>13}"
-            f"{'' if cost.is_within_the_promise() else '   BROKEN'}"
+            f"{number:6}{gone:>9}{len(death.safe):>7}{cost.in_flight:>12}{cost.just_answered:>16}"
+            f"{cost.repeated:>8}{len(cost.repeated_safe):>13}{'' if cost.is_within_the_promise() else '   BROKEN'}"
         )
     for sentence in wrong:
         print(f"WRONG: {sentence}")

@@ -23,7 +23,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DED
 
 import ray
 
-from one_ocr_ray.cluster.limiter import RemoteLimiter, get_limiter
+from one_ocr_ray.cluster.limiter import RemoteLimiter, get_limiter, limiter_name
 from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits
@@ -69,7 +69,7 @@ class Worker:
 
 def measure(per_s: float, coroutines: int) -> dict[str, float]:
     """One row of the table."""
-    name = f"limiter:benchmark:{uuid4().hex}"
+    name = limiter_name("benchmark", "none", uuid4().hex)
     limiter = get_limiter(name)
     workers = [ray.remote(num_cpus=0)(Worker).remote(name, per_s) for _ in range(WORKERS)]
     ray.get([worker.saturate.remote(0.0, 0.0, 0) for worker in workers])  # their processes are up

@@ -31,6 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DEDUP_LOGS="0")  # before Ray is imported
 
+import duckdb
 import ray
 
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limiter_name
@@ -38,7 +39,7 @@ from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.engines.choice import DEFAULT_MODELS
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits, Priority
-from tests.provider import DEFAULT_KEY, ProviderProcess, Row, Unit, strict_minute, write_identity_pdfs
+from tests.provider import DEFAULT_KEY, Identity, ProviderProcess, Row, Unit, strict_minute, write_identity_pdfs
 from tests.provider.ledger import arrivals, undercuts, worst_window
 
 if TYPE_CHECKING:
@@ -128,21 +129,25 @@ def start_run(place: Place, account: ProviderProcess, pages: int, *flags: str, f
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
-def ended(run: Any, pages: int) -> dict[str, Any]:
-    """The summary of a run that must have read all its pages."""
+def wait_for(run: Any, pages: int) -> None:
+    """Wait for a run, which must have read all its pages, each as itself."""
     text, _ = run.communicate()
     if run.returncode != 0:
         sys.exit(f"A run ended with exit code {run.returncode}.")
-    summary: dict[str, Any] = json.loads(text.splitlines()[-1])
+    summary = json.loads(text.splitlines()[-1])
     if summary["pages"] != {"total": pages, "ok": pages, "blank": 0, "failed": 0}:
         sys.exit(f"A run read {summary['pages']} instead of {pages} pages.")
-    return summary
+    for name, number, markdown in duckdb.sql(
+        f"select source_name, page_number, markdown from '{summary['output']}/pages/*.parquet'"
+    ).fetchall():
+        if str(Identity.parse(markdown)) != f"{name.removesuffix('.pdf')} page {number}":
+            sys.exit(f"Page {number} of {name} holds another page's text.")
 
 
 def one_run(place: Place, pages: int, *flags: str, per_minute: float = RPM, **scenario: Any) -> Outcome:
     """One run; its steady part begins a second after its first request."""
     with provider(**scenario) as account:
-        ended(start_run(place, account, pages, *flags), pages)
+        wait_for(start_run(place, account, pages, *flags), pages)
         rows = account.rows()
     sent = arrivals(rows)
     return Outcome(rows, per_minute, sent[0] + 1.0, sent[-1])
@@ -177,7 +182,7 @@ def two_jobs(place: Place) -> Outcome:
     with provider() as account:
         runs = [start_run(place, account, 400, "--rpm", str(RPM), first_document=first) for first in (0, 1000)]
         for run in runs:
-            ended(run, 400)
+            wait_for(run, 400)
         rows = account.rows()
     names = [{row.serial for row in rows if row.page and (row.page >= "doc-1000") is late} for late in (False, True)]
     sent = [arrivals(row for row in rows if row.serial in serials) for serials in names]
@@ -207,10 +212,12 @@ def online_behind_batch(place: Place) -> Outcome:
             time.sleep(0.5)
         upload = ray.remote(num_cpus=0)(Upload).remote(account.openai_url)
         waits = ray.get(upload.wait_now_and_then.remote(60))
-        ended(run, 400)
+        wait_for(run, 400)
         rows = account.rows()
     sent = arrivals(rows)
-    note = f"online waits p50 {median(waits) * 1000:.0f} ms, p95 {quantiles(waits, n=20)[-1] * 1000:.0f} ms"
+    own = len(waits) / (RPM / 60 * (sent[-1] - sent[0] - 1.0))
+    p50_ms, p95_ms = median(waits) * 1000, quantiles(waits, n=20)[-1] * 1000
+    note = f"and {own:.4f} by uploads, which wait p50 {p50_ms:.0f} ms, p95 {p95_ms:.0f} ms"
     return Outcome(rows, RPM, sent[0] + 1.0, sent[-1], note=note)
 
 

@@ -91,6 +91,17 @@ def test_an_estimate_needs_no_ray(samples: Path) -> None:
     assert "Documents  5 (" in done.stdout
 
 
+def test_a_reader_that_has_had_enough_is_no_crash(samples: Path) -> None:
+    """`one-ocr estimate ... | head -1` ends without a traceback."""
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "estimate", str(samples)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
+    assert process.returncode == 1
+
+
 @pytest.mark.parametrize("command", ["estimate", "doctor"])
 def test_commands_around_a_run_take_its_options(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     """All of them, from the one declaration."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,12 +12,27 @@ from one_ocr_ray.policy.plan import FIRST_SHARD_PAGES, SLICE_PAGES, ShardPacker,
 from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
 from tests.values import document
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 COUNTS = st.lists(st.integers(1, 700), max_size=60)
+
+
+def meeting(*met: str) -> Callable[[str], bool]:
+    """Remembers document ids, those of `met` to begin with."""
+    seen = set(met)
+
+    def is_new(document_id: str) -> bool:
+        new = document_id not in seen
+        seen.add(document_id)
+        return new
+
+    return is_new
 
 
 def pack(documents: list[DocumentRef], shard_pages: int = 500, workers: int = 1) -> list[Shard]:
     """All shards of `documents`, the copies last."""
-    packer = ShardPacker(ALL_PAGES, shard_pages=shard_pages, workers=workers)
+    packer = ShardPacker(ALL_PAGES, shard_pages=shard_pages, workers=workers, is_new=meeting())
     shards = [shard for each in documents for shard in packer.add(each)]
     return shards + packer.flush() + packer.copies()
 
@@ -57,8 +74,8 @@ def test_files_with_the_same_bytes_become_copies() -> None:
 
 def test_what_earlier_runs_planned_is_not_planned_again() -> None:
     """A file whose bytes an earlier run has planned becomes a copy, and shard numbers go on."""
-    packer = ShardPacker(ALL_PAGES, shard_pages=500, workers=1, next_number=7)
-    packer.remember([document(1)])
+    is_new = meeting(document(1).document_id)
+    packer = ShardPacker(ALL_PAGES, shard_pages=500, workers=1, next_number=7, is_new=is_new)
     assert packer.add(document(1, uri="/pdfs/again.pdf")) == []
     assert packer.flush() == []
     (copies,) = packer.copies()

@@ -124,4 +124,5 @@ def test_the_first_commit_of_a_shard_stands(output: Objects) -> None:
     assert dataset.commit_documents("s", [row]) is False
     assert dataset.committed() == {"s"}
     assert dataset.documents("s") == [row]
-    assert list(dataset.counts("s", ["outcome", "pages_ok"])) == [{"outcome": "complete", "pages_ok": 1}]
+    told = list(dataset.counts(["s", "not there"], ["outcome", "pages_ok"]))
+    assert told == [("s", [{"outcome": "complete", "pages_ok": 1}]), ("not there", [])]

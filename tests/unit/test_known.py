@@ -1,0 +1,80 @@
+"""The index of a plan: what is planned, where, and as what, over any number of runs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.model import ErrorCode, Failure, Shard
+from one_ocr_ray.storage.inputs import InputFile
+from one_ocr_ray.storage.known import Known
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
+from tests.values import document
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from one_ocr_ray.model import DocumentRef
+
+GONE = Failure(ErrorCode.PDF_NOT_FOUND, "gone")
+
+
+@pytest.fixture
+def run_dir(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(Objects(str(tmp_path)))
+
+
+def as_file(of: DocumentRef) -> InputFile:
+    """The file that `of` was made from."""
+    return InputFile(of.uri, of.size_bytes, of.version)
+
+
+def test_a_plan_is_known_at_once_and_after_a_restart(run_dir: RunDirectory) -> None:
+    """Shards in order, documents at home, files covered while they are as they were."""
+    known = Known(run_dir)
+    first, copies = Shard("000000-a", (document(1), document(2))), Shard("000001-b", (document(1, uri="/twin"),), True)
+    known.plan([first])
+    known.plan([copies])
+    for each in (known, Known(run_dir)):
+        assert list(each.shard_ids()) == ["000000-a", "000001-b"]
+        assert list(each.shard_ids(copies=True)) == ["000001-b"]
+        assert each.shard("000001-b") == copies
+        assert each.home(document(1).document_id) == "000000-a"
+        assert each.home("sha256:unheard-of") is None
+        assert each.next_number == 2
+        assert each.covers(as_file(document(2)))
+        assert each.is_planned(document(2))
+        assert not each.covers(replace(as_file(document(2)), version="2"))
+        assert not each.covers(as_file(document(3)))
+        with pytest.raises(KeyError):
+            each.shard("000009-z")
+
+
+def test_the_same_bytes_are_new_once(run_dir: RunDirectory) -> None:
+    """Also before their shard is planned, and not after a restart when it was."""
+    known = Known(run_dir)
+    assert known.meet(document(1).document_id)
+    assert not known.meet(document(1).document_id)
+    assert known.home(document(1).document_id) is None
+    known.plan([Shard("000000-a", (document(1),))])
+    assert not Known(run_dir).meet(document(1).document_id)
+
+
+def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
+    """The last plan of a shard holds; of a file in two shards the later shard holds, whatever was planned last."""
+    known = Known(run_dir)
+    changed = document(9, uri=document(1).uri, version="2")
+    broken = document(2, failure=GONE, version=None, page_count=None)
+    known.plan([Shard("000000-a", (document(1), broken))])
+    known.plan([Shard("000001-b", (changed,))])
+    assert known.covers(as_file(document(2)))  # until --retry-failed
+    known.plan([Shard("000000-a", (document(1), document(2)))])
+    for each in (known, Known(run_dir)):
+        assert list(each.shard_ids()) == ["000000-a", "000001-b"]
+        assert each.shard("000000-a").documents == (document(1), document(2))
+        assert each.covers(as_file(document(2)))
+        assert not each.covers(replace(as_file(document(2)), version="3"))
+        assert each.covers(as_file(changed))
