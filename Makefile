@@ -5,7 +5,7 @@ install:
 	pip install -e ".[dev]"
 
 test:
-	python -m pytest tests/unit tests/http tests/system tests/service tests/web
+	python -m pytest tests/unit tests/http tests/system tests/faults tests/service tests/web
 	python -m pytest tests/cluster
 
 lint:

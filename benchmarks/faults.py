@@ -73,6 +73,7 @@ def _one_death(command: list[Path | str], output: str, provider: ProviderProcess
             calls = provider.summary()["answered"] + dice.randint(1, 150)
             alive = driver.wait_until(lambda: provider.summary()["answered"] >= calls, every_s=0.05)
         if not alive:
+            print(f"a run ended before its kill, with {driver.wait()[0]}: {driver.said()[-2000:]}")
             return None
         killed_s, gone_s = driver.kill()
     return Death(killed_s, gone_s, safe_pages(output))

@@ -30,6 +30,7 @@ class RemoteTaskBook:
         self._service = service
         self._actor: Any = None  # an ActorHandle; its stubs know no methods
         self._finding = asyncio.Lock()
+        self._met = False
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
         await self._ask("accept", records)
@@ -89,5 +90,7 @@ class RemoteTaskBook:
     async def _found(self) -> Any:
         async with self._finding:
             if self._actor is None:
-                self._actor = await asyncio.to_thread(start_book, self._service)
+                # Only at first: a replica of the settings before must not put the new book away again.
+                self._actor = await asyncio.to_thread(start_book, self._service, replace=not self._met)
+                self._met = True
             return self._actor

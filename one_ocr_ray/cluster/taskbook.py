@@ -123,9 +123,10 @@ class TaskBook:
         entry = self._table.get(owner, task_id)
         if entry is None:
             return False
-        self._table.remove(entry)
         self._deleting.add(task_id)
         try:
+            if not await self._keeper.begin_delete(entry):
+                return False
             await tending.stop(entry)
             await self._keeper.delete(entry)
         finally:
@@ -214,10 +215,11 @@ def _plain(value: object) -> object:
     return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else str(value)
 
 
-def start_book(service: ServiceJob) -> Any:
-    """The book of this service's store: the one that is there, or a new one where there is none or it serves otherwise.
+def start_book(service: ServiceJob, *, replace: bool = True) -> Any:
+    """The book of this service's store: the one that is there, or a new one where there is none.
 
-    Blocks. The actor gets no `runtime_env` of its own; the package is importable on every node, see `get_limiter`.
+    `replace`: a new one also where the one that is there serves otherwise. Blocks. The actor gets no `runtime_env` of
+    its own; the package is importable on every node, see `get_limiter`.
     """
     book: Any = ray.remote(TaskBook)
     there_or_new = book.options(
@@ -233,7 +235,8 @@ def start_book(service: ServiceJob) -> Any:
     while True:
         book = there_or_new.remote(service)
         try:
-            if ray.get(book.serves.remote(), timeout=START_WITHIN_S) == identity_of(service):
+            served = ray.get(book.serves.remote(), timeout=START_WITHIN_S)
+            if not replace or served == identity_of(service):
                 return book
             _end(book)
         except (RayActorError, GetTimeoutError):

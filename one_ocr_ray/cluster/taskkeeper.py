@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.tasktable import Entry, TaskTable
 from one_ocr_ray.errors import StorageError
-from one_ocr_ray.policy.taskfile import StoredTask
+from one_ocr_ray.policy.taskfile import StoredTask, being_deleted
 from one_ocr_ray.policy.taskflow import (
     TaskEnd,
     ended,
@@ -117,6 +117,15 @@ class TaskKeeper:
             entry.events = entry.events or list(new_events({}, map(note_of, rows), entry.view.rev))
             self.table.publish(entry, view)
             return not entry.deleted
+
+    async def begin_delete(self, entry: Entry) -> bool:
+        """Whether the task was still there; if so it will be gone, whatever happens, and is so for everybody now."""
+        async with entry.turning:
+            if entry.deleted:
+                return False
+            await asyncio.to_thread(self._store.save_task, being_deleted(StoredTask(entry.view)))
+            self.table.remove(entry)
+            return True
 
     async def delete(self, entry: Entry) -> None:
         """Remove every byte of a task that nobody works on."""

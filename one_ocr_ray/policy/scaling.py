@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-# With an LLM the CPU renders, encodes and parses, 9 ms a page: one CPU feeds 64 requests that take a second or more.
+# With an LLM the CPU renders, encodes and parses, 14 ms a page: one CPU feeds 64 requests that take a second or more.
 REQUESTS_PER_CPU = 64
 
 

@@ -133,10 +133,7 @@ def _walk(folder: str) -> Iterator[InputFile]:
 
 def local_version(path: Path) -> str | None:
     """What changes when a local file does: its mtime in ns; None when it is not there."""
-    try:
-        return str(path.stat().st_mtime_ns)
-    except OSError:
-        return None
+    return _local_file(str(path)).version
 
 
 def _local_file(path: str) -> InputFile:
@@ -144,8 +141,11 @@ def _local_file(path: str) -> InputFile:
         path.encode()
     except UnicodeEncodeError:  # bytes that are no UTF-8: no dataset can hold the name, so the file counts as missing
         return InputFile(path.encode(errors="backslashreplace").decode(), 0, None)
-    version = local_version(Path(path))
-    return InputFile(path, Path(path).stat().st_size if version else 0, version)
+    try:
+        status = os.stat(path)  # noqa: PTH116 - a text path, a hundred thousand times
+    except OSError:
+        return InputFile(path, 0, None)
+    return InputFile(path, status.st_size, str(status.st_mtime_ns))
 
 
 def _expand_remote(uri: str) -> Iterator[InputFile]:

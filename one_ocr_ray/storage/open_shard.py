@@ -72,10 +72,7 @@ class OpenShard:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         pages = with_replaced(read, self._replaced)
-        if self._again:
-            pages = self._replace_pages(pages)
-        else:
-            pages = self._dataset.commit_pages(self._shard.shard_id, pages)
+        pages = self._replace_pages(pages) if self._again else self._dataset.commit_pages(self._shard.shard_id, pages)
         return pages, self._finish(pages)
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:

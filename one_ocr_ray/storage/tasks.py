@@ -107,8 +107,9 @@ class TaskStore:
         fingerprint = RunDirectory(output).fingerprint() if output else None
         if output is None or fingerprint is None:
             return []
-        committed = Dataset(output, {}).pages(SHARD_ID)
+        # In this order: a commit in between moves the rows from the journal to the dataset.
         journaled = Journal(output, SHARD_ID, fingerprint.config_id).read()
+        committed = Dataset(output, {}).pages(SHARD_ID)
         return sorted(best_pages([*committed, *journaled]).values(), key=lambda page: page.page_number)
 
     def document(self, task_id: str) -> DocumentResult | None:

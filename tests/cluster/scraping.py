@@ -23,6 +23,11 @@ GROUPING = re.compile(r"\bby \(([^)]*)\)")
 GIVEN_BY_PROMETHEUS = {"instance", "job"}
 
 
+def metrics_of(expression: str) -> set[str]:
+    """The metrics that `expression` names."""
+    return {name for name, _matchers in SELECTOR.findall(expression)}
+
+
 def lacking(expression: str, scraped: dict[str, list[dict[str, str]]]) -> list[str]:
     """What `expression` asks for that is not in the scrape: metrics, label values, labels to group by."""
     lacks = []

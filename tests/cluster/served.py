@@ -16,7 +16,7 @@ import psutil
 if TYPE_CHECKING:
     from pathlib import Path
 
-PATIENCE_S = 90.0
+PATIENCE_S = 180.0
 _LISTENS = re.compile(r"listens on (http://[^;]+);")
 _ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 

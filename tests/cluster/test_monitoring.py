@@ -18,7 +18,7 @@ from ray.job_submission import JobStatus
 from one_ocr_ray.storage.verify import verify
 from tests.cluster.head import ROOT, Head, free_port, running_head
 from tests.cluster.outputs import pages_by_source
-from tests.cluster.scraping import lacking, samples
+from tests.cluster.scraping import lacking, metrics_of, samples
 from tests.cluster.waiting import until
 from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_identity_pdfs
 
@@ -90,8 +90,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         stopped, before = head.ended(first), provider.summary()["pages_answered"]
         second = head.submit(command)
         head.submit(f'python -c "{SHOW_TASKS}"')
-        until(lambda: not missing(head), "all metrics of the contract")
-        scrape, queries = head.scrape(), asked(head)
+        scrape = until(lambda: complete(head.scrape()), "all metrics of the contract and of the dashboard")
+        queries = asked(head)
         provider.change(latency=Latency(seconds=0.02))
         finished = head.ended(second)
         yield Watched(
@@ -101,9 +101,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         )  # fmt: skip
 
 
-def missing(head: Head) -> set[str]:
-    """Metrics of the contract that no process has reported yet; documents are finished last."""
-    return {f"ray_{name}" for name in CONTRACT} - set(samples(head.scrape()))
+def complete(scrape: str) -> str | None:
+    """`scrape` when it has every metric of the contract and of the dashboard; documents are finished last."""
+    wanted = {f"ray_{name}" for name in CONTRACT} | {name for text in expressions() for name in metrics_of(text)}
+    return scrape if wanted <= set(samples(scrape)) else None
 
 
 def listed(head: Head) -> list[dict[str, Any]]:

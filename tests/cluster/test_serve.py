@@ -37,7 +37,7 @@ def answers(provider: ProviderProcess, document: int) -> Counter[int]:
     return Counter(int(page) for name, page in names if name == f"doc-{document:04d}")
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: Path) -> None:
     """Uploads are read; kills of proxy, replica, and of everything at once lose nothing; SIGTERM leaves nothing."""
     flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000}

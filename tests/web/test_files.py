@@ -8,6 +8,7 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.web.vendoring import FOLDERS, ROOT
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.service.site import Site
+    from tests.web.conftest import NewVisit
 
 WEB = ROOT / "one_ocr_ray/service/web"
 
@@ -67,3 +69,10 @@ def test_preferences_come_back_to_the_page_and_nowhere_else(site: Site) -> None:
     assert "set-cookie" not in answer.headers
     answer = site.http.get("//evil.example/?lang=zh")
     assert not answer.headers.get("location", "/").startswith("//")
+
+
+def test_the_description_of_the_interface_needs_nothing_from_elsewhere(site: Site, visit: NewVisit) -> None:
+    """Swagger UI shows the operations under the same strict policy."""
+    me = visit(site)
+    me.go("/docs")
+    expect(me.find("#operations-tasks-upload_upload_post, [id*=upload]").first).to_be_visible()

@@ -102,6 +102,18 @@ def test_a_connection_that_is_cut_comes_back_and_nothing_is_missed(visit: NewVis
         assert marks == ["o", "o", "f", "o"]
 
 
+def test_pages_that_end_before_their_number_is_known_are_not_missed(visit: NewVisit, tmp_path: Path) -> None:
+    """A page opened while the task waits, whose first news is that everything is read, shows all of it."""
+    with Site(tmp_path, Script(start_delay_s=2)) as site:
+        me = visit(site)
+        me.context.route("**/events", lambda route: (site.run(site.book.settled(task_id)), route.continue_()))
+        (task_id,) = site.upload(text_pdf(3))
+        me.go(f"/tasks/{task_id}")
+        me.state("SUCCESS")
+        expect(me.find("#cells [data-mark=o]")).to_have_count(3)
+        expect(me.find("#rendered h1")).to_contain_text("Page 1")
+
+
 def test_without_event_streams_the_page_asks_again_and_again(visit: NewVisit, tmp_path: Path) -> None:
     """Where a proxy refuses the stream, polling shows the same."""
     with Site(tmp_path, Script(page_delay_s=0.2)) as site:

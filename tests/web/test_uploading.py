@@ -29,6 +29,12 @@ NOTE_PERCENTS = """() => {
   new MutationObserver(() => window.seen.push(parseFloat(document.getElementById("percent").textContent)))
     .observe(document.getElementById("percent"), { childList: true });
 }"""
+NOTE_SENT = """() => {
+  window.sent = {};
+  for (const bar of document.querySelectorAll("#chosen-files progress"))
+    new MutationObserver(() => (window.sent[bar.getAttribute("aria-label")] ??= []).push(bar.value))
+      .observe(bar, { attributes: true, attributeFilter: ["value"] });
+}"""
 
 
 def test_two_pdfs_are_uploaded_and_watched_until_their_text_stands_beside_the_image(
@@ -42,7 +48,7 @@ def test_two_pdfs_are_uploaded_and_watched_until_their_text_stands_beside_the_im
         ids = [each["task_id"] for each in site.http.get(f"/v1{batch}").json()["tasks"]]
         assert sorted(me.find("#uploaded-files code").all_text_contents()) == sorted(ids)
         me.find("#uploaded-files a").first.click()
-        expect(me.find("h1")).to_have_text("first.pdf")
+        expect(me.find(".head h1")).to_have_text("first.pdf")
         me.page.evaluate(NOTE_PERCENTS)
         me.state("SUCCESS")
         seen = me.page.evaluate("window.seen")
@@ -119,3 +125,24 @@ def test_an_upload_that_does_not_get_through_can_be_sent_again(site: Site, visit
     me.context.set_offline(False)
     me.find("#submit").click()
     expect(me.find("#uploaded-title")).to_be_visible()
+
+
+def test_each_file_shows_how_much_of_it_is_sent(site: Site, visit: NewVisit) -> None:
+    """On a slow line the bars of two files fill one after the other."""
+    me = visit(site)
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 400_000}
+    me.context.new_cdp_session(me.page).send("Network.emulateNetworkConditions", slow)
+    me.go("/")
+    padding = b"%" + bytes(400_000) + b"\n"
+    me.page.set_input_files("#files", [pdf_file(text_pdf() + padding, f"{n}.pdf") for n in (1, 2)])
+    expect(me.find("#chosen-files li")).to_have_count(2)
+    me.page.evaluate(NOTE_SENT)
+    me.find("#submit").click()
+    expect(me.find("#uploaded-title")).to_be_visible()
+    sent = me.page.evaluate("window.sent")
+    for bars in sent.values():
+        assert bars == sorted(bars)
+        assert bars[-1] == 1
+        assert any(0 < bar < 1 for bar in bars)
+    first, second = sent["1.pdf"], sent["2.pdf"]
+    assert all(bar == 1 or second[at] == 0 for at, bar in enumerate(first[: len(second)]))

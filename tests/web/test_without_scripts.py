@@ -28,7 +28,7 @@ def test_upload_watch_read_retry_and_delete(visit: NewVisit, tmp_path: Path) -> 
         me.find(".options summary").click()
         me.page.get_by_label("Pages", exact=False).fill("1-6")
         me.find("#submit").click()
-        expect(me.find("h1")).to_have_text("report.pdf")
+        expect(me.find(".head h1")).to_have_text("report.pdf")
         me.state("STARTED")
         site.let_pages_go()
         me.state("partial")  # the page has renewed itself

@@ -23,5 +23,5 @@ def provider() -> Iterator[ProviderProcess]:
 
 @pytest.fixture
 def site(tmp_path: Path, provider: ProviderProcess) -> Site:
-    """120 pages, read at about 40 a second."""
+    """80 pages, read at about 40 a second."""
     return Site(tmp_path, provider)

@@ -24,7 +24,7 @@ LATENCY = Latency(shape="uniform", seconds=0.2, to_s=0.6)
 class Site:
     """One output, its source of `documents` times `pages`, and a model of its own at the provider."""
 
-    def __init__(self, folder: Path, provider: ProviderProcess, documents: int = 6, pages: int = 20) -> None:
+    def __init__(self, folder: Path, provider: ProviderProcess, documents: int = 4, pages: int = 20) -> None:
         self.provider = provider
         self.source, self.output = folder / "in", str(folder / "out")
         self.source.mkdir()

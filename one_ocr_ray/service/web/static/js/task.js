@@ -21,6 +21,7 @@ let state = main.dataset.state;
 let failed = Number(part("failed").textContent.replace(/\D/g, ""));
 let refreshing;
 let samples = [];
+const early = new Map(); // states of pages that were told before how many pages there are
 const numbers = selectedPages(main.dataset.spec, main.dataset.marks.length);
 const grid = new Grid(numbers, [...main.dataset.marks], Math.max(0, numbers.indexOf(Number(main.dataset.page))));
 const viewer = new Viewer(id);
@@ -45,6 +46,7 @@ const pageInAddress = () => Number(/^#p=(\d+)$/.exec(location.hash)?.[1] ?? 0);
 
 function mark(number, letter) {
   const index = grid.places.get(number);
+  if (index === undefined) early.set(number, letter);
   if (index === undefined || grid.marks[index] === letter) return;
   grid.mark(number, letter);
   viewer.forget(number);
@@ -54,7 +56,7 @@ function mark(number, letter) {
 function learnPages(total) {
   if (total == null || grid.numbers.length === total) return;
   const all = selectedPages(main.dataset.spec, total);
-  grid.setPages(all, all.map(() => "."));
+  grid.setPages(all, all.map((number) => early.get(number) ?? "."));
   part("work").hidden = !total;
   if (total) go(Math.max(0, grid.places.get(pageInAddress()) ?? 0));
 }
@@ -211,7 +213,10 @@ function watch() {
       return more;
     },
     lost: () => tell(say("js.lost"), { lasting: true }),
-    back: () => tell(say("js.back")),
+    back() {
+      tell(say("js.back"));
+      if (grid.numbers.length) go(grid.index); // its text or image may not have come through
+    },
     gone: () => tell(say("js.gone"), { lasting: true }),
   });
 }

@@ -7,6 +7,7 @@ import { ask } from "./http.js";
 import { say, sayCode } from "./words.js";
 
 const KEPT = 24;
+const AGAIN_MS = 2000;
 const LONGEST = 65536; // characters; as in service/markdown.py
 const part = (id) => document.getElementById(id);
 
@@ -32,6 +33,7 @@ export class Viewer {
   async show(numbers, index, ready) {
     const number = numbers[index];
     this.number = number;
+    clearTimeout(this.again);
     this.aborting?.abort();
     this.aborting = new AbortController();
     part("viewer-title").textContent = say("viewer.title", { n: number });
@@ -50,13 +52,14 @@ export class Viewer {
     } catch (error) {
       if (error.name === "AbortError" || number !== this.number) return;
       this.#showText({ note: error.status === 409 ? say("viewer.waiting") : say("js.load_failed") });
+      if (error.status !== 404) this.again = setTimeout(() => this.show(numbers, index, ready), AGAIN_MS);
     }
   }
 
   #showImage(number, next) {
     const image = (page) => `${this.url}/${page}/image?w=1200`;
     const element = part("image") ?? part("figure").insertBefore(this.#newImage(), part("image-problem"));
-    if (element.getAttribute("src") !== image(number)) {
+    if (element.getAttribute("src") !== image(number) || !part("image-problem").hidden) {
       element.hidden = false;
       part("image-problem").hidden = true;
       element.src = image(number);
