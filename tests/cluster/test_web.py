@@ -27,7 +27,7 @@ RULES = [
 def test_a_person_uses_the_service(tmp_path: Path) -> None:
     """Upload of two, progress, reload, a cut connection, text beside the image, retry, cancel, delete, no scripts."""
     with (
-        ProviderProcess(keys=(), rules=RULES, latency=Latency(seconds=0.8)) as provider,
+        ProviderProcess(keys=(), rules=RULES, latency=Latency(seconds=1.6)) as provider,
         Served(tmp_path, engine="openai", base_url=provider.openai_url, rpm=60_000, max_in_flight=2) as service,
         Relay(service.http.base_url.port or 0) as cable,
         chromium() as browser,
@@ -35,6 +35,7 @@ def test_a_person_uses_the_service(tmp_path: Path) -> None:
         with Visit(browser, cable.url) as me:
             batch = me.upload(pdf_file(identity_pdf(1, 12), "first.pdf"), pdf_file(identity_pdf(2, 2), "second.pdf"))
             me.find("#uploaded-files a").first.click()
+            expect(me.find(".head h1")).to_have_text("first.pdf")
             me.page.evaluate(NOTE_PERCENTS)
             expect(me.find("#cells [data-mark=o]").first).to_be_visible()
             me.page.reload()

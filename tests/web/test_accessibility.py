@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -9,6 +10,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.pdfs import text_pdf
+from tests.service.script import Script
 from tests.service.site import KEYS, Site
 from tests.web.visiting import pdf_file
 
@@ -92,13 +94,11 @@ def test_everything_is_reached_by_keyboard(site: Site, visit: NewVisit) -> None:
     expect(delete).to_be_focused()
 
 
-def test_progress_is_told_to_those_who_do_not_see_it(site: Site, visit: NewVisit) -> None:
+def test_progress_is_told_to_those_who_do_not_see_it(visit: NewVisit, tmp_path: Path) -> None:
     """The live region says state, percentage and pages."""
-    me = visit(site)
-    me.go(me.upload(pdf_file(text_pdf(3))))
-    me.state("partial")
-    task_id = site.upload(text_pdf(1))[0]
-    me.go(f"/tasks/{task_id}")
-    expect(me.find("#state")).to_have_text("Done")
-    me.go("/")
-    expect(me.find("#announce")).to_have_attribute("role", "status")
+    with Site(tmp_path, Script(gate=asyncio.Event())) as site:
+        me = visit(site)
+        me.go(f"/tasks/{site.upload(text_pdf(3))[0]}")
+        expect(me.find("#announce[role=status]")).to_have_text("Reading, 0 %, 0 of 3")
+        site.let_pages_go()
+        expect(me.find("#announce")).to_have_text("Done, 100 %, 3 of 3")

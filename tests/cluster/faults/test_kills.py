@@ -12,6 +12,7 @@ import pytest
 import ray
 
 from tests.cluster.faults.sites import Saboteur
+from tests.cluster.waiting import until
 from tests.faults.drivers import ROOT, Driver, ray_processes, wait_until_gone
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def test_a_driver_of_its_own_ray_takes_all_processes_with_it(site: Site, lingeri
 
 
 def kill_one(name: str) -> Callable[[], None]:
-    """Kills a process of that name and waits until it is gone."""
+    """Kills a process of that name, as soon as there is one, and waits until it is gone."""
 
     def kill() -> None:
-        victim = ray_processes(name)[0]
+        victim = until(lambda: ray_processes(name), name)[0]
         victim.kill()
         wait_until_gone([victim])
 
@@ -75,7 +76,7 @@ def kill_one(name: str) -> Callable[[], None]:
 @pytest.mark.parametrize("victim", ["ray::OcrWorker", "ray::RateLimiter", "pdf_child", "ray::render"])
 def test_any_other_process_dies_and_the_run_goes_on(victim: str, site: Site, ray_cluster: None) -> None:
     """Its work is done by another one, not as a failed page; only a worker may cost anything."""
-    with Saboteur(site, after=25, kill=kill_one(victim)) as saboteur:
+    with Saboteur(site, after=10, kill=kill_one(victim)) as saboteur:
         summary = site.read()
     assert len(saboteur.deaths) == 1
     assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
