@@ -147,10 +147,11 @@ def test_a_child_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
 def test_a_child_that_lies_in_its_frames_is_lost(tmp_path: Path, frame: str) -> None:
     """A frame beyond all bounds, or one that is no frame, ends the exchange instead of eating memory."""
     program = f"""
-        import os, struct
+        import os, struct, time
         os.write(0, struct.pack('>II', 2, 0) + b'{{}}')
         os.read(0, 8)
         os.write(0, {frame})
+        time.sleep(600)
     """
     environment = _with_module(tmp_path, "one_ocr_ray/pdf_child.py", program)
     (tmp_path / "one_ocr_ray" / "__init__.py").touch()
