@@ -1,11 +1,16 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
-.PHONY: install test check lint types format constraints
+.PHONY: install test test-without-ray test-with-ray check lint types format constraints
 
 install:
 	pip install -e ".[dev]"
 
-test:
+# Two processes that can run side by side: make -j2 test.
+test: test-without-ray test-with-ray
+
+test-without-ray:
 	python -m pytest tests/unit tests/http tests/system tests/faults tests/service tests/web
+
+test-with-ray:
 	python -m pytest tests/cluster
 
 lint:
