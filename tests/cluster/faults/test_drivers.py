@@ -26,7 +26,7 @@ def command(site: Site, ray_cluster: None) -> list[str]:
 
 def test_a_second_driver_is_refused(site: Site, command: list[str]) -> None:
     """It ends with 2 and one sentence that names the first, which goes on undisturbed."""
-    with Driver(*command) as first:
+    with Driver(*command, "--max-in-flight", "2") as first:  # slow: it outlasts the start of the second
         assert first.wait_until(lambda: site.answered() >= 1), first.said()
         with Driver(*command) as second:
             code, _ = second.wait()
