@@ -87,15 +87,19 @@ def run(settings: Settings, on_progress: Callable[[Progress], None], say: Callab
         known = Known(work.run_dir)
         tally = work.read_what_is_open(known, files, on_progress, say)
         counts = work.counts(known)
+    return _summary(work, tally, counts, time.monotonic() - started)
+
+
+def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float) -> RunSummary:
     return RunSummary(
         run_id=work.identity.run_id,
-        output=output.root,
+        output=work.output.root,
         counts=counts,
         requests=tally.requests,
         input_tokens=tally.input_tokens,
         output_tokens=tally.output_tokens,
         cost_usd=tally.cost_usd,
-        elapsed_s=time.monotonic() - started,
+        elapsed_s=elapsed_s,
         exit_code=counts.exit_code,
         pages_read=tally.pages_read,
     )

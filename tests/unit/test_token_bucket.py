@@ -121,7 +121,9 @@ async def test_who_is_cancelled_takes_nothing_and_blocks_nobody() -> None:
 async def test_free_permits_are_free() -> None:
     """An engine on this cluster waits for nobody."""
     permits = FreePermits()
-    await permits.acquire(1_000_000)
+    waiting = asyncio.create_task(permits.acquire(1_000_000))
+    await asyncio.sleep(0)
+    assert waiting.done()
     permits.report(1_000_000, None, 0.0)
 
 
