@@ -36,7 +36,7 @@ import ray
 
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limiter_name
 from one_ocr_ray.cluster.permits import LeasedPermits
-from one_ocr_ray.engines.choice import DEFAULT_MODELS
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits, Priority
 from tests.provider import DEFAULT_KEY, Identity, ProviderProcess, Row, Unit, strict_minute, write_identity_pdfs

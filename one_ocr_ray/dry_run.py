@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.asking import ask_of, engine_choice, limits_of, pdf_options_of, prices_of, selection_of
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.inspection import inspect_all
 from one_ocr_ray.policy.estimating import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
 from one_ocr_ray.policy.metering import ProviderMetering
@@ -35,7 +35,7 @@ def estimate(settings: Settings) -> Estimate:
     limits = limits_of(settings) if choice else None
     return Estimate(
         engine=settings.engine,
-        model=choice.model if choice else LocalEngine.model,
+        model=choice.model if choice else DEFAULT_MODELS["local"],
         survey=survey,
         page=page,
         seconds_by=seconds_by_bound(survey.pages, page, limits, cpus),

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.choice import DEFAULT_BASE_URLS, DEFAULT_MODELS, EngineChoice
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.choice import EngineChoice
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.inspection import PdfOptions
 from one_ocr_ray.model import Ask
@@ -100,7 +100,7 @@ def fingerprint_of(settings: Settings, choice: EngineChoice | None, ask: Ask, se
     """What makes this run the same work as another."""
     return Fingerprint(
         engine=settings.engine,
-        model=choice.model if choice else LocalEngine.model,
+        model=choice.model if choice else DEFAULT_MODELS["local"],
         prompt_sha256=prompt_sha256(ask.prompt) if choice else None,
         schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
         longest_side_px=settings.longest_side,

@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
 from one_ocr_ray.cluster.metrics import show_rates
-from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.ratelimit.gate import Gate
 from one_ocr_ray.policy.ratelimit.messages import Grant
@@ -171,14 +171,18 @@ class RemoteLimiter:
         self._actor: Any = None  # an ActorHandle; its stubs know no methods
         self._deaths = 0  # in a row
 
+    async def ready(self) -> None:
+        """Find the actor, or have it started; its process may take a second to come."""
+        if self._actor is None:
+            self._actor = await asyncio.to_thread(get_limiter, self._name)
+
     async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
         """A grant, or None when the actor cannot be reached now: ask again a little later.
 
         Raises EngineError when it dies again and again: it cannot be started on this cluster.
         """
         try:
-            if self._actor is None:
-                self._actor = await asyncio.to_thread(get_limiter, self._name)
+            await self.ready()
             async with asyncio.timeout(GIVE_UP_AFTER_S):
                 grant: Grant = await self._actor.acquire.remote(client, wanted, tokens_each, feedback)
         except ActorDiedError as error:  # for good: by hand, with its cluster's memory of it, or at its start

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorError
 
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.cluster.session import Node
+    from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.model import Ask, PageImage
 
 # Of each CPU, so that render tasks (a quarter) always find room beside the readers, even where there is one CPU only.
@@ -38,6 +38,8 @@ class OcrReader:
     """Actor body: one embedded OCR engine in a process of its own, one page at a time."""
 
     def __init__(self) -> None:
+        from one_ocr_ray.engines.local import LocalEngine  # noqa: PLC0415 - not for the processes that only ask
+
         self._engine = LocalEngine()
 
     def read(self, image: PageImage) -> Answer:
@@ -87,11 +89,11 @@ class PooledEngine:
 
     @property
     def name(self) -> str:
-        return LocalEngine.name
+        return "local"
 
     @property
     def model(self) -> str:
-        return LocalEngine.model
+        return DEFAULT_MODELS["local"]
 
     async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
         for _ in range(DEATHS_PER_PAGE):

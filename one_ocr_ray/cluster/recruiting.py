@@ -11,11 +11,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.autoscaler.sdk import request_resources
 from ray.exceptions import RayError
 
+from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.readers import start_readers
-from one_ocr_ray.cluster.session import working_nodes
 from one_ocr_ray.cluster.worker import start_workers
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.scaling import cpus_wanted
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.job import Job
-    from one_ocr_ray.cluster.session import Node
+    from one_ocr_ray.cluster.nodes import Node
 
 LOOK_EVERY_S = 2.0
 ASK_EVERY_S = 10.0
@@ -43,7 +42,7 @@ async def first_nodes(say: Callable[[str], None], *, autoscaled: bool, wait_s: f
     deadline_s = time.monotonic() + (wait_s if autoscaled else 0.0)
     if autoscaled and not working_nodes():
         say(WAITING)
-        request_resources(num_cpus=1)
+        _ask_autoscaler(1)
     while not (nodes := working_nodes()):
         if time.monotonic() >= deadline_s:
             raise UsageError(NO_NODE)
@@ -90,12 +89,12 @@ class Recruiter:
         cpus_now = sum(int(node.cpus) for node in await asyncio.to_thread(working_nodes))
         in_flight = self._job.limits.max_in_flight if self._job.engine else None
         cpus = cpus_wanted(cpus_now, shards_open, more_planned=more_planned, max_in_flight=in_flight)
-        await asyncio.to_thread(request_resources, num_cpus=cpus)
+        await asyncio.to_thread(_ask_autoscaler, cpus)
 
     def done(self) -> None:
         """Ask for nothing any more."""
         if self._autoscaled:
-            request_resources(num_cpus=0)
+            _ask_autoscaler(0)
 
     async def _recruit(self, node: Node) -> list[ActorHandle[Any]]:
         run_id = self._job.identity.run_id
@@ -111,3 +110,9 @@ class Recruiter:
             return []
         self._actors.extend((worker, *readers.values()))
         return [worker]
+
+
+def _ask_autoscaler(cpus: int) -> None:
+    from ray.autoscaler.sdk import request_resources  # noqa: PLC0415 - the whole launcher, which a local Ray never needs
+
+    request_resources(num_cpus=cpus)

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from one_ocr_ray.cluster.joblog import job_config
+from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings import LOCAL_RAY, refuse_keys_in
 
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-NAMESPACE = "one-ocr"
 # Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
 LOCAL_OBJECT_STORE_BYTES = 512 << 20
-# For an actor that takes no CPU but has its node: where it takes nothing at all, Ray (2.60) puts it on any node.
-ANCHOR_BYTES = 1 << 20
 # A head that does not take a connection within this is not there.
 ANSWER_S = 10.0
 
@@ -92,32 +89,3 @@ def ending_actors() -> Iterator[list[ActorHandle[Any]]]:
     finally:
         for actor in actors:
             ray.kill(actor)
-
-
-class Node:
-    """A node that can work: its id, its CPUs, and how many OCR engines fit on it."""
-
-    def __init__(self, node_id: str, cpus: float, memory_bytes: float) -> None:
-        self.node_id = node_id
-        self.cpus = cpus
-        self.memory_bytes = memory_bytes
-
-    @property
-    def here(self) -> NodeAffinitySchedulingStrategy:
-        """Scheduling onto this node while it lives, anywhere else after."""
-        return NodeAffinitySchedulingStrategy(self.node_id, soft=True)
-
-    @property
-    def only_here(self) -> NodeAffinitySchedulingStrategy:
-        """Scheduling onto this node or nowhere."""
-        return NodeAffinitySchedulingStrategy(self.node_id, soft=False)
-
-
-def working_nodes() -> list[Node]:
-    """The nodes that offer CPUs, in a stable order. A head node without CPUs is not one of them."""
-    nodes = (
-        Node(each["NodeID"], each["Resources"]["CPU"], each["Resources"].get("memory", 0.0))
-        for each in ray.nodes()  # type: ignore[no-untyped-call]
-        if each["Alive"] and each["Resources"].get("CPU", 0) > 0
-    )
-    return sorted(nodes, key=lambda node: node.node_id)

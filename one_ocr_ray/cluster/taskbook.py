@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from one_ocr_ray.cluster.metrics import show_tasks
-from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.cluster.taskkeeper import TaskKeeper
 from one_ocr_ray.cluster.tending import Tending
 from one_ocr_ray.errors import OneOcrError, StorageError

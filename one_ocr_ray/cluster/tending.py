@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
+from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.readers import start_readers
-from one_ocr_ray.cluster.session import working_nodes
 from one_ocr_ray.cluster.taskjob import TaskOrder
 from one_ocr_ray.cluster.taskworker import INTERNAL, ONLINE_CPUS, TASKS_AT_ONCE, start_task_workers
 from one_ocr_ray.cluster.turns import FairTurns

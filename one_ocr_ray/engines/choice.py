@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.engines import gemini, openai
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.errors import UsageError
 
 if TYPE_CHECKING:
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-DEFAULT_MODELS = {"openai": "gpt-5.6-luna", "gemini": "gemini-3.8-flash"}
-DEFAULT_BASE_URLS = {"openai": openai.DEFAULT_BASE_URL, "gemini": gemini.DEFAULT_BASE_URL}
+    from one_ocr_ray.engines.gemini import GeminiEngine
+    from one_ocr_ray.engines.openai import OpenAIEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,14 +37,19 @@ class EngineChoice:
         return self.media_resolution if self.name == "gemini" else self.detail
 
 
-def llm_engine(choice: EngineChoice, key: SecretStr | None) -> openai.OpenAIEngine | gemini.GeminiEngine:
-    """The engine itself. Raises UsageError when the provider's own endpoint is asked for without a key."""
+def llm_engine(choice: EngineChoice, key: SecretStr | None) -> OpenAIEngine | GeminiEngine:
+    """The engine itself, whose module is loaded here, for most processes need none.
+
+    Raises UsageError when the provider's own endpoint is asked for without a key.
+    """
     if key is None and choice.base_url == DEFAULT_BASE_URLS[choice.name]:
         variable = "GEMINI_API_KEY" if choice.name == "gemini" else "OPENAI_API_KEY"
         raise UsageError(f"The engine {choice.name} needs a key: set {variable} (or {variable}_FILE) on every node.")
     headers = {name: value.get_secret_value() for name, value in choice.headers.items()}
     query = {name: value.get_secret_value() for name, value in choice.query.items()}
     if choice.name == "gemini":
+        from one_ocr_ray.engines import gemini  # noqa: PLC0415
+
         return gemini.GeminiEngine(
             gemini.GeminiOptions(
                 model=choice.model,
@@ -57,6 +62,8 @@ def llm_engine(choice: EngineChoice, key: SecretStr | None) -> openai.OpenAIEngi
                 timeout_s=choice.timeout_s,
             )
         )
+    from one_ocr_ray.engines import openai  # noqa: PLC0415
+
     return openai.OpenAIEngine(
         openai.OpenAIOptions(
             model=choice.model,

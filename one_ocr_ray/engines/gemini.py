@@ -15,6 +15,7 @@ import orjson
 import pybase64
 
 from one_ocr_ray.engines import wire
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.engines.gemini_faults import fault
 from one_ocr_ray.engines.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
 from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, PageImage, Usage
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import SecretStr
-
-DEFAULT_BASE_URL = "https://generativelanguage.googleapis.com"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ class GeminiOptions:
 
     model: str
     api_key: SecretStr | None = None
-    base_url: str = field(default=DEFAULT_BASE_URL, repr=False)
+    base_url: str = field(default=DEFAULT_BASE_URLS["gemini"], repr=False)
     media_resolution: str = "high"
     service_tier: str | None = None
     extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)

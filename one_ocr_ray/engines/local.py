@@ -9,6 +9,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_markdown, rotation
@@ -24,7 +25,7 @@ class LocalEngine:
     """Reads pages on one CPU core. To use more cores take more processes with an engine each; threads do not help."""
 
     name = "local"
-    model = "rapidocr-pp-ocrv6-small"
+    model = DEFAULT_MODELS["local"]
 
     def __init__(self) -> None:
         self._reader: PageReader | None = None

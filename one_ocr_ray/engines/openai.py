@@ -14,6 +14,7 @@ import orjson
 import pybase64
 
 from one_ocr_ray.engines import wire
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.engines.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
 from one_ocr_ray.engines.openai_faults import LOOP, fault
 from one_ocr_ray.engines.openai_schema import is_strict
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _OLLAMA_PORT = 11434
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
@@ -42,7 +42,7 @@ class OpenAIOptions:
 
     model: str
     api_key: SecretStr | None = None
-    base_url: str = field(default=DEFAULT_BASE_URL, repr=False)
+    base_url: str = field(default=DEFAULT_BASE_URLS["openai"], repr=False)
     detail: str = "high"
     service_tier: str | None = None
     output_cap_field: str | None = None

@@ -10,7 +10,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DED
 import pytest
 import ray
 
-from one_ocr_ray.cluster.session import NAMESPACE
+from one_ocr_ray.cluster.nodes import NAMESPACE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from one_ocr_ray.cluster.asking import (
     prices_of,
     selection_of,
 )
-from one_ocr_ray.engines.choice import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Ask
 from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE
