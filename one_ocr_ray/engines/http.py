@@ -6,7 +6,6 @@ texts may hold the URL with its query, so they are not repeated.
 
 from __future__ import annotations
 
-import io
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -23,6 +22,9 @@ from one_ocr_ray.model import Action, ErrorCode, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from aiohttp.abc import AbstractStreamWriter
 
     from one_ocr_ray.engines.wire import HttpRequest
 
@@ -31,8 +33,8 @@ CONNECT_TIMEOUT_S = 10.0
 REPLY_MAX_BYTES = 32 << 20
 # vLLM's server (uvicorn) closes an idle connection after 5 s. Closing first saves a request from meeting a closed one.
 _KEEP_ALIVE_S = 4.0
-# aiohttp wants larger bodies as a file object, so that they go out in pieces and do not hold up the loop.
-_WHOLE_BODY_MAX_BYTES = 1 << 20
+# A large body goes out in pieces, so that other pages' answers are heard between them.
+_PIECE_BYTES = 1 << 20
 
 
 def _unavailable(sentence: str) -> Failure:
@@ -67,32 +69,24 @@ class HttpSender:
     async def send(self, request: HttpRequest, *, timeout_s: float | None = None) -> HttpReply | Failure:
         """Send `request` once: a POST when it has a body, else a GET. `timeout_s` covers all, up to the last byte."""
         total_s = self._timeout_s if timeout_s is None else timeout_s
+        exchange = self._exchange(request, total_s)
+        del request  # its body is the largest thing here, and goes once it is sent
         try:
-            return await self._exchange(request, total_s)
+            async with exchange as response:
+                return await _reply(response)
         except (aiohttp.ClientError, OSError) as error:
             return _translated(error, total_s)
 
-    async def _exchange(self, request: HttpRequest, total_s: float) -> HttpReply | Failure:
-        session = self._open(request)
-        async with session.request(
+    def _exchange(self, request: HttpRequest, total_s: float) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._open(request).request(
             "GET" if request.body is None else "POST",
             URL(request.url, encoded=True),
-            data=_payload(request.body),
+            data=None if request.body is None else _SentOnce(request.body),
             headers={**request.headers, "X-Client-Request-Id": uuid.uuid4().hex},
             timeout=aiohttp.ClientTimeout(total=total_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
             allow_redirects=False,  # a redirect would carry the key to another host
             proxy=self._proxy,
-        ) as response:
-            body = bytearray()
-            async for piece in response.content.iter_any():
-                body += piece
-                if len(body) > REPLY_MAX_BYTES:
-                    return Failure(
-                        ErrorCode.PROVIDER_BAD_RESPONSE, "The reply is far too large.", Action.RETRY, response.status
-                    )
-            # The date stands in for the server's clock where a Retry-After is a date.
-            headers = {"date": formatdate(time.time(), usegmt=True)} | lowered(response.headers)
-            return HttpReply(response.status, headers, bytes(body))
+        )
 
     def _open(self, request: HttpRequest) -> aiohttp.ClientSession:
         if self._session is None:
@@ -111,8 +105,37 @@ class HttpSender:
             self._session = None
 
 
-def _payload(body: bytes | None) -> bytes | io.BytesIO | None:
-    return body if body is None or len(body) <= _WHOLE_BODY_MAX_BYTES else io.BytesIO(body)
+class _SentOnce(aiohttp.Payload):
+    """A body that is let go once it is sent: while the provider thinks, a page has its image and no longer copy of it.
+
+    Nothing sends a POST twice below this module, redirects included.
+    """
+
+    _autoclose = True
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return ""  # a page is not for logs
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        body, self._value = memoryview(self._value), b""
+        for start in range(0, len(body), _PIECE_BYTES):
+            await writer.write(body[start : start + _PIECE_BYTES])
+
+
+async def _reply(response: aiohttp.ClientResponse) -> HttpReply | Failure:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > REPLY_MAX_BYTES:
+            message = "The reply is far too large."
+            return Failure(ErrorCode.PROVIDER_BAD_RESPONSE, message, Action.RETRY, response.status)
+    # The date stands in for the server's clock where a Retry-After is a date.
+    headers = {"date": formatdate(time.time(), usegmt=True)} | lowered(response.headers)
+    return HttpReply(response.status, headers, bytes(body))
 
 
 def _proxy_for(url: URL) -> URL | None:
