@@ -32,6 +32,9 @@ RETRY_LOOK_AGAIN_S = 1.0
 class Permits(Protocol):
     """The account's limit as one worker sees it; each `acquire` is followed by one `report`."""
 
+    async def ready(self) -> None:
+        """Have started what grants the permits, so that the first page does not wait for that."""
+
     async def acquire(self, tokens: int) -> None:
         """Wait until one request of about `tokens` tokens may be sent. Raises StoppedError when none may be again."""
 

@@ -67,6 +67,9 @@ class TokenBucketRateLimiter:
 class FreePermits:
     """No limit: for engines that run on this cluster."""
 
+    async def ready(self) -> None:
+        """It is."""
+
     async def acquire(self, tokens: int) -> None:
         """Go ahead."""
 

@@ -113,6 +113,9 @@ class _CountedPermits:
         self._engine = engine
         self._key = (engine["engine"], engine["model"])
 
+    async def ready(self) -> None:
+        await self._permits.ready()
+
     async def acquire(self, tokens: int) -> None:
         asked_s = time.monotonic()
         await self._permits.acquire(tokens)

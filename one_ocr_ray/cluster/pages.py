@@ -60,11 +60,8 @@ async def _pump(
     ready: asyncio.Queue[list[PageOfDocument] | None],
 ) -> None:
     try:
-        while True:
-            async with place.slots:
-                slice_ = next(slices, None)
-                if slice_ is None:
-                    break
+        async with place.slots:  # to the last slice: a shard that came later renders when this one has no more
+            for slice_ in slices:
                 async for batch in _slice_pages(slice_, options, place):
                     await ready.put(batch)
     finally:

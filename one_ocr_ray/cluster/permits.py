@@ -48,6 +48,9 @@ NEWS_WAIT_WHEN_CROWDED_S = (0.005, 0.05)  # at least, at most
 class Limiter(Protocol):
     """What this client needs of the limiter."""
 
+    async def ready(self) -> None:
+        """Have it started."""
+
     async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
         """A grant, or None when the limiter cannot be reached now."""
 
@@ -88,6 +91,10 @@ class LeasedPermits:
         self._news = Feedback()
         self._usual_latency_s = 1.0
         self._crowded = False
+
+    async def ready(self) -> None:
+        """Have the limiter started."""
+        await self._limiter.ready()
 
     async def acquire(self, tokens: int) -> None:
         """Wait until one request of about `tokens` tokens may be sent; first come, first served.

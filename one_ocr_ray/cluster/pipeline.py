@@ -12,7 +12,6 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from one_ocr_ray.cluster.faults import first_fault
 from one_ocr_ray.cluster.job import Tally, WorkerReport
-from one_ocr_ray.cluster.worker import SHARDS_AT_ONCE, OcrWorker
 from one_ocr_ray.errors import OneOcrError, StoppedError
 from one_ocr_ray.policy.brake import Brake
 from one_ocr_ray.policy.progress import Progress
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.planning import Planner
     from one_ocr_ray.cluster.recruiting import Recruiter
+    from one_ocr_ray.cluster.worker import OcrWorker
     from one_ocr_ray.model import Failure, Shard
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.inputs import InputFile
@@ -109,8 +109,11 @@ class Pipeline:
         return sum(self._tallies.values(), Tally())
 
     async def _work(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
-        async with asyncio.TaskGroup() as self._consumers:
-            self._consumers.create_task(self._produce(todo, files, inspections))
+        async with asyncio.TaskGroup() as consumers:
+            checked = consumers.create_task(check_engine(self._workers))
+            consumers.create_task(self._produce(todo, files, inspections, checked))
+            await checked  # files are opened meanwhile, but nothing is read
+            self._consumers = consumers
             for number in range(len(self._workers)):
                 self._employ(number)
         self._consumers = None
@@ -119,14 +122,16 @@ class Pipeline:
             homes = {each.document_id: self._known.home(each.document_id) for each in shard.documents}
             await self._on_worker(0, "copy_shard", shard, homes)
 
-    async def _produce(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
+    async def _produce(
+        self, todo: Todo, files: Iterator[InputFile], inspections: int, checked: asyncio.Task[None]
+    ) -> None:
         for shard_id in todo.open_shards:
             await self._hand_out(await asyncio.to_thread(self._known.shard, shard_id))
         for shard_id in todo.failed_shards:
             shard = await asyncio.to_thread(self._known.shard, shard_id)
             await self._hand_out(await self._planner.with_mended_files(shard), again=True)
         self._copies.extend(todo.stale_copies)
-        async for shard in self._planner.shards(files, inspections):
+        async for shard in self._planner.shards(files, inspections, checked):
             await self._hand_out(shard)
         self._progress.plan_complete = True
         await self._queue.put(None)  # whoever takes it puts it back for the next
@@ -143,17 +148,23 @@ class Pipeline:
 
     def _employ(self, number: int) -> None:
         if self._consumers is not None:  # else there is nothing left to read
-            for _ in range(SHARDS_AT_ONCE):
-                self._consumers.create_task(self._consume(number))
+            self._consumers.create_task(self._consume(number, self._consumers))
 
-    async def _consume(self, number: int) -> None:
+    async def _consume(self, number: int, consumers: asyncio.TaskGroup) -> None:
+        """Give shards to one worker whenever it has room, which it has before the last one is finished."""
         while (work := await self._queue.get()) is not None:
-            shard, again = work
-            self._under_way += 1
-            self._committed_pages += await self._on_worker(number, "read_shard", shard, again)
-            self._under_way -= 1
-            self._progress.documents_done += len(shard.documents)
+            reading = consumers.create_task(self._read(number, *work))
+            try:
+                await self._workers[number].has_room.remote()
+            except RayActorError:  # the shard moves to another worker; this one gets no more until that is done
+                await asyncio.wait([reading])
         self._queue.put_nowait(None)
+
+    async def _read(self, number: int, shard: Shard, again: bool) -> None:
+        self._under_way += 1
+        self._committed_pages += await self._on_worker(number, "read_shard", shard, again)
+        self._under_way -= 1
+        self._progress.documents_done += len(shard.documents)
 
     async def _grow(self) -> None:
         """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""

@@ -36,8 +36,11 @@ class Planner:
         self._packer = packer
         self._options = options
 
-    async def shards(self, files: Iterator[InputFile], tasks: int) -> AsyncIterator[Shard]:
-        """New shards as they are planned, the copies last; `tasks` inspections at once."""
+    async def shards(self, files: Iterator[InputFile], tasks: int, checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
+        """New shards as they are planned, the copies last; `tasks` inspections at once.
+
+        Nothing is written before `checked` is done: an output without a plan may still change its configuration.
+        """
         under_way: deque[ObjectRef[list[DocumentRef]]] = deque()
         more = True
         while more or under_way:
@@ -47,7 +50,9 @@ class Planner:
                 if chunk:
                     under_way.append(start_inspection(chunk, self._options))
             if under_way:
-                for shard in await asyncio.to_thread(self._planned, await under_way.popleft()):
+                documents = await under_way.popleft()
+                await checked
+                for shard in await asyncio.to_thread(self._planned, documents):
                     yield shard
         for shard in await asyncio.to_thread(self._written, [*self._packer.flush(), *self._packer.copies()]):
             yield shard

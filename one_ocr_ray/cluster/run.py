@@ -23,7 +23,7 @@ from one_ocr_ray.cluster.asking import (
 from one_ocr_ray.cluster.budget import start_till
 from one_ocr_ray.cluster.interruption import Interruption
 from one_ocr_ray.cluster.job import Job, Tally
-from one_ocr_ray.cluster.pipeline import Pipeline, check_engine
+from one_ocr_ray.cluster.pipeline import Pipeline
 from one_ocr_ray.cluster.planning import Planner
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.recruiting import Recruiter, first_nodes
@@ -82,8 +82,8 @@ def run(settings: Settings, on_progress: Callable[[Progress], None], say: Callab
         run_dir=RunDirectory(output),
         interruption=Interruption(),
     )
-    work.run_dir.claim(fingerprint)
     with held_lease(output, work.identity.run_id, say, work.interruption.lost):
+        work.run_dir.claim(fingerprint)
         known = Known(work.run_dir)
         tally = work.read_what_is_open(known, files, on_progress, say)
         counts = work.counts(known)
@@ -180,7 +180,6 @@ class _Run:
             job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till)
             workers = start_workers(job, nodes, count, list(readers))
             actors.extend(workers)
-            await check_engine(workers)
             packer = ShardPacker(
                 self.selection,
                 shard_pages=self.settings.shard_pages,

@@ -41,6 +41,9 @@ class Listener(Protocol):
     def begun(self) -> None:
         """A page is under way."""
 
+    def rendered(self) -> None:
+        """Every page has begun; those that are still under way need no rendering."""
+
     def safe(self, page: PageResult) -> None:
         """A page was read and is in the journal."""
 
@@ -131,6 +134,7 @@ class ShardReader:
                         await self._places.acquire()
                         listener.begun()
                         at_work.create_task(self._read_page(document, page, reading, results, page_journal))
+                    listener.rendered()
                 writer.cancel()
         finally:
             await page_journal.flush()

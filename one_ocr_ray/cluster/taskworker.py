@@ -16,10 +16,10 @@ import ray
 
 from one_ocr_ray.cluster.asking import pdf_options_of
 from one_ocr_ray.cluster.budget import OwnTill
+from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, PooledEngine
 from one_ocr_ray.cluster.reading import engine_on_node, metered_reading, permits_of, pooled_reading
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.cluster.session import ANCHOR_BYTES
 from one_ocr_ray.cluster.shards import ShardReader
 from one_ocr_ray.cluster.taskjob import left_usd, task_job
 from one_ocr_ray.errors import OneOcrError, StoppedError, StorageError, UsageError
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.job import Job
-    from one_ocr_ray.cluster.session import Node
+    from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.cluster.taskjob import ServiceJob, TaskOrder
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.flow import Reading
@@ -82,6 +82,9 @@ class _News:
     def begun(self) -> None:
         self._running += 1
         self._some.set()
+
+    def rendered(self) -> None:
+        pass
 
     def safe(self, page: PageResult) -> None:
         self._running -= 1

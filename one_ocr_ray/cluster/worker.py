@@ -13,41 +13,49 @@ import ray
 
 from one_ocr_ray.cluster.job import Tally, WorkerReport
 from one_ocr_ray.cluster.metrics import count_documents
+from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.reading import llm_reading, local_reading
 from one_ocr_ray.cluster.rendering import RenderPlace
-from one_ocr_ray.cluster.session import ANCHOR_BYTES
 from one_ocr_ray.cluster.shards import ShardReader
 from one_ocr_ray.policy.documents import same_bytes_result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from ray.actor import ActorHandle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from one_ocr_ray.cluster.job import Job
-    from one_ocr_ray.cluster.session import Node
+    from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.flow import Reading
     from one_ocr_ray.model import Answer, Ask, Failure, PageResult, Shard
 
-# A worker reads two shards at a time: the next one fills the places that the tail of the first leaves empty.
-SHARDS_AT_ONCE = 2
+# A worker renders a shard, and the next one as soon as the first has no more pages to give. Shards whose last pages are
+# under way come on top, for a single page may take minutes; those hold rows, and so they are bounded too.
+RENDERING_AT_ONCE = 2
+OPEN_SHARDS = 16
 # Room for reports and a stop beside the shards, all on one event loop: a concurrency group would have its own.
 CALLS_AT_ONCE = 64
 
 
 class _Counting:
-    """What an open shard adds to its worker's report."""
+    """What an open shard adds to its worker's report; `on_rendered` is called when it needs no more rendering."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: Tally, on_rendered: Callable[[], None]) -> None:
         self._tally = tally
+        self._on_rendered = on_rendered
         self.pages: Counter[str] = Counter()  # by status
+        self.needs_rendering = True
 
     def kept(self, pages: Iterable[PageResult]) -> None:
         self.pages.update(page.status.value for page in pages)
 
     def begun(self) -> None:
         pass
+
+    def rendered(self) -> None:
+        self.needs_rendering = False
+        self._on_rendered()
 
     def safe(self, page: PageResult) -> None:
         self.pages[page.status.value] += 1
@@ -63,6 +71,7 @@ class OcrWorker:
         self._incarnation = token_hex(4)
         self._tally = Tally()
         self._open: dict[str, _Counting] = {}  # by shard
+        self._room = asyncio.Event()
         self._make_reading = (
             partial(local_reading, job, readers, number) if readers else partial(llm_reading, job, number)
         )
@@ -80,8 +89,10 @@ class OcrWorker:
 
     async def check_engine(self, ask_provider: bool) -> Failure | None:
         """Whether this node has what the engine needs; with `ask_provider`, what the provider says of it."""
-        engine = self._reading.engine
-        return await engine.check() if ask_provider else None
+        failure = await self._reading.engine.check() if ask_provider else None
+        if failure is None:
+            await self._reading.permits.ready()
+        return failure
 
     async def read_shard(self, shard: Shard, again: bool = False) -> Counter[str]:
         """Read every wanted page of `shard` that no earlier attempt has read, and commit its rows.
@@ -89,10 +100,16 @@ class OcrWorker:
         `again`: the shard is committed; its failed pages are read once more and its files replaced, good rows kept.
         Gives the number of its pages by status.
         """
-        counting = self._open[shard.shard_id] = _Counting(self._tally)
+        counting = self._open[shard.shard_id] = _Counting(self._tally, self._look_for_room)
+        self._look_for_room()
         pages = await self._shards.read(shard, self._reading, counting, again=again)
         self._open.pop(shard.shard_id, None)
+        self._look_for_room()
         return Counter(page.status.value for page in pages)
+
+    async def has_room(self) -> None:
+        """Return when this worker can begin another shard."""
+        await self._room.wait()
 
     async def copy_shard(self, shard: Shard, originals: Mapping[str, str]) -> None:
         """Commit the rows of files whose bytes stand in other shards; `originals`: document_id -> shard_id."""
@@ -106,6 +123,13 @@ class OcrWorker:
     async def stop(self) -> None:
         """End what is under way; returns when every finished page is in the journal."""
         await self._shards.stop()
+
+    def _look_for_room(self) -> None:
+        rendering = sum(each.needs_rendering for each in self._open.values())
+        if rendering < RENDERING_AT_ONCE and len(self._open) < OPEN_SHARDS:
+            self._room.set()
+        else:
+            self._room.clear()
 
     def _commit_copies(self, shard: Shard, originals: Mapping[str, str]) -> None:
         dataset = self._shards.dataset

@@ -31,14 +31,19 @@ class RunDirectory:
         self._output = output
 
     def claim(self, fingerprint: Fingerprint) -> None:
-        """Make `fingerprint` the configuration of this output, or check that it is.
+        """Make `fingerprint` the configuration of this output, or check that it is; its lease must be held.
 
-        Raises UsageError, naming the difference, when the output was made with another configuration.
+        An output without a plan changes its configuration: the run before met a wrong key, model or address. Raises
+        UsageError, naming the difference, when the output was made with another configuration.
         """
-        if self._output.put_new(CONFIG, orjson.dumps(asdict(fingerprint), option=orjson.OPT_INDENT_2)):
+        body = orjson.dumps(asdict(fingerprint), option=orjson.OPT_INDENT_2)
+        if self._output.put_new(CONFIG, body):
             return
         before = self.fingerprint()
         if before is not None and (changed := difference(before, fingerprint)):
+            if not any(self.plan()):
+                self._output.put(CONFIG, body)
+                return
             raise UsageError(
                 f"The output {self._output.root} was made with another configuration ({changed}). "
                 "Give the same settings, or another --output."

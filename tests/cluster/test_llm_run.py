@@ -90,6 +90,18 @@ def test_no_page_is_swapped(site: Site) -> None:
         assert (row["attempts"], row["provider_request_id"] is not None) == (1, True)
 
 
+def test_slow_pages_hold_up_no_others(site: Site) -> None:
+    """A page may take minutes: while one of the first shards waits for it, its worker reads the shards behind."""
+    write_identity_pdfs(site.source, range(12), 4)
+    slow = Rule(fault="stall", page="doc-000[0-2] page 1", seconds=4.0)
+    site.play(latency=Latency(seconds=0.05), rules=(slow,))
+    assert site.run(rpm=60_000, shard_pages=4).exit_code == 0
+    finished = {row.page: row.finished_s for row in site.provider.rows() if row.page}
+    waited_for_s = [finished.pop(f"doc-{number:04d} page 1") for number in range(3)]
+    assert len(finished) == 45
+    assert max(finished.values()) < min(waited_for_s)
+
+
 @pytest.mark.parametrize("unit", Unit)
 def test_a_known_quota_is_kept(site: Site, unit: Unit) -> None:
     """Requests or tokens a minute as they are enforced: all pages come out, and hardly a request is refused."""

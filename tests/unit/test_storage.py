@@ -94,9 +94,18 @@ def test_an_output_that_cannot_be_a_folder_is_the_users_mistake(tmp_path: Path) 
 def test_a_second_run_with_another_configuration_is_refused(output: Objects) -> None:
     """The message names what differs, so that the user can choose."""
     RunDirectory(output).claim(CONFIG)
+    RunDirectory(output).add_to_plan(0, [Shard("000000-a", (document(1),))])
     RunDirectory(output).claim(CONFIG)
     with pytest.raises(UsageError, match=r"--engine local before, gemini now; --pages all before, 1-3 now"):
         RunDirectory(output).claim(Fingerprint("gemini", "m", None, None, 1600, "1-3"))
+
+
+def test_an_output_without_a_plan_changes_its_configuration(output: Objects) -> None:
+    """The run before ended at a wrong key, model or address: the same output is there for the mended command."""
+    mended = Fingerprint("gemini", "m", None, None, 1600, "1-3")
+    RunDirectory(output).claim(CONFIG)
+    RunDirectory(output).claim(mended)
+    assert RunDirectory(output).fingerprint() == mended
 
 
 def test_the_plan_comes_back_in_order(output: Objects) -> None:
