@@ -283,6 +283,9 @@ def prepare_environment_for_ray(settings: Settings) -> None:
     if ray_address(settings) != LOCAL_RAY:
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Pages come and go in several threads; glibc would keep a heap for each of them, and what was freed in it.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4000000")
     # Left alone, Ray would switch token authentication on and write a token file into the home folder, which changes
     # what the user's next `ray start` does. A token that only this process tree knows has no such effect.
     if "RAY_AUTH_MODE" not in os.environ:
