@@ -53,6 +53,16 @@ def slices(folder: Path) -> list[tuple[str, int, int]]:
     return pieces
 
 
+def chat_body(jpeg: bytes) -> bytes:
+    """One request for one page."""
+    data = pybase64.b64encode(jpeg).decode()
+    content = [
+        {"type": "text", "text": PROMPT},
+        {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}},
+    ]
+    return orjson.dumps({"model": "bench", "messages": [{"role": "user", "content": content}]})
+
+
 def write(texts: dict[str, dict[int, str]], folder: Path) -> None:
     """One JSON file a document, its pages in order."""
     for path, pages in texts.items():
@@ -71,13 +81,8 @@ async def main(options: argparse.Namespace) -> None:
     async def ask(path: str, number: int, jpeg: bytes) -> None:
         async with places:
             times.append(time.monotonic())
-            data = pybase64.b64encode(jpeg).decode()
-            content = [
-                {"type": "text", "text": PROMPT},
-                {"type": "image_url", "image_url": {"url": f"data:image/jpeg;base64,{data}"}},
-            ]
-            body = orjson.dumps({"model": "bench", "messages": [{"role": "user", "content": content}]})
-            async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as response:
+            headers = {"Content-Type": "application/json"}
+            async with session.post(url, data=chat_body(jpeg), headers=headers) as response:
                 reply = orjson.loads(await response.read())
             texts.setdefault(path, {})[number] = reply["choices"][0]["message"]["content"]
             times.append(time.monotonic())
