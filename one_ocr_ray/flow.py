@@ -71,6 +71,9 @@ class SystemClock:
 class Metering(Protocol):
     """What requests take from the account, before and after: tokens and money."""
 
+    def learn(self, image: PageImage, ask: Ask, usage: Usage) -> None:
+        """A request was answered: it took `usage`."""
+
     def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
         """About how many tokens the request will count for."""
 
@@ -100,6 +103,9 @@ class NoCeiling:
 
 class OwnCpu:
     """`Metering` of an engine on this cluster: no tokens, no money."""
+
+    def learn(self, image: PageImage, ask: Ask, usage: Usage) -> None:
+        pass
 
     def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
         return 0
@@ -214,6 +220,7 @@ async def _request(image: PageImage, ask: Ask, reading: Reading, spent: Spent) -
         finally:
             latency_s = clock.monotonic_s() - asked_s
             reading.permits.report(tokens, answer, latency_s)
+        reading.metering.learn(image, ask, answer.usage)
         cost_usd = _cost_usd(answer, reading.metering)
     finally:
         reading.purse.settle(reserved_usd, cost_usd)

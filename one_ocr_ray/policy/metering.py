@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.pricing import Price, cost_usd, estimate_usd
-from one_ocr_ray.policy.ratelimit.estimate import OutputEstimate
+from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,13 +38,18 @@ class ProviderMetering:
         self._tier = tier
         self._prices = prices
         self._output = OutputEstimate(output_cap)
+        self._input = InputScale()
 
     def input_tokens(self, image: PageImage, ask: Ask) -> int:
-        """About what goes in."""
-        of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
-        picture = of_image(self._model, image.width_px, image.height_px, self._look)
-        text = len(ask.prompt) + len(ask.json_schema or "")
-        return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
+        """About what goes in: the formula, corrected by what answers have shown."""
+        return round(self._formula_tokens(image, ask) * self._input.factor)
+
+    def learn(self, image: PageImage, ask: Ask, usage: Usage) -> None:
+        """An answer tells what its request really took; what it does not tell teaches nothing."""
+        if usage.output_tokens is not None:
+            self._output.observe(usage.output_tokens)
+        if usage.input_tokens:
+            self._input.observe(self._formula_tokens(image, ask), usage.input_tokens)
 
     def estimate_tokens(self, image: PageImage, ask: Ask) -> int:
         """About what the account's limit will count: in and out together; Gemini counts input alone."""
@@ -59,9 +64,13 @@ class ProviderMetering:
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What a request of `usage` has cost; None when that is unknown."""
-        if usage.output_tokens is not None:
-            self._output.observe(usage.output_tokens)
         return cost_usd(usage, self._model, self._tier, self._prices)
+
+    def _formula_tokens(self, image: PageImage, ask: Ask) -> int:
+        of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
+        picture = of_image(self._model, image.width_px, image.height_px, self._look)
+        text = len(ask.prompt) + len(ask.json_schema or "")
+        return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
 
 
 def total_tokens(usage: Usage) -> int | None:

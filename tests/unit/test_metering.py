@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from one_ocr_ray.model import Ask, PageImage, Usage
@@ -39,11 +41,22 @@ def test_estimates_follow_the_answers_that_came() -> None:
     """After eight short answers the next one is expected short; one of unknown length teaches nothing."""
     meter = metering()
     before = meter.estimate_tokens(IMAGE, ASK)
-    meter.cost_usd(Usage())
+    meter.learn(IMAGE, ASK, Usage())
     assert meter.estimate_tokens(IMAGE, ASK) == before
     for _ in range(8):
-        meter.cost_usd(Usage(100, 200))
+        meter.learn(IMAGE, ASK, Usage(None, 200))
     assert meter.estimate_tokens(IMAGE, ASK) == before - 800
+
+
+def test_inputs_are_scaled_to_what_the_model_really_counts() -> None:
+    """A model of one's own counts images its own way; the first answers tell, for images of every size."""
+    meter, small = metering(), replace(IMAGE, width_px=300, height_px=400)
+    formula, formula_of_small = meter.input_tokens(IMAGE, ASK), meter.input_tokens(small, ASK)
+    for used in (3 * formula, 9 * formula, 3 * formula):
+        meter.learn(IMAGE, ASK, Usage(used, 100))
+    assert meter.input_tokens(IMAGE, ASK) == 3 * formula
+    assert meter.input_tokens(small, ASK) == 3 * formula_of_small
+    assert meter.most_usd(IMAGE, ASK) == pytest.approx((3 * formula * 6 // 5 + 10 * 2000) / 1e6)
 
 
 def test_no_request_within_its_estimate_costs_more_than_the_most() -> None:

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.ratelimit.meter import CATCH_UP, MISSED_AT_MOST_S, SAVED_AT_MOST_S, DayMeter, Meter
+from one_ocr_ray.policy.ratelimit.meter import (
+    CATCH_UP,
+    DENSER_AT_MOST,
+    MISSED_AT_MOST_S,
+    SAVED_AT_MOST_S,
+    DayMeter,
+    Meter,
+)
 
 RATE = 10.0
 DAY_S = 86_400.0
@@ -50,13 +57,13 @@ def test_an_idle_meter_saves_no_more_than_a_moment_up() -> None:
 
 
 def test_what_was_not_used_makes_later_grants_denser_but_never_a_burst() -> None:
-    """A refund is spent at no more than twice the rate, until it is gone."""
+    """A refund is spent at little more than the rate, until it is gone."""
     meter = Meter()
     meter.take(0.0, 100, RATE)
-    meter.settle(-10, 1.0, RATE)
-    assert meter.take(10.0, 10, RATE) == 0.5
-    assert meter.take(10.5, 10, RATE) == 0.5
-    assert meter.take(11.0, 10, RATE) == 1.0
+    meter.settle(-1, 1.0, RATE)
+    assert meter.take(10.0, 10, RATE) == pytest.approx(1.0 - DENSER_AT_MOST)
+    assert meter.take(meter.next_at, 10, RATE) == pytest.approx(1.0 - DENSER_AT_MOST)
+    assert meter.take(meter.next_at, 10, RATE) == pytest.approx(1.0)
 
 
 def test_refunds_are_bounded() -> None:

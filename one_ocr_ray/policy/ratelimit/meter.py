@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import deque
 
 SAVED_AT_MOST_S = 5.0  # of the rate
+# So much denser than the rate is a grant that spends what was saved: providers that look at single seconds leave a
+# tenth of room at most.
+DENSER_AT_MOST = 0.05
 # A gate whose process got no CPU for a moment makes up for that moment: this much, and so slowly that no second holds
 # more for it. It fits into what is left unused of a minute (`adapt.HEADROOM`) together with permits that are used late.
 MISSED_AT_MOST_S = 0.15
@@ -24,9 +27,9 @@ class Meter:
     def take(self, start: float, amount: float, rate: float) -> float:
         """Grant `amount` from `start` on, which is not before `next_at`; the seconds it lasts at `rate`.
 
-        What was saved shortens that, to no less than a half, so that a refund makes grants denser and never a burst.
+        What was saved shortens that a little, so that a refund makes grants denser and never a burst.
         """
-        rebate = min(self._saved, amount / 2)
+        rebate = min(self._saved, amount * DENSER_AT_MOST)
         self._saved -= rebate
         lasts_s = (amount - rebate) / rate
         self._missed_s = min(self._missed_s + start - self.next_at, MISSED_AT_MOST_S)
