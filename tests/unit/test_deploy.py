@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import kubernetes_validate
 import pytest
 import yaml
 
@@ -70,6 +71,20 @@ def test_kuberay_manifests_use_known_fields(name: str) -> None:
     assert set(head) == FIELDS["head"]
     assert all(set(group) == FIELDS["workers"] for group in workers)
     assert all(isinstance(value, str) for group in groups(manifest) for value in group["rayStartParams"].values())
+
+
+KUBERNETES = "1.33"
+
+
+@pytest.mark.parametrize("name", ["rayjob", "rayservice"])
+def test_kubernetes_takes_the_pods(name: str) -> None:
+    """By its own schemas, which know every field; a misspelt one is refused, so the first part says something."""
+    for group in groups(kuberay(name)):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}, **group["template"]}
+        kubernetes_validate.validate(pod, KUBERNETES, strict=True)
+        pod["spec"]["serviceAccount_name"] = "one-ocr"
+        with pytest.raises(kubernetes_validate.ValidationError, match="serviceAccount_name"):
+            kubernetes_validate.validate(pod, KUBERNETES, strict=True)
 
 
 @pytest.mark.parametrize("name", ["rayjob", "rayservice"])
