@@ -6,18 +6,17 @@ The only module that reads the environment. Secrets are `SecretStr`: they hide t
 from __future__ import annotations
 
 import os
-import tomllib
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import orjson
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.settings_reading import complaint, one_or_several, read_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,12 +44,20 @@ class ModelPrice(BaseModel):
     cached_usd: float | None = Field(None, ge=0)
 
 
+# What the environment gives as plain text, for the validators below to take apart.
+_Texts = Annotated[tuple[str, ...], NoDecode]
+_Secrets = Annotated[dict[str, SecretStr], NoDecode]
+_Prices = Annotated[dict[str, ModelPrice], NoDecode]
+
+
 class Settings(BaseSettings):
     """One run. Precedence: flag > environment > file > default; unknown keys are refused."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
+    )
 
-    inputs: tuple[str, ...] = Field((), description="PDF files, folders, globs, s3:// or gs:// URIs, or @list.txt")
+    inputs: _Texts = Field((), description="PDF files, folders, globs, s3:// or gs:// URIs, or @list.txt")
     output: str = _flag("URI", "Input and output", "folder or s3://bucket/prefix of the result dataset", "")
     pages: str = _flag("SPEC", "Input and output", "pages of each document, such as 1-3,8,10-", "all")
     max_pages: int = _flag("N", "Input and output", "refuse a document with more pages", 5000, ge=1)
@@ -74,9 +81,9 @@ class Settings(BaseSettings):
         "LEVEL", "Engine", "gemini: how closely an image is looked at", "high"
     )
     service_tier: str | None = _flag("TIER", "Engine", "flex is half the price where the model has it")
-    headers: dict[str, SecretStr] = _flag("JSON", "Engine", "more HTTP headers, for gateways", {})
-    query: dict[str, SecretStr] = _flag("JSON", "Engine", "more query parameters, such as api-version", {})
-    prices: dict[str, ModelPrice] = _flag("JSON", "Engine", "USD per million tokens of models the table lacks", {})
+    headers: _Secrets = _flag("JSON", "Engine", "more HTTP headers, for gateways", {})
+    query: _Secrets = _flag("JSON", "Engine", "more query parameters, such as api-version", {})
+    prices: _Prices = _flag("JSON", "Engine", "USD per million tokens of models the table lacks", {})
     schema: Path | None = _flag("F", "Engine", "JSON Schema: structured extraction into the column data")  # type: ignore[assignment]
 
     rpm: float | None = _flag("N", "Limits of the account", "requests per minute, whole cluster", gt=0)
@@ -92,11 +99,23 @@ class Settings(BaseSettings):
     @field_validator("headers", "query", "prices", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
-        """A flag gives text; the environment and the file give objects already."""
+        """Flags and the environment give text; the file gives objects."""
         try:
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError:
-            raise ValueError('not JSON, such as {"name": "value"}') from None
+            raise PydanticCustomError("json", 'Input should be JSON, such as {{"name": "value"}}') from None
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        """The environment gives one INPUT or a JSON list of them; the file may give one without a list, too."""
+        return one_or_several(value) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if self.password is not None and self.password_file is not None:
+            raise PydanticCustomError("password", "Give either password or password_file, not both")
+        return self
 
     @classmethod
     def settings_customise_sources(
@@ -118,10 +137,10 @@ class ServiceSettings(Settings):
     host: str = _flag("H", "Service", "address to listen on; another than loopback needs API keys", "127.0.0.1")
     port: int = _flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
     api_keys_file: Path | None = _flag("F", "Service", "file of API keys, one a line; none: loopback only")
-    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = _flag(
+    allowed_hosts: _Texts = _flag(
         "NAMES", "Service", "host names it answers to, parted by commas, beside the one it listens on", ()
     )
-    engines: Annotated[tuple[str, ...], NoDecode] = _flag(
+    engines: _Texts = _flag(
         "NAMES", "Service", "engines that uploads may choose, parted by commas, beside the configured one", ()
     )
     session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
@@ -149,7 +168,9 @@ class ServiceSettings(Settings):
     @model_validator(mode="after")
     def _loopback_without_keys(self) -> Self:
         if self.api_keys_file is None and self.host not in LOOPBACK_HOSTS:
-            raise PydanticCustomError("keys", "without api_keys_file, a file of API keys, only 127.0.0.1 can be served")
+            raise PydanticCustomError(
+                "keys", "Setting host: without api_keys_file, a file of API keys, only 127.0.0.1 can be served"
+            )
         return self
 
 
@@ -177,16 +198,18 @@ def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) ->
             raise UsageError(
                 f"The environment variable {variable} is not a setting of one-ocr; see one-ocr run --help."
             )
+    if "password" in flags or "password_file" in flags:  # either flag wins over both variables
+        flags = {"password": None, "password_file": None, **flags}
     try:
         return _with_file(kind, config_file)(**flags)
     except ValidationError as error:
-        raise UsageError(_sentence(error)) from error
+        raise UsageError(complaint(error)) from error
 
 
 def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
     if config_file is None:
         return kind
-    values = _read_config(config_file)
+    values = read_config(config_file)
 
     class SettingsFromFile(kind):  # type: ignore[valid-type, misc]
         @classmethod
@@ -197,30 +220,6 @@ def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
             return *flags_and_environment, InitSettingsSource(settings_cls, values)
 
     return SettingsFromFile
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text) if path.suffix == ".toml" else yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The configuration file {path} cannot be read.") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
-        raise UsageError(f"The configuration file {path} is not valid {path.suffix.lstrip('.').upper()}.") from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise UsageError(f"The configuration file {path} must hold settings, one `name: value` a line.")
-    return values
-
-
-def _sentence(error: ValidationError) -> str:
-    """The first complaint in one sentence; never with the value, which may be a secret."""
-    first = error.errors(include_input=False, include_url=False)[0]
-    name = ".".join(str(part) for part in first["loc"]) or "host"  # the one check that looks at several settings
-    if first["type"] == "extra_forbidden":
-        return f"Unknown setting {name}; see one-ocr run --help."
-    return f"Setting {name}: {first['msg']}."
 
 
 def password_of(settings: Settings) -> str | None:

@@ -79,6 +79,53 @@ def test_a_password_file_wins_and_loses_its_line_break(tmp_path: Path) -> None:
         password_of(load({"password_file": str(tmp_path / "nope")}))
 
 
+def test_a_password_flag_wins_over_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whichever of the two it is; both flags at once are a mistake."""
+    (tmp_path / "pw").write_text("of the file")
+    monkeypatch.setenv("ONE_OCR_PASSWORD_FILE", str(tmp_path / "pw"))
+    assert password_of(load({})) == "of the file"
+    assert password_of(load({"password": "of the flag"})) == "of the flag"
+    with pytest.raises(UsageError, match="not both"):
+        load({"password": "a", "password_file": str(tmp_path / "pw")})
+
+
+@pytest.mark.parametrize("name", ["rpm", "tpm", "timeout", "max_cost"])
+@pytest.mark.parametrize("value", ["inf", "nan"])
+def test_a_number_is_finite(name: str, value: str) -> None:
+    """An endless time-out or an infinite ceiling is a slip."""
+    with pytest.raises(UsageError, match=name):
+        load({name: value})
+
+
+@pytest.mark.parametrize(
+    ("text", "inputs"), [("a b.pdf", ("a b.pdf",)), ('["a.pdf", "b"]', ("a.pdf", "b")), ("[1].pdf", ("[1].pdf",))]
+)
+def test_the_environment_names_inputs_plainly_or_as_json(
+    text: str, inputs: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One INPUT needs no brackets around it."""
+    monkeypatch.setenv("ONE_OCR_INPUTS", text)
+    assert load({}).inputs == inputs
+
+
+@pytest.mark.parametrize("name", ["headers", "query", "prices"])
+def test_what_is_not_json_in_the_environment_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No traceback, and never the value."""
+    monkeypatch.setenv(f"ONE_OCR_{name.upper()}", "{sk-secret")
+    with pytest.raises(UsageError, match=f"Setting {name}: Input should be JSON") as caught:
+        load({})
+    assert "sk-secret" not in str(caught.value)
+    monkeypatch.setenv(f"ONE_OCR_{name.upper()}", "{}")
+    assert getattr(load({}), name) == {}
+
+
+@pytest.mark.parametrize(("name", "text"), [("c.yaml", "max-pages: 7\ninputs: a.pdf"), ("c.toml", "max-pages = 7")])
+def test_a_file_may_write_names_as_flags_do(tmp_path: Path, name: str, text: str) -> None:
+    """`max-pages` and `max_pages` are one setting."""
+    (tmp_path / name).write_text(text)
+    assert load({}, tmp_path / name).max_pages == 7
+
+
 def test_every_setting_has_a_flag_of_its_name() -> None:
     """Flags, variables and keys come from one declaration, described for people."""
     for name, setting in Settings.model_fields.items():

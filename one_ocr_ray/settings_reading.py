@@ -1,0 +1,51 @@
+"""How settings are read: the file behind `--config`, and the sentence for what is wrong with one of them."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import yaml
+
+from one_ocr_ray.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic import ValidationError
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The settings in `path`; `max-cost` is the same as `max_cost`. Raises UsageError, which names the file."""
+    toml = path.suffix.lower() == ".toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text) if toml else yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The configuration file {path} cannot be read.") from error
+    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"The configuration file {path} is not valid {'TOML' if toml else 'YAML'}.") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"The configuration file {path} must hold settings, one `name: value` a line.")
+    return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def one_or_several(text: str) -> list[Any]:
+    """The values in a variable's text: those of a JSON list, or the text itself as the only one."""
+    try:
+        several = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return [text]
+    return several if isinstance(several, list) else [text]
+
+
+def complaint(error: ValidationError) -> str:
+    """The first complaint in one sentence; never with the value, which may be a secret."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"Unknown setting {name}; see one-ocr run --help."
+    return f"Setting {name}: {first['msg']}." if name else f"{first['msg']}."  # checks of several settings name them
