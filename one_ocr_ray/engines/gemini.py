@@ -184,13 +184,16 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    """Thoughts are billed as output."""
+    """Thoughts are billed as output. Zeros are left out: of a page that was blocked, the total is the input."""
     if not isinstance(usage, dict):
         return Usage()
     outputs = [wire.count(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]
     known = [tokens for tokens in outputs if tokens is not None]
+    inputs, total = wire.count(usage.get("promptTokenCount")), wire.count(usage.get("totalTokenCount"))
+    if not known and inputs is not None and total is not None:
+        known = [max(0, total - inputs)]
     return Usage(
-        input_tokens=wire.count(usage.get("promptTokenCount")),
+        input_tokens=inputs,
         output_tokens=sum(known) if known else None,
         cached_tokens=wire.count(usage.get("cachedContentTokenCount")),
     )
