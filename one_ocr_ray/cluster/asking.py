@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
@@ -19,9 +18,11 @@ from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.settings import base_url, password_of
-from one_ocr_ray.storage.objects import is_remote
+from one_ocr_ray.storage.objects import is_remote, local_path
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.settings import Settings
 
@@ -88,7 +89,7 @@ def output_uri_of(settings: Settings) -> str:
     """Where the results go: a URI, or an absolute path. Raises UsageError when it is not said."""
     if not settings.output:
         raise UsageError("Say where the results go: --output URI.")
-    return settings.output if is_remote(settings.output) else str(Path(settings.output).expanduser().absolute())
+    return settings.output if is_remote(settings.output) else local_path(settings.output)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.objects import Objects, is_remote, without_credentials
+from one_ocr_ray.storage.objects import Objects, is_remote, local_path, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -88,13 +88,8 @@ def read_input(uri: str) -> bytes | None:
 
 
 def _expand(argument: str) -> Iterator[InputFile]:
-    if argument.startswith("@"):
-        for line in _lines(argument[1:]):
-            yield from _expand(line)
-    elif is_remote(argument):
-        yield from _expand_remote(argument)
-    else:
-        yield from _expand_local(argument)
+    for uri in _lines(argument[1:]) if argument.startswith("@") else [argument]:
+        yield from _expand_remote(uri) if is_remote(uri) else _expand_local(uri)
 
 
 def _lines(list_uri: str) -> list[str]:
@@ -107,15 +102,19 @@ def _lines(list_uri: str) -> list[str]:
             data = None
     if data is None:
         raise UsageError(f"The list {without_credentials(list_uri)} cannot be read.")
-    lines = [line.strip() for line in data.decode("utf-8", "replace").splitlines()]
-    return [line for line in lines if line and not line.startswith(("#", "@"))]
+    lines = [line.strip() for line in data.decode("utf-8-sig", "surrogateescape").splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]
 
 
 def _expand_local(argument: str) -> Iterator[InputFile]:
-    path = os.path.abspath(os.path.expanduser(argument.removeprefix("file://")))  # noqa: PTH100, PTH111 - keeps ".."-free text as typed, without resolving links
+    try:
+        path = local_path(argument)
+    except UsageError:
+        yield InputFile(without_credentials(argument), 0, None)
+        return
     if os.path.isdir(path):  # noqa: PTH112 - a text path, as os.walk wants it
         yield from _walk(path)
-    elif not os.path.lexists(path) and _WILDCARDS & set(argument):
+    elif not os.path.lexists(path) and _WILDCARDS & set(path):
         for match in sorted(glob.glob(path, recursive=True)):  # noqa: PTH207 - an absolute pattern
             if os.path.isfile(match):  # noqa: PTH113
                 yield _local_file(match)

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
@@ -31,6 +32,7 @@ _Read = TypeVar("_Read")
 
 # A store far away answers in tens of milliseconds, however small the object.
 GETS_AT_ONCE = 16
+_OTHER_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
 
 
@@ -46,6 +48,18 @@ class ObjectInfo:
 def is_remote(uri: str) -> bool:
     """Whether `uri` names an object store rather than a local path."""
     return urlsplit(uri).scheme.lower() in REMOTE_SCHEMES
+
+
+def local_path(text: str) -> str:
+    """The absolute path of a local file or folder, given as a path or as a `file://` URI; links stay as they are.
+
+    Raises UsageError for a URI of another kind: no such store is known, and a folder `https:` is not what was meant.
+    """
+    if text.lower().startswith("file://"):
+        return os.path.abspath(unquote(urlsplit(text).path))  # noqa: PTH100 - takes ".." out without resolving links
+    if _OTHER_URI.match(text):
+        raise UsageError(f"{without_credentials(text)} is neither a path nor in a known store (s3://, gs://, az://).")
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
 
 
 def without_credentials(uri: str) -> str:

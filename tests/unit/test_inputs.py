@@ -9,7 +9,7 @@ import pytest
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.storage.inputs import find_inputs
-from one_ocr_ray.storage.objects import without_credentials
+from one_ocr_ray.storage.objects import local_path, without_credentials
 
 
 @pytest.fixture
@@ -59,6 +59,32 @@ def test_a_list_names_one_input_a_line(tree: Path) -> None:
     listing = tree / "list.txt"
     listing.write_text(f"# mine\n{tree}/b.pdf\n\n{tree}/sub\n")
     assert names(tree, f"@{listing}") == ["b.pdf", "sub/c.pdf", "sub/deep/[x] 标题.pdf"]
+
+
+def test_a_line_of_a_list_may_begin_with_any_sign_but_a_hash(tree: Path) -> None:
+    """No line is dropped in silence: what is no file comes as a missing one. Editors may write a byte order mark."""
+    listing = tree / "list.txt"
+    listing.write_bytes(b"\xef\xbb\xbf" + f"{tree}/b.pdf\r\n@{tree}/other.txt\r\nhttps://host/d.pdf\r\n".encode())
+    found = list(find_inputs([f"@{listing}"]))
+    assert [(Path(file.uri).name, file.version is None) for file in found] == [
+        ("b.pdf", False),
+        ("other.txt", True),
+        ("d.pdf", True),
+    ]
+    assert found[2].uri == "https://host/d.pdf"
+
+
+def test_a_file_uri_is_a_local_path(tree: Path) -> None:
+    """With its escapes undone."""
+    assert names(tree, (tree / "sub" / "deep" / "[x] 标题.pdf").as_uri()) == ["sub/deep/[x] 标题.pdf"]
+
+
+def test_a_path_may_not_be_a_uri_of_an_unknown_store() -> None:
+    """`--output https://...` would otherwise make a folder of that name."""
+    with pytest.raises(UsageError, match=r"https://host/out is neither"):
+        local_path("https://user:pass@host/out")
+    assert local_path("file:///a%20b/c") == "/a b/c"
+    assert local_path("/a:b/../c") == "/c"
 
 
 def test_a_missing_list_is_a_usage_error(tree: Path) -> None:
