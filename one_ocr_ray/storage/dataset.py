@@ -6,18 +6,24 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
+import pyarrow as pa
+
+from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages, read_rows
 from one_ocr_ray.storage.journal import staging_path
 from one_ocr_ray.storage.objects import GETS_AT_ONCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult
     from one_ocr_ray.storage.objects import Objects
+
+_Row = TypeVar("_Row")
 
 _SUFFIX = ".parquet"
 
@@ -62,25 +68,40 @@ class Dataset:
 
     def pages(self, shard_id: str) -> list[PageResult]:
         """The page rows of a shard; empty when they are not there."""
-        data = self._output.get(_pages_path(shard_id))
-        return decode_pages(data) if data is not None else []
+        return self._rows(_pages_path(shard_id), decode_pages)
 
     def documents(self, shard_id: str) -> list[DocumentResult]:
         """The document rows of a shard; empty when they are not there."""
-        data = self._output.get(_documents_path(shard_id))
-        return decode_documents(data) if data is not None else []
+        return self._rows(_documents_path(shard_id), decode_documents)
 
     def counts(self, shard_ids: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
         """Of each shard the named columns of its document rows: what sums need, without the text. Several at once."""
 
         def rows_of(shard_id: str) -> list[dict[str, Any]]:
             path = _documents_path(shard_id)
-            return self._output.read_with(path, lambda file: read_rows(file, columns)) or []
+            with _damage_told(path):
+                return self._output.read_with(path, lambda file: read_rows(file, columns)) or []
 
         with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="counts") as threads:
             remaining = iter(shard_ids)
             while some := list(islice(remaining, GETS_AT_ONCE)):
                 yield from zip(some, threads.map(rows_of, some), strict=True)
+
+    def _rows(self, path: str, decode: Callable[[bytes], list[_Row]]) -> list[_Row]:
+        data = self._output.get(path)
+        if data is None:
+            return []
+        with _damage_told(path):
+            return decode(data)
+
+
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """Raises OneOcrError for a file that is no whole Parquet file: nothing here writes one, so something else did."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise OneOcrError(f"The file {path} of this output is damaged. Put it back from a copy.") from error
 
 
 def _pages_path(shard_id: str) -> str:

@@ -34,7 +34,7 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
     """Write the dataset at `output` into `folder` as `kind`, replacing files of the same names.
 
     Documents that could not be opened have no file of their own; in JSON lines they have a line that says why.
-    Raises UsageError when there is no dataset, StorageError when files cannot be written.
+    Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
     """
     if not is_remote(output) and not Path(output).expanduser().is_dir():
         raise UsageError(f"There is no dataset at {output}.")
@@ -46,6 +46,8 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
         if kind in (ExportFormat.MD, ExportFormat.TXT):
             return _write_texts(source, folder, kind)
         return _write_lines(source, folder / _LINES[kind], kind)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"--to: {folder} is not a folder.") from error
     except OSError as error:
         raise StorageError(f"Files cannot be written to {folder}: {error.strerror}.") from error
 
@@ -57,7 +59,9 @@ class _Source:
         self._dataset = Dataset(output, config={})
         committed = self._dataset.committed()
         planned = [shard for batch in RunDirectory(output).plan() for shard in batch]
-        self.shards = [shard for shard in planned if shard.shard_id in committed]
+        # A shard whose files were mended stands in several batches: the last of them holds, in the place of the first.
+        latest = {shard.shard_id: shard for shard in planned}
+        self.shards = [shard for shard in latest.values() if shard.shard_id in committed]
         self._home = {
             each.document_id: shard.shard_id for shard in planned if not shard.copies for each in shard.documents
         }

@@ -10,10 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.cli import main
-from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.model import ErrorCode, ExportFormat, Failure, PageStatus
 from one_ocr_ray.policy.exporting import FileNames
 from one_ocr_ray.storage.export import export
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
 from tests import datasets
 from tests.values import TIMED_OUT, document, page
 
@@ -127,13 +129,34 @@ def test_exporting_again_replaces_the_files(output: Path, tmp_path: Path) -> Non
 
 
 def test_nothing_to_export_and_nowhere_to_write_are_said(tmp_path: Path, output: Path) -> None:
-    """An empty folder is no dataset; a file in the place of the folder is a fault of storage."""
+    """An empty folder is no dataset; a file in the place of the folder is a mistake."""
     (tmp_path / "empty").mkdir()
     with pytest.raises(UsageError, match="no finished document"):
         export(str(tmp_path / "empty"), tmp_path / "md", ExportFormat.MD)
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(StorageError, match="file"):
+    with pytest.raises(UsageError, match="file is not a folder"):
         export(str(output), tmp_path / "file", ExportFormat.MD)
+
+
+@pytest.mark.parametrize("kind", [ExportFormat.MD, ExportFormat.JSONL])
+def test_a_shard_that_was_mended_is_exported_once(kind: ExportFormat, output: Path, tmp_path: Path) -> None:
+    """--retry-failed writes it to the plan again when a file of it can be opened now."""
+    before = export(str(output), tmp_path / "before", kind)
+    run_dir = RunDirectory(Objects(str(output)))
+    (shard,), _ = run_dir.plan()
+    run_dir.add_to_plan(2, [shard])
+    assert export(str(output), tmp_path / "after", kind) == before
+    assert {path.name: path.read_bytes() for path in (tmp_path / "after").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "before").iterdir()
+    }
+
+
+def test_a_damaged_file_is_one_sentence(output: Path, tmp_path: Path) -> None:
+    """It is named; nobody reads a traceback."""
+    file = output / "documents" / f"{datasets.SHARD}.parquet"
+    file.write_bytes(file.read_bytes()[:-9])
+    with pytest.raises(OneOcrError, match=f"documents/{datasets.SHARD}.parquet of this output is damaged"):
+        export(str(output), tmp_path / "md", ExportFormat.MD)
 
 
 def test_the_command_says_what_it_wrote(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

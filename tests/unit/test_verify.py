@@ -129,6 +129,12 @@ def cut_documents(output: Path) -> None:
     file.write_bytes(file.read_bytes()[:-10])
 
 
+def overwrite_rows(output: Path) -> None:
+    file = output / "pages" / f"{datasets.SHARD}.parquet"
+    data = file.read_bytes()
+    file.write_bytes(data[:4] + bytes(200) + data[204:])
+
+
 def change_schema(output: Path) -> None:
     file = output / "pages" / f"{datasets.SHARD}.parquet"
     pq.write_table(pq.ParquetFile(file).read().drop_columns(["confidence"]), file)
@@ -167,6 +173,7 @@ def exchange_documents(output: Path) -> None:
     [
         (remove_pages, "is missing: the run is not finished"),
         (cut_documents, "is not a whole Parquet file"),
+        (overwrite_rows, "is not a whole Parquet file"),
         (change_schema, "has another schema"),
         (drop_footer, "has other footer keys"),
         (add_stranger, "is not in the plan"),
