@@ -13,6 +13,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -22,17 +23,24 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore, from_url
 
 from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.storage.reasons import reason_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from obstore.store import ObjectStore
+    from obstore.store import ObjectStore, RetryConfig
 
 _Read = TypeVar("_Read")
 
 # A store far away answers in tens of milliseconds, however small the object.
 GETS_AT_ONCE = 16
 _OTHER_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
+# About twenty seconds of silence or refusals; obstore's own three would end a run of hours for a hiccup.
+_PATIENCE: RetryConfig = {
+    "max_retries": 12,
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 3},
+    "retry_timeout": timedelta(minutes=1),
+}
 REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
 
 
@@ -212,9 +220,7 @@ class Objects:
         where = f"{without_credentials(self.root) if is_remote(self.root) else self.root}/{path}".rstrip("/")
         if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
             return StorageError(f"{where} cannot be {verb}: permission denied.")
-        return StorageError(
-            f"{where} cannot be {verb}: {type(error).__name__}. Free space or mend the store, then rerun."
-        )
+        return StorageError(f"{where} cannot be {verb}: {reason_of(error)}. Mend that, and the same command resumes.")
 
 
 class _RangeFile(io.RawIOBase):
@@ -251,12 +257,12 @@ class _RangeFile(io.RawIOBase):
 def _open(root: str) -> ObjectStore:
     try:
         if is_remote(root):
-            return from_url(root)
+            return from_url(root, retry_config=_PATIENCE)
         return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
     except (BaseError, ValueError) as error:
         raise UsageError(f"{without_credentials(root)} is not a storage URI that can be opened.") from error
     except OSError as error:
-        raise UsageError(f"The folder {root} cannot be created: {error.strerror}.") from error
+        raise UsageError(f"The folder {root} cannot be created: {reason_of(error)}.") from error
 
 
 def _version(meta: obstore.ObjectMeta) -> str:
