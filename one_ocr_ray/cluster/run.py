@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,7 @@ from one_ocr_ray.cluster.readers import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.recruiting import Recruiter, first_nodes
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker import start_workers
-from one_ocr_ray.errors import UsageError
+from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.plan import ShardPacker
@@ -37,7 +37,7 @@ from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.journal import Journal, shards_at_work
 from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects, without_credentials
@@ -45,7 +45,7 @@ from one_ocr_ray.storage.resuming import what_is_open
 from one_ocr_ray.storage.run_dir import RunDirectory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from one_ocr_ray.engines.choice import EngineChoice
     from one_ocr_ray.model import Ask, PageResult
@@ -58,10 +58,16 @@ if TYPE_CHECKING:
 INPUTS_SHOWN = 3
 
 
-def run(settings: Settings, on_progress: Callable[[Progress], None], say: Callable[[str], None]) -> RunSummary:
+def run(
+    settings: Settings,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+    on_stop: Callable[[RunSummary], None] = lambda _: None,
+) -> RunSummary:
     """Read what `settings` ask for, resuming what earlier runs left open; `say` gets a sentence now and then.
 
-    Raises UsageError before any work, StoppedError when the run ended early and can be resumed.
+    Raises UsageError before any work, StoppedError when the run ended early and can be resumed, after `on_stop` was
+    told how far it came.
     """
     started = time.monotonic()
     selection = selection_of(settings)
@@ -82,15 +88,21 @@ def run(settings: Settings, on_progress: Callable[[Progress], None], say: Callab
         run_dir=RunDirectory(output),
         interruption=Interruption(),
     )
-    with held_lease(output, work.identity.run_id, say, work.interruption.lost):
+    with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
         known = Known(work.run_dir)
-        tally = work.read_what_is_open(known, files, on_progress, say)
+        try:
+            tally = work.read_what_is_open(known, files, on_progress, say)
+        except StoppedError as stopped:
+            tally, counts = sum(work.tallies, Tally()), work.counts(known)
+            counts.cost_usd = work.spent_usd(known, shards_at_work(output))
+            on_stop(_summary(work, tally, counts, time.monotonic() - started, stopped.exit_code))
+            raise
         counts = work.counts(known)
-    return _summary(work, tally, counts, time.monotonic() - started)
+    return _summary(work, tally, counts, time.monotonic() - started, counts.exit_code)
 
 
-def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float) -> RunSummary:
+def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
     return RunSummary(
         run_id=work.identity.run_id,
         output=work.output.root,
@@ -100,7 +112,7 @@ def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float) -
         output_tokens=tally.output_tokens,
         cost_usd=tally.cost_usd,
         elapsed_s=elapsed_s,
-        exit_code=counts.exit_code,
+        exit_code=exit_code,
         pages_read=tally.pages_read,
     )
 
@@ -120,6 +132,7 @@ class _Run:
     dataset: Dataset
     run_dir: RunDirectory
     interruption: Interruption
+    tallies: list[Tally] = field(default_factory=list)  # of a pipeline that has ended, however it did
 
     def read_what_is_open(
         self,
@@ -174,7 +187,7 @@ class _Run:
             actors.extend(readers.values())
             till = None
             if self.settings.max_cost is not None:
-                till, keeper = start_till(self.settings.max_cost - self._spent_usd(known, todo), run_id)
+                till, keeper = start_till(self._left_usd(self.settings.max_cost, known, todo), run_id)
                 actors.append(keeper)
             count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
             job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till)
@@ -193,18 +206,23 @@ class _Run:
             try:
                 return await pipeline.run(todo, files, inspections=2 * len(nodes))
             finally:
+                self.tallies.append(pipeline.tally)
                 if recruiter is not None:
                     recruiter.done()
 
-    def _spent_usd(self, known: Known, todo: Todo) -> float:
+    def _left_usd(self, ceiling_usd: float, known: Known, todo: Todo) -> float:
+        spent_usd = self.spent_usd(known, (*todo.open_shards, *todo.failed_shards))
+        if spent_usd is None:
+            raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
+        return ceiling_usd - spent_usd
+
+    def spent_usd(self, known: Known, open_shards: Iterable[str]) -> float | None:
         """What this output has cost so far: what its documents say, and rows that do not stand there yet."""
         costs = [self.counts(known).cost_usd]
-        for shard_id in (*todo.open_shards, *todo.failed_shards):
+        for shard_id in open_shards:
             costs.extend(page.cost_usd for page in self._unsettled(shard_id))
         told = [cost for cost in costs if cost is not None]
-        if len(told) < len(costs):
-            raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
-        return sum(told)
+        return sum(told) if len(told) == len(costs) else None
 
     def _unsettled(self, shard_id: str) -> list[PageResult]:
         standing = self.dataset.pages(shard_id)

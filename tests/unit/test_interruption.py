@@ -1,0 +1,60 @@
+"""Signals during a run: the first ends it in order, the second at once, at whatever point it comes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from one_ocr_ray.cluster.interruption import INTERRUPTED
+from one_ocr_ray.errors import StoppedError
+
+RUN = """
+import asyncio, os, signal, sys, time
+from one_ocr_ray.cluster.interruption import Interruption
+from one_ocr_ray.errors import StoppedError
+
+async def read(interruption):
+    with interruption.ends_this_task():
+        {reading}
+
+try:
+    with Interruption() as interruption:
+        try:
+            asyncio.run(read(interruption))
+        finally:
+            {clearing}
+except StoppedError as error:
+    print(error)
+    sys.exit(error.exit_code)
+print("ended", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
+"""
+ASKED = "os.kill(os.getpid(), signal.{name}); await asyncio.sleep(60)"
+ASKED_LATE = "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+
+
+def run(reading: str, clearing: str) -> subprocess.CompletedProcess[str]:
+    program = RUN.format(reading=reading, clearing=clearing)
+    return subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_first_signal_ends_the_reading_with_a_sentence(name: str) -> None:
+    """What is cleared away after it is cleared away to the end."""
+    done = run(ASKED.format(name=name), "print('cleared')")
+    assert (done.returncode, done.stdout) == (StoppedError.exit_code, f"cleared\n{INTERRUPTED}\n")
+    assert done.stderr == ""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+def test_the_second_ends_the_process_also_while_it_clears_away(name: str) -> None:
+    """The exit code stays that of a run that resumes."""
+    done = run(ASKED.format(name=name), ASKED_LATE)
+    assert (done.returncode, done.stdout, done.stderr) == (StoppedError.exit_code, "", "")
+
+
+def test_signals_mean_afterwards_what_they_meant_before() -> None:
+    """A run is not the last thing that a process does."""
+    done = run("pass", "pass")
+    assert (done.returncode, done.stdout) == (0, "ended True\n")
