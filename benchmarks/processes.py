@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import psutil
@@ -22,12 +24,17 @@ class TreeUsage:
         return sum(self.cpu_s.values())
 
 
+# To ask the kernel for a process's PSS takes milliseconds: oftener, the looking would be a part of what is seen.
+MEMORY_EVERY_S = 1.0
+
+
 class TreeWatch:
     """Samples the tree below `pid` until it is left: `with TreeWatch(pid) as usage: ...`."""
 
     def __init__(self, pid: int, every_s: float = 0.5) -> None:
         self._pid = pid
         self._every_s = every_s
+        self._memory_at = 0.0
         self._usage = TreeUsage()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -46,21 +53,27 @@ class TreeWatch:
             self._ended.wait(self._every_s)
 
     def _sample(self) -> None:
-        total = 0
-        by_kind: dict[str, int] = defaultdict(int)
         try:
             root = psutil.Process(self._pid)
             processes = [root, *root.children(recursive=True)]
         except psutil.NoSuchProcess:
             return
         for process in processes:
-            try:
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
                 times = process.cpu_times()
-                memory = process.memory_full_info().pss
-                kind = kind_of(process)
+                self._usage.cpu_s[process.pid] = times.user + times.system
+        if time.monotonic() >= self._memory_at:
+            self._memory_at = time.monotonic() + MEMORY_EVERY_S
+            self._sample_memory(processes)
+
+    def _sample_memory(self, processes: list[psutil.Process]) -> None:
+        total = 0
+        by_kind: dict[str, int] = defaultdict(int)
+        for process in processes:
+            try:
+                memory, kind = process.memory_full_info().pss, kind_of(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied):
                 continue
-            self._usage.cpu_s[process.pid] = times.user + times.system
             total += memory
             by_kind[kind] += memory
         self._usage.peak_bytes = max(self._usage.peak_bytes, total)

@@ -44,16 +44,6 @@ _CHANGED = Failure(ErrorCode.RENDER_FAILED, "The file has changed or gone since 
 
 
 @dataclass(frozen=True, slots=True)
-class RenderPlace:
-    """Where render tasks of a worker run, and what they take of a CPU there."""
-
-    where: NodeAffinitySchedulingStrategy
-    cpus: float = RENDER_CPUS
-    # Around each task, where several shards share so many: the next one renders when the first needs no more of them.
-    slots: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
-
-
-@dataclass(frozen=True, slots=True)
 class Rendered:
     """One page of a slice on its way: which item of the slice it belongs to, and the image or why there is none."""
 
@@ -88,7 +78,18 @@ def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rend
 
 
 _inspect_task = ray.remote(inspect_files)
-_render_task = ray.remote(render_slice)
+_render_task: Any = ray.remote(render_slice)
+
+
+@dataclass(frozen=True, slots=True)
+class RenderPlace:
+    """Where render tasks of a worker run, what they take of a CPU there, and which task it is that they are."""
+
+    where: NodeAffinitySchedulingStrategy
+    cpus: float = RENDER_CPUS
+    task: Any = _render_task  # another has the signature of `render_slice`
+    # Around each task, where several shards share so many: the next one renders when the first needs no more of them.
+    slots: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
 
 
 def start_inspection(
@@ -100,7 +101,7 @@ def start_inspection(
 
 def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -> ObjectRefGenerator:
     """`render_slice` as a streaming task at `place`. Not retried by Ray, whose yields would mix two attempts."""
-    return _render_task.options(
+    return place.task.options(
         num_cpus=place.cpus,
         name="render",
         max_retries=0,

@@ -1,0 +1,171 @@
+"""How many pages one worker can handle when nothing but the framework takes time, and what the driver takes of it.
+
+    python -m benchmarks.workers [--workers 1 2 4] [--pages 10000]
+
+Real workers, journal, dataset and driver; an engine that answers at once, and images of 300 KB that were made before:
+they come through Ray as rendered ones do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import tempfile
+import time
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")  # before Ray is imported
+
+import psutil
+import ray
+
+from one_ocr_ray.cluster.job import Job
+from one_ocr_ray.cluster.metrics import counted
+from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.pipeline import Pipeline
+from one_ocr_ray.cluster.planning import Planner
+from one_ocr_ray.cluster.rendering import PAGES_PER_YIELD, Rendered, RenderPlace
+from one_ocr_ray.cluster.session import ray_session
+from one_ocr_ray.cluster.shards import ShardReader
+from one_ocr_ray.cluster.worker import CALLS_AT_ONCE, OcrWorker
+from one_ocr_ray.engines.scripted import ScriptedEngine
+from one_ocr_ray.flow import OwnCpu, Reading, as_it_is
+from one_ocr_ray.inspection import PdfOptions
+from one_ocr_ray.model import Answer, Ask, PageImage
+from one_ocr_ray.policy.documents import RunIdentity
+from one_ocr_ray.policy.plan import ShardPacker
+from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.selection import parse_selection
+from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.inputs import find_present_inputs
+from one_ocr_ray.storage.known import Known
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.resuming import Todo
+from one_ocr_ray.storage.run_dir import RunDirectory
+from tests import pdfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    from one_ocr_ray.policy.plan import RenderSlice
+
+IMAGE_BYTES = 300_000
+PAGES_A_DOCUMENT = 250
+IN_FLIGHT = 64
+TEXT = "A line of a page as it is read.\n" * 40
+
+
+@cache
+def image() -> bytes:
+    """One of a process."""
+    return os.urandom(IMAGE_BYTES)
+
+
+def made_before(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
+    """What `render_slice` yields, without rendering."""
+    pages = [
+        Rendered(item, PageImage(number, 1131, 1600, image(), "", 1000, 0))
+        for item, each in enumerate(slice_)
+        for number in each.pages
+    ]
+    for start in range(0, len(pages), PAGES_PER_YIELD):
+        yield pages[start : start + PAGES_PER_YIELD]
+
+
+class InstantWorker(OcrWorker):
+    """A worker whose pages are made before, and whose engine answers at once."""
+
+    def __init__(self, job: Job, where: NodeAffinitySchedulingStrategy) -> None:
+        super().__init__(job, 0, (), where)
+        place = RenderPlace(where, task=ray.remote(made_before), slots=asyncio.Semaphore(job.render_tasks))
+        self._shards = ShardReader(job, asyncio.Semaphore(job.pages_at_once), place)
+        self._make_reading = partial(instant_reading, job)
+
+
+class InstantEngine(ScriptedEngine):
+    """Says the same of every page, and remembers none."""
+
+    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        return Answer(text=TEXT)
+
+
+def instant_reading(job: Job) -> Reading:
+    return counted(
+        Reading(
+            engine=InstantEngine(), permits=FreePermits(), ask=job.ask, identity=job.identity, prompt_sha256=None,
+            metering=OwnCpu(), judge=as_it_is,
+        )
+    )  # fmt: skip
+
+
+def cpu_s(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
+
+
+async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, float]:
+    """Seconds, CPU seconds of the driver and of all, for the pages in `folder`."""
+    identity, selection, options = RunIdentity("run", "config"), parse_selection("all"), PdfOptions()
+    job = Job(
+        output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=Ask(),
+        prompt_sha256=None, engine=None, limits=Limits(), prices={}, till=None,
+        pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers),
+    )  # fmt: skip
+    node, actor = working_nodes()[0], ray.remote(InstantWorker)
+    actors: list[Any] = [
+        actor.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(job, node.here) for _ in range(workers)
+    ]
+    await asyncio.gather(*(each.report.remote() for each in actors))
+    known = Known(RunDirectory(Objects(str(output))))
+    packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.meet)
+    pipeline = Pipeline(actors, Planner(known, packer, options), known, selection, lambda _: None)
+    me = psutil.Process()
+    tree = [me, *me.children(recursive=True)]
+    started, mine_s, all_s = time.monotonic(), cpu_s(me), sum(map(cpu_s, tree))
+    await pipeline.run(Todo([]), find_present_inputs((str(folder),)), inspections=2)
+    took_s, mine_s = time.monotonic() - started, cpu_s(me) - mine_s
+    new = [process for process in me.children(recursive=True) if process not in tree]
+    all_s = sum(map(cpu_s, tree)) + sum(map(cpu_s, new)) - all_s
+    for each in actors:
+        ray.kill(each)
+    return took_s, mine_s, all_s
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
+    parser.add_argument("--pages", type=int, default=10_000)
+    options = parser.parse_args()
+    print(f"{options.pages} pages of {IMAGE_BYTES} bytes, {os.cpu_count()} CPUs")
+    print(f"{'workers':>8}{'seconds':>9}{'pages/s':>9}{'CPU ms/page':>13}{'driver %':>10}")
+    with tempfile.TemporaryDirectory() as scratch, ray_session("local"):
+        folder = Path(scratch) / "pdfs"
+        folder.mkdir()
+        for number in range(options.pages // PAGES_A_DOCUMENT):
+            (folder / f"{number:04d}.pdf").write_bytes(pdfs.text_pdf(PAGES_A_DOCUMENT, f"document {number}"))
+        for workers in options.workers:
+            output = Path(scratch) / f"out-{workers}"
+            took_s, driver_s, all_s = asyncio.run(read(folder, output, workers))
+            rows = sum(row["pages_ok"] for _, counts in _counts(output) for row in counts)
+            if rows != options.pages:
+                raise SystemExit(f"{rows} pages instead of {options.pages}")
+            print(
+                f"{workers:>8}{took_s:>9.2f}{rows / took_s:>9.0f}{1000 * all_s / rows:>13.2f}"
+                f"{100 * driver_s / all_s:>10.1f}",
+                flush=True,
+            )
+
+
+def _counts(output: Path) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    dataset = Dataset(Objects(str(output)), {})
+    return dataset.counts(sorted(dataset.committed()), ["pages_ok"])
+
+
+if __name__ == "__main__":
+    main()
