@@ -13,7 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,16 +61,11 @@ IN_FLIGHT = 64
 TEXT = "A line of a page as it is read.\n" * 40
 
 
-@cache
-def image() -> bytes:
-    """One of a process."""
-    return os.urandom(IMAGE_BYTES)
-
-
 def made_before(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
     """What `render_slice` yields, without rendering."""
+    data = os.urandom(IMAGE_BYTES)
     pages = [
-        Rendered(item, PageImage(number, 1131, 1600, image(), "", 1000, 0))
+        Rendered(item, PageImage(number, 1131, 1600, data, "", 1000, 0))
         for item, each in enumerate(slice_)
         for number in each.pages
     ]
@@ -111,7 +106,8 @@ def cpu_s(process: psutil.Process) -> float:
 
 async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, float]:
     """Seconds, CPU seconds of the driver and of all, for the pages in `folder`."""
-    identity, selection, options = RunIdentity("run", "config"), parse_selection("all"), PdfOptions()
+    identity, selection = RunIdentity("run", "config"), parse_selection("all")
+    options = PdfOptions(longest_side_px=1600, max_pages=5000, max_file_bytes=1 << 30, password=None)
     job = Job(
         output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=Ask(),
         prompt_sha256=None, engine=None, limits=Limits(), prices={}, till=None,
