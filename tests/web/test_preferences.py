@@ -14,6 +14,7 @@ from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.tasks import TaskState
 from one_ocr_ray.service import words as catalogue
 from one_ocr_ray.service.words import LANGUAGES, language_of, words
+from tests.pdfs import text_pdf
 
 if TYPE_CHECKING:
     from tests.service.site import Site
@@ -36,6 +37,16 @@ def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site, vi
     expect(me.find("h1")).to_have_text("Read PDFs")
     me.page.get_by_role("link", name="中文").click()
     expect(me.find("h1")).to_have_text("识别 PDF")
+
+
+def test_another_language_shows_the_same_page_of_the_document(site: Site, visit: NewVisit) -> None:
+    """The switch keeps the page that the address names."""
+    me = visit(site)
+    me.go(f"/tasks/{site.finished(text_pdf(3))}#p=3")
+    me.page.get_by_role("link", name="中文").click()
+    expect(me.find("html")).to_have_attribute("lang", "zh-CN")
+    assert me.page.url.endswith("#p=3")
+    expect(me.find("#rendered h1")).to_contain_text("Page 3")
 
 
 def test_the_theme_is_the_systems_until_another_one_is_chosen(site: Site, visit: NewVisit) -> None:

@@ -109,7 +109,9 @@ def test_pages_that_end_before_their_number_is_known_are_not_missed(visit: NewVi
         me.context.route("**/events", lambda route: (site.run(site.book.settled(task_id)), route.continue_()))
         (task_id,) = site.upload(text_pdf(3))
         me.go(f"/tasks/{task_id}")
+        assert me.find("#waiting").is_visible()
         me.state("SUCCESS")
+        expect(me.find("#waiting")).to_be_hidden()
         expect(me.find("#cells [data-mark=o]")).to_have_count(3)
         expect(me.find("#rendered h1")).to_contain_text("Page 1")
 
@@ -152,6 +154,25 @@ def test_pages_are_turned_by_keys_links_and_number(site: Site, visit: NewVisit) 
     assert me.page.url.endswith("#p=3")
     me.go(f"/tasks/{task_id}#p=5")
     expect(title).to_contain_text("Page 5")
+
+
+def test_a_key_held_down_loads_the_page_it_ends_at(site: Site, visit: NewVisit) -> None:
+    """Pages that are only passed are not asked for, neither their text nor their image."""
+    task_id = site.finished(text_pdf(40))
+    me = visit(site)
+    me.go(f"/tasks/{task_id}#p=1")
+    expect(me.find("#rendered h1")).to_contain_text("Page 1")
+    asked: set[str] = set()
+    me.context.on("request", lambda request: asked.update(re.findall(r"/pages/(\d+)", request.url)))
+    me.page.evaluate("""async () => {
+      for (let n = 0; n < 35; n += 1) {
+        document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", bubbles: true }));
+        await new Promise((done) => setTimeout(done, 10));
+      }
+    }""")
+    expect(me.find("#rendered h1")).to_contain_text("Page 36")
+    assert {"36", "37"} <= asked, "the one it ends at, and the next one's image"
+    assert len(asked) < 20, asked
 
 
 def test_source_copy_and_downloads(site: Site, visit: NewVisit) -> None:

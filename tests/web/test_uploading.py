@@ -80,8 +80,10 @@ def test_files_that_are_refused_say_why(site: Site, visit: NewVisit) -> None:
     expect(me.find("#chosen-files .refused")).to_contain_text("not a PDF")
     expect(me.find("#submit")).to_have_text("Read 2")
     me.find("#submit").click()
-    expect(me.find("#uploaded-files li")).to_have_count(2)
-    expect(me.find("#uploaded-files .refused")).to_contain_text("protected by a password")
+    refused = me.find("#uploaded-files .refused")
+    expect(me.find("#uploaded-files li")).to_have_count(3)
+    expect(refused).to_contain_text(["protected by a password", "not a PDF"])
+    expect(me.find("#announce")).to_contain_text("notes.pdf: Refused: not a PDF")
 
     me.find("#more").click()
     me.page.set_input_files("#files", [locked])

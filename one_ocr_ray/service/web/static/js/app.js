@@ -14,6 +14,11 @@ for (const link of document.querySelectorAll("[data-set-theme]")) {
   });
 }
 
+document.addEventListener("click", (event) => {
+  const link = event.target.closest('a[href*="lang="]');
+  if (link?.closest(".preferences")) link.hash = location.hash; // the same page of a document, in the other language
+});
+
 export function localTimes(root = document) {
   for (const time of root.querySelectorAll("time[data-time]")) time.textContent = moment(time.dateTime);
   for (const time of root.querySelectorAll("time[data-age]")) {
@@ -119,6 +124,7 @@ document.addEventListener("click", async (event) => {
   const done = await attempt(() => ask(`/v1/tasks/${link.dataset.delete}`, { method: "DELETE" }));
   if (!done) return;
   const row = link.closest("tr, li");
-  if (row) row.remove();
-  else location.assign("/history");
+  if (!row) return location.assign("/history");
+  row.remove();
+  if (location.pathname === "/history" && !document.querySelector("[data-task]")) location.reload();
 });

@@ -58,6 +58,7 @@ function learnPages(total) {
   const all = selectedPages(main.dataset.spec, total);
   grid.setPages(all, all.map((number) => early.get(number) ?? "."));
   part("work").hidden = !total;
+  part("waiting").hidden = true;
   if (total) go(Math.max(0, grid.places.get(pageInAddress()) ?? 0));
 }
 
@@ -113,6 +114,7 @@ function showState(task) {
   const over = ended(state);
   part("state").replaceChildren(stateLabel(task));
   part("cancel").hidden = over;
+  if (over) part("waiting").hidden = true;
   for (const element of document.querySelectorAll("[data-running]")) element.hidden = over;
   for (const link of document.querySelectorAll("[data-format]")) {
     link.href = `${url}/result?format=${link.dataset.format}${over ? "" : "&partial=true"}`;
@@ -156,7 +158,7 @@ function failureLine(failure, retryable) {
   const link = element("a", say("js.failure.page", { n: failure.page_number }));
   link.href = `#p=${failure.page_number}`;
   link.dataset.go = failure.page_number;
-  const attempts = element("span", say("js.failure.attempts", { n: failure.attempts }));
+  const attempts = element("span", failure.attempts > 1 ? say("js.failure.attempts", { n: failure.attempts }) : "");
   attempts.className = "soft";
   const reason = element("span");
   reason.append(`${sayCode(failure.code, failure.message)} `, element("code", failure.code), " ", attempts);

@@ -1,5 +1,5 @@
 // The upload page: chosen files are looked at here, sent in one request with progress for each, and their ids shown.
-import "./app.js";
+import { announce } from "./app.js";
 import { share, size } from "./format.js";
 import { Refused, refusal } from "./http.js";
 import "./history.js";
@@ -35,7 +35,11 @@ async function add(files) {
     if (!same) chosen.push({ file, problem: await problemOf(file) });
   }
   draw();
+  const refusals = chosen.filter((each) => each.problem).map((each) => `${each.file.name}: ${refusalOf(each.problem)}`);
+  announce([part("submit").textContent, ...refusals].join("; "));
 }
+
+const refusalOf = (reason) => say("js.upload.refused", { reason });
 
 function good() {
   return chosen.filter((each) => !each.problem);
@@ -64,7 +68,7 @@ function line(each) {
     draw();
     input.focus();
   });
-  each.said = element("span", problem ? `${say("js.upload.refused")}: ${problem}` : size(file.size), "soft said");
+  each.said = element("span", problem ? refusalOf(problem) : size(file.size), "soft said");
   each.bar = element("progress");
   Object.assign(each.bar, { max: 1, value: 0, hidden: true });
   each.bar.setAttribute("aria-label", file.name);
@@ -179,9 +183,10 @@ function done({ batch_id, tasks, rejected }) {
     item.append(name, element("span", size(task.size_bytes), "soft"));
     return item;
   });
-  for (const file of rejected) {
+  const unsent = chosen.filter((each) => each.problem).map((each) => [each.file.name, each.problem]);
+  for (const [name, reason] of [...rejected.map((file) => [file.filename, sayCode(file.code, file.detail)]), ...unsent]) {
     const item = element("li", "", "refused");
-    item.append(element("span", file.filename, "name"), element("span", `${say("js.upload.refused")}: ${sayCode(file.code, file.detail)}`, "said"));
+    item.append(element("span", name, "name"), element("span", refusalOf(reason), "said"));
     lines.push(item);
   }
   part("uploaded-files").replaceChildren(...lines);

@@ -8,6 +8,7 @@ import { say, sayCode } from "./words.js";
 
 const KEPT = 24;
 const AGAIN_MS = 2000;
+const HURRY_MS = 120; // pages turned faster than this are not loaded: a key held down leads past them
 const LONGEST = 65536; // characters; as in service/markdown.py
 const part = (id) => document.getElementById(id);
 
@@ -15,6 +16,8 @@ export class Viewer {
   constructor(task) {
     this.url = `/v1/tasks/${task}/pages`;
     this.kept = new Map();
+    this.ahead = new Image(); // the next page's, so that it is there when it is turned to
+    this.turned = -Infinity;
     this.source = part("view-source").hasAttribute("aria-current");
     part("view-rendered").addEventListener("click", (event) => this.#choose(event, false));
     part("view-source").addEventListener("click", (event) => this.#choose(event, true));
@@ -30,8 +33,10 @@ export class Viewer {
   }
 
   /** Show the page at `index` of `numbers`; `ready` says whether it has been read. */
-  async show(numbers, index, ready) {
+  show(numbers, index, ready) {
     const number = numbers[index];
+    const hurried = performance.now() - this.turned < HURRY_MS && !this.kept.has(number);
+    this.turned = performance.now();
     this.number = number;
     clearTimeout(this.again);
     this.aborting?.abort();
@@ -42,17 +47,25 @@ export class Viewer {
     link(part("previous"), numbers[index - 1]);
     link(part("next"), numbers[index + 1]);
     part("view-rendered").href = part("view-source").href = `#p=${number}`;
-    this.#showImage(number, numbers[index + 1]);
     part("text").setAttribute("aria-label", say("viewer.text", { n: number }));
-    if (!ready) return this.#showText({ note: say("viewer.waiting") });
-    if (!this.kept.has(number)) part("text").classList.add("loading");
+    if (ready && !this.kept.has(number)) part("text").classList.add("loading");
+    const load = () => {
+      this.#showImage(number, numbers[index + 1]);
+      if (ready) this.#loadText(number, () => this.show(numbers, index, ready));
+      else this.#showText({ note: say("viewer.waiting") });
+    };
+    if (hurried) this.again = setTimeout(load, HURRY_MS);
+    else load();
+  }
+
+  async #loadText(number, again) {
     try {
       const page = await this.#page(number, this.aborting.signal);
       if (number === this.number) this.#showText(page);
     } catch (error) {
       if (error.name === "AbortError" || number !== this.number) return;
       this.#showText({ note: error.status === 409 ? say("viewer.waiting") : say("js.load_failed") });
-      if (error.status !== 404) this.again = setTimeout(() => this.show(numbers, index, ready), AGAIN_MS);
+      if (error.status !== 404) this.again = setTimeout(again, AGAIN_MS);
     }
   }
 
@@ -67,7 +80,7 @@ export class Viewer {
     }
     element.alt = say("viewer.image", { n: number });
     part("figure").setAttribute("aria-label", element.alt);
-    if (next !== undefined) new Image().src = image(next);
+    if (next !== undefined) this.ahead.src = image(next);
   }
 
   #newImage() {
