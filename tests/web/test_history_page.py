@@ -45,6 +45,22 @@ def test_tasks_are_filtered_paged_and_deleted(visit: NewVisit, tmp_path: Path) -
         expect(me.find("#failure-list")).to_contain_text("declined to read")
 
 
+def test_a_narrow_screen_shows_as_much_and_the_last_task_leaves_a_way_to_upload(
+    visit: NewVisit, tmp_path: Path
+) -> None:
+    """State, pages, failures, cost and age stand under the name; where no task is left, the page says so."""
+    with Site(tmp_path, Script(failures={1: ErrorCode.REFUSED})) as site:
+        site.finished(text_pdf(2))
+        me = visit(site, viewport={"width": 390, "height": 800})
+        me.go("/history")
+        row = me.find("tr[data-task]")
+        for part in (".state", "[data-cell=pages]", "[data-cell=failed]", "[data-cell=cost]", "time"):
+            expect(row.locator(part)).to_be_visible()
+        row.locator("[data-delete]").click()
+        me.find("#confirm-delete .danger").click()
+        expect(me.find("main")).to_contain_text("No tasks here yet.")
+
+
 def test_running_tasks_move_and_an_upload_is_cancelled_whole(visit: NewVisit, tmp_path: Path) -> None:
     """The history follows a running task; the page of the upload shows its sums, cancels all, and gives one zip."""
     with Site(tmp_path, Script(page_delay_s=0.3)) as site:

@@ -23,7 +23,7 @@ export function showRow(task) {
   const cell = (name) => row.querySelector(`[data-cell="${name}"]`);
   cell("state").replaceChildren(stateLabel(task));
   cell("pages").textContent = pages(task.progress);
-  cell("failed").textContent = task.progress.pages_failed ? count(task.progress.pages_failed) : "–";
+  cell("failed").textContent = task.progress.pages_failed ? count(task.progress.pages_failed) : "";
   cell("cost").textContent = cost(task.usage.cost_usd);
   const bar = row.querySelector("progress");
   bar.value = task.progress.percent;
