@@ -16,6 +16,7 @@ from one_ocr_ray.model import ExportFormat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from one_ocr_ray.policy.summary import RunSummary
     from one_ocr_ray.settings import Settings
 
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
@@ -203,8 +204,12 @@ def _run(options: argparse.Namespace) -> int:
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
 
+    def show_stopped(summary: RunSummary) -> None:
+        if options.json:  # else the sentence that says why says enough
+            console.print_json(summary, sys.stdout)
+
     with console.progress(sys.stderr) as show:
-        summary = run(chosen, show, say=console.sayer(sys.stderr))
+        summary = run(chosen, show, say=console.sayer(sys.stderr), on_stop=show_stopped)
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)
     return summary.exit_code
 

@@ -86,7 +86,7 @@ def sayer(err: TextIO) -> Callable[[str], None]:
 def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextIO) -> None:
     """The end of a run: one JSON object on `out` if asked for, and a few lines on `err`."""
     if as_json:
-        print(orjson.dumps(summary.as_json()).decode(), file=out, flush=True)
+        print_json(summary, out)
     told = summary.as_json()
     pages, documents = told["pages"], told["documents"]
     if summary.pages_read == 0:
@@ -104,6 +104,11 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         lines.append("Columns `error` say why pages and documents failed; --retry-failed reads them again.")
     for line in lines:
         print(line, file=err, flush=True)
+
+
+def print_json(summary: RunSummary, out: TextIO) -> None:
+    """The end of a run, also of one that stopped early, as one JSON object."""
+    print(orjson.dumps(summary.as_json()).decode(), file=out, flush=True)
 
 
 def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:

@@ -35,6 +35,7 @@ PLANNED_AHEAD = 16
 PROGRESS_S = 0.5
 GROW_S = 2.0
 STOP_S = 2.0
+LAST_LOOK_S = 0.5
 WORKER_TRIES = 5
 WORKER_RESTART_S = 1.0
 # How long a run waits while no worker answers: for a worker to restart, or for a node to come in place of the last one.
@@ -104,8 +105,15 @@ class Pipeline:
             await _first_of(work, watch, grow)
         except BaseException:  # a cancellation too: whatever ends the run, finished pages are made safe first
             await self._stop_workers()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._refresh(started), LAST_LOOK_S)
             raise
         await self._refresh(started)
+        return self.tally
+
+    @property
+    def tally(self) -> Tally:
+        """What this run has done, as far as its workers have told."""
         return sum(self._tallies.values(), Tally())
 
     async def _work(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:

@@ -10,15 +10,18 @@ from one_ocr_ray.cluster.run import run
 from one_ocr_ray.settings import load
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from one_ocr_ray.policy.summary import RunSummary
 
 
-def read(output: Path, *inputs: Path | str, **flags: Any) -> RunSummary:
+def read(
+    output: Path, *inputs: Path | str, on_stop: Callable[[RunSummary], None] = lambda _: None, **flags: Any
+) -> RunSummary:
     """One run of `inputs` into `output`, in this process, on the Ray that is there."""
     settings = load({"inputs": tuple(str(each) for each in inputs), "output": str(output), **flags})
-    return run(settings, on_progress=lambda _: None, say=lambda _: None)
+    return run(settings, on_progress=lambda _: None, say=lambda _: None, on_stop=on_stop)
 
 
 def rows(output: Path, table: str) -> list[dict[str, Any]]:

@@ -187,9 +187,14 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     good, in_flight = 30, 6
     site.play(rules=(Rule(fault="insufficient_quota", after=good),), latency=Latency(seconds=0.2))
     flags = {"rpm": 6000, "max_in_flight": in_flight, "shard_pages": 10}
+    told: list[RunSummary] = []
     with pytest.raises(StoppedError, match=r"quota|billing|credit") as stopped:
-        site.run(**flags)
+        site.run(**flags, on_stop=told.append)
     assert stopped.value.exit_code == 4
+    (so_far,) = (each.as_json() for each in told)
+    assert (so_far["exit_code"], so_far["requests"]["sent"]) == (4, good)
+    assert so_far["pages"]["ok"] == len(pages_by_source(site.output))
+    assert so_far["cost_usd_total"] == pytest.approx(so_far["cost_usd"])
     assert good < site.provider.summary()["requests"] <= good + in_flight
     last_serial = site.provider.rows()[-1].serial
     committed = set(pages_by_source(site.output))
