@@ -1,33 +1,41 @@
 """A driver that is killed again and again: what each kill costs, and whether the last run ends with every page once.
 
-    python -m benchmarks.faults [--kills 20] [--seed 1] [--documents 60] [--pages 20] [--in-flight 32] [--output URI]
+    python -m benchmarks.faults [--kills 20] [--seed 1] [--documents 60] [--pages 20] [--in-flight 32] [--s3]
 
-Kills come at random moments: some so many seconds after the start, most after so many answered calls.
+Kills come at random moments: some so many seconds after the start, most after so many answered calls. With --s3 input,
+output and journal are in a bucket of a server on this machine, else in a temporary folder.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import random
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.store import from_url
 
 from tests.faults.drivers import Driver
 from tests.faults.judging import Cost, Death, costs_of, safe_pages, wrong_in
+from tests.faults.s3 import BUCKET, environment, s3_server
 from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def main() -> int:
     """Kill, rerun, judge; 1 when the promise is broken."""
     options = _options()
     dice = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as work, ProviderProcess(keys=(), latency=_LATENCY, text_chars=200) as provider:
-        source = Path(work) / "in"
-        source.mkdir()
-        write_identity_pdfs(source, range(1, options.documents + 1), options.pages)
-        output = options.output or str(Path(work) / "out")
+    place = _bucket if options.s3 else _folder
+    with place(options) as (source, output), ProviderProcess(keys=(), latency=_LATENCY, text_chars=200) as provider:
         command = [
             source, "--output", output, "--engine", "openai", "--model", "m", "--base-url", provider.openai_url,
             "--rpm", "100000", "--max-in-flight", str(options.in_flight), "--longest-side", "800",
@@ -59,11 +67,32 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--documents", type=int, default=60)
     parser.add_argument("--pages", type=int, default=20, help="of each document")
     parser.add_argument("--in-flight", type=int, default=32)
-    parser.add_argument("--output", help="where the dataset goes; default: a temporary folder")
+    parser.add_argument("--s3", action="store_true", help="input, output and journal on S3 instead of in a folder")
     return parser.parse_args()
 
 
-def _one_death(command: list[Path | str], output: str, provider: ProviderProcess, dice: random.Random) -> Death | None:
+@contextmanager
+def _folder(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """Input, made, and output."""
+    with tempfile.TemporaryDirectory() as work:
+        source = Path(work) / "in"
+        source.mkdir()
+        write_identity_pdfs(source, range(1, options.documents + 1), options.pages)
+        yield str(source), str(Path(work) / "out")
+
+
+@contextmanager
+def _bucket(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
+    """The same on S3, in the environment of a user: drivers and judge inherit it."""
+    with _folder(options) as (folder, _), s3_server() as port:
+        os.environ.update(environment(port))
+        bucket = from_url(f"s3://{BUCKET}")
+        for path in Path(folder).iterdir():
+            obstore.put(bucket, f"in/{path.name}", path)
+        yield f"s3://{BUCKET}/in", f"s3://{BUCKET}/some/out"
+
+
+def _one_death(command: list[str], output: str, provider: ProviderProcess, dice: random.Random) -> Death | None:
     """Run until a random moment, then kill; None when the run ended before."""
     with Driver(*command) as driver:
         if dice.random() < 0.3:
