@@ -62,7 +62,7 @@ def _lines(err: TextIO) -> Show:
         counts = f"pages {now.pages_done}/{now.pages_total}{'' if now.plan_complete else '+'}"
         if counts != last_line and (finished or time.monotonic() - last_s >= LINE_EVERY_S):
             last_s, last_line = time.monotonic(), counts
-            print(f"{counts}  {_speed(now)}", file=err, flush=True)
+            print(f"{counts}  {_speed(now)}".rstrip(), file=err, flush=True)
 
     return show
 
@@ -70,7 +70,7 @@ def _lines(err: TextIO) -> Show:
 def _speed(now: run_progress.Progress) -> str:
     if not now.pages_done:
         return "starting"
-    parts = [f"{now.pages_per_s:.1f} pages/s"]
+    parts = [f"{now.pages_per_s:.1f} pages/s"] if now.pages_per_s else []
     if now.eta_s is not None:
         parts.append(f"ETA {_duration(now.eta_s)}")
     if now.pages_failed:

@@ -29,7 +29,7 @@ class Progress:
         self.pages_failed = pages.get("failed", 0)
         self.elapsed_s = elapsed_s
         step_s = elapsed_s - before_s
-        if step_s > 0:
+        if step_s > 0 and before_done:  # the first pages that are seen may be those of an earlier run, from its journal
             # A moving average over about 10 s: quick to follow a change, slow enough to read.
             weight = min(1.0, step_s / 10) if self.pages_per_s else 1.0
             self.pages_per_s += weight * ((self.pages_done - before_done) / step_s - self.pages_per_s)

@@ -49,6 +49,16 @@ def test_a_plan_that_still_grows_has_no_end() -> None:
     assert line == "pages 10/32+  2.0 pages/s  3 failed"
 
 
+def test_pages_of_an_earlier_run_are_no_speed() -> None:
+    """What the journal gives at once counts as done; the speed and the end are those of this run."""
+    now = Progress(pages_total=160, plan_complete=True)
+    for done, at_s in ((0, 1.0), (80, 2.0)):
+        now.update({"ok": done}, elapsed_s=at_s)
+    assert shown(now) == ["pages 80/160"]
+    now.update({"ok": 84}, elapsed_s=3.0)
+    assert shown(now) == ["pages 84/160  4.0 pages/s  ETA 19.0 s"]
+
+
 def test_long_times_are_read_as_clocks() -> None:
     """Seconds, minutes, hours."""
     for left, text in ((10, "5.0 s"), (240, "2:00"), (2 * 3725, "1:02:05")):
