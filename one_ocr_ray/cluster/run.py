@@ -23,6 +23,7 @@ from one_ocr_ray.cluster.asking import (
 from one_ocr_ray.cluster.budget import start_till
 from one_ocr_ray.cluster.interruption import Interruption
 from one_ocr_ray.cluster.job import Job, Tally
+from one_ocr_ray.cluster.joblog import describe_submission
 from one_ocr_ray.cluster.pipeline import Pipeline
 from one_ocr_ray.cluster.planning import Planner
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, start_readers
@@ -34,7 +35,7 @@ from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.plan import ShardPacker
 from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
-from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.settings import LOCAL_RAY, ray_address, submission_id
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import Journal, shards_at_work
@@ -148,6 +149,8 @@ class _Run:
         if not todo and not first:
             return Tally()
         with ray_session(ray_address(self.settings), self._metadata()):
+            if job := submission_id():
+                asyncio.run(describe_submission(job, self._metadata()))
             return asyncio.run(self._read(known, todo, itertools.chain(first, new_files), on_progress, say))
 
     def _metadata(self) -> dict[str, str]:

@@ -88,7 +88,7 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         until(lambda: provider.summary()["pages_answered"] >= 24, "the first pages")
         head.jobs.stop_job(first)
         stopped, before = head.ended(first), provider.summary()["pages_answered"]
-        second = head.submit(command)
+        second = head.submit(command, metadata={"asked_by": "somebody"})
         head.submit(f'python -c "{SHOW_TASKS}"')
         scrape = until(lambda: complete(head.scrape()), "all metrics of the contract and of the dashboard")
         queries = asked(head)
@@ -203,6 +203,15 @@ def test_the_dashboard_says_what_the_job_is(watched: Watched) -> None:
     """Input, output, engine and run stand in the job's metadata; progress and the end stand in its log; no key."""
     metadata = json.dumps(watched.details)
     assert DEFAULT_KEY not in metadata
+    told = watched.details["metadata"]
+    assert told.pop("one_ocr_run_id")
+    assert told == {
+        "asked_by": "somebody",
+        "one_ocr_input": str(watched.output.with_name("in")),
+        "one_ocr_output": str(watched.output),
+        "one_ocr_engine": "openai",
+        "one_ocr_model": "gpt-5.6-luna",
+    }
     assert str(watched.output) in watched.details["entrypoint"]
     assert f"pages {DOCUMENTS * PAGES}/{DOCUMENTS * PAGES}" in watched.log
     assert f'"pages":{{"total":{DOCUMENTS * PAGES}' in watched.log
