@@ -146,18 +146,24 @@ def ended(view: TaskView, end: TaskEnd, now: datetime, kept_for: timedelta) -> T
 def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryOrder | None:
     """What a retry of `view` reads again; None when it runs or there is nothing.
 
-    A task that was cancelled or stopped also goes on with the pages that were never read.
+    A task that was cancelled or stopped, or failed as a whole for a reason that may pass, also goes on with the pages
+    that were never read.
     """
     if not view.state.terminal:
         return None
     failed = {failure.page_number for failure in view.failures}
     chosen = failed if pages is None else failed & set(pages)
-    stopped = view.error is not None and view.error.code in STOP_CODES
+    stopped = view.error is not None and (view.error.code in STOP_CODES or view.error.code.retryable)
     unread = view.state is TaskState.REVOKED or stopped
     unread = unread and (view.pages_total is None or view.pages_done < view.pages_total)
     if not chosen and not unread:
         return None
     return RetryOrder(run_id, None if pages is None else tuple(sorted(chosen)))
+
+
+def can_be_retried(view: TaskView) -> bool:
+    """Whether a retry of all that failed would read anything."""
+    return retry_of(view, None, "") is not None
 
 
 def staying(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageNote]:

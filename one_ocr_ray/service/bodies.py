@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from one_ocr_ray.policy.schema import page_row
+from one_ocr_ray.policy.taskflow import can_be_retried
 from one_ocr_ray.policy.tasks import TaskOutcome, TaskState, TaskView
 
 if TYPE_CHECKING:
@@ -105,11 +106,9 @@ class TaskStatus(BaseModel):
     rev: int
     filename: str
     document_id: str
-    size_bytes: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    expires_at: datetime | None
     progress: Progress
     failures: list[FailedPage]
     usage: Usage
@@ -175,11 +174,9 @@ def status_body(view: TaskView) -> dict[str, Any]:
         "rev": view.rev,
         "filename": record.filename,
         "document_id": record.document_id,
-        "size_bytes": record.size_bytes,
         "created_at": record.created_at,
         "started_at": view.started_at,
         "finished_at": view.finished_at,
-        "expires_at": view.expires_at,
         "progress": progress_body(view),
         "failures": [asdict(failure) for failure in view.failures],
         "usage": {
@@ -235,5 +232,5 @@ def _links(view: TaskView) -> dict[str, str | None]:
         "pages": f"{more}/pages",
         "result": f"{more}/result" if ended else None,
         "cancel": None if ended else f"{more}/cancel",
-        "retry": f"{more}/retry" if ended and view.pages_failed else None,
+        "retry": f"{more}/retry" if can_be_retried(view) else None,
     }

@@ -11,6 +11,7 @@ from one_ocr_ray.model import ErrorCode, Failure, PageStatus
 from one_ocr_ray.policy.taskflow import (
     PageNote,
     TaskEnd,
+    can_be_retried,
     ended,
     new_events,
     next_rev,
@@ -117,8 +118,11 @@ def test_what_a_retry_reads() -> None:
     assert one.pages == (3,)
     corrupt = ended(view(total=None), TaskEnd(failure=Failure(ErrorCode.PDF_CORRUPT, "cut")), NOON, WEEK)
     assert retry_of(corrupt, None, "r") is None
-    for end in (TaskEnd(failure=STOPPED), TaskEnd(cancelled=True)):
+    crashed = TaskEnd(failure=Failure(ErrorCode.RENDER_CRASHED, "The worker died 5 times on this document."))
+    for end in (TaskEnd(failure=STOPPED), TaskEnd(cancelled=True), crashed):
         assert retry_of(ended(view(good=[1]), end, NOON, WEEK), None, "r") is not None
+        assert can_be_retried(ended(view(good=[1]), end, NOON, WEEK))
+    assert not can_be_retried(corrupt)
 
 
 def test_a_retry_keeps_what_is_good() -> None:
