@@ -14,6 +14,7 @@ from one_ocr_ray.service.context import Service, caches
 from one_ocr_ray.service.documented import described
 from one_ocr_ray.service.guard import Guard, HostAndHeaders
 from one_ocr_ray.service.keys import load_keys
+from one_ocr_ray.service.options import offered_engines
 from one_ocr_ray.service.pages import add_pages
 from one_ocr_ray.service.pdfs import PdfReaders
 from one_ocr_ray.service.requestlog import RequestLog
@@ -64,7 +65,7 @@ def create_app(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> F
 
     def openapi() -> dict[str, Any]:
         if not description:
-            description.update(described(app, uploads.offered_engines(service), with_keys=bool(service.keys)))
+            description.update(described(app, offered_engines(settings), with_keys=bool(service.keys)))
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]

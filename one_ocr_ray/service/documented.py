@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from one_ocr_ray import __version__
-from one_ocr_ray.service.options import UploadOptions
+from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions
 from one_ocr_ray.service.problems import MEDIA_TYPE, codes_of
 
 if TYPE_CHECKING:
@@ -98,7 +98,11 @@ def described(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dic
     for name in ("HTTPValidationError", "ValidationError"):  # the framework's own, which are problems here
         schemas.pop(name, None)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
-    form["properties"]["options"]["properties"]["engine"]["enum"] = [*sorted(engines), None]
+    options = form["properties"]["options"]["properties"]
+    options["engine"]["enum"] = [*sorted(engines), None]
+    if set(engines) == {"local"}:
+        for name in LLM_OPTIONS:
+            options[name] = {"type": "null", "description": "This service offers no LLM engine."}
     for path, methods in document["paths"].items():
         for operation in methods.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 FILE_FIELDS = frozenset({"files", "file"})
 _TEXT_FIELDS = frozenset({"options", *FORM_OPTIONS})
+# What clients send that were given no file: no body at all, or a form of plain fields.
+_WITHOUT_FILES = frozenset({b"", b"application/x-www-form-urlencoded"})
 _TEXT_BYTES = 64 << 10
 _HEADER_BYTES = 16 << 10
 _BATCH_BYTES = 1 << 20
@@ -182,6 +184,8 @@ class _Reader:
 
 def _boundary(content_type: str) -> bytes:
     kind, options = parse_options_header(content_type)
+    if kind in _WITHOUT_FILES:
+        raise Problem("no_files", "The request has no file: send multipart/form-data with PDFs in fields named files.")
     if kind != b"multipart/form-data":
         raise Problem("unsupported_media_type", "Send a form: multipart/form-data with fields named files.")
     boundary = options.get(b"boundary", b"")

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.policy.pricing import Price, estimate_usd
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.policy.tasks import TaskOptions
 from one_ocr_ray.service.problems import Problem
+
+if TYPE_CHECKING:
+    from one_ocr_ray.settings import ServiceSettings
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
 _BACKWARDS = re.compile(r"(\d+)-(\d+)")
 
 FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
+LLM_OPTIONS = ("model", "prompt", "max_cost_usd")  # of which the embedded engine knows nothing
 
 
 class UploadOptions(BaseModel):
@@ -38,7 +45,12 @@ def options_in(texts: Mapping[str, str]) -> str:
     return texts.get("options") or json.dumps(fields)
 
 
-def parse_options(text: str, engines: set[str]) -> TaskOptions:
+def offered_engines(settings: ServiceSettings) -> set[str]:
+    """The engines that an upload may choose."""
+    return {settings.engine, *settings.engines}
+
+
+def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
     """`text` as options of a task. Raises Problem that names the key which is wrong, not its value."""
     try:
         options = UploadOptions.model_validate_json(text)
@@ -49,10 +61,30 @@ def parse_options(text: str, engines: set[str]) -> TaskOptions:
             allowed = ", ".join(UploadOptions.model_fields)
             raise _invalid(f"There is an unknown key; known are {allowed}.") from error
         raise _invalid(f"The value of {known[0]} is not allowed." if known else "It is not a JSON object.") from error
-    if options.engine is not None and options.engine not in engines:
-        raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
+    _check_engine(options, settings)
     pages = None if options.pages is None else str(parse_selection(_BACKWARDS.sub(_forwards, options.pages)))
     return TaskOptions(**{**options.model_dump(), "pages": pages})
+
+
+def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
+    """Raises Problem for what the engine that would read this upload cannot do: better now than as a failed task."""
+    engines = offered_engines(settings)
+    engine = options.engine or settings.engine
+    if engine not in engines:
+        raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
+    if engine == "local":
+        if any(getattr(options, name) is not None for name in LLM_OPTIONS):
+            raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
+    elif options.max_cost_usd is not None and not _has_price(engine, options.model, settings):
+        raise _invalid("The price of the model is unknown, so max_cost_usd cannot be kept.")
+
+
+def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:
+    """Whether it is known what `model` costs; None is the engine's own."""
+    configured = engine == settings.engine  # model and tier of the settings are those of the configured engine alone
+    model = model or (settings.model if configured else None) or DEFAULT_MODELS[engine]
+    prices = {name: Price(**price.model_dump()) for name, price in settings.prices.items()}
+    return estimate_usd(1, 1, model, settings.service_tier if configured else None, prices) is not None
 
 
 def _forwards(pages: re.Match[str]) -> str:

@@ -80,7 +80,7 @@ async def upload(request: Request, service: Parts, owner: Owner, idempotency_key
             max_files=service.settings.max_files,
             max_file_bytes=service.settings.max_file_bytes,
         )
-        options = parse_options(options_in(form.texts), offered_engines(service))
+        options = parse_options(options_in(form.texts), service.settings)
         # A browser sends one nameless file of no bytes where none was chosen.
         files = [file for file in form.files if file.name or file.size_bytes]
         if not files:
@@ -92,11 +92,6 @@ async def upload(request: Request, service: Parts, owner: Owner, idempotency_key
             await asyncio.wait([doing])
             raise
     return _answer(request, body, replayed=replayed)
-
-
-def offered_engines(service: Service) -> set[str]:
-    """The engines that an upload may choose."""
-    return {service.settings.engine, *service.settings.engines}
 
 
 async def _check_load(service: Service) -> None:
@@ -130,8 +125,8 @@ async def _once(
 
 
 def _fingerprint(form: Form, options: TaskOptions) -> str:
-    parts = [*(file.document_id for file in form.files), repr(options)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+    files = [(shown_name(file.name), file.document_id) for file in form.files]
+    return hashlib.sha256(repr((files, options)).encode()).hexdigest()
 
 
 async def _accept(service: Service, owner: str, form: Form, options: TaskOptions) -> dict[str, Any]:

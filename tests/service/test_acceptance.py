@@ -64,12 +64,14 @@ class TestIdempotency:
         assert len(batch["tasks"]) == 1
 
     def test_the_same_key_for_something_else_is_refused(self, site: Site) -> None:
-        """Other bytes, other options or another order are another request."""
+        """Other bytes, names or options or another order are another request."""
         key = {"Idempotency-Key": "k-2"}
         one, two = ("files", ("1.pdf", pdfs.text_pdf(1, "1"))), ("files", ("2.pdf", pdfs.text_pdf(1, "2")))
         assert site.http.post("/upload", files=[one, two], headers=key).status_code == 202
         reordered = site.http.post("/upload", files=[two, one], headers=key)
         assert problem(reordered) == (422, "idempotency_key_reused")
+        renamed = site.http.post("/upload", files=[one, ("files", ("3.pdf", two[1][1]))], headers=key)
+        assert problem(renamed) == (422, "idempotency_key_reused")
         options = site.http.post("/upload", files=[one, two], data={"options": json.dumps({"pages": "1"})}, headers=key)
         assert problem(options) == (422, "idempotency_key_reused")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING
 
@@ -47,8 +48,9 @@ def test_an_upload_answers_at_once_with_an_id_for_each_file(site: Site) -> None:
     assert len(set(body["task_ids"])) == 5
     assert all(len(each) == 24 and each.startswith("t_") for each in body["task_ids"])
     assert body["rejected"] == []
-    for task in body["tasks"]:
-        assert site.http.get(task["status_url"]).json()["size_bytes"] == task["size_bytes"]
+    for task, (_, (name, data)) in zip(body["tasks"], form, strict=True):
+        assert task["size_bytes"] == len(data)
+        assert site.http.get(task["status_url"]).json()["filename"] == name
 
 
 def test_the_upload_and_its_record_are_in_the_store_when_it_is_answered(site: Site) -> None:
@@ -152,20 +154,39 @@ def test_wrong_options_are_refused_without_being_repeated(site: Site, options: s
     assert options not in answer.text or len(options) < 5
 
 
-def test_options_reach_the_task(site: Site) -> None:
+def test_options_reach_the_task(tmp_path: Path) -> None:
     """What an upload asks for stands in its record."""
-    task_id = site.upload(pdfs.text_pdf(3), pages="1,3", longest_side=800, prompt="Read.", max_cost_usd=1)[0]
-    record = site.store.record(task_id)
-    assert record is not None
-    assert (record.options.pages, record.options.longest_side, record.options.max_cost_usd) == ("1,3", 800, 1.0)
-    site.run(site.book.settled(task_id))
-    assert site.status(task_id)["progress"]["pages_total"] == 2
+    with Site(tmp_path, engine="openai") as site:
+        task_id = site.upload(pdfs.text_pdf(3), pages="1,3", longest_side=800, prompt="Read.", max_cost_usd=1)[0]
+        record = site.store.record(task_id)
+        assert record is not None
+        assert (record.options.pages, record.options.longest_side, record.options.max_cost_usd) == ("1,3", 800, 1.0)
+        site.run(site.book.settled(task_id))
+        assert site.status(task_id)["progress"]["pages_total"] == 2
+
+
+def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path) -> None:
+    """The embedded engine knows no model, prompt or cost; a ceiling needs a price. No task comes of it."""
+    with Site(tmp_path, engines=("openai",), prices={"own": {"input_usd": 1, "output_usd": 2}}) as site:
+        cannot: list[dict[str, object]] = [
+            {"model": "gpt-5.6"}, {"prompt": "Read."}, {"max_cost_usd": 1}, {"engine": "local", "model": "gpt-5.6"},
+            {"engine": "openai", "model": "nobody-knows-it", "max_cost_usd": 1},
+        ]  # fmt: skip
+        for options in cannot:
+            form = {"files": {"files": ("a.pdf", pdfs.text_pdf())}, "data": {"options": json.dumps(options)}}
+            assert problem(site.http.post("/upload", **form)) == (400, "invalid_options"), options
+        assert site.http.get("/v1/tasks").json()["items"] == []
+        assert site.upload(engine="openai", model="nobody-knows-it")
+        assert site.upload(engine="openai", max_cost_usd=1)
+        assert site.upload(engine="openai", model="own", max_cost_usd=1)
 
 
 @pytest.mark.parametrize(
     ("content_type", "body", "expected"),
     [
         ("application/json", b"{}", (415, "unsupported_media_type")),
+        ("", b"", (400, "no_files")),
+        ("application/x-www-form-urlencoded", b"options=%7B%7D", (400, "no_files")),
         ("multipart/form-data", b"", (400, "invalid_request")),
         ("multipart/form-data; boundary=b", b"garbage", (400, "invalid_request")),
         ("multipart/form-data; boundary=b", b"--b\r\nContent-Dispo", (400, "invalid_request")),
