@@ -72,7 +72,8 @@ class _Body:
         self._receive = receive
         self._send = send
         self._limits = limits
-        self._most_bytes = limits.unsized_bytes if announced is None else limits.request_bytes
+        self._announced = announced is not None
+        self._most_bytes = limits.request_bytes if self._announced else limits.unsized_bytes
         self._has_body = bool(announced) or any(name == b"transfer-encoding" for name, _ in scope["headers"])
         self._deadline = time.monotonic() + limits.whole_s
         self._taken_bytes = 0
@@ -100,7 +101,8 @@ class _Body:
         self._taken_bytes += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._taken_bytes > self._most_bytes:
-            return await self._refuse(too_large(self._most_bytes))
+            of_a_size = self._announced or self._most_bytes == self._limits.request_bytes
+            return await self._refuse(too_large(self._most_bytes) if of_a_size else _unsized(self._most_bytes))
         return message
 
     async def send(self, message: Message) -> None:
@@ -108,7 +110,8 @@ class _Body:
             return
         if message["type"] == "http.response.start" and self._has_body and not self._complete:
             # The rest of the body is not wanted; without this the server would read on and throw it away.
-            message = {**message, "headers": [*message["headers"], (b"connection", b"close")]}
+            others = [header for header in message["headers"] if header[0] != b"connection"]
+            message = {**message, "headers": [*others, (b"connection", b"close")]}
         self._answering = True
         await self._send(message)
 
@@ -121,6 +124,11 @@ class _Body:
 def too_large(most_bytes: int) -> Problem:
     """The refusal of a body of more than `most_bytes`."""
     return _closing("upload_too_large", f"The request is larger than {most_bytes:,} bytes.")
+
+
+def _unsized(most_bytes: int) -> Problem:
+    detail = f"A request without the header Content-Length may have at most {most_bytes:,} bytes; send it with one."
+    return _closing("upload_too_large", detail)
 
 
 def _closing(code: str, detail: str, retry_after_s: int | None = None) -> Problem:

@@ -11,6 +11,8 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from one_ocr_ray.service.proxylimit import CALLBACK
+
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "grafana-dashboard.json").read_text())
 
@@ -114,6 +116,14 @@ def test_the_service_of_kuberay_is_the_one_of_serve_app() -> None:
     (application,) = config["applications"]
     module, attribute = application["import_path"].split(":")
     assert re.search(rf"^{attribute} = ", (ROOT / f"{module}.py").read_text(), re.MULTILINE)
+
+
+def test_the_proxies_of_kuberay_limit_bodies() -> None:
+    """Every pod may have a proxy, and each has the limit in its environment."""
+    for group in groups(kuberay("rayservice")):
+        (container,) = group["template"]["spec"]["containers"]
+        given = {each["name"]: each.get("value") for each in container["env"]}
+        assert given.get(CALLBACK) == "one_ocr_ray.service.proxylimit:middlewares"
 
 
 @pytest.mark.parametrize("path", ["cluster.yaml", "deploy/kuberay/rayjob.yaml", "deploy/kuberay/rayservice.yaml"])
