@@ -9,6 +9,7 @@ import math
 import time
 from collections import OrderedDict
 from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
@@ -97,6 +98,8 @@ class Guard:
             refuse_cross_site(headers, must_tell=COOKIE in headers.get("cookie", ""))
         if scope["path"] in _PROBES:
             return
+        if not self._keys and not _is_local(scope):
+            raise Problem("local_only", "Without API keys this service answers its own machine only.")
         owner = self._owner(headers, given) if self._keys else NOBODY
         state = scope.setdefault("state", {})
         state["owner"] = owner
@@ -181,6 +184,20 @@ def _keys_in(headers: Headers) -> list[str]:
 def _client(scope: Scope) -> str:
     client = scope.get("client")
     return f"client {client[0]}" if client else "client unknown"
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether the request comes from this machine, or through a socket that is a file.
+
+    Ray Serve listens where its own configuration says, which the application's settings know nothing of.
+    """
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address is None or (mapped or address).is_loopback
 
 
 def _host_name(host: str) -> str:

@@ -33,6 +33,7 @@ _STATUS = {
     "invalid_host": 400,
     "unauthorized": 401,
     "cross_site": 403,
+    "local_only": 403,
     "not_found": 404,
     "task_not_found": 404,
     "batch_not_found": 404,

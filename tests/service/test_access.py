@@ -6,6 +6,7 @@ import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 
 from one_ocr_ray.errors import UsageError
@@ -18,8 +19,6 @@ from tests.service.site import KEYS, Site, problem
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    import httpx
 
 OPEN = {"/healthz", "/readyz"}
 
@@ -228,6 +227,28 @@ class TestOtherSites:
         with Site(tmp_path, allowed_hosts="ocr.example") as site:
             for host in ("localhost", "127.0.0.1:80", "[::1]:8000", "OCR.example", "ocr.example:443"):
                 assert site.http.get("/healthz", headers={"Host": host}).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("client", "status"),
+    [
+        (("127.0.0.1", 1), 200), (("127.8.8.8", 1), 200), (("::1", 1), 200), (("::ffff:127.0.0.1", 1), 200),
+        (None, 200), (("192.0.2.7", 1), 403), (("::ffff:192.0.2.7", 1), 403), (("2001:db8::7", 1), 403),
+        (("elsewhere", 1), 403),
+    ],
+)  # fmt: skip
+def test_without_keys_only_this_machine_is_answered(site: Site, client: tuple[str, int] | None, status: int) -> None:
+    """Wherever the server in front listens, and whatever host name is said; probes are answered to all."""
+
+    async def asked(path: str) -> httpx.Response:
+        transport = httpx.ASGITransport(site.app, client=client)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as http:
+            return await http.get(path)
+
+    answer = site.run(asked("/v1/tasks"))
+    assert answer.status_code == status
+    assert status == 200 or problem(answer) == (403, "local_only")
+    assert site.run(asked("/healthz")).status_code == 200
 
 
 def test_every_answer_has_the_security_headers(site: Site) -> None:
