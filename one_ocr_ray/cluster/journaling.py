@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
 # and while some rows are written as many may finish.
 ROWS_AT_RISK = 4
 SEGMENT_S = 0.5
+WRITES_AT_ONCE = 8
 
 
 class Risk:
-    """The finished pages of one worker that are not being written yet; several journals share it."""
+    """The finished pages of one worker that are not being written yet; several journals share it.
+
+    They also share `threads`, which nobody else has: segments must not wait while shards are opened and committed.
+    """
 
     def __init__(self) -> None:
         self._rows = 0
         self.full = asyncio.Event()
+        self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="journal")
 
     def change(self, rows: int) -> None:
         """So many more, or fewer."""
@@ -59,7 +65,8 @@ class PageJournal:
             self._risk.change(-len(pages))
             try:
                 if pages:
-                    await asyncio.to_thread(self._journal.write, pages)
+                    loop = asyncio.get_running_loop()
+                    await loop.run_in_executor(self._risk.threads, self._journal.write, pages)
             except BaseException:  # they are not safe: the last flush of the shard tries once more
                 self._waiting = pages + self._waiting
                 self._risk.change(len(pages))

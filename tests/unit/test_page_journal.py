@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,6 +49,24 @@ async def test_a_lone_page_is_written_without_company(journal: Journal) -> None:
     async with asyncio.timeout(30):
         await safe.wait()
     writer.cancel()
+    assert [each.page_number for each in journal.read()] == [1]
+
+
+async def test_a_page_becomes_safe_while_every_other_thread_is_busy(journal: Journal) -> None:
+    """Shards that are opened and committed take all the threads there are; segments have their own."""
+    loop, threads_may_end = asyncio.get_running_loop(), threading.Event()
+    busy = [loop.run_in_executor(None, threads_may_end.wait) for _ in range(64)]
+    safe = asyncio.Event()
+    pages = PageJournal(journal, lambda _: safe.set(), Risk())
+    writer = asyncio.create_task(pages.keep_writing())
+    pages.add(page(document(), 1))
+    try:
+        async with asyncio.timeout(10):
+            await safe.wait()
+    finally:
+        threads_may_end.set()
+        writer.cancel()
+        await asyncio.gather(*busy)
     assert [each.page_number for each in journal.read()] == [1]
 
 
