@@ -6,6 +6,7 @@ A render task may die with its node; the pages that it had not delivered are ren
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import ray
@@ -16,7 +17,7 @@ from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
 from one_ocr_ray.policy.plan import RenderItem
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from one_ocr_ray.cluster.rendering import RenderPlace
     from one_ocr_ray.inspection import PdfOptions
@@ -31,7 +32,7 @@ LOST_TASKS = 3
 
 async def rendered_pages(
     slices: Iterable[RenderSlice], options: PdfOptions, *, tasks: int, place: RenderPlace
-) -> AsyncIterator[PageOfDocument]:
+) -> AsyncGenerator[PageOfDocument]:
     """Every page of `slices` once, from up to `tasks` render tasks at a time."""
     remaining = iter(slices)
     ready: asyncio.Queue[list[PageOfDocument] | None] = asyncio.Queue(maxsize=tasks)
@@ -62,15 +63,20 @@ async def _pump(
     try:
         async with place.slots:  # to the last slice: a shard that came later renders when this one has no more
             for slice_ in slices:
-                async for batch in _slice_pages(slice_, options, place):
-                    await ready.put(batch)
-    finally:
+                async with aclosing(_slice_pages(slice_, options, place)) as batches:
+                    async for batch in batches:
+                        await ready.put(batch)
+    except asyncio.CancelledError:
+        raise  # nobody takes from the queue any more, and it may be full
+    except BaseException:
         await ready.put(None)
+        raise
+    await ready.put(None)
 
 
 async def _slice_pages(
     slice_: RenderSlice, options: PdfOptions, place: RenderPlace
-) -> AsyncIterator[list[PageOfDocument]]:
+) -> AsyncGenerator[list[PageOfDocument]]:
     lost = 0
     while slice_:
         stream = start_render(slice_, options, place)

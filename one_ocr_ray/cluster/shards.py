@@ -7,7 +7,7 @@ What is the same for the batch's workers and the service's: dataset, journal, re
 from __future__ import annotations
 
 import asyncio
-from contextlib import nullcontext
+from contextlib import aclosing, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from one_ocr_ray.cluster.faults import first_fault
@@ -66,6 +66,7 @@ class ShardReader:
         self.dataset = Dataset(self._output, job.config)
         self._risk = Risk()
         self._reading_tasks: set[asyncio.Task[list[PageResult]]] = set()
+        self._stopped = False
 
     async def read(
         self,
@@ -99,12 +100,15 @@ class ShardReader:
 
     async def stop(self) -> None:
         """End what is under way; returns when every finished page is in the journal."""
+        self._stopped = True
         for task in self._reading_tasks:
             task.cancel()
         await asyncio.gather(*self._reading_tasks, return_exceptions=True)
 
     async def _stoppable(self, reading: Coroutine[Any, Any, list[PageResult]]) -> list[PageResult]:
         task = asyncio.create_task(reading)
+        if self._stopped:  # while the shard was being opened
+            task.cancel()
         self._reading_tasks.add(task)
         try:
             return await task
@@ -124,12 +128,12 @@ class ShardReader:
         """All wanted pages of `shard` in order: those in `results`, and the others read."""
         listener.kept(results.values())
         slices = render_slices(shard.documents, self._job.selection, frozenset(results))
-        pages = rendered_pages(slices, self._job.pdf, tasks=self._job.render_tasks, place=self._render_place)
+        stream = rendered_pages(slices, self._job.pdf, tasks=self._job.render_tasks, place=self._render_place)
         page_journal = PageJournal(journal, listener.safe, self._risk)
         try:
             async with asyncio.TaskGroup() as writing:
                 writer = writing.create_task(page_journal.keep_writing())
-                async with asyncio.TaskGroup() as at_work, self._lane:
+                async with asyncio.TaskGroup() as at_work, self._lane, aclosing(stream) as pages:
                     async for document, page in pages:
                         await self._places.acquire()
                         listener.begun()
