@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -13,6 +14,7 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 from one_ocr_ray.cluster.faults import first_fault
 from one_ocr_ray.cluster.job import Tally, WorkerReport
 from one_ocr_ray.errors import OneOcrError, StoppedError
+from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.brake import Brake
 from one_ocr_ray.policy.progress import Progress
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.planning import Planner
     from one_ocr_ray.cluster.recruiting import Recruiter
     from one_ocr_ray.cluster.worker import OcrWorker
-    from one_ocr_ray.model import Failure, Shard
+    from one_ocr_ray.model import Shard
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.known import Known
@@ -48,14 +50,28 @@ async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
 
     Raises UsageError for a missing key on any worker's node, StoppedError for what the provider says of it.
     """
-    try:
-        failures: list[Failure | None] = await asyncio.gather(
-            *(worker.check_engine.remote(number == 0) for number, worker in enumerate(workers))
-        )
-    except RayTaskError as error:
-        raise _cause(error) from None
-    if failures[0] is not None:
-        raise StoppedError(failures[0].message, failures[0].code)
+    said = await asyncio.gather(*(_engine_fault(worker, first=worker is workers[0]) for worker in workers))
+    lost = [each for each in said if isinstance(each, RayActorError)]
+    if len(lost) == len(workers):
+        raise lost[0]
+    if isinstance(said[0], Failure):
+        raise StoppedError(said[0].message, said[0].code)
+
+
+async def _engine_fault(worker: Any, *, first: bool) -> Failure | RayActorError | None:
+    """What is wrong with the engine, or with the worker: one that dies here is asked again when it is back."""
+    lost = None
+    for _ in range(WORKER_TRIES):
+        try:
+            failure: Failure | None = await worker.check_engine.remote(first)
+        except RayTaskError as error:
+            raise _cause(error) from None
+        except RayActorError as error:
+            lost = error
+            await asyncio.sleep(WORKER_RESTART_S)
+        else:
+            return failure
+    return lost
 
 
 TOO_MANY_FAILED = (
@@ -81,6 +97,7 @@ class Pipeline:
         self._workers: list[Any] = list(workers)  # Ray's stubs do not follow methods of actors
         self._recruiter = recruiter
         self._consumers: asyncio.TaskGroup | None = None  # while shards are handed out
+        self._turn = count()  # of those that take the shards of a lost one
         self._under_way = 0  # shards
         self._planner = planner
         self._known = known
@@ -162,6 +179,7 @@ class Pipeline:
         """Give shards to one worker whenever it has room, which it has before the last one is finished."""
         while (work := await self._queue.get()) is not None:
             reading = consumers.create_task(self._read(number, *work))
+            await asyncio.sleep(0)  # the shard goes first: whether there is room after it is the question
             try:
                 await self._workers[number].has_room.remote()
             except RayActorError:  # the shard moves to another worker; this one gets no more until that is done
@@ -189,7 +207,7 @@ class Pipeline:
     async def _on_worker(self, number: int, method: str, shard: Shard, *more: Any) -> Any:
         """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again."""
         for attempt in range(WORKER_TRIES):
-            worker = self._workers[number] if not attempt else await self._living_worker(number + attempt)
+            worker = self._workers[number] if not attempt else await self._living_worker()
             try:
                 return await getattr(worker, method).remote(shard, *more)
             except RayTaskError as error:
@@ -198,12 +216,12 @@ class Pipeline:
                 await asyncio.sleep(WORKER_RESTART_S)
         raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
 
-    async def _living_worker(self, number: int) -> Any:
-        """The first worker from `number` on that answers; waits for one, for nodes come back."""
+    async def _living_worker(self) -> Any:
+        """A worker that answers, another at each call: a lost one's shards are many. Waits, for nodes come back."""
         deadline_s = time.monotonic() + NO_WORKER_S
         while time.monotonic() < deadline_s:
-            for step in range(len(self._workers)):
-                worker = self._workers[(number + step) % len(self._workers)]
+            for _ in self._workers:
+                worker = self._workers[next(self._turn) % len(self._workers)]
                 with suppress(RayActorError, TimeoutError):
                     await asyncio.wait_for(worker.report.remote(), ANSWER_S)
                     return worker

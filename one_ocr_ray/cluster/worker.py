@@ -72,6 +72,7 @@ class OcrWorker:
         self._tally = Tally()
         self._open: dict[str, _Counting] = {}  # by shard
         self._room = asyncio.Event()
+        self._room.set()
         self._make_reading = (
             partial(local_reading, job, readers, number) if readers else partial(llm_reading, job, number)
         )

@@ -85,6 +85,15 @@ def test_any_other_process_dies_and_the_run_goes_on(victim: str, site: Site, ray
         assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
 
 
+def test_a_worker_dies_before_its_first_page_and_the_run_goes_on(site: Site, ray_cluster: None) -> None:
+    """While it starts, or while it looks whether the engine is there: it is asked again when it is back."""
+    with Saboteur(site, after=0, kill=kill_one("ray::OcrWorker")) as saboteur:
+        summary = site.read()
+    assert len(saboteur.deaths) == 1
+    assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
+    site.assert_kept(*saboteur.deaths)
+
+
 TWO_NODES = """
 import json, sys, time, ray
 from pathlib import Path
