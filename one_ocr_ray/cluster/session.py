@@ -12,7 +12,7 @@ import ray
 
 from one_ocr_ray.cluster.joblog import job_config
 from one_ocr_ray.cluster.nodes import NAMESPACE
-from one_ocr_ray.errors import UsageError
+from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.settings import LOCAL_RAY, refuse_keys_in
 
 if TYPE_CHECKING:
@@ -39,14 +39,7 @@ def ray_session(
         yield
         return
     if address == LOCAL_RAY:
-        ray.init(
-            address=LOCAL_RAY,
-            namespace=namespace,
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        _start_local(namespace)
     else:
         _refuse_silence(address)
         try:
@@ -67,6 +60,25 @@ def ray_session(
         yield
     finally:
         ray.shutdown()
+
+
+def _start_local(namespace: str) -> None:
+    """A Ray of this process's own. Raises StoppedError when it does not come up, as on a machine that swaps."""
+    try:
+        ray.init(
+            address=LOCAL_RAY,
+            namespace=namespace,
+            include_dashboard=False,
+            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except Exception as error:  # Ray has no class of its own for it
+        ray.shutdown()
+        raise StoppedError(
+            f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or disk? "
+            "The same command resumes."
+        ) from error
 
 
 def _refuse_silence(address: str) -> None:
