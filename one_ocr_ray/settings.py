@@ -271,12 +271,6 @@ def submitted_runtime_env() -> dict[str, Any]:
     return orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
 
 
-def submission_id() -> str | None:
-    """The id of the surrounding Ray job as it was submitted; None outside of one."""
-    metadata: dict[str, str] = orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("metadata") or {}
-    return metadata.get("job_submission_id")
-
-
 def ray_address(settings: Settings) -> str:
     """Where Ray is: as set, the cluster of the surrounding Ray job, or `local`, a Ray of this run's own."""
     inside_job = _JOB_CONFIG in os.environ

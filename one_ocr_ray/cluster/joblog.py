@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import ray
 from ray import LoggingConfig
+from ray._private.worker import global_worker  # Ray has no public way to ask which submitted job this is
 from ray.job_config import JobConfig
 
 from one_ocr_ray.model import PageStatus
@@ -36,12 +37,15 @@ def job_config(metadata: Mapping[str, str]) -> JobConfig:
     return config
 
 
-async def describe_submission(job: str, metadata: Mapping[str, str]) -> None:
-    """Show `metadata` with the submitted job `job`, beside what its submitter gave.
+async def describe_submission(metadata: Mapping[str, str]) -> None:
+    """Show `metadata` with the submitted job that this is, beside what its submitter gave; outside of one do nothing.
 
     The dashboard takes what a driver says of itself only from drivers that nobody submitted, and Ray (2.60) has no
     public way to add to a job that runs.
     """
+    job = global_worker.core_worker.get_job_config().metadata.get("job_submission_id")  # type: ignore[attr-defined]
+    if job is None:
+        return
     # Imported here: a run that nobody submitted has no use for the dashboard's modules.
     from ray._raylet import GcsClient  # type: ignore[attr-defined]  # noqa: PLC0415
     from ray.dashboard.modules.job.common import JobInfoStorageClient  # noqa: PLC0415

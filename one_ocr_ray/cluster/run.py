@@ -35,7 +35,7 @@ from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.plan import ShardPacker
 from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
-from one_ocr_ray.settings import LOCAL_RAY, ray_address, submission_id
+from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import Journal, shards_at_work
@@ -149,8 +149,7 @@ class _Run:
         if not todo and not first:
             return Tally()
         with ray_session(ray_address(self.settings), self._metadata()):
-            if job := submission_id():
-                asyncio.run(describe_submission(job, self._metadata()))
+            asyncio.run(describe_submission(self._metadata()))
             return asyncio.run(self._read(known, todo, itertools.chain(first, new_files), on_progress, say))
 
     def _metadata(self) -> dict[str, str]:
