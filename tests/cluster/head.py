@@ -65,15 +65,15 @@ class Head:
 
 
 @contextmanager
-def running_head(*flags: str, port: int | None = None, cpus: int = 2, **environment: str) -> Iterator[Head]:
-    """A head and the metrics of its processes, reported every second; more `flags` are those of `ray start`."""
+def running_head(**environment: str) -> Iterator[Head]:
+    """A head with two CPUs and the metrics of its processes, reported every second."""
     dashboard, metrics = free_port(), free_port()
     folder = Path(tempfile.mkdtemp(prefix="ray-", dir="/tmp"))  # Ray's sockets need a short path
     command = [
-        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", f"--num-cpus={cpus}",
-        f"--port={port or free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
+        str(Path(sys.executable).with_name("ray")), "start", "--head", "--block", "--num-cpus=2",
+        f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
         f"--metrics-export-port={metrics}", f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}",
-        "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats", *flags,
+        "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats",
     ]  # fmt: skip
     variables = os.environ | {
         "RAY_AUTH_MODE": "disabled",
