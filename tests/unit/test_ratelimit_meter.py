@@ -57,13 +57,18 @@ def test_an_idle_meter_saves_no_more_than_a_moment_up() -> None:
 
 
 def test_what_was_not_used_makes_later_grants_denser_but_never_a_burst() -> None:
-    """A refund is spent at little more than the rate, until it is gone."""
-    meter = Meter()
-    meter.take(0.0, 100, RATE)
-    meter.settle(-1, 1.0, RATE)
-    assert meter.take(10.0, 10, RATE) == pytest.approx(1.0 - DENSER_AT_MOST)
-    assert meter.take(meter.next_at, 10, RATE) == pytest.approx(1.0 - DENSER_AT_MOST)
-    assert meter.take(meter.next_at, 10, RATE) == pytest.approx(1.0)
+    """A small refund is spent at little more than the rate, a large one at no more than twice, until it is gone."""
+    small, large = Meter(), Meter()
+    for meter, refund in ((small, 0.2), (large, 50)):
+        meter.take(0.0, 100, RATE)
+        meter.settle(-refund, 1.0, RATE)
+    assert small.take(10.0, 10, RATE) == pytest.approx(1.0 - 0.02)
+    assert small.take(small.next_at, 10, RATE) == pytest.approx(1.0)
+    assert large.take(10.0, 10, RATE) == pytest.approx(1.0 - DENSER_AT_MOST)
+    granted_s = [large.take(large.next_at, 10, RATE) for _ in range(100)]
+    assert granted_s == sorted(granted_s)
+    assert granted_s[-1] == pytest.approx(1.0, abs=1e-3)
+    assert sum(granted_s) == pytest.approx(100 - (50 - 5) / RATE, abs=1e-2)
 
 
 def test_refunds_are_bounded() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import deque
 
 SAVED_AT_MOST_S = 5.0  # of the rate
-# So much denser than the rate is a grant that spends what was saved: providers that look at single seconds leave a
-# tenth of room at most.
-DENSER_AT_MOST = 0.05
+# So much denser than the rate is a grant that spends what was saved. Little at first, for providers that look at single
+# seconds leave a tenth of room at most; more when estimates are so far off that much has been saved.
+DENSER_AT_LEAST, DENSER_AT_MOST = 0.05, 0.5
+SPENT_OVER_S = 2.0
 # A gate whose process got no CPU for a moment makes up for that moment: this much, and so slowly that no second holds
 # more for it. It fits into what is left unused of a minute (`adapt.HEADROOM`) together with permits that are used late.
 MISSED_AT_MOST_S = 0.15
@@ -27,9 +28,10 @@ class Meter:
     def take(self, start: float, amount: float, rate: float) -> float:
         """Grant `amount` from `start` on, which is not before `next_at`; the seconds it lasts at `rate`.
 
-        What was saved shortens that a little, so that a refund makes grants denser and never a burst.
+        What was saved shortens that, so that a refund makes grants denser and never a burst.
         """
-        rebate = min(self._saved, amount * DENSER_AT_MOST)
+        denser = min(DENSER_AT_LEAST + self._saved / (rate * SPENT_OVER_S), DENSER_AT_MOST)
+        rebate = min(self._saved, amount * denser)
         self._saved -= rebate
         lasts_s = (amount - rebate) / rate
         self._missed_s = min(self._missed_s + start - self.next_at, MISSED_AT_MOST_S)
