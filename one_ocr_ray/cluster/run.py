@@ -95,12 +95,17 @@ def run(
         try:
             tally = work.read_what_is_open(known, files, on_progress, say)
         except StoppedError as stopped:
-            tally, counts = sum(work.tallies, Tally()), work.counts(known)
-            counts.cost_usd = work.spent_usd(known, shards_at_work(output))
-            on_stop(_summary(work, tally, counts, time.monotonic() - started, stopped.exit_code))
+            on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
             raise
         counts = work.counts(known)
     return _summary(work, tally, counts, time.monotonic() - started, counts.exit_code)
+
+
+def _summary_of_stopped(work: _Run, known: Known, elapsed_s: float, exit_code: int) -> RunSummary:
+    """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
+    counts = work.counts(known)
+    counts.cost_usd = work.spent_usd(known, shards_at_work(work.output))
+    return _summary(work, sum(work.tallies, Tally()), counts, elapsed_s, exit_code)
 
 
 def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
