@@ -192,7 +192,7 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
         site.run(**flags, on_stop=told.append)
     assert stopped.value.exit_code == 4
     (so_far,) = (each.as_json() for each in told)
-    assert (so_far["exit_code"], so_far["requests"]["sent"]) == (4, good)
+    assert so_far["exit_code"] == 4
     assert so_far["pages"]["ok"] == len(pages_by_source(site.output))
     assert so_far["cost_usd_total"] == pytest.approx(so_far["cost_usd"])
     assert good < site.provider.summary()["requests"] <= good + in_flight
@@ -204,7 +204,9 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     sent_again = {row.page for row in site.provider.rows() if row.serial > last_serial}
     assert not sent_again & {f"{name.removesuffix('.pdf')} page {number}" for name, number in committed}
     assert site.provider.summary()["pages_answered"] == 80
-    assert site.provider.summary()["pages_answered_again"] <= in_flight
+    cut_off = site.provider.summary()["pages_answered_again"]  # answered while the run was being ended
+    assert cut_off <= in_flight
+    assert so_far["requests"]["sent"] == good - cut_off
 
 
 KEY, HEADER = "sk-canary-8c1f2e77a9", "header-canary-55d0b3c1e4"
