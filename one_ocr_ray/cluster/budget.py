@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import ray
 from ray.exceptions import RayError
 
+from one_ocr_ray.cluster.nodes import ON_HEAD
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.budget import Purse, Till
@@ -44,7 +45,7 @@ def start_till(left_usd: float, run_id: str) -> tuple[str, ActorHandle[TillKeepe
     """The till of a run, by name for the workers and as a handle for the driver. Its loss stops the run."""
     name = f"ocr-budget-{run_id}"
     keeper: Any = ray.remote(TillKeeper)
-    return name, keeper.options(name=name, num_cpus=0, max_restarts=0).remote(left_usd)
+    return name, keeper.options(name=name, num_cpus=0, resources=ON_HEAD, max_restarts=0).remote(left_usd)
 
 
 class SharedTill(Protocol):

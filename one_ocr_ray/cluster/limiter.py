@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
 from one_ocr_ray.cluster.metrics import show_rates
-from one_ocr_ray.cluster.nodes import NAMESPACE
+from one_ocr_ray.cluster.nodes import NAMESPACE, ON_HEAD
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.ratelimit.gate import Gate
 from one_ocr_ray.policy.ratelimit.messages import Grant
@@ -150,11 +150,16 @@ def get_limiter(name: str) -> Any:
     node, whether the package is installed there or came with the working directory; and the name carries a version.
     """
     engine, _account, group = name.split(":", 4)[2:]  # the name of a model may have colons of its own
-    return (
-        limiter_actor_class()
-        .options(name=name, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0, max_restarts=-1)
-        .remote(show=partial(show_rates, engine, group))
+    limiter = limiter_actor_class().options(
+        name=name,
+        namespace=NAMESPACE,
+        lifetime="detached",
+        get_if_exists=True,
+        num_cpus=0,
+        resources=ON_HEAD,
+        max_restarts=-1,
     )
+    return limiter.remote(show=partial(show_rates, engine, group))
 
 
 def limiter_actor_class(acquires: int = 4096) -> Any:

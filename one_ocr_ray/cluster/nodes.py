@@ -9,6 +9,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 NAMESPACE = "one-ocr"
 # For an actor that takes no CPU but has its node: where it takes nothing at all, Ray (2.60) puts it on any node.
 ANCHOR_BYTES = 1 << 20
+# For an actor that serves the whole cluster: on the node that lives as long, and not on one that could be given back.
+# The resource is Ray's own mark of the head node (`HEAD_NODE_RESOURCE_NAME`); Ray Train pins its actors by it too.
+ON_HEAD = {"node:__internal_head__": 0.001}
 
 
 class Node:

@@ -50,6 +50,8 @@ if sys.stdin.readline():
     cluster.remove_node(nodes[2], allow_graceful=False)
     node(keys[3])
 job.join()
+limiters = [each for each in ray._private.state.actors().values() if each["Name"].startswith("limiter:")]
+assert {each["Address"]["NodeID"] for each in limiters} == {cluster.head_node.node_id}, limiters
 sys.exit(codes[0])
 """
 
