@@ -36,8 +36,10 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = 16
 PROGRESS_S = 0.5
 GROW_S = 2.0
-STOP_S = 2.0
-LAST_LOOK_S = 0.5
+# How long workers have to make finished pages safe, and then to tell of them: a submitted job that is stopped has 3 s
+# from SIGTERM to its end; one that stops by itself has no such haste.
+INTERRUPTED_S = (2.0, 0.5)
+STOPPED_S = (20.0, 5.0)
 WORKER_TRIES = 5
 WORKER_RESTART_S = 1.0
 # How long a run waits while no worker answers: for a worker to restart, or for a node to come in place of the last one.
@@ -120,10 +122,11 @@ class Pipeline:
         grow = asyncio.create_task(self._grow())
         try:
             await _first_of(work, watch, grow)
-        except BaseException:  # a cancellation too: whatever ends the run, finished pages are made safe first
-            await self._stop_workers()
+        except BaseException as end:  # whatever ends the run, finished pages are made safe first
+            safe_s, told_s = INTERRUPTED_S if isinstance(end, asyncio.CancelledError) else STOPPED_S
+            await self._stop_workers(safe_s)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._refresh(started), LAST_LOOK_S)
+                await asyncio.wait_for(self._refresh(started), told_s)
             raise
         await self._refresh(started)
         return self.tally
@@ -228,11 +231,11 @@ class Pipeline:
             await asyncio.sleep(WORKER_RESTART_S)
         raise StoppedError("No node of the cluster has a worker any more. The same command resumes.")
 
-    async def _stop_workers(self) -> None:
-        """Let the workers journal what they have finished; a submitted job has 3 s from SIGTERM to its end."""
+    async def _stop_workers(self, within_s: float) -> None:
+        """Let the workers journal what they have finished."""
         stops = [worker.stop.remote() for worker in self._workers]
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), STOP_S)
+            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), within_s)
 
     async def _watch(self, started: float) -> None:
         """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""
