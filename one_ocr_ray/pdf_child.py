@@ -40,6 +40,7 @@ MAX_ASPECT = 100  # a page drawn at 1600 px would be less than 16 px across: no 
 MAX_PIXELS = 64_000_000  # 256 MB as a bitmap; a letter page at 850 dpi
 INK_CELL_PX = 4
 INK_BLOCK_CELLS = 16
+PLENTY_OF_INK_CELLS = 100  # about one word
 INK_LEVELS = 20  # of 255; a scan's noise stays below, a half-gray stroke of half a point at 1600 px reaches it
 
 
@@ -111,6 +112,17 @@ def _size_px(width_pt: float, height_pt: float, longest_side_px: int) -> tuple[i
 
 
 def _ink_cells(image: Image.Image) -> int:
+    """The cells of ink in a band of the page where that has plenty, as most pages have: a fifth of a page's CPU saved.
+
+    In the whole page otherwise.
+    """
+    top = image.height // 4
+    band = image.crop((0, top, image.width, top + max(1, image.height // 8)))
+    in_band = _cells_that_stand_out(band)
+    return in_band if in_band >= PLENTY_OF_INK_CELLS else _cells_that_stand_out(image)
+
+
+def _cells_that_stand_out(image: Image.Image) -> int:
     """Count the 4 x 4 px cells whose gray stands out from their surroundings, so that a scan's shadow is no ink."""
     cells = image.convert("L").reduce(INK_CELL_PX)
     blocks = max(1, cells.width // INK_BLOCK_CELLS), max(1, cells.height // INK_BLOCK_CELLS)
