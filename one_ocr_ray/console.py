@@ -89,7 +89,9 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         print_json(summary, out)
     told = summary.as_json()
     pages, documents = told["pages"], told["documents"]
-    if summary.pages_read == 0:
+    if summary.pages_read == pages["total"] == 0:
+        lines = ["There was no page to read."]
+    elif summary.pages_read == 0:
         lines = ["Nothing left to read: every page of this input is in the output already."]
     else:
         lines = [f"Read {_count(summary.pages_read, 'page')} in {_duration(summary.elapsed_s)}."]

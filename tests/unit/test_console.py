@@ -129,6 +129,8 @@ def test_a_run_with_nothing_to_do_says_so() -> None:
     assert err[0].startswith("Nothing left to read")
     assert err[1] == "/out: 1 document (1 complete, 0 partial, 0 failed), 1 page (1 ok, 0 blank, 0 failed)."
     assert len(err) == 2
+    _, err = printed(summary(pages_read=0, counts=OutputCounts(Counter(failed=1)), exit_code=3), as_json=False)
+    assert err[0] == "There was no page to read."
 
 
 def test_an_unknown_cost_of_this_run_is_not_a_crash() -> None:
