@@ -191,7 +191,7 @@ def command(side: str, folder: Path, url: str, in_flight: int, output: str) -> l
         return [sys.executable, "-m", module, str(folder), *end]
     return [
         sys.executable, "jobs/ocr.py", str(folder), "--output", output, "--engine", "openai", "--model", "bench",
-        "--base-url", f"{url}/v1", "--rpm", "1000000", "--max-in-flight", str(in_flight),
+        "--base-url", f"{url}/v1", "--rpm", "1000000", "--max-in-flight", str(in_flight), "--max-pages", "10000",
     ]  # fmt: skip
 
 
