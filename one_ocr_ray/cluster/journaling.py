@@ -57,7 +57,7 @@ class PageJournal:
         self._some.set()
         self._risk.change(1)
 
-    async def flush(self) -> None:
+    async def _flush(self) -> None:
         """Write what is waiting; returns when it is safe."""
         async with self._writing:
             pages, self._waiting = self._waiting, []
@@ -74,6 +74,19 @@ class PageJournal:
         for page in pages:
             self._on_safe(page)
 
+    async def finish(self) -> None:
+        """Write what is waiting to the end, also when cancelled meanwhile: a page that is safe must be told as such."""
+        last = asyncio.create_task(self._flush())
+        cancelled = None
+        while not last.done():
+            try:
+                await asyncio.wait([last])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        last.result()
+        if cancelled is not None:
+            raise cancelled
+
     async def keep_writing(self) -> None:
         """Write segments until cancelled; to run beside the reading. Raises StorageError when storage refuses."""
         while True:
@@ -82,4 +95,4 @@ class PageJournal:
             with suppress(TimeoutError):
                 async with asyncio.timeout(SEGMENT_S):
                     await self._risk.full.wait()
-            await asyncio.shield(self.flush())
+            await asyncio.shield(self._flush())

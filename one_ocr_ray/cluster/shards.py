@@ -141,7 +141,7 @@ class ShardReader:
                     listener.rendered()
                 writer.cancel()
         finally:
-            await page_journal.flush()
+            await page_journal.finish()
         place = {document.document_id: number for number, document in enumerate(shard.documents)}
         wanted = (page for page in results.values() if page.document_id in place)
         return sorted(wanted, key=lambda page: (place[page.document_id], page.page_number))

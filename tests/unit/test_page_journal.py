@@ -34,7 +34,7 @@ async def test_a_full_segment_and_the_end_at_the_same_instant(journal: Journal) 
         pages.add(page(document(), number))
     writer.cancel()
     done, _ = await asyncio.wait([writer], timeout=10)
-    await pages.flush()
+    await pages.finish()
     assert done
     assert sorted(each.page_number for each in safe) == list(range(1, ROWS_AT_RISK + 5))
     assert len(journal.read()) == len(safe)
@@ -68,6 +68,25 @@ async def test_a_page_becomes_safe_while_every_other_thread_is_busy(journal: Jou
         writer.cancel()
         await asyncio.gather(*busy)
     assert [each.page_number for each in journal.read()] == [1]
+
+
+async def test_the_last_pages_are_told_however_often_the_end_is_cancelled(journal: Journal) -> None:
+    """A shard that fails writes its last pages; the stop that comes on top of it waits until they are told as safe."""
+    risk, threads_may_go_on = Risk(), threading.Event()
+    held_up = [risk.threads.submit(threads_may_go_on.wait) for _ in range(64)]
+    safe: list[PageResult] = []
+    pages = PageJournal(journal, safe.append, risk)
+    pages.add(page(document(), 1))
+    end = asyncio.create_task(pages.finish())
+    for _ in range(2):
+        await asyncio.sleep(0.01)
+        end.cancel()
+    threads_may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await end
+    assert [each.page_number for each in safe] == [1]
+    assert [each.page_number for each in journal.read()] == [1]
+    assert all(each.done() for each in held_up)
 
 
 async def test_journals_of_one_worker_share_what_a_crash_may_cost(tmp_path: Path) -> None:
