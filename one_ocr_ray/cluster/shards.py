@@ -65,7 +65,8 @@ class ShardReader:
         self._output = Objects(job.output)
         self.dataset = Dataset(self._output, job.config)
         self._risk = Risk()
-        self._reading_tasks: set[asyncio.Task[list[PageResult]]] = set()
+        self._shards_open: set[asyncio.Task[list[PageResult]]] = set()  # until they are committed
+        self._reading_tasks: set[asyncio.Task[list[PageResult]]] = set()  # what a stop cancels of them
         self._stopped = False
 
     async def read(
@@ -82,6 +83,14 @@ class ShardReader:
         `again`: read failed pages once more (of page numbers `only`, if given); good rows are kept, and the files of
         a committed shard are replaced.
         """
+        task = asyncio.create_task(self._read(shard, reading, listener, again=again, only=only))
+        self._shards_open.add(task)
+        task.add_done_callback(self._shards_open.discard)
+        return await task
+
+    async def _read(
+        self, shard: Shard, reading: Reading, listener: Listener, *, again: bool, only: frozenset[int] | None
+    ) -> list[PageResult]:
         work = await asyncio.to_thread(
             OpenShard, self._output, self.dataset, shard, self._job.identity, again=again, only=only
         )
@@ -99,11 +108,11 @@ class ShardReader:
         return Journal(self._output, shard_id, self._job.identity.config_id)
 
     async def stop(self) -> None:
-        """End what is under way; returns when every finished page is in the journal."""
+        """End what is under way; returns when finished pages are in the journal, shards read whole committed."""
         self._stopped = True
         for task in self._reading_tasks:
             task.cancel()
-        await asyncio.gather(*self._reading_tasks, return_exceptions=True)
+        await asyncio.gather(*self._shards_open, return_exceptions=True)
 
     async def _stoppable(self, reading: Coroutine[Any, Any, list[PageResult]]) -> list[PageResult]:
         task = asyncio.create_task(reading)
