@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
 from one_ocr_ray.cluster.metrics import show_rates
-from one_ocr_ray.cluster.nodes import NAMESPACE, ON_HEAD
+from one_ocr_ray.cluster.nodes import shared_by_the_cluster
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.ratelimit.gate import Gate
 from one_ocr_ray.policy.ratelimit.messages import Grant
@@ -150,15 +150,7 @@ def get_limiter(name: str) -> Any:
     node, whether the package is installed there or came with the working directory; and the name carries a version.
     """
     engine, _account, group = name.split(":", 4)[2:]  # the name of a model may have colons of its own
-    limiter = limiter_actor_class().options(
-        name=name,
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        resources=ON_HEAD,
-        max_restarts=-1,
-    )
+    limiter = limiter_actor_class().options(**shared_by_the_cluster(name))
     return limiter.remote(show=partial(show_rates, engine, group))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -12,6 +14,19 @@ ANCHOR_BYTES = 1 << 20
 # For an actor that serves the whole cluster: on the node that lives as long, and not on one that could be given back.
 # The resource is Ray's own mark of the head node (`HEAD_NODE_RESOURCE_NAME`); Ray Train pins its actors by it too.
 ON_HEAD = {"node:__internal_head__": 0.001}
+
+
+def shared_by_the_cluster(name: str) -> dict[str, Any]:
+    """Options of the one actor of that name: whoever comes first makes it, and it lives until its cluster does."""
+    return {
+        "name": name,
+        "namespace": NAMESPACE,
+        "lifetime": "detached",
+        "get_if_exists": True,
+        "num_cpus": 0,
+        "resources": ON_HEAD,
+        "max_restarts": -1,
+    }
 
 
 class Node:

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from one_ocr_ray.cluster.metrics import show_tasks
-from one_ocr_ray.cluster.nodes import NAMESPACE, ON_HEAD
+from one_ocr_ray.cluster.nodes import NAMESPACE, shared_by_the_cluster
 from one_ocr_ray.cluster.taskkeeper import TaskKeeper
 from one_ocr_ray.cluster.tending import Tending
 from one_ocr_ray.errors import OneOcrError, StorageError
@@ -223,15 +223,7 @@ def start_book(service: ServiceJob, *, replace: bool = True) -> Any:
     """
     book: Any = ray.remote(TaskBook)
     there_or_new = book.options(
-        name=book_name(service.settings.store),
-        namespace=NAMESPACE,
-        lifetime="detached",
-        get_if_exists=True,
-        num_cpus=0,
-        resources=ON_HEAD,
-        max_restarts=-1,
-        max_task_retries=0,
-        max_concurrency=CALLS_AT_ONCE,
+        **shared_by_the_cluster(book_name(service.settings.store)), max_task_retries=0, max_concurrency=CALLS_AT_ONCE
     )
     while True:
         book = there_or_new.remote(service)
