@@ -156,6 +156,18 @@ def test_pages_are_turned_by_keys_links_and_number(site: Site, visit: NewVisit) 
     expect(title).to_contain_text("Page 5")
 
 
+def test_formulas_that_do_not_come_through_stay_text_until_the_next_page(site: Site, visit: NewVisit) -> None:
+    """Their script is asked for again; its loss is no error of the page."""
+    me = visit(site.url)
+    me.page.route("**/katex.min.js", lambda route: route.abort(), times=1)
+    with me.page.expect_event("requestfailed"):
+        me.go(f"/tasks/{site.finished(text_pdf(5))}")
+    expect(me.find("#rendered .math").first).to_be_visible()
+    expect(me.find("#rendered .katex")).to_have_count(0)
+    me.page.get_by_role("link", name="Page 3").click()
+    expect(me.find("#rendered .katex").first).to_be_visible()
+
+
 def test_a_key_held_down_loads_the_page_it_ends_at(site: Site, visit: NewVisit) -> None:
     """Pages that are only passed are not asked for, neither their text nor their image."""
     task_id = site.finished(text_pdf(40))
