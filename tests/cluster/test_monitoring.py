@@ -102,9 +102,10 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
 
 
 def complete(scrape: str) -> str | None:
-    """`scrape` when it has every metric of the contract and of the dashboard; documents are finished last."""
+    """`scrape` when it has every metric of the contract, and what each query of the dashboard asks for."""
     wanted = {f"ray_{name}" for name in CONTRACT} | {name for text in expressions() for name in metrics_of(text)}
-    return scrape if wanted <= set(samples(scrape)) else None
+    seen = samples(scrape)
+    return scrape if wanted <= set(seen) and not any(lacking(text, seen) for text in expressions()) else None
 
 
 def listed(head: Head) -> list[dict[str, Any]]:

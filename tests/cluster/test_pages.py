@@ -11,7 +11,7 @@ from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.pages import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.inspection import PdfOptions
-from one_ocr_ray.policy.plan import render_slices
+from one_ocr_ray.policy.plan import SLICE_PAGES, render_slices
 from one_ocr_ray.policy.selection import ALL_PAGES
 from one_ocr_ray.storage.inputs import look_again
 from tests.provider import identity_pdf
@@ -33,7 +33,7 @@ async def test_a_reading_that_is_given_up_ends_all_that_rendered_for_it(tmp_path
     place = RenderPlace(working_nodes()[0].here, slots=slots)
     stream = rendered_pages(render_slices(documents, ALL_PAGES), OPTIONS, tasks=RENDER_TASKS, place=place)
     _, first = await anext(stream)
-    assert first.page_number == 1
+    assert first.page_number in range(1, 200, SLICE_PAGES)  # of whichever task is faster
     await asyncio.sleep(2)  # the render tasks are far ahead by now, as far as they may be
     async with asyncio.timeout(30):
         await stream.aclose()
