@@ -9,14 +9,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.documents import PAGE_JOINT
 from one_ocr_ray.policy.exporting import FileNames
 from one_ocr_ray.policy.plaintext import plain_text
-from one_ocr_ray.policy.schema import PAGES, ZSTD_LEVEL, encode_pages, page_row
+from one_ocr_ray.policy.schema import encode_pages, page_row, write_pages
 from one_ocr_ray.service.bodies import status_body
 
 if TYPE_CHECKING:
@@ -73,12 +71,9 @@ class Results:
         return out.getvalue()
 
     def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
-        """The results of all tasks into `out`; the pages of one task are in memory at a time."""
+        """The results of all tasks into `out`; some pages are in memory at a time."""
         if form is BatchFormat.PARQUET:
-            with pq.ParquetWriter(out, PAGES, compression="zstd", compression_level=ZSTD_LEVEL) as writer:
-                for view in views:
-                    rows = [page_row(page) for page in self.store.pages(view.record.task_id)]
-                    writer.write_table(pa.Table.from_pylist(rows, schema=PAGES))
+            write_pages((page for view in views for page in self.store.pages(view.record.task_id)), {}, out)
             return
         folders = FileNames("")
         with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
