@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray._private.worker import global_worker  # Ray has no public way to start without an autoscaler
 
 from one_ocr_ray.cluster.joblog import job_config
 from one_ocr_ray.cluster.nodes import NAMESPACE
@@ -79,6 +80,9 @@ def _start_local(namespace: str) -> None:
             f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or disk? "
             "The same command resumes."
         ) from error
+    # Its autoscaler has no node to add, holds 50 MB, and does not hear SIGTERM: `ray.shutdown` would wait 1 s for it.
+    if global_worker.node is not None:
+        global_worker.node.kill_monitor(check_alive=False)
 
 
 def _refuse_silence(address: str) -> None:

@@ -92,10 +92,10 @@ class Driver:
         return killed_s, time.monotonic()
 
 
-def ray_processes(name: str) -> list[psutil.Process]:
-    """Ray's processes below this one with `name` in their command line."""
+def ray_processes(name: str, below: int | None = None) -> list[psutil.Process]:
+    """Ray's processes below this one, or another, with `name` in their command line."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(below).children(recursive=True):
         with suppress(psutil.NoSuchProcess):
             if name in " ".join(process.cmdline()):
                 found.append(process)
