@@ -31,10 +31,11 @@ MEMORY_EVERY_S = 1.0
 class TreeWatch:
     """Samples the tree below `pid` until it is left: `with TreeWatch(pid) as usage: ...`."""
 
-    def __init__(self, pid: int, every_s: float = 0.5) -> None:
+    def __init__(self, pid: int, every_s: float = 0.5, memory_every_s: float = MEMORY_EVERY_S) -> None:
         self._pid = pid
         self._every_s = every_s
-        self._memory_at = 0.0
+        self._memory_every_s = memory_every_s
+        self._memory_at = time.monotonic() + memory_every_s
         self._usage = TreeUsage()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -63,7 +64,7 @@ class TreeWatch:
                 times = process.cpu_times()
                 self._usage.cpu_s[process.pid] = times.user + times.system
         if time.monotonic() >= self._memory_at:
-            self._memory_at = time.monotonic() + MEMORY_EVERY_S
+            self._memory_at = time.monotonic() + self._memory_every_s
             self._sample_memory(processes)
 
     def _sample_memory(self, processes: list[psutil.Process]) -> None:
