@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import Counter
 from contextlib import suppress
-from itertools import count
+from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
@@ -208,9 +208,12 @@ class Pipeline:
         await asyncio.Event().wait()
 
     async def _on_worker(self, number: int, method: str, shard: Shard, *more: Any) -> Any:
-        """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again."""
+        """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again.
+
+        The same worker is asked first: only the way to it may have been cut, and then it still has the shard in hand.
+        """
         for attempt in range(WORKER_TRIES):
-            worker = self._workers[number] if not attempt else await self._living_worker()
+            worker = self._workers[number] if not attempt else await self._living_worker(number)
             try:
                 return await getattr(worker, method).remote(shard, *more)
             except RayTaskError as error:
@@ -219,12 +222,16 @@ class Pipeline:
                 await asyncio.sleep(WORKER_RESTART_S)
         raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
 
-    async def _living_worker(self) -> Any:
-        """A worker that answers, another at each call: a lost one's shards are many. Waits, for nodes come back."""
+    async def _living_worker(self, first: int) -> Any:
+        """Worker `first` or one that answers, another at each call: a lost one's shards are many.
+
+        Waits, for nodes come back.
+        """
         deadline_s = time.monotonic() + NO_WORKER_S
         while time.monotonic() < deadline_s:
-            for _ in self._workers:
-                worker = self._workers[next(self._turn) % len(self._workers)]
+            others = (next(self._turn) % len(self._workers) for _ in self._workers)
+            for number in chain([first], others):
+                worker = self._workers[number]
                 with suppress(RayActorError, TimeoutError):
                     await asyncio.wait_for(worker.report.remote(), ANSWER_S)
                     return worker

@@ -71,6 +71,7 @@ class OcrWorker:
         self._incarnation = token_hex(4)
         self._tally = Tally()
         self._open: dict[str, _Counting] = {}  # by shard
+        self._under_way: dict[str, asyncio.Task[Counter[str]]] = {}  # by shard, until it is committed or has failed
         self._room = asyncio.Event()
         self._room.set()
         self._make_reading = (
@@ -99,14 +100,14 @@ class OcrWorker:
         """Read every wanted page of `shard` that no earlier attempt has read, and commit its rows.
 
         `again`: the shard is committed; its failed pages are read once more and its files replaced, good rows kept.
-        Gives the number of its pages by status.
+        Gives the number of its pages by status. Asked once more for a shard that it is reading, as by a driver that
+        had lost sight of it, a worker goes on with what it has.
         """
-        counting = self._open[shard.shard_id] = _Counting(self._tally, self._look_for_room)
-        self._look_for_room()
-        pages = await self._shards.read(shard, self._reading, counting, again=again)
-        self._open.pop(shard.shard_id, None)
-        self._look_for_room()
-        return Counter(page.status.value for page in pages)
+        reading = self._under_way.get(shard.shard_id)
+        if reading is None:
+            reading = self._under_way[shard.shard_id] = asyncio.create_task(self._read_shard(shard, again))
+            reading.add_done_callback(lambda _: self._under_way.pop(shard.shard_id))
+        return await asyncio.shield(reading)
 
     async def has_room(self) -> None:
         """Return when this worker can begin another shard."""
@@ -124,6 +125,14 @@ class OcrWorker:
     async def stop(self) -> None:
         """End what is under way; returns when every finished page is in the journal."""
         await self._shards.stop()
+
+    async def _read_shard(self, shard: Shard, again: bool) -> Counter[str]:
+        counting = self._open[shard.shard_id] = _Counting(self._tally, self._look_for_room)
+        self._look_for_room()
+        pages = await self._shards.read(shard, self._reading, counting, again=again)
+        self._open.pop(shard.shard_id, None)
+        self._look_for_room()
+        return Counter(page.status.value for page in pages)
 
     def _look_for_room(self) -> None:
         rendering = sum(each.needs_rendering for each in self._open.values())
