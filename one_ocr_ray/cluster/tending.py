@@ -134,6 +134,8 @@ class Tending:
                 self._keeper.note(entry, told)
         except RayError as error:
             log.warning("the worker of task %s is lost: %s", entry.view.record.task_id, type(error).__name__)
+            # Only the way to it may have been cut: it would go on, beside whoever reads the task next.
+            await self._stop_on(self._workers[number], entry.view.record.task_id)
         finally:
             self._busy[number] -= 1
             entry.worker = None

@@ -8,6 +8,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord, TaskState, TaskVie
 from one_ocr_ray.service.book import TaskBookUnavailableError
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.storage.tasks import TaskStore
+from tests.faults.network import cut_connections
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,6 +109,18 @@ def book_site(folder: Path, provider: ProviderProcess | None = None, **flags: An
 def book_actor(site: BookSite) -> Any:
     """The actor itself."""
     return ray.get_actor(book_name(site.store.root), namespace=NAMESPACE)
+
+
+def cut_off_workers(site: BookSite) -> None:
+    """Cut the connections from the site's book to its workers, which live on."""
+    workers = [each for each in ray._private.state.actors().values() if each["ActorClassName"] == "TaskWorker"]
+    living = [each["Pid"] for each in workers if each["State"] == "ALIVE"]  # those of other books are not connected
+    cuts = [book_actor(site).__ray_call__.remote(partial(_cut_connections, pid=pid)) for pid in living]
+    assert sum(ray.get(cuts)), "the book has no connection to a worker"
+
+
+def _cut_connections(_book: object, pid: int) -> int:
+    return cut_connections(pid)
 
 
 def kill(site: BookSite, victim: str) -> None:

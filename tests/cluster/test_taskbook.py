@@ -15,7 +15,7 @@ from one_ocr_ray.policy.tasks import TaskOutcome, TaskState
 from one_ocr_ray.service.book import Load
 from one_ocr_ray.storage.verify import verify
 from tests import pdfs
-from tests.cluster.books import OWNER, BookSite, book_actor, book_site, kill
+from tests.cluster.books import OWNER, BookSite, book_actor, book_site, cut_off_workers, kill
 from tests.cluster.outputs import read, rows
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
 
@@ -283,6 +283,19 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
             assert list(verify(site.store.output_uri(earlier.record.task_id))) == []
         for number in (20, 21):
             assert all(calls_of(provider, number)[page] == 1 for page in range(1, 7))
+
+
+async def test_a_worker_out_of_sight_reads_nothing_twice(provider: ProviderProcess, tmp_path: Path) -> None:
+    """The connection between book and worker is cut: only what is under way then may be asked for again."""
+    provider.reset(latency=Latency(seconds=0.5))
+    with book_site(tmp_path, provider, max_in_flight=4) as site:
+        task_id = await site.submit(identity_pdf(22, 50))
+        await site.until(task_id, lambda view: view.pages_done >= 4)
+        cut_off_workers(site)
+        view = await site.succeeded(task_id)
+        assert view.pages_done == 50
+        assert len(provider.rows()) <= 50 + 4
+        assert list(verify(site.store.output_uri(task_id))) == []
 
 
 async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path: Path) -> None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-import psutil
 import pytest
 import ray
 
 from tests.cluster.faults.sites import Saboteur
 from tests.cluster.waiting import until
 from tests.faults.drivers import ROOT, Driver, ray_processes, wait_until_gone
+from tests.faults.network import cut_connections
 from tests.provider import Latency
 
 if TYPE_CHECKING:
@@ -105,23 +104,17 @@ def test_a_worker_dies_before_its_first_page_and_the_run_goes_on(site: Site, ray
 def test_a_worker_out_of_sight_goes_on_with_what_it_has(site: Site, ray_cluster: None) -> None:
     """A network drops the connections between driver and worker: nobody has died, so nothing is asked for twice."""
     site.provider.change(latency=Latency(seconds=1.0))  # most pages are open when the driver looks for the worker again
-    with Saboteur(site, after=10, kill=cut_connections_to_worker) as saboteur:
+
+    def cut() -> None:
+        [worker] = until(lambda: ray_processes("ray::OcrWorker"), "a worker")
+        assert cut_connections(worker.pid), "the driver has no connection to its worker"
+
+    with Saboteur(site, after=10, kill=cut) as saboteur:
         summary = site.read()
     assert len(saboteur.deaths) == 1
     assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
     site.assert_kept()
     assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
-
-
-def cut_connections_to_worker() -> None:
-    """Shut down every connection from this process, the driver, to the worker of its run."""
-    [worker] = until(lambda: ray_processes("ray::OcrWorker"), "a worker")
-    ports = {each.laddr.port for each in worker.net_connections("tcp") if each.status == psutil.CONN_LISTEN}
-    ours = [each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port in ports]
-    assert ours, "the driver has no connection to its worker"
-    for connection in ours:
-        with socket.socket(fileno=os.dup(connection.fd)) as same:
-            same.shutdown(socket.SHUT_RDWR)
 
 
 TWO_NODES = """
