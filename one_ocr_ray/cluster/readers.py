@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 READER_CPUS = 0.75
 # Resident size of one engine process on long pages; a node offers no more readers than fit its memory.
 READER_BYTES = 1_500_000_000
-# One page is read, one waits at the reader: it is never idle for a round trip.
+# One page is read, one is rendered and waits for the first reader that is free.
 PAGES_PER_READER = 2
 DEATHS_PER_PAGE = 2
 RESTART_S = 1.0
@@ -82,6 +82,8 @@ class PooledEngine:
         """`readers` by name, so that a worker that is restarted finds them; several workers start at different ones."""
         first %= len(readers)
         self._readers: list[Any] = [ray.get_actor(name) for name in (*readers[first:], *readers[:first])]
+        # Pages wait here, not at a reader: one that waits behind a long page would wait on when another reader is free.
+        self._turn = asyncio.Semaphore(len(self._readers))
         self._busy = [0] * len(self._readers)
         self._away: set[int] = set()
         self._gone: set[int] = set()
@@ -96,6 +98,10 @@ class PooledEngine:
         return DEFAULT_MODELS["local"]
 
     async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        async with self._turn:
+            return await self._read(image)
+
+    async def _read(self, image: PageImage) -> Answer:
         for _ in range(DEATHS_PER_PAGE):
             number = await self._least_busy()
             self._busy[number] += 1

@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -92,15 +93,40 @@ def nodes_that_read(rows: list[Row]) -> set[str]:
     return {names[row.key] for row in rows if row.page and row.answered and row.key}
 
 
+LONG = PageImage(0, 10, 10, b"", "", 1, 1)
+
+
 @ray.remote(num_cpus=0)
 class Reader:
-    """A reader as `PooledEngine` sees it, without an OCR engine."""
+    """A reader as `PooledEngine` sees it, without an OCR engine; it takes its time for a long page."""
 
     def read(self, image: PageImage) -> Answer:
+        time.sleep(3.0 if image.page_number == LONG.page_number else 0.0)
         return Answer(text=f"page {image.page_number}")
 
     def answer(self) -> None:
         pass
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_no_page_waits_behind_a_long_one() -> None:
+    """While one reader is busy with it, the other reads all that come."""
+    names = [f"reader-{uuid4().hex}" for _ in range(2)]
+    actors = [Reader.options(name=name).remote() for name in names]
+    short = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(1, 7)]
+
+    async def main() -> list[str]:
+        pool = PooledEngine(names)
+        ray.get([actor.answer.remote() for actor in actors])
+        ended = []
+
+        async def ask(image: PageImage) -> None:
+            ended.append((await pool.analyze_image_async(image, Ask())).text)
+
+        await asyncio.gather(*(ask(image) for image in [LONG, *short]))
+        return ended
+
+    assert asyncio.run(main()) == [*(f"page {image.page_number}" for image in short), "page 0"]
 
 
 @pytest.mark.usefixtures("ray_cluster")
