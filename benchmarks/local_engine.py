@@ -110,7 +110,7 @@ def _our_ends(source: Path, output: Path) -> tuple[list[float], float, float]:
     command = [sys.executable, str(ROOT / "jobs" / "ocr.py"), str(source), "--output", str(output)]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job,
-        TreeWatch(job.pid, memory_every_s=math.inf) as usage,  # it takes 2 % of a CPU, and bare is not looked at
+        TreeWatch(job.pid, every_s=2.0, memory_every_s=math.inf) as usage,  # looking takes CPU, from ours alone
     ):
         _, errors = job.communicate()
     if job.returncode:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray._private.worker import global_worker  # Ray has no public way to start without an autoscaler
+from ray._private.worker import global_worker  # Ray has no public way to start without its helpers
 
 from one_ocr_ray.cluster.joblog import job_config
 from one_ocr_ray.cluster.nodes import NAMESPACE
@@ -80,9 +80,19 @@ def _start_local(namespace: str) -> None:
             f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or disk? "
             "The same command resumes."
         ) from error
-    # Its autoscaler has no node to add, holds 50 MB, and does not hear SIGTERM: `ray.shutdown` would wait 1 s for it.
-    if global_worker.node is not None:
-        global_worker.node.kill_monitor(check_alive=False)
+    _end_idle_helpers()
+
+
+def _end_idle_helpers() -> None:
+    """End what serves nobody in a Ray of one's own, 40 to 50 MB each, and wakes up all the time.
+
+    The autoscaler has no node to add, and as it does not hear SIGTERM `ray.shutdown` would wait 1 s for it. The log
+    monitor reads what workers write for a driver that does not want it.
+    """
+    node = global_worker.node
+    if node is not None:
+        node.kill_monitor(check_alive=False)
+        node.kill_log_monitor(check_alive=False)
 
 
 def _refuse_silence(address: str) -> None:
