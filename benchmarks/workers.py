@@ -13,6 +13,7 @@ import asyncio
 import os
 import tempfile
 import time
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,9 +100,14 @@ def instant_reading(job: Job) -> Reading:
     )  # fmt: skip
 
 
-def cpu_s(process: psutil.Process) -> float:
-    times = process.cpu_times()
-    return times.user + times.system
+def cpu_s(me: psutil.Process) -> dict[psutil.Process, float]:
+    """CPU seconds of this process and of each below it."""
+    found = {}
+    for process in [me, *me.children(recursive=True)]:
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            found[process] = times.user + times.system
+    return found
 
 
 async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, float]:
@@ -122,12 +128,11 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.meet)
     pipeline = Pipeline(actors, Planner(known, packer, options), known, selection, lambda _: None)
     me = psutil.Process()
-    tree = [me, *me.children(recursive=True)]
-    started, mine_s, all_s = time.monotonic(), cpu_s(me), sum(map(cpu_s, tree))
+    started, before = time.monotonic(), cpu_s(me)
     await pipeline.run(Todo([]), find_present_inputs((str(folder),)), inspections=2)
-    took_s, mine_s = time.monotonic() - started, cpu_s(me) - mine_s
-    new = [process for process in me.children(recursive=True) if process not in tree]
-    all_s = sum(map(cpu_s, tree)) + sum(map(cpu_s, new)) - all_s
+    took_s, after = time.monotonic() - started, cpu_s(me)
+    all_s = sum(after[process] - before.get(process, 0.0) for process in after)
+    mine_s = after[me] - before[me]
     for each in actors:
         ray.kill(each)
     return took_s, mine_s, all_s
