@@ -84,7 +84,7 @@ def _start_local(namespace: str) -> None:
 
 
 def _end_idle_helpers() -> None:
-    """End what serves nobody in a Ray of one's own, 40 to 50 MB each, and wakes up all the time.
+    """End what serves nobody in a Ray of one's own: 50 MB each, and some CPU all the time.
 
     The autoscaler has no node to add, and as it does not hear SIGTERM `ray.shutdown` would wait 1 s for it. The log
     monitor reads what workers write for a driver that does not want it.

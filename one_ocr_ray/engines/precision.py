@@ -13,10 +13,11 @@ def cpuinfo() -> str:
         return ""
 
 
-def slow_in_bfloat16(cpuinfo: str) -> bool:
-    """Whether bfloat16 takes longer than float32: on Intel's CPUs without AMX, or where a hypervisor hides it.
+def slow_in_bfloat16(processor: str) -> bool:
+    """Whether bfloat16 takes longer than float32 on what `cpuinfo` says is here.
 
-    OpenVINO takes bfloat16 wherever there are instructions for it. With AVX-512 alone Intel's run at half the rate of
-    those for float32: the embedded engine took 3.3 CPU seconds a page instead of 2.1, and read a little worse.
+    OpenVINO takes bfloat16 wherever there are instructions for it. Intel's of AVX-512 are slow; those of AMX are not,
+    but many a hypervisor hides them. Measured on such a machine: 3.3 CPU seconds a page, and 2.1 in float32, with as
+    many errors.
     """
-    return "GenuineIntel" in cpuinfo and "amx_bf16" not in cpuinfo
+    return "GenuineIntel" in processor and "amx_bf16" not in processor

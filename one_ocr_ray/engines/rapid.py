@@ -163,7 +163,7 @@ def _rapid_ocr() -> Any:
     rapid: Any = RapidOCR(params=SETTINGS)
     finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
     finder.mean, finder.std = np.float32(finder.mean), np.float32(finder.std)  # float64 takes twice as long
-    if slow_in_bfloat16(cpuinfo()):
+    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
         config = {name.rpartition(".")[2].upper(): value for name, value in SETTINGS.items() if _OPENVINO in name}
         config["INFERENCE_PRECISION_HINT"] = "f32"
         for session in (finder.session, reader.session):

@@ -164,7 +164,7 @@ def _write(rows: Iterable[dict[str, Any]], schema: pa.Schema, kind: str, config:
         remaining = iter(rows)
         tables = (_table(some, schema) for some in iter(lambda: list(islice(remaining, _ROWS_AT_ONCE)), []))
         while group := list(islice(tables, ROW_GROUP_ROWS // _ROWS_AT_ONCE)):
-            writer.write_table(pa.concat_tables(group).replace_schema_metadata(footer), row_group_size=ROW_GROUP_ROWS)
+            writer.write_table(pa.concat_tables(group), row_group_size=ROW_GROUP_ROWS)
 
 
 def _table(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> pa.Table:

@@ -71,7 +71,7 @@ class Results:
         return out.getvalue()
 
     def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
-        """The results of all tasks into `out`; some pages are in memory at a time."""
+        """The results of all tasks into `out`; the pages of one task are in memory at a time, and a row group."""
         if form is BatchFormat.PARQUET:
             write_pages((page for view in views for page in self.store.pages(view.record.task_id)), {}, out)
             return
