@@ -15,6 +15,7 @@ import openvino
 from rapidocr import EngineType, RapidOCR
 from rapidocr.main import RapidOCRError
 
+from one_ocr_ray.engines.heap import keep_freed_memory
 from one_ocr_ray.engines.precision import cpuinfo, slow_in_bfloat16
 from one_ocr_ray.policy.layout import rotation
 from one_ocr_ray.policy.layout.geometry import TextLine
@@ -99,6 +100,7 @@ class PageReader:
 
     def __init__(self) -> None:
         cv2.setNumThreads(1)
+        keep_freed_memory()
         self._rapid = _rapid_ocr()
 
     def read(self, jpeg: bytes) -> tuple[int, list[Line]]:
