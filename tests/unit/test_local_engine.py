@@ -7,10 +7,13 @@ import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.rapid import LINE_HEIGHT_PX, usual_width_px
 from one_ocr_ray.model import Ask, ErrorCode, PageImage
 from one_ocr_ray.pdf import PdfChild
 from one_ocr_ray.policy.plaintext import plain_text
@@ -85,3 +88,15 @@ def test_a_picture_without_text_gives_no_text(engine: LocalEngine) -> None:
     Image.new("RGB", (800, 600), "white").save(jpeg, "JPEG")
     answer = engine.read(jpeg.getvalue())
     assert (answer.text, answer.failure) == ("", None)
+
+
+@given(st.floats(LINE_HEIGHT_PX, 20_000))
+def test_a_line_keeps_its_shape(width_px: float) -> None:
+    """It is made a thirteenth longer or shorter at most."""
+    assert usual_width_px(width_px) == pytest.approx(width_px, rel=1 / 13)
+
+
+def test_lines_come_in_few_widths() -> None:
+    """For each, programs are made and kept."""
+    assert len({usual_width_px(width_px) for width_px in range(2001)}) < 90
+    assert min(usual_width_px(width_px) for width_px in range(50)) > 0
