@@ -9,11 +9,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
-from ray._private.worker import global_worker  # Ray has no public way to start without its helpers
 
 from one_ocr_ray.cluster.joblog import job_config
+from one_ocr_ray.cluster.local_ray import local_ray
 from one_ocr_ray.cluster.nodes import NAMESPACE
-from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings import LOCAL_RAY, refuse_keys_in
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-# Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
-LOCAL_OBJECT_STORE_BYTES = 512 << 20
 # A head that does not take a connection within this is not there.
 ANSWER_S = 10.0
 
@@ -39,60 +37,31 @@ def ray_session(
     if ray.is_initialized():
         yield
         return
-    if address == LOCAL_RAY:
-        _start_local(namespace)
-    else:
-        _refuse_silence(address)
-        try:
-            ray.init(
-                address=address,
-                namespace=namespace,
-                job_config=job_config(metadata),
-                log_to_driver=False,
-                logging_level=logging.WARNING,
-            )
-        except (ConnectionError, ValueError) as error:
-            raise UsageError(
-                f"There is no Ray cluster at {address}, or it does not let this machine in. Start one, give "
-                "RAY_AUTH_MODE and the token of the cluster, or leave --address out."
-            ) from error
-    try:
+    with local_ray(namespace) if address == LOCAL_RAY else _joined_cluster(address, metadata, namespace):
         refuse_keys_in(ray.get_runtime_context().runtime_env)
+        yield
+
+
+@contextmanager
+def _joined_cluster(address: str, metadata: Mapping[str, str], namespace: str) -> Iterator[None]:
+    _refuse_silence(address)
+    try:
+        ray.init(
+            address=address,
+            namespace=namespace,
+            job_config=job_config(metadata),
+            log_to_driver=False,
+            logging_level=logging.WARNING,
+        )
+    except (ConnectionError, ValueError) as error:
+        raise UsageError(
+            f"There is no Ray cluster at {address}, or it does not let this machine in. Start one, give "
+            "RAY_AUTH_MODE and the token of the cluster, or leave --address out."
+        ) from error
+    try:
         yield
     finally:
         ray.shutdown()
-
-
-def _start_local(namespace: str) -> None:
-    """A Ray of this process's own. Raises StoppedError when it does not come up, as on a machine that swaps."""
-    try:
-        ray.init(
-            address=LOCAL_RAY,
-            namespace=namespace,
-            include_dashboard=False,
-            object_store_memory=LOCAL_OBJECT_STORE_BYTES,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
-    except Exception as error:  # Ray has no class of its own for it
-        ray.shutdown()
-        raise StoppedError(
-            f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or disk? "
-            "The same command resumes."
-        ) from error
-    _end_idle_helpers()
-
-
-def _end_idle_helpers() -> None:
-    """End what serves nobody in a Ray of one's own: 50 MB each, and some CPU all the time.
-
-    The autoscaler has no node to add, and as it does not hear SIGTERM `ray.shutdown` would wait 1 s for it. The log
-    monitor reads what workers write for a driver that does not want it.
-    """
-    node = global_worker.node
-    if node is not None:
-        node.kill_monitor(check_alive=False)
-        node.kill_log_monitor(check_alive=False)
 
 
 def _refuse_silence(address: str) -> None:
