@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import resource
+import time
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
 OBJECT_STORE_BYTES = 512 << 20
 OPEN_FILES = 65_536  # what `ray.init` raises the limit to, before it starts what inherits it
+REGISTERED_WITHIN_S = 30.0  # Ray waits as long again, and says what is wrong
+LOOK_EVERY_S = 0.02
 
 
 class _HeadNode(Node):
@@ -32,6 +35,14 @@ class _HeadNode(Node):
 
     def start_api_server(self, **_: object) -> None:
         """No server of the dashboard."""
+
+    def start_ray_processes(self) -> None:
+        """Come back as soon as the node has registered: Ray itself looks for that once a second."""
+        super().start_ray_processes()  # type: ignore[no-untyped-call]
+        cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
+        deadline_s = time.monotonic() + REGISTERED_WITHIN_S
+        while not cluster.get_all_node_info() and time.monotonic() < deadline_s:
+            time.sleep(LOOK_EVERY_S)
 
 
 @contextmanager

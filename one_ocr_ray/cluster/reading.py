@@ -6,7 +6,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
-from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limiter_name
+from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import counted
 from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.cluster.readers import PooledEngine
@@ -63,12 +63,24 @@ def engine_on_node(choice: EngineChoice) -> Engine:
 
 def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority) -> LeasedPermits:
     """`client`'s line to the limiter of the account that `choice` uses on this node; `job` gets its fair share."""
-    key = provider_key(choice.name)
-    account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
-    limiter = RemoteLimiter(limiter_name(choice.name, account, choice.model))
+    limiter = RemoteLimiter(_limiter_on_node(choice))
     # A worker that is restarted counts from zero again, so it must be a new client.
     who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits)
     return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
+
+
+def begin_limiter(choice: EngineChoice) -> None:
+    """Have the limiter started that processes with this one's key will ask for. Its own process takes a second to come,
+    as theirs do. Raises UsageError for a file of a key that cannot be read.
+    """
+    get_limiter(_limiter_on_node(choice))
+
+
+def _limiter_on_node(choice: EngineChoice) -> str:
+    """The name of the limiter of the account that `choice` uses on this node."""
+    key = provider_key(choice.name)
+    account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
+    return limiter_name(choice.name, account, choice.model)
 
 
 def metered_reading(

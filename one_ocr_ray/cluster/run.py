@@ -27,6 +27,7 @@ from one_ocr_ray.cluster.joblog import describe_submission
 from one_ocr_ray.cluster.pipeline import Pipeline
 from one_ocr_ray.cluster.planning import Planner
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, start_readers
+from one_ocr_ray.cluster.reading import begin_limiter
 from one_ocr_ray.cluster.recruiting import Recruiter, first_nodes
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker import start_workers
@@ -187,6 +188,8 @@ class _Run:
     ) -> Tally:
         """Start the actors, run the pipeline, end the actors."""
         autoscaled = ray_address(self.settings) != LOCAL_RAY
+        if self.choice and not autoscaled:  # a Ray of its own, so the workers have the same key
+            begin_limiter(self.choice)
         with self.interruption.ends_this_task(), ending_actors() as actors:
             nodes = await first_nodes(say, autoscaled=autoscaled)
             run_id = self.identity.run_id

@@ -55,12 +55,13 @@ def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: 
 def test_a_driver_of_its_own_ray_takes_all_processes_with_it(site: Site, lingering: list[Process]) -> None:
     """Nobody has to clean up: Ray's processes, workers and renderers end, and the next run finds its way.
 
-    An autoscaler and a log monitor are not among them: in a Ray of one's own they serve nobody.
+    The dashboard's server, an autoscaler and a log monitor are not among them: in a Ray of one's own they serve nobody.
     """
     with Driver(*site.arguments()) as driver:
         assert driver.wait_until(lambda: site.answered() >= 10, every_s=0.05), driver.said()
         assert ray_processes("gcs_server", driver.pid)
         assert not ray_processes("monitor.py", driver.pid)
+        assert not ray_processes("dashboard.py", driver.pid)
         death = site.death(*driver.kill())
     lingering.extend(driver.lingering)
     with Driver(*site.arguments()) as driver:
