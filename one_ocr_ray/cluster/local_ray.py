@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import ray
 from ray._private.node import Node
 from ray._private.parameter import RayParams
+from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
 
 from one_ocr_ray.errors import StoppedError
 
@@ -28,13 +29,19 @@ OBJECT_STORE_BYTES = 512 << 20
 OPEN_FILES = 65_536  # what `ray.init` raises the limit to, before it starts what inherits it
 REGISTERED_WITHIN_S = 30.0  # Ray waits as long again, and says what is wrong
 LOOK_EVERY_S = 0.02
+# In every sixth start or so the raylet looks for the object store's socket just before it is there. It does so for ten
+# seconds, as by default, but not once a second.
+CONNECTING = {"raylet_client_connect_timeout_milliseconds": 20, "raylet_client_num_connect_attempts": 500}
+NOBODY = b"127.0.0.1:0"  # an address at which nothing listens
 
 
 class _HeadNode(Node):
     """Ray's head node that nobody looks at."""
 
     def start_api_server(self, **_: object) -> None:
-        """No server of the dashboard."""
+        """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
+        cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
+        cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
 
     def start_ray_processes(self) -> None:
         """Come back as soon as the node has registered: Ray itself looks for that once a second."""
@@ -67,9 +74,10 @@ def _started_node() -> Node:
     """A node whose processes the kernel, or a reaper of Ray's, ends should this process die without a word."""
     parameters = RayParams(
         include_dashboard=False,
-        include_log_monitor=False,  # type: ignore[arg-type]  # a bool, says its own docstring
+        include_log_monitor=False,  # type: ignore[arg-type]  # a bool
         no_monitor=True,
         object_store_memory=OBJECT_STORE_BYTES,
+        _system_config=CONNECTING,  # type: ignore[arg-type]  # numbers too
     )
     return _HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
 

@@ -12,16 +12,21 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 SESSION = """
-import json, resource, psutil
+import json, resource, time, psutil
+from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 import ray
+from ray._private.worker import global_worker
 from one_ocr_ray.cluster.session import ray_session
 this = psutil.Process()
 with ray_session("local"):
     limits = ray.get(ray.remote(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)).remote())
+    time.sleep(2.0)  # for an agent to miss the dashboard
+    agent = Path(global_worker.node.get_logs_dir_path(), "dashboard_agent.log").read_text()
     names = [" ".join(process.cmdline()) for process in this.children(recursive=True)]
 _, left = psutil.wait_procs(this.children(recursive=True), timeout=30)
-print(json.dumps({"limits": limits, "names": names, "left": [process.name() for process in left]}))
+left = [process.name() for process in left]
+print(json.dumps({"limits": limits, "names": names, "agent": agent, "left": left}))
 """
 
 
@@ -35,6 +40,8 @@ def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind() -> None:
     assert soft == min(hard, 65_536)
     assert any("raylet" in name for name in said["names"])
     assert not [name for name in said["names"] if "dashboard.py" in name or "monitor.py" in name]
+    assert "INFO" in said["agent"]
+    assert "ERROR" not in said["agent"]
     assert said["left"] == []
 
 
