@@ -43,7 +43,7 @@ export class Grid {
     for (const link of this.cells.querySelectorAll("[aria-current]")) current(link, false);
     const link = this.#link(index);
     current(link, true);
-    link.scrollIntoView({ block: "nearest" });
+    scrollWithin(this.cells, link);
   }
 
   /** Show the state of a page. */
@@ -87,6 +87,14 @@ export class Grid {
     link(part("sheet-previous"), this.numbers[first - SHEET]);
     link(part("sheet-next"), this.numbers[last]);
   }
+}
+
+/** Show `link` in its `box`. Not by scrollIntoView, which moves the window too, and in Chromium 150 where the next Tab begins. */
+function scrollWithin(box, link) {
+  const frame = box.getBoundingClientRect();
+  const { top, bottom } = link.getBoundingClientRect();
+  if (top < frame.top) box.scrollTop -= frame.top - top;
+  else if (bottom > frame.bottom) box.scrollTop += bottom - frame.bottom;
 }
 
 /** Lead `anchor` to `page`, or nowhere. */
