@@ -83,6 +83,7 @@ class Saboteur:
         while self._site.answered() < self._after:
             if self._ended.wait(0.05):
                 return
+        safe = safe_pages(self._site.output)  # before: whoever is left goes on, and soon makes safe what was lost
         killed_s = time.monotonic()
         self._kill()
-        self.deaths.append(self._site.death(killed_s, time.monotonic()))
+        self.deaths.append(Death(killed_s, time.monotonic(), safe))
