@@ -105,7 +105,7 @@ def _one_death(command: list[str], output: str, provider: ProviderProcess, dice:
             print(f"a run ended before its kill, with {driver.wait()[0]}: {driver.said()[-2000:]}")
             return None
         killed_s, gone_s = driver.kill()
-    return Death(killed_s, gone_s, safe_pages(output))
+    return Death(killed_s, gone_s, safe_pages(output, gone_s))
 
 
 def _report(deaths: list[Death], costs: list[Cost], wrong: list[str]) -> int:

@@ -154,7 +154,10 @@ class _Run:
         first = list(itertools.islice(new_files, 1))
         if not todo and not first:
             return Tally()
-        with ray_session(ray_address(self.settings), self._metadata()):
+        address = ray_address(self.settings)
+        with ray_session(address, self._metadata()):
+            if self.choice and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
+                begin_limiter(self.choice)
             asyncio.run(describe_submission(self._metadata()))
             return asyncio.run(self._read(known, todo, itertools.chain(first, new_files), on_progress, say))
 
@@ -188,8 +191,6 @@ class _Run:
     ) -> Tally:
         """Start the actors, run the pipeline, end the actors."""
         autoscaled = ray_address(self.settings) != LOCAL_RAY
-        if self.choice and not autoscaled:  # a Ray of its own, so the workers have the same key
-            begin_limiter(self.choice)
         with self.interruption.ends_this_task(), ending_actors() as actors:
             nodes = await first_nodes(say, autoscaled=autoscaled)
             run_id = self.identity.run_id

@@ -6,7 +6,9 @@ what stood in the journal or in a committed file is never asked for again.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.storage.dataset import Dataset
@@ -50,8 +52,13 @@ class Cost:
         return not self.repeated_safe and self.repeated <= allowed
 
 
-def safe_pages(root: str) -> frozenset[str]:
-    """The identities of all pages that stand in the output at `root`: committed, or in the journal."""
+def safe_pages(root: str, by_s: float) -> frozenset[str]:
+    """The identities of all pages that stand in the output at `root`: committed, or in the journal.
+
+    Of those that were read by then, in seconds of the monotonic clock: whoever is left goes on, and soon makes safe
+    what was lost.
+    """
+    by = datetime.now(UTC) - timedelta(seconds=time.monotonic() - by_s)
     output = Objects(root)
     fingerprint = RunDirectory(output).fingerprint()
     if fingerprint is None:
@@ -61,7 +68,7 @@ def safe_pages(root: str) -> frozenset[str]:
     rows = [row for shard_id in planned for row in dataset.pages(shard_id)]
     for shard_id in {info.path.split("/")[1] for info in output.list(WORK)}:
         rows.extend(Journal(output, shard_id, fingerprint.config_id).read())
-    return frozenset(identity_of(row) for row in rows if row.failure is None)
+    return frozenset(identity_of(row) for row in rows if row.failure is None and row.finished_at <= by)
 
 
 def identity_of(row: PageResult) -> str:

@@ -51,7 +51,7 @@ class Site:
 
     def death(self, killed_s: float, gone_s: float) -> Death:
         """A death that has just been."""
-        return Death(killed_s, gone_s, safe_pages(self.output))
+        return Death(killed_s, gone_s, safe_pages(self.output, gone_s))
 
     def assert_kept(self, *deaths: Death, workers: int = 1) -> None:
         """The output is whole, and each of `deaths` has cost no more than the contract allows."""
@@ -83,7 +83,6 @@ class Saboteur:
         while self._site.answered() < self._after:
             if self._ended.wait(0.05):
                 return
-        safe = safe_pages(self._site.output)  # before: whoever is left goes on, and soon makes safe what was lost
         killed_s = time.monotonic()
         self._kill()
-        self.deaths.append(Death(killed_s, time.monotonic(), safe))
+        self.deaths.append(self._site.death(killed_s, time.monotonic()))
