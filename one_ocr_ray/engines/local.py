@@ -15,7 +15,9 @@ from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_markdown, rotation
 
 if TYPE_CHECKING:
-    from one_ocr_ray.engines.rapid import PageReader
+    from collections.abc import Sequence
+
+    from one_ocr_ray.engines.rapid import Line, PageReader
     from one_ocr_ray.model import Ask, PageImage
 
 MIN_SCORE = 0.5  # a line read with less is noise; RapidOCR's own default
@@ -47,15 +49,19 @@ class LocalEngine:
         """
         reader = self._reader = self._reader or _load_reader()
         try:
-            turn_deg, lines = reader.read(jpeg)
-        except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise costs one page
+            return _answer(*reader.read(jpeg))
+        except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a
+            # page, and whatever the layout makes of that, costs one page
             return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
-        lines = [line for line in lines if line.scored[0] >= MIN_SCORE]
-        return Answer(
-            text=page_markdown([line.placed for line in lines]),
-            confidence=rotation.mean_score([line.scored for line in lines]) if lines else None,
-            rotation_deg=turn_deg,
-        )
+
+
+def _answer(turn_deg: int, found: Sequence[Line]) -> Answer:
+    lines = [line for line in found if line.scored[0] >= MIN_SCORE]
+    return Answer(
+        text=page_markdown([line.placed for line in lines]),
+        confidence=rotation.mean_score([line.scored for line in lines]) if lines else None,
+        rotation_deg=turn_deg,
+    )
 
 
 def _load_reader() -> PageReader:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import random
 import re
+from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.layout import page_markdown
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from one_ocr_ray.policy.plaintext import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HEIGHT_PX = 20.0
 
@@ -121,6 +125,46 @@ def test_nothing_on_the_page_is_lost_or_doubled(placed: list[tuple[str, int, int
     lines = [line(text, 80 + 300 * x, 80 + 30 * y) for text, x, y in placed]
     text = plain_text(page_markdown(lines))
     assert sorted(filter(str.isalpha, text)) == sorted("".join(text for text, _, _ in placed))
+
+
+def of_letters(low: int, high: int) -> st.SearchStrategy[str]:
+    """Words in a line of about `low` to `high` letters."""
+    return st.integers(low, high).flatmap(
+        lambda letters: st.lists(WORDS, min_size=letters // 6, max_size=letters // 6).map(" ".join)
+    )
+
+
+SHAKEN = st.integers(-4, 4)
+IN_COLUMNS = st.tuples(
+    st.tuples(of_letters(6, 30), st.just(100), SHAKEN),
+    st.tuples(of_letters(6, 30), st.sampled_from([440, 480, 500, 520]), SHAKEN),
+)
+ACROSS = st.tuples(st.tuples(of_letters(30, 60), st.sampled_from([100, 100, 150, 200]), SHAKEN))
+ALONE = st.tuples(st.tuples(of_letters(6, 30), st.sampled_from([100, 500]), SHAKEN))
+PAGE = st.integers(6, 14).flatmap(
+    lambda rows: st.lists(st.one_of(IN_COLUMNS, IN_COLUMNS, IN_COLUMNS, ACROSS, ALONE), min_size=rows, max_size=rows)
+)
+
+
+# Its last long line, cut at the gutter, would make one band of the rows, and that is none of columns.
+UNDONE_BY_A_CUT = [
+    [("long long words", 500, 0)],
+    [("columnar a in", 100, 0)],
+    [("long paragraph columnar", 100, 0), ("words of x x columnar long long", 500, 0)],
+    [("x a paragraph of in a long", 100, 0), ("sentence long of columnar sentence", 500, 0)],
+    [("sentence the a long columnar columnar a words paragraph", 100, 0)],
+    [("of a the long", 500, 0)],
+]
+
+
+@example(UNDONE_BY_A_CUT)
+@settings(max_examples=500)
+@given(PAGE)
+def test_lines_across_the_columns_cost_no_letter(page: Sequence[Sequence[tuple[str, int, int]]]) -> None:
+    """Titles stand across a gutter, and a detector draws lines over it: every letter is still there, once."""
+    placed = [(text, x, 80 + 26 * row + shaken) for row, lines in enumerate(page) for text, x, shaken in lines]
+    text = plain_text(page_markdown([line(*each) for each in placed]))
+    assert sorted(filter(str.isalpha, text)) == sorted(filter(str.isalpha, "".join(text for text, _, _ in placed)))
 
 
 @given(PLACED, st.integers(0, 500), st.sampled_from([0.5, 2.0]))
