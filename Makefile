@@ -1,17 +1,18 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
-.PHONY: install test test-without-ray test-with-ray check lint types format constraints
+.PHONY: install test test-cluster test-others check lint types format constraints
 
 install:
 	pip install -e ".[dev]"
 
-# Two processes that can run side by side: make -j2 test.
-test: test-without-ray test-with-ray
+# Two processes, about as long as each other, that can run side by side: make -j2 test.
+test: test-cluster test-others
 
-test-without-ray:
-	python -m pytest tests/unit tests/http tests/system tests/faults tests/service tests/web
+test-cluster:
+	python -m pytest tests/cluster --ignore=tests/cluster/faults
 
-test-with-ray:
-	python -m pytest tests/cluster
+test-others:
+	python -m pytest tests --ignore=tests/cluster
+	python -m pytest tests/cluster/faults
 
 lint:
 	ruff check .
