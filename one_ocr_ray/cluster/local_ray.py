@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import logging
 import resource
+import sys
 import time
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray._private.node import Node
@@ -29,9 +31,15 @@ OBJECT_STORE_BYTES = 512 << 20
 OPEN_FILES = 65_536  # what `ray.init` raises the limit to, before it starts what inherits it
 REGISTERED_WITHIN_S = 30.0  # Ray waits as long again, and says what is wrong
 LOOK_EVERY_S = 0.02
-# In every sixth start or so the raylet looks for the object store's socket just before it is there. It does so for ten
-# seconds, as by default, but not once a second.
-CONNECTING = {"raylet_client_connect_timeout_milliseconds": 20, "raylet_client_num_connect_attempts": 500}
+SYSTEM_CONFIG = {
+    # In every sixth start or so the raylet looks for the object store's socket just before it is there. It does so for
+    # ten seconds, as by default, but not once a second.
+    "raylet_client_connect_timeout_milliseconds": 20,
+    "raylet_client_num_connect_attempts": 500,
+    # Ray starts a worker for each CPU with the node and as many again for its first driver; the latter come as needed.
+    "prestart_worker_first_driver": False,
+}
+AGENTS_LIBRARIES = "ray.dashboard.optional_deps"
 NOBODY = b"127.0.0.1:0"  # an address at which nothing listens
 
 
@@ -42,6 +50,14 @@ class _HeadNode(Node):
         """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
         cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
         cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
+
+    def start_raylet(self, *values: Any, **named: Any) -> None:
+        """Ray imports what its agent needs here too, a third of a CPU second, only to see whether it is installed."""
+        sys.modules[AGENTS_LIBRARIES] = ModuleType(AGENTS_LIBRARIES)
+        try:
+            super().start_raylet(*values, **named)
+        finally:
+            del sys.modules[AGENTS_LIBRARIES]
 
     def start_ray_processes(self) -> None:
         """Come back as soon as the node has registered: Ray itself looks for that once a second."""
@@ -77,7 +93,7 @@ def _started_node() -> Node:
         include_log_monitor=False,  # type: ignore[arg-type]  # a bool
         no_monitor=True,
         object_store_memory=OBJECT_STORE_BYTES,
-        _system_config=CONNECTING,  # type: ignore[arg-type]  # numbers too
+        _system_config=SYSTEM_CONFIG,  # type: ignore[arg-type]  # not strings alone
     )
     return _HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
 

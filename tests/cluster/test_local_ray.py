@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 SESSION = """
-import json, resource, time, psutil
+import json, os, resource, sys, time, psutil
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 import ray
@@ -26,7 +26,8 @@ with ray_session("local"):
     names = [" ".join(process.cmdline()) for process in this.children(recursive=True)]
 _, left = psutil.wait_procs(this.children(recursive=True), timeout=30)
 left = [process.name() for process in left]
-print(json.dumps({"limits": limits, "names": names, "agent": agent, "left": left}))
+print(json.dumps({"limits": limits, "names": names, "agent": agent, "left": left,
+                  "imported": "opentelemetry" in sys.modules, "cpus": os.cpu_count()}))
 """
 
 
@@ -40,6 +41,8 @@ def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind() -> None:
     assert soft == min(hard, 65_536)
     assert any("raylet" in name for name in said["names"])
     assert not [name for name in said["names"] if "dashboard.py" in name or "monitor.py" in name]
+    assert not said["imported"]  # what the agent needs
+    assert 0 < sum("ray::" in name and "Agent" not in name for name in said["names"]) <= said["cpus"] + 1
     assert "INFO" in said["agent"]
     assert "dashboard http address failed" not in said["agent"]
     assert said["left"] == []
