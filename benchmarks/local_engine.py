@@ -4,7 +4,8 @@
 
 Bare is the least that reads pages on all CPUs: a pool of processes, each renders and reads one page after the other.
 Both are timed from the end of each CPU's first page to the end of the last page: the steady work, without the start of
-processes and the loading of models on either side. The whole time of our run is printed beside it.
+processes and the loading of models on either side. The whole time of our run is printed beside it, and its CPU: that of
+a page is the slope from a run of a few pages to this one, and what the slope leaves is that of the start.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from one_ocr_ray.engines.local import LocalEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_SIDE_PX = 1600
+FEW_PAGES = 12
 
 Page = tuple[str, int]
 
@@ -45,15 +47,22 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as scratch:
         source = Path(scratch) / "pdfs"
         pages = _many_pages(options.folder, source, options.pages)
+        few = _many_pages(options.folder, Path(scratch) / "few", FEW_PAGES)
         rounds = []
         print(f"{len(pages)} pages, {os.cpu_count()} CPUs; pages/s of the steady work")
-        print(f"{'round':>5} {'bare':>8} {'ours':>8} {'ratio':>7} {'ours whole run s':>17} {'CPU s/page':>11}")
+        titles = ("ours whole s", "CPU s/page", "start CPU s")
+        print(f"{'round':>5} {'bare':>8} {'ours':>8} {'ratio':>7}" + "".join(f"{title:>14}" for title in titles))
         for number in range(1, options.rounds + 1):
+            *_, few_cpu_s = _our_ends(Path(scratch) / "few", Path(scratch) / f"out-few-{number}")
             bare = _steady_rate(_bare_ends(pages))
             ends, wall_s, cpu_s = _our_ends(source, Path(scratch) / f"out-{number}")
             ours = _steady_rate(ends)
             rounds.append(ours / bare)
-            print(f"{number:>5} {bare:8.3f} {ours:8.3f} {ours / bare:7.3f} {wall_s:17.1f} {cpu_s / len(pages):11.2f}")
+            page_cpu_s = (cpu_s - few_cpu_s) / (len(pages) - len(few))
+            print(
+                f"{number:>5} {bare:8.3f} {ours:8.3f} {ours / bare:7.3f}{wall_s:14.1f}{page_cpu_s:14.2f}"
+                f"{cpu_s - page_cpu_s * len(pages):14.1f}"
+            )
     print(f"median ratio {statistics.median(rounds):.3f}")
     return 0
 
@@ -110,7 +119,7 @@ def _our_ends(source: Path, output: Path) -> tuple[list[float], float, float]:
     command = [sys.executable, str(ROOT / "jobs" / "ocr.py"), str(source), "--output", str(output)]
     with (
         subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as job,
-        TreeWatch(job.pid, every_s=2.0, memory_every_s=math.inf) as usage,  # looking takes CPU, from ours alone
+        TreeWatch(job.pid, every_s=1.0, memory_every_s=math.inf) as usage,  # looking takes CPU, from ours alone
     ):
         _, errors = job.communicate()
     if job.returncode:
