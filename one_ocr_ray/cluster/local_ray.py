@@ -52,12 +52,16 @@ class _HeadNode(Node):
         cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
 
     def start_raylet(self, *values: Any, **named: Any) -> None:
-        """Ray imports what its agent needs here too, a third of a CPU second, only to see whether it is installed."""
-        sys.modules[AGENTS_LIBRARIES] = ModuleType(AGENTS_LIBRARIES)
+        """Ray imports what its agent needs here too, a third of a CPU second, only to see whether it is installed. With
+        this package it is, so an empty module stands in for it.
+        """
+        stand_in = ModuleType(AGENTS_LIBRARIES)
+        found = sys.modules.setdefault(AGENTS_LIBRARIES, stand_in)
         try:
             super().start_raylet(*values, **named)
         finally:
-            del sys.modules[AGENTS_LIBRARIES]
+            if found is stand_in:
+                del sys.modules[AGENTS_LIBRARIES]
 
     def start_ray_processes(self) -> None:
         """Come back as soon as the node has registered: Ray itself looks for that once a second."""

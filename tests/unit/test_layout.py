@@ -127,20 +127,18 @@ def test_nothing_on_the_page_is_lost_or_doubled(placed: list[tuple[str, int, int
     assert sorted(filter(str.isalpha, text)) == sorted("".join(text for text, _, _ in placed))
 
 
-def of_letters(low: int, high: int) -> st.SearchStrategy[str]:
-    """Words in a line of about `low` to `high` letters."""
-    return st.integers(low, high).flatmap(
-        lambda letters: st.lists(WORDS, min_size=letters // 6, max_size=letters // 6).map(" ".join)
-    )
+def words(low: int, high: int) -> st.SearchStrategy[str]:
+    """From `low` to `high` words, each number as often as another."""
+    return st.integers(low, high).flatmap(lambda count: st.lists(WORDS, min_size=count, max_size=count).map(" ".join))
 
 
 SHAKEN = st.integers(-4, 4)
 IN_COLUMNS = st.tuples(
-    st.tuples(of_letters(6, 30), st.just(100), SHAKEN),
-    st.tuples(of_letters(6, 30), st.sampled_from([440, 480, 500, 520]), SHAKEN),
+    st.tuples(words(1, 5), st.just(100), SHAKEN),
+    st.tuples(words(1, 5), st.sampled_from([440, 480, 500, 520]), SHAKEN),
 )
-ACROSS = st.tuples(st.tuples(of_letters(30, 60), st.sampled_from([100, 100, 150, 200]), SHAKEN))
-ALONE = st.tuples(st.tuples(of_letters(6, 30), st.sampled_from([100, 500]), SHAKEN))
+ACROSS = st.tuples(st.tuples(words(5, 10), st.sampled_from([100, 100, 150, 200]), SHAKEN))
+ALONE = st.tuples(st.tuples(words(1, 5), st.sampled_from([100, 500]), SHAKEN))
 PAGE = st.integers(6, 14).flatmap(
     lambda rows: st.lists(st.one_of(IN_COLUMNS, IN_COLUMNS, IN_COLUMNS, ACROSS, ALONE), min_size=rows, max_size=rows)
 )

@@ -78,7 +78,7 @@ def _columns(segments: Region) -> tuple[Region, ...]:
         return (segments,)
     parts: list[Region] = []
     waiting: Region = ()  # what is not in columns of this gutter
-    for band in _accepted(_bands_in_columns(segments, gutter, height), height):
+    for band in _accepted(segments, gutter, height):
         if isinstance(band, _Band):
             parts += [waiting, band.left, band.right]
             waiting = ()
@@ -100,14 +100,6 @@ def _best_gutter(segments: Region, height: float) -> float | None:
         if score > best:
             best, gutter = score, place
     return gutter
-
-
-def _bands_in_columns(segments: Region, gutter: float, height: float) -> list[_Band | Region]:
-    """The bands at a gutter of `_best_gutter`, at least one of them in columns. Lines drawn across it are cut, unless
-    that leaves no columns: the bands that such lines had parted become one, and that may be a table.
-    """
-    cut = _bands(_parted(segments, gutter, height), gutter, height)
-    return cut if _sure(cut, height) else _bands(segments, gutter, height)
 
 
 def _bands(segments: Region, gutter: float, height: float) -> list[_Band | Region]:
@@ -160,15 +152,16 @@ def _without_heading(run: Region, height: float) -> tuple[Region, Region]:
     return run, ()
 
 
-def _sure(bands: Sequence[_Band | Region], height: float) -> list[_Band]:
-    return [band for band in bands if isinstance(band, _Band) and _rows_in_columns(band, height)]
-
-
-def _accepted(bands: Sequence[_Band | Region], height: float) -> list[_Band | Region]:
-    """Turn bands that are not in columns into plain regions. Where others are, a short band with the same margins is
-    in columns too.
+def _accepted(segments: Region, gutter: float, height: float) -> list[_Band | Region]:
+    """The bands at the best gutter; those that are not in columns as plain regions. Where others are, a short band with
+    the same margins is in columns too. Lines drawn across the gutter are cut, unless that leaves no band in columns:
+    bands that such lines had parted become one, and that may be a table.
     """
+    bands = _bands(_parted(segments, gutter, height), gutter, height)
     sure = _sure(bands, height)
+    if not sure:
+        bands = _bands(segments, gutter, height)
+        sure = _sure(bands, height)
     left_margin = median(s.left for band in sure for s in band.left)
     right_margin = median(s.left for band in sure for s in band.right)
 
@@ -182,6 +175,10 @@ def _accepted(bands: Sequence[_Band | Region], height: float) -> list[_Band | Re
         band.left + band.right if isinstance(band, _Band) and band not in sure and not same_margins(band) else band
         for band in bands
     ]
+
+
+def _sure(bands: Sequence[_Band | Region], height: float) -> list[_Band]:
+    return [band for band in bands if isinstance(band, _Band) and _rows_in_columns(band, height)]
 
 
 def _rows_in_columns(band: _Band, height: float) -> int:
