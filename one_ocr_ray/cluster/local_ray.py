@@ -1,30 +1,44 @@
-"""A Ray of a run's own on this machine, without the helpers that serve nobody there.
+"""A Ray of a process's own on this machine, without the helpers that serve nobody there.
 
-`ray.init` starts them whatever it is told: the server of the dashboard, also where the dashboard is off, and waits for
-it; the autoscaler, which has no node to add; the log monitor, which reads what workers write for a driver that does not
-want it. Without them Ray is up in half the time, with 2 CPU seconds less. Ray's own class of a node can leave them out.
+`ray.init` starts them whatever it is told, and waits for most of them: the dashboard's server, also where the dashboard
+is off; the autoscaler, which has no node to add; the log monitor, which reads what workers write for a driver that does
+not want it. A run does without the node's two agents too: the one offers metrics at a port that nobody knows, the other
+installs what a `runtime_env` names, which workers on the run's own machine have no need of. Ray Serve needs both.
+Ray is then up in a third of the time, with half of the CPU seconds. Ray's own class of a node can leave all this out.
 It is not public, so only this file knows it; the version of Ray is pinned.
 """
 
 from __future__ import annotations
 
 import logging
+import os
 import resource
+import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
+from ray._private import services, utils, worker
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
+from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
+from ray._raylet import (  # type: ignore[attr-defined]  # compiled
+    DASHBOARD_AGENT_LISTEN_PORT_NAME,
+    METRICS_AGENT_PORT_NAME,
+    METRICS_EXPORT_PORT_NAME,
+    RUNTIME_ENV_AGENT_PORT_NAME,
+    persist_port,
+)
 
+from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import ModuleType
 
 # Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
 OBJECT_STORE_BYTES = 512 << 20
@@ -39,12 +53,29 @@ SYSTEM_CONFIG = {
     # Ray starts a worker for each CPU with the node and as many again for its first driver; the latter come as needed.
     "prestart_worker_first_driver": False,
 }
-AGENTS_LIBRARIES = "ray.dashboard.optional_deps"
+WITHOUT_AGENTS = {
+    "enable_metrics_collection": False,  # else every process looks for the agent that would take its metrics
+    "enable_pipe_based_agent_to_parent_health_check": True,  # the raylet holds the other end of an agent's input
+}
 NOBODY = b"127.0.0.1:0"  # an address at which nothing listens
+# What the raylet is told of an agent's port where there is no agent; of this one it takes a number only.
+NO_PORT = -1
+NOBODYS_PORT = 9  # "discard": nothing is sent there either
+AGENT_PORTS = {
+    METRICS_AGENT_PORT_NAME: NO_PORT,
+    METRICS_EXPORT_PORT_NAME: NO_PORT,
+    DASHBOARD_AGENT_LISTEN_PORT_NAME: NO_PORT,
+    RUNTIME_ENV_AGENT_PORT_NAME: NOBODYS_PORT,
+}
+# A raylet ends with either of its agents. This one does nothing, and ends with its raylet.
+IDLE_AGENT = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"])
+AGENT_FLAGS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
 
 
 class _HeadNode(Node):
     """Ray's head node that nobody looks at."""
+
+    system_config: ClassVar[dict[str, Any]] = SYSTEM_CONFIG
 
     def start_api_server(self, **_: object) -> None:
         """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
@@ -52,16 +83,9 @@ class _HeadNode(Node):
         cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
 
     def start_raylet(self, *values: Any, **named: Any) -> None:
-        """Ray imports what its agent needs here too, a third of a CPU second, only to see whether it is installed. With
-        this package it is, so an empty module stands in for it.
-        """
-        stand_in = ModuleType(AGENTS_LIBRARIES)
-        found = sys.modules.setdefault(AGENTS_LIBRARIES, stand_in)
-        try:
+        """Ray would import what its agent needs, a third of a CPU second, only to see whether it is installed."""
+        with _replaced(utils, "get_dashboard_dependency_error", lambda: None):
             super().start_raylet(*values, **named)
-        finally:
-            if found is stand_in:
-                del sys.modules[AGENTS_LIBRARIES]
 
     def start_ray_processes(self) -> None:
         """Come back as soon as the node has registered: Ray itself looks for that once a second."""
@@ -72,16 +96,38 @@ class _HeadNode(Node):
             time.sleep(LOOK_EVERY_S)
 
 
+class _HeadNodeWithoutAgents(_HeadNode):
+    """Ray's head node that nobody asks for metrics or for a `runtime_env`."""
+
+    system_config = SYSTEM_CONFIG | WITHOUT_AGENTS
+
+    def start_raylet(self, *values: Any, **named: Any) -> None:
+        """With agents that do nothing, and nothing to wait for until they do."""
+        for name, port in AGENT_PORTS.items():
+            persist_port(self._session_dir, self.node_id, name, port)
+
+        def with_idle_agents(command: list[str], *values: Any, **named: Any) -> Any:
+            return start([_with_idle_agent(argument) for argument in command], *values, **named)
+
+        start: Callable[..., Any] = services.start_ray_process
+        with _replaced(services, "start_ray_process", with_idle_agents):
+            super().start_raylet(*values, **named)
+
+
 @contextmanager
-def local_ray(namespace: str) -> Iterator[None]:
-    """Ray for the time of the block. Raises StoppedError when it does not come up, as on a machine that swaps."""
+def local_ray(*, agents: bool) -> Iterator[None]:
+    """Ray for the time of the block; `agents`: with what Ray Serve needs.
+
+    Raises StoppedError when it does not come up, as on a machine that swaps.
+    """
     _allow_open_files()
     with ExitStack() as ending:
         try:
-            node = _started_node()
+            node = _started_node(_HeadNode if agents else _HeadNodeWithoutAgents)
             ending.callback(node.kill_all_processes, check_alive=False, allow_graceful=True)
             ending.callback(ray.shutdown)
-            ray.init(address=node.address, namespace=namespace, log_to_driver=False, logging_level=logging.ERROR)
+            with _without_runtime_env():
+                ray.init(address=node.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
         except Exception as error:  # Ray has no class of its own for it
             raise StoppedError(
                 f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or "
@@ -90,16 +136,46 @@ def local_ray(namespace: str) -> Iterator[None]:
         yield
 
 
-def _started_node() -> Node:
+def _started_node(kind: type[_HeadNode]) -> Node:
     """A node whose processes the kernel, or a reaper of Ray's, ends should this process die without a word."""
     parameters = RayParams(
         include_dashboard=False,
         include_log_monitor=False,  # type: ignore[arg-type]  # a bool
         no_monitor=True,
         object_store_memory=OBJECT_STORE_BYTES,
-        _system_config=SYSTEM_CONFIG,  # type: ignore[arg-type]  # not strings alone
+        _system_config=kind.system_config,
     )
-    return _HeadNode(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
+    return kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
+
+
+def _with_idle_agent(argument: str) -> str:
+    flag = next((flag for flag in AGENT_FLAGS if argument.startswith(flag)), None)
+    return argument if flag is None else flag + IDLE_AGENT
+
+
+@contextmanager
+def _replaced(module: ModuleType, name: str, by: Callable[..., Any]) -> Iterator[None]:
+    """`by` stands in for a function of Ray's for the time of the block."""
+    original = getattr(module, name)
+    setattr(module, name, by)
+    try:
+        yield
+    finally:
+        setattr(module, name, original)
+
+
+@contextmanager
+def _without_runtime_env() -> Iterator[None]:
+    """Ray makes one out of the job around this process, of `uv run`, or by a hook of the user's, to give its workers
+    what this process has. Here they have it from this process.
+    """
+    job_config = os.environ.pop(RAY_JOB_CONFIG_JSON_ENV_VAR, None)
+    try:
+        with _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env):
+            yield
+    finally:
+        if job_config is not None:
+            os.environ[RAY_JOB_CONFIG_JSON_ENV_VAR] = job_config
 
 
 def _allow_open_files() -> None:

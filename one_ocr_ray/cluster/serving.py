@@ -100,7 +100,7 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         _check_key(service_job(settings))
     app = application(settings)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    with _Interruption() as interruption, ray_session(address), ExitStack() as started:
+    with _Interruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
         interruption.listen()  # again: Ray has a handler of its own for SIGTERM
         interruption.raise_if_any()
         started.callback(end_book, settings.store)

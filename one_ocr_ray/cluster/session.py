@@ -27,28 +27,29 @@ ANSWER_S = 10.0
 
 @contextmanager
 def ray_session(
-    address: str, metadata: Mapping[str, str] = MappingProxyType({}), namespace: str = NAMESPACE
+    address: str, metadata: Mapping[str, str] = MappingProxyType({}), *, for_service: bool = False
 ) -> Iterator[None]:
     """Ray for the time of the block: the cluster at `address`, or for `local` a Ray of its own.
 
-    The cluster's dashboard shows `metadata` beside the job. A Ray that this process has joined already is used and
-    left as it is. Raises UsageError when there is none at `address`, and for a key in the runtime environment.
+    The cluster's dashboard shows `metadata` beside the job. A Ray of its own is the least that a run needs, or with
+    `for_service` what Ray Serve needs. A Ray that this process has joined already is used and left as it is.
+    Raises UsageError when there is none at `address`, and for a key in the runtime environment.
     """
     if ray.is_initialized():
         yield
         return
-    with local_ray(namespace) if address == LOCAL_RAY else _joined_cluster(address, metadata, namespace):
+    with local_ray(agents=for_service) if address == LOCAL_RAY else _joined_cluster(address, metadata):
         refuse_keys_in(ray.get_runtime_context().runtime_env)
         yield
 
 
 @contextmanager
-def _joined_cluster(address: str, metadata: Mapping[str, str], namespace: str) -> Iterator[None]:
+def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]:
     _refuse_silence(address)
     try:
         ray.init(
             address=address,
-            namespace=namespace,
+            namespace=NAMESPACE,
             job_config=job_config(metadata),
             log_to_driver=False,
             logging_level=logging.WARNING,

@@ -7,44 +7,66 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
 
 SESSION = """
-import json, os, resource, sys, time, psutil
-from pathlib import Path
+import json, os, resource, sys, psutil
 resource.setrlimit(resource.RLIMIT_NOFILE, (1024, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 import ray
-from ray._private.worker import global_worker
 from one_ocr_ray.cluster.session import ray_session
 this = psutil.Process()
 with ray_session("local"):
     limits = ray.get(ray.remote(lambda: resource.getrlimit(resource.RLIMIT_NOFILE)).remote())
-    time.sleep(2.0)  # for an agent to miss the dashboard
-    agent = Path(global_worker.node.get_logs_dir_path(), "dashboard_agent.log").read_text()
     names = [" ".join(process.cmdline()) for process in this.children(recursive=True)]
 _, left = psutil.wait_procs(this.children(recursive=True), timeout=30)
 left = [process.name() for process in left]
-print(json.dumps({"limits": limits, "names": names, "agent": agent, "left": left,
-                  "imported": "opentelemetry" in sys.modules, "cpus": os.cpu_count()}))
+print(json.dumps({"limits": limits, "names": names, "left": left, "imported": "opentelemetry" in sys.modules,
+                  "cpus": os.cpu_count(), "job": os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")}))
 """
+HELPERS = ("dashboard", "monitor.py", "runtime_env", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
+
+
+def session(cwd: Path = ROOT, uv_run: Sequence[str] = (), **variables: str) -> dict[str, Any]:
+    """What SESSION says of itself, with these environment variables and, if given, as the child of `uv_run`."""
+    done = subprocess.run(
+        [*uv_run, sys.executable, "-c", SESSION], executable="/bin/sh" if uv_run else None,
+        cwd=cwd, env=ENVIRONMENT | variables, stdout=subprocess.PIPE, timeout=120, check=True,
+    )  # fmt: skip
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
 
 
 def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind() -> None:
     """Workers may open as many files as with `ray.init`: thousands of requests are as many connections."""
-    done = subprocess.run(
-        [sys.executable, "-c", SESSION], cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, timeout=120, check=True
-    )
-    said = json.loads(done.stdout)
+    said = session()
     soft, hard = said["limits"]
     assert soft == min(hard, 65_536)
-    assert any("raylet" in name for name in said["names"])
-    assert not [name for name in said["names"] if "dashboard.py" in name or "monitor.py" in name]
-    assert not said["imported"]  # what the agent needs
-    assert 0 < sum("ray::" in name and "Agent" not in name for name in said["names"]) <= said["cpus"] + 1
-    assert "INFO" in said["agent"]
-    assert "dashboard http address failed" not in said["agent"]
+    programs = [name.partition("--")[0] for name in said["names"]]
+    assert any(program.strip().endswith("raylet") for program in programs)
+    assert not [program for program in programs if any(helper in program for helper in HELPERS)]
+    assert not said["imported"]  # what Ray's agent of metrics needs
+    assert 0 < sum("ray::" in program for program in programs) <= said["cpus"] + 1
+    assert said["left"] == []
+
+
+def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has() -> None:
+    """The job's environment stands around the process already; its settings are still there for whoever looks."""
+    job = json.dumps({"runtime_env": {"env_vars": {"SOME_VARIABLE": "1"}}, "metadata": {}})
+    said = session(RAY_JOB_CONFIG_JSON_ENV_VAR=job)
+    assert said["job"] == job
+    assert said["left"] == []
+
+
+def test_a_session_under_uv_run_asks_nobody_to_install_what_uv_has(tmp_path: Path) -> None:
+    """Ray looks for `uv run` among the parents, to pack the folder and to start workers by that command."""
+    (tmp_path / "run").write_text('"$@"\nexit $?\n')  # a shell of that name, with a script of that name
+    said = session(tmp_path, ["uv", "run"], PYTHONPATH=str(ROOT))
     assert said["left"] == []
 
 
