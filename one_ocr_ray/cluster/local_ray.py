@@ -11,7 +11,6 @@ It is not public, so only this file knows it; the version of Ray is pinned.
 from __future__ import annotations
 
 import logging
-import os
 import resource
 import subprocess
 import sys
@@ -24,7 +23,6 @@ from ray._private import services, utils, worker
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
-from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray._raylet import (  # type: ignore[attr-defined]  # compiled
     DASHBOARD_AGENT_LISTEN_PORT_NAME,
     METRICS_AGENT_PORT_NAME,
@@ -154,8 +152,8 @@ def _with_idle_agent(argument: str) -> str:
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, by: Callable[..., Any]) -> Iterator[None]:
-    """`by` stands in for a function of Ray's for the time of the block."""
+def _replaced(module: ModuleType, name: str, by: object) -> Iterator[None]:
+    """`by` stands in for a name of Ray's for the time of the block."""
     original = getattr(module, name)
     setattr(module, name, by)
     try:
@@ -169,13 +167,11 @@ def _without_runtime_env() -> Iterator[None]:
     """Ray makes one out of the job around this process, of `uv run`, or by a hook of the user's, to give its workers
     what this process has. Here they have it from this process.
     """
-    job_config = os.environ.pop(RAY_JOB_CONFIG_JSON_ENV_VAR, None)
-    try:
-        with _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env):
-            yield
-    finally:
-        if job_config is not None:
-            os.environ[RAY_JOB_CONFIG_JSON_ENV_VAR] = job_config
+    with (
+        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", "ONE_OCR_NO_JOB"),  # the variable in which it looks for a job
+        _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),
+    ):
+        yield
 
 
 def _allow_open_files() -> None:
