@@ -4,8 +4,8 @@
 is off; the autoscaler, which has no node to add; the log monitor, which reads what workers write for a driver that does
 not want it. A run does without the node's two agents too: the one offers metrics at a port that nobody knows, the other
 installs what a `runtime_env` names, which workers on the run's own machine have no need of. Ray Serve needs both.
-Ray is then up in a third of the time, with half of the CPU seconds. Ray's own class of a node can leave all this out.
-It is not public, so only this file knows it; the version of Ray is pinned.
+A run's first task is then done in a third of the time, with a third of the CPU seconds. Ray's own class of a node can
+leave all this out. It is not public, so only this file knows it; the version of Ray is pinned.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def _without_runtime_env() -> Iterator[None]:
     what this process has. Here they have it from this process.
     """
     with (
-        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", "ONE_OCR_NO_JOB"),  # the variable in which it looks for a job
+        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", ""),  # the variable in which it looks for a job
         _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),
     ):
         yield

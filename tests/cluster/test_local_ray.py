@@ -29,13 +29,31 @@ left = [process.name() for process in left]
 print(json.dumps({"limits": limits, "names": names, "left": left, "imported": "opentelemetry" in sys.modules,
                   "cpus": os.cpu_count(), "job": os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR")}))
 """
+SERVICE_SESSION = """
+import json, os, sys, time, psutil
+from pathlib import Path
+import ray
+from ray._private.worker import global_worker
+from one_ocr_ray.cluster.session import ray_session
+this = psutil.Process()
+with ray_session("local", for_service=True):
+    task = ray.remote(lambda: os.environ["SOME_VARIABLE"]).options(runtime_env={"env_vars": {"SOME_VARIABLE": "1"}})
+    given = ray.get(task.remote())
+    time.sleep(2.0)  # for an agent to miss the dashboard
+    agent = Path(global_worker.node.get_logs_dir_path(), "dashboard_agent.log").read_text()
+    names = [" ".join(process.cmdline()) for process in this.children(recursive=True)]
+_, left = psutil.wait_procs(this.children(recursive=True), timeout=30)
+left = [process.name() for process in left]
+print(json.dumps({"given": given, "names": names, "agent": agent, "left": left,
+                  "imported": "opentelemetry" in sys.modules}))
+"""
 HELPERS = ("dashboard", "monitor.py", "runtime_env", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
 
-def session(cwd: Path = ROOT, uv_run: Sequence[str] = (), **variables: str) -> dict[str, Any]:
-    """What SESSION says of itself, with these environment variables and, if given, as the child of `uv_run`."""
+def session(program: str = SESSION, cwd: Path = ROOT, uv_run: Sequence[str] = (), **variables: str) -> dict[str, Any]:
+    """What `program` says of itself, with these environment variables and, if given, as the child of `uv_run`."""
     done = subprocess.run(
-        [*uv_run, sys.executable, "-c", SESSION], executable="/bin/sh" if uv_run else None,
+        [*uv_run, sys.executable, "-c", program], executable="/bin/sh" if uv_run else None,
         cwd=cwd, env=ENVIRONMENT | variables, stdout=subprocess.PIPE, timeout=120, check=True,
     )  # fmt: skip
     said: dict[str, Any] = json.loads(done.stdout)
@@ -55,6 +73,17 @@ def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind() -> None:
     assert said["left"] == []
 
 
+def test_a_session_of_a_service_has_both_agents_and_no_more() -> None:
+    """Ray Serve gives its controller a `runtime_env`; the agent of metrics does not ask for a dashboard forever."""
+    said = session(SERVICE_SESSION)
+    assert said["given"] == "1"
+    assert not [name for name in said["names"] if "dashboard.py" in name or "monitor.py" in name]
+    assert not said["imported"]
+    assert "INFO" in said["agent"]
+    assert "dashboard http address failed" not in said["agent"]
+    assert said["left"] == []
+
+
 def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has() -> None:
     """The job's environment stands around the process already; its settings are still there for whoever looks."""
     job = json.dumps({"runtime_env": {"env_vars": {"SOME_VARIABLE": "1"}}, "metadata": {}})
@@ -66,7 +95,7 @@ def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has() -> Non
 def test_a_session_under_uv_run_asks_nobody_to_install_what_uv_has(tmp_path: Path) -> None:
     """Ray looks for `uv run` among the parents, to pack the folder and to start workers by that command."""
     (tmp_path / "run").write_text('"$@"\nexit $?\n')  # a shell of that name, with a script of that name
-    said = session(tmp_path, ["uv", "run"], PYTHONPATH=str(ROOT))
+    said = session(cwd=tmp_path, uv_run=["uv", "run"], PYTHONPATH=str(ROOT))
     assert said["left"] == []
 
 
