@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import atexit
+import gc
 import os
 import signal
 import sys
@@ -208,6 +210,7 @@ def _run(options: argparse.Namespace) -> int:
         if options.json:  # else the sentence that says why says enough
             console.print_json(summary, sys.stdout)
 
+    atexit.register(gc.freeze)  # the interpreter's last search for garbage would go through Ray and pyarrow, for 0.1 s
     with console.progress(sys.stderr) as show:
         summary = run(chosen, show, say=console.sayer(sys.stderr), on_stop=show_stopped)
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)

@@ -48,10 +48,13 @@ SYSTEM_CONFIG = {
     # ten seconds, as by default, but not once a second.
     "raylet_client_connect_timeout_milliseconds": 20,
     "raylet_client_num_connect_attempts": 500,
-    # Ray starts a worker for each CPU with the node and as many again for its first driver; the latter come as needed.
+    # Ray would start a worker for each CPU when the first driver comes. They come as needed.
     "prestart_worker_first_driver": False,
+    # Nor does anybody ask what became of a task; a driver would wait a quarter of a second at its end to have told.
+    "task_events_report_interval_ms": 0,
 }
 WITHOUT_AGENTS = {
+    "enable_worker_prestart": True,  # with the node, while the driver waits for that: a worker's start takes as long
     "enable_metrics_collection": False,  # else every process looks for the agent that would take its metrics
     "enable_pipe_based_agent_to_parent_health_check": True,  # the raylet holds the other end of an agent's input
 }
@@ -67,7 +70,11 @@ AGENT_PORTS = {
 }
 # A raylet ends with either of its agents. This one does nothing, and ends with its raylet.
 IDLE_AGENT = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"])
-AGENT_FLAGS = ("--dashboard_agent_command=", "--runtime_env_agent_command=")
+AGENT_FLAGS = ("--dashboard_agent_command", "--runtime_env_agent_command")
+# Workers that start with the node are those that every run needs, not one for each CPU: for the rate limiter (or an
+# OCR engine), the pages, and two that open and render files.
+PRESTART_FLAG = "--num_prestart_python_workers"
+PRESTARTED = 4
 
 
 class _HeadNode(Node):
@@ -100,15 +107,15 @@ class _HeadNodeWithoutAgents(_HeadNode):
     system_config = SYSTEM_CONFIG | WITHOUT_AGENTS
 
     def start_raylet(self, *values: Any, **named: Any) -> None:
-        """With agents that do nothing, and nothing to wait for until they do."""
+        """With agents that do nothing, with nothing to wait for until they do, and with its first workers."""
         for name, port in AGENT_PORTS.items():
             persist_port(self._session_dir, self.node_id, name, port)
 
-        def with_idle_agents(command: list[str], *values: Any, **named: Any) -> Any:
-            return start([_with_idle_agent(argument) for argument in command], *values, **named)
+        def start_as_needed(command: list[str], *values: Any, **named: Any) -> Any:
+            return start([_as_needed(argument) for argument in command], *values, **named)
 
         start: Callable[..., Any] = services.start_ray_process
-        with _replaced(services, "start_ray_process", with_idle_agents):
+        with _replaced(services, "start_ray_process", start_as_needed):
             super().start_raylet(*values, **named)
 
 
@@ -146,9 +153,14 @@ def _started_node(kind: type[_HeadNode]) -> Node:
     return kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
 
 
-def _with_idle_agent(argument: str) -> str:
-    flag = next((flag for flag in AGENT_FLAGS if argument.startswith(flag)), None)
-    return argument if flag is None else flag + IDLE_AGENT
+def _as_needed(argument: str) -> str:
+    """An argument of the raylet, or what a run needs in its place."""
+    flag, _, value = argument.partition("=")
+    if flag in AGENT_FLAGS:
+        return f"{flag}={IDLE_AGENT}"
+    if flag == PRESTART_FLAG:
+        return f"{flag}={min(int(value), PRESTARTED)}"
+    return argument
 
 
 @contextmanager
