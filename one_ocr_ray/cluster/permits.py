@@ -36,7 +36,7 @@ BACK_OFF_S = 0.1
 BACK_OFF_AT_MOST_S = 2.0
 # A question costs a millisecond of CPU, here and at the limiter. One that comes after a rest waits for others to join
 # it, for a share of a request's time that nobody notices.
-COMPANY_SHARE = 0.015
+COMPANY_SHARE = 0.005
 COMPANY_AT_MOST_S = 0.02
 # News travel with the next question. When none is asked in this time they travel alone; much sooner, but in company for
 # a fiftieth of a request's time, when somebody may wait for the places of requests that have ended.
