@@ -8,8 +8,6 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
 import orjson
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from one_ocr_ray.policy.doctoring import Verdict
 from one_ocr_ray.policy.estimating import ANSWER_S, BOUNDS
@@ -35,6 +33,15 @@ def progress(err: TextIO) -> Iterator[Show]:
     if not err.isatty():
         yield _lines(err)
         return
+    with _bar(err) as show:
+        yield show
+
+
+@contextmanager
+def _bar(err: TextIO) -> Iterator[Show]:
+    from rich.console import Console  # noqa: PLC0415 - for a terminal alone
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
     bar = Progress(
         TextColumn("pages"),
         BarColumn(),

@@ -16,11 +16,12 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import ray
+from ray._private import node as ray_node
 from ray._private import services, utils, worker
-from ray._private.node import Node
 from ray._private.parameter import RayParams
 from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
 from ray._raylet import (  # type: ignore[attr-defined]  # compiled
@@ -29,6 +30,7 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
     METRICS_EXPORT_PORT_NAME,
     RUNTIME_ENV_AGENT_PORT_NAME,
     persist_port,
+    wait_for_persisted_port,
 )
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 OBJECT_STORE_BYTES = 512 << 20
 OPEN_FILES = 65_536  # what `ray.init` raises the limit to, before it starts what inherits it
 REGISTERED_WITHIN_S = 30.0  # Ray waits as long again, and says what is wrong
-LOOK_EVERY_S = 0.02
+LOOK_EVERY_MS = 10
 SYSTEM_CONFIG = {
     # In every sixth start or so the raylet looks for the object store's socket just before it is there. It does so for
     # ten seconds, as by default, but not once a second.
@@ -77,10 +79,16 @@ PRESTART_FLAG = "--num_prestart_python_workers"
 PRESTARTED = 4
 
 
-class _HeadNode(Node):
+class _HeadNode(ray_node.Node):
     """Ray's head node that nobody looks at."""
 
     system_config: ClassVar[dict[str, Any]] = SYSTEM_CONFIG
+
+    def start_gcs_server(self) -> None:
+        """Come back as soon as it is there, after 30 ms: Ray itself looks for that ten times a second."""
+        look_often = partial(wait_for_persisted_port, poll_interval_ms=LOOK_EVERY_MS)
+        with _replaced(ray_node, "wait_for_persisted_port", look_often):
+            super().start_gcs_server()  # type: ignore[no-untyped-call]
 
     def start_api_server(self, **_: object) -> None:
         """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
@@ -98,7 +106,7 @@ class _HeadNode(Node):
         cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
         deadline_s = time.monotonic() + REGISTERED_WITHIN_S
         while not cluster.get_all_node_info() and time.monotonic() < deadline_s:
-            time.sleep(LOOK_EVERY_S)
+            time.sleep(LOOK_EVERY_MS / 1000)
 
 
 class _HeadNodeWithoutAgents(_HeadNode):
@@ -141,7 +149,7 @@ def local_ray(*, agents: bool) -> Iterator[None]:
         yield
 
 
-def _started_node(kind: type[_HeadNode]) -> Node:
+def _started_node(kind: type[_HeadNode]) -> ray_node.Node:
     """A node whose processes the kernel, or a reaper of Ray's, ends should this process die without a word."""
     parameters = RayParams(
         include_dashboard=False,
