@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -53,7 +54,12 @@ class Served:
         """Living processes of the service whose title has `name` in it."""
         found = [psutil.Process(self.process.pid)]
         found += found[0].children(recursive=True)
-        return [each for each in found if each.is_running() and any(name in part for part in each.cmdline())]
+        living = []
+        for each in found:
+            with suppress(psutil.NoSuchProcess):  # gone meanwhile; of a zombie nobody has asked yet what became of it
+                if each.is_running() and any(name in part for part in each.cmdline()):
+                    living.append(each)
+        return living
 
     def kill(self) -> None:
         """kill -9 of everything at once."""
