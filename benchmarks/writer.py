@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=4)
     parser.add_argument("--rows", type=int, default=2000, help="pages of a shard")
     parser.add_argument("--text-kb", type=float, default=3.0, help="Markdown of a page")
-    parser.add_argument("--output", help="folder or URI that is written to, and left (default: one that goes)")
+    parser.add_argument("--output", help="empty folder or URI, which keeps what is written (default: one that goes)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         steps = measured(

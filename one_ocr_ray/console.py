@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO
 
@@ -14,6 +14,7 @@ from one_ocr_ray.policy.estimating import ANSWER_S, BOUNDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from one_ocr_ray.policy import progress as run_progress
@@ -27,14 +28,9 @@ if TYPE_CHECKING:
 LINE_EVERY_S = 5.0
 
 
-@contextmanager
-def progress(err: TextIO) -> Iterator[Show]:
+def progress(err: TextIO) -> AbstractContextManager[Show]:
     """A bar where `err` is a terminal, else a plain line every few seconds."""
-    if not err.isatty():
-        yield _lines(err)
-        return
-    with _bar(err) as show:
-        yield show
+    return _bar(err) if err.isatty() else nullcontext(_lines(err))
 
 
 @contextmanager

@@ -50,7 +50,7 @@ SYSTEM_CONFIG = {
     # ten seconds, as by default, but not once a second.
     "raylet_client_connect_timeout_milliseconds": 20,
     "raylet_client_num_connect_attempts": 500,
-    # Ray would start a worker for each CPU when the first driver comes. They come as needed.
+    # Ray would start a worker for each CPU when the first driver comes. Beyond `PRESTARTED` they come as needed.
     "prestart_worker_first_driver": False,
     # Nor does anybody ask what became of a task; a driver would wait a quarter of a second at its end to have told.
     "task_events_report_interval_ms": 0,
