@@ -198,10 +198,10 @@ def _given(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, settings  # noqa: PLC0415
+    from one_ocr_ray import console, environment, settings  # noqa: PLC0415
 
     chosen = _settings(options)
-    settings.refuse_keys_in(settings.submitted_runtime_env())
+    environment.refuse_keys_in(environment.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
     gc.disable()
     from one_ocr_ray.cluster.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
@@ -220,10 +220,10 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, settings  # noqa: PLC0415
+    from one_ocr_ray import console, environment, settings  # noqa: PLC0415
 
     chosen = settings.load_service(_given(options, settings.ServiceSettings), options.config)
-    settings.refuse_keys_in(settings.submitted_runtime_env())
+    environment.refuse_keys_in(environment.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.serving import serve_until_interrupted  # noqa: PLC0415
 

@@ -1,25 +1,22 @@
 """All settings, declared once: flags, `ONE_OCR_*` variables and the configuration file come from this declaration.
 
-The only module that reads the environment. Secrets are `SecretStr`: they hide themselves in every repr, log and dump.
+Secrets are `SecretStr`: they hide themselves in every repr, log and dump.
 """
 
 from __future__ import annotations
 
-import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings_reading import complaint, one_or_several, read_config
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
@@ -193,8 +190,8 @@ def load_service(flags: dict[str, Any], config_file: Path | None = None) -> Serv
 def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
     # One environment may hold the settings of runs and of the service: neither is a mistake for the other.
     known = {ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields}
-    for variable in os.environ:
-        if variable.upper().startswith(ENV_PREFIX) and variable.upper() not in known:
+    for variable in environment.variables(ENV_PREFIX):
+        if variable.upper() not in known:
             raise UsageError(
                 f"The environment variable {variable} is not a setting of one-ocr; see one-ocr run --help."
             )
@@ -225,75 +222,21 @@ def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
 def password_of(settings: Settings) -> str | None:
     """The password for encrypted PDFs, if any."""
     if settings.password_file is not None:
-        return _read_secret(settings.password_file)
+        return environment.read_secret(settings.password_file)
     return settings.password.get_secret_value() if settings.password else None
-
-
-# Where a provider's key stands in the environment of a node; each also as NAME_FILE, the path of a file that holds it.
-KEY_VARIABLES = {"openai": ("OPENAI_API_KEY",), "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
-
-
-def provider_key(engine: str) -> SecretStr | None:
-    """The key for `engine` on this node; None when there is none. Raises UsageError for a file that cannot be read."""
-    for variable in KEY_VARIABLES[engine]:
-        if os.environ.get(variable):
-            return SecretStr(os.environ[variable].strip())
-        if os.environ.get(f"{variable}_FILE"):
-            return SecretStr(_read_secret(Path(os.environ[f"{variable}_FILE"])).strip())
-    return None
 
 
 def base_url(settings: Settings) -> str | None:
     """The endpoint that is set; None for the provider's own."""
-    return settings.base_url or (os.environ.get("OPENAI_BASE_URL") if settings.engine == "openai" else None) or None
-
-
-def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
-    """Variables of a Ray `runtime_env` that hold a provider's key; one that names the file of a key does not."""
-    variables = runtime_env.get("env_vars") or {}
-    return sorted(name for names in KEY_VARIABLES.values() for name in names if variables.get(name))
-
-
-def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:
-    """Raises UsageError when a Ray `runtime_env` carries a provider's key: Ray shows it to whoever sees the job."""
-    if found := keys_in(runtime_env):
-        raise UsageError(
-            f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Take it out, "
-            f"replace that key, and set {found[0]} (or {found[0]}_FILE) on every node instead."
-        )
-
-
-_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what `ray job submit` hands to the job it starts
-
-
-def submitted_runtime_env() -> dict[str, Any]:
-    """The `runtime_env` of the surrounding Ray job as it was submitted; empty outside of one."""
-    return orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
+    return settings.base_url or (environment.openai_base_url() if settings.engine == "openai" else None)
 
 
 def ray_address(settings: Settings) -> str:
     """Where Ray is: as set, the cluster of the surrounding Ray job, or `local`, a Ray of this run's own."""
-    inside_job = _JOB_CONFIG in os.environ
-    return settings.address or ("auto" if inside_job else LOCAL_RAY)
+    return settings.address or ("auto" if environment.is_inside_ray_job() else LOCAL_RAY)
 
 
 def prepare_environment_for_ray(settings: Settings) -> None:
-    """Defaults for a Ray of this run's own; what the user has set stays. To be called before Ray is imported."""
-    if ray_address(settings) != LOCAL_RAY:
-        return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Pages come and go in several threads; glibc would keep a heap for each of them, and what was freed in it.
-    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4000000")
-    # Left alone, Ray would switch token authentication on and write a token file into the home folder, which changes
-    # what the user's next `ray start` does. A token that only this process tree knows has no such effect.
-    if "RAY_AUTH_MODE" not in os.environ:
-        os.environ["RAY_AUTH_MODE"] = "token"
-        os.environ["RAY_AUTH_TOKEN"] = os.urandom(16).hex()
-
-
-def _read_secret(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8").strip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"The file {path} cannot be read.") from error
+    """Defaults for a Ray of this run's own. To be called before Ray is imported."""
+    if ray_address(settings) == LOCAL_RAY:
+        environment.prepare_for_own_ray()

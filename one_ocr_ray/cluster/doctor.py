@@ -23,10 +23,11 @@ from one_ocr_ray import __version__
 from one_ocr_ray.cluster.asking import ask_of, engine_choice, output_uri_of, selection_of
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.choice import llm_engine
+from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.policy import doctoring
 from one_ocr_ray.policy.doctoring import Check, ClusterFacts, NodeFacts, Verdict, Versions
-from one_ocr_ray.settings import keys_in, provider_key, ray_address, submitted_runtime_env
+from one_ocr_ray.settings import ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.probing import fault_of_reading, fault_of_seeing, marked
 

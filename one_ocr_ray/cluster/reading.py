@@ -11,12 +11,12 @@ from one_ocr_ray.cluster.metrics import counted
 from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.cluster.readers import PooledEngine
 from one_ocr_ray.engines.choice import llm_engine
+from one_ocr_ray.environment import provider_key
 from one_ocr_ray.flow import NoCeiling, OwnCpu, Reading, as_it_is
 from one_ocr_ray.policy.metering import ProviderMetering, input_tokens, total_tokens
 from one_ocr_ray.policy.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.ratelimiter import FreePermits
-from one_ocr_ray.settings import provider_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,8 +13,9 @@ import ray
 from one_ocr_ray.cluster.joblog import job_config
 from one_ocr_ray.cluster.local_ray import local_ray
 from one_ocr_ray.cluster.nodes import NAMESPACE
+from one_ocr_ray.environment import refuse_keys_in
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import LOCAL_RAY, refuse_keys_in
+from one_ocr_ray.settings import LOCAL_RAY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -49,4 +49,4 @@ def test_the_environment_is_read_in_one_place() -> None:
         for path in PACKAGE.rglob("*.py")
         if "os.environ" in path.read_text(encoding="utf-8")
     }
-    assert readers == {"settings.py"}
+    assert readers == {"environment.py"}

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import Settings, load, password_of, refuse_keys_in, submitted_runtime_env
+from one_ocr_ray.settings import Settings, load, password_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,90 @@
+"""What the environment of a node says beside settings: keys of providers, the Ray job around this process.
+
+The only module that reads `os.environ`; pydantic reads the settings' own variables.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import SecretStr
+
+from one_ocr_ray.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+# Where a provider's key stands in the environment of a node; each also as NAME_FILE, the path of a file that holds it.
+KEY_VARIABLES = {"openai": ("OPENAI_API_KEY",), "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
+
+
+def provider_key(engine: str) -> SecretStr | None:
+    """The key for `engine` on this node; None when there is none. Raises UsageError for a file that cannot be read."""
+    for variable in KEY_VARIABLES[engine]:
+        if os.environ.get(variable):
+            return SecretStr(os.environ[variable].strip())
+        if os.environ.get(f"{variable}_FILE"):
+            return SecretStr(read_secret(Path(os.environ[f"{variable}_FILE"])).strip())
+    return None
+
+
+def openai_base_url() -> str | None:
+    """The endpoint in `OPENAI_BASE_URL`, if any."""
+    return os.environ.get("OPENAI_BASE_URL") or None
+
+
+def variables(prefix: str) -> list[str]:
+    """The names of all variables that begin with `prefix`, in upper or lower case."""
+    return [name for name in os.environ if name.upper().startswith(prefix)]
+
+
+def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
+    """Variables of a Ray `runtime_env` that hold a provider's key; one that names the file of a key does not."""
+    variables = runtime_env.get("env_vars") or {}
+    return sorted(name for names in KEY_VARIABLES.values() for name in names if variables.get(name))
+
+
+def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:
+    """Raises UsageError when a Ray `runtime_env` carries a provider's key: Ray shows it to whoever sees the job."""
+    if found := keys_in(runtime_env):
+        raise UsageError(
+            f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Take it out, "
+            f"replace that key, and set {found[0]} (or {found[0]}_FILE) on every node instead."
+        )
+
+
+_JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what `ray job submit` hands to the job it starts
+
+
+def submitted_runtime_env() -> dict[str, Any]:
+    """The `runtime_env` of the surrounding Ray job as it was submitted; empty outside of one."""
+    return orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
+
+
+def is_inside_ray_job() -> bool:
+    """Whether this process was started by `ray job submit`."""
+    return _JOB_CONFIG in os.environ
+
+
+def prepare_for_own_ray() -> None:
+    """Set defaults for a Ray that this process starts; what the user has set stays."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Pages come and go in several threads; glibc would keep a heap for each of them, and what was freed in it.
+    os.environ.setdefault("MALLOC_ARENA_MAX", "2")
+    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4000000")
+    # Left alone, Ray would switch token authentication on and write a token file into the home folder, which changes
+    # what the user's next `ray start` does. A token that only this process tree knows has no such effect.
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        os.environ["RAY_AUTH_TOKEN"] = os.urandom(16).hex()
+
+
+def read_secret(path: Path) -> str:
+    """The one line in `path`. Raises UsageError, which names the file."""
+    try:
+        return path.read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"The file {path} cannot be read.") from error
