@@ -105,6 +105,9 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     )
     if told["cost_usd_total"]:
         lines.append(f"Cost: {told['cost_usd']:.4f} USD this run, {told['cost_usd_total']:.4f} USD in all.")
+    if summary.warnings:
+        codes = ", ".join(f"{code} on {_count(pages, 'page')}" for code, pages in sorted(summary.warnings.items()))
+        lines.append(f"Warnings: {codes}; column `warnings` names them.")
     if summary.exit_code:
         lines.append("Columns `error` say why pages and documents failed; --retry-failed reads them again.")
     for line in lines:

@@ -261,6 +261,7 @@ def _result(document: DocumentRef, page: RenderedPage, answer: Answer, spent: Sp
         cached_tokens=spent.usage.cached_tokens,
         cost_usd=spent.cost_usd,
         confidence=answer.confidence,
+        warnings=answer.warnings if status is PageStatus.OK else (),
         render_ms=page.render_ms,
         queue_ms=round(spent.queue_s * 1000),
         latency_ms=round(spent.latency_s * 1000) if spent.attempts else None,

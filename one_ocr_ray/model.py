@@ -94,6 +94,15 @@ class PageStatus(StrEnum):
     FAILED = "failed"
 
 
+class PageWarning(StrEnum):
+    """What a reader could not do on a page that it has read nevertheless. The value stands in the dataset."""
+
+    LINES_DROPPED = "lines_dropped"  # a considerable part of the lines was too unsure to keep
+    SCRIPT_NOT_READ = "script_not_read"  # the models do not know the page's script
+    GLYPHS_MISSING = "glyphs_missing"  # no font here draws some of the page's characters
+    TEXT_IN_PICTURE = "text_in_picture"  # a picture holds text that was not read
+
+
 class Outcome(StrEnum):
     """How a document ended."""
 
@@ -189,6 +198,7 @@ class Answer:
     provider_request_id: str | None = None
     confidence: float | None = None  # 0-1
     rotation_deg: int = 0  # clockwise turn that made the page upright
+    warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
 
 
@@ -254,6 +264,7 @@ class PageResult:
     render_ms: int | None = None
     queue_ms: int | None = None
     latency_ms: int | None = None
+    warnings: tuple[PageWarning, ...] = ()  # of a page that is ok
 
 
 @dataclass(frozen=True, slots=True)

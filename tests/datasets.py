@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import orjson
+import pyarrow.parquet as pq
+
 from one_ocr_ray.model import Shard
 from one_ocr_ray.policy.documents import RunIdentity, document_result, same_bytes_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.run_dir import CONFIG, RunDirectory
 from tests.values import NOON, page
 
 if TYPE_CHECKING:
@@ -46,3 +49,16 @@ def write(
         run_dir.add_to_plan(1, [Shard(COPIES, tuple(copies), copies=True)])
         dataset.commit_pages(COPIES, [])
         dataset.commit_documents(COPIES, [same_bytes_result(originals[each.document_id], each) for each in copies])
+
+
+def to_version_1(output: Path) -> None:
+    """Make the dataset at `output` what releases before the column `warnings` wrote."""
+    config = output / CONFIG
+    values = orjson.loads(config.read_bytes())
+    del values["schema_version"]
+    config.write_bytes(orjson.dumps(values))
+    for file in [*output.glob("pages/*.parquet"), *output.glob("documents/*.parquet")]:
+        table = pq.ParquetFile(file).read()
+        footer = table.schema.metadata | {b"one_ocr_ray.schema_version": b"1"}
+        columns = [name for name in table.column_names if name != "warnings"]
+        pq.write_table(table.select(columns).replace_schema_metadata(footer), file)

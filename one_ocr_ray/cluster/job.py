@@ -49,6 +49,7 @@ class Tally:
     input_tokens: int = 0
     output_tokens: int = 0
     cost_usd: float | None = 0.0
+    warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
 
     def add_answer(self, answer: Answer) -> None:
         """Count a request that was refused as too many: its page keeps no count of those."""
@@ -65,6 +66,7 @@ class Tally:
         self.input_tokens += page.input_tokens or 0
         self.output_tokens += page.output_tokens or 0
         self.cost_usd = _sum(self.cost_usd, page.cost_usd)
+        self.warnings.update(page.warnings)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(
@@ -74,6 +76,7 @@ class Tally:
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
             _sum(self.cost_usd, other.cost_usd),
+            self.warnings + other.warnings,
         )
 
 

@@ -121,6 +121,7 @@ def _summary(work: _Run, tally: Tally, counts: OutputCounts, elapsed_s: float, e
         elapsed_s=elapsed_s,
         exit_code=exit_code,
         pages_read=tally.pages_read,
+        warnings=tally.warnings,
     )
 
 

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
+SCHEMA_VERSION = "2"  # of the dataset's files; version 1 has no column `warnings`
+
 _NAMES = {
+    "schema_version": "dataset version",
     "engine": "--engine",
     "model": "--model",
     "prompt_sha256": "the prompt",
@@ -19,7 +22,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Engine, model, prompt, schema, image size and page selection of a run; holds no secret."""
+    """Engine, model, prompt, schema, image size, page selection and table schema of a run; holds no secret."""
 
     engine: str
     model: str
@@ -27,6 +30,7 @@ class Fingerprint:
     schema_sha256: str | None
     longest_side_px: int
     pages: str
+    schema_version: str = SCHEMA_VERSION
 
     @property
     def config_id(self) -> str:

@@ -1,4 +1,4 @@
-"""The dataset's two tables: Arrow schemas, version 1, and the way from results to rows and back. No files here.
+"""The dataset's two tables: Arrow schemas, version 2 and 1, and the way from results to rows and back. No files here.
 
 Column names, types and nullability are the public contract; `tests/unit/test_schema.py` holds them to it.
 """
@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
 from one_ocr_ray import __version__
-from one_ocr_ray.model import DocumentResult, ErrorCode, Failure, Outcome, PageResult, PageStatus
+from one_ocr_ray.model import DocumentResult, ErrorCode, Failure, Outcome, PageResult, PageStatus, PageWarning
+from one_ocr_ray.policy.fingerprint import SCHEMA_VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-SCHEMA_VERSION = "1"
 ROW_GROUP_ROWS = 5_000
 ZSTD_LEVEL = 3
 _ROWS_AT_ONCE = 250  # rows as Python objects are five times their size in Arrow
@@ -71,6 +71,7 @@ PAGES = pa.schema(
         _required("finished_at", _TIME),
         _required("run_id", pa.string()),
         _required("config_id", pa.string()),
+        _required("warnings", pa.list_(pa.string())),
     ]
 )
 
@@ -97,6 +98,14 @@ DOCUMENTS = pa.schema(
         _required("config_id", pa.string()),
     ]
 )
+
+_PAGES_V1 = pa.schema([column for column in PAGES if column.name != "warnings"])
+
+# By version and kind of table: what `read_rows` can be given.
+SCHEMAS = {
+    "1": {"pages": _PAGES_V1, "documents": DOCUMENTS},
+    SCHEMA_VERSION: {"pages": PAGES, "documents": DOCUMENTS},
+}
 
 
 def encode_pages(results: Iterable[PageResult], config: Mapping[str, Any]) -> bytes:
@@ -203,9 +212,10 @@ def _failure(row: dict[str, Any]) -> Failure | None:
 
 
 def page_result(row: dict[str, Any]) -> PageResult:
-    """The result that `page_row` made `row` of."""
+    """The result that `page_row` made `row` of, also in version 1."""
     failure = _failure(row)
-    return PageResult(**{**row, "status": PageStatus(row["status"]), "failure": failure})
+    warnings = tuple(PageWarning(code) for code in row.get("warnings", ()))
+    return PageResult(**{**row, "status": PageStatus(row["status"]), "failure": failure, "warnings": warnings})
 
 
 def _document_result(row: dict[str, Any]) -> DocumentResult:

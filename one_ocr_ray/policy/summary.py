@@ -55,6 +55,7 @@ class RunSummary:
     elapsed_s: float
     exit_code: int
     pages_read: int  # by this run
+    warnings: Mapping[str, int]  # pages that this run has read, by warning
 
     def as_json(self) -> dict[str, Any]:
         documents, pages = self.counts.documents, self.counts.pages

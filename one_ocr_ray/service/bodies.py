@@ -132,6 +132,7 @@ class PageSummary(BaseModel):
     error: ErrorBody | None
     truncated: bool
     confidence: float | None
+    warnings: list[str]
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None

@@ -44,6 +44,12 @@ class RunDirectory:
             if not any(self.plan()):
                 self._output.put(CONFIG, body)
                 return
+            if before.schema_version != fingerprint.schema_version:
+                raise UsageError(
+                    f"The output {self._output.root} has dataset version {before.schema_version}, and this release "
+                    f"writes version {fingerprint.schema_version}. Give another --output; "
+                    "`one-ocr verify` and `one-ocr export` still read this one."
+                )
             raise UsageError(
                 f"The output {self._output.root} was made with another configuration ({changed}). "
                 "Give the same settings, or another --output."
@@ -52,7 +58,7 @@ class RunDirectory:
     def fingerprint(self) -> Fingerprint | None:
         """The configuration that this output was made with; None when there is none yet."""
         data = self._output.get(CONFIG)
-        return Fingerprint(**orjson.loads(data)) if data is not None else None
+        return Fingerprint(**{"schema_version": "1", **orjson.loads(data)}) if data is not None else None
 
     def plan(self) -> Iterator[tuple[Shard, ...]]:
         """The batches of shards planned so far, in planning order."""

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.policy.schema import DOCUMENTS, PAGES, SCHEMA_VERSION
+from one_ocr_ray.policy.schema import SCHEMAS
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.policy.verifying import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import Shard
 
-_SCHEMAS = {"pages": PAGES, "documents": DOCUMENTS}
+_KINDS = ("pages", "documents")
 
 
 def verify(output: str) -> Iterator[str]:
@@ -37,11 +37,13 @@ def verify(output: str) -> Iterator[str]:
     fingerprint = run_dir.fingerprint()
     if fingerprint is None:
         raise UsageError(f"There is no dataset at {output}.")
+    if fingerprint.schema_version not in SCHEMAS:
+        raise UsageError(f"The dataset at {output} has version {fingerprint.schema_version}; a newer release reads it.")
     dataset = Dataset(objects, config={})
     planned = {shard.shard_id: shard for batch in run_dir.plan() for shard in batch}
     keys: Counter[tuple[str, int]] = Counter()
     for shard in planned.values():
-        sound = list(_file_findings(objects, shard))
+        sound = list(_file_findings(objects, shard, fingerprint.schema_version))
         yield from sound
         if sound:
             continue
@@ -55,8 +57,8 @@ def verify(output: str) -> Iterator[str]:
     yield from _leftovers(objects, set(planned))
 
 
-def _file_findings(objects: Objects, shard: Shard) -> Iterator[str]:
-    for kind, schema in _SCHEMAS.items():
+def _file_findings(objects: Objects, shard: Shard, version: str) -> Iterator[str]:
+    for kind, schema in SCHEMAS[version].items():
         path = f"{kind}/{shard.shard_id}.parquet"
         data = objects.get(path)
         if data is None:
@@ -72,13 +74,13 @@ def _file_findings(objects: Objects, shard: Shard) -> Iterator[str]:
         footer = found.metadata or {}
         if (footer.get(b"one_ocr_ray.schema"), footer.get(b"one_ocr_ray.schema_version")) != (
             kind.encode(),
-            SCHEMA_VERSION.encode(),
+            version.encode(),
         ):
             yield f"{path} has other footer keys"
 
 
 def _leftovers(objects: Objects, planned: set[str]) -> Iterator[str]:
-    for kind in _SCHEMAS:
+    for kind in _KINDS:
         for info in objects.list(kind):
             shard_id = info.path.partition("/")[2].removesuffix(".parquet")
             if shard_id not in planned:

@@ -81,6 +81,7 @@ def summary(**changes: object) -> RunSummary:
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,
         "output_tokens": 6, "cost_usd": 0.25, "elapsed_s": 3.14159, "exit_code": 3, "pages_read": 13,
+        "warnings": {},
     }  # fmt: skip
     return RunSummary(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -164,3 +165,9 @@ def test_checks_are_a_line_each_and_failures_are_counted() -> None:
     out = io.StringIO()
     assert console.print_checks(checks, as_json=True, out=out) == 1
     assert json.loads(out.getvalue())["checks"][1] == {"name": "output", "verdict": "fail", "sentence": "Full."}
+
+
+def test_warnings_of_pages_are_told_at_the_end() -> None:
+    """A page that is ok and not whole is no secret of the dataset."""
+    _, err = printed(summary(warnings={"lines_dropped": 2, "glyphs_missing": 1}), as_json=False)
+    assert "Warnings: glyphs_missing on 1 page, lines_dropped on 2 pages; column `warnings` names them." in err

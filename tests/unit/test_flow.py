@@ -21,7 +21,18 @@ from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.flow import OwnCpu, Reading, SystemClock, as_it_is, read_page
-from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, PageImage, PageStatus, PageUnrendered, Usage
+from one_ocr_ray.model import (
+    Action,
+    Answer,
+    Ask,
+    ErrorCode,
+    Failure,
+    PageImage,
+    PageStatus,
+    PageUnrendered,
+    PageWarning,
+    Usage,
+)
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.metering import ProviderMetering
 from one_ocr_ray.policy.pricing import Price
@@ -171,6 +182,7 @@ async def test_a_page_that_is_read_at_once() -> None:
         provider_request_id="req-7",
         confidence=0.9,
         rotation_deg=90,
+        warnings=(PageWarning.LINES_DROPPED,),
     )
     scene = Scene([answer])
     scene.permits.wait_s, scene.engine.takes_s = 2.0, 3.0
@@ -183,6 +195,7 @@ async def test_a_page_that_is_read_at_once() -> None:
     assert (row.prompt_sha256, row.run_id, row.config_id) == ("p" * 64, "run-1", "config-1")
     assert (row.image_width, row.image_height, row.image_sha256) == (image.width_px, image.height_px, image.sha256)
     assert (row.rotation, row.confidence, row.attempts) == (90, 0.9, 1)
+    assert row.warnings == (PageWarning.LINES_DROPPED,)
     assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (1200, 300, 200)
     assert row.cost_usd == pytest.approx((1200 * 1 + 300 * 10) / 1e6)
     assert (row.render_ms, row.queue_ms, row.latency_ms) == (image.render_ms, 2000, 3000)

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+from one_ocr_ray.model import ErrorCode, Failure, PageStatus, PageWarning
 from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages
 from tests.values import NOON, TIMED_OUT, document, page
@@ -35,6 +35,7 @@ GOLDEN_PAGES = {
     "input_tokens": "int64", "output_tokens": "int64", "cached_tokens": "int64", "cost_usd": "double",
     "confidence": "double", "render_ms": "int64", "queue_ms": "int64", "latency_ms": "int64",
     "started_at": f"{TIME}*", "finished_at": f"{TIME}*", "run_id": "string*", "config_id": "string*",
+    "warnings": "list<element: string>*",
 }  # fmt: skip
 GOLDEN_DOCUMENTS = {
     "document_id": "string*", "source_uri": "string*", "source_name": "string*", "size_bytes": "int64*",
@@ -54,6 +55,7 @@ PAPER = document(page_count=2)
 PAGES = [
     page(PAPER, 1, markdown="# Títle 标题", confidence=0.5, rotation=90, input_tokens=3, prompt_sha256="ab"),
     page(PAPER, 2, failure=Failure(ErrorCode.PROVIDER_UNAVAILABLE, "gone", http_status=503), attempts=5),
+    page(PAPER, 3, warnings=(PageWarning.LINES_DROPPED, PageWarning.GLYPHS_MISSING)),
 ]
 
 
@@ -63,7 +65,7 @@ def test_pages_file_has_the_contracts_schema_and_footer() -> None:
     assert spelled(file.schema_arrow) == GOLDEN_PAGES
     footer = file.schema_arrow.metadata
     assert footer[b"one_ocr_ray.schema"] == b"pages"
-    assert footer[b"one_ocr_ray.schema_version"] == b"1"
+    assert footer[b"one_ocr_ray.schema_version"] == b"2"
     assert footer[b"one_ocr_ray.producer"].startswith(b"one-ocr-ray ")
     assert orjson.loads(footer[b"one_ocr_ray.config"]) == {"engine": "local"}
     assert file.metadata.row_group(0).column(0).compression == "ZSTD"
@@ -80,9 +82,10 @@ def test_documents_file_has_the_contracts_schema_and_footer() -> None:
 def test_not_null_columns_are_required_in_parquet_itself() -> None:
     """Readers that do not know Arrow see the same nullability."""
     file = pq.ParquetFile(BytesIO(encode_pages(PAGES, {})))
-    required = {
-        file.schema.column(n).path for n in range(len(file.schema)) if file.schema.column(n).max_definition_level == 0
-    }
+    columns = [file.schema.column(n) for n in range(len(file.schema))]
+    # A list counts a level for its repetition and one for its elements, which may be null.
+    always = [each for each in columns if each.max_definition_level == 2 * each.max_repetition_level]
+    required = {each.path.split(".")[0] for each in always}
     assert required == {name for name, kind in GOLDEN_PAGES.items() if kind.endswith("*")}
 
 

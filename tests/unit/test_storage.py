@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pickle
 import threading
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+import orjson
 import pytest
 
 from one_ocr_ray.errors import OneOcrError, StorageError, UsageError
@@ -14,6 +16,7 @@ from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import CONFIG as CONFIG_PATH
 from one_ocr_ray.storage.run_dir import RunDirectory
 from tests.values import NOON, document, page
 
@@ -106,6 +109,15 @@ def test_an_output_without_a_plan_changes_its_configuration(output: Objects) -> 
     RunDirectory(output).claim(CONFIG)
     RunDirectory(output).claim(mended)
     assert RunDirectory(output).fingerprint() == mended
+
+
+def test_an_output_of_dataset_version_1_is_refused(output: Objects) -> None:
+    """One output has one schema: the message says what to do."""
+    before = {name: value for name, value in asdict(CONFIG).items() if name != "schema_version"}
+    output.put(CONFIG_PATH, orjson.dumps(before))
+    RunDirectory(output).add_to_plan(0, [Shard("000000-a", (document(1),))])
+    with pytest.raises(UsageError, match=r"dataset version 1, and .* writes version 2\. Give another --output"):
+        RunDirectory(output).claim(CONFIG)
 
 
 def test_the_plan_comes_back_in_order(output: Objects) -> None:

@@ -96,12 +96,13 @@ export class Viewer {
     part("image-problem").hidden = good;
   }
 
-  #showText({ note = "", failure, html = "", markdown = "", confidence }) {
+  #showText({ note = "", failure, html = "", markdown = "", confidence, warnings = [] }) {
     const text = part("text");
     text.classList.remove("loading");
     text.scrollTop = 0;
     set("text-note", note);
     set("confidence", confidence == null ? "" : say("viewer.confidence", { percent: share(confidence) }));
+    set("page-warnings", warnings.map((code) => sayCode(code, code)).join(" "));
     part("page-failure").hidden = !failure;
     if (failure) {
       const code = document.createElement("code");
@@ -136,7 +137,7 @@ export class Viewer {
     }
     const fragment = ask(`${this.url}/${number}`, { signal, accept: "text/html" }).then((answer) => answer.text());
     const [row, html] = await Promise.all([this.#row(number, signal), fragment]);
-    const page = { note: note(row), failure: row.error, html: row.error ? "" : html, markdown: row.markdown ?? "", confidence: row.confidence };
+    const page = { note: note(row), failure: row.error, html: row.error ? "" : html, markdown: row.markdown ?? "", confidence: row.confidence, warnings: row.warnings };
     this.kept.set(number, page);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     return page;
