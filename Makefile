@@ -1,10 +1,14 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
 .PHONY: install test test-cluster test-others check lint types format constraints
 
-install:
-	pip install -e ".[dev]"
+MAKEFLAGS += --output-sync=target
 
-# Two processes, about as long as each other, that can run side by side: make -j2 test.
+# What the tests and linters need, in the versions of constraints.txt, and the browser of the web tests with its fonts.
+install:
+	pip install --quiet -c constraints.txt -e ".[dev]"
+	python -m tests.web.browser
+
+# Two processes, about as long as each other, that run side by side with make -j2 test.
 test: test-cluster test-others
 
 test-cluster:

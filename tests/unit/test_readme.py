@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure
 from tests import datasets
+from tests.snippets import ROOT, blocks
 from tests.values import document, page
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
-SNIPPETS = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SNIPPETS = blocks("README.md", "python")
 
 
 @pytest.fixture
@@ -50,3 +51,10 @@ def test_pandas_reads_the_dataset(dataset: Path) -> None:
     assert list(pages.page_number) == [1, 2]
     assert list(pages.status) == ["ok", "ok"]
     assert pages.error.isna().all()
+
+
+def test_ci_runs_the_test_command_that_is_shown() -> None:
+    """One command passes the tests on a fresh machine, and it is that of the README."""
+    command = blocks("README.md", "sh")[-1].strip()
+    assert "test" in command
+    assert any(line.startswith(command) for line in (ROOT / ".ci" / "run").read_text().splitlines())

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
-import pytest
 from playwright.sync_api import expect, sync_playwright
+
+from tests.web.browser import executable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import Browser, Locator, Page
 
-# Taken out of the environment, where the service would refuse it as a setting it does not know.
-CHROMIUM = Path(os.environ.pop("ONE_OCR_CHROMIUM", "/usr/bin/chromium"))
 FLAGS = (
     "--headless",
     "--no-sandbox",
@@ -35,11 +33,9 @@ _HARMLESS = ("Failed to load resource",)  # the browser's own note on an answer 
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser with a profile of its own. Without one the tests fail: pages that nobody looked at are not tested."""
-    if not CHROMIUM.is_file():
-        pytest.fail(f"There is no browser at {CHROMIUM}: install chromium and fonts-noto-cjk, or set ONE_OCR_CHROMIUM.")
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=CHROMIUM, args=list(FLAGS))
+        running = playwright.chromium.launch(executable_path=executable(), args=list(FLAGS))
         yield running
         running.close()
 
