@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import Ask, DocumentRef, PageImage, RenderedPage
+    from one_ocr_ray.model import Ask, DocumentRef, Failure, PageImage, RenderedPage
     from one_ocr_ray.policy.documents import RunIdentity
 
 RETRY_LOOK_AGAIN_S = 1.0
@@ -40,6 +40,9 @@ class Permits(Protocol):
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Say what became of a request; None: it was given up before an answer came."""
+
+    def stop(self, failure: Failure) -> None:
+        """Say that the job must stop for `failure`, so that nobody else of this account sends in vain."""
 
 
 class Clock(Protocol):
@@ -186,6 +189,7 @@ async def _answer(image: PageImage, reading: Reading, spent: Spent) -> tuple[Ans
         step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = step.tries.attempts
         if isinstance(step, Stop):
+            reading.permits.stop(step.failure)
             raise StoppedError(step.failure.message, step.failure.code)
         if not isinstance(step, Wait):
             return step.answer, sent

@@ -12,7 +12,7 @@ from one_ocr_ray.policy.bucket import TokenBucket
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from one_ocr_ray.model import Answer
+    from one_ocr_ray.model import Answer, Failure
 
 
 class RateLimitedError(OneOcrError):
@@ -75,3 +75,6 @@ class FreePermits:
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Nothing to learn."""
+
+    def stop(self, failure: Failure) -> None:
+        """Nobody to tell."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from one_ocr_ray.flow import Permits, Purse, Reading
-    from one_ocr_ray.model import Answer, Ask, DocumentResult, PageImage, PageResult
+    from one_ocr_ray.model import Answer, Ask, DocumentResult, Failure, PageImage, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
 
 ENGINE = ("engine", "model")
@@ -138,6 +138,9 @@ class _CountedPermits:
         ):
             if tokens:
                 metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
+
+    def stop(self, failure: Failure) -> None:
+        self._permits.stop(failure)
 
     def _under_way(self, change: int) -> None:
         _in_flight[self._key] += change

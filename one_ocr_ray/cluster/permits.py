@@ -20,7 +20,7 @@ from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.model import Answer, Usage
+    from one_ocr_ray.model import Answer, Failure, Usage
     from one_ocr_ray.policy.ratelimit.messages import Client, Grant
 
 # A permit that comes later than this, and than a step of its lease, is given back: its instant is long gone. Less than
@@ -128,12 +128,14 @@ class LeasedPermits:
             self._answered(latency_s)
         elif failure.action is Action.PAUSE:
             self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
-        elif failure.action is Action.STOP:
-            self._tell_at_once(replace(self._news, stop=failure))
         elif failure.action is Action.RETRY:
             self._news = replace(self._news, failures=self._news.failures + 1)
         else:  # a refusal is an answer, but how fast it came says nothing of the server's load
             self._answered(self._usual_latency_s)
+
+    def stop(self, failure: Failure) -> None:
+        """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
+        self._tell_at_once(replace(self._news, stop=failure))
 
     async def close(self) -> None:
         """Give everything back. Nobody may be waiting any more."""

@@ -138,12 +138,15 @@ _BY_FINISH = {
 }
 
 
-def parse_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """The answer in one reply. Never raises; what is not a good answer has `failure` set."""
+def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_works: bool = False) -> Answer:
+    """The answer in one reply. Never raises; what is not a good answer has `failure` set.
+
+    key_works: an earlier reply was an answer.
+    """
     headers = wire.lowered(headers)
     payload = wire.read_json(body)
     if status != 200 or wire.read_error(payload) is not None:
-        return Answer(failure=fault(status, headers, payload))
+        return Answer(failure=fault(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
         return Answer(failure=wire.BAD_REPLY.failure(status))
     blank = Answer(
@@ -210,6 +213,7 @@ class GeminiEngine:
     def __init__(self, options: GeminiOptions) -> None:
         self._options = options
         self._http = HttpSender(timeout_s=options.timeout_s)
+        self._key_works = False
 
     @property
     def model(self) -> str:
@@ -221,7 +225,9 @@ class GeminiEngine:
         reply = await self._http.send(build_request(self._options, image, ask))
         if isinstance(reply, Failure):
             return Answer(failure=reply)
-        return parse_response(reply.status, reply.headers, reply.body)
+        answer = parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
+        self._key_works = self._key_works or wire.is_from_model(answer)
+        return answer
 
     async def check(self) -> Failure | None:
         """What is certainly wrong with the address, the key or the model, found without asking the model anything.

@@ -9,19 +9,20 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.engines.hints import duration_s, wait_hint_s
 from one_ocr_ray.engines.wire import (
     AUTH,
     BILLING,
     CONTEXT,
+    FORBIDDEN,
     NO_MODEL,
+    PAGE_FORBIDDEN,
     THROTTLED,
     UNAVAILABLE,
     ErrorBody,
     Verdict,
-    duration_s,
     read_error,
     verdict_by_status,
-    wait_hint_s,
 )
 from one_ocr_ray.model import Action, ErrorCode, Failure
 
@@ -60,13 +61,19 @@ _CONTEXT_TEXT = re.compile(r"input token count .{0,24}exceeds the maximum")
 _DAY_HINT_S = 3600.0
 
 
-def fault(status: int, headers: Mapping[str, str], payload: Any) -> Failure:
-    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None."""
+def fault(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
+    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
+
+    key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
+    """
     error = read_error(payload) or ErrorBody()
     if status < 400 and error.http_status is not None:
         status = error.http_status
     hint_s = _hint_s(headers, error)
-    return _verdict(status, error, hint_s).failure(status, error, hint_s)
+    verdict = _verdict(status, error, hint_s)
+    if verdict is FORBIDDEN and key_works:
+        verdict = PAGE_FORBIDDEN
+    return verdict.failure(status, error, hint_s)
 
 
 def _verdict(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:

@@ -15,6 +15,7 @@ import pybase64
 
 from one_ocr_ray.engines import wire
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
+from one_ocr_ray.engines.hints import account_limits
 from one_ocr_ray.engines.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
 from one_ocr_ray.engines.openai_faults import LOOP, fault
 from one_ocr_ray.engines.openai_schema import is_strict
@@ -135,16 +136,19 @@ def _url(options: OpenAIOptions, route: str) -> str:
 # --- reply -----------------------------------------------------------------------------------------------------------
 
 
-def parse_response(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
-    """The answer in one reply. Never raises; what is not a good answer has `failure` set."""
+def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_works: bool = False) -> Answer:
+    """The answer in one reply. Never raises; what is not a good answer has `failure` set.
+
+    key_works: an earlier reply was an answer.
+    """
     headers = wire.lowered(headers)
     payload = wire.read_json(body)
     blank = Answer(
         provider_request_id=wire.label(headers.get("x-request-id")),
-        limits=wire.account_limits(headers),
+        limits=account_limits(headers),
     )
     if status != 200 or wire.read_error(payload) is not None:
-        return replace(blank, failure=fault(status, headers, payload))
+        return replace(blank, failure=fault(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
         return replace(blank, failure=wire.BAD_REPLY.failure(status))
     blank = replace(blank, usage=_usage(payload.get("usage")), model_version=wire.label(payload.get("model")))
@@ -200,6 +204,7 @@ class OpenAIEngine:
     def __init__(self, options: OpenAIOptions) -> None:
         self._options = options
         self._http = HttpSender(timeout_s=options.timeout_s)
+        self._key_works = False
 
     @property
     def model(self) -> str:
@@ -211,7 +216,9 @@ class OpenAIEngine:
         reply = await self._http.send(build_request(self._options, image, ask))
         if isinstance(reply, Failure):
             return Answer(failure=reply)
-        return parse_response(reply.status, reply.headers, reply.body)
+        answer = parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
+        self._key_works = self._key_works or wire.is_from_model(answer)
+        return answer
 
     async def check(self) -> Failure | None:
         """What is certainly wrong with the address, the key or the model, found without asking the model anything.

@@ -9,20 +9,22 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.engines.hints import wait_hint_s
 from one_ocr_ray.engines.wire import (
     AUTH,
     BAD_IMAGE,
     BILLING,
     CONTEXT,
     FILTERED,
+    FORBIDDEN,
     NO_MODEL,
+    PAGE_FORBIDDEN,
     THROTTLED,
     UNAVAILABLE,
     ErrorBody,
     Verdict,
     read_error,
     verdict_by_status,
-    wait_hint_s,
 )
 from one_ocr_ray.model import Action, ErrorCode, Failure
 
@@ -53,6 +55,9 @@ _BY_CODE = {
     "billing_hard_limit_reached": BILLING,
     "billing_not_active": BILLING,
     "invalid_api_key": AUTH,
+    "unsupported_country_region_territory": AUTH,
+    "key_model_access_denied": AUTH,  # LiteLLM
+    "team_model_access_denied": AUTH,
     "model_not_found": NO_MODEL,
     "DeploymentNotFound": NO_MODEL,
     "slow_down": RAMP,
@@ -86,13 +91,18 @@ _LOOP_TEXT = "token repeat limit reached"
 _DAY_HINT_S = 900.0
 
 
-def fault(status: int, headers: Mapping[str, str], payload: Any) -> Failure:
-    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None."""
+def fault(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
+    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
+
+    key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
+    """
     error = read_error(payload) or ErrorBody()
     if status < 400 and error.http_status is not None:
         status = error.http_status
     hint_s = wait_hint_s(headers, error.message)
-    verdict = _by_code(error) or _by_text(status, error) or verdict_by_status(status)
+    verdict = _by_code(error) or _by_text(status, error) or _by_status(status, error)
+    if verdict is FORBIDDEN and key_works:
+        verdict = PAGE_FORBIDDEN
     if verdict is THROTTLED:
         verdict = _throttle(headers, error, hint_s)
     return verdict.failure(status, error, hint_s)
@@ -111,6 +121,12 @@ def _by_text(status: int, error: ErrorBody) -> Verdict | None:
     if status >= 500 and _LOOP_TEXT in error.message:
         return LOOP
     return None
+
+
+def _by_status(status: int, error: ErrorBody) -> Verdict:
+    # OpenRouter answers 403 for a page that its moderation has flagged, and says so in `metadata`.
+    flagged = status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata)
+    return FILTERED if flagged else verdict_by_status(status)
 
 
 def _throttle(headers: Mapping[str, str], error: ErrorBody, hint_s: float | None) -> Verdict:

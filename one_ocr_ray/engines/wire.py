@@ -1,4 +1,4 @@
-"""What the providers' wire formats share: requests as values, hints in headers, tolerant reading of JSON and errors.
+"""What the providers' wire formats share: requests as values, tolerant reading of JSON, errors and what they mean.
 
 Pure: nothing here sends, waits or reads a clock. A provider's sentence is read for a duration or a number at most, and
 never travels on: it may quote the key ("Incorrect API key provided: sk-..."), so every `Failure` has our own words.
@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import AccountLimits, Action, ErrorCode, Failure
+from one_ocr_ray.model import Action, ErrorCode, Failure, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import SecretStr
+
+    from one_ocr_ray.model import Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class ErrorBody:
     http_status: int | None = None  # where the body names one: gateways answer 200 with an error inside
     message: str = field(default="", repr=False)
     details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)  # OpenRouter's
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,13 @@ _PATH = re.compile(r"[a-z_]{1,24}(?:\.[a-z_]{1,24}|\[\d{1,3}\]){0,6}")
 
 BAD_REPLY = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
 AUTH = Verdict(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
+# A bare 403 may mean the key or this page alone: gateways and filters on the way answer so to content they do not like.
+FORBIDDEN = Verdict(AUTH.code, AUTH.action, AUTH.sentence)
+PAGE_FORBIDDEN = Verdict(
+    ErrorCode.CONTENT_FILTERED,
+    Action.FAIL,
+    "A filter of the provider or before it refuses this page, though the key works",
+)
 BILLING = Verdict(ErrorCode.BILLING, Action.STOP, "The account has no credit or budget left; check its billing page")
 NO_MODEL = Verdict(
     ErrorCode.MODEL_NOT_FOUND, Action.STOP, "The model or the address is not known there; check --model and --base-url"
@@ -117,7 +126,14 @@ def verdict_by_status(status: int) -> Verdict:
         return UNAVAILABLE
     if status < 300:  # an error inside a reply that calls itself good
         return BAD_REPLY
-    return {401: AUTH, 402: BILLING, 403: AUTH, 404: NO_MODEL, 413: BAD_IMAGE, 429: THROTTLED}.get(status, REJECTED)
+    return {401: AUTH, 402: BILLING, 403: FORBIDDEN, 404: NO_MODEL, 413: BAD_IMAGE, 429: THROTTLED}.get(
+        status, REJECTED
+    )
+
+
+def is_from_model(answer: Answer) -> bool:
+    """Whether a model has answered, so that the key and its rights were good."""
+    return answer.failure is None or answer.usage != Usage()
 
 
 def read_json(body: bytes) -> Any:
@@ -147,7 +163,7 @@ def read_error(payload: Any) -> ErrorBody | None:
 
 def _flattened(error: dict[str, Any]) -> ErrorBody:
     inner = error.get("innererror")
-    details = error.get("details")
+    details, metadata = error.get("details"), error.get("metadata")
     code = _text(error.get("code"))
     return ErrorBody(
         code=code,
@@ -158,6 +174,7 @@ def _flattened(error: dict[str, Any]) -> ErrorBody:
         http_status=int(code) if re.fullmatch(r"[45][0-9][0-9]", code) else None,
         message=_text(error.get("message")),
         details=tuple(entry for entry in details if isinstance(entry, dict)) if isinstance(details, list) else (),
+        metadata=metadata if isinstance(metadata, dict) else {},
     )
 
 
@@ -184,82 +201,6 @@ def reason(value: Any) -> str | None:
     if value is None:
         return None
     return value if isinstance(value, str) and _WORD.fullmatch(value) else "other"
-
-
-# --- durations -------------------------------------------------------------------------------------------------------
-
-_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
-_UNIT = r"(?:milliseconds?|ms|seconds?|s|minutes?|m|hours?|h|days?|d)(?![a-z])"
-_PART = re.compile(rf"({_NUMBER})\s*({_UNIT})\s*")
-# "Please try again in 1.146s", "Please retry in 58.934310785s.", "Please retry after 37 seconds."
-_HINT = re.compile(rf"(?:try again in|retry in|retry after)\s+((?:{_NUMBER}\s*{_UNIT}\s*)+)")
-
-
-def _unit_s(unit: str) -> float:
-    return 0.001 if unit.startswith(("ms", "milli")) else {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}[unit[0]]
-
-
-def duration_s(text: str) -> float | None:
-    """Seconds in `6m0s`, `12ms`, `1h12m28.8s` or a bare number of seconds; None for anything else."""
-    text = text.strip()
-    if re.fullmatch(_NUMBER, text):
-        return float(text)
-    parts = _PART.findall(text)
-    if not parts or _PART.sub("", text):
-        return None
-    return sum(float(number) * _unit_s(unit) for number, unit in parts)
-
-
-def wait_hint_s(headers: Mapping[str, str], message: str) -> float | None:
-    """The longest wait that a reply asks for, in its headers or in its sentence; None when it names none.
-
-    A `Retry-After` date counts from the reply's own `Date`, so that the two clocks need not agree.
-    """
-    waits: list[float | None] = []
-    if (milliseconds := duration_s(headers.get("retry-after-ms", ""))) is not None:
-        waits.append(milliseconds / 1000)
-    retry_after = headers.get("retry-after", "")
-    waits.append(duration_s(retry_after))
-    waits.append(_until_date_s(retry_after, headers.get("date", "")))
-    if found := _HINT.search(message[:4000].lower()):
-        waits.append(duration_s(found.group(1)))
-    return max((wait for wait in waits if wait is not None), default=None)
-
-
-def _until_date_s(then: str, now: str) -> float | None:
-    try:
-        return max(0.0, (parsedate_to_datetime(then) - parsedate_to_datetime(now)).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # not dates, or one with a zone and one without
-        return None
-
-
-# --- account limits --------------------------------------------------------------------------------------------------
-
-
-def account_limits(headers: Mapping[str, str]) -> AccountLimits | None:
-    """What the `x-ratelimit-*` headers say (OpenAI rate-limit guide); None when they say nothing.
-
-    Azure sends -1 and 0 for limits that it does not tell; then the rest of that kind means nothing either.
-    """
-    requests, tokens = _limit_of(headers, "requests"), _limit_of(headers, "tokens")
-    if requests[0] is None and tokens[0] is None:
-        return None
-    return AccountLimits(
-        requests_per_minute=requests[0],
-        tokens_per_minute=tokens[0],
-        remaining_requests=requests[1],
-        remaining_tokens=tokens[1],
-        reset_requests_s=requests[2],
-        reset_tokens_s=tokens[2],
-    )
-
-
-def _limit_of(headers: Mapping[str, str], kind: str) -> tuple[float | None, float | None, float | None]:
-    limit = duration_s(headers.get(f"x-ratelimit-limit-{kind}", ""))
-    if not limit:
-        return None, None, None
-    remaining = duration_s(headers.get(f"x-ratelimit-remaining-{kind}", ""))
-    return limit, remaining, duration_s(headers.get(f"x-ratelimit-reset-{kind}", ""))
 
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:

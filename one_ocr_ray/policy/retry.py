@@ -133,8 +133,9 @@ def _counted(tries: Tries, answer: Answer) -> Tries:
 
 
 def _before_stop(tries: Tries, failure: Failure, ask: Ask, jitter: float) -> Step:
-    # A new key takes a moment to be known everywhere: one 401 is asked again before the whole job stops for it.
-    if failure.http_status == 401 and not tries.unauthorised:
+    # A new key takes a moment to be known everywhere, and a 403 may mean this page alone, which the answers to other
+    # pages show: one such refusal is asked again before the whole job stops for it.
+    if failure.code is ErrorCode.AUTH and failure.http_status in {401, 403} and not tries.unauthorised:
         return Wait(_past_hint_s(1.0, jitter), ask, replace(tries, unauthorised=1))
     return Stop(failure, tries)
 

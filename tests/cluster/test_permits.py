@@ -229,13 +229,32 @@ def test_a_stop_reaches_everybody_who_waits() -> None:
         first, second = permits(limiter, "a"), permits(limiter, "b")
         await first.acquire(0)
         waiting = [asyncio.create_task(account.acquire(0)) for account in (first, second) for _ in range(30)]
-        first.report(0, Answer(failure=NO_KEY), 0.1)
+        first.stop(NO_KEY)
         results = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 1.0)
         stopped = [result for result in results if isinstance(result, StoppedError)]
         assert len(stopped) >= 50
         assert {error.code for error in stopped} == {ErrorCode.AUTH}
 
     run_virtually(main())
+
+
+def test_a_refusal_stops_nobody_before_the_policy_has_decided_so() -> None:
+    """One 401 among thirty, which the page loop asks again: no permit is lost by it, of this client or another."""
+
+    async def main() -> tuple[list[float], Snapshot]:
+        limiter, sent = near(), []
+        answers = iter([Answer(failure=NO_KEY)])
+        workers = [
+            asyncio.create_task(work(account, lambda: next(answers, Answer()), sent))
+            for account in (permits(limiter, "a"), permits(limiter, "b"))
+            for _ in range(15)
+        ]
+        await work_for(5.0, workers)
+        return sent, await limiter.limiter.snapshot()
+
+    sent, after = run_virtually(main())
+    assert len(sent) >= 0.9 * 10 * 5
+    assert after.stopped is None
 
 
 def test_while_the_limiter_is_away_nothing_is_sent_and_few_questions_are_asked() -> None:

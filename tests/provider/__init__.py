@@ -5,7 +5,7 @@ quotas      how limits are enforced (pure)
 scenario    everything there is to set; the rules and their dice (pure)
 questions   a request body, read just far enough (pure)
 replies     good answers; throttles: the wording of a 429 (pure)
-faults      what can go wrong, with openai_faults and gemini_faults; scene: what a fault is given (pure)
+faults      what can go wrong, with openai_faults, gateway_faults, gemini_faults; scene: what a fault is given (pure)
 backend     question to decision (pure)
 ledger      one row per request, and the statistics of rows
 delivery    replies on the wire, whole or broken

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from tests.provider.gateway_faults import GATEWAY_FAULTS
 from tests.provider.gemini_faults import GEMINI_FAULTS
 from tests.provider.openai_faults import OPENAI_FAULTS
 from tests.provider.questions import Dialect
@@ -100,7 +101,7 @@ SHARED_FAULTS: dict[str, Fault] = {
 }
 
 _CATALOGUE: dict[Dialect, dict[str, Fault]] = {
-    Dialect.OPENAI: SHARED_FAULTS | OPENAI_FAULTS,
+    Dialect.OPENAI: SHARED_FAULTS | OPENAI_FAULTS | GATEWAY_FAULTS,
     Dialect.AZURE: SHARED_FAULTS | OPENAI_FAULTS,
     Dialect.GEMINI: SHARED_FAULTS | GEMINI_FAULTS,
 }

@@ -77,6 +77,7 @@ class RecordingPermits:
         self.reports: list[tuple[int, Answer | None, float]] = []
         self.wait_s = 0.0
         self.refusal: StoppedError | None = None
+        self.stops: list[Failure] = []
         self._clock = clock
 
     async def acquire(self, tokens: int) -> None:
@@ -88,6 +89,9 @@ class RecordingPermits:
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         self.reports.append((estimated_tokens, answer, latency_s))
+
+    def stop(self, failure: Failure) -> None:
+        self.stops.append(failure)
 
 
 class RecordingPurse:
@@ -434,6 +438,7 @@ async def test_a_stop_leaves_the_page_unread() -> None:
         await scene.read()
     assert stopped.value.code is ErrorCode.BILLING
     assert [answer and answer.failure for _, answer, _ in scene.permits.reports] == [NO_CREDIT]
+    assert scene.permits.stops == [NO_CREDIT]
 
 
 async def test_an_unknown_key_is_tried_twice() -> None:
@@ -443,7 +448,10 @@ async def test_an_unknown_key_is_tried_twice() -> None:
         await scene.read()
     assert stopped.value.code is ErrorCode.AUTH
     assert len(scene.engine.asked) == 2
-    assert (await Scene([UNKNOWN_KEY, GOOD]).read()).attempts == 2
+    assert scene.permits.stops == [UNKNOWN_KEY]
+    scene = Scene([UNKNOWN_KEY, GOOD])
+    assert (await scene.read()).attempts == 2
+    assert not scene.permits.stops
 
 
 async def test_a_day_that_is_used_up_stops_the_job() -> None:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
+from one_ocr_ray.engines.hints import duration_s
 from one_ocr_ray.engines.openai import OpenAIOptions, build_body, build_request, parse_response
 from one_ocr_ray.engines.openai_schema import is_strict
-from one_ocr_ray.engines.wire import duration_s
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Ask
 from tests.unit.wire_help import assert_as_expected, body_of, page_image, samples

@@ -102,11 +102,12 @@ def test_money_stops_at_once() -> None:
 
 
 def test_a_refused_key_is_asked_once_more() -> None:
-    """A new key takes a moment to be known; a forbidden one does not change its mind."""
+    """A new key takes a moment to be known, and a 403 may mean one page alone; a 400 does not change its mind."""
     unknown = Failure(ErrorCode.AUTH, "Key?", Action.STOP, 401)
     steps, last = play(unknown)
     assert (len(steps), isinstance(last, Stop)) == (2, True)
-    assert len(play(replace(unknown, http_status=403))[0]) == 1
+    assert len(play(replace(unknown, http_status=403))[0]) == 2
+    assert len(play(replace(unknown, http_status=400))[0]) == 1
 
 
 def test_truncated_text_is_taken_after_one_longer_try() -> None:
