@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
 from one_ocr_ray.pdf import PdfChild, document_id_of
 from one_ocr_ray.storage.inputs import read_input
-from one_ocr_ray.storage.objects import is_remote
+from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

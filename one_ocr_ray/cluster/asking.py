@@ -18,7 +18,7 @@ from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.settings import base_url, password_of
-from one_ocr_ray.storage.objects import is_remote, local_path
+from one_ocr_ray.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -42,9 +42,10 @@ from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import Journal, shards_at_work
 from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.lease import held_lease
-from one_ocr_ray.storage.objects import Objects, without_credentials
+from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.resuming import what_is_open
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.uris import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -11,8 +11,9 @@ from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.model import ExportFormat
 from one_ocr_ray.policy.exporting import FileNames, json_line, text_of
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.objects import Objects, is_remote
+from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.objects import Objects, is_remote, local_path, without_credentials
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.uris import is_remote, local_path, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

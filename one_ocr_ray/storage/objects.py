@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import quote
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
@@ -24,6 +23,7 @@ from obstore.store import LocalStore, from_url
 
 from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.storage.reasons import reason_of
+from one_ocr_ray.storage.uris import is_remote, split_remote, without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -34,14 +34,12 @@ _Read = TypeVar("_Read")
 
 # A store far away answers in tens of milliseconds, however small the object.
 GETS_AT_ONCE = 16
-_OTHER_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # About twenty seconds of silence or refusals; obstore's own three would end a run of hours for a hiccup.
 _PATIENCE: RetryConfig = {
     "max_retries": 12,
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 3},
     "retry_timeout": timedelta(minutes=1),
 }
-REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +49,6 @@ class ObjectInfo:
     path: str
     size_bytes: int
     version: str
-
-
-def is_remote(uri: str) -> bool:
-    """Whether `uri` names an object store rather than a local path."""
-    return urlsplit(uri).scheme.lower() in REMOTE_SCHEMES
-
-
-def local_path(text: str) -> str:
-    """The absolute path of a local file or folder, given as a path or as a `file://` URI; links stay as they are.
-
-    Raises UsageError for a URI of another kind: no such store is known, and a folder `https:` is not what was meant.
-    """
-    if text.lower().startswith("file://"):
-        return os.path.abspath(unquote(urlsplit(text).path))  # noqa: PTH100 - takes ".." out without resolving links
-    if _OTHER_URI.match(text):
-        raise UsageError(f"{without_credentials(text)} is neither a path nor in a known store (s3://, gs://, az://).")
-    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
-
-
-def without_credentials(uri: str) -> str:
-    """`uri` without user, password, query and fragment, which may carry keys or signatures."""
-    parts = urlsplit(uri)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
 class Objects:
@@ -257,7 +232,8 @@ class _RangeFile(io.RawIOBase):
 def _open(root: str) -> ObjectStore:
     try:
         if is_remote(root):
-            return from_url(root, retry_config=_PATIENCE)
+            bucket, prefix = split_remote(root)
+            return from_url(f"{bucket}/{quote(prefix)}".rstrip("/"), retry_config=_PATIENCE)
         return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
     except (BaseError, ValueError) as error:
         raise UsageError(f"{without_credentials(root)} is not a storage URI that can be opened.") from error

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.storage.inputs import look_again
-from one_ocr_ray.storage.objects import Objects, is_remote
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,8 +34,9 @@ from one_ocr_ray.policy.taskfile import (
 )
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects, is_remote
+from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,9 @@ from one_ocr_ray.policy.schema import SCHEMAS
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.policy.verifying import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.objects import Objects, is_remote
+from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

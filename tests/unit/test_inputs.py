@@ -9,7 +9,6 @@ import pytest
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.storage.inputs import find_inputs
-from one_ocr_ray.storage.objects import local_path, without_credentials
 
 
 @pytest.fixture
@@ -79,14 +78,6 @@ def test_a_file_uri_is_a_local_path(tree: Path) -> None:
     assert names(tree, (tree / "sub" / "deep" / "[x] 标题.pdf").as_uri()) == ["sub/deep/[x] 标题.pdf"]
 
 
-def test_a_path_may_not_be_a_uri_of_an_unknown_store() -> None:
-    """`--output https://...` would otherwise make a folder of that name."""
-    with pytest.raises(UsageError, match=r"https://host/out is neither"):
-        local_path("https://user:pass@host/out")
-    assert local_path("file:///a%20b/c") == "/a b/c"
-    assert local_path("/a:b/../c") == "/c"
-
-
 def test_a_missing_list_is_a_usage_error(tree: Path) -> None:
     """The user is told which list."""
     with pytest.raises(UsageError, match=r"nope\.txt"):
@@ -97,11 +88,6 @@ def test_relative_paths_become_absolute(tree: Path, monkeypatch: pytest.MonkeyPa
     """Rows must name their source wherever they are read later."""
     monkeypatch.chdir(tree)
     assert [file.uri for file in find_inputs(["b.pdf"])] == [str(tree / "b.pdf")]
-
-
-def test_credentials_are_cut_from_uris() -> None:
-    """User, password, query and fragment never reach a row."""
-    assert without_credentials("s3://key:secret@bucket/a/b.pdf?X-Amz-Signature=1#f") == "s3://bucket/a/b.pdf"
 
 
 def test_a_name_that_is_not_utf8_comes_as_missing(tree: Path) -> None:

@@ -1,0 +1,87 @@
+"""Names of files, folders and objects: which store a name is of, its parts, and the name that rows and people see.
+
+A key of a store and a path are taken as they are, never parsed as a URL: `report #1.pdf` and `what? really.pdf` are
+names. Only `file://` URIs have escapes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from one_ocr_ray.errors import UsageError
+
+REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
+_FILE = "file://"
+_URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/]*)(.*)", re.DOTALL)
+_ONE_SLASH = re.compile(rf"({'|'.join(REMOTE_SCHEMES)}):/", re.IGNORECASE)
+# In a key, a question mark is a question mark, unless a signature follows it: that is a key of another kind.
+_SIGNATURE = re.compile(
+    r"\?(?=(?:.*&)?(?:x-amz-|x-goog-|awsaccesskeyid=|googleaccessid=|signature=|sig=)).*", re.IGNORECASE | re.DOTALL
+)
+_NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def is_remote(uri: str) -> bool:
+    """Whether `uri` names an object store rather than a local path."""
+    found = _URI.match(uri)
+    return found is not None and found[1].lower() in REMOTE_SCHEMES
+
+
+def split_remote(uri: str) -> tuple[str, str]:
+    """Of the URI of an object: its bucket, as a URI, and its key."""
+    scheme, _, rest = uri.partition("://")
+    bucket, _, key = rest.partition("/")
+    return f"{scheme}://{bucket}", key
+
+
+def local_path(text: str) -> str:
+    """The absolute path of a local file or folder, given as a path or as a `file://` URI; links stay as they are.
+
+    Raises UsageError for a URI of another kind: no such store is known, and a folder `https:` is not what was meant.
+    """
+    if "\0" in text:
+        raise UsageError(f"{shown(text)} cannot be a path, for it holds a NUL.")
+    if text.lower().startswith(_FILE):
+        return os.path.abspath(_path_in(text))  # noqa: PTH100 - takes ".." out without resolving links
+    if _URI.match(text) or _ONE_SLASH.match(text):
+        raise UsageError(f"{shown(text)} is neither a path nor in a known store (s3://, gs://, az://).")
+    return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+
+
+def _path_in(file_uri: str) -> str:
+    host, slash, path = file_uri[len(_FILE) :].partition("/")
+    if host.lower() not in ("", "localhost") or not slash:
+        raise UsageError(f"{shown(file_uri)} names no file of this machine; write file:///folder/file.")
+    return os.fsdecode(unquote_to_bytes(os.fsencode(slash + path)))
+
+
+def uri_of_path(path: str) -> str:
+    """What rows call the local file at an absolute `path`: the path itself, or a `file://` URI where it is not UTF-8.
+
+    `local_path` gives the path back, so such a file is found again.
+    """
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return _FILE + quote_from_bytes(os.fsencode(path))
+    return path
+
+
+def without_credentials(uri: str) -> str:
+    """`uri` without user, password and signature, and where it is of no known store without query and fragment."""
+    parts = _URI.match(uri)
+    if parts is None or parts[1].lower() == "file":
+        return uri
+    scheme, host, rest = parts.groups()
+    user, _, bare = host.rpartition("@")
+    if scheme.lower().startswith("abfs") and ":" not in user:
+        bare = host  # the container stands there
+    rest = _SIGNATURE.sub("", rest) if is_remote(uri) else re.split(r"[?#]", rest, maxsplit=1)[0]
+    return f"{scheme}://{bare}{rest}"
+
+
+def shown(uri: str) -> str:
+    """`uri` for a sentence: without credentials, and without characters that a terminal would act on."""
+    return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), without_credentials(uri))
