@@ -1,12 +1,14 @@
 """Markdown to plain text: what the page says without the marks that say how it looks.
 
 Meant for the Markdown that engines write, so tables, fences and links included; not a full CommonMark parser.
+A page can be hostile, so the time is linear in its length: no pattern here looks for the end of what it may have begun.
 """
 
 from __future__ import annotations
 
 import html
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -16,23 +18,41 @@ CELL_SEPARATOR = "\t"
 
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r"\s{0,3}#{1,6}(?:\s+|$)")
-_CLOSING_HASHES = re.compile(r"\s+#+\s*$")
 _QUOTE = re.compile(r"\s{0,3}(?:>\s?)+")
-_TABLE_ROW = re.compile(r"\s*\|(.*)\|\s*$")
-_TABLE_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*$")
+_TABLE_ROW = re.compile(r"\|(.*)\|$")
+_TABLE_RULE = re.compile(r"(?:\|\s*)?:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?$")
 _RULE = re.compile(r"\s{0,3}(?:(?:-\s*){3,}|(?:\*\s*){3,}|(?:_\s*){3,}|={3,})$")
 
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")
 _HIDDEN = re.compile(r"[\ue000-\ue07f]")  # an escaped character waits here, in a private use area, until marks are gone
-_CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)")
+_BACKTICKS = re.compile(r"`+")
 _IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\")?\)")
 _AUTOLINK = re.compile(r"<((?:https?|mailto|ftp):[^<>\s]*)>")
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_CHARACTER = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
+
+
+@dataclass(frozen=True, slots=True)
+class _Emphasis:
+    """One kind of emphasis. What closes it does not depend on where it was opened: where one has no end, none has."""
+
+    opening: re.Pattern[str]
+    closing: re.Pattern[str]
+
+
+def _emphasis(opening: str, closing: str) -> _Emphasis:
+    return _Emphasis(re.compile(opening), re.compile(closing))
+
+
 _EMPHASIS = (
-    re.compile(r"(\*\*|~~)(?=\S)(.+?)(?<=\S)\1"),
+    _emphasis(r"\*\*(?=\S)", r"(?<=\S)\*\*"),
+    _emphasis(r"~~(?=\S)", r"(?<=\S)~~"),
     # A single asterisk opens only before a letter or after something else than one, as in CommonMark: README*, *.c
-    re.compile(r"(?:(?<![\w*])|(?<=\w)(?=\*\w))(\*)(?=[^\s*])(.+?)(?:(?<=\w)\*|(?<=[^\w\s*])\*(?!\w))"),
-    re.compile(r"(?<!\w)(_{1,3})(?=[^\s_])(.+?)(?<=[^\s_])\1(?!\w)"),
+    _emphasis(
+        r"(?:(?<![\w*])|(?<=\w)(?=\*\w))\*(?=[^\s*])",
+        r"(?<=\w)\*|(?<=[^\w\s*])\*(?!\w)",
+    ),
+    *(_emphasis(rf"(?<!\w){mark}(?=[^\s_])", rf"(?<=[^\s_]){mark}(?!\w)") for mark in ("___", "__", "_")),
 )
 
 
@@ -54,31 +74,67 @@ def _lines(markdown: str) -> Iterator[str]:
                 yield line
         elif mark:
             fence = mark[1]
-        elif not _is_rule(line):
-            yield _line(line)
+        elif not _is_rule(line.rstrip()):
+            yield _line(line.rstrip())
 
 
 def _is_rule(line: str) -> bool:
-    return bool(_RULE.match(line) or ("|" in line and _TABLE_RULE.match(line)))
+    return bool(_RULE.match(line) or ("|" in line and _TABLE_RULE.match(line.lstrip())))
 
 
 def _line(line: str) -> str:
-    line = _QUOTE.sub("", line.rstrip(), count=1) if _QUOTE.match(line) else line.rstrip()
+    if quote := _QUOTE.match(line):
+        line = line[quote.end() :]
     if heading := _HEADING.match(line):
-        line = _CLOSING_HASHES.sub("", line[heading.end() :])
+        line = _without_closing_hashes(line[heading.end() :])
     line = _ESCAPE.sub(lambda match: chr(0xE000 + ord(match[1])), line)
-    if row := _TABLE_ROW.match(line):
+    if row := _TABLE_ROW.match(line.lstrip()):
         line = CELL_SEPARATOR.join(cell.strip() for cell in row[1].split("|"))
-    pieces = _CODE_SPAN.split(line)  # text, backticks, code, text, backticks, code, ..., text
-    pieces[0::3] = [_without_marks(text) for text in pieces[0::3]]
-    del pieces[1::3]
-    return _HIDDEN.sub(lambda match: chr(ord(match[0]) - 0xE000), "".join(pieces))
+    text = "".join(part if is_code else _without_marks(part) for part, is_code in _code_spans(line))
+    return _HIDDEN.sub(lambda match: chr(ord(match[0]) - 0xE000), text)
+
+
+def _without_closing_hashes(heading: str) -> str:
+    text = heading.rstrip("#")
+    return text.rstrip() if text[-1:].isspace() else heading
+
+
+def _code_spans(line: str) -> Iterator[tuple[str, bool]]:
+    """The parts of `line`, and of each whether it is code. A span ends at the next run of as many backticks."""
+    runs = list(_BACKTICKS.finditer(line))
+    ends: dict[int, int] = {}  # by length, the next run to the right
+    end_of: dict[int, int] = {}
+    for number in range(len(runs) - 1, -1, -1):
+        length = len(runs[number][0])
+        end_of[number] = ends.get(length, -1)
+        ends[length] = number
+    told, number = 0, 0
+    while number < len(runs):
+        end = end_of[number]
+        if end >= 0:
+            yield line[told : runs[number].start()], False
+            yield line[runs[number].end() : runs[end].start()], True
+            told, number = runs[end].end(), end
+        number += 1
+    yield line[told:], False
 
 
 def _without_marks(text: str) -> str:
     text = _LINE_BREAK.sub(" ", text)
     text = _IMAGE_OR_LINK.sub(r"\1", _IMAGE_OR_LINK.sub(r"\1", text))  # twice: an image may be a link's text
     text = _AUTOLINK.sub(r"\1", text)
-    for pattern in _EMPHASIS:
-        text = pattern.sub(r"\2", text)
-    return html.unescape(text)
+    for emphasis in _EMPHASIS:
+        text = _without(emphasis, text)
+    return _CHARACTER.sub(lambda match: html.unescape(match[0]), text)
+
+
+def _without(emphasis: _Emphasis, text: str) -> str:
+    """`text` without this emphasis: each opening mark goes with the next closing one, at least one character on."""
+    parts, told = [], 0
+    while opening := emphasis.opening.search(text, told):
+        closing = emphasis.closing.search(text, opening.end() + 1)
+        if closing is None:
+            break
+        parts += [text[told : opening.start()], text[opening.end() : closing.start()]]
+        told = closing.end()
+    return "".join([*parts, text[told:]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.plaintext import plain_text
@@ -48,3 +50,70 @@ def test_plain_text_stays_as_it_is(text: str) -> None:
 def test_any_mix_of_marks_ends(markdown: str) -> None:
     """Never an exception and never more lines than there were: pages are hostile."""
     assert plain_text(markdown).count("\n") <= markdown.count("\n")
+
+
+_HOSTILE = (
+    "**word ",
+    "~~word ",
+    "*word ",
+    "_word ",
+    "__word ",
+    "`a ``b ",
+    "[a](b",
+    "![",
+    '[a](b "c',
+    "&#1",
+    "<br ",
+    "# ",
+    " ",
+    "| ",
+    "- ",
+    "> ",
+    "\\*",
+    "([a](",
+)
+_WORDS = st.text("*_`~[]()#>|-\\!<&a1 \"'.", min_size=1, max_size=10)
+
+
+@pytest.mark.parametrize("unit", _HOSTILE)
+@pytest.mark.parametrize("after", ["", "x"])
+def test_time_is_linear_in_the_length_of_hostile_pages(unit: str, after: str) -> None:
+    """Marks that are never closed cost no more than others: four times the page, four times the time."""
+    assert _growth(unit, after) < 2.5**2
+
+
+@settings(max_examples=40, deadline=None)
+@given(_WORDS, st.text("*_`x ", max_size=2))
+def test_time_is_linear_for_any_repeated_mix_of_marks(unit: str, after: str) -> None:
+    """What nobody thought of, too."""
+    assert _growth(unit, after) < 2.5**2
+
+
+def test_a_page_that_took_half_a_minute_is_done_at_once() -> None:
+    """63,000 characters of emphasis that is never closed; and every one of them stays."""
+    page = "**word " * 9000
+    begun = time.thread_time()
+    assert plain_text(page) == page.rstrip()
+    assert time.thread_time() - begun < 1.0
+
+
+def test_a_character_of_five_thousand_digits_is_text() -> None:
+    """Python refuses to read such a number."""
+    assert plain_text("&#" + "1" * 5000 + ";").startswith("&#111")
+
+
+def _growth(unit: str, after: str) -> float:
+    """How many times longer a page takes that is four times as long."""
+    small = unit * (8000 // len(unit)) + after
+    return _cpu_s(small[: -len(after) or None] * 4 + after) / _cpu_s(small)
+
+
+def _cpu_s(page: str) -> float:
+    """The least of several tries: another process on this core makes them longer, never shorter."""
+
+    def once() -> float:
+        begun = time.thread_time()
+        plain_text(page)
+        return time.thread_time() - begun
+
+    return max(min(once() for _ in range(5)), 2e-4)
