@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.service.problems import Problem, answer
@@ -17,15 +17,30 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+UPLOAD = "/upload"  # the one path whose bodies go to disk as they come
+# Every other body is read whole and parsed in the event loop, which everybody shares: a few milliseconds for so much.
+PARSED_BYTES = 1 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
     """Bounds for one body, and for all bodies that one process holds."""
 
-    request_bytes: int
+    request_bytes: int  # of an upload
     unsized_bytes: int  # a body without Content-Length
     under_way_bytes: int
     stall_s: float
     whole_s: float
+
+    def of(self, path: str) -> BodyLimits:
+        """The same for a request to `path`."""
+        if path == UPLOAD:
+            return self
+        return replace(
+            self,
+            request_bytes=min(PARSED_BYTES, self.request_bytes),
+            unsized_bytes=min(PARSED_BYTES, self.unsized_bytes),
+        )
 
 
 class BodyLimit:
@@ -40,26 +55,27 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limits = self._limits.of(scope["path"])
         announced = _content_length(scope)
-        problem = self._refusal(scope, announced)
+        problem = self._refusal(limits, announced)
         if problem is not None:
             await answer(scope, problem)(scope, receive, send)
             return
         reserved = announced or 0
         self._under_way_bytes += reserved
         try:
-            await _Body(scope, receive, send, self._limits, announced).run(self._app)
+            await _Body(scope, receive, send, limits, announced).run(self._app)
         finally:
             self._under_way_bytes -= reserved
 
-    def _refusal(self, scope: Scope, announced: int | None) -> Problem | None:
+    def _refusal(self, limits: BodyLimits, announced: int | None) -> Problem | None:
         if announced is None:
             return None
         if announced < 0:
             return _closing("invalid_request", "The header Content-Length is not a number.")
-        if announced > self._limits.request_bytes:
-            return too_large(self._limits.request_bytes)
-        if announced and self._under_way_bytes + announced > self._limits.under_way_bytes:
+        if announced > limits.request_bytes:
+            return too_large(limits.request_bytes)
+        if announced and self._under_way_bytes + announced > limits.under_way_bytes:
             return _closing("overloaded", "Too many uploads are under way; try again soon.", retry_after_s=5)
         return None
 
