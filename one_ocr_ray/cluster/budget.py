@@ -99,6 +99,7 @@ class SharedPurse:
         self._purse = Purse()
         self._settled = asyncio.Event()
         self._drawing = asyncio.Lock()
+        self._draws: set[asyncio.Task[float]] = set()
 
     async def reserve(self, image: PageImage, ask: Ask) -> float:
         """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
@@ -121,11 +122,19 @@ class SharedPurse:
         missing_usd = self._purse.missing(wanted_usd)
         if not missing_usd:
             return  # others have settled meanwhile
-        chunk = await self._till.draw(missing_usd)
-        if chunk:
-            self._purse.add(chunk)
-        elif self._purse.reservations:
+        draw = asyncio.create_task(self._draw(missing_usd))
+        self._draws.add(draw)
+        draw.add_done_callback(self._draws.discard)
+        if await asyncio.shield(draw):
+            return
+        if self._purse.reservations:
             await self._settled.wait()
         elif self._purse.missing(wanted_usd):
             await self._till.give_back(self._purse.empty())
             raise StoppedError(SPENT, ErrorCode.BUDGET)
+
+    async def _draw(self, missing_usd: float) -> float:
+        """A chunk into the purse, also when the page that asked for it is gone by then: others spend it."""
+        chunk = await self._till.draw(missing_usd)
+        self._purse.add(chunk)
+        return chunk

@@ -145,8 +145,9 @@ class ShardReader:
                 async with asyncio.TaskGroup() as at_work, self._lane, aclosing(stream) as pages:
                     async for document, page in pages:
                         await self._places.acquire()
+                        task = at_work.create_task(self._read_page(document, page, reading, results, page_journal))
+                        task.add_done_callback(self._release_place)  # one that is cancelled may never have begun
                         listener.begun()
-                        at_work.create_task(self._read_page(document, page, reading, results, page_journal))
                     listener.rendered()
                 writer.cancel()
         finally:
@@ -163,11 +164,11 @@ class ShardReader:
         results: dict[tuple[str, int], PageResult],
         journal: PageJournal,
     ) -> None:
-        try:
-            result = await read_page(document, page, reading)
-        finally:
-            self._places.release()
+        result = await read_page(document, page, reading)
         results[result.document_id, result.page_number] = result
         journal.add(result)
         count_page(result)
         log_page(result)
+
+    def _release_place(self, _: asyncio.Task[None]) -> None:
+        self._places.release()

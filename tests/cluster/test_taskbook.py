@@ -238,6 +238,18 @@ async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite,
     assert len(site.store.pages(task_id)) == view.pages_done
 
 
+async def test_tasks_that_stop_leave_their_places_to_the_next(provider: ProviderProcess, tmp_path: Path) -> None:
+    """The account is empty: each upload fails in turn, none hangs; it is paid: the next one is read."""
+    provider.reset(rules=[Rule(fault="insufficient_quota")])
+    with book_site(tmp_path, provider, max_in_flight=2) as site:
+        for number in range(50, 53):
+            view = await site.ended(await site.submit(identity_pdf(number, 12)))
+            assert view.error is not None
+            assert (view.state, view.error.code) == (TaskState.FAILURE, ErrorCode.BILLING)
+        provider.reset()
+        assert (await site.succeeded(await site.submit(identity_pdf(53, 12)))).pages_done == 12
+
+
 async def test_what_is_open_is_told(site: BookSite, provider: ProviderProcess) -> None:
     """Tasks and pages, and none when all is done."""
     provider.change(rules=[Rule(fault="stall", page="doc-0011 page *", seconds=300)])

@@ -1,0 +1,238 @@
+"""What a worker has a bounded number of is whole again after whatever happened: stops, cancels, ends at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.cluster.budget import OwnTill, SharedPurse
+from one_ocr_ray.cluster.job import Job
+from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
+from one_ocr_ray.cluster.shards import ShardReader
+from one_ocr_ray.cluster.turns import FairTurns
+from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.flow import Reading
+from one_ocr_ray.inspection import PdfOptions
+from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, Shard, Usage
+from one_ocr_ray.policy.documents import RunIdentity
+from one_ocr_ray.policy.metering import ProviderMetering
+from one_ocr_ray.policy.pricing import Price
+from one_ocr_ray.policy.quality import judge
+from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.selection import ALL_PAGES
+from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.storage.inputs import look_again
+from tests.provider import identity_pdf
+from tests.unit.wire_help import page_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from one_ocr_ray.model import DocumentRef, PageImage, PageResult
+
+OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30, password=None)
+PRICES = {"odd": Price(1.0, 10.0)}
+NO_CREDIT = Answer(failure=Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429))
+PLACES, LANES, SLOTS = 4, 2, 3
+PAGES = 40
+
+
+@dataclass
+class OddEngine:
+    """Answers after a random moment; with `stops` a page finds, now and then, that the account is empty."""
+
+    chance: random.Random
+    stops: float = 0.0
+    name: str = "openai"
+    model: str = "odd"
+
+    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+        await asyncio.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.02)))
+        if self.chance.random() < self.stops:
+            return NO_CREDIT
+        return Answer(text="good", usage=Usage(100, 10), finish_reason="stop")
+
+    async def check(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+class Nobody:
+    """A `Listener` that does not care."""
+
+    def kept(self, pages: Iterable[PageResult]) -> None:
+        pass
+
+    def begun(self) -> None:
+        pass
+
+    def rendered(self) -> None:
+        pass
+
+    def safe(self, page: PageResult) -> None:
+        pass
+
+
+@dataclass
+class Bounds:
+    """What the readings of one worker share."""
+
+    folder: Path
+    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
+    lane: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LANES))
+    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+
+    def reader(self, name: str) -> ShardReader:
+        job = Job(
+            output=str(self.folder / name),
+            config={},
+            identity=RunIdentity(name, "config"),
+            selection=ALL_PAGES,
+            pdf=OPTIONS,
+            ask=Ask(prompt="Read."),
+            prompt_sha256=None,
+            engine=None,
+            limits=Limits(),
+            prices=PRICES,
+            till=None,
+            pages_at_once=PLACES,
+            render_tasks=1,
+        )
+        place = RenderPlace(working_nodes()[0].here, cpus=0.0, slots=self.slots)
+        return ShardReader(job, self.places, place, self.lane)
+
+    async def check(self) -> None:
+        """Every bound has its full size."""
+        for bound, size in ((self.places, PLACES), (self.lane, LANES), (self.slots, SLOTS)):
+            async with asyncio.timeout(10):
+                for _ in range(size):
+                    await bound.acquire()
+            assert bound.locked(), "more than there were"
+            for _ in range(size):
+                bound.release()
+
+
+def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:
+    metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
+    return Reading(
+        engine=engine,
+        permits=FreePermits(),
+        ask=Ask(prompt="Read.", output_tokens_cap=100),
+        identity=RunIdentity("run", "config"),
+        prompt_sha256=None,
+        metering=metering,
+        judge=judge,
+        purse=SharedPurse(till or OwnTill(1000.0), metering),
+    )
+
+
+async def opened(folder: Path) -> DocumentRef:
+    (folder / "many.pdf").write_bytes(identity_pdf(1, PAGES, lines=1))
+    (document,) = await start_inspection([look_again(str(folder / "many.pdf"))], OPTIONS, cpus=0.0)
+    return document
+
+
+@pytest.mark.usefixtures("ray_cluster")
+async def test_a_stopped_task_leaves_its_places_to_the_others(tmp_path: Path) -> None:
+    """A page that finds the account empty ends its task; pages that had a place by then had not all begun."""
+    bounds, document = Bounds(tmp_path), await opened(tmp_path)
+    for number in range(5):
+        with pytest.raises(OneOcrError):
+            await bounds.reader(f"stopped-{number}").read(
+                Shard("000000", (document,)), reading(OddEngine(random.Random(number), stops=1.0)), Nobody()
+            )
+        await bounds.check()
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tmp_path: Path, seed: int) -> None:
+    """Readings side by side: some find the account empty, some are cancelled, some stopped; then one reads it all."""
+    chance = random.Random(seed)
+    bounds, document = Bounds(tmp_path), await opened(tmp_path)
+    shard = Shard("000000", (document,))
+    for round_ in range(4):
+        readers = [bounds.reader(f"{round_}-{number}") for number in range(4)]
+        at_work = [
+            asyncio.create_task(reader.read(shard, reading(OddEngine(chance, stops=chance.choice((0, 0.1)))), Nobody()))
+            for reader in readers
+        ]
+        for reader, work in zip(readers, at_work, strict=True):
+            await asyncio.sleep(chance.random() / 4)
+            if chance.random() < 0.5:
+                work.cancel()
+            else:
+                await reader.stop()
+        await asyncio.gather(*at_work, return_exceptions=True)
+        await bounds.check()
+    pages = await bounds.reader("whole").read(shard, reading(OddEngine(chance)), Nobody())
+    assert len(pages) == PAGES
+
+
+class SlowTill(OwnTill):
+    """A till that is a moment away."""
+
+    async def draw(self, needed_usd: float) -> float:
+        chunk = await super().draw(needed_usd)
+        await asyncio.sleep(0.001)
+        return chunk
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
+    """Pages that are cancelled while they draw, wait or have reserved: all that was not spent can still be."""
+    chance = random.Random(seed)
+    till = SlowTill(1.0)
+    metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
+    purse, ask = SharedPurse(till, metering), Ask(prompt="Read.", output_tokens_cap=100)
+    image = page_image()
+    most_usd = metering.most_usd(image, ask)
+    assert most_usd
+
+    async def page() -> None:
+        reserved_usd = await purse.reserve(image, ask)
+        try:
+            await asyncio.sleep(chance.random() / 100)
+        finally:
+            purse.settle(reserved_usd, 0.0)
+
+    for _ in range(30):
+        pages = [asyncio.create_task(page()) for _ in range(30)]
+        for each in pages[: chance.randrange(30)]:
+            await asyncio.sleep(chance.choice((0, 0, 0.001)))
+            each.cancel()
+        await asyncio.gather(*pages, return_exceptions=True)
+    requests = 0
+    with suppress(OneOcrError):
+        while True:
+            purse.settle(await purse.reserve(image, ask), most_usd)
+            requests += 1
+    assert requests == pytest.approx(1.0 / most_usd, abs=1)
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_no_turn_is_lost_with_a_task(seed: int) -> None:
+    """Tasks that are cancelled before they begin, while they wait, and while they have their turn."""
+    chance, turns = random.Random(seed), FairTurns(3)
+
+    async def task(owner: str) -> None:
+        async with turns.turn(owner):
+            await asyncio.sleep(chance.choice((0.0, 0.001)))
+
+    tasks = [asyncio.create_task(task(chance.choice("abc"))) for _ in range(200)]
+    for each in chance.sample(tasks, 150):
+        if chance.random() < 0.3:
+            await asyncio.sleep(0)
+        each.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(5), turns.turn("a"), turns.turn("a"), turns.turn("b"):
+        pass
