@@ -1,9 +1,11 @@
 """A driver that is killed again and again: what each kill costs, and whether the last run ends with every page once.
 
     python -m benchmarks.faults [--kills 20] [--seed 1] [--documents 60] [--pages 20] [--in-flight 32] [--s3]
+                                [--touch]
 
 Kills come at random moments: some so many seconds after the start, most after so many answered calls. With --s3 input,
-output and journal are in a bucket of a server on this machine, else in a temporary folder.
+output and journal are in a bucket of a server on this machine, else in a temporary folder. With --touch every input
+gets another mtime, or as an object another etag, after each kill: its bytes are what they were.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from tests.provider import Identity, Latency, ProviderProcess, write_identity_pd
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from obstore.store import ObjectStore
+
 
 def main() -> int:
     """Kill, rerun, judge; 1 when the promise is broken."""
@@ -47,6 +51,8 @@ def main() -> int:
                 print(f"finished after {len(deaths)} kills: more documents are needed for {options.kills}")
                 break
             deaths.append(death)
+            if options.touch:
+                _touch(source)
             print(f"kill {len(deaths)}: {len(death.safe)} pages safe", flush=True)
         with Driver(*command) as driver:
             code, summary = driver.wait(600)
@@ -68,6 +74,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=20, help="of each document")
     parser.add_argument("--in-flight", type=int, default=32)
     parser.add_argument("--s3", action="store_true", help="input, output and journal on S3 instead of in a folder")
+    parser.add_argument("--touch", action="store_true", help="give the inputs another mtime or etag after each kill")
     return parser.parse_args()
 
 
@@ -90,6 +97,24 @@ def _bucket(options: argparse.Namespace) -> Iterator[tuple[str, str]]:
         for path in Path(folder).iterdir():
             obstore.put(bucket, f"in/{path.name}", path)
         yield f"s3://{BUCKET}/in", f"s3://{BUCKET}/some/out"
+
+
+def _touch(source: str) -> None:
+    if source.startswith("s3://"):
+        bucket = from_url(f"s3://{BUCKET}")
+        for batch in obstore.list(bucket, "in"):
+            for meta in batch:
+                _put_in_parts(bucket, meta["path"])
+        return
+    for path in Path(source).iterdir():
+        path.touch()
+
+
+def _put_in_parts(bucket: ObjectStore, path: str) -> None:
+    """The same bytes as an upload in parts, whose etag is another; an ordinary upload brings the first etag back."""
+    data = bytes(obstore.get(bucket, path).bytes())
+    parts = "-" in (obstore.head(bucket, path)["e_tag"] or "")
+    obstore.put(bucket, path, data, use_multipart=not parts)
 
 
 def _one_death(command: list[str], output: str, provider: ProviderProcess, dice: random.Random) -> Death | None:

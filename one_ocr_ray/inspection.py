@@ -1,4 +1,4 @@
-"""Opening input files once: what the plan says of each, its identity, its page count, or why it cannot be read.
+"""Opening input files: once for the plan, which says who each is and how many pages it has, and again to be drawn.
 
 pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
 from one_ocr_ray.pdf import PdfChild, document_id_of
-from one_ocr_ray.storage.inputs import read_input
+from one_ocr_ray.storage.inputs import look_again, read_input
 from one_ocr_ray.storage.uris import is_remote
 
 if TYPE_CHECKING:
@@ -25,6 +25,13 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from one_ocr_ray.storage.inputs import InputFile
+
+
+CHANGED = Failure(
+    ErrorCode.RENDER_FAILED,
+    "The file has gone, or has other bytes than when it was planned; those are a document of their own. "
+    "With the old file in its place, --retry-failed reads this page.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +97,45 @@ def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRe
         message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
         return failed(ErrorCode.TOO_MANY_PAGES, message, document_id)
     return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
+
+
+class Opener:
+    """A child process, and which document of the plan is open in it: slices of one document fetch and check it once.
+
+    What tells a document is its bytes, never its etag or mtime: a copy or a backup brings new ones of those.
+    """
+
+    def __init__(self, child: PdfChild) -> None:
+        self.child = child
+        self._open: tuple[str | None, ...] | None = None  # what is open, as `_key` tells it
+
+    def inspect(self, file: InputFile, options: PdfOptions) -> DocumentRef:
+        """`inspect` in the child process."""
+        self._open = None
+        return inspect(file, options, self.child)
+
+    def open(self, document: DocumentRef, options: PdfOptions) -> Failure | None:
+        """Have `document` open in the child process; why that cannot be, also where it has other bytes by now."""
+        now = None if is_remote(document.uri) else look_again(document.uri)
+        key = _key(document, now, options)
+        if key == self._open:
+            return None
+        self._open = None
+        source = source_of(document.uri)
+        planned = now is not None and (now.version, now.size_bytes) == (document.version, document.size_bytes)
+        if source is None or not (planned or document_id_of(source) == document.document_id):
+            return CHANGED
+        opened = self.child.inspect(source, options.password_text)
+        if isinstance(opened, Failure):
+            return opened
+        self._open = key
+        return None
+
+
+def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> tuple[str | None, ...]:
+    """An object's bytes are in memory and stay what they are; those of a file may change under the child process."""
+    version = None if now is None else f"{now.version} {now.size_bytes}"
+    return document.document_id, document.uri, version, options.password_text
 
 
 def source_of(uri: str) -> Path | bytes | None:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.known import Known
 
 FILES_PER_TASK = 32
+# Files found again with another etag or mtime, which are written to the plan together: each costs its whole shard.
+RENEWED_TOGETHER = 1000
 
 
 class Planner:
@@ -35,6 +37,7 @@ class Planner:
         self._known = known
         self._packer = packer
         self._options = options
+        self._touched: list[DocumentRef] = []
 
     async def shards(self, files: Iterator[InputFile], tasks: int, checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
         """New shards as they are planned, the copies last; `tasks` inspections at once.
@@ -56,6 +59,7 @@ class Planner:
                     yield shard
         for shard in await asyncio.to_thread(self._written, [*self._packer.flush(), *self._packer.copies()]):
             yield shard
+        await asyncio.to_thread(self._renew)
 
     async def with_mended_files(self, shard: Shard) -> Shard:
         """`shard` with those of its documents opened again that could not be; written to the plan where that helped."""
@@ -77,8 +81,17 @@ class Planner:
         return mended
 
     def _planned(self, documents: list[DocumentRef]) -> list[Shard]:
-        new = [document for document in documents if not self._known.is_planned(document)]
+        new: list[DocumentRef] = []
+        for document in documents:
+            (self._touched if self._known.is_planned(document) else new).append(document)
+        if len(self._touched) >= RENEWED_TOGETHER:
+            self._renew()
         return self._written([shard for document in new for shard in self._packer.add(document)])
+
+    def _renew(self) -> None:
+        """Files with their old bytes under a new etag or mtime: the next run must not open them all again."""
+        self._known.renew(self._touched)
+        self._touched = []
 
     def _written(self, shards: list[Shard]) -> list[Shard]:
         if shards:

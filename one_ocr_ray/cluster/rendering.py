@@ -9,15 +9,13 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.inspection import inspect, source_of
+from one_ocr_ray.inspection import Opener
 from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
-from one_ocr_ray.pdf import PdfChild, document_id_of
-from one_ocr_ray.storage.inputs import local_version
+from one_ocr_ray.pdf import PdfChild
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,9 +38,6 @@ YIELD_BYTES = 2 << 20
 YIELDS_AHEAD = 4
 
 
-_CHANGED = Failure(ErrorCode.RENDER_FAILED, "The file has changed or gone since the run began.")
-
-
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """One page of a slice on its way: which item of the slice it belongs to, and the image or why there is none."""
@@ -52,14 +47,14 @@ class Rendered:
 
 
 @cache
-def _child() -> PdfChild:
-    """The child process of this Ray worker process; it ends with it."""
-    return PdfChild()
+def _opener() -> Opener:
+    """Of this Ray worker process; its child process ends with it."""
+    return Opener(PdfChild())
 
 
 def inspect_files(files: list[InputFile], options: PdfOptions) -> list[DocumentRef]:
     """Open each file once: its id, page count, or why it cannot be read."""
-    return [inspect(file, options, _child()) for file in files]
+    return [_opener().inspect(file, options) for file in files]
 
 
 def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
@@ -111,22 +106,14 @@ def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -
 
 
 def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
-    child = _child()
-    source = _unchanged_source(item.document)
-    opened = child.inspect(source, options.password_text) if source is not None else _CHANGED
+    opener = _opener()
+    failure = opener.open(item.document, options)
     for number in item.pages:
-        if isinstance(opened, Failure):
-            yield PageUnrendered(number, Failure(ErrorCode.RENDER_FAILED, opened.message), render_ms=0)
+        if failure is not None:
+            yield PageUnrendered(number, Failure(ErrorCode.RENDER_FAILED, failure.message), render_ms=0)
         else:
-            page = child.render(number, options.longest_side_px)
+            page = opener.child.render(number, options.longest_side_px)
             if isinstance(page, PageUnrendered) and page.failure.code is ErrorCode.RENDER_CRASHED:
-                page = child.render(number, options.longest_side_px)  # not the page's doing, unless it happens again
+                # Not the page's doing, unless it happens again.
+                page = opener.child.render(number, options.longest_side_px)
             yield page
-
-
-def _unchanged_source(document: DocumentRef) -> Path | bytes | None:
-    """The document's source as it was planned; None when it has other bytes now: pages of two files must not mix."""
-    source = source_of(document.uri)
-    if isinstance(source, Path):
-        return source if local_version(source) == document.version else None
-    return source if source is not None and document_id_of(source) == document.document_id else None

@@ -131,11 +131,6 @@ def _walk(folder: str) -> Iterator[InputFile]:
                 yield _local_file(os.path.join(parent, name))  # noqa: PTH118
 
 
-def local_version(path: Path) -> str | None:
-    """What changes when a local file does: its mtime in ns; None when it is not there."""
-    return _local_file(str(path)).version
-
-
 def _local_file(path: str) -> InputFile:
     try:
         path.encode()

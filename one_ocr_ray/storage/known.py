@@ -7,6 +7,8 @@ them on disk, so the driver's memory does not grow with them. It is made anew fr
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +43,7 @@ WHERE excluded.place >= place
 """
 _MEET = "INSERT OR IGNORE INTO home VALUES (?, NULL)"
 _ADD_HOME = "INSERT OR REPLACE INTO home VALUES (?, ?)"
+_SHARD_OF = "SELECT shard_id FROM document JOIN shard USING (place) WHERE uri = ?"
 _SHARD_IDS = "SELECT shard_id, copies FROM shard WHERE place >= ? ORDER BY place LIMIT 1000"
 
 
@@ -61,6 +64,22 @@ class Known:
         batch = tuple(shards)
         self._run_dir.add_to_plan(self._next_batch, batch)
         self._remember(batch)
+
+    def renew(self, documents: Iterable[DocumentRef]) -> None:
+        """Give planned `documents`, whose bytes are as planned, the version and the size under which they are now."""
+        now: dict[str, dict[tuple[str, str], DocumentRef]] = defaultdict(dict)
+        for each in documents:
+            found = self._one(_SHARD_OF, each.uri)
+            if found is not None:
+                now[found[0]][each.uri, each.document_id] = each
+        shards = []
+        for shard_id, by_key in now.items():
+            shard = self.shard(shard_id)
+            new = [(each, by_key.get((each.uri, each.document_id), each)) for each in shard.documents]
+            renewed = tuple(replace(old, version=it.version, size_bytes=it.size_bytes) for old, it in new)
+            shards.append(replace(shard, documents=renewed))
+        if shards:
+            self.plan(shards)
 
     def covers(self, file: InputFile) -> bool:
         """Whether `file` is planned as it is. One that could not be opened stays as it was until --retry-failed."""

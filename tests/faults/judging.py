@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import WORK, Journal
+from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.verify import verify
@@ -104,12 +105,11 @@ def wrong_in(root: str, expected: set[str]) -> list[str]:
     output = Objects(root)
     dataset = Dataset(output, {})
     seen: list[str] = []
-    for batch in RunDirectory(output).plan():
-        for shard in batch:
-            for row in dataset.pages(shard.shard_id):
-                seen.append(identity_of(row))
-                if str(Identity.parse(row.markdown or "doc-0000 page 0")) != seen[-1]:
-                    found.append(f"{seen[-1]} has the text of another page")
+    for shard_id in Known(RunDirectory(output)).shard_ids():
+        for row in dataset.pages(shard_id):
+            seen.append(identity_of(row))
+            if str(Identity.parse(row.markdown or "doc-0000 page 0")) != seen[-1]:
+                found.append(f"{seen[-1]} has the text of another page")
     if sorted(seen) != sorted(expected):
         found.append(f"{len(expected - set(seen))} pages missing, {len(seen) - len(set(seen))} doubled")
     return found
