@@ -1,6 +1,7 @@
 """The one exception tree; each class knows its exit code. A failed page is never an exception: it is a row.
 
 OneOcrError                 1   internal error
+├── DamagedError            2   a file of an output was lost or changed by others; the user can put it back
 ├── UsageError              2   a flag, a setting or a key is wrong; the user can mend it
 │   └── OutputInUseError    2   another run works on this output
 ├── StoppedError            4   stopped, and the same command resumes (budget, quota, billing, auth, interrupted)
@@ -35,6 +36,12 @@ class UsageError(OneOcrError):
 
 class OutputInUseError(UsageError):
     """Another driver is at work on this output."""
+
+
+class DamagedError(OneOcrError):
+    """A file that nothing here changes is empty, torn or another's; the sentence names it."""
+
+    exit_code = 2
 
 
 class StoppedError(OneOcrError):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 
-from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.errors import DamagedError
 from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages, read_rows
 from one_ocr_ray.storage.journal import staging_path
 from one_ocr_ray.storage.objects import GETS_AT_ONCE
@@ -97,11 +97,11 @@ class Dataset:
 
 @contextmanager
 def _damage_told(path: str) -> Iterator[None]:
-    """Raises OneOcrError for a file that is no whole Parquet file: nothing here writes one, so something else did."""
+    """Raises DamagedError for a file that is no whole Parquet file: nothing here writes one, so something else did."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:
-        raise OneOcrError(f"The file {path} of this output is damaged. Put it back from a copy.") from error
+        raise DamagedError(f"The file {path} of this output is damaged. Put it back from a copy.") from error
 
 
 def _pages_path(shard_id: str) -> str:

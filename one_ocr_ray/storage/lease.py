@@ -56,7 +56,7 @@ def _acquire(output: Objects, mine: Lease, on_wait: Callable[[str], None]) -> in
         if generation and not _may_take(output, generation, holder, on_wait):
             where = f" by process {holder.pid} on {holder.host}" if holder else ""
             raise OutputInUseError(f"The output {output.root} is in use{where}. Wait for that run, or stop it.")
-        if output.put_new(_path(generation + 1), mine.encode()):
+        if output.put_new(_path(generation + 1), mine.encode(), lasting=False):
             return generation + 1
 
 
@@ -86,7 +86,7 @@ def _beat(output: Objects, generation: int, mine: Lease, ended: threading.Event,
             if _highest(output)[0] != generation:
                 on_lost()
                 return
-            output.put(_path(generation), mine.encode())
+            output.put(_path(generation), mine.encode(), lasting=False)
         except StorageError:
             continue  # the work itself will meet the same trouble and say so; a missed beat is no harm
 

@@ -7,7 +7,6 @@ of one name are told apart by the store itself.
 from __future__ import annotations
 
 import io
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -22,6 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedEr
 from obstore.store import LocalStore, from_url
 
 from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.storage.folder import delete_files, write_file
 from one_ocr_ray.storage.reasons import reason_of
 from one_ocr_ray.storage.uris import is_remote, split_remote, without_credentials
 
@@ -62,34 +62,18 @@ class Objects:
     def __reduce__(self) -> tuple[type[Objects], tuple[str]]:
         return Objects, (self.root,)  # a store is a connection: another process opens its own
 
-    def put_new(self, path: str, data: bytes, *, staged: str | None = None) -> bool:
+    def put_new(self, path: str, data: bytes, *, staged: str | None = None, lasting: bool = True) -> bool:
         """Create `path` with `data`; False, and nothing changed, when it is there already.
 
-        `staged`: where a folder takes the bytes before they appear at `path` in one step. A file that is written in
-        place would leave a torn neighbour behind when its writer is killed. Object stores need no such place.
+        `staged`: where a folder takes the bytes before they appear at `path` in one step; a killed writer leaves them
+        beside it otherwise. Object stores need no such place. `lasting`: on the disk, file and folder, before this
+        returns; what is worth nothing after a loss of power need not be.
         """
-        try:
-            self._write(path, data, staged, overwrite=False)
-        except AlreadyExistsError:
-            # A store that lost its answer is asked again by obstore and then says that the object is there: our own.
-            return self._folder is None and self.get(path) == data
-        except (BaseError, OSError) as error:
-            raise self._translated("written to", path, error) from error
-        return True
+        return self._write(path, data, staged, overwrite=False, lasting=lasting)
 
-    def put(self, path: str, data: bytes, *, staged: str | None = None) -> None:
-        """Create or replace `path`, whole; `staged` as in `put_new`."""
-        try:
-            self._write(path, data, staged, overwrite=True)
-        except (BaseError, OSError) as error:
-            raise self._translated("written to", path, error) from error
-
-    def put_file(self, path: str, file: Path) -> None:
-        """Create or replace `path` with the bytes of a local file, which is not held in memory."""
-        try:
-            obstore.put(self._store, path, file)
-        except (BaseError, OSError) as error:
-            raise self._translated("written to", path, error) from error
+    def put(self, path: str, data: bytes | Path, *, staged: str | None = None, lasting: bool = True) -> None:
+        """Create or replace `path`, whole, with `data` or the bytes of a local file; the rest as in `put_new`."""
+        self._write(path, data, staged, overwrite=True, lasting=lasting)
 
     def get_file(self, path: str, file: Path) -> bool:
         """Write the bytes of `path` to a local file, piece by piece; False when it is not there."""
@@ -163,14 +147,20 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._translated("deleted from", path, error) from error
 
-    def delete_all(self, prefix: str) -> None:
-        """Remove everything under the folder `prefix`, what killed writers have left there included."""
+    def delete_all(self, prefix: str, *, but: str | None = None) -> None:
+        """Remove everything under the folder `prefix`, what killed writers have left there included; `but` stays."""
+        if self._folder is not None and but is not None:
+            try:
+                delete_files(self._folder / prefix, but=self._folder / but)
+            except OSError as error:
+                raise self._translated("deleted from", prefix, error) from error
+            return
         if self._folder is not None:
             shutil.rmtree(self._folder / prefix, ignore_errors=True)
             with suppress(OSError):  # others are in it still
                 (self._folder / prefix).parent.rmdir()
             return
-        paths = [info.path for info in self.list(prefix)]
+        paths = [info.path for info in self.list(prefix) if info.path != but]
         try:
             obstore.delete(self._store, paths)
         except FileNotFoundError:
@@ -178,18 +168,18 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._translated("deleted from", prefix, error) from error
 
-    def _write(self, path: str, data: bytes, staged: str | None, *, overwrite: bool) -> None:
-        if staged is None or self._folder is None:
-            obstore.put(self._store, path, data, mode="overwrite" if overwrite else "create")
-            return
+    def _write(self, path: str, data: bytes | Path, staged: str | None, *, overwrite: bool, lasting: bool) -> bool:
         try:
-            obstore.put(self._store, staged, data)
-            with (self._folder / staged).open("rb") as file:
-                os.fsync(file.fileno())  # the journal goes after this: it must be on disk, not only in memory
-            obstore.rename(self._store, staged, path, overwrite=overwrite)
-        finally:
-            with suppress(BaseError, OSError):
-                obstore.delete(self._store, staged)
+            if self._folder is not None:
+                aside = self._folder / staged if staged else None
+                return write_file(self._folder / path, data, staged=aside, overwrite=overwrite, lasting=lasting)
+            obstore.put(self._store, path, data, mode="overwrite" if overwrite else "create")
+        except AlreadyExistsError:
+            # A store that lost its answer is asked again by obstore and then says that the object is there: our own.
+            return self.get(path) == data
+        except (BaseError, OSError) as error:
+            raise self._translated("written to", path, error) from error
+        return True
 
     def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
         where = f"{without_credentials(self.root) if is_remote(self.root) else self.root}/{path}".rstrip("/")

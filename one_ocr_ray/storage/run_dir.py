@@ -6,12 +6,14 @@ _run/plan/000000.json ...    batches of shards in planning order, each with the 
 
 from __future__ import annotations
 
+import re
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.errors import DamagedError, StoppedError, UsageError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.fingerprint import Fingerprint, difference
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG = "_run/config.json"
 PLAN = "_run/plan"
+_BATCH = re.compile(rf"{PLAN}/(\d{{6,}})\.json")
 
 
 class RunDirectory:
@@ -58,17 +61,43 @@ class RunDirectory:
     def fingerprint(self) -> Fingerprint | None:
         """The configuration that this output was made with; None when there is none yet."""
         data = self._output.get(CONFIG)
-        return Fingerprint(**{"schema_version": "1", **orjson.loads(data)}) if data is not None else None
+        if data is None:
+            return None
+        with self._damage_told(CONFIG):
+            return Fingerprint(**{"schema_version": "1", **orjson.loads(data)})
 
     def plan(self) -> Iterator[tuple[Shard, ...]]:
-        """The batches of shards planned so far, in planning order."""
-        paths = sorted(info.path for info in self._output.list(PLAN))
-        for data in self._output.get_many(paths):
-            yield _batch(data)
+        """The batches of shards planned so far, in planning order. Raises DamagedError where one is missing or torn.
+
+        What is taken for an empty plan would be planned, paid and stored once more.
+        """
+        found = (_BATCH.fullmatch(info.path) for info in self._output.list(PLAN))
+        count = max((int(match[1]) + 1 for match in found if match is not None), default=0)
+        paths = [_batch_path(number) for number in range(count)]
+        for path, data in zip(paths, self._output.get_many(paths), strict=True):
+            yield self._batch(path, data)
 
     def batch(self, number: int) -> tuple[Shard, ...]:
         """Batch `number` of the plan."""
-        return _batch(self._output.get(_batch_path(number)))
+        path = _batch_path(number)
+        return self._batch(path, self._output.get(path))
+
+    def _batch(self, path: str, data: bytes | None) -> tuple[Shard, ...]:
+        with self._damage_told(path):
+            shards = tuple(_shard(each) for each in orjson.loads(data or b""))
+            if not shards:
+                raise ValueError("a batch of no shards is never written")
+            return shards
+
+    @contextmanager
+    def _damage_told(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedError(
+                f"The file {path} of the output {self._output.root} is missing, damaged or of a newer "
+                "release, so nobody knows what was read already. Put it back from a copy, or give another --output."
+            ) from error
 
     def add_to_plan(self, number: int, shards: Iterable[Shard]) -> None:
         """Write batch `number` of the plan; it must be new. Raises StoppedError when another driver wrote it."""
@@ -81,10 +110,6 @@ class RunDirectory:
 
 def _batch_path(number: int) -> str:
     return f"{PLAN}/{number:06d}.json"
-
-
-def _batch(data: bytes | None) -> tuple[Shard, ...]:
-    return tuple(_shard(each) for each in orjson.loads(data or b"[]"))
 
 
 def _shard(values: dict[str, Any]) -> Shard:

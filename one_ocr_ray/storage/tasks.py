@@ -70,7 +70,7 @@ class TaskStore:
 
     def save_upload(self, task_id: str, file: Path) -> None:
         """Keep the bytes of `file` as the task's upload; `file` itself stays."""
-        self._objects.put_file(_upload(task_id), file)
+        self._objects.put(_upload(task_id), file)
 
     def save_record(self, record: TaskRecord) -> None:
         """Keep what was accepted, once; to be written after the upload."""
@@ -213,10 +213,7 @@ class TaskStore:
                 self._objects.delete(info.path)
 
     def _erase(self, task_id: str) -> None:
-        state = _path(task_id, "state.json")
-        for info in list(self._objects.list(f"{TASKS}/{task_id}")):
-            if info.path != state:
-                self._objects.delete(info.path)
+        self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
 
     def _output(self, task_id: str) -> Objects | None:
         if not _is_id(task_id) or self.record(task_id) is None:

@@ -1,12 +1,14 @@
 """A run without Ray and without PDFs: the real plan, journal, commit and resume, around pages that answer by script.
 
-Every change on disk goes through `obstore` or `shutil`, so that a test can end the run at any of them; see `dying`.
+Every change on disk goes through `os`, `obstore` or `shutil`, so that a test can end the run at any of them; see
+`dying`.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import stat
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -20,7 +22,7 @@ from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.policy.plan import ShardPacker, render_slices
 from one_ocr_ray.policy.selection import ALL_PAGES
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.journal import WORK, Journal
+from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.open_shard import OpenShard
@@ -142,10 +144,14 @@ def dying(step: int, die: Callable[[], None], *, torn: bool = False) -> Iterator
     changes: list[str] = []
     originals: dict[tuple[Any, str], Callable[..., Any]] = {}
 
-    def watched(module: Any, name: str, tear: Callable[..., None]) -> None:
+    def watched(
+        module: Any, name: str, tear: Callable[..., None], counts: Callable[..., bool] = lambda *_, **_options: True
+    ) -> None:
         original = originals[module, name] = getattr(module, name)
 
         def change(*arguments: Any, **options: Any) -> Any:
+            if not counts(*arguments, **options):
+                return original(*arguments, **options)
             changes.append(f"{name} {arguments[1] if len(arguments) > 1 else arguments[0]}")
             if len(changes) == step:
                 if torn:
@@ -155,8 +161,9 @@ def dying(step: int, die: Callable[[], None], *, torn: bool = False) -> Iterator
 
         setattr(module, name, change)
 
-    watched(obstore, "put", _tear_put)
-    watched(obstore, "rename", _tear_rename)
+    watched(os, "fsync", _tear_file, _is_file)
+    watched(os, "link", _tear_link)
+    watched(os, "replace", lambda *_: None)
     watched(obstore, "delete", lambda *_: None)
     watched(shutil, "rmtree", _tear_rmtree)
     try:
@@ -166,20 +173,20 @@ def dying(step: int, die: Callable[[], None], *, torn: bool = False) -> Iterator
             setattr(module, name, original)
 
 
-def _tear_put(store: Any, path: str, data: bytes, **_options: Any) -> None:
-    """Half of the bytes beside the place, as obstore leaves them; a journal's segment also in its place."""
-    target = Path(store.prefix or "/") / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    torn = target if path.startswith(f"{WORK}/") else target.with_name(f"{target.name}#1")
-    torn.write_bytes(data[: len(data) // 2])
+def _is_file(descriptor: int) -> bool:
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def _tear_rename(store: Any, source: str, target: str, **_options: Any) -> None:
+def _tear_file(descriptor: int) -> None:
+    """Half of the bytes, still beside the place."""
+    os.ftruncate(descriptor, os.fstat(descriptor).st_size // 2)
+
+
+def _tear_link(source: Path, target: Path) -> None:
     """The new name is there, the old one still too."""
-    root = Path(store.prefix or "/")
-    (root / target).parent.mkdir(parents=True, exist_ok=True)
-    if not (root / target).exists():
-        os.link(root / source, root / target)
+    if not target.exists():
+        source.rename(target)
+        shutil.copy(target, source)
 
 
 def _tear_rmtree(path: Path, **_options: Any) -> None:

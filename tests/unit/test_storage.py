@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 
-from one_ocr_ray.errors import OneOcrError, StorageError, UsageError
+from one_ocr_ray.errors import DamagedError, OneOcrError, StorageError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import CONFIG as CONFIG_PATH
 from one_ocr_ray.storage.run_dir import RunDirectory
@@ -130,6 +131,38 @@ def test_the_plan_comes_back_in_order(output: Objects) -> None:
     assert list(run_dir.plan()) == batches
     with pytest.raises(OneOcrError, match="changed by another run"):
         run_dir.add_to_plan(1, batches[1])
+
+
+@pytest.mark.parametrize("data", [None, b"", b"[{", b"{}", b"[1]", b'[{"shard_id": "000001-b"}]', b"\xff\xfe"])
+def test_a_plan_that_lost_its_bytes_is_refused(output: Objects, data: bytes | None) -> None:
+    """Taken for an empty one it would be paid and stored twice. The sentence names the file and says what to do."""
+    run_dir = RunDirectory(output)
+    for number in range(3):
+        run_dir.add_to_plan(number, (Shard(f"{number:06d}-a", (document(number),)),))
+    output.delete("_run/plan/000001.json")
+    if data is not None:
+        output.put("_run/plan/000001.json", data)
+    for read in (lambda: list(run_dir.plan()), lambda: run_dir.batch(1), lambda: Known(run_dir)):
+        with pytest.raises(DamagedError, match=r"The file _run/plan/000001\.json .* Put it back from a copy"):
+            read()
+
+
+def test_files_of_others_among_the_plan_are_not_the_plan(output: Objects) -> None:
+    """What a file system or a desktop leaves in a folder."""
+    run_dir, batch = RunDirectory(output), (Shard("000000-a", (document(1),)),)
+    run_dir.add_to_plan(0, batch)
+    for name in (".DS_Store", ".nfs000000000001", "000001.json.bak", "._000001.json"):
+        output.put(f"_run/plan/{name}", b"foreign")
+    assert list(run_dir.plan()) == [batch]
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"{}", b'{"of_a_later_release": 1}'])
+def test_a_damaged_configuration_is_refused(output: Objects, data: bytes) -> None:
+    """So is that of a later release."""
+    RunDirectory(output).claim(CONFIG)
+    output.put("_run/config.json", data)
+    with pytest.raises(DamagedError, match=r"The file _run/config\.json "):
+        RunDirectory(output).fingerprint()
 
 
 def test_the_first_commit_of_a_shard_stands(output: Objects) -> None:
