@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from one_ocr_ray.ending import Ending
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
@@ -138,6 +139,7 @@ class Reading:
     retries: RetryBudget = field(default_factory=RetryBudget)
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
+    ending: Ending = field(default_factory=Ending)
 
 
 @dataclass(slots=True)
@@ -193,11 +195,12 @@ async def _answer(image: PageImage, reading: Reading, spent: Spent) -> tuple[Ans
             raise StoppedError(step.failure.message, step.failure.code)
         if not isinstance(step, Wait):
             return step.answer, sent
-        await reading.clock.sleep(step.wait_s)
-        if step.tries.transport > tries.transport:
-            await _retry_allowed(reading)
-        if step.ask.image_scale != ask.image_scale:
-            sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
+        with reading.ending.waiting():
+            await reading.clock.sleep(step.wait_s)
+            if step.tries.transport > tries.transport:
+                await _retry_allowed(reading)
+            if step.ask.image_scale != ask.image_scale:
+                sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
         ask, tries = step.ask, step.tries
 
 
@@ -210,17 +213,20 @@ async def _request(image: PageImage, ask: Ask, reading: Reading, spent: Spent) -
     """One request under one permit, judged."""
     clock = reading.clock
     waited_s = clock.monotonic_s()
-    reserved_usd = await reading.purse.reserve(image, ask)
+    with reading.ending.waiting():
+        reserved_usd = await reading.purse.reserve(image, ask)
     cost_usd: float | None = 0.0
     try:
         tokens = reading.metering.estimate_tokens(image, ask)
-        await reading.permits.acquire(tokens)
+        with reading.ending.waiting():
+            await reading.permits.acquire(tokens)
         asked_s = clock.monotonic_s()
         spent.queue_s += asked_s - waited_s
         answer: Answer | None = None
         cost_usd = None
         try:
-            answer = await reading.engine.analyze_image_async(image, ask)
+            with reading.ending.asking():
+                answer = await reading.engine.analyze_image_async(image, ask)
         finally:
             latency_s = clock.monotonic_s() - asked_s
             reading.permits.report(tokens, answer, latency_s)

@@ -88,6 +88,9 @@ class Settings(BaseSettings):
     rpd: int | None = _flag("N", "Limits of the account", "requests per day, whole cluster", gt=0)
     max_in_flight: int = _flag("N", "Limits of the account", "requests under way at once, whole job", 256, ge=1)
     max_cost: float | None = _flag("USD", "Limits of the account", "stop before this output has cost more", gt=0)
+    stop_wait: float = _flag(
+        "S", "Limits of the account", "seconds for requests under way when the run must stop", 30.0, ge=0
+    )
 
     address: str | None = _flag("ADDR", "Cluster", "Ray cluster; auto inside a Ray job, else a local Ray")
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)

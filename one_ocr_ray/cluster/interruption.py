@@ -6,16 +6,20 @@ import asyncio
 import os
 import signal
 import threading
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
+from one_ocr_ray.environment import is_inside_ray_job
 from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.policy import stopping
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 INTERRUPTED = "Interrupted; finished pages are kept. The same command resumes."
 TAKEN_OVER = "Another run has taken this output over, because this one was silent for too long."
+WAITING = "Interrupted. Requests under way are paid and have {wait_s:g} s to be answered; ask again to end at once."
 
 
 class Interruption:
@@ -24,8 +28,12 @@ class Interruption:
     A block around the whole run: the second one counts after the task too, while the run is being cleared away.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, stop_wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None) -> None:
+        """`stop_wait_s`: how long a stop may wait for requests under way, if nobody is in a hurry."""
+        self.wait_s = stop_wait_s  # what is left of it after the interruption that came
+        self._say = say
         self._reason: str | None = None
+        self._signalled_s: float | None = None  # monotonic
         self._loop: asyncio.AbstractEventLoop | None = None
         self._task: asyncio.Task[object] | None = None
         self._before: dict[signal.Signals, Any] = {}  # handlers
@@ -41,6 +49,7 @@ class Interruption:
 
     def lost(self) -> None:
         """The lease is another driver's. May be called from any thread."""
+        self.wait_s = 0.0  # that one asks for the same pages
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end, TAKEN_OVER)
         else:
@@ -51,7 +60,7 @@ class Interruption:
         """Within the block an interruption cancels the current task; it comes out as StoppedError."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         for number in self._before:
-            self._loop.add_signal_handler(number, self._signalled)
+            self._loop.add_signal_handler(number, self._signalled, number)
         try:
             if self._reason:
                 raise StoppedError(self._reason)
@@ -63,12 +72,19 @@ class Interruption:
         finally:
             for number, handler in self._before.items():
                 self._loop.remove_signal_handler(number)
-                signal.signal(number, _end_at_once if self._reason else handler)
+                signal.signal(number, self._end_if_asked_again if self._reason else handler)
             self._loop = self._task = None
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
         if self._reason is not None:
-            _end_at_once()
+            self._end_if_asked_again()
+            return
+        self._signalled_s = time.monotonic()
+        self.wait_s = stopping.wait_s(
+            self.wait_s, is_sigterm=number == signal.SIGTERM, is_inside_ray_job=is_inside_ray_job()
+        )
+        if self.wait_s:
+            self._say(WAITING.format(wait_s=self.wait_s))
         self._end(INTERRUPTED)
 
     def _end(self, reason: str) -> None:
@@ -76,7 +92,7 @@ class Interruption:
         if self._task is not None:
             self._task.cancel()
 
-
-def _end_at_once(*_signal: object) -> None:
-    """Asked twice: the user will not wait for anything."""
-    os._exit(StoppedError.exit_code)
+    def _end_if_asked_again(self, *_signal: object) -> None:
+        """The user will not wait for anything."""
+        if self._signalled_s is None or stopping.is_asked_again(self._signalled_s, time.monotonic()):
+            os._exit(StoppedError.exit_code)

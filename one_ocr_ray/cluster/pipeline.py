@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
+    from one_ocr_ray.cluster.interruption import Interruption
     from one_ocr_ray.cluster.planning import Planner
     from one_ocr_ray.cluster.recruiting import Recruiter
     from one_ocr_ray.cluster.worker import OcrWorker
@@ -36,9 +37,9 @@ if TYPE_CHECKING:
 PLANNED_AHEAD = 16
 PROGRESS_S = 0.5
 GROW_S = 2.0
-# How long workers have to make finished pages safe, and then to tell of them: a submitted job that is stopped has 3 s
-# from SIGTERM to its end; one that stops by itself has no such haste.
-INTERRUPTED_S = (2.0, 0.5)
+# How long workers have to make finished pages safe, once requests under way have had their time, and then to tell of
+# them: a submitted job that is stopped has 3 s from SIGTERM to its end; one that stops by itself has no such haste.
+INTERRUPTED_S = (1.2, 0.5)
 STOPPED_S = (20.0, 5.0)
 WORKER_TRIES = 5
 WORKER_RESTART_S = 1.0
@@ -93,9 +94,11 @@ class Pipeline:
         selection: PageSelection,
         on_progress: Callable[[Progress], None],
         *,
+        interruption: Interruption,
         recruiter: Recruiter | None = None,
     ) -> None:
         """`recruiter` finds workers on nodes that join; without one it is these to the end."""
+        self._interruption = interruption
         self._workers: list[Any] = list(workers)  # Ray's stubs do not follow methods of actors
         self._recruiter = recruiter
         self._consumers: asyncio.TaskGroup | None = None  # while shards are handed out
@@ -124,7 +127,7 @@ class Pipeline:
             await _first_of(work, watch, grow)
         except BaseException as end:  # whatever ends the run, finished pages are made safe first
             safe_s, told_s = INTERRUPTED_S if isinstance(end, asyncio.CancelledError) else STOPPED_S
-            await self._stop_workers(safe_s)
+            await self._stop_workers(self._interruption.wait_s, safe_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._refresh(started), told_s)
             raise
@@ -238,11 +241,11 @@ class Pipeline:
             await asyncio.sleep(WORKER_RESTART_S)
         raise StoppedError("No node of the cluster has a worker any more. The same command resumes.")
 
-    async def _stop_workers(self, within_s: float) -> None:
-        """Let the workers journal what they have finished."""
-        stops = [worker.stop.remote() for worker in self._workers]
+    async def _stop_workers(self, wait_s: float, safe_s: float) -> None:
+        """Let the workers finish requests under way, which are paid, and journal what they have finished."""
+        stops = [worker.stop.remote(wait_s) for worker in self._workers]
         with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), within_s)
+            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), wait_s + safe_s)
 
     async def _watch(self, started: float) -> None:
         """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""

@@ -89,7 +89,7 @@ def run(
         output=output,
         dataset=Dataset(output, asdict(fingerprint)),
         run_dir=RunDirectory(output),
-        interruption=Interruption(),
+        interruption=Interruption(settings.stop_wait if choice else 0.0, say),
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
@@ -215,7 +215,15 @@ class _Run:
             )
             planner = Planner(known, packer, job.pdf)
             recruiter = None if self.settings.workers else Recruiter(job, nodes, actors, autoscaled=autoscaled)
-            pipeline = Pipeline(workers, planner, known, self.selection, on_progress, recruiter=recruiter)
+            pipeline = Pipeline(
+                workers,
+                planner,
+                known,
+                self.selection,
+                on_progress,
+                interruption=self.interruption,
+                recruiter=recruiter,
+            )
             try:
                 return await pipeline.run(todo, files, inspections=2 * len(nodes))
             finally:
@@ -262,4 +270,5 @@ class _Run:
             till=till,
             pages_at_once=max(1, places // workers),
             render_tasks=max(1, cpus // workers),
+            stop_wait_s=settings.stop_wait if self.choice else 0.0,
         )

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
 
 from one_ocr_ray.cluster.faults import first_fault
 from one_ocr_ray.cluster.joblog import log_documents, log_page
 from one_ocr_ray.cluster.journaling import PageJournal, Risk
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.pages import rendered_pages
+from one_ocr_ray.ending import Ending
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.flow import read_page
 from one_ocr_ray.policy.plan import render_slices
 from one_ocr_ray.storage.dataset import Dataset
@@ -23,7 +26,7 @@ from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.open_shard import OpenShard
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Iterable
     from contextlib import AbstractAsyncContextManager
 
     from one_ocr_ray.cluster.job import Job
@@ -66,8 +69,7 @@ class ShardReader:
         self.dataset = Dataset(self._output, job.config)
         self._risk = Risk()
         self._shards_open: set[asyncio.Task[list[PageResult]]] = set()  # until they are committed
-        self._reading_tasks: set[asyncio.Task[list[PageResult]]] = set()  # what a stop cancels of them
-        self._stopped = False
+        self._ending = Ending(job.stop_wait_s)
 
     async def read(
         self,
@@ -81,8 +83,10 @@ class ShardReader:
         """Read every wanted page of `shard` that no earlier attempt has read, and commit its rows; gives them all.
 
         `again`: read failed pages once more (of page numbers `only`, if given); good rows are kept, and the files of
-        a committed shard are replaced.
+        a committed shard are replaced. Raises StoppedError when pages are left unread, once requests under way have had
+        their time.
         """
+        reading = replace(reading, ending=self._ending)
         task = asyncio.create_task(self._read(shard, reading, listener, again=again, only=only))
         self._shards_open.add(task)
         task.add_done_callback(self._shards_open.discard)
@@ -97,7 +101,10 @@ class ShardReader:
         if work.is_read:
             pages, documents = await asyncio.to_thread(work.settle)
         else:
-            read = await self._stoppable(self._read_pages(shard, work.kept, work.journal, reading, listener))
+            try:
+                read = await self._read_pages(shard, work.kept, work.journal, reading, listener)
+            except ExceptionGroup as group:
+                raise first_fault(group) from None
             pages, documents = await asyncio.to_thread(work.commit, read)
         count_documents(documents)
         log_documents(shard.shard_id, documents)
@@ -107,24 +114,13 @@ class ShardReader:
         """A new attempt at the journal of a shard."""
         return Journal(self._output, shard_id, self._job.identity.config_id)
 
-    async def stop(self) -> None:
-        """End what is under way; returns when finished pages are in the journal, shards read whole committed."""
-        self._stopped = True
-        for task in self._reading_tasks:
-            task.cancel()
-        await asyncio.gather(*self._shards_open, return_exceptions=True)
+    async def stop(self, wait_s: float) -> None:
+        """Send nothing more, and give requests under way so long; returns when finished pages are in the journal.
 
-    async def _stoppable(self, reading: Coroutine[Any, Any, list[PageResult]]) -> list[PageResult]:
-        task = asyncio.create_task(reading)
-        if self._stopped:  # while the shard was being opened
-            task.cancel()
-        self._reading_tasks.add(task)
-        try:
-            return await task
-        except ExceptionGroup as group:
-            raise first_fault(group) from None
-        finally:
-            self._reading_tasks.discard(task)
+        Shards that are read whole are committed.
+        """
+        self._ending.begin(StoppedError("The run is being ended."), wait_s)
+        await asyncio.gather(*self._shards_open, return_exceptions=True)
 
     async def _read_pages(
         self,
@@ -136,25 +132,31 @@ class ShardReader:
     ) -> list[PageResult]:
         """All wanted pages of `shard` in order: those in `results`, and the others read."""
         listener.kept(results.values())
-        slices = render_slices(shard.documents, self._job.selection, frozenset(results))
+        slices = list(render_slices(shard.documents, self._job.selection, frozenset(results)))
+        wanted = len(results) + sum(len(item.pages) for each in slices for item in each)
         stream = rendered_pages(slices, self._job.pdf, tasks=self._job.render_tasks, place=self._render_place)
         page_journal = PageJournal(journal, listener.safe, self._risk)
         try:
             async with asyncio.TaskGroup() as writing:
                 writer = writing.create_task(page_journal.keep_writing())
-                async with asyncio.TaskGroup() as at_work, self._lane, aclosing(stream) as pages:
-                    async for document, page in pages:
-                        await self._places.acquire()
-                        task = at_work.create_task(self._read_page(document, page, reading, results, page_journal))
-                        task.add_done_callback(self._release_place)  # one that is cancelled may never have begun
-                        listener.begun()
-                    listener.rendered()
+                async with asyncio.TaskGroup() as at_work, self._lane:
+                    with self._ending.begins_here(), self._ending.waiting():
+                        async with aclosing(stream) as pages:
+                            async for document, page in pages:
+                                await self._places.acquire()
+                                task = self._read_page(document, page, reading, results, page_journal)
+                                # Not in the task itself: one that is cancelled may never have begun.
+                                at_work.create_task(task).add_done_callback(self._release_place)
+                                listener.begun()
+                        listener.rendered()
                 writer.cancel()
         finally:
             await page_journal.finish()
+        if self._ending.reason is not None and len(results) < wanted:
+            raise self._ending.reason
         place = {document.document_id: number for number, document in enumerate(shard.documents)}
-        wanted = (page for page in results.values() if page.document_id in place)
-        return sorted(wanted, key=lambda page: (place[page.document_id], page.page_number))
+        in_shard = (page for page in results.values() if page.document_id in place)
+        return sorted(in_shard, key=lambda page: (place[page.document_id], page.page_number))
 
     async def _read_page(
         self,
@@ -164,11 +166,12 @@ class ShardReader:
         results: dict[tuple[str, int], PageResult],
         journal: PageJournal,
     ) -> None:
-        result = await read_page(document, page, reading)
-        results[result.document_id, result.page_number] = result
-        journal.add(result)
-        count_page(result)
-        log_page(result)
+        with self._ending.begins_here():
+            result = await read_page(document, page, reading)
+            results[result.document_id, result.page_number] = result
+            journal.add(result)
+            count_page(result)
+            log_page(result)
 
     def _release_place(self, _: asyncio.Task[None]) -> None:
         self._places.release()

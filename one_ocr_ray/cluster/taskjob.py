@@ -96,6 +96,7 @@ def task_job(service: ServiceJob, order: TaskOrder, store: TaskStore) -> tuple[J
         till=None,
         pages_at_once=settings.max_in_flight,
         render_tasks=1,
+        stop_wait_s=settings.stop_wait if choice else 0.0,
     )
     return job, fingerprint
 

@@ -122,9 +122,9 @@ class OcrWorker:
         open_pages = sum((each.pages for each in self._open.values()), Counter())
         return WorkerReport(self._incarnation, self._tally, open_pages)
 
-    async def stop(self) -> None:
-        """End what is under way; returns when every finished page is in the journal."""
-        await self._shards.stop()
+    async def stop(self, wait_s: float) -> None:
+        """Give requests under way so long, and send none; returns when every finished page is in the journal."""
+        await self._shards.stop(wait_s)
 
     async def _read_shard(self, shard: Shard, again: bool) -> Counter[str]:
         counting = self._open[shard.shard_id] = _Counting(self._tally, self._look_for_room)

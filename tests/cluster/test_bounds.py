@@ -106,6 +106,7 @@ class Bounds:
             till=None,
             pages_at_once=PLACES,
             render_tasks=1,
+            stop_wait_s=0.1,
         )
         place = RenderPlace(working_nodes()[0].here, cpus=0.0, slots=self.slots)
         return ShardReader(job, self.places, place, self.lane)
@@ -171,7 +172,7 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
             if chance.random() < 0.5:
                 work.cancel()
             else:
-                await reader.stop()
+                await reader.stop(chance.choice((0.0, 0.05)))
         await asyncio.gather(*at_work, return_exceptions=True)
         await bounds.check()
     pages = await bounds.reader("whole").read(shard, reading(OddEngine(chance)), Nobody())

@@ -1,4 +1,4 @@
-"""Signals during a run: the first ends it in order, the second at once, at whatever point it comes."""
+"""Signals during a run: the first ends it in order, a second wish at once, at whatever point it comes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ except StoppedError as error:
 print("ended", signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
 """
 ASKED = "os.kill(os.getpid(), signal.{name}); await asyncio.sleep(60)"
-ASKED_LATE = "os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+ASKED_LATE = "time.sleep(2.1); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)"
+TOLD_TWICE = "os.kill(os.getpid(), signal.SIGTERM); os.kill(os.getpid(), signal.SIGINT); await asyncio.sleep(60)"
+TOLD_AGAIN = "os.kill(os.getpid(), signal.SIGTERM); print('cleared')"
 
 
 def run(reading: str, clearing: str) -> subprocess.CompletedProcess[str]:
@@ -52,6 +54,13 @@ def test_the_second_ends_the_process_also_while_it_clears_away(name: str) -> Non
     """The exit code stays that of a run that resumes."""
     done = run(ASKED.format(name=name), ASKED_LATE)
     assert (done.returncode, done.stdout, done.stderr) == (StoppedError.exit_code, "", "")
+
+
+def test_two_signals_at_once_are_one() -> None:
+    """As `timeout` sends them, to the process and to its group: in the reading, and once more in the clearing."""
+    done = run(TOLD_TWICE, TOLD_AGAIN)
+    assert (done.returncode, done.stdout) == (StoppedError.exit_code, f"cleared\n{INTERRUPTED}\n")
+    assert done.stderr == ""
 
 
 def test_signals_mean_afterwards_what_they_meant_before() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import ray
 
 from tests.cluster.outputs import file_bytes
 from tests.faults.drivers import Driver
+from tests.provider import Latency
 
 if TYPE_CHECKING:
     from tests.cluster.faults.sites import Site
@@ -65,30 +67,54 @@ def test_a_sleeping_driver_is_overtaken_and_changes_nothing(site: Site, command:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_driver_that_is_asked_to_stop_keeps_every_answer(number: int, site: Site, command: list[str]) -> None:
-    """It flushes and ends with 4 and one sentence; the rerun pays for nothing but what was under way."""
+    """It waits for the requests under way, ends with 4 and one sentence, and the rerun pays for nothing again."""
     with Driver(*command) as driver:
         assert driver.wait_until(lambda: site.answered() >= 20), driver.said()
         driver.process.send_signal(number)
-        code, _ = driver.wait()
+        code, so_far = driver.wait()
         assert code == 4
         assert "Interrupted; finished pages are kept. The same command resumes." in driver.said()
         assert "Traceback" not in driver.said()
-    answered = {row.page for row in site.provider.rows() if row.answered}
+    first = site.provider.rows()
+    assert not [row for row in first if row.aborted]
+    assert so_far["requests"]["sent"] == len(first) < len(site.expected)
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()
-    again = [row for row in site.provider.rows() if row.page in answered and row.answered]
-    assert len(again) - len(answered) <= site.flags["max_in_flight"]
+    assert len(site.provider.rows()) == len(site.expected)  # each page was asked once
+
+
+def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> None:
+    """--stop-wait says when; the next run asks for them again."""
+    with Driver(*command, "--stop-wait", "1") as driver:
+        assert driver.wait_until(lambda: site.answered() >= 10), driver.said()
+        site.provider.change(latency=Latency(seconds=60.0).model_dump())
+        in_flight = site.flags["max_in_flight"]
+        assert driver.wait_until(lambda: site.provider.summary()["in_flight"] == in_flight), driver.said()
+        time.sleep(1.0)  # those of before are answered
+        asked_s = time.monotonic()
+        driver.process.send_signal(signal.SIGINT)
+        assert driver.wait()[0] == 4
+        assert time.monotonic() - asked_s < 15.0
+    assert len([row for row in site.provider.rows() if row.aborted]) == in_flight
+    site.provider.change(latency=Latency().model_dump())
+    with Driver(*command) as driver:
+        assert driver.wait()[0] == 0, driver.said()
+    site.assert_kept()
 
 
 def test_asked_twice_it_ends_at_once(site: Site, command: list[str]) -> None:
     """Nobody has to wait for anything; the next run resumes all the same."""
     with Driver(*command) as driver:
         assert driver.wait_until(lambda: site.answered() >= 10), driver.said()
+        site.provider.change(latency=Latency(seconds=60.0).model_dump())
+        time.sleep(1.0)
         driver.process.send_signal(signal.SIGINT)
-        driver.process.send_signal(signal.SIGTERM)  # another number: two of one may arrive as one
-        code, summary = driver.wait()
+        time.sleep(2.5)  # sooner, it would be the same wish
+        driver.process.send_signal(signal.SIGTERM)
+        code, summary = driver.wait(timeout_s=5.0)
         assert (code, summary) == (4, {})
+    site.provider.change(latency=Latency().model_dump())
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()

@@ -1,0 +1,81 @@
+"""How the reading of pages ends early: what waits ends at once; a request under way may be answered, for it is paid."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.errors import StoppedError, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Ending:
+    """One for all pages of a job in one event loop."""
+
+    def __init__(self, wait_s: float = 0.0) -> None:
+        """`wait_s`: how long requests under way may still take once a page has met the end of the job."""
+        self.reason: StoppedError | None = None  # None: the reading goes on
+        self._wait_s = wait_s
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._asking: set[asyncio.Task[Any]] = set()
+
+    def begin(self, reason: StoppedError, wait_s: float) -> None:
+        """Let nothing more be sent. The first reason stands; of several waits the one that ends first."""
+        self.reason = self.reason or reason
+        _cancel(self._waiting)
+        if wait_s > 0:
+            asyncio.get_running_loop().call_later(wait_s, _cancel, self._asking)
+        else:
+            _cancel(self._asking)
+
+    @contextmanager
+    def begins_here(self) -> Iterator[None]:
+        """Within the block a StoppedError begins the end, and goes no further. One of storage does: it is no order."""
+        try:
+            yield
+        except StorageError:
+            raise
+        except StoppedError as error:
+            if self.reason is None:
+                self.begin(error, self._wait_s)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """A block of the current task that ends, as StoppedError, when the end begins."""
+        if self.reason is not None:
+            raise _same(self.reason)
+        with self._cancelled_from(self._waiting):
+            yield
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """The same for a request under way, which has its time first."""
+        with self._cancelled_from(self._asking):
+            yield
+
+    @contextmanager
+    def _cancelled_from(self, tasks: set[asyncio.Task[Any]]) -> Iterator[None]:
+        task: Any = asyncio.current_task()
+        tasks.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if task in tasks or task.uncancel() > 0 or self.reason is None:
+                raise  # somebody else wants the task to end
+            raise _same(self.reason) from None
+        finally:
+            tasks.discard(task)
+
+
+def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
+    """Cancel each, and forget it: by that it knows who has cancelled it."""
+    while tasks:
+        tasks.pop().cancel()
+
+
+def _same(reason: StoppedError) -> StoppedError:
+    """A new one: raised in many tasks, one would gather the traces of all."""
+    return StoppedError(str(reason), reason.code)
