@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.summary import RunSummary
     from tests.provider import ProviderProcess
+    from tests.provider.ledger import Row
 
 LATENCY = Latency(shape="uniform", seconds=0.2, to_s=0.6)
 
@@ -48,6 +49,10 @@ class Site:
     def answered(self) -> int:
         """Calls that somebody paid for, so far."""
         return int(self.provider.summary()["answered"])
+
+    def sent(self) -> list[Row]:
+        """Requests for pages that have ended."""
+        return [row for row in self.provider.rows() if row.operation == "read"]
 
     def death(self, killed_s: float, gone_s: float) -> Death:
         """A death that has just been."""

@@ -75,13 +75,13 @@ def test_a_driver_that_is_asked_to_stop_keeps_every_answer(number: int, site: Si
         assert code == 4
         assert "Interrupted; finished pages are kept. The same command resumes." in driver.said()
         assert "Traceback" not in driver.said()
-    first = site.provider.rows()
-    assert not [row for row in first if row.aborted]
-    assert so_far["requests"]["sent"] == len(first) < len(site.expected)
+    sent = site.sent()
+    assert not [row for row in sent if row.aborted]
+    assert so_far["requests"]["sent"] == len(sent) < len(site.expected)
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()
-    assert len(site.provider.rows()) == len(site.expected)  # each page was asked once
+    assert len(site.sent()) == len(site.expected)  # each page was asked for once
 
 
 def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> None:
@@ -96,7 +96,7 @@ def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> 
         driver.process.send_signal(signal.SIGINT)
         assert driver.wait()[0] == 4
         assert time.monotonic() - asked_s < 15.0
-    assert len([row for row in site.provider.rows() if row.aborted]) == in_flight
+    assert len([row for row in site.sent() if row.aborted]) == in_flight
     site.provider.change(latency=Latency().model_dump())
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
