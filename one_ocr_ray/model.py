@@ -201,6 +201,11 @@ class Answer:
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """Whether the provider says that the model has come to its end, and nothing has cut it off."""
+        return self.finish_reason is not None and not self.truncated
+
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:

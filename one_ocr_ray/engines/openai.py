@@ -162,7 +162,10 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
 def _judged(blank: Answer, choice: dict[str, Any]) -> Answer:
     message, finish = choice["message"], choice.get("finish_reason")
     answer = replace(
-        blank, text=_text(message.get("content")), finish_reason=wire.reason(finish), truncated=finish == "length"
+        blank,
+        text=_text(message.get("content")),
+        finish_reason=wire.reason(finish),
+        truncated=finish in {"length", "repetition"},
     )
     verdict = _BY_FINISH.get(finish) if isinstance(finish, str) else None
     if message.get("refusal"):

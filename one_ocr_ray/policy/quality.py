@@ -22,6 +22,9 @@ _TAIL_CHARS = 200
 _TAIL_REPEATS = 5
 # Rules of tables, dotted leaders, empty cells and columns of one figure repeat by right, but not for ever.
 _WORDLESS_TAIL_REPEATS = 30
+# A sheet of labels and equal rows of a table repeat by right, too, though no page holds more of them than this. A loop
+# goes on to the cap, or to where a server breaks it off: what the model has ended by itself is such a page.
+_PAGE_TAIL_REPEATS = 40
 
 
 def judge(answer: Answer, ask: Ask) -> Answer:
@@ -31,7 +34,7 @@ def judge(answer: Answer, ask: Ask) -> Answer:
     nothing is left to alter, policy/retry.py takes it as it is. Only for models: the embedded engine may find nothing.
     """
     text = without_fence(without_controls(answer.text), open_ended=answer.truncated).strip()
-    failure = answer.failure or _failure(text, ask, truncated=answer.truncated)
+    failure = answer.failure or _failure(text, ask, truncated=answer.truncated, ended=answer.ended_by_itself)
     return replace(answer, text=text, failure=failure)
 
 
@@ -42,14 +45,14 @@ _CUT_OFF = Failure(ErrorCode.TRUNCATED, "The answer reached its output cap.", Ac
 _CUT_BEFORE_TEXT = Failure(ErrorCode.TRUNCATED, "The output cap was reached before any text came.", Action.ALTER)
 
 
-def _failure(text: str, ask: Ask, *, truncated: bool) -> Failure | None:
+def _failure(text: str, ask: Ask, *, truncated: bool, ended: bool) -> Failure | None:
     if not text:
         return _CUT_BEFORE_TEXT if truncated else _NO_TEXT
     if len(text) > _MAX_CHARS:
         return _NO_PAGE
     if ask.json_schema is not None:
         return _mismatch(text, ask.json_schema, truncated=truncated)
-    if repeats(text):
+    if repeats(text, ended=ended):
         return _LOOP
     return _CUT_OFF if truncated else None
 
@@ -114,15 +117,21 @@ def _paired(inside: list[re.Match[str]], wrapper: str, *, open_ended: bool) -> b
 _MARKUP = re.compile(r"<[^<>]*>|&\w+;")
 
 
-def repeats(text: str) -> bool:
-    """Whether the model fell into a loop: its last words stand there again and again, or very much says nothing new."""
+def repeats(text: str, *, ended: bool = False) -> bool:
+    """Whether the model fell into a loop: its last words stand there again and again, or very much says nothing new.
+
+    ended: the model says that the page ends here.
+    """
     text = text.rstrip()
     tail = text[-_TAIL_CHARS:]
-    if len(tail) == _TAIL_CHARS:
-        wordless = not any(character.isalpha() for character in _MARKUP.sub("", tail))
-        if text.count(tail) >= (_WORDLESS_TAIL_REPEATS if wordless else _TAIL_REPEATS):
-            return True
+    if len(tail) == _TAIL_CHARS and text.count(tail) >= (_PAGE_TAIL_REPEATS if ended else _repeats_at_most(tail)):
+        return True
     if len(text) <= _LONG_CHARS:
         return False
     data = text.encode()
     return len(zlib.compress(data, 1)) < _LONG_COMPRESSES_TO * len(data)
+
+
+def _repeats_at_most(tail: str) -> int:
+    wordless = not any(character.isalpha() for character in _MARKUP.sub("", tail))
+    return _WORDLESS_TAIL_REPEATS if wordless else _TAIL_REPEATS

@@ -40,6 +40,7 @@ class Tries:
     day_throttles: int = 0  # in a row
     unauthorised: int = 0
     kept: Answer | None = None  # cut off at its cap, but better than nothing
+    repetition: str | None = None  # the text that was taken for a loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,8 @@ def next_step(policy: RetryPolicy, tries: Tries, answer: Answer, ask: Ask, *, ji
     failure = answer.failure
     if failure is not None and failure.action is Action.PAUSE:
         return _after_throttle(policy, tries, failure, ask, jitter)
+    if _is_same_again(tries, answer):
+        answer, failure = replace(answer, failure=None), None
     tries = _counted(tries, answer)
     if failure is None:
         return Done(answer, tries)
@@ -115,6 +118,11 @@ def _after_throttle(policy: RetryPolicy, tries: Tries, failure: Failure, ask: As
     return Wait(_past_hint_s(hint_s, jitter), ask, tries)
 
 
+def _is_same_again(tries: Tries, answer: Answer) -> bool:
+    """Whether a text that repeats itself has come twice and ended both times: no loop ends twice at the same place."""
+    return bool(answer.text) and answer.text == tries.repetition and answer.ended_by_itself
+
+
 def _counted(tries: Tries, answer: Answer) -> Tries:
     failure = answer.failure
     tries = replace(tries, attempts=tries.attempts + 1, throttles=0, day_throttles=0)
@@ -129,6 +137,8 @@ def _counted(tries: Tries, answer: Answer) -> Tries:
         )
     if failure.code is ErrorCode.TRUNCATED and answer.text:
         return replace(tries, kept=replace(answer, failure=None))
+    if failure.code is ErrorCode.REPETITION and answer.ended_by_itself:
+        return replace(tries, repetition=answer.text)
     return tries
 
 

@@ -386,6 +386,17 @@ async def test_a_loop_is_broken_by_a_warmer_second_try() -> None:
     assert (row.failure.code, row.markdown, row.attempts) == (ErrorCode.REPETITION, None, 2)
 
 
+async def test_a_loop_that_ends_twice_alike_is_the_page() -> None:
+    """One that was broken off is none, however alike: the server has ended it, or the cap has."""
+    ended = replace(LOOP, text=LOOP.text * 5, finish_reason="stop")
+    row = await Scene([ended]).read()
+    assert (row.status, row.markdown, row.attempts) == ("ok", ended.text.strip(), 2)
+    for other in (replace(ended, text=LOOP.text * 6), replace(ended, truncated=True)):
+        row = await Scene([ended, other]).read()
+        assert row.failure is not None
+        assert row.failure.code is ErrorCode.REPETITION
+
+
 async def test_extraction_fills_data_and_leaves_markdown_empty() -> None:
     """The reply is JSON, not the page's text."""
     row = await Scene([Answer(text='{"total": 7}')], ask=replace(ASK, json_schema=SCHEMA)).read()

@@ -187,6 +187,45 @@ def test_very_long_and_without_news() -> None:
     assert not repeats(table)
 
 
+LABEL = (
+    "Fragile, handle with care. Deliver to: Museum of Industry, Gate 4, 12 Harbour Road, Rotterdam. Return to sender.\n"
+)
+PAGES_OF_ONE_LINE = [
+    LABEL * 30,
+    "| Spare part | see list | on request | n/a |\n" * 60,
+    "Signed: ______________________ Date: ______________\n" * 50,
+    "本人确认以上内容属实，签字：\n" * 80,
+]
+
+
+@pytest.mark.parametrize("page", PAGES_OF_ONE_LINE, ids=["labels", "rows", "signatures", "chinese"])
+def test_real_repetition_that_ended_by_itself_is_text(page: str) -> None:
+    """The same text that ran into the cap, or that nobody has said to be at its end, is a loop."""
+    for finish in ("stop", "STOP", "end_turn"):
+        assert judge(Answer(text=page, finish_reason=finish), Ask()).failure is None
+    for cut_off in (Answer(text=page, finish_reason="length", truncated=True), Answer(text=page)):
+        failure = judge(cut_off, Ask()).failure
+        assert failure is not None
+        assert failure.code is ErrorCode.REPETITION
+
+
+UNITS = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max_size=150).map(
+    lambda text: f"x{text}\n"
+)
+
+
+@given(st.text(max_size=300), UNITS)
+def test_a_page_full_of_one_line_is_text_and_a_loop_to_the_cap_is_none(before: str, unit: str) -> None:
+    """Whatever the line is: 6,000 characters fit a page, and 12,000 do not, even where the model ended them."""
+    page = before + unit * (6_000 // len(unit))
+    assert judge(Answer(text=page, finish_reason="stop"), Ask()).failure is None
+    loop = before + unit * (12_000 // len(unit) + 1)
+    assert fails_with(loop, truncated=True) is ErrorCode.REPETITION
+    failure = judge(Answer(text=loop, finish_reason="stop"), Ask()).failure
+    assert failure is not None
+    assert failure.code is ErrorCode.REPETITION
+
+
 def test_repetition_asks_for_another_try_and_keeps_the_text() -> None:
     """A loop that ran into the cap is a loop, not a truncation."""
     answer = judge(Answer(text="again and " * 500, truncated=True), Ask())
