@@ -143,6 +143,9 @@ class ServiceSettings(Settings):
     engines: _Texts = _flag(
         "NAMES", "Service", "engines that uploads may choose, parted by commas, beside the configured one", ()
     )
+    models: _Texts = _flag(
+        "NAMES", "Service", "models that uploads may name, parted by commas, beside the configured one", ()
+    )
     session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
     expiry_days: float = _flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
 
@@ -159,7 +162,7 @@ class ServiceSettings(Settings):
     max_open_tasks: int = _flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
     max_open_pages: int = _flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
 
-    @field_validator("allowed_hosts", "engines", mode="before")
+    @field_validator("allowed_hosts", "engines", "models", mode="before")
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         """Flags and the environment give names parted by commas; the file gives lists."""

@@ -110,6 +110,8 @@ def _asked(service: ServiceJob, options: TaskOptions) -> tuple[EngineChoice | No
         if options.model or options.prompt or options.max_cost_usd:
             raise UsageError("model, prompt and max_cost_usd need an LLM engine.")
         return None, ask
+    if options.model not in (None, choice.model, *service.settings.models):
+        raise UsageError(f"This service does not offer the model {options.model}; its operator names them by --models.")
     return (
         replace(choice, model=options.model) if options.model else choice,
         replace(ask, prompt=options.prompt) if options.prompt else ask,
@@ -118,8 +120,8 @@ def _asked(service: ServiceJob, options: TaskOptions) -> tuple[EngineChoice | No
 
 def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) -> float | None:
     """What the task may still cost; None where it has no ceiling. Raises StoppedError when that cannot be told."""
-    ceiling_usd = order.record.options.max_cost_usd or service.settings.max_cost
-    if ceiling_usd is None or job.engine is None:
+    ceilings_usd = [each for each in (order.record.options.max_cost_usd, service.settings.max_cost) if each is not None]
+    if not ceilings_usd or job.engine is None:
         return None
     if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
         raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
@@ -127,4 +129,4 @@ def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) 
     known = [cost for cost in costs if cost is not None]
     if len(known) < len(costs):
         raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
-    return ceiling_usd - sum(known)
+    return min(ceilings_usd) - sum(known)

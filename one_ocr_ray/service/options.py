@@ -23,6 +23,7 @@ _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
 _BACKWARDS = re.compile(r"(\d+)-(\d+)")
 
 FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
+LONGEST_SIDE_PX = 4000  # twice what any provider looks at: a larger image is memory and no more text
 LLM_OPTIONS = ("model", "prompt", "max_cost_usd")  # of which the embedded engine knows nothing
 
 
@@ -35,7 +36,7 @@ class UploadOptions(BaseModel):
     model: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[\w.:/@+-]+$", description="its model")
     pages: str | None = Field(None, max_length=1000, pattern=_PAGES, description="such as 1-3,8,10-")
     prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
-    longest_side: int | None = Field(None, ge=64, le=8000, description="pixels of the page image sent")
+    longest_side: int | None = Field(None, ge=64, le=LONGEST_SIDE_PX, description="pixels of the page image sent")
     max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
 
 
@@ -48,6 +49,12 @@ def options_in(texts: Mapping[str, str]) -> str:
 def offered_engines(settings: ServiceSettings) -> set[str]:
     """The engines that an upload may choose."""
     return {settings.engine, *settings.engines}
+
+
+def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
+    """The models that an upload may name at `engine`: its own, and what the operator offers."""
+    own = settings.model if engine == settings.engine else None  # the setting is the configured engine's alone
+    return sorted({own or DEFAULT_MODELS[engine], *settings.models})
 
 
 def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
@@ -75,6 +82,8 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
     if engine == "local":
         if any(getattr(options, name) is not None for name in LLM_OPTIONS):
             raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
+    elif options.model is not None and options.model not in offered_models(settings, engine):
+        raise _invalid(f"The model must be one of {', '.join(offered_models(settings, engine))}.")
     elif options.max_cost_usd is not None and not _has_price(engine, options.model, settings):
         raise _invalid("The price of the model is unknown, so max_cost_usd cannot be kept.")
 

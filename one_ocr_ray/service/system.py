@@ -71,6 +71,7 @@ async def info(service: Parts) -> Response:
             "engine": settings.engine,
             "model": settings.model,
             "engines": sorted({settings.engine, *settings.engines}),
+            "models": sorted(settings.models),
             "keys_required": bool(service.keys),
             "formats": ["md", "txt", "json", "jsonl", "parquet", "zip"],
             "limits": {

@@ -37,7 +37,7 @@ def provider() -> Iterator[ProviderProcess]:
 @pytest.fixture(scope="module")
 def shared(provider: ProviderProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BookSite]:
     """One book for the tests that do not kill it."""
-    with book_site(tmp_path_factory.mktemp("service"), provider) as site:
+    with book_site(tmp_path_factory.mktemp("service"), provider, models=("other-model",)) as site:
         yield site
 
 
@@ -223,6 +223,8 @@ async def test_tasks_with_different_options_share_a_worker(site: BookSite, provi
     assert one.prompt_sha256 != two.prompt_sha256
     refused = await site.ended(await site.submit(identity_pdf(9, 1), engine="gemini"))
     assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.AUTH)
+    unknown = await site.ended(await site.submit(identity_pdf(9, 1), model="made-up"))
+    assert (unknown.state, unknown.error and unknown.error.code) == (TaskState.FAILURE, ErrorCode.AUTH)
 
 
 async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite, provider: ProviderProcess) -> None:

@@ -166,11 +166,16 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
 
 
 def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path) -> None:
-    """The embedded engine knows no model, prompt or cost; a ceiling needs a price. No task comes of it."""
-    with Site(tmp_path, engines=("openai",), prices={"own": {"input_usd": 1, "output_usd": 2}}) as site:
+    """The embedded engine knows no model, prompt or cost; a ceiling needs a price; a model must be one that is offered.
+
+    No task comes of it.
+    """
+    models = ("own", "nobody-knows-it")
+    with Site(tmp_path, engines=("openai",), models=models, prices={"own": {"input_usd": 1, "output_usd": 2}}) as site:
         cannot: list[dict[str, object]] = [
             {"model": "gpt-5.6"}, {"prompt": "Read."}, {"max_cost_usd": 1}, {"engine": "local", "model": "gpt-5.6"},
             {"engine": "openai", "model": "nobody-knows-it", "max_cost_usd": 1},
+            {"engine": "openai", "model": "gpt-6-astra"}, {"longest_side": 4001},
         ]  # fmt: skip
         for options in cannot:
             form = {"files": {"files": ("a.pdf", pdfs.text_pdf())}, "data": {"options": json.dumps(options)}}
@@ -178,6 +183,7 @@ def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path
         assert site.http.get("/v1/tasks").json()["items"] == []
         assert site.upload(engine="openai", model="nobody-knows-it")
         assert site.upload(engine="openai", max_cost_usd=1)
+        assert site.upload(engine="openai", model="gpt-5.6-luna", longest_side=4000)  # the engine's own
         assert site.upload(engine="openai", model="own", max_cost_usd=1)
 
 

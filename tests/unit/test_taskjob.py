@@ -1,0 +1,45 @@
+"""From settings and an upload's options to what a task may do: what the operator has set is never exceeded."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from one_ocr_ray.cluster.taskjob import TaskOrder, left_usd, service_job, task_job
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord
+from one_ocr_ray.settings import load_service
+from one_ocr_ray.storage.tasks import TaskStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def order(**options: Any) -> TaskOrder:
+    return TaskOrder(TaskRecord("t_1", "b_1", "", "a.pdf", 1, "", datetime.now(UTC), TaskOptions(**options)))
+
+
+def left(folder: Path, flags: dict[str, Any], **options: Any) -> float | None:
+    service = service_job(load_service({"store": str(folder), "engine": "openai", **flags}))
+    job, _ = task_job(service, order(**options), TaskStore(str(folder)))
+    return left_usd(service, order(**options), job, TaskStore(str(folder)))
+
+
+def test_the_ceiling_of_a_task_is_the_least_of_operator_and_uploader(tmp_path: Path) -> None:
+    """Either may set one; the uploader's never raises the operator's."""
+    assert left(tmp_path, {}) is None
+    assert left(tmp_path, {"max_cost": 0.5}) == 0.5
+    assert left(tmp_path, {}, max_cost_usd=2.0) == 2.0
+    assert left(tmp_path, {"max_cost": 0.5}, max_cost_usd=1e6) == 0.5
+    assert left(tmp_path, {"max_cost": 0.5}, max_cost_usd=0.1) == 0.1
+
+
+def test_a_task_asks_models_that_the_operator_offers(tmp_path: Path) -> None:
+    """The configured one and those of --models; also for a task that an older service has accepted."""
+    flags = {"model": "gpt-5.6", "models": "gpt-5.6-luna, gpt-5.5"}
+    for model in (None, "gpt-5.6", "gpt-5.6-luna", "gpt-5.5"):
+        left(tmp_path, flags, model=model)
+    with pytest.raises(UsageError, match="--models"):
+        left(tmp_path, flags, model="gpt-6-astra")
