@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import resource
 import select
@@ -75,7 +76,7 @@ class _Reader:
         return {"page_count": pdfium_c.FPDF_GetPageCount(raw), "encrypted": encrypted}, b""
 
     def render(self, header: Header, _: bytes) -> tuple[Header, memoryview]:
-        with contextlib.closing(self._document[header["page_number"] - 1]) as page:
+        with contextlib.closing(self._page(header["page_number"])) as page:
             image = _draw(page, header["longest_side_px"]).to_pil()  # shares the bitmap's memory
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=JPEG_QUALITY)
@@ -83,8 +84,16 @@ class _Reader:
         return reply, jpeg.getbuffer()
 
     def text(self, header: Header, _: bytes) -> tuple[Header, bytes]:
-        with contextlib.closing(self._document[header["page_number"] - 1]) as page:
+        with contextlib.closing(self._page(header["page_number"])) as page:
             return {}, page.get_textpage().get_text_bounded().encode()
+
+    def _page(self, page_number: int) -> Any:
+        page = self._document[page_number - 1]
+        if page.get_width() > 0 and page.get_height() > 0:
+            return page
+        page.set_cropbox(0, 0, 0, 0)  # it lies outside the MediaBox: for an empty one pdfium takes the MediaBox itself
+        page.close()
+        return self._document[page_number - 1]
 
 
 def _draw(page: Any, longest_side_px: int) -> Any:
@@ -102,6 +111,8 @@ def _draw(page: Any, longest_side_px: int) -> Any:
 
 def _size_px(width_pt: float, height_pt: float, longest_side_px: int) -> tuple[int, int]:
     longest_pt, shortest_pt = max(width_pt, height_pt), min(width_pt, height_pt)
+    if not 0 < shortest_pt <= longest_pt < math.inf:
+        raise _RefusedError("page")
     if longest_pt > MAX_ASPECT * shortest_pt:
         raise _RefusedError("aspect")
     scale = longest_side_px / longest_pt
