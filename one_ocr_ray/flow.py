@@ -17,7 +17,7 @@ from one_ocr_ray.ending import Ending
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
-from one_ocr_ray.policy.blank import is_blank
+from one_ocr_ray.policy.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.retry import RetryBudget, RetryPolicy, Stop, Tries, Wait, next_step
 
 if TYPE_CHECKING:
@@ -173,11 +173,10 @@ def _sum(total: int | None, more: int | None) -> int | None:
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
     """The one result of `page`. Raises StoppedError when the whole job must stop; then the page is still unread."""
     spent = Spent(reading.clock.utc())
+    answer: Answer | None
     if isinstance(page, PageUnrendered):
         answer = Answer(failure=page.failure)
-    elif is_blank(page.ink_cells):
-        answer = Answer()
-    else:
+    elif (answer := answer_of_blank(page)) is None:
         answer, page = await _answer(page, reading, spent)
     return _result(document, page, answer, spent, reading)
 
@@ -271,7 +270,7 @@ def _result(document: DocumentRef, page: RenderedPage, answer: Answer, spent: Sp
         cached_tokens=spent.usage.cached_tokens,
         cost_usd=spent.cost_usd,
         confidence=answer.confidence,
-        warnings=answer.warnings if status is PageStatus.OK else (),
+        warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
         render_ms=page.render_ms,
         queue_ms=round(spent.queue_s * 1000),
         latency_ms=round(spent.latency_s * 1000) if spent.attempts else None,

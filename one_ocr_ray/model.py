@@ -135,6 +135,9 @@ class PageImage:
     sha256: str
     ink_cells: int
     render_ms: int
+    glyphs_missing: bool = (
+        False  # letters of the page are not drawn: neither the document nor the machine has their font
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from one_ocr_ray import fonts
 from one_ocr_ray.model import ErrorCode, Failure, PageImage, PageUnrendered, RenderedPage
 from one_ocr_ray.pdf_process import Header, LostError, PdfProcess, minimal_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _CHUNK_BYTES = 1 << 20
 _HEAD_BYTES = 1024  # where "%PDF-" must stand (Adobe's PDF Reference 1.7, appendix H, note 13)
@@ -69,8 +70,14 @@ class PdfChild:
     Raises OneOcrError when the child program does not start at all.
     """
 
-    def __init__(self, limits: PdfLimits = DEFAULT_LIMITS, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        limits: PdfLimits = DEFAULT_LIMITS,
+        environment: Mapping[str, str] | None = None,
+        font_folders: Sequence[str] | None = None,
+    ) -> None:
         self._limits = limits
+        self._font_folders = fonts.font_folders() if font_folders is None else font_folders
         self._environment = minimal_environment() if environment is None else environment
         self._process: PdfProcess | None = None
         self._opened: tuple[Path | bytes, str | None] | None = None  # with its password
@@ -118,9 +125,7 @@ class PdfChild:
             return PageUnrendered(page_number, answer, render_ms)
         header, jpeg = answer
         sha256 = hashlib.sha256(jpeg).hexdigest()
-        return PageImage(
-            page_number, header["width_px"], header["height_px"], jpeg, sha256, header["ink_cells"], render_ms
-        )
+        return PageImage(page_number, data=jpeg, sha256=sha256, render_ms=render_ms, **header)
 
     def text_layer(self, page_number: int) -> str | Failure:
         """The text that page `page_number` (1-based) of the open document carries; empty for a scan."""
@@ -173,7 +178,7 @@ class PdfChild:
         That holds for an interrupt as well: a late answer must never pass for the answer to another question.
         """
         process = self._process or PdfProcess(
-            self._limits.memory_bytes, self._limits.start_timeout_s, self._environment
+            self._limits.memory_bytes, self._limits.start_timeout_s, self._environment, self._font_folders
         )
         self._process = None
         try:

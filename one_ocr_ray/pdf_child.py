@@ -1,15 +1,16 @@
 """The program that may die: holds one open PDF in pdfium and answers one request at a time.
 
-Run by `one_ocr_ray.pdf` as `python -m one_ocr_ray.pdf_child MEMORY_BYTES`. A PDF can hang pdfium for ever, abort the
-process or eat all memory, so everything that touches pdfium lives here and nowhere else. Imports pypdfium2, Pillow and
-the standard library only: it starts in a tenth of a second and knows nothing of keys, Ray or the network.
+Run by `one_ocr_ray.pdf` as `python -m one_ocr_ray.pdf_child MEMORY_BYTES FONT_FOLDER...`. A PDF can hang pdfium for
+ever, abort the process or eat all memory, so everything that touches pdfium lives here, and in `pdf_glyphs`, which is a
+part of this program. Imports pypdfium2, Pillow and the standard library only: it starts in a tenth of a second and
+knows nothing of keys, Ray or the network.
 
 Its standard input is a socket, for both ways. A frame is two big-endian 32-bit lengths, a JSON header and payload
 bytes. The first frame out is empty: "ready". Every frame in has `do` in its header and gets exactly one frame out, with
 `refused` in the header where pdfium said no. Anything worse ends the process, which is an answer too.
 
     open    {path | payload, password}         -> {page_count, encrypted} or {refused: "open", pdfium_error: 1..6}
-    render  {page_number, longest_side_px}     -> {width_px, height_px, ink_cells} + JPEG
+    render  {page_number, longest_side_px}     -> {width_px, height_px, ink_cells, glyphs_missing} + JPEG
     text    {page_number}                      -> {} + UTF-8
 """
 
@@ -32,6 +33,8 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image, ImageChops
 
+from one_ocr_ray.pdf_glyphs import Substitutes, lacks_glyphs
+
 Header = dict[str, Any]
 Action = Callable[[Header, bytes], tuple[Header, bytes | memoryview]]
 
@@ -52,13 +55,15 @@ class _RefusedError(Exception):
 class _Reader:
     """The document in pdfium's hands; each action takes a request's header and payload and returns a reply's."""
 
-    def __init__(self) -> None:
+    def __init__(self, substitutes: Substitutes) -> None:
+        self._substitutes = substitutes
         self._document: Any = None
         self._source = b""  # pdfium reads from this memory as long as the document is open
 
     def open(self, header: Header, payload: bytes) -> tuple[Header, bytes]:
         if self._document is not None:
             self._document.close()
+        self._substitutes.asked = False
         password = header["password"]
         secret = None if password is None else password.encode() + b"\0"
         # Below PdfDocument(), which cannot tell "no pages" from "no document" and then reports the last file's error.
@@ -78,10 +83,11 @@ class _Reader:
     def render(self, header: Header, _: bytes) -> tuple[Header, memoryview]:
         with contextlib.closing(self._page(header["page_number"])) as page:
             image = _draw(page, header["longest_side_px"]).to_pil()  # shares the bitmap's memory
+            glyphs_missing = self._substitutes.asked and lacks_glyphs(page)
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=JPEG_QUALITY)
-        reply = {"width_px": image.width, "height_px": image.height, "ink_cells": _ink_cells(image)}
-        return reply, jpeg.getbuffer()
+        size = {"width_px": image.width, "height_px": image.height}
+        return {**size, "ink_cells": _ink_cells(image), "glyphs_missing": glyphs_missing}, jpeg.getbuffer()
 
     def text(self, header: Header, _: bytes) -> tuple[Header, bytes]:
         with contextlib.closing(self._page(header["page_number"])) as page:
@@ -178,8 +184,8 @@ def main() -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _limit(int(sys.argv[1]))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, standard error could quote a document
+    reader = _Reader(Substitutes(sys.argv[2:]))
     _send(replies, {})
-    reader = _Reader()
     actions: dict[str, Action] = {"open": reader.open, "render": reader.render, "text": reader.text}
     while frame := _receive(requests):
         header, payload = frame

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from one_ocr_ray.errors import OneOcrError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 Header = dict[str, Any]
 
@@ -45,13 +45,19 @@ def minimal_environment() -> dict[str, str]:
 class PdfProcess:
     """A running child program. After an exception from `ask` the only thing left to do is `kill`."""
 
-    def __init__(self, memory_bytes: int, start_timeout_s: float, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        memory_bytes: int,
+        start_timeout_s: float,
+        environment: Mapping[str, str],
+        font_folders: Sequence[str] = (),
+    ) -> None:
         """Start the program and wait until it is ready; OneOcrError, with its last words, when it never is."""
         self._socket, childs_end = socket.socketpair()
         with childs_end:
             self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
                 # -P: the working directory may hold strangers' files and is no place to import from.
-                [sys.executable, "-P", "-m", "one_ocr_ray.pdf_child", str(memory_bytes)],
+                [sys.executable, "-P", "-m", "one_ocr_ray.pdf_child", str(memory_bytes), *font_folders],
                 stdin=childs_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

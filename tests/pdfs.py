@@ -129,6 +129,49 @@ def scan_pdf(jpeg: bytes, width_px: int, height_px: int) -> bytes:
     return write([*objects, Stream(image % (width_px, height_px), jpeg)])
 
 
+class CidFont(NamedTuple):
+    """A font that a PDF names and does not hold, and how its text is written."""
+
+    name: str
+    cmap: str
+    ordering: str
+    codec: str
+
+
+SIM_SUN = CidFont("SimSun", "GBK-EUC-H", "GB1", "gbk")
+MS_MINCHO = CidFont("MS-Mincho", "90ms-RKSJ-H", "Japan1", "shift_jis")
+HYSM_MYEONG_JO = CidFont("HYSMyeongJo-Medium", "KSCms-UHC-H", "Korea1", "cp949")
+MING_LIU = CidFont("MingLiU", "ETen-B5-H", "CNS1", "big5")
+IDENTITY = CidFont("SomeFont", "Identity-H", "Identity", "utf-16-be")  # only its /ToUnicode tells what it says
+
+
+def unembedded_pdf(line: str, font: CidFont, *, size_pt: float = 18, render_mode: int = 0) -> bytes:
+    """One page with one line in a font that is not in the file."""
+    content = b"BT %d Tr /F1 %g Tf 72 700 Td <%s> Tj ET" % (
+        render_mode,
+        size_pt,
+        line.encode(font.codec).hex().encode(),
+    )
+    objects = page_objects([content])
+    codes = b" ".join(b"<%04x> <%04x>" % (ord(character), ord(character)) for character in dict.fromkeys(line))
+    unicode_map = b"begincmap 1 begincodespacerange <0000> <ffff> endcodespacerange %d beginbfchar %s endbfchar endcmap"
+    name, ordering = font.name.encode(), font.ordering.encode()
+    unicode_entry = b"/ToUnicode 8 0 R" if font.cmap == "Identity-H" else b""
+    objects[2] = b"<</Type/Font/Subtype/Type0/BaseFont/%s/Encoding/%s/DescendantFonts[6 0 R]%s>>" % (
+        name, font.cmap.encode(), unicode_entry,
+    )  # fmt: skip
+    descendant = b"<</Type/Font/Subtype/CIDFontType2/BaseFont/%s/DW 1000/CIDSystemInfo<</Registry(Adobe)/Ordering(%s)"
+    described = b"<</Type/FontDescriptor/FontName/%s/Flags 4/FontBBox[0 -200 1000 900]/ItalicAngle 0/Ascent 880"
+    return write(
+        [
+            *objects,
+            descendant % (name, ordering) + b"/Supplement 0>>/FontDescriptor 7 0 R>>",
+            described % name + b"/Descent -120/CapHeight 700/StemV 80>>",
+            Stream(b"", unicode_map % (len(set(line)), codes)),
+        ]
+    )
+
+
 # ---------------------------------------------------------------- encryption (ISO 32000-1, 7.6.3: RC4, 40 bits)
 
 _PADDING = bytes.fromhex("28bf4e5e4e758a4164004e56fffa01082e2e00b6d0683e802f0ca9fe6453697a")

@@ -25,6 +25,7 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.choice import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
+from one_ocr_ray.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctoring
 from one_ocr_ray.policy.doctoring import Check, ClusterFacts, NodeFacts, Verdict, Versions
 from one_ocr_ray.settings import ray_address
@@ -72,6 +73,7 @@ def examine(settings: Settings) -> list[Check]:
         nodes = [node for node in cluster.nodes if not node.fault] if cluster else [_look_around(question)]
         checks.extend(_of_ray(cluster))
         checks.extend(_of_engine(choice, nodes))
+        checks.append(_of_fonts(nodes))
         checks.append(input_check or _of_input(nodes))
         checks.append(_of_output(output, output_fault, nodes))
     return checks
@@ -166,6 +168,7 @@ def _look_around(question: Question) -> NodeFacts:
         versions=_versions(),
         key_fault=key_fault,
         engine_fault=engine_fault,
+        fonts_fault=fault_of_fonts(),
         input_fault=fault_of_reading(question.input_uri) if question.input_uri else None,
         output_fault=fault_of_seeing(question.output, question.mark) if question.output and question.mark else None,
     )
@@ -220,6 +223,11 @@ def _of_engine(choice: EngineChoice | None, nodes: list[NodeFacts]) -> list[Chec
         return [key, Check("engine", Verdict.SKIP, "It is not asked without a key.")]
     reached = f"{choice.name} knows {choice.model} and lets in"
     return [key, doctoring.on_nodes("engine", nodes, lambda node: node.engine_fault, reached)]
+
+
+def _of_fonts(nodes: list[NodeFacts]) -> Check:
+    ok = "Noto Sans CJK draws Chinese, Japanese and Korean text whose font a PDF does not hold, on"
+    return doctoring.on_nodes("fonts", nodes, lambda node: node.fonts_fault, ok)
 
 
 def _of_input(nodes: list[NodeFacts]) -> Check:

@@ -50,6 +50,7 @@ class NodeFacts:
     fault: str | None = None
     key_fault: str | None = None
     engine_fault: str | None = None
+    fonts_fault: str | None = None
     input_fault: str | None = None
     output_fault: str | None = None
 

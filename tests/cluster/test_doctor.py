@@ -94,7 +94,7 @@ def test_what_is_well_is_said_to_be_well(source: Path, tmp_path: Path, capsys: p
     if sys.platform == "linux":
         assert told["ports"][0] == "fail"
         assert "GCS (" in told["ports"][1]
-    for name in ("runtime_env", "ray", "versions", "key", "engine", "input", "output"):
+    for name in ("runtime_env", "ray", "versions", "key", "engine", "fonts", "input", "output"):
         assert told[name][0] == "ok", told[name]
     assert not (tmp_path / "out").exists()
 

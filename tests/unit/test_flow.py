@@ -234,6 +234,25 @@ async def test_a_blank_page_asks_nobody() -> None:
     assert scene.purse.reservations == 0
 
 
+async def test_a_page_of_which_nothing_is_drawn_is_not_blank() -> None:
+    """Its text needs a font that is neither in the document nor on the machine: a failure that says so."""
+    row = await Scene().read(replace(page_image(), ink_cells=0, glyphs_missing=True))
+    assert (row.status, row.markdown, row.attempts) == ("failed", None, 0)
+    assert row.failure is not None
+    assert row.failure.code is ErrorCode.RENDER_FAILED
+    assert "font" in row.failure.message
+
+
+async def test_a_page_with_missing_glyphs_is_read_and_says_so() -> None:
+    """What is drawn is read; the warning stands beside those of the engine, and not beside a failure."""
+    page = replace(page_image(), glyphs_missing=True)
+    row = await Scene([Answer(text="text", warnings=(PageWarning.LINES_DROPPED,))]).read(page)
+    assert (row.status, row.markdown) == ("ok", "text")
+    assert row.warnings == (PageWarning.LINES_DROPPED, PageWarning.GLYPHS_MISSING)
+    failed = await Scene([Answer(failure=Failure(ErrorCode.REFUSED, "no"))]).read(page)
+    assert (failed.status, failed.warnings) == ("failed", ())
+
+
 async def test_a_page_that_could_not_be_rendered_is_a_failed_row() -> None:
     """It has no image and asks nobody; the reason stands in the row."""
     scene = Scene()
