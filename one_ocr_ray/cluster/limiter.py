@@ -35,7 +35,7 @@ GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
 DEATHS = 5
 SHOW_EVERY_S = 1.0
 # Messages are pickled between releases of this package that share one actor: another shape of them is another version.
-_PROTOCOL = "v1"
+_PROTOCOL = "v2"
 
 
 class RateLimiter:

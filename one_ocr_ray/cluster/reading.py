@@ -61,11 +61,13 @@ def engine_on_node(choice: EngineChoice) -> Engine:
     return llm_engine(choice, provider_key(choice.name))
 
 
-def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority) -> LeasedPermits:
-    """`client`'s line to the limiter of the account that `choice` uses on this node; `job` gets its fair share."""
+def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
+    """`client`'s line to the limiter of the account that `choice` uses on this node. `owner` gets a fair share, and
+    `job` one of that; a job without an owner is its own.
+    """
     limiter = RemoteLimiter(_limiter_on_node(choice))
     # A worker that is restarted counts from zero again, so it must be a new client.
-    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits)
+    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
     return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
 
 

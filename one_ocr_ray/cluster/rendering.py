@@ -34,8 +34,10 @@ RENDER_CPUS = 0.25
 # A yield costs about a millisecond; four pages of 200 KB share it and are still early for a page that waits.
 PAGES_PER_YIELD = 4
 YIELD_BYTES = 2 << 20
-# How many yields may lie ready before the task waits for its reader.
+# How many yields may lie ready before the task waits for its reader, and how many bytes of them at the worst: an image
+# of noise takes two thirds of a byte for each pixel of a square.
 YIELDS_AHEAD = 4
+BYTES_AHEAD = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,14 @@ def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -
         name="render",
         max_retries=0,
         scheduling_strategy=place.where,
-        _generator_backpressure_num_objects=YIELDS_AHEAD,
+        _generator_backpressure_num_objects=yields_ahead(options.longest_side_px),
     ).remote(slice_, options)
+
+
+def yields_ahead(longest_side_px: int) -> int:
+    """How many yields of pages of that size may lie ready."""
+    largest_bytes = max(YIELD_BYTES, longest_side_px**2 * 2 // 3)
+    return max(1, min(YIELDS_AHEAD, BYTES_AHEAD // largest_bytes))
 
 
 def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import aclosing, nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from one_ocr_ray.cluster.faults import first_fault
@@ -19,11 +20,13 @@ from one_ocr_ray.cluster.pages import rendered_pages
 from one_ocr_ray.ending import Ending
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.flow import read_page
+from one_ocr_ray.model import PageUnrendered
 from one_ocr_ray.policy.plan import render_slices
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.open_shard import OpenShard
+from one_ocr_ray.turns import FairTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,20 +54,34 @@ class Listener(Protocol):
         """A page was read and is in the journal."""
 
 
+# Of the images of pages under way in one process: a thousand of usual size, a dozen of the largest there are.
+IMAGE_BYTES = 512 << 20
+
+
+def page_places(count: int) -> FairTurns:
+    """Places for pages under way, bounded by what their images take as well."""
+    return FairTurns(count, bytes_at_once=IMAGE_BYTES)
+
+
 class ShardReader:
-    """Reads shards of `job`. Jobs may share `places`, a bound on the pages under way, and `lane`, one on rendering."""
+    """Reads shards of `job`. Jobs may share `places`, a bound on the pages under way, and `lane`, one on rendering;
+    those of several owners have equal shares.
+    """
 
     def __init__(
         self,
         job: Job,
-        places: asyncio.Semaphore,
+        places: FairTurns,
         render_place: RenderPlace,
-        lane: AbstractAsyncContextManager[None] | None = None,
+        *,
+        lane: FairTurns | None = None,
+        owner: str = "",
     ) -> None:
         self._job = job
         self._places = places
         self._render_place = render_place
-        self._lane = lane or nullcontext()
+        self._lane = lane
+        self._owner = owner
         self._output = Objects(job.output)
         self.dataset = Dataset(self._output, job.config)
         self._risk = Risk()
@@ -139,14 +156,17 @@ class ShardReader:
         try:
             async with asyncio.TaskGroup() as writing:
                 writer = writing.create_task(page_journal.keep_writing())
-                async with asyncio.TaskGroup() as at_work, self._lane:
+                async with asyncio.TaskGroup() as at_work, self._rendering():
                     with self._ending.begins_here(), self._ending.waiting():
                         async with aclosing(stream) as pages:
                             async for document, page in pages:
-                                await self._places.acquire()
-                                task = self._read_page(document, page, reading, results, page_journal)
+                                size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)
+                                await self._places.take(self._owner, size_bytes)
+                                task = at_work.create_task(
+                                    self._read_page(document, page, reading, results, page_journal)
+                                )
                                 # Not in the task itself: one that is cancelled may never have begun.
-                                at_work.create_task(task).add_done_callback(self._release_place)
+                                task.add_done_callback(partial(self._give_place_back, size_bytes))
                                 listener.begun()
                         listener.rendered()
                 writer.cancel()
@@ -157,6 +177,12 @@ class ShardReader:
         place = {document.document_id: number for number, document in enumerate(shard.documents)}
         in_shard = (page for page in results.values() if page.document_id in place)
         return sorted(in_shard, key=lambda page: (place[page.document_id], page.page_number))
+
+    def _rendering(self) -> AbstractAsyncContextManager[None]:
+        return self._lane.turn(self._owner) if self._lane is not None else nullcontext()
+
+    def _give_place_back(self, size_bytes: int, _: asyncio.Task[None]) -> None:
+        self._places.give_back(self._owner, size_bytes)
 
     async def _read_page(
         self,
@@ -172,6 +198,3 @@ class ShardReader:
             journal.add(result)
             count_page(result)
             log_page(result)
-
-    def _release_place(self, _: asyncio.Task[None]) -> None:
-        self._places.release()

@@ -20,7 +20,7 @@ from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, PooledEngine
 from one_ocr_ray.cluster.reading import engine_on_node, metered_reading, permits_of, pooled_reading
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.cluster.shards import ShardReader
+from one_ocr_ray.cluster.shards import ShardReader, page_places
 from one_ocr_ray.cluster.taskjob import left_usd, task_job
 from one_ocr_ray.errors import OneOcrError, StoppedError, StorageError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Shard
@@ -32,6 +32,7 @@ from one_ocr_ray.storage.inputs import look_again
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.tasks import SHARD_ID, TaskStore
+from one_ocr_ray.turns import FairTurns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
@@ -49,10 +50,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TASKS_AT_ONCE = 64  # of one worker: many short documents must fill a slow provider's places
-# How many of them render at once. Short documents have a lane of their own: long ones may hold theirs for hours.
-LANE = 4
-INSPECTIONS = 2
+# Of one worker, half of them for one owner alone: many short documents must fill a slow provider's places.
+TASKS_AT_ONCE = 128
+# How many of them render at once. Short documents have a lane of their own: long ones may hold theirs for hours, so a
+# part of it stays free for the next owner.
+LANE = 6
+INSPECTIONS = 4
 # Uploads do not wait for the CPU that a batch has booked: the machine shares it out among them.
 ONLINE_CPUS = 0.0
 UPDATE_EVERY_S = 0.1
@@ -120,10 +123,10 @@ class TaskWorker:
         self._readers = readers
         self._pool: PooledEngine | None = None
         self._engines: dict[tuple[str, str], Engine] = {}
-        self._llm_places = asyncio.Semaphore(max(1, service.settings.max_in_flight // workers))
-        self._ocr_places = asyncio.Semaphore(max(1, PAGES_PER_READER * len(readers) // workers))
-        self._short_lane, self._long_lane = asyncio.Semaphore(LANE), asyncio.Semaphore(LANE)
-        self._inspections = asyncio.Semaphore(INSPECTIONS)
+        self._llm_places = page_places(max(1, service.settings.max_in_flight // workers))
+        self._ocr_places = page_places(max(1, PAGES_PER_READER * len(readers) // workers))
+        self._short_lane, self._long_lane = FairTurns(LANE, shared=True), FairTurns(LANE, shared=True)
+        self._inspections = FairTurns(INSPECTIONS, shared=True)
         self._place = RenderPlace(node.here, ONLINE_CPUS)
         self._work: dict[str, asyncio.Task[TaskEnd]] = {}
 
@@ -180,14 +183,15 @@ class TaskWorker:
             places = self._ocr_places if job.engine is None else self._llm_places
             lane = self._short_lane if pages_total <= SLICE_PAGES else self._long_lane
             only = frozenset(order.retry.pages) if order.retry and order.retry.pages is not None else None
-            pages = await ShardReader(job, places, self._place, lane).read(
+            owner = order.record.owner
+            pages = await ShardReader(job, places, self._place, lane=lane, owner=owner).read(
                 Shard(SHARD_ID, (document,)), reading, news, again=order.retry is not None, only=only
             )
         return TaskEnd(tuple(note_of(page) for page in pages), document.failure)
 
     async def _opened(self, order: TaskOrder, job: Job) -> DocumentRef:
         file = await asyncio.to_thread(look_again, self._store.upload_uri(order.record.task_id))
-        async with self._inspections:
+        async with self._inspections.turn(order.record.owner):
             (document,) = await start_inspection([file], job.pdf, cpus=ONLINE_CPUS)
         return replace(document, name=order.record.filename)
 
@@ -215,7 +219,8 @@ class TaskWorker:
         name = job.engine.name, job.engine.model
         engine = self._engines[name] = self._engines.get(name) or engine_on_node(job.engine)
         ceiling_usd = await asyncio.to_thread(left_usd, self._service, order, job, self._store)
-        permits = permits_of(job, job.engine, job.identity.run_id, Priority.ONLINE)
+        owner = f"service {order.record.owner}"
+        permits = permits_of(job, job.engine, job.identity.run_id, Priority.ONLINE, owner=owner)
         till = OwnTill(ceiling_usd) if ceiling_usd is not None else None
         try:
             yield metered_reading(job, job.engine, engine, permits, till)

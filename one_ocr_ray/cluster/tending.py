@@ -15,9 +15,9 @@ from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.readers import start_readers
 from one_ocr_ray.cluster.taskjob import TaskOrder
 from one_ocr_ray.cluster.taskworker import INTERNAL, ONLINE_CPUS, TASKS_AT_ONCE, start_task_workers
-from one_ocr_ray.cluster.turns import FairTurns
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.taskflow import TaskEnd
+from one_ocr_ray.turns import FairTurns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -51,7 +51,7 @@ class Tending:
             worker.warm.remote()
         self._busy = [0] * len(self._workers)
         self._resting = False
-        self._turns = FairTurns(TASKS_AT_ONCE * len(self._workers))
+        self._turns = FairTurns(TASKS_AT_ONCE * len(self._workers), shared=True)
 
     def take(self, entries: Iterable[Entry]) -> None:
         """Have tasks read, whenever their turn comes."""

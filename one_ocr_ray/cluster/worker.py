@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.metrics import count_documents
 from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.reading import llm_reading, local_reading
 from one_ocr_ray.cluster.rendering import RenderPlace
-from one_ocr_ray.cluster.shards import ShardReader
+from one_ocr_ray.cluster.shards import ShardReader, page_places
 from one_ocr_ray.policy.documents import same_bytes_result
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class OcrWorker:
 
     def __init__(self, job: Job, number: int, readers: Sequence[str], where: NodeAffinitySchedulingStrategy):
         place = RenderPlace(where, slots=asyncio.Semaphore(job.render_tasks))
-        self._shards = ShardReader(job, asyncio.Semaphore(job.pages_at_once), place)
+        self._shards = ShardReader(job, page_places(job.pages_at_once), place)
         self._incarnation = token_hex(4)
         self._tally = Tally()
         self._open: dict[str, _Counting] = {}  # by shard

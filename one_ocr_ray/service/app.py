@@ -14,6 +14,7 @@ from one_ocr_ray.service.context import Service, caches
 from one_ocr_ray.service.documented import described
 from one_ocr_ray.service.guard import Guard, HostAndHeaders
 from one_ocr_ray.service.keys import load_keys
+from one_ocr_ray.service.making import Making
 from one_ocr_ray.service.options import offered_engines
 from one_ocr_ray.service.pages import add_pages
 from one_ocr_ray.service.pdfs import PdfReaders
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import ServiceSettings
     from one_ocr_ray.storage.tasks import TaskStore
 
+_POLLS_PER_STREAM = 4  # a program may wait for many tasks at once
+
 _WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
 
 
@@ -40,6 +43,7 @@ def create_app(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> F
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.pdfs.close()
+        service.making.close()
         service.spool.close()
 
     app = FastAPI(
@@ -95,6 +99,8 @@ def _service(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> Ser
         spool=spool,
         pdfs=PdfReaders(store, spool.folder, password_of(settings)),
         streams=Streams(settings.max_streams, settings.max_streams_per_key),
+        polls=Streams(settings.max_streams, settings.max_streams_per_key * _POLLS_PER_STREAM),
+        making=Making(),
         rows=rows,
         images=images,
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from fastapi import Depends, Request
 
 from one_ocr_ray.service.cache import BoundedCache
+from one_ocr_ray.service.markdown import to_html
 from one_ocr_ray.service.problems import Problem
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks import TaskView
     from one_ocr_ray.service.book import TaskBook
     from one_ocr_ray.service.keys import ApiKeys
+    from one_ocr_ray.service.making import Making
     from one_ocr_ray.service.pdfs import PdfReaders
     from one_ocr_ray.service.spool import Spool
     from one_ocr_ray.service.streams import Streams
@@ -38,6 +40,8 @@ class Service:
     spool: Spool
     pdfs: PdfReaders
     streams: Streams
+    polls: Streams  # status requests that wait for a change
+    making: Making
     rows: BoundedCache[tuple[str, int], list[PageResult]]
     images: BoundedCache[tuple[str, int, int], bytes]
 
@@ -53,6 +57,10 @@ class Service:
             rows = await asyncio.to_thread(self.store.pages, view.record.task_id)
             self.rows.put(key, rows, sum(len(row.markdown or "") * 2 + 1000 for row in rows))
         return rows
+
+    async def html(self, owner: str, markdown: str) -> str:
+        """A page's Markdown as HTML that is safe to show."""
+        return await self.making.run(owner, lambda: to_html(markdown))
 
     async def forget(self, task_id: str) -> None:
         """Drop what this replica has cached of a task that is being deleted."""

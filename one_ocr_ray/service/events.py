@@ -43,12 +43,34 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(self, service: Service, owner: str, events: AsyncIterator[bytes]) -> None:
-        self._streams, self._owner = service.streams, owner
+        self._streams, self._owner, self._events = service.streams, owner, events
         super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._streams.opened(self._owner):
+        with self._streams.opened(self._owner) as given_up:
+            self.body_iterator = _until(given_up, self._events)
             await super().__call__(scope, receive, send)
+
+
+async def _until(given_up: asyncio.Event, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """`events`, until the place of their stream is given up."""
+    giving_up = asyncio.ensure_future(given_up.wait())
+    following: asyncio.Future[bytes] | None = None
+    try:
+        while True:
+            following = asyncio.ensure_future(anext(events))
+            await asyncio.wait({giving_up, following}, return_when=asyncio.FIRST_COMPLETED)
+            if not following.done():
+                return
+            yield following.result()
+    except StopAsyncIteration:
+        return
+    finally:
+        giving_up.cancel()
+        if following is not None:
+            following.cancel()
+            await asyncio.wait({following})
+        await events.aclose()  # type: ignore[attr-defined]
 
 
 @router.get(

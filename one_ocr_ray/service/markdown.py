@@ -6,10 +6,8 @@ style or mislead. Formulas stay text in `span.math` and `div.math`: the browser 
 
 from __future__ import annotations
 
-import asyncio
 import html
 import re
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import nh3
@@ -46,16 +44,10 @@ _CLASSES = {
     "td": set(_ALIGNMENTS),
     "th": set(_ALIGNMENTS),
 }
-_THREADS = ThreadPoolExecutor(2, "markdown")  # its own, so that slow pages keep nobody else waiting
 _CJK = re.compile("[\u2e80-\u303f\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\uff00-\uffef]")
 _SPAN = re.compile(r"[1-9]\d{0,2}")  # of a cell; a larger one would cost the browser memory
 # Formulas between the tags of HTML blocks, where Markdown's own rules do not look.
 _FORMULA_IN_HTML = re.compile(r"(<[^<>]*>)|\$(?=\S)([^$<>\n]+?)(?<=\S)\$(?!\d)|\\\(([^<>]{1,500}?)\\\)")
-
-
-async def page_html(markdown: str) -> str:
-    """`to_html` beside the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, to_html, markdown)
 
 
 def to_html(markdown: str) -> str:

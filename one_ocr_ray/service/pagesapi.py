@@ -13,7 +13,6 @@ from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.service.bodies import PageList, json_response, page_body, page_summary
 from one_ocr_ray.service.context import Owner, Parts, Service
 from one_ocr_ray.service.documented import BINARY, TEXT, answers, problems
-from one_ocr_ray.service.markdown import page_html
 from one_ocr_ray.service.negotiation import best_type
 from one_ocr_ray.service.pdfs import LARGEST_SIDE_PX
 from one_ocr_ray.service.problems import Problem
@@ -62,7 +61,7 @@ async def page(
         return json_response(page_body(row, task_id), headers=headers)
     text = page_markdown(row)
     if kind == "text/html":
-        text = await page_html(text)
+        text = await service.html(owner, text)
     return Response(text, 200, headers, f"{kind}; charset=utf-8")
 
 
@@ -88,7 +87,7 @@ async def image(  # noqa: PLR0917 - parameters of a request, given by name
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, max-age=86400, immutable"}
     if tag in (if_none_match or ""):
         return Response(status_code=304, headers=headers)
-    return Response(await _image(service, task_id, page_number, w), 200, headers, "image/jpeg")
+    return Response(await _image(service, owner, task_id, page_number, w), 200, headers, "image/jpeg")
 
 
 async def _row(service: Service, view: TaskView, page_number: int) -> PageResult:
@@ -104,13 +103,13 @@ async def _row(service: Service, view: TaskView, page_number: int) -> PageResult
     raise Problem("page_not_ready", "The page is not finished yet.", retry_after_s=2)
 
 
-async def _image(service: Service, task_id: str, page_number: int, width_px: int) -> bytes:
+async def _image(service: Service, owner: str, task_id: str, page_number: int, width_px: int) -> bytes:
     key = task_id, page_number, width_px
     jpeg = service.images.get(key)
     if jpeg is not None:
         return jpeg
     try:
-        drawn = await service.pdfs.image(task_id, page_number, width_px)
+        drawn = await service.pdfs.image(owner, task_id, page_number, width_px)
     except (FileNotFoundError, IndexError) as error:
         raise Problem("page_not_found", "The task has no such page.") from error
     if isinstance(drawn, Failure):

@@ -1,20 +1,23 @@
 """Uploaded PDFs in the hands of child processes that may die: a quick look before they are accepted, and page images.
 
 A reader belongs to one call at a time and keeps its document open for the next; a call that is given up goes on in its
-thread until the child's deadline ends it.
+thread, and keeps its owner's turn, until the child's deadline ends it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TypeVar
 
 from one_ocr_ray.model import Failure, PageImage
 from one_ocr_ray.pdf import PdfChild, PdfInfo, PdfLimits
+from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.turns import FairTurns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-_READERS = 2
+_READERS = 4  # one owner has two of them at most
+_WAITING = 100  # images of one owner that may wait for a reader: each holds a place among the requests under way
 _LIMITS = PdfLimits(open_timeout_s=10.0, page_timeout_s=10.0)
 LARGEST_SIDE_PX = 4000
 
@@ -32,25 +36,29 @@ class PdfReaders:
     """A few child processes, started when they are first needed."""
 
     def __init__(self, store: TaskStore, folder: Path, password: str | None) -> None:
+        self._turns = FairTurns(_READERS, shared=True)
         self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="pdf")
         self._readers = [_Reader(store, folder, password) for _ in range(_READERS)]
         self._idle = list(self._readers)
         self._lock = threading.Lock()
 
-    async def inspect(self, path: Path) -> PdfInfo | Failure:
+    async def inspect(self, owner: str, path: Path) -> PdfInfo | Failure:
         """What opening the PDF at `path` tells."""
-        return await self._run(None, lambda reader: reader.inspect(path))
+        return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path))
 
-    async def image(self, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
+    async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
         """Page `page_number` of a task's upload as a JPEG, `width_px` across to within a pixel.
 
-        Raises FileNotFoundError when the upload is not there, IndexError when it has no such page.
+        Raises FileNotFoundError when the upload is not there, IndexError when it has no such page, Problem when too
+        many of the owner's are waiting.
         """
-        return await self._run(task_id, lambda reader: reader.image(task_id, page_number, width_px))
+        if self._turns.waiting(owner) >= _WAITING:
+            raise Problem("rate_limited", "Too many images are being drawn; ask for a few at a time.", retry_after_s=2)
+        return await self._run_in_turn(owner, task_id, lambda reader: reader.image(task_id, page_number, width_px))
 
     async def forget(self, task_id: str) -> None:
         """Drop what readers have open of a task."""
-        await self._run(task_id, lambda reader: reader.forget(task_id))
+        await asyncio.wrap_future(self._begin(task_id, lambda reader: reader.forget(task_id)))
 
     def close(self) -> None:
         """End the children."""
@@ -58,7 +66,19 @@ class PdfReaders:
         for reader in self._readers:
             reader.close()
 
-    async def _run(self, task_id: str | None, work: Callable[[_Reader], _Result]) -> _Result:
+    async def _run_in_turn(self, owner: str, task_id: str | None, work: Callable[[_Reader], _Result]) -> _Result:
+        await self._turns.take(owner)
+        loop = asyncio.get_running_loop()
+
+        def give_back(_: Future[_Result]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._turns.give_back, owner)
+
+        running = self._begin(task_id, work)
+        running.add_done_callback(give_back)
+        return await asyncio.wrap_future(running)
+
+    def _begin(self, task_id: str | None, work: Callable[[_Reader], _Result]) -> Future[_Result]:
         def call() -> _Result:
             with self._lock:  # as many readers as threads: one is idle; at best the one that has the task open
                 reader = next((each for each in self._idle if each.task_id == task_id), self._idle[0])
@@ -69,7 +89,7 @@ class PdfReaders:
                 with self._lock:
                     self._idle.append(reader)
 
-        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+        return self._threads.submit(call)
 
 
 class _Reader:

@@ -46,7 +46,7 @@ async def task_result(
     """The result of a task that has ended; with `partial` what there is of it."""
     view = await service.task(owner, task_id)
     _check_ended([view], partial=partial)
-    data = await asyncio.to_thread(Results(service.store).of_task, view, form)
+    data = await service.making.run(owner, lambda: Results(service.store).of_task(view, form))
     name = f"{download_stem(view.record.filename)}.{form}"
     return Response(data, 200, _ATTACHMENT | {"Content-Disposition": attachment(name)}, MEDIA_TYPES[form])
 
@@ -64,7 +64,7 @@ async def batch_result(
     _check_ended(views, partial=partial)
     out = tempfile.TemporaryFile(dir=service.spool.folder)  # noqa: SIM115 - closed when it is sent
     try:
-        await asyncio.to_thread(Results(service.store).of_batch, views, form, out)
+        await service.making.run(owner, lambda: Results(service.store).of_batch(views, form, out))
         size_bytes = out.tell()
     except BaseException:
         out.close()

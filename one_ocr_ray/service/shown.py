@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.selection import parse_selection
-from one_ocr_ray.service.markdown import MAX_CHARACTERS, page_html
+from one_ocr_ray.service.markdown import MAX_CHARACTERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +61,7 @@ async def task(service: Service, view: TaskView, page_number: int, *, source: bo
     failing = {failure.page_number for failure in view.failures}
     marks = "".join(_mark(rows.get(number), number in failing) for number in numbers)
     first = at - at % SHEET
-    html = await page_html(row.markdown) if row and row.markdown and not source else ""
+    html = await service.html(view.record.owner, row.markdown) if row and row.markdown and not source else ""
     return ShownTask(numbers, marks, at, range(first, min(first + SHEET, len(numbers))), row, html, source)
 
 

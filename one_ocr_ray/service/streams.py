@@ -1,9 +1,10 @@
-"""How many event streams are open, in all and for each owner."""
+"""How many requests that last are open, in all and for each owner: event streams, and status requests that wait."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections import Counter
+from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.service.problems import Problem
@@ -13,22 +14,43 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """Counts open streams. For one event loop."""
+    """Those that are open. For one event loop.
+
+    Where all places are taken, the owner with the most gives its oldest one to an owner that would still have fewer: a
+    stream that is ended early comes back by itself when there is room, and misses nothing.
+    """
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._open: Counter[str] = Counter()
+        self._open: dict[str, OrderedDict[asyncio.Event, None]] = {}  # by owner, oldest first
 
     @contextlib.contextmanager
-    def opened(self, owner: str) -> Iterator[None]:
-        """Hold one stream of `owner` open. Raises Problem when there are too many."""
-        if self._open[owner] >= self._most_of_one or self._open.total() >= self._most:
-            raise Problem("too_many_streams", "Too many event streams are open; close some.", retry_after_s=5)
-        self._open[owner] += 1
+    def opened(self, owner: str) -> Iterator[asyncio.Event]:
+        """Hold one place of `owner`; the event is set when it must be given up. Raises Problem when there is none."""
+        self._make_room(owner)
+        given_up = asyncio.Event()
+        self._open.setdefault(owner, OrderedDict())[given_up] = None
         try:
-            yield
+            yield given_up
         finally:
-            self._open[owner] -= 1
-            if not self._open[owner]:
-                del self._open[owner]
+            self._close(owner, given_up)
+
+    def _make_room(self, owner: str) -> None:
+        mine = len(self._open.get(owner, ()))
+        if mine < self._most_of_one:
+            if sum(map(len, self._open.values())) < self._most:
+                return
+            largest = max(self._open, key=lambda each: len(self._open[each]))
+            if mine + 1 < len(self._open[largest]):
+                oldest = next(iter(self._open[largest]))
+                oldest.set()
+                self._close(largest, oldest)
+                return
+        raise Problem("too_many_streams", "Too many event streams are open; close some.", retry_after_s=5)
+
+    def _close(self, owner: str, given_up: asyncio.Event) -> None:
+        open_of_owner = self._open.get(owner, OrderedDict())
+        open_of_owner.pop(given_up, None)
+        if not open_of_owner:
+            self._open.pop(owner, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Annotated, Literal
 
@@ -11,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from one_ocr_ray.policy.tasks import CURSOR, TaskState, TaskView
 from one_ocr_ray.service.bodies import TaskList, TaskStatus, json_response, status_body
-from one_ocr_ray.service.context import Owner, Parts, present
+from one_ocr_ray.service.context import Owner, Parts, Service, present
 from one_ocr_ray.service.documented import problems
 from one_ocr_ray.service.problems import Problem
 
@@ -47,7 +48,7 @@ async def task_status(
     """The status of a task. With `wait` and `If-None-Match` it comes as soon as it differs from the one known."""
     known = _TAG.search(if_none_match or "")
     if known and wait:
-        view = present(await service.book.changed(owner, task_id, int(known[1]), wait))
+        view = present(await _changed(service, owner, task_id, int(known[1]), wait))
     else:
         view = await service.task(owner, task_id)
     headers = {"ETag": f'W/"{view.rev}"', "Cache-Control": "private, no-cache"}
@@ -126,6 +127,19 @@ async def delete(service: Parts, owner: Owner, task_id: str) -> Response:
         present(None)
     await service.forget(task_id)
     return Response(status_code=204)
+
+
+async def _changed(service: Service, owner: str, task_id: str, rev: int, wait_s: float) -> TaskView | None:
+    """The task as soon as it has changed; at once where another owner needs the place."""
+    with service.polls.opened(owner) as given_up:
+        waiting = asyncio.ensure_future(service.book.changed(owner, task_id, rev, wait_s))
+        giving_up = asyncio.ensure_future(given_up.wait())
+        try:
+            await asyncio.wait({waiting, giving_up}, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.result() if waiting.done() else await service.book.task(owner, task_id)
+        finally:
+            waiting.cancel()
+            giving_up.cancel()
 
 
 def _accepted(view: TaskView) -> Response:

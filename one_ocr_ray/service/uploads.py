@@ -131,7 +131,7 @@ def _fingerprint(form: Form, options: TaskOptions) -> str:
 
 async def _accept(service: Service, owner: str, form: Form, options: TaskOptions) -> dict[str, Any]:
     """Refuse what is no good, and make the rest durable. Raises the first refusal when nothing is left."""
-    refusals = await asyncio.gather(*(_refusal(service, file) for file in form.files))
+    refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in form.files))
     good = [file for file, refusal in zip(form.files, refusals, strict=True) if refusal is None]
     rejected = [(file, refusal) for file, refusal in zip(form.files, refusals, strict=True) if refusal is not None]
     if not good:
@@ -157,11 +157,11 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
     return _body(batch_id, [each.record for each in accepted], rejected)
 
 
-async def _refusal(service: Service, file: SpooledFile) -> Problem | None:
+async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem | None:
     if file.too_large:
         limit = service.settings.max_file_bytes
         return Problem("upload_too_large", f"The file is larger than {limit:,} bytes.")
-    info = await service.pdfs.inspect(file.path)
+    info = await service.pdfs.inspect(owner, file.path)
     if isinstance(info, Failure):
         return Problem(info.code.value, info.message)
     if info.page_count > service.settings.max_pages:

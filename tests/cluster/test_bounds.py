@@ -15,7 +15,6 @@ from one_ocr_ray.cluster.job import Job
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.shards import ShardReader
-from one_ocr_ray.cluster.turns import FairTurns
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.flow import Reading
 from one_ocr_ray.inspection import PdfOptions
@@ -28,6 +27,7 @@ from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.selection import ALL_PAGES
 from one_ocr_ray.ratelimiter import FreePermits
 from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.turns import FairTurns
 from tests.provider import identity_pdf
 from tests.unit.wire_help import page_image
 
@@ -41,6 +41,7 @@ OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30
 PRICES = {"odd": Price(1.0, 10.0)}
 NO_CREDIT = Answer(failure=Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429))
 PLACES, LANES, SLOTS = 4, 2, 3
+PLACES_BYTES = 20_000
 PAGES = 40
 
 
@@ -87,8 +88,8 @@ class Bounds:
     """What the readings of one worker share."""
 
     folder: Path
-    places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PLACES))
-    lane: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LANES))
+    places: FairTurns = field(default_factory=lambda: FairTurns(PLACES, bytes_at_once=PLACES_BYTES))
+    lane: FairTurns = field(default_factory=lambda: FairTurns(LANES))
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
 
     def reader(self, name: str) -> ShardReader:
@@ -109,17 +110,19 @@ class Bounds:
             stop_wait_s=0.1,
         )
         place = RenderPlace(working_nodes()[0].here, cpus=0.0, slots=self.slots)
-        return ShardReader(job, self.places, place, self.lane)
+        return ShardReader(job, self.places, place, lane=self.lane)
 
     async def check(self) -> None:
         """Every bound has its full size."""
-        for bound, size in ((self.places, PLACES), (self.lane, LANES), (self.slots, SLOTS)):
-            async with asyncio.timeout(10):
-                for _ in range(size):
-                    await bound.acquire()
-            assert bound.locked(), "more than there were"
-            for _ in range(size):
-                bound.release()
+        assert (self.places.free, self.lane.free) == (PLACES, LANES)
+        async with asyncio.timeout(10):
+            await self.places.take("", PLACES_BYTES)
+            self.places.give_back("", PLACES_BYTES)
+            for _ in range(SLOTS):
+                await self.slots.acquire()
+        assert self.slots.locked(), "more than there were"
+        for _ in range(SLOTS):
+            self.slots.release()
 
 
 def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:

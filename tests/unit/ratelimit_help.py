@@ -63,7 +63,8 @@ class Simulation:
     def client(self, name: str, job: str = "job", limits: Limits = rpm(600), **more: object) -> SimClient:
         """Add a client that begins to ask now."""
         priority = more.pop("priority", Priority.BATCH)
-        client = SimClient(Client(name, job, priority, limits), **more)  # type: ignore[arg-type]
+        owner = str(more.pop("owner", ""))
+        client = SimClient(Client(name, job, priority, limits, owner), **more)  # type: ignore[arg-type]
         self._clients[name] = client
         self.after(0.0, lambda: self._ask(client))
         return client

@@ -64,6 +64,16 @@ def test_jobs_share_the_limit_equally_whatever_their_size() -> None:
     assert [len(client.sent) for client in large] == pytest.approx([len(small.sent) / 3] * 3, rel=0.05)
 
 
+def test_owners_share_the_limit_equally_however_many_jobs_they_have() -> None:
+    """One upload of one key holder gets what thirty of another get together, and each of those an equal part."""
+    simulation = enforced(600)
+    many = [simulation.client(f"m{number}", job=f"m{number}", owner="many") for number in range(30)]
+    one = simulation.client("o", job="o", owner="one")
+    simulation.run_until(60.0)
+    assert sum(len(client.sent) for client in many) == pytest.approx(len(one.sent), rel=0.03)
+    assert max(len(client.sent) for client in many) - min(len(client.sent) for client in many) <= 2
+
+
 def test_the_lowest_limit_of_two_jobs_holds_for_both() -> None:
     """Two people who use one account and remember different numbers."""
     simulation = enforced(300)

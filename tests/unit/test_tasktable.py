@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from one_ocr_ray.cluster.tasktable import Entry, TaskTable
-from one_ocr_ray.cluster.turns import FairTurns
 from one_ocr_ray.policy.tasks import TaskRecord, TaskState, TaskView
+from one_ocr_ray.turns import FairTurns
 from tests.values import NOON
 
 

@@ -8,6 +8,7 @@ by the waiting clients, so that little has been given away when something change
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,7 +50,8 @@ class Gate:
         self._window = InFlightWindow()
         self._breaker = Breaker()
         self._members = Members()
-        self._shares = {priority: FairShares() for priority in Priority}  # among jobs
+        self._shares = {priority: FairShares() for priority in Priority}  # among owners
+        self._shares_of: defaultdict[str, FairShares] = defaultdict(FairShares)  # among the jobs of each
         self._questions: dict[str, Question] = {}
         self._stopped: Failure | None = None
         self._expected_by: float | None = None  # the next turn, while somebody waits for an instant that is known
@@ -98,7 +100,8 @@ class Gate:
     def turn(self, now: float) -> tuple[dict[str, Grant], float | None]:
         """The answers that are due, by client, and when to look again (None: not before somebody speaks)."""
         for job in self._members.sweep(self._questions, now):
-            for shares in self._shares.values():
+            self._shares_of.pop(job, None)
+            for shares in (*self._shares.values(), *self._shares_of.values()):
                 shares.forget(job)
         answers: dict[str, Grant] = {}
         self._make_room_if_late(now)
@@ -174,13 +177,14 @@ class Gate:
         )
 
     def _next(self, now: float) -> Question | None:
-        """Online before batch; then the job, then the client that had least; None when nobody has room."""
+        """Online before batch; then the owner, the job, the client that had least; None when nobody has room."""
         shared_room = self._shared_room(now)
         return min(
             (each for each in self._questions.values() if min(shared_room, self._members.job(each.who.job).room) >= 1),
             key=lambda each: (
                 each.who.priority,
-                self._shares[each.who.priority].turn(each.who.job),
+                self._shares[each.who.priority].turn(each.who.sharer),
+                self._shares_of[each.who.sharer].turn(each.who.job),
                 self._members.job(each.who.job).shares.turn(each.who.client_id),
             ),
             default=None,
@@ -207,7 +211,8 @@ class Gate:
         lasts_s = self._take(permits, question.tokens_each, start, rate)
         del self._questions[who.client_id]
         self._members.granted(who.client_id, permits)
-        self._shares[who.priority].charge(who.job, lasts_s)
+        self._shares[who.priority].charge(who.sharer, lasts_s)
+        self._shares_of[who.sharer].charge(who.job, lasts_s)
         job.shares.charge(who.client_id, lasts_s)
         self._day.take(permits, now)
         self._breaker.granted(permits, now)

@@ -56,6 +56,12 @@ class Client:
     job: str
     priority: Priority = Priority.BATCH
     limits: Limits = Limits()
+    owner: str = ""  # for whom: owners with many jobs and with few have equal shares; a job without one is its own
+
+    @property
+    def sharer(self) -> str:
+        """Whose share of the bucket it takes."""
+        return self.owner or self.job
 
 
 @dataclass(frozen=True, slots=True)
