@@ -22,6 +22,57 @@ FOLDER = "_run/lease"
 LOOK_AGAIN_S = 0.5
 
 
+class Leases:
+    """The generations of one lease, objects in a folder; shared by whoever wants to hold it."""
+
+    def __init__(self, objects: Objects, folder: str) -> None:
+        self.root = objects.root
+        self._objects = objects
+        self._folder = folder
+
+    def highest(self) -> tuple[int, Lease | None]:
+        """The highest generation and its lease; 0 when there is none."""
+        generation = max(self.generations(), default=0)
+        data = self.get(generation) if generation else None
+        return (generation, decode_lease(data)) if data is not None else (0, None)
+
+    def generations(self) -> list[int]:
+        """All that stand, in no order; what a file system or a desktop has left there is none."""
+        names = [info.path.rpartition("/")[2].removesuffix(".json") for info in self._objects.list(self._folder)]
+        return [int(name) for name in names if name.isascii() and name.isdecimal()]
+
+    def get(self, generation: int) -> bytes | None:
+        """What stands there; None when it is gone."""
+        return self._objects.get(self._path(generation))
+
+    def put_new(self, generation: int, lease: Lease, *, lasting: bool = False) -> bool:
+        """Claim it; False when another has it."""
+        return self._objects.put_new(self._path(generation), lease.encode(), lasting=lasting)
+
+    def put(self, generation: int, data: bytes) -> None:
+        """Replace what stands there."""
+        self._objects.put(self._path(generation), data, lasting=False)
+
+    def delete(self, generation: int) -> None:
+        """Remove it."""
+        self._objects.delete(self._path(generation))
+
+    def beat_until(self, ended: threading.Event, generation: int, mine: Lease, on_lost: Callable[[], None]) -> None:
+        """Keep `generation` alive; calls `on_lost` and returns when a higher one has come. Blocks."""
+        while not ended.wait(HEARTBEAT_S):
+            mine = replace(mine, beat=mine.beat + 1)
+            try:
+                if self.highest()[0] != generation:
+                    on_lost()
+                    return
+                self.put(generation, mine.encode())
+            except StorageError:
+                continue  # the work itself will meet the same trouble and say so; a missed beat is no harm
+
+    def _path(self, generation: int) -> str:
+        return f"{self._folder}/{generation:06d}.json"
+
+
 @contextmanager
 def held_lease(
     output: Objects, run_id: str, on_wait: Callable[[str], None], on_lost: Callable[[], None]
@@ -31,10 +82,11 @@ def held_lease(
     Raises OutputInUseError when another driver is at work. `on_wait` gets one sentence when a lease that stands still
     is waited out; `on_lost` is called, in a thread, when another driver has taken over.
     """
-    generation = _acquire(output, _mine(run_id), on_wait)
+    leases, mine = Leases(output, FOLDER), my_lease(run_id)
+    generation = _acquire(leases, mine, on_wait)
     ended = threading.Event()
     heart = threading.Thread(
-        target=_beat, args=(output, generation, _mine(run_id), ended, on_lost), name="lease", daemon=True
+        target=leases.beat_until, args=(ended, generation, mine, on_lost), name="lease", daemon=True
     )
     heart.start()
     try:
@@ -42,78 +94,54 @@ def held_lease(
     finally:
         ended.set()
         heart.join()
-        _release(output, generation)
+        _release(leases, generation)
 
 
-def _mine(run_id: str) -> Lease:
+def my_lease(run_id: str) -> Lease:
+    """A lease of this process."""
     return Lease(socket.gethostname(), os.getpid(), run_id)
 
 
-def _acquire(output: Objects, mine: Lease, on_wait: Callable[[str], None]) -> int:
+def _acquire(leases: Leases, mine: Lease, on_wait: Callable[[str], None]) -> int:
     """Become the highest generation; its number."""
     while True:
-        generation, holder = _highest(output)
-        if generation and not _may_take(output, generation, holder, on_wait):
+        generation, holder = leases.highest()
+        if generation and not may_take(leases, generation, holder, on_wait):
             where = f" by process {holder.pid} on {holder.host}" if holder else ""
-            raise OutputInUseError(f"The output {output.root} is in use{where}. Wait for that run, or stop it.")
-        if output.put_new(_path(generation + 1), mine.encode(), lasting=False):
+            raise OutputInUseError(f"The output {leases.root} is in use{where}. Wait for that run, or stop it.")
+        if leases.put_new(generation + 1, mine):
             return generation + 1
 
 
-def _may_take(output: Objects, generation: int, first: Lease | None, on_wait: Callable[[str], None]) -> bool:
+def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Callable[[str], None]) -> bool:
+    """Whether the holder of `generation`, first seen as `first`, is gone; looks until that is known."""
     started = time.monotonic()
     told = False
     while True:
-        data = output.get(_path(generation))
+        data = leases.get(generation)
         if data is None:
             return True  # released
-        dead = first is not None and first.host == socket.gethostname() and not _is_alive(first.pid)
-        verdict = judge(first, decode_lease(data), time.monotonic() - started, holder_is_dead=dead)
+        verdict = judge(first, decode_lease(data), time.monotonic() - started, holder_is_dead=is_dead(first))
         if verdict is not Verdict.WAIT:
             return verdict is Verdict.TAKE
         if not told and time.monotonic() - started > HEARTBEAT_S + LOOK_AGAIN_S:
             told = True
-            on_wait(
-                "Another run was at work on this output and has gone silent; waiting up to 10 s before taking over."
-            )
+            on_wait(f"Another process was at work on {leases.root} and has gone silent; taking over within 10 s.")
         time.sleep(LOOK_AGAIN_S)
 
 
-def _beat(output: Objects, generation: int, mine: Lease, ended: threading.Event, on_lost: Callable[[], None]) -> None:
-    while not ended.wait(HEARTBEAT_S):
-        mine = replace(mine, beat=mine.beat + 1)
-        try:
-            if _highest(output)[0] != generation:
-                on_lost()
-                return
-            output.put(_path(generation), mine.encode(), lasting=False)
-        except StorageError:
-            continue  # the work itself will meet the same trouble and say so; a missed beat is no harm
+def is_dead(holder: Lease | None) -> bool:
+    """Whether the holder of a lease is known to be gone; of one on another machine nothing is known."""
+    return holder is not None and holder.host == socket.gethostname() and not _is_alive(holder.pid)
 
 
-def _release(output: Objects, generation: int) -> None:
+def _release(leases: Leases, generation: int) -> None:
     try:
-        for number in _generations(output):
+        for number in leases.generations():
             if number <= generation:
-                output.delete(_path(number))
+                leases.delete(number)
     except StorageError:
         return  # it will stand still and be waited out
-
-
-def _highest(output: Objects) -> tuple[int, Lease | None]:
-    """The highest generation and its lease; 0 when there is none."""
-    generation = max(_generations(output), default=0)
-    data = output.get(_path(generation)) if generation else None
-    return (generation, decode_lease(data)) if data is not None else (0, None)
-
-
-def _generations(output: Objects) -> list[int]:
-    names = [info.path.rpartition("/")[2].removesuffix(".json") for info in output.list(FOLDER)]
-    return [int(name) for name in names if name.isdecimal()]
-
-
-def _path(generation: int) -> str:
-    return f"{FOLDER}/{generation:06d}.json"
 
 
 def _is_alive(pid: int) -> bool:
