@@ -11,6 +11,7 @@ import orjson
 
 from one_ocr_ray.policy.doctoring import Verdict
 from one_ocr_ray.policy.estimating import ANSWER_S, BOUNDS
+from one_ocr_ray.policy.progress import waiting_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     Show = Callable[[run_progress.Progress], None]
 
 LINE_EVERY_S = 5.0
+HELD_LINE_EVERY_S = 60.0  # while nothing else is new
 
 
 def progress(err: TextIO) -> AbstractContextManager[Show]:
@@ -57,20 +59,24 @@ def _bar(err: TextIO) -> Iterator[Show]:
 
 
 def _lines(err: TextIO) -> Show:
-    last_s, last_line = float("-inf"), ""
+    last_s, last_state = float("-inf"), ("", False)
 
     def show(now: run_progress.Progress) -> None:
-        nonlocal last_s, last_line
+        nonlocal last_s, last_state
         finished = now.plan_complete and now.pages_done == now.pages_total
         counts = f"pages {now.pages_done}/{now.pages_total}{'' if now.plan_complete else '+'}"
-        if counts != last_line and (finished or time.monotonic() - last_s >= LINE_EVERY_S):
-            last_s, last_line = time.monotonic(), counts
+        state, since_s = (counts, now.held is not None), time.monotonic() - last_s
+        news = state != last_state and (finished or since_s >= LINE_EVERY_S)
+        if news or (now.held is not None and since_s >= HELD_LINE_EVERY_S):
+            last_s, last_state = time.monotonic(), state
             print(f"{counts}  {_speed(now)}".rstrip(), file=err, flush=True)
 
     return show
 
 
 def _speed(now: run_progress.Progress) -> str:
+    if now.held is not None:
+        return waiting_words(now.held)
     if not now.pages_done:
         return "starting"
     parts = [f"{now.pages_per_s:.1f} pages/s"] if now.pages_per_s else []

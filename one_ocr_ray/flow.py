@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.ending import Ending
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
 from one_ocr_ray.policy.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.retry import RetryBudget, RetryPolicy, Stop, Tries, Wait, next_step
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Ask, DocumentRef, Failure, PageImage, RenderedPage
     from one_ocr_ray.policy.documents import RunIdentity
+    from one_ocr_ray.policy.ratelimit.messages import Held
 
 RETRY_LOOK_AGAIN_S = 1.0
 
@@ -44,6 +45,9 @@ class Permits(Protocol):
 
     def stop(self, failure: Failure) -> None:
         """Say that the job must stop for `failure`, so that nobody else of this account sends in vain."""
+
+    def held(self) -> Held | None:
+        """What has kept requests from being answered for a while, if anything."""
 
 
 class Clock(Protocol):
@@ -135,6 +139,9 @@ class Reading:
     metering: Metering
     judge: Callable[[Answer, Ask], Answer]
     purse: Purse = field(default_factory=NoCeiling)
+    hear: Callable[[Answer], None] = lambda _: (
+        None
+    )  # told of failures that a page or the job ends with, and of throttles
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     retries: RetryBudget = field(default_factory=RetryBudget)
     clock: Clock = field(default_factory=SystemClock)
@@ -189,6 +196,8 @@ async def _answer(image: PageImage, reading: Reading, spent: Spent) -> tuple[Ans
         answer = await _request(sent, ask, reading, spent)
         step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = step.tries.attempts
+        if answer.failure is not None and (not isinstance(step, Wait) or answer.failure.action is Action.PAUSE):
+            reading.hear(answer)
         if isinstance(step, Stop):
             reading.permits.stop(step.failure)
             raise StoppedError(step.failure.message, step.failure.code)

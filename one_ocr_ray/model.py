@@ -203,6 +203,7 @@ class Answer:
     rotation_deg: int = 0  # clockwise turn that made the page upright
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
+    said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned (policy/hearsay.py)
 
     @property
     def ended_by_itself(self) -> bool:

@@ -78,3 +78,6 @@ class FreePermits:
 
     def stop(self, failure: Failure) -> None:
         """Nobody to tell."""
+
+    def held(self) -> None:
+        """Nothing holds anything up."""

@@ -2,7 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from one_ocr_ray.errors import OneOcrError
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayTaskError
+
+
+def cause_of(error: RayTaskError) -> Exception:
+    """Our own error, without the remote traceback that Ray puts around it; anything else as it came."""
+    return error.cause if isinstance(error.cause, OneOcrError) else error
 
 
 def first_fault(group: ExceptionGroup[Exception]) -> Exception:

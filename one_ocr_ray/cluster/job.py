@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, Ask, PageResult
     from one_ocr_ray.policy.documents import RunIdentity
     from one_ocr_ray.policy.pricing import Price
-    from one_ocr_ray.policy.ratelimit.messages import Limits
+    from one_ocr_ray.policy.ratelimit.messages import Held, Limits
     from one_ocr_ray.policy.selection import PageSelection
 
 
@@ -92,3 +92,5 @@ class WorkerReport:
     incarnation: str
     tally: Tally
     open_pages: Counter[str]  # finished pages of shards that are not committed, by status
+    held: Held | None = None  # what keeps its requests from being answered
+    said: Mapping[str, str] = field(default_factory=dict)  # by error code: what to tell the user of such failures

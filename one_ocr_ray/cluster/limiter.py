@@ -76,7 +76,8 @@ class RateLimiter:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await answer
         except TimeoutError:
-            return Grant()
+            with self._lock:
+                return Grant(held=self._gate.held(self._clock()))
         finally:
             if self._answers.get(client.client_id) is answer:
                 del self._answers[client.client_id]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.flow import Permits, Purse, Reading
     from one_ocr_ray.model import Answer, Ask, DocumentResult, Failure, PageImage, PageResult
-    from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.policy.ratelimit.messages import Held, Snapshot
 
 ENGINE = ("engine", "model")
 # Upper bounds in seconds. A render takes milliseconds, a request seconds, and a permit may take minutes.
@@ -141,6 +141,9 @@ class _CountedPermits:
 
     def stop(self, failure: Failure) -> None:
         self._permits.stop(failure)
+
+    def held(self) -> Held | None:
+        return self._permits.held()
 
     def _under_way(self, change: int) -> None:
         _in_flight[self._key] += change

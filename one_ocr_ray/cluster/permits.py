@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.metering import total_tokens
+from one_ocr_ray.policy.ratelimit.holding import Holding
 from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.model import Answer, Failure, Usage
-    from one_ocr_ray.policy.ratelimit.messages import Client, Grant
+    from one_ocr_ray.policy.ratelimit.messages import Client, Grant, Held
 
 # A permit that comes later than this, and than a step of its lease, is given back: its instant is long gone. Less than
 # what the limiter leaves unused of a minute, so that late ones do not push the next minute over the limit.
@@ -91,6 +92,7 @@ class LeasedPermits:
         self._news = Feedback()
         self._usual_latency_s = 1.0
         self._crowded = False
+        self._holding = Holding()
 
     async def ready(self) -> None:
         """Have the limiter started."""
@@ -123,6 +125,7 @@ class LeasedPermits:
         if answer.limits is not None:
             self._news = replace(self._news, limits=answer.limits)
         failure = answer.failure
+        self._holding.heard(failure, asyncio.get_running_loop().time())
         if failure is None:
             self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
             self._answered(latency_s)
@@ -132,6 +135,10 @@ class LeasedPermits:
             self._news = replace(self._news, failures=self._news.failures + 1)
         else:  # a refusal is an answer, but how fast it came says nothing of the server's load
             self._answered(self._usual_latency_s)
+
+    def held(self) -> Held | None:
+        """What has kept requests from being answered for a while; None while they are."""
+        return self._holding.at(asyncio.get_running_loop().time())
 
     def stop(self, failure: Failure) -> None:
         """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
@@ -165,6 +172,8 @@ class LeasedPermits:
                 self._fail_waiting(StoppedError(grant.stopped.message, grant.stopped.code))
             else:
                 back_off_s = BACK_OFF_S
+                if grant.held is not None:
+                    self._holding.told(grant.held, asyncio.get_running_loop().time())
                 self._receive(grant, tokens_each)
 
     def _asked(self, task: asyncio.Task[None]) -> None:

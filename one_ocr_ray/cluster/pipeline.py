@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from one_ocr_ray.cluster.faults import first_fault
+from one_ocr_ray.cluster.checking import check_engine
+from one_ocr_ray.cluster.faults import cause_of, first_fault
 from one_ocr_ray.cluster.job import Tally, WorkerReport
 from one_ocr_ray.errors import OneOcrError, StoppedError
-from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.brake import Brake
 from one_ocr_ray.policy.progress import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from ray.actor import ActorHandle
 
@@ -48,35 +48,6 @@ NO_WORKER_S = 900.0
 ANSWER_S = 10.0
 
 
-async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
-    """Find a missing key, a wrong key, model or address before anything is rendered.
-
-    Raises UsageError for a missing key on any worker's node, StoppedError for what the provider says of it.
-    """
-    said = await asyncio.gather(*(_engine_fault(worker, first=worker is workers[0]) for worker in workers))
-    lost = [each for each in said if isinstance(each, RayActorError)]
-    if len(lost) == len(workers):
-        raise lost[0]
-    if isinstance(said[0], Failure):
-        raise StoppedError(said[0].message, said[0].code)
-
-
-async def _engine_fault(worker: Any, *, first: bool) -> Failure | RayActorError | None:
-    """What is wrong with the engine, or with the worker: one that dies here is asked again when it is back."""
-    lost = None
-    for _ in range(WORKER_TRIES):
-        try:
-            failure: Failure | None = await worker.check_engine.remote(first)
-        except RayTaskError as error:
-            raise _cause(error) from None
-        except RayActorError as error:
-            lost = error
-            await asyncio.sleep(WORKER_RESTART_S)
-        else:
-            return failure
-    return lost
-
-
 TOO_MANY_FAILED = (
     "Too many pages fail with {code}; the column error says why. "
     "Mend the cause, then run the same command with --retry-failed."
@@ -95,6 +66,7 @@ class Pipeline:
         on_progress: Callable[[Progress], None],
         *,
         interruption: Interruption,
+        say: Callable[[str], None] = lambda _: None,
         recruiter: Recruiter | None = None,
     ) -> None:
         """`recruiter` finds workers on nodes that join; without one it is these to the end."""
@@ -108,6 +80,8 @@ class Pipeline:
         self._known = known
         self._selection = selection
         self._on_progress = on_progress
+        self._say = say
+        self._said: set[str] = set()  # error codes of which the user was told what the provider says
         self._progress = Progress()
         self._tallies: dict[tuple[int, str], Tally] = {}  # by worker and incarnation
         self._open_pages: dict[int, Counter[str]] = {}
@@ -220,7 +194,7 @@ class Pipeline:
             try:
                 return await getattr(worker, method).remote(shard, *more)
             except RayTaskError as error:
-                raise _cause(error) from None
+                raise cause_of(error) from None
             except RayActorError:
                 await asyncio.sleep(WORKER_RESTART_S)
         raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
@@ -255,14 +229,22 @@ class Pipeline:
             self._apply_brake(sum(self._tallies.values(), Tally()))
 
     async def _refresh(self, started: float) -> None:
+        held = None
         for number, worker in enumerate(self._workers):
             with suppress(RayActorError):  # it is being restarted; its last report stands
                 report: WorkerReport = await worker.report.remote()
+                held = report.held or held
+                self._tell(report.said)
                 self._tallies[number, report.incarnation] = report.tally
                 self._open_pages[number] = report.open_pages
         pages = sum(self._open_pages.values(), self._committed_pages)
-        self._progress.update(pages, elapsed_s=time.monotonic() - started)
+        self._progress.update(pages, elapsed_s=time.monotonic() - started, held=held)
         self._on_progress(self._progress)
+
+    def _tell(self, said: Mapping[str, str]) -> None:
+        for code in said.keys() - self._said:
+            self._said.add(code)
+            self._say(said[code])
 
     def _apply_brake(self, now: Tally) -> None:
         pages = now.pages_read - self._braked.pages_read
@@ -285,8 +267,3 @@ async def _first_of(work: asyncio.Task[None], *beside: asyncio.Task[None]) -> No
         for task in (work, *beside):
             task.cancel()
         await asyncio.gather(work, *beside, return_exceptions=True)
-
-
-def _cause(error: RayTaskError) -> Exception:
-    """Our own error, without the remote traceback that Ray puts around it; anything else as it came."""
-    return error.cause if isinstance(error.cause, OneOcrError) else error

@@ -222,6 +222,7 @@ class _Run:
                 self.selection,
                 on_progress,
                 interruption=self.interruption,
+                say=say,
                 recruiter=recruiter,
             )
             try:

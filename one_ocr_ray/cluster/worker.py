@@ -16,6 +16,7 @@ from one_ocr_ray.cluster.metrics import count_documents
 from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.reading import llm_reading, local_reading
 from one_ocr_ray.cluster.rendering import RenderPlace
+from one_ocr_ray.cluster.sayings import Sayings
 from one_ocr_ray.cluster.shards import ShardReader, page_places
 from one_ocr_ray.policy.documents import same_bytes_result
 
@@ -69,6 +70,7 @@ class OcrWorker:
         place = RenderPlace(where, slots=asyncio.Semaphore(job.render_tasks))
         self._shards = ShardReader(job, page_places(job.pages_at_once), place)
         self._incarnation = token_hex(4)
+        self._sayings = Sayings()
         self._tally = Tally()
         self._open: dict[str, _Counting] = {}  # by shard
         self._under_way: dict[str, asyncio.Task[Counter[str]]] = {}  # by shard, until it is committed or has failed
@@ -87,7 +89,7 @@ class OcrWorker:
             self._tally.add_answer(answer)
             return reading.judge(answer, ask)
 
-        return replace(reading, judge=judge)
+        return replace(reading, judge=judge, hear=self._sayings.hear)
 
     async def check_engine(self, ask_provider: bool) -> Failure | None:
         """Whether this node has what the engine needs; with `ask_provider`, what the provider says of it."""
@@ -120,7 +122,8 @@ class OcrWorker:
     async def report(self) -> WorkerReport:
         """How far this worker is."""
         open_pages = sum((each.pages for each in self._open.values()), Counter())
-        return WorkerReport(self._incarnation, self._tally, open_pages)
+        held = self._reading.permits.held()
+        return WorkerReport(self._incarnation, self._tally, open_pages, held, self._sayings.told(held))
 
     async def stop(self, wait_s: float) -> None:
         """Give requests under way so long, and send none; returns when every finished page is in the journal."""

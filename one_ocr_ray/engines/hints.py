@@ -14,7 +14,7 @@ from one_ocr_ray.model import AccountLimits
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,12})?"
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,12})?"
 _UNIT = r"(?:milliseconds?|ms|seconds?|s|minutes?|m|hours?|h|days?|d)(?![a-z])"
 _PART = re.compile(rf"({_NUMBER})\s*({_UNIT})\s*")
 # "Please try again in 1.146s", "Please retry in 58.934310785s.", "Please retry after 37 seconds."
@@ -39,17 +39,34 @@ def duration_s(text: str) -> float | None:
 def wait_hint_s(headers: Mapping[str, str], message: str) -> float | None:
     """The longest wait that a reply asks for, in its headers or in its sentence; None when it names none.
 
-    A `Retry-After` date counts from the reply's own `Date`, so that the two clocks need not agree.
+    A `Retry-After` that is a date or a Unix time counts from the reply's own `Date`: the two clocks need
+    not agree.
     """
     waits: list[float | None] = []
     if (milliseconds := duration_s(headers.get("retry-after-ms", ""))) is not None:
         waits.append(milliseconds / 1000)
     retry_after = headers.get("retry-after", "")
-    waits.append(duration_s(retry_after))
-    waits.append(_until_date_s(retry_after, headers.get("date", "")))
+    date = headers.get("date", "")
+    waits += [until_s(retry_after, date), _until_date_s(retry_after, date)]
     if found := _HINT.search(message[:4000].lower()):
         waits.append(duration_s(found.group(1)))
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+# A number from here on is an instant: nobody asks for a wait of 30 years. From the second on it is in milliseconds.
+_UNIX_TIME_S, _UNIX_TIME_MS = 1e9, 1e11
+
+
+def until_s(text: str, date: str) -> float | None:
+    """Seconds that `text` names: a duration, or what is left from `date` until a Unix time (in seconds or ms)."""
+    seconds = duration_s(text)
+    if seconds is None or seconds < _UNIX_TIME_S:
+        return seconds
+    try:
+        now = parsedate_to_datetime(date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return max(0.0, (seconds / 1000 if seconds >= _UNIX_TIME_MS else seconds) - now)
 
 
 def _until_date_s(then: str, now: str) -> float | None:

@@ -221,7 +221,7 @@ class OpenAIEngine:
             return Answer(failure=reply)
         answer = parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
         self._key_works = self._key_works or wire.is_from_model(answer)
-        return answer
+        return wire.with_sentence(answer, reply.body, self._options, ask)
 
     async def check(self) -> Failure | None:
         """What is certainly wrong with the address, the key or the model, found without asking the model anything.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.engines.hints import wait_hint_s
+from one_ocr_ray.engines.hints import until_s, wait_hint_s
 from one_ocr_ray.engines.wire import (
     AUTH,
     BAD_IMAGE,
@@ -23,6 +23,7 @@ from one_ocr_ray.engines.wire import (
     UNAVAILABLE,
     ErrorBody,
     Verdict,
+    lowered,
     read_error,
     verdict_by_status,
 )
@@ -54,6 +55,7 @@ _BY_CODE = {
     "organization_usage_limit_exceeded": BILLING,
     "billing_hard_limit_reached": BILLING,
     "billing_not_active": BILLING,
+    "budget_exceeded": BILLING,  # LiteLLM
     "invalid_api_key": AUTH,
     "unsupported_country_region_territory": AUTH,
     "key_model_access_denied": AUTH,  # LiteLLM
@@ -64,6 +66,7 @@ _BY_CODE = {
     "server_is_overloaded": UNAVAILABLE,
     "resource_unavailable": NO_FLEX,
     "context_length_exceeded": CONTEXT,
+    "exceed_context_size_error": CONTEXT,  # llama.cpp
     "content_filter": FILTERED,
     "content_policy_violation": FILTERED,
     "image_content_policy_violation": FILTERED,
@@ -83,8 +86,14 @@ _BY_CODE = {
 # "Rate limit reached ... Limit 50000, Used 47949, Requested 3006" can be waited out; "Request too large ... Limit
 # 200000, Requested 480002" cannot. Both carry the same code and type: only the two numbers tell them apart.
 _LIMIT_AND_REQUESTED = re.compile(r"Limit ([0-9]{1,12}),.{0,40}?Requested ([0-9]{1,12})")
-# vLLM and SGLang answer a plain 400 for an overlong request: text only.
-_CONTEXT_TEXT = re.compile(r"(?:maximum|model's) context length")
+# vLLM, SGLang and older llama.cpp answer a plain 400 for an overlong request: text only.
+_CONTEXT_TEXT = re.compile(
+    r"(?:maximum|model's) context length|maximum model length|fit into the model|exceeds? the available context"
+)
+# LiteLLM refuses a key whose budget is spent as it refuses one that it does not know: text only.
+_BUDGET_TEXT = re.compile(r"Exceeded[A-Z][a-z]{0,12}Budget|ExceededBudget|Budget has been exceeded")
+# OpenRouter, where no reset is told.
+_DAY_TEXT = "free-models-per-day"
 # Ollama's runner stops a loop with a plain 500: text only.
 _LOOP_TEXT = "token repeat limit reached"
 # A per-minute limit never asks for so long a wait; requests and tokens per day do (their code is the same).
@@ -99,7 +108,7 @@ def fault(status: int, headers: Mapping[str, str], payload: Any, *, key_works: b
     error = read_error(payload) or ErrorBody()
     if status < 400 and error.http_status is not None:
         status = error.http_status
-    hint_s = wait_hint_s(headers, error.message)
+    hint_s = _hint_s(status, headers, error)
     verdict = _by_code(error) or _by_text(status, error) or _by_status(status, error)
     if verdict is FORBIDDEN and key_works:
         verdict = PAGE_FORBIDDEN
@@ -116,8 +125,10 @@ def _by_code(error: ErrorBody) -> Verdict | None:
 
 
 def _by_text(status: int, error: ErrorBody) -> Verdict | None:
-    if status == 400 and _CONTEXT_TEXT.search(error.message):
+    if status in {400, 413, 422} and _CONTEXT_TEXT.search(error.message):
         return CONTEXT
+    if status < 500 and _BUDGET_TEXT.search(error.message):
+        return BILLING
     if status >= 500 and _LOOP_TEXT in error.message:
         return LOOP
     return None
@@ -134,4 +145,15 @@ def _throttle(headers: Mapping[str, str], error: ErrorBody, hint_s: float | None
     never_fits = numbers is not None and int(numbers[2]) > int(numbers[1])
     if never_fits or headers.get("x-should-retry") == "false":
         return OVER_TPM
-    return DAY_QUOTA if hint_s is not None and hint_s > _DAY_HINT_S else THROTTLED
+    of_a_day = _DAY_TEXT in error.message if hint_s is None else hint_s > _DAY_HINT_S
+    return DAY_QUOTA if of_a_day else THROTTLED
+
+
+def _hint_s(status: int, headers: Mapping[str, str], error: ErrorBody) -> float | None:
+    """The longest wait that a reply asks for. OpenRouter has headers in the body, with a reset as a Unix time."""
+    waits = [wait_hint_s(headers, error.message)]
+    inner = error.metadata.get("headers")
+    told = {**headers, **lowered(inner)} if isinstance(inner, dict) else headers
+    if status == 429 and str(told.get("x-ratelimit-remaining", "0")) == "0":
+        waits.append(until_s(str(told.get("x-ratelimit-reset", "")), headers.get("date", "")))
+    return max((wait for wait in waits if wait is not None), default=None)

@@ -1,27 +1,28 @@
 """What the providers' wire formats share: requests as values, tolerant reading of JSON, errors and what they mean.
 
-Pure: nothing here sends, waits or reads a clock. A provider's sentence is read for a duration or a number at most, and
-never travels on: it may quote the key ("Incorrect API key provided: sk-..."), so every `Failure` has our own words.
+Pure: nothing here sends, waits or reads a clock. A provider's sentence may quote the key ("Incorrect API key provided:
+sk-..."), so every `Failure` has our own words; the sentence travels cleaned, beside it, for the console alone.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 import orjson
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Action, ErrorCode, Failure, Usage
+from one_ocr_ray.policy.hearsay import cleaned
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pydantic import SecretStr
 
-    from one_ocr_ray.model import Answer
+    from one_ocr_ray.model import Answer, Ask
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,32 @@ def is_from_model(answer: Answer) -> bool:
     return answer.failure is None or answer.usage != Usage()
 
 
+class Options(Protocol):
+    """What of an engine's options an error may quote."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def api_key(self) -> SecretStr | None: ...
+
+    @property
+    def extra_headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def extra_query(self) -> Mapping[str, str]: ...
+
+
+def with_sentence(answer: Answer, body: bytes, options: Options, ask: Ask) -> Answer:
+    """`answer` with what the provider says of its failure, in a form that a person may be shown."""
+    error = read_error(read_json(body)) if answer.failure is not None else None
+    if error is None or not error.message:
+        return answer
+    key = [] if options.api_key is None else [options.api_key.get_secret_value()]
+    secrets = [*key, *options.extra_headers.values(), *options.extra_query.values()]
+    return replace(answer, said=cleaned(error.message, secrets=secrets, prompt=ask.prompt, known=[options.model]))
+
+
 def read_json(body: bytes) -> Any:
     """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle)."""
     try:
@@ -205,4 +232,4 @@ def reason(value: Any) -> str | None:
 
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers under lower-case names."""
-    return {name.lower(): value for name, value in headers.items()}
+    return {str(name).lower(): value for name, value in headers.items()}

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.ratelimit.messages import GateState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from one_ocr_ray.policy.ratelimit.messages import Held
 
 
 @dataclass(slots=True)
@@ -21,9 +26,11 @@ class Progress:
     plan_complete: bool = False
     elapsed_s: float = 0.0
     pages_per_s: float = 0.0
+    held: Held | None = None  # what keeps requests from being answered
 
-    def update(self, pages: Mapping[str, int], *, elapsed_s: float) -> None:
+    def update(self, pages: Mapping[str, int], *, elapsed_s: float, held: Held | None = None) -> None:
         """Take the pages finished so far, by status, after `elapsed_s` seconds."""
+        self.held = held
         before_done, before_s = self.pages_done, self.elapsed_s
         self.pages_done = sum(pages.values())
         self.pages_failed = pages.get("failed", 0)
@@ -40,3 +47,10 @@ class Progress:
         if not self.plan_complete or self.pages_per_s <= 0:
             return None
         return (self.pages_total - self.pages_done) / self.pages_per_s
+
+
+def waiting_words(held: Held) -> str:
+    """What a progress line says while nothing is answered."""
+    reason = "provider refuses: rate limit" if held.state is GateState.PAUSED else "provider fails"
+    seconds = max(1, ceil(held.ends_in_s))
+    return f"{reason}, next try in {f'{seconds} s' if seconds < 120 else f'{ceil(seconds / 60)} min'}"

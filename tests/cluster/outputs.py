@@ -13,15 +13,21 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from one_ocr_ray.policy.progress import Progress
     from one_ocr_ray.policy.summary import RunSummary
 
 
 def read(
-    output: Path, *inputs: Path | str, on_stop: Callable[[RunSummary], None] = lambda _: None, **flags: Any
+    output: Path,
+    *inputs: Path | str,
+    on_stop: Callable[[RunSummary], None] = lambda _: None,
+    on_progress: Callable[[Progress], None] = lambda _: None,
+    say: Callable[[str], None] = lambda _: None,
+    **flags: Any,
 ) -> RunSummary:
     """One run of `inputs` into `output`, in this process, on the Ray that is there."""
     settings = load({"inputs": tuple(str(each) for each in inputs), "output": str(output), **flags})
-    return run(settings, on_progress=lambda _: None, say=lambda _: None, on_stop=on_stop)
+    return run(settings, on_progress=on_progress, say=say, on_stop=on_stop)
 
 
 def rows(output: Path, table: str) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ import ray
 from one_ocr_ray.cluster.limiter import account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.ratelimit.messages import GateState
 from tests.cluster.outputs import pages_by_source, read, rows
 from tests.cluster.test_clusters import free_port
 from tests.provider import (
@@ -35,7 +36,7 @@ from tests.provider.ledger import arrivals, by_page, undercuts, worst_window
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.policy.ratelimit.messages import Held, Snapshot
     from one_ocr_ray.policy.summary import RunSummary
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -209,6 +210,45 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert so_far["requests"]["sent"] == answered  # and told
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "reason"),
+    [
+        ("litellm_budget_429", ErrorCode.BILLING, "Budget has been exceeded! Current cost: 10.02, Max budget: 10.0"),
+        ("litellm_key_budget", ErrorCode.BILLING, "ExceededTokenBudget"),
+        ("openrouter_free_day", ErrorCode.QUOTA_DAY, "Rate limit exceeded: free-models-per-day."),
+    ],
+)
+def test_a_gateway_that_refuses_for_good_stops_the_run(site: Site, fault: str, code: ErrorCode, reason: str) -> None:
+    """Exit 4 after a handful of requests; its own sentence reaches the user once, and no row or file."""
+    write_identity_pdfs(site.source, range(2), 4)
+    site.play(rules=(Rule(fault=fault, after=2),))
+    said: list[str] = []
+    with pytest.raises(StoppedError) as stopped:
+        site.run(rpm=6000, max_in_flight=2, say=said.append)
+    assert (stopped.value.code, stopped.value.exit_code) == (code, 4)
+    assert site.provider.summary()["requests"] <= 2 + 2 + 2
+    (told,) = (sentence for sentence in said if "The provider says" in sentence)
+    assert reason in told
+    assert reason not in str(stopped.value)
+    assert not [path for path in site.output.rglob("*") if path.is_file() and reason.encode() in path.read_bytes()]
+
+
+def test_a_provider_that_refuses_everything_is_told_while_the_run_waits(site: Site) -> None:
+    """Why nothing moves, and until when; then the run goes on by itself, and the words are gone."""
+    write_identity_pdfs(site.source, range(1), 4)
+    site.play(rules=(Rule(fault="throttled_requests", until=3, seconds=3.0),))
+    said: list[str] = []
+    held: list[Held | None] = []
+    summary = site.run(rpm=6000, say=said.append, on_progress=lambda now: held.append(now.held), max_in_flight=1)
+    assert summary.exit_code == 0
+    states = {each.state for each in held if each is not None}
+    assert states == {GateState.PAUSED}
+    assert max(each.ends_in_s for each in held if each is not None) <= 4.0
+    assert held[-1] is None
+    (told,) = (sentence for sentence in said if "The provider says" in sentence)
+    assert "Rate limit reached for" in told
+
+
 KEY, HEADER = "sk-canary-8c1f2e77a9", "header-canary-55d0b3c1e4"
 
 CHILD = """
@@ -242,10 +282,12 @@ def test_no_key_shows_anywhere(process: ProviderProcess, tmp_path: Path) -> None
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=160, check=False)
         told = done.stdout + done.stderr
         assert b"exit codes [3, 4]" in told, told.decode()
+        assert b"The provider says: Incorrect API key provided: [...]" in told
         assert re.search(rb"actors [1-9]", told)
         assert re.search(rb"tasks [1-9]", told)
         files = [path for folder in (temporary, tmp_path) for path in folder.rglob("*") if path.is_file()]
         assert len(files) > 20
+        assert not [path for path in files if b"Incorrect API key" in path.read_bytes()]
         for canary in (KEY.encode(), HEADER.encode()):
             assert canary not in told
             assert not [path for path in files if canary in path.read_bytes()]

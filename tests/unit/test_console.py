@@ -12,6 +12,7 @@ import pytest
 from one_ocr_ray import console
 from one_ocr_ray.policy.doctoring import Check, Verdict
 from one_ocr_ray.policy.progress import Progress
+from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 from one_ocr_ray.policy.summary import OutputCounts, RunSummary
 from one_ocr_ray.storage.export import ExportReport
 
@@ -57,6 +58,36 @@ def test_pages_of_an_earlier_run_are_no_speed() -> None:
     assert shown(now) == ["pages 80/160"]
     now.update({"ok": 84}, elapsed_s=3.0)
     assert shown(now) == ["pages 84/160  4.0 pages/s  ETA 19.0 s"]
+
+
+PAUSED, BROKEN = Held(GateState.PAUSED, 11.4), Held(GateState.BROKEN, 290.0)
+
+
+def test_a_wait_for_the_provider_is_said() -> None:
+    """In place of a speed that means nothing, in the log and in the bar, also while no page ends."""
+    assert shown(progress(0, 4, held=PAUSED)) == ["pages 0/4  provider refuses: rate limit, next try in 12 s"]
+    assert shown(progress(0, 4, held=BROKEN)) == ["pages 0/4  provider fails, next try in 5 min"]
+    err = Terminal()
+    with console.progress(err) as show:
+        show(progress(0, 4, held=PAUSED))
+    assert "provider refuses: rate limit, next try in 12 s" in err.getvalue()
+
+
+def test_a_wait_is_said_though_the_counts_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it begins, once a minute while it lasts, and when it is over."""
+    now_s = 0.0
+    monkeypatch.setattr("time.monotonic", lambda: now_s)
+    err = io.StringIO()
+    with console.progress(err) as show:
+        for now_s in range(200):
+            show(progress(1, 4, held=PAUSED if 10 <= now_s < 150 else None))
+    assert [line.startswith("pages 1/4  provider refuses") for line in err.getvalue().splitlines()] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_long_times_are_read_as_clocks() -> None:

@@ -4,7 +4,9 @@
     meter      allowances in requests, tokens and days
     adapt      how fast the bucket may go now: ceilings, throttles, recovery, ramp
     inflight   how many requests a server without quotas takes at once
+    patience   when throttles are no throttles any more
     breaker    when a server that fails is left alone
+    holding    what a client may say of its wait
     members    which jobs and clients there are, and what they have in flight
     shares     who is next
     gate       all of these together: questions in, grants out

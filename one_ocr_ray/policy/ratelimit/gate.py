@@ -17,8 +17,9 @@ from one_ocr_ray.policy.ratelimit.adapt import Rates
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
 from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
 from one_ocr_ray.policy.ratelimit.members import Members
-from one_ocr_ray.policy.ratelimit.messages import GateState, Grant, Priority, Snapshot
+from one_ocr_ray.policy.ratelimit.messages import GateState, Grant, Held, Priority, Snapshot
 from one_ocr_ray.policy.ratelimit.meter import DayMeter, Meter
+from one_ocr_ray.policy.ratelimit.patience import REFUSED_AT_MOST_S, Patience
 from one_ocr_ray.policy.ratelimit.shares import FairShares
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 LEAD_S = 0.05
 QUANTUM_S = 0.2
+REFUSES_ALL = Failure(
+    ErrorCode.PROVIDER_UNAVAILABLE,
+    f"The provider has refused every request for {REFUSED_AT_MOST_S / 60:.0f} minutes as one too many. "
+    "Check the limits and the credit of the account; the same command resumes.",
+    Action.STOP,
+)
 LOOK_EVERY_S = 1.0  # while somebody waits; what frees the gate earlier is a message, or an instant that is known
 
 
@@ -49,6 +56,7 @@ class Gate:
         self._rates = Rates(now)
         self._window = InFlightWindow()
         self._breaker = Breaker()
+        self._patience = Patience()
         self._members = Members()
         self._shares = {priority: FairShares() for priority in Priority}  # among owners
         self._shares_of: defaultdict[str, FairShares] = defaultdict(FairShares)  # among the jobs of each
@@ -65,7 +73,7 @@ class Gate:
         have mended the key or paid the bill.
         """
         if self._members.see(who, feedback, now):
-            self._stopped = None
+            self.reopen()
         self._rates.tell(self._members.limits, now)
         if feedback.limits is not None:
             self._rates.hear(feedback.limits, now)
@@ -75,11 +83,14 @@ class Gate:
             self._tokens.settle(feedback.unsettled_tokens, now, tokens_per_s)
         self._breaker.record(feedback.successes, feedback.failures, now)
         self._window.record(feedback.successes, feedback.failures, feedback.latency_s, self._members.in_flight, now)
+        self._patience.record(feedback.successes, now, refused=feedback.throttle is not None)
         if feedback.throttle is not None:
             self._throttles += 1
             self._rates.throttle(feedback.throttle, now, jitter)
         if feedback.stop is not None:
             self._stopped = feedback.stop
+        elif self._patience.is_over(now):
+            self._stopped = REFUSES_ALL
         if feedback.leaving:
             self.withdraw(who.client_id)
             self._members.leave(who.client_id)
@@ -96,6 +107,7 @@ class Gate:
     def reopen(self) -> None:
         """Lift a stop."""
         self._stopped = None
+        self._patience.forget()
 
     def turn(self, now: float) -> tuple[dict[str, Grant], float | None]:
         """The answers that are due, by client, and when to look again (None: not before somebody speaks)."""
@@ -143,6 +155,13 @@ class Gate:
             permits_granted=self._permits_granted,
             throttles=self._throttles,
         )
+
+    def held(self, now: float) -> Held | None:
+        """Why nothing is sent now, where the provider is the reason."""
+        state, ends_at = self._state(now)
+        if ends_at is None or state not in {GateState.PAUSED, GateState.BROKEN}:
+            return None
+        return Held(state, ends_at - now)
 
     def _state(self, now: float) -> tuple[GateState, float | None]:
         if self._stopped:

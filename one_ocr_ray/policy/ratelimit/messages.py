@@ -88,11 +88,28 @@ class Feedback:
     leaving: bool = False  # its last message
 
 
+class GateState(StrEnum):
+    OPEN = "open"
+    PAUSED = "paused"  # throttled by the provider
+    BROKEN = "broken"  # the server fails; it is left alone for a while
+    QUOTA_DAY = "quota_day"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Why nothing is sent now (paused or broken), and for how long."""
+
+    state: GateState
+    ends_in_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """`permits` requests may be sent: the first `first_in_s` after receipt of this, the others `step_s` apart.
 
     No permits and no `stopped`: nothing was free in time, ask again. `stopped`: nothing will be, for this reason.
+    `held`: why nothing was free, where the provider is the reason.
     `crowded`: the places for requests under way are nearly taken, somebody may wait for those of requests that end.
     """
 
@@ -101,14 +118,7 @@ class Grant:
     step_s: float = 0.0
     crowded: bool = False
     stopped: Failure | None = None
-
-
-class GateState(StrEnum):
-    OPEN = "open"
-    PAUSED = "paused"  # throttled by the provider
-    BROKEN = "broken"  # the server fails; it is left alone for a while
-    QUOTA_DAY = "quota_day"
-    STOPPED = "stopped"
+    held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
