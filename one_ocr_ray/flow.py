@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.ending import Ending
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
@@ -22,7 +21,9 @@ from one_ocr_ray.policy.retry import RetryBudget, RetryPolicy, Stop, Tries, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
+    from one_ocr_ray.clock import Clock
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Ask, DocumentRef, Failure, PageImage, RenderedPage
     from one_ocr_ray.policy.documents import RunIdentity
@@ -48,32 +49,6 @@ class Permits(Protocol):
 
     def held(self) -> Held | None:
         """What has kept requests from being answered for a while, if anything."""
-
-
-class Clock(Protocol):
-    """Time as the flow needs it, so that tests can turn it by hand."""
-
-    def monotonic_s(self) -> float:
-        """Seconds that never fall."""
-
-    def utc(self) -> datetime:
-        """The wall clock."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Wait."""
-
-
-class SystemClock:
-    """The clock of the machine."""
-
-    def monotonic_s(self) -> float:
-        return time.monotonic()
-
-    def utc(self) -> datetime:
-        return datetime.now(UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
 
 
 class Metering(Protocol):
