@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray import __version__
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
-from one_ocr_ray.model import ExportFormat
+from one_ocr_ray.policy.exporting import ExportFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

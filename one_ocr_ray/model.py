@@ -111,15 +111,6 @@ class Outcome(StrEnum):
     FAILED = "failed"
 
 
-class ExportFormat(StrEnum):
-    """What `export` writes: a Markdown or plain-text file per document, or one file of JSON lines."""
-
-    MD = "md"
-    TXT = "txt"
-    JSONL = "jsonl"
-    DOLMA = "dolma"
-
-
 @dataclass(frozen=True, slots=True)
 class PageImage:
     """One rendered page on its way to an engine.

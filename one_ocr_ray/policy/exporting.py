@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from one_ocr_ray.model import ExportFormat
 from one_ocr_ray.policy.plaintext import plain_text
 
 if TYPE_CHECKING:
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _ENDING = re.compile(r"\.pdf$", re.IGNORECASE)
 _NAME_BYTES = 200
+
+
+class ExportFormat(StrEnum):
+    """What `export` writes: a Markdown or plain-text file per document, or one file of JSON lines."""
+
+    MD = "md"
+    TXT = "txt"
+    JSONL = "jsonl"
+    DOLMA = "dolma"
 
 
 class FileNames:

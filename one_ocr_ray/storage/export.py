@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.model import ExportFormat
-from one_ocr_ray.policy.exporting import FileNames, json_line, text_of
+from one_ocr_ray.policy.exporting import ExportFormat, FileNames, json_line, text_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.cli import main
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.model import ErrorCode, ExportFormat, Failure, PageStatus
-from one_ocr_ray.policy.exporting import FileNames
+from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+from one_ocr_ray.policy.exporting import ExportFormat, FileNames
 from one_ocr_ray.storage.export import export
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory

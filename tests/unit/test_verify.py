@@ -12,8 +12,9 @@ import pytest
 
 from one_ocr_ray.cli import main
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import ErrorCode, ExportFormat, Failure, Outcome, PageStatus
+from one_ocr_ray.model import ErrorCode, Failure, Outcome, PageStatus
 from one_ocr_ray.policy.documents import RunIdentity, document_result
+from one_ocr_ray.policy.exporting import ExportFormat
 from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
 from one_ocr_ray.policy.verifying import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
