@@ -114,7 +114,7 @@ class PageReader:
         if page is None:
             raise ValueError("not an image")
         boxes = self._find(page)
-        if not rotation.runs_sideways(box.size for box in boxes):
+        if not rotation.runs_sideways(box.size for box in boxes) or self._has_tall_pictures(boxes):
             return self._read_level(page, boxes)
         laid = _turned(page, 1)
         turn_deg, lines = self._read_level(laid, self._find(laid))
@@ -124,9 +124,22 @@ class PageReader:
             return 0, lines
         return (turn_deg + 270) % 360, lines
 
+    def _has_tall_pictures(self, boxes: Sequence[_Box]) -> bool:
+        """Whether the longest level boxes are text and the longest tall ones are not, neither way up."""
+        by_length = sorted(boxes, key=lambda box: -max(box.size))
+        level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
+        tall = [box.pixels for box in by_length if rotation.is_tall(box.size)][:SAMPLE_LINES]
+        return self._are_text(level) and not self._are_text(tall)
+
+    def _are_text(self, crops: list[Pixels]) -> bool:
+        return any(
+            rotation.is_text([reading.scored for reading in self._recognise(each)])
+            for each in (crops, [_turned(crop, 2) for crop in crops])
+        )
+
     def _read_level(self, page: Pixels, boxes: Sequence[_Box]) -> tuple[int, list[Line]]:
         """Read a page that is upright or upside down. Only where the longest lines read badly are they turned."""
-        by_length = sorted(boxes, key=lambda box: -max(box.size))
+        by_length = sorted(boxes, key=lambda box: (rotation.is_tall(box.size), -max(box.size)))
         sample, others = by_length[:SAMPLE_LINES], by_length[SAMPLE_LINES:]
         readings = self._recognise([box.pixels for box in sample])
         scored = [reading.scored for reading in readings]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import io
+import random
 import unicodedata
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from rapidfuzz.distance import Levenshtein
 
 from one_ocr_ray.engines.local import LocalEngine
@@ -19,7 +20,7 @@ from one_ocr_ray.pdf import PdfChild
 from one_ocr_ray.policy.plaintext import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 
@@ -72,6 +73,44 @@ def test_a_turned_page_is_turned_back(turned_deg: int, engine: LocalEngine, chil
     answer = engine.read(jpeg.getvalue())
     assert "Quarterly Energy Statement" in answer.text
     assert answer.rotation_deg == turned_deg  # Pillow turned it to the left, so it is turned to the right again
+
+
+def picture_page(draw_strip: Callable[[ImageDraw.ImageDraw, int, int], None], turned_deg: int) -> bytes:
+    """A page with a title and a sentence above two rows of narrow upright pictures, as JPEG."""
+    page = Image.new("RGB", (1130, 1600), "white")
+    draw = ImageDraw.Draw(page)
+    draw.text((100, 80), "Blend modes of the renderer", fill="black", font=ImageFont.load_default(44))
+    draw.text((100, 160), "Each panel shows one mode over the picture.", fill="black", font=ImageFont.load_default(28))
+    for x in range(100, 1060, 120):
+        for y in (320, 940):
+            draw_strip(draw, x, y)
+            draw.text((x, y + 570), "Mode", fill="black", font=ImageFont.load_default(20))
+    jpeg = io.BytesIO()
+    page.rotate(turned_deg).save(jpeg, "JPEG", quality=85)
+    return jpeg.getvalue()
+
+
+def zigzag(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
+    draw.line([(x + 50 * (step % 2), y + 20 * step) for step in range(28)], fill="black", width=6)
+
+
+def scrawl(draw: ImageDraw.ImageDraw, x: int, y: int) -> None:
+    chance = random.Random(x + y)
+    for step in range(14):
+        for _ in range(5):
+            a, b = x + chance.randint(0, 36), y + 40 * step + chance.randint(0, 26)
+            draw.line((a, b, a + chance.randint(-14, 20), b + chance.randint(-10, 14)), fill="black", width=5)
+
+
+@pytest.mark.parametrize("turned_deg", [0, 180])
+@pytest.mark.parametrize("strip", [zigzag, scrawl])
+def test_pictures_do_not_turn_a_page(
+    strip: Callable[[ImageDraw.ImageDraw, int, int], None], turned_deg: int, engine: LocalEngine
+) -> None:
+    """The boxes of their parts are tall and many, but only the level ones are text."""
+    answer = engine.read(picture_page(strip, turned_deg))
+    assert answer.rotation_deg == turned_deg
+    assert answer.text.lstrip("# ").startswith("Blend modes of the renderer")
 
 
 async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:

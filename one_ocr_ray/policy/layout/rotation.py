@@ -16,13 +16,24 @@ if TYPE_CHECKING:
 SURE = 0.9  # text the right way up is read with a better score than this, even on most poor scans
 LEGIBLE = 0.6  # below, nothing is text
 CLEARLY_BETTER = 1.1
+SOME_CHARACTERS = 20  # fewer may be read by chance in what is no text, or no text the right way up
 
 Scored = tuple[float, int]  # the score 0-1 of a line and how many characters were read in it
 
 
+def is_tall(box: tuple[float, float]) -> bool:
+    """Whether a line in a box of (width, height) px runs up or down the page."""
+    return box[1] >= VERTICAL_RATIO * box[0]
+
+
 def runs_sideways(boxes: Iterable[tuple[float, float]]) -> bool:
-    """Whether most of the text, by length, runs up or down the page. `boxes` are (width, height) in px."""
-    return sum(max(box) * (1 if box[1] >= VERTICAL_RATIO * box[0] else -1) for box in boxes) > 0
+    """Whether most of the boxes, by length, run up or down the page. `boxes` are (width, height) in px."""
+    return sum(max(box) * (1 if is_tall(box) else -1) for box in boxes) > 0
+
+
+def is_text(lines: Sequence[Scored]) -> bool:
+    """Whether lines are text the right way up; parts of pictures give few characters, or poor ones."""
+    return sum(count for _, count in lines) >= SOME_CHARACTERS and mean_score(lines) >= SURE
 
 
 def mean_score(lines: Sequence[Scored]) -> float:
@@ -32,8 +43,8 @@ def mean_score(lines: Sequence[Scored]) -> float:
 
 
 def is_better_turned(lines: Sequence[Scored], turned: Sequence[Scored]) -> bool:
-    """Whether the same lines say clearly more when turned by 180 degrees: more characters, better scores."""
-    return _evidence(turned) > CLEARLY_BETTER * _evidence(lines)
+    """Whether lines are text when turned by 180 degrees, and say clearly more than before: by characters and scores."""
+    return mean_score(turned) >= LEGIBLE and _evidence(turned) > CLEARLY_BETTER * _evidence(lines)
 
 
 def _evidence(lines: Sequence[Scored]) -> float:
