@@ -235,7 +235,8 @@ def _estimate(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
     from one_ocr_ray.dry_run import estimate  # noqa: PLC0415
 
-    console.print_estimate(estimate(_settings(options)), as_json=options.json, out=sys.stdout)
+    found = estimate(_settings(options), say=console.sayer(sys.stderr))
+    console.print_estimate(found, as_json=options.json, out=sys.stdout)
     return EXIT_OK
 
 

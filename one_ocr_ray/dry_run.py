@@ -13,12 +13,14 @@ from one_ocr_ray.policy.metering import ProviderMetering
 from one_ocr_ray.storage.inputs import find_present_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from one_ocr_ray.engines.choice import EngineChoice
     from one_ocr_ray.policy.estimating import PageNeed
     from one_ocr_ray.settings import Settings
 
 
-def estimate(settings: Settings) -> Estimate:
+def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Estimate:
     """What a run of `settings` would take on an empty output, with the CPUs of this machine.
 
     Opens every input file, in as many child processes as there are CPUs; those that cannot be read are named in the
@@ -27,7 +29,7 @@ def estimate(settings: Settings) -> Estimate:
     selection, choice = selection_of(settings), engine_choice(settings)
     page = _page_need(settings, choice)
     options = pdf_options_of(settings)
-    files = find_present_inputs(settings.inputs)
+    files = find_present_inputs(settings.inputs, say)
     cpus = os.cpu_count() or 1
     survey = Survey(selection)
     for document in inspect_all(files, options, children=cpus):

@@ -36,6 +36,21 @@ def openai_base_url() -> str | None:
     return os.environ.get("OPENAI_BASE_URL") or None
 
 
+def s3_endpoint() -> str | None:
+    """The address of an S3 that is not Amazon's, as obstore reads it."""
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
+
+
+def s3_region() -> str | None:
+    """The region of the bucket, where it is said."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+
+
+def s3_is_anonymous() -> bool:
+    """Whether S3 is asked without a key."""
+    return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "on", "yes")
+
+
 def variables(prefix: str) -> list[str]:
     """The names of all variables that begin with `prefix`, in upper or lower case."""
     return [name for name in os.environ if name.upper().startswith(prefix)]

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
 from one_ocr_ray.pdf import PdfChild, document_id_of
-from one_ocr_ray.storage.inputs import look_again, read_input
-from one_ocr_ray.storage.uris import is_remote
+from one_ocr_ray.storage.inputs import is_folder, look_again, read_input
+from one_ocr_ray.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -74,29 +74,38 @@ def inspect_all(files: Iterable[InputFile], options: PdfOptions, *, children: in
 
 def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRef:
     """Open `file` once in `child`: its id, page count, or why it cannot be read."""
-
-    def failed(code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
-        identity = document_id or f"uri-sha256:{hashlib.sha256(file.uri.encode()).hexdigest()}"
-        failure = Failure(code, message)
-        return DocumentRef(identity, file.uri, file.name, file.size_bytes, file.version, None, failure)
-
-    if file.version is None:
-        return failed(ErrorCode.PDF_NOT_FOUND, "There is no such file, or its name is not UTF-8.")
-    if file.size_bytes > options.max_file_bytes:
-        return failed(
-            ErrorCode.TOO_LARGE, f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
-        )
+    if (unopened := _unopened(file, options)) is not None:
+        return unopened
     source = source_of(file.uri)
     document_id = document_id_of(source) if source is not None else None
     if source is None or document_id is None:
-        return failed(ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
+        return _failed(file, ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
     info = child.inspect(source, options.password_text)
     if isinstance(info, Failure):
         return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
     if info.page_count > options.max_pages:
         message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
-        return failed(ErrorCode.TOO_MANY_PAGES, message, document_id)
+        return _failed(file, ErrorCode.TOO_MANY_PAGES, message, document_id)
     return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
+
+
+def _unopened(file: InputFile, options: PdfOptions) -> DocumentRef | None:
+    """What can be said of `file` without opening it."""
+    if file.version is None:
+        return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
+    if is_folder(file.uri):  # which can be listed by now: a row without pages, for its files have rows of their own
+        identity = hashlib.sha256(f"{file.uri} {file.version}".encode()).hexdigest()
+        return DocumentRef(f"uri-sha256:{identity}", file.uri, file.name, 0, file.version, page_count=0)
+    if file.size_bytes > options.max_file_bytes:
+        message = f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
+        return _failed(file, ErrorCode.TOO_LARGE, message)
+    return None
+
+
+def _failed(file: InputFile, code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
+    identity = document_id or f"uri-sha256:{hashlib.sha256(file.uri.encode()).hexdigest()}"
+    failure = Failure(code, message)
+    return DocumentRef(identity, file.uri, file.name, file.size_bytes, file.version, None, failure)
 
 
 class Opener:
@@ -140,4 +149,4 @@ def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> t
 
 def source_of(uri: str) -> Path | bytes | None:
     """What to open: a local path, or an object's bytes; None when the object is not there."""
-    return read_input(uri) if is_remote(uri) else Path(uri)
+    return read_input(uri) if is_remote(uri) else Path(local_path(uri))

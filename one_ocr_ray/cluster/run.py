@@ -76,7 +76,7 @@ def run(
     selection = selection_of(settings)
     choice, ask = engine_choice(settings), ask_of(settings)
     fingerprint = fingerprint_of(settings, choice, ask, selection)
-    files = find_present_inputs(settings.inputs)  # the user's mistakes come before anything is written
+    files = find_present_inputs(settings.inputs, say)  # the user's mistakes come before anything is written
     output = Objects(output_uri_of(settings))
     work = _Run(
         settings=settings,

@@ -17,13 +17,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import obstore
-from obstore.exceptions import AlreadyExistsError, BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
 from obstore.store import LocalStore, from_url
 
 from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.storage.folder import delete_files, write_file
+from one_ocr_ray.storage.keys import list_any_keys
 from one_ocr_ray.storage.reasons import reason_of
-from one_ocr_ray.storage.uris import is_remote, split_remote, without_credentials
+from one_ocr_ray.storage.uris import is_remote, shown, split_remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -122,12 +129,31 @@ class Objects:
         return ObjectInfo(path, meta["size"], _version(meta))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Everything under the folder `prefix`, in no promised order."""
+        """Everything under the folder `prefix`, in no promised order; keys that cannot be read stand among the others.
+
+        Of S3 alone: elsewhere such a key ends the listing.
+        """
+        last = ""
         try:
             for batch in obstore.list(self._store, prefix or None):
                 for meta in batch:
-                    yield ObjectInfo(meta["path"], meta["size"], _version(meta))
+                    last = meta["path"]
+                    yield ObjectInfo(last, meta["size"], _version(meta))
+        except InvalidPathError as error:
+            bucket = self.root.removeprefix("s3://")
+            if bucket == self.root or "/" in bucket:
+                raise self._translated("listed", prefix, error) from error
+            yield from self._list_after(last, bucket, prefix)
         except (BaseError, OSError) as error:
+            raise self._translated("listed", prefix, error) from error
+
+    def _list_after(self, last: str, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+        """What S3, which lists in the order of names, has after `last`."""
+        try:
+            for each in list_any_keys(bucket, prefix):
+                if each.key > last:
+                    yield ObjectInfo(each.key, each.size_bytes, each.modified)
+        except OSError as error:
             raise self._translated("listed", prefix, error) from error
 
     def folders(self, prefix: str) -> set[str]:
@@ -182,7 +208,7 @@ class Objects:
         return True
 
     def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
-        where = f"{without_credentials(self.root) if is_remote(self.root) else self.root}/{path}".rstrip("/")
+        where = shown(f"{self.root}/{path}".rstrip("/"))
         if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
             return StorageError(f"{where} cannot be {verb}: permission denied.")
         return StorageError(f"{where} cannot be {verb}: {reason_of(error)}. Mend that, and the same command resumes.")
@@ -226,7 +252,7 @@ def _open(root: str) -> ObjectStore:
             return from_url(f"{bucket}/{quote(prefix)}".rstrip("/"), retry_config=_PATIENCE)
         return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
     except (BaseError, ValueError) as error:
-        raise UsageError(f"{without_credentials(root)} is not a storage URI that can be opened.") from error
+        raise UsageError(f"{shown(root)} is not a storage URI that can be opened.") from error
     except OSError as error:
         raise UsageError(f"The folder {root} cannot be created: {reason_of(error)}.") from error
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.storage.inputs import look_again
 from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.uris import is_remote
+from one_ocr_ray.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,7 +62,7 @@ def fault_of_reading(uri: str) -> str | None:
         if look_again(uri).version is None:
             return f"{uri} is not there. Use a shared folder or an object store."
         if not is_remote(uri):
-            with Path(uri).open("rb") as file:
+            with Path(local_path(uri)).open("rb") as file:
                 file.read(1)
     except OneOcrError as error:
         return str(error)

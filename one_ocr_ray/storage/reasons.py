@@ -11,6 +11,7 @@ import re
 _SYSTEM = re.compile(r"\(os error (\d+)\)")
 _STORE = re.compile(r"<Code>(\w+)</Code>")
 _HTTP = re.compile(r"status code: (\d{3} [A-Za-z -]+)")
+_ODD_KEY = re.compile(r'^InvalidPath \{.*?\bpath: "([^"]*)"', re.DOTALL | re.MULTILINE)
 _UNANSWERED = re.compile(r"kind: (?:Connect|Timeout)\b")
 # Where a cloud's machine asks for the credentials of its role, when the environment has none.
 _METADATA_HOST = "//169.254.169.254/"
@@ -21,6 +22,8 @@ def reason_of(error: Exception) -> str:
     """A clause without a full stop, such as `No space left on device`."""
     if isinstance(error, OSError) and error.errno is not None:
         return os.strerror(error.errno)
+    if found := _ODD_KEY.search(str(error)):
+        return f'it holds the key "{found[1]}", which cannot be read; rename it'
     return _reason_in(str(error)) or type(error).__name__
 
 

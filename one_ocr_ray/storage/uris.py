@@ -41,13 +41,21 @@ def local_path(text: str) -> str:
 
     Raises UsageError for a URI of another kind: no such store is known, and a folder `https:` is not what was meant.
     """
-    if "\0" in text:
-        raise UsageError(f"{shown(text)} cannot be a path, for it holds a NUL.")
+    if "\0" in text or not _can_be_a_name(text):
+        raise UsageError(f"{shown(text)} cannot be a path: no name of a file holds such characters.")
     if text.lower().startswith(_FILE):
         return os.path.abspath(_path_in(text))  # noqa: PTH100 - takes ".." out without resolving links
     if _URI.match(text) or _ONE_SLASH.match(text):
         raise UsageError(f"{shown(text)} is neither a path nor in a known store (s3://, gs://, az://).")
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+
+
+def _can_be_a_name(text: str) -> bool:
+    """Bytes that are no UTF-8 come as surrogates of one kind; those of another kind are no bytes."""
+    try:
+        return bool(os.fsencode(text)) or not text
+    except UnicodeEncodeError:
+        return False
 
 
 def _path_in(file_uri: str) -> str:

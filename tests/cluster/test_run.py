@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+import shutil
+from pathlib import Path
 
 import pytest
 
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.storage.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -170,3 +170,37 @@ def test_many_shards_over_several_workers(tmp_path: Path) -> None:
     assert summary.as_json()["pages"] == {"total": 90, "ok": 0, "blank": 90, "failed": 0}
     assert len(list((tmp_path / "out" / "pages").glob("*.parquet"))) == 8
     assert len(pages_by_source(tmp_path / "out")) == 90
+
+
+def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> None:
+    """Names that are no UTF-8, files of another kind, names with brackets that are not there, unlistable folders."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    (source / "deep").mkdir(parents=True)
+    Path(os.fsdecode(os.fsencode(source) + "/报告.pdf".encode("gbk"))).write_bytes(pdfs.content_pdf(b""))
+    (source / "scan.jpg").write_bytes(b"\xff\xd8\xff\xe0")
+    (source / "0a1b2c3d").write_bytes(pdfs.content_pdf(b"", b""))
+    at = os.open(source / "deep", os.O_RDONLY)
+    for _ in range(20):  # deeper than a path can say: nobody can list it, root neither
+        os.mkdir("n" * 250, dir_fd=at)
+        at = os.open("n" * 250, os.O_RDONLY, dir_fd=at)
+    listing = tmp_path / "list.txt"
+    listing.write_text(f"{source}\n{source}/scan.jpg\n{source}/0a1b2c3d\n{source}/missing [1].pdf\n", encoding="utf-16")
+    told = read(output, f"@{listing}").as_json()
+    found = {row["source_uri"]: row for row in rows(output, "documents")}
+    codes = {row["source_name"]: (row["error"] or {}).get("code") for row in found.values()}
+    folder = codes.pop("n" * 250)
+    assert codes == {
+        "%B1%A8%B8%E6.pdf": None,
+        "scan.jpg": "not_pdf",
+        "0a1b2c3d": None,
+        "missing [1].pdf": "pdf_not_found",
+    }
+    assert (folder, told["exit_code"], told["pages"]["blank"]) == ("pdf_not_found", 3, 3)
+    assert next(uri for uri in found if "%B1" in uri) == f"file://{source}/%B1%A8%B8%E6.pdf"
+    before = file_bytes(output)
+    assert read(output, f"@{listing}").pages_read == 0
+    assert file_bytes(output) == before
+    shutil.rmtree(source / "deep")
+    (source / "deep").mkdir()
+    read(output, f"@{listing}", retry_failed=True)
+    assert not list(verify(str(output)))

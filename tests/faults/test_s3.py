@@ -34,7 +34,7 @@ def root(port: int, monkeypatch: pytest.MonkeyPatch) -> str:
     """A prefix that nobody has used, in the environment of a user."""
     for name, value in environment(port).items():
         monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/some where #1%/{next(numbers)}"
+    return f"s3://{BUCKET}/some where? #1%/{next(numbers)}"
 
 
 def test_an_object_is_created_once(root: str) -> None:

@@ -1,0 +1,25 @@
+"""Lists of inputs, as shells, editors and PowerShell write them: bytes to names."""
+
+from __future__ import annotations
+
+import codecs
+import re
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_LINE_END = re.compile(r"\r\n|\n|\r")  # no others: a file's name may hold U+2028
+
+
+def lines_of(data: bytes) -> list[str]:
+    """The names in a list: UTF-8, or UTF-16 with its mark; a line each, or as `find -print0` gives them.
+
+    Lines are stripped; empty ones and those that begin with `#` are passed over. What ends in a NUL is taken as it is.
+    A name that is not UTF-8 stays what it is on disk. Raises UnicodeDecodeError for UTF-16 that is none.
+    """
+    if data.startswith(_UTF16):
+        text = data.decode("utf-16")
+    elif b"\0" in data:
+        return [name for name in data.decode("utf-8", "surrogateescape").split("\0") if name]
+    else:
+        text = data.decode("utf-8-sig", "surrogateescape")
+    lines = [line.strip() for line in _LINE_END.split(text)]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,60 @@
+"""Keys that a store takes and obstore does not: which they are, and a listing that does not end at one of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What obstore's paths refuse: an empty part (that is "//"), "." or ".." as a part, and control characters.
+_REFUSED = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
+_MAX_KEY_BYTES = 1024  # of S3, GCS and Azure alike
+
+
+def fault_of_key(key: str) -> str | None:
+    """Why the object named `key` cannot be read, as a sentence; None when it can."""
+    try:
+        size_bytes = len(key.encode())
+    except UnicodeEncodeError:
+        return "The key is not UTF-8."
+    if size_bytes > _MAX_KEY_BYTES:
+        return f"The key is longer than {_MAX_KEY_BYTES} bytes."
+    if key and _REFUSED.search(key):
+        return (
+            'A key with "//", with "." or ".." between slashes, or with control characters cannot be read. Rename it.'
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedKey:
+    """One object of a listing."""
+
+    key: str
+    size_bytes: int
+    modified: str  # ISO 8601
+
+
+def list_any_keys(bucket: str, prefix: str) -> Iterator[ListedKey]:
+    """Everything under the folder `prefix` of an S3 bucket, whatever the keys are; all of it in memory.
+
+    Raises OSError. Keys of the account are searched for in the standard places of AWS.
+    """
+    from pyarrow import fs  # noqa: PLC0415 - for the rare bucket that needs it
+
+    scheme, _, host = (environment.s3_endpoint() or "").rpartition("://")
+    store = fs.S3FileSystem(
+        endpoint_override=host or None,
+        scheme=scheme or "https",
+        region=environment.s3_region(),
+        anonymous=environment.s3_is_anonymous(),
+    )
+    top = f"{bucket}/{prefix}".rstrip("/")
+    for info in store.get_file_info(fs.FileSelector(top, recursive=True)):
+        if info.is_file:
+            yield ListedKey(info.path.removeprefix(f"{bucket}/"), info.size, info.mtime.isoformat())

@@ -1,0 +1,157 @@
+"""What stands in local folders: walks and globs, in a stable order. What cannot be listed is told of."""
+
+from __future__ import annotations
+
+import errno
+import fnmatch
+import os
+import stat
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WILDCARDS = frozenset("*?[")
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Found:
+    """A file, or with a `fault` a folder that cannot be looked into."""
+
+    path: str
+    fault: str = ""
+
+
+@dataclass(slots=True)
+class _Folder:
+    """One folder as it was listed, each list sorted; `links` are links to folders."""
+
+    path: str
+    files: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    faults: list[Found] = field(default_factory=list)
+
+
+def walk(top: str) -> Iterator[Found]:
+    """Every file under the folder `top`: a folder's own before those of the folders in it."""
+    for folder in _tree(top):
+        yield from folder.faults
+        yield from (Found(os.path.join(folder.path, name)) for name in folder.files)  # noqa: PTH118 - a million times
+
+
+def glob(pattern: str) -> list[Found]:
+    """What matches an absolute `pattern`: `**` stands for any number of folders, a wildcard for no leading dot."""
+    return sorted(set(_matches("/", pattern.strip("/").split("/"))))
+
+
+def fault_of_listing(path: str) -> str:
+    """Why the folder at `path` cannot be listed; empty when it can."""
+    return next((each.fault for each in _listed(path).faults if each.path == path), "")
+
+
+def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
+    part, rest = parts[0], parts[1:]
+    if WILDCARDS & set(part) and _is_no_folder(parent):
+        return
+    if part == "**":
+        yield from _matches_below(parent, rest or ["*"])
+    elif not WILDCARDS & set(part):
+        path = os.path.join(parent, part)  # noqa: PTH118
+        yield from _matches(path, rest) if rest else _existing(path)
+    else:
+        folder = _listed(parent)
+        yield from folder.faults
+        names = [*folder.folders, *folder.links] if rest else folder.files
+        for name in names:
+            if _fits(name, part):
+                path = os.path.join(parent, name)  # noqa: PTH118
+                yield from _matches(path, rest) if rest else iter([Found(path)])
+
+
+def _matches_below(top: str, parts: list[str]) -> Iterator[Found]:
+    for folder in _tree(top, hidden=False):
+        yield from folder.faults
+        if folder.path not in {each.path for each in folder.faults}:
+            yield from _matches(folder.path, parts)
+
+
+def _fits(name: str, part: str) -> bool:
+    return fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
+
+
+def _existing(path: str) -> Iterator[Found]:
+    try:
+        is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError as error:
+        if error.errno not in _ABSENT:
+            yield Found(path, _reason(error))
+    else:
+        if not is_folder:
+            yield Found(path)
+
+
+def _is_no_folder(path: str) -> bool:
+    """Whether it is known to be none; False for one that cannot be looked at."""
+    try:
+        return not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
+    except OSError as error:
+        return error.errno in _ABSENT
+
+
+def _tree(top: str, *, hidden: bool = True) -> Iterator[_Folder]:
+    """`top` and the folders below it, each once: linked folders come last, and one that was met is not met again."""
+    met: set[tuple[int, int]] = set()
+    links = [top]
+    while links:
+        below = [links.pop(0)]
+        while below:
+            path = below.pop()
+            folder = _listed(path)
+            try:
+                status = os.stat(path)  # noqa: PTH116
+            except OSError:
+                yield folder  # with the fault
+                continue
+            if (status.st_dev, status.st_ino) in met:
+                continue
+            met.add((status.st_dev, status.st_ino))
+            yield folder
+            wanted = [name for name in folder.folders if hidden or not name.startswith(".")]
+            below.extend(os.path.join(path, name) for name in reversed(wanted))  # noqa: PTH118
+            links.extend(os.path.join(path, name) for name in folder.links if hidden or not name.startswith("."))  # noqa: PTH118
+
+
+def _listed(path: str) -> _Folder:
+    folder = _Folder(path)
+    try:
+        with os.scandir(path) as entries:
+            for entry in entries:
+                _sort_in(entry, folder)
+    except (OSError, ValueError) as error:  # also in the middle: what was listed stands, and the rest is told of
+        folder.faults.append(Found(path, _reason(error)))
+    for names in (folder.files, folder.folders, folder.links):
+        names.sort()
+    folder.faults.sort()
+    return folder
+
+
+def _sort_in(entry: os.DirEntry[str], folder: _Folder) -> None:
+    try:
+        if not entry.is_dir():
+            folder.files.append(entry.name)
+        elif entry.is_symlink():
+            folder.links.append(entry.name)
+        else:
+            folder.folders.append(entry.name)
+    except OSError as error:
+        if error.errno == errno.ELOOP:  # a link to itself: the file is missing, as for one that leads nowhere
+            folder.files.append(entry.name)
+        else:  # it may be a folder
+            folder.faults.append(Found(entry.path, _reason(error)))
+
+
+def _reason(error: Exception) -> str:
+    return os.strerror(error.errno) if isinstance(error, OSError) and error.errno else "not a name of a folder"
