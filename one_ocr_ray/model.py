@@ -73,6 +73,7 @@ class Action(StrEnum):
     RETRY = "retry"  # the same request later; counts an attempt
     PAUSE = "pause"  # the account is throttled: an event of the bucket, costs the page no attempt
     ALTER = "alter"  # once more with changed parameters
+    AGAIN = "again"  # at once: the engine has learned how this server wants to be asked
     STOP = "stop"  # stop the job, resumably
 
 

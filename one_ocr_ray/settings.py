@@ -70,6 +70,9 @@ class Settings(BaseSettings):
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")
     output_tokens: int = _flag("N", "Engine", "cap on the tokens of one answer", 8192, ge=64)
+    output_cap_field: Literal["auto", "max_tokens", "max_completion_tokens"] = _flag(
+        "NAME", "Engine", "openai: name of that cap in a request; auto learns it", "auto"
+    )
     reasoning: str = _flag("LEVEL", "Engine", "reasoning effort or thinking level; off sends none", "low")
     detail: Literal["low", "high", "original", "auto"] = _flag(
         "LEVEL", "Engine", "openai: how closely an image is looked at", "high"

@@ -45,6 +45,7 @@ def engine_choice(settings: Settings) -> EngineChoice | None:
         detail=settings.detail,
         media_resolution=settings.media_resolution,
         service_tier=settings.service_tier,
+        output_cap_field=None if settings.output_cap_field == "auto" else settings.output_cap_field,
         headers=settings.headers,
         query=settings.query,
     )

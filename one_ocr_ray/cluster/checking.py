@@ -9,10 +9,10 @@ from ray.exceptions import RayActorError, RayTaskError
 
 from one_ocr_ray.cluster.faults import cause_of
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Failure
+from one_ocr_ray.model import ErrorCode, Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ray.actor import ActorHandle
 
@@ -22,8 +22,13 @@ TRIES = 5
 RESTART_S = 1.0
 
 
-async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
+UNLISTED = "The provider does not list this model; whether it answers for it, the first page will show."
+
+
+async def check_engine(workers: Sequence[ActorHandle[OcrWorker]], say: Callable[[str], None]) -> None:
     """Find a missing key, a wrong key or address before anything is rendered.
+
+    A list of models decides nothing: gateways leave out names that they answer for.
 
     Raises UsageError for a missing key on any worker's node, StoppedError for what the provider says of it.
     """
@@ -31,7 +36,9 @@ async def check_engine(workers: Sequence[ActorHandle[OcrWorker]]) -> None:
     lost = [each for each in said if isinstance(each, RayActorError)]
     if len(lost) == len(workers):
         raise lost[0]
-    if isinstance(said[0], Failure):
+    if isinstance(said[0], Failure) and said[0].code is ErrorCode.MODEL_NOT_FOUND:
+        say(UNLISTED)
+    elif isinstance(said[0], Failure):
         raise StoppedError(said[0].message, said[0].code)
 
 

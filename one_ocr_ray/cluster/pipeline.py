@@ -115,7 +115,7 @@ class Pipeline:
 
     async def _work(self, todo: Todo, files: Iterator[InputFile], inspections: int) -> None:
         async with asyncio.TaskGroup() as consumers:
-            checked = consumers.create_task(check_engine(self._workers))
+            checked = consumers.create_task(check_engine(self._workers, self._say))
             consumers.create_task(self._produce(todo, files, inspections, checked))
             await checked  # files are opened meanwhile, but nothing is read
             self._consumers = consumers

@@ -18,6 +18,7 @@ from one_ocr_ray.cluster.reading import llm_reading, local_reading
 from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.sayings import Sayings
 from one_ocr_ray.cluster.shards import ShardReader, page_places
+from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.documents import same_bytes_result
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class OcrWorker:
     async def check_engine(self, ask_provider: bool) -> Failure | None:
         """Whether this node has what the engine needs; with `ask_provider`, what the provider says of it."""
         failure = await self._reading.engine.check() if ask_provider else None
-        if failure is None:
+        if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
             await self._reading.permits.ready()
         return failure
 

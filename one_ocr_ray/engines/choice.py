@@ -28,6 +28,7 @@ class EngineChoice:
     detail: str
     media_resolution: str
     service_tier: str | None
+    output_cap_field: str | None
     headers: Mapping[str, SecretStr]
     query: Mapping[str, SecretStr]
 
@@ -71,6 +72,7 @@ def llm_engine(choice: EngineChoice, key: SecretStr | None) -> OpenAIEngine | Ge
             base_url=choice.base_url,
             detail=choice.detail,
             service_tier=choice.service_tier,
+            output_cap_field=choice.output_cap_field,
             extra_headers=headers,
             extra_query=query,
             timeout_s=choice.timeout_s,

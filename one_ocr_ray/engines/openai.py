@@ -17,7 +17,8 @@ from one_ocr_ray.engines import wire
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.engines.hints import account_limits
 from one_ocr_ray.engines.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
-from one_ocr_ray.engines.openai_faults import LOOP, fault
+from one_ocr_ray.engines.openai_cap import OTHER_CAP_FIELD, CapField
+from one_ocr_ray.engines.openai_faults import TRUNCATED, fault, verdict_of_finish
 from one_ocr_ray.engines.openai_schema import is_strict
 from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, PageImage, Usage
 
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-_OLLAMA_PORT = 11434
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 
@@ -37,8 +37,8 @@ class OpenAIOptions:
     base_url: with `/v1`. Azure's classic API: `https://NAME.openai.azure.com?api-version=V`; `model` is the deployment.
     detail: how closely the image is looked at: low, high, original (auto may cost 8,580 tokens for one page).
     service_tier: `flex` is half the price; None leaves it to the account.
-    output_cap_field: None sends `max_completion_tokens`, but `max_tokens` to Ollama (told by its port), which knows
-        no other name and would write without end. Other servers of that kind need it set.
+    output_cap_field: None sends `max_completion_tokens` until the server shows that it knows `max_tokens` alone: by
+        its refusal, or as Ollama, which ignores the other name and would write without end.
     """
 
     model: str
@@ -78,7 +78,7 @@ def build_body(options: OpenAIOptions, image: PageImage, ask: Ask) -> bytes:
     body: dict[str, Any] = {
         "model": options.model,
         "messages": [{"role": "user", "content": content}],
-        _output_cap_field(options): ask.output_tokens_cap,
+        options.output_cap_field or CapField.of(options.base_url).name: ask.output_tokens_cap,
     }
     if ask.reasoning is not None:
         body["reasoning_effort"] = ask.reasoning
@@ -91,12 +91,6 @@ def build_body(options: OpenAIOptions, image: PageImage, ask: Ask) -> bytes:
         named = {"name": "page", "strict": is_strict(schema), "schema": schema}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return orjson.dumps(body)
-
-
-def _output_cap_field(options: OpenAIOptions) -> str:
-    if options.output_cap_field is not None:
-        return options.output_cap_field
-    return "max_tokens" if urlsplit(options.base_url).port == _OLLAMA_PORT else "max_completion_tokens"
 
 
 def _takes_temperature(options: OpenAIOptions, ask: Ask) -> bool:
@@ -161,21 +155,20 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
 
 def _judged(blank: Answer, choice: dict[str, Any]) -> Answer:
     message, finish = choice["message"], choice.get("finish_reason")
+    name = finish.lower() if isinstance(finish, str) else "" if finish is None else "other"
     answer = replace(
         blank,
         text=_text(message.get("content")),
         finish_reason=wire.reason(finish),
-        truncated=finish in {"length", "repetition"},
+        truncated=name in TRUNCATED or name == "repetition",
     )
-    verdict = _BY_FINISH.get(finish) if isinstance(finish, str) else None
+    verdict = verdict_of_finish(name)
     if message.get("refusal"):
         verdict = _REFUSED
     return answer if verdict is None else replace(answer, failure=verdict.failure(200))
 
 
 _REFUSED = wire.Verdict(ErrorCode.REFUSED, Action.FAIL, "The model refuses to read the page")
-_CUT_OFF = wire.Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The server broke off the answer")
-_BY_FINISH = {"content_filter": wire.FILTERED, "abort": _CUT_OFF, "error": _CUT_OFF, "repetition": LOOP}
 
 
 def _text(content: Any) -> str:
@@ -208,6 +201,7 @@ class OpenAIEngine:
         self._options = options
         self._http = HttpSender(timeout_s=options.timeout_s)
         self._key_works = False
+        self._cap_field = CapField.of(options.base_url)
 
     @property
     def model(self) -> str:
@@ -216,17 +210,21 @@ class OpenAIEngine:
 
     async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
         """Send one request for `image`; a failed one is an `Answer` with `failure` set."""
-        reply = await self._http.send(build_request(self._options, image, ask))
+        sent = self._options.output_cap_field or self._cap_field.name
+        reply = await self._http.send(build_request(replace(self._options, output_cap_field=sent), image, ask))
         if isinstance(reply, Failure):
             return Answer(failure=reply)
+        if self._options.output_cap_field is None and self._cap_field.learns(sent, reply.status, reply.body):
+            return Answer(failure=OTHER_CAP_FIELD.failure(reply.status))
         answer = parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
         self._key_works = self._key_works or wire.is_from_model(answer)
         return wire.with_sentence(answer, reply.body, self._options, ask)
 
     async def check(self) -> Failure | None:
-        """What is certainly wrong with the address, the key or the model, found without asking the model anything.
+        """What seems wrong with the address, the key or the model, found without asking the model anything.
 
         Many servers have no such route, so only a plain refusal counts; None means that nothing speaks against a start.
+        That the model is unknown (`model_not_found`) is a hint: gateways answer for more names than they list.
         """
         reply = await self._get(f"/models/{quote(self.model, safe='')}")
         if isinstance(reply, Failure):

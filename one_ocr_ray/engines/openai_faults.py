@@ -92,6 +92,11 @@ _CONTEXT_TEXT = re.compile(
 )
 # LiteLLM refuses a key whose budget is spent as it refuses one that it does not know: text only.
 _BUDGET_TEXT = re.compile(r"Exceeded[A-Z][a-z]{0,12}Budget|ExceededBudget|Budget has been exceeded")
+# Ollama, of a model that does not think: text only.
+_NO_THINKING_TEXT = "does not support thinking"
+NO_THINKING = Verdict(
+    ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The model takes no reasoning effort of this kind; try --reasoning off"
+)
 # OpenRouter, where no reset is told.
 _DAY_TEXT = "free-models-per-day"
 # Ollama's runner stops a loop with a plain 500: text only.
@@ -127,6 +132,8 @@ def _by_code(error: ErrorBody) -> Verdict | None:
 def _by_text(status: int, error: ErrorBody) -> Verdict | None:
     if status in {400, 413, 422} and _CONTEXT_TEXT.search(error.message):
         return CONTEXT
+    if status == 400 and (error.param == "reasoning_effort" or _NO_THINKING_TEXT in error.message):
+        return NO_THINKING
     if status < 500 and _BUDGET_TEXT.search(error.message):
         return BILLING
     if status >= 500 and _LOOP_TEXT in error.message:
@@ -157,3 +164,30 @@ def _hint_s(status: int, headers: Mapping[str, str], error: ErrorBody) -> float 
     if status == 429 and str(told.get("x-ratelimit-remaining", "0")) == "0":
         waits.append(until_s(str(told.get("x-ratelimit-reset", "")), headers.get("date", "")))
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+# --- finish reasons -------------------------------------------------------------------------------------------------
+
+_CUT_OFF = Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The server broke off the answer")
+_ODD = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped for a reason that is not known")
+# How servers say that an answer is whole, and that it reached a cap: OpenAI, TGI, Anthropic's and Cohere's gateways,
+# Mistral, Zhipu. A reason that stands nowhere here is no whole answer: new ones tell of faults.
+_WHOLE = frozenset(
+    {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finished"}
+    | {"tool_calls", "function_call"}
+)
+TRUNCATED = frozenset({"length", "max_tokens", "model_length", "max_length", "model_context_window_exceeded"})
+_BY_FINISH = {
+    "content_filter": FILTERED,
+    "sensitive": FILTERED,  # Zhipu
+    "abort": _CUT_OFF,
+    "error": _CUT_OFF,
+    "network_error": _CUT_OFF,  # Zhipu
+    "insufficient_system_resource": _CUT_OFF,  # DeepSeek
+    "repetition": LOOP,
+}
+
+
+def verdict_of_finish(reason: str) -> Verdict | None:
+    """What a finish reason in lower case means; None for an answer that is whole, or cut off at its cap."""
+    return None if reason in _WHOLE | TRUNCATED else _BY_FINISH.get(reason, _ODD)

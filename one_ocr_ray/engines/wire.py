@@ -6,7 +6,9 @@ sk-..."), so every `Failure` has our own words; the sentence travels cleaned, be
 
 from __future__ import annotations
 
+import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
@@ -164,10 +166,15 @@ def with_sentence(answer: Answer, body: bytes, options: Options, ask: Ask) -> An
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle)."""
+    """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle).
+
+    Halves of surrogate pairs, NaN and Infinity, which servers written in Python send, are taken as they are.
+    """
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
+        with suppress(ValueError, RecursionError):
+            return json.loads(body.decode(errors="replace"))
         return None
 
 

@@ -5,6 +5,8 @@ No sentence from here quotes the reply: it is page content, and it would end in 
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,18 @@ def schema_fault(schema: str) -> str | None:
     except SchemaError as error:
         return f"The schema is not a JSON Schema, at {error.json_path}."
     return None
+
+
+def without_halves(reply: str) -> str:
+    """A JSON reply with the halves of surrogate pairs in it as characters, for its reader to remove; else as it is.
+
+    Models write half an emoji as an escape; no strict reader takes it.
+    """
+    if "\\ud" not in reply.lower():
+        return reply
+    with suppress(ValueError, RecursionError):
+        return json.dumps(json.loads(reply), ensure_ascii=False)
+    return reply
 
 
 def complaint(text: str, schema: str, *, truncated: bool = False) -> str | None:

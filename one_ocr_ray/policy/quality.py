@@ -10,7 +10,7 @@ import zlib
 from dataclasses import replace
 
 from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
-from one_ocr_ray.policy.extraction import complaint
+from one_ocr_ray.policy.extraction import complaint, without_halves
 
 # More than this is suspicious for one page, and tables of figures do reach it: it fails only if it says little new.
 _LONG_CHARS = 25_000
@@ -33,7 +33,10 @@ def judge(answer: Answer, ask: Ask) -> Answer:
     A failure that is already there stays. A text cut off at the cap fails as `truncated` with Action.ALTER; when
     nothing is left to alter, policy/retry.py takes it as it is. Only for models: the embedded engine may find nothing.
     """
-    text = without_fence(without_controls(answer.text), open_ended=answer.truncated).strip()
+    said = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
+    text = without_fence(said, open_ended=answer.truncated).strip()
+    if ask.json_schema is not None:
+        text = without_controls(without_halves(text))
     failure = answer.failure or _failure(text, ask, truncated=answer.truncated, ended=answer.ended_by_itself)
     return replace(answer, text=text, failure=failure)
 
@@ -74,6 +77,43 @@ _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u2
 def without_controls(text: str) -> str:
     """`text` without invisible characters that harm, and with `\\n` at the end of its lines."""
     return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+_THINKING = re.compile(r"\s*<(think|thinking|thought|reasoning)>|\s*◁(think)▷")
+_THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|◁/think▷")
+
+
+def without_reasoning(text: str, *, open_ended: bool = False) -> str:
+    """`text` without the model's thoughts, where a server leaves them in the answer.
+
+    The rule: thoughts stand before the answer. A block that begins the text goes, up to its closing tag; in a text that
+    was cut off (open_ended) also one that never closes. A closing tag alone, whose opening stands in the chat template,
+    ends thoughts where it is the only tag of its kind and the last thing on its line: what stands before it goes, but
+    not where nothing follows. All other tags are the page's own text.
+    """
+    while (opening := _THINKING.match(text)) is not None:
+        end = _THOUGHT_END.search(text, opening.end())
+        if end is None:
+            return "" if open_ended else text
+        text = text[end.end() :]
+    ends = list(_THOUGHT_END.finditer(text))
+    if len(ends) != 1 or _THINKING.search(text):
+        return text
+    before, after = text[: ends[0].start()], text[ends[0].end() :]
+    if not after.strip():
+        return before
+    return after if after.lstrip(" \t").startswith("\n") else text
+
+
+_BOX, _BOX_END = "<|begin_of_box|>", "<|end_of_box|>"
+
+
+def without_box(text: str) -> str:
+    """`text` without GLM's tokens around an answer; words stay, and so do tokens inside of it."""
+    text = text.strip()
+    if not text.startswith(_BOX):
+        return text
+    return text.removeprefix(_BOX).removesuffix(_BOX_END)
 
 
 _FENCE = re.compile(r"^(`{3,}|~{3,})[ \t]*([\w-]*)[ \t]*$", re.MULTILINE)

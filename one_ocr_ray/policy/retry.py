@@ -21,6 +21,7 @@ class RetryPolicy:
     timeout_retries_max: int = 2  # a request that timed out may have been billed
     odd_retries_max: int = 2
     alters_max: int = 1
+    agains_max: int = 2
     recitations_max: int = 3
     day_throttles_max: int = 3  # in a row, before the day's quota is believed to be gone
     backoff_max_s: float = 60.0
@@ -36,6 +37,7 @@ class Tries:
     timeouts: int = 0
     odd: int = 0
     alters: int = 0
+    agains: int = 0
     throttles: int = 0  # in a row
     day_throttles: int = 0  # in a row
     unauthorised: int = 0
@@ -87,13 +89,22 @@ def next_step(policy: RetryPolicy, tries: Tries, answer: Answer, ask: Ask, *, ji
         return Done(answer, tries)
     if failure.action is Action.STOP:
         return _before_stop(tries, failure, ask, jitter)
-    if failure.action is Action.ALTER and _may_alter(policy, tries, failure) and (altered := alter(ask, answer)):
-        return Wait(0.0, altered, replace(tries, alters=tries.alters + 1))
+    if (asked := _at_once(policy, tries, failure, answer, ask)) is not None:
+        return asked
     if failure.action is Action.RETRY and _may_retry(policy, tries):
         wait_s = backoff_s(policy, tries.transport - 1, failure.retry_after_s, jitter)
         if elapsed_s + wait_s <= policy.deadline_s:
             return Wait(wait_s, ask, tries)
     return Done(tries.kept or answer, tries)
+
+
+def _at_once(policy: RetryPolicy, tries: Tries, failure: Failure, answer: Answer, ask: Ask) -> Wait | None:
+    """What may be asked without a wait: the same in another form, or something else."""
+    if failure.action is Action.AGAIN and tries.agains < policy.agains_max:
+        return Wait(0.0, ask, replace(tries, agains=tries.agains + 1))
+    if failure.action is Action.ALTER and _may_alter(policy, tries, failure) and (altered := alter(ask, answer)):
+        return Wait(0.0, altered, replace(tries, alters=tries.alters + 1))
+    return None
 
 
 def backoff_s(policy: RetryPolicy, retry: int, hint_s: float | None, jitter: float) -> float:

@@ -294,3 +294,69 @@ def test_a_schema_never_fetches_anything() -> None:
 def test_schema_fault(schema: str, usable: bool) -> None:
     """A wrong schema is told before anything is sent."""
     assert (schema_fault(schema) is None) is usable
+
+
+# --- what servers leave in an answer
+
+PAGE = "# Title\n\nText"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        f"<think>A title, I think.</think>\n\n{PAGE}",
+        f"\n<think>\n\n</think>\n\n{PAGE}",
+        f"<thinking>\nA title.\n</thinking>{PAGE}",
+        f"<think>a</think>\n<think>b</think>\n{PAGE}",
+        f"◁think▷A title.◁/think▷{PAGE}",
+        f"The page has a title.\n</think>\n\n{PAGE}",
+        f"The page has a title. </think> \n{PAGE}",
+        f"<think>a</think>\n\n```markdown\n{PAGE}\n```",
+        f"<|begin_of_box|>{PAGE}<|end_of_box|>",
+        f"<think>a</think><|begin_of_box|>\n{PAGE}\n<|end_of_box|>\n",
+        f"{PAGE}\n</think>",
+    ],
+)
+def test_thoughts_and_boxes_around_an_answer_go(said: str) -> None:
+    """They are the server's, not the page's."""
+    assert judge(Answer(text=said), Ask()).text == PAGE
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "# Tags\n\nA model writes <think> before it thinks and </think> behind.",
+        "Thoughts begin with <think>\nand end with </think>\nas in the listing.",
+        "The token `</think>`\nends a thought.",
+        "It ends with </think> as a rule.\nAlways.",
+        "One </think>\nand one more </think>\nare two.",
+        "<think> is a tag that begins a thought.",
+        "GLM writes <|begin_of_box|>42<|end_of_box|> around a result.",
+        "a < b and </b> is no thought\n",
+    ],
+)
+def test_a_page_that_shows_such_tags_loses_nothing(page: str) -> None:
+    """Papers and manuals write of them."""
+    assert judge(Answer(text=page), Ask()).text == page.strip()
+
+
+def test_a_thought_that_reached_the_cap_is_no_text() -> None:
+    """It is asked for with more room."""
+    failure = judge(Answer(text="<think>A title, and", truncated=True), Ask()).failure
+    assert failure is not None
+    assert (failure.code, failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
+
+
+@pytest.mark.parametrize("before", ["<think>{no}</think>", "The JSON is {so}.\n</think>\n", "<|begin_of_box|>"])
+def test_json_behind_thoughts_counts(before: str) -> None:
+    """An extraction is judged by what follows them."""
+    answer = judge(Answer(text=f'{before}{{"name": "x", "rows": []}}'), Ask(json_schema=SCHEMA))
+    assert (answer.text, answer.failure) == ('{"name": "x", "rows": []}', None)
+
+
+def test_half_a_character_in_json_goes() -> None:
+    """Escaped or not; whole pairs and escaped backslashes stay."""
+    said = r'{"name": "a\ud83d b \ud83d\ude00 c:\\ud83d", "rows": []}'
+    answer = judge(Answer(text=said), Ask(json_schema=SCHEMA))
+    assert answer.failure is None
+    assert json.loads(answer.text)["name"] == "a b \N{GRINNING FACE} c:\\ud83d"

@@ -110,6 +110,16 @@ def test_a_refused_key_is_asked_once_more() -> None:
     assert len(play(replace(unknown, http_status=400))[0]) == 1
 
 
+def test_what_the_engine_has_learned_is_asked_at_once() -> None:
+    """The same question, without a wait and without a use of other retries; not for ever."""
+    learned = Failure(ErrorCode.PROVIDER_REJECTED, "Otherwise.", Action.AGAIN, 422)
+    steps, last = play(learned, DOWN, DOWN, DOWN, DOWN, Answer(text="good"))
+    assert steps[0] == Wait(0.0, Ask(prompt="Read."), Tries(attempts=1, agains=1))
+    assert isinstance(last, Done)
+    assert (last.answer.text, last.tries.attempts) == ("good", 6)
+    assert len(play(learned)[0]) == 3
+
+
 def test_truncated_text_is_taken_after_one_longer_try() -> None:
     """The longer of the two answers stands, and it is no failure."""
     steps, last = play(
