@@ -149,7 +149,10 @@ class TaskBook:
             ray.kill(ray.get_runtime_context().current_actor)
         now = datetime.now(UTC)
         for entry in self._table.entries():
-            await self._keeper.expire(entry, now)
+            try:
+                await self._keeper.expire(entry, now)
+            except StorageError as error:
+                log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
             finished_at = entry.view.finished_at
             if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
                 entry.events = None
@@ -162,21 +165,21 @@ class TaskBook:
 
     async def _take_up(self, unknown: set[str]) -> None:
         """A process that died between storing a task and handing it over leaves it here."""
-        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in unknown}
+        entries, nameless = await asyncio.to_thread(self._keeper.look_up, unknown)
+        (await self._ready()).take(self._keeper.take_up(entries))
+        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
         for task_id, sweeps in self._orphans.items():
-            stored = await asyncio.to_thread(self._store.task, task_id)
-            if stored is not None and not stored.deleted:
-                await self.accept([stored.view.record])
-            elif stored is not None or sweeps > ORPHAN_SWEEPS:
+            if sweeps > ORPHAN_SWEEPS:
                 await asyncio.to_thread(self._store.delete, task_id)
 
     async def _ready(self) -> Tending:
         return await asyncio.shield(self._started)
 
     async def _start(self) -> Tending:
+        tending = None  # made once: a store that is away must not cost a set of processes at each look
         while True:
             try:
-                tending = Tending(self._service, self._keeper)
+                tending = tending or Tending(self._service, self._keeper)
                 tending.take(await asyncio.to_thread(self._keeper.recover))
             except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
                 log.warning("the book cannot start yet: %s", error)
@@ -199,6 +202,8 @@ class TaskBook:
                     await self.sweep()
                 except StorageError as error:
                     log.warning("the sweep was cut short: %s", error)
+                except Exception:  # the next one may come further
+                    log.exception("the sweep was cut short")
 
 
 def identity_of(service: ServiceJob) -> str:

@@ -13,8 +13,8 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.tasktable import Entry, TaskTable
-from one_ocr_ray.errors import StorageError
-from one_ocr_ray.policy.taskfile import StoredTask, being_deleted
+from one_ocr_ray.errors import OneOcrError, StorageError
+from one_ocr_ray.policy.taskfile import StoredTask, as_set_aside, being_deleted
 from one_ocr_ray.policy.taskflow import (
     TaskEnd,
     ended,
@@ -54,18 +54,41 @@ class TaskKeeper:
     def recover(self) -> list[Entry]:
         """Take up all that the store has; gives the tasks that are not finished, oldest first. Blocks."""
         self.generation = self._store.begin_generation()
+        entries, _ = self.look_up(self._store.task_ids())
+        return self.take_up(entries)
+
+    def look_up(self, task_ids: set[str]) -> tuple[list[Entry], set[str]]:
+        """What the store has of tasks, and the ids of which it has no more than an upload. Blocks.
+
+        One task's fault costs that task: it is set aside, or looked for once more with the next sweep. Raises
+        StorageError where the store as a whole is away.
+        """
         entries: list[Entry] = []
-        for task_id, stored in self._store.load(self._store.task_ids()):
-            if stored is not None and stored.deleted:
-                self._store.delete(task_id)
-            elif stored is not None:
-                entries.append(Entry(stored.view, stored.retry, stored.erased, events=None))
-        unfinished = [entry for entry in entries if not entry.view.state.terminal]
-        for entry in unfinished:
-            self._recall(entry)
-        for entry in entries:  # at the end: a store that fails half-way is read again from the beginning
+        nameless: set[str] = set()
+        refused = False
+        for task_id, stored in self._store.load(task_ids):
+            try:
+                if isinstance(stored, StorageError):
+                    raise stored
+                if stored is None:
+                    nameless.add(task_id)
+                elif stored.deleted:
+                    self._store.delete(task_id)
+                else:
+                    entries.append(self._recalled(stored))
+            except StorageError as error:
+                log.warning("task %s is left out for now: %s", task_id, error)
+                refused = True
+        if refused:
+            self._store.generation()
+        return entries, nameless
+
+    def take_up(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Have `entries`, but those that are there already, in the table; gives the unfinished, oldest first."""
+        new = [entry for entry in entries if entry.view.record.task_id not in self.table]
+        for entry in new:
             self.table.add(entry)
-        return sorted(unfinished, key=lambda entry: entry.key)
+        return sorted((entry for entry in new if not entry.view.state.terminal), key=lambda entry: entry.key)
 
     def accept(self, record: TaskRecord) -> Entry | None:
         """Take up a task; None where it is there already."""
@@ -107,7 +130,7 @@ class TaskKeeper:
         """Whether there is something to read again; if so it will be, whatever happens."""
         async with entry.turning:
             order = retry_of(entry.view, pages, f"{entry.view.record.task_id}-{token_hex(3)}")
-            if order is None or entry.deleted or entry.erased:
+            if order is None or entry.deleted or entry.erased or entry.aside:
                 return False
             rows = await asyncio.to_thread(self._store.pages, entry.view.record.task_id)
             notes = staying(rows, order)
@@ -162,6 +185,22 @@ class TaskKeeper:
     def _stored_events(self, entry: Entry) -> list[PageEvent]:
         notes = [note_of(row) for row in self._store.pages(entry.view.record.task_id)]
         return list(new_events({}, notes, entry.view.rev))
+
+    def _recalled(self, stored: StoredTask) -> Entry:
+        """A task as an earlier book has left it; of an unfinished one also what stands in its journal."""
+        entry = Entry(stored.view, stored.retry, stored.erased, events=None)
+        if not stored.aside and not stored.view.state.terminal:
+            try:
+                self._recall(entry)
+            except StorageError:
+                raise
+            except (OneOcrError, ValueError) as error:
+                log.warning("task %s is set aside: %s", stored.view.record.task_id, error)
+                stored = as_set_aside(stored)
+        if stored.aside:
+            view = replace(stored.view, rev=next_rev(stored.view.rev, self.generation))
+            entry = Entry(view, aside=True)
+        return entry
 
     def _recall(self, entry: Entry) -> None:
         """What the book before this one knew of an unfinished task, from its journal."""

@@ -34,6 +34,7 @@ class Entry:
     reading: asyncio.Task[TaskEnd] | None = None  # the part of it that may be cancelled while no worker is at it
     worker: int | None = None  # that reads it now
     cancelled: bool = False
+    aside: bool = False  # its files cannot be understood: it stays as it is, unless it is deleted
     deleted: bool = False
 
     @property

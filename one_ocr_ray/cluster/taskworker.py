@@ -28,6 +28,7 @@ from one_ocr_ray.policy.fingerprint import difference
 from one_ocr_ray.policy.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.taskflow import TaskEnd, TaskUpdate, note_of
+from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import look_again
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
@@ -201,7 +202,7 @@ class TaskWorker:
         run_dir = RunDirectory(output)
         before = run_dir.fingerprint()
         if before is not None and (changed := difference(before, fingerprint)):
-            if order.retry is not None:
+            if order.retry is not None or Dataset(output, {}).committed():  # what is paid is never thrown away
                 raise UsageError(OTHERWISE.format(difference=changed))
             for info in list(output.list()):  # the task is unfinished: it begins again as the service is now
                 output.delete(info.path)

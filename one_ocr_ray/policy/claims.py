@@ -35,8 +35,10 @@ def encode_claim(fingerprint: str, now: datetime, response: Any = None) -> bytes
 
 
 def judge_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
-    """What the claim in `data` says to a request of `fingerprint`; None when it is void."""
-    values = orjson.loads(data)
+    """What the claim in `data` says to a request of `fingerprint`; None when it is void, as one that is torn."""
+    values = _values_in(data)
+    if values is None:
+        return None
     age = now - datetime.fromisoformat(values["claimed_at"])
     answered = values["response"] is not None
     if age > (KEPT_FOR if answered else ANSWERED_WITHIN):
@@ -52,6 +54,15 @@ def is_void(data: bytes, now: datetime) -> bool:
 
 
 def fingerprint_in(data: bytes) -> str:
-    """The fingerprint of the request that claimed."""
-    fingerprint: str = orjson.loads(data)["fingerprint"]
-    return fingerprint
+    """The fingerprint of the request that claimed; empty where the claim is torn."""
+    values = _values_in(data)
+    return "" if values is None else str(values["fingerprint"])
+
+
+def _values_in(data: bytes) -> dict[str, Any] | None:
+    try:
+        values: dict[str, Any] = orjson.loads(data)
+        datetime.fromisoformat(values["claimed_at"])
+        return values if {"fingerprint", "response"} <= values.keys() else None
+    except (ValueError, TypeError, KeyError):
+        return None

@@ -46,7 +46,7 @@ async def readyz(service: Parts) -> Response:
     """Whether the task book and the store answer."""
 
     async def store() -> None:
-        await asyncio.to_thread(service.store.record, _NO_TASK)
+        await asyncio.to_thread(service.store.task, _NO_TASK)
 
     checks = {}
     for name, look in (("book", service.book.load), ("store", store)):

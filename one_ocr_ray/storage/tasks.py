@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from one_ocr_ray.errors import StorageError
 from one_ocr_ray.policy.claims import Claim, ClaimStatus, encode_claim, fingerprint_in, is_void, judge_claim
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.taskfile import (
@@ -31,6 +32,7 @@ from one_ocr_ray.policy.taskfile import (
     encode_task,
     not_begun,
     remembered,
+    set_aside,
 )
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
@@ -75,11 +77,6 @@ class TaskStore:
     def save_record(self, record: TaskRecord) -> None:
         """Keep what was accepted, once; to be written after the upload."""
         self._objects.put_new(_path(record.task_id, "record.json"), encode_record(record))
-
-    def record(self, task_id: str) -> TaskRecord | None:
-        """What was accepted; None when there is no such task."""
-        data = self._objects.get(_path(task_id, "record.json")) if _is_id(task_id) else None
-        return decode_record(data) if data is not None else None
 
     def upload_uri(self, task_id: str) -> str:
         """Where the upload stands: an absolute path, or an object's URI."""
@@ -127,24 +124,38 @@ class TaskStore:
         self._objects.put(_path(task.view.record.task_id, "state.json"), encode_task(task))
 
     def task(self, task_id: str) -> StoredTask | None:
-        """Where the task stood when it was last kept; None when there is no such task."""
-        data = self._objects.get(_path(task_id, "state.json")) if _is_id(task_id) else None
-        if data is not None:
-            try:
-                return decode_task(data)
-            except (ValueError, KeyError, TypeError):
-                log.warning("the state of task %s cannot be read; the task begins again", task_id)
-        record = self.record(task_id)
-        return not_begun(record) if record is not None else None
+        """Where the task stood when it was last kept; None when there is no such task.
+
+        A task whose state cannot be read does not begin again: it may have ended, and be paid. It is set aside.
+        """
+        if not _is_id(task_id):
+            return None
+        state = self._objects.get(_path(task_id, "state.json"))
+        record = self._objects.get(_path(task_id, "record.json")) if state is None else None
+        try:
+            if state is not None:
+                return decode_task(state)
+            return not_begun(decode_record(record)) if record is not None else None
+        except ValueError:
+            log.warning("the files of task %s are damaged or of a newer release; it is set aside", task_id)
+            record = record or self._objects.get(_path(task_id, "record.json"))
+            return set_aside(task_id, [state, record])
 
     def task_ids(self) -> set[str]:
         """Every task of which anything is stored."""
         return {name for name in self._objects.folders(TASKS) if _is_id(name)}
 
-    def load(self, task_ids: set[str]) -> Iterator[tuple[str, StoredTask | None]]:
-        """`task` of many, read side by side."""
+    def load(self, task_ids: set[str]) -> Iterator[tuple[str, StoredTask | StorageError | None]]:
+        """`task` of many, read side by side; in its place what the store says where it refuses one."""
+
+        def task(task_id: str) -> StoredTask | StorageError | None:
+            try:
+                return self.task(task_id)
+            except StorageError as error:
+                return error
+
         with ThreadPoolExecutor(_LOADS_AT_ONCE, thread_name_prefix="task-store") as threads:
-            yield from zip(task_ids, threads.map(self.task, task_ids), strict=True)
+            yield from zip(task_ids, threads.map(task, task_ids), strict=True)
 
     def delete(self, task_id: str) -> None:
         """Remove every byte of a task. A deletion that is cut short is known by its state, and may be repeated."""
@@ -168,13 +179,13 @@ class TaskStore:
         while not self._objects.put_new(f"{BOOK}/{generation:09d}", b""):
             generation += 1
         for info in list(self._objects.list(BOOK)):
-            if int(info.path.rpartition("/")[2]) < generation:
+            if 0 < _generation_in(info.path) < generation:
                 self._objects.delete(info.path)
         return generation
 
     def generation(self) -> int:
         """The highest number given; 0 before the first. A book that finds another than its own is not the book."""
-        return max((int(info.path.rpartition("/")[2]) for info in self._objects.list(BOOK)), default=0)
+        return max((_generation_in(info.path) for info in self._objects.list(BOOK)), default=0)
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
         """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
@@ -216,13 +227,19 @@ class TaskStore:
         self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
 
     def _output(self, task_id: str) -> Objects | None:
-        if not _is_id(task_id) or self.record(task_id) is None:
+        if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
             return None
         return Objects(self.output_uri(task_id))
 
 
 def _is_id(task_id: str) -> bool:
     return _TASK_ID.fullmatch(task_id) is not None
+
+
+def _generation_in(path: str) -> int:
+    """0 for what a file system or a desktop has left there, such as `.nfs0001`."""
+    name = path.rpartition("/")[2]
+    return int(name) if name.isascii() and name.isdecimal() else 0
 
 
 def _path(task_id: str, name: str) -> str:

@@ -7,13 +7,14 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import orjson
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.claims import ANSWERED_WITHIN, ClaimStatus, encode_claim
 from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.taskfile import StoredTask, not_begun
+from one_ocr_ray.policy.taskfile import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
 from one_ocr_ray.policy.tasks import PageFailure, RetryOrder, TaskOptions, TaskOutcome, TaskRecord, TaskState, TaskView
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
@@ -47,7 +48,6 @@ def accepted(store: TaskStore, tmp_path: Path) -> TaskStore:
 
 def test_an_accepted_task_comes_back_as_it_was(accepted: TaskStore, tmp_path: Path) -> None:
     """Record and upload; it waits for its turn."""
-    assert accepted.record(TASK) == RECORD
     assert accepted.fetch_upload(TASK, tmp_path).read_bytes() == b"%PDF"
     assert accepted.task(TASK) == StoredTask(TaskView(RECORD, TaskState.PENDING, rev=0))
     assert accepted.task_ids() == {TASK}
@@ -57,7 +57,7 @@ def test_an_accepted_task_comes_back_as_it_was(accepted: TaskStore, tmp_path: Pa
 def test_a_record_is_written_once(accepted: TaskStore) -> None:
     """A repeated acceptance changes nothing."""
     accepted.save_record(replace(RECORD, filename="another.pdf"))
-    assert accepted.record(TASK) == RECORD
+    assert accepted.task(TASK) == not_begun(RECORD)
 
 
 def test_a_state_comes_back_as_it_was(accepted: TaskStore) -> None:
@@ -78,6 +78,86 @@ def test_a_state_comes_back_as_it_was(accepted: TaskStore) -> None:
     for task in (StoredTask(view, RetryOrder("r1", (2,))), StoredTask(replace(view, error=None), RetryOrder("r2"))):
         accepted.save_task(task)
         assert accepted.task(TASK) == task
+
+
+def as_json(task: bytes, **changes: object) -> bytes:
+    """A file of a task with other fields, as a later release may write it."""
+    return orjson.dumps({**orjson.loads(task), **changes})
+
+
+DONE = StoredTask(TaskView(RECORD, TaskState.SUCCESS, rev=9, outcome=TaskOutcome.COMPLETE, pages_total=3, pages_done=3))
+VIEW = orjson.loads(encode_task(DONE))["view"]
+BAD_STATES = {
+    "empty": b"",
+    "torn": encode_task(DONE)[:-20],
+    "foreign": b"[1]",
+    "another format": as_json(encode_task(DONE), format="one-ocr-ray task 2"),
+    "a field": as_json(encode_task(DONE), view=VIEW | {"parcels": 2}),
+    "a state": as_json(encode_task(DONE), view=VIEW | {"state": "BATCHED"}),
+    "a code": as_json(encode_task(DONE), view=VIEW | {"error": {"code": "script_not_read", "message": ""}}),
+}
+BAD_RECORDS = {
+    "empty": b"",
+    "torn": encode_record(RECORD)[:-20],
+    "foreign": b"null",
+    "a field": as_json(encode_record(RECORD), tenant="t"),
+    "an option": as_json(encode_record(RECORD), options={**asdict(RECORD.options), "route": "auto"}),
+}
+
+
+@pytest.mark.parametrize("data", BAD_STATES.values(), ids=BAD_STATES)
+def test_a_state_that_cannot_be_read_sets_the_task_aside(accepted: TaskStore, data: bytes) -> None:
+    """It may have ended: begun again it would be paid again. The file stays, for the release that wrote it."""
+    path = f"tasks/{TASK}/state.json"
+    Objects(accepted.root).put(path, data)
+    task = accepted.task(TASK)
+    assert task is not None
+    assert (task.aside, task.view.state, task.view.error, task.view.expires_at) == (
+        True, TaskState.FAILURE, SET_ASIDE, None,
+    )  # fmt: skip
+    assert (task.view.record.owner, task.view.record.filename) == (RECORD.owner, RECORD.filename)
+    assert Objects(accepted.root).get(path) == data
+
+
+@pytest.mark.parametrize("data", BAD_RECORDS.values(), ids=BAD_RECORDS)
+def test_a_record_that_cannot_be_read_sets_the_task_aside(accepted: TaskStore, data: bytes) -> None:
+    """Whose it is is told where the file tells it; else it is nobody's. A state that stands is enough without it."""
+    Objects(accepted.root).put(f"tasks/{TASK}/record.json", data)
+    task = accepted.task(TASK)
+    assert task is not None
+    assert (task.aside, task.view.state, task.view.error) == (True, TaskState.FAILURE, SET_ASIDE)
+    assert task.view.record.owner in ("", RECORD.owner)
+    accepted.save_task(DONE)
+    assert accepted.task(TASK) == DONE
+    accepted.delete(TASK)
+    assert accepted.task_ids() == set()
+
+
+def test_what_a_later_release_adds_and_leaves_empty_changes_nothing(accepted: TaskStore) -> None:
+    """A rollback goes on with such tasks."""
+    record = as_json(encode_record(RECORD), tenant=None, options={**asdict(RECORD.options), "route": None})
+    Objects(accepted.root).put(f"tasks/{TASK}/record.json", record)
+    assert accepted.task(TASK) == not_begun(RECORD)
+
+
+def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None:
+    """What a file system or a desktop leaves behind; a claim that is torn binds nobody."""
+    assert accepted.begin_generation() == 1
+    objects = Objects(accepted.root)
+    for path in ("book/.nfs000000000001", "book/.DS_Store", "book/²", "tasks/.DS_Store", "tasks/x/record.json"):
+        objects.put(path, b"")
+    assert accepted.begin_generation() == 2
+    assert accepted.task_ids() == {TASK}
+    accepted.claim("a", "k", "f1")
+    (path,) = [info.path for info in objects.list("idempotency")]
+    for torn in (b"", b"[]", b'{"claimed_at": "noon"}', b"{}"):
+        objects.put(path, torn)
+        assert accepted.claim("a", "k", "f2").status is ClaimStatus.NEW
+        objects.put(path, torn)
+        accepted.settle("a", "k", {"task_ids": []})
+        objects.put(path, torn)
+        accepted.sweep_claims()
+        assert list(objects.list("idempotency")) == []
 
 
 def test_pages_are_those_committed_and_those_journaled(accepted: TaskStore) -> None:
@@ -132,7 +212,7 @@ def test_generations_rise(store: TaskStore) -> None:
 def test_ids_that_are_none_touch_nothing(store: TaskStore, tmp_path: Path) -> None:
     """A path in the place of an id is an unknown task."""
     for bad in ("", "../../etc", "t_../../../../../../../a", "t_" + "A" * 23):
-        assert store.record(bad) is store.task(bad) is store.document(bad) is store.files(bad, "pages") is None
+        assert store.task(bad) is store.document(bad) is store.files(bad, "pages") is None
         assert store.pages(bad) == []
         store.delete(bad)
         with pytest.raises(FileNotFoundError):
