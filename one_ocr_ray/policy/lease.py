@@ -6,7 +6,7 @@ generation holds. The lease saves work and money; that rows stand once rests on 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from enum import Enum
 
 import orjson
@@ -17,21 +17,27 @@ STANDSTILL_S = 10.0  # five missed heartbeats
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One driver's claim; `beat` counts up while it lives."""
+    """One driver's claim; `beat` counts up while it lives.
 
-    host: str
+    `machine`: this start of one kernel and the namespace that `pid` counts in. A host name tells neither: containers
+    and copies of a machine share theirs, and there a living process would look dead.
+    """
+
+    host: str  # for people
     pid: int
     run_id: str
     beat: int = 0
+    machine: str = ""  # empty where the system does not tell
 
     def encode(self) -> bytes:
         return orjson.dumps(asdict(self))
 
 
 def decode_lease(data: bytes) -> Lease | None:
-    """The lease in `data`; None when it cannot be understood, as of another version."""
+    """The lease in `data`; None when it cannot be understood."""
     try:
-        return Lease(**orjson.loads(data))
+        values = orjson.loads(data)
+        return Lease(**{field.name: values[field.name] for field in fields(Lease) if field.name in values})
     except (orjson.JSONDecodeError, TypeError):
         return None
 
@@ -44,10 +50,15 @@ class Verdict(Enum):
     REFUSE = "refuse"  # its holder is at work
 
 
+def is_of_machine(lease: Lease, machine: str) -> bool:
+    """Whether the process of `lease` can be looked for on `machine`: if it is not there, it is dead."""
+    return bool(machine) and lease.machine == machine
+
+
 def judge(first: Lease | None, now: Lease | None, waited_s: float, *, holder_is_dead: bool) -> Verdict:
     """What to do about a lease first seen as `first` and, `waited_s` later, as `now`.
 
-    `holder_is_dead`: known for certain, on the same host only. One that cannot be understood is waited out.
+    `holder_is_dead`: known for certain, on the same machine only. One that cannot be understood is waited out.
     """
     if holder_is_dead:
         return Verdict.TAKE

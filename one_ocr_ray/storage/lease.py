@@ -8,10 +8,11 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OutputInUseError, StorageError
-from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, judge
+from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, is_of_machine, judge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -99,7 +100,7 @@ def held_lease(
 
 def my_lease(run_id: str) -> Lease:
     """A lease of this process."""
-    return Lease(socket.gethostname(), os.getpid(), run_id)
+    return Lease(socket.gethostname(), os.getpid(), run_id, machine=_machine())
 
 
 def _acquire(leases: Leases, mine: Lease, on_wait: Callable[[str], None]) -> int:
@@ -132,7 +133,16 @@ def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Call
 
 def is_dead(holder: Lease | None) -> bool:
     """Whether the holder of a lease is known to be gone; of one on another machine nothing is known."""
-    return holder is not None and holder.host == socket.gethostname() and not _is_alive(holder.pid)
+    return holder is not None and is_of_machine(holder, _machine()) and not _is_alive(holder.pid)
+
+
+def _machine() -> str:
+    """This start of this kernel, and the namespace of this process's pid; empty where the system tells neither."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return ""
 
 
 def _release(leases: Leases, generation: int) -> None:

@@ -8,18 +8,19 @@ import socket
 import subprocess
 import sys
 import threading
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from one_ocr_ray.errors import OutputInUseError
-from one_ocr_ray.policy.lease import Lease
+from one_ocr_ray.policy.lease import decode_lease
 from one_ocr_ray.storage.lease import FOLDER, held_lease
 from one_ocr_ray.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 HOLDER = """
 import sys, time
@@ -75,10 +76,33 @@ def test_a_silent_holder_is_overtaken_and_told(holder: subprocess.Popen[str], tm
     assert "silent" in said[0]
 
 
+def test_a_living_holder_in_another_container_is_not_taken_for_dead(tmp_path: Path) -> None:
+    """Its host has the same name, and its process is not to be seen from here: only its heartbeat tells."""
+    container = ["unshare", "--pid", "--fork", "--kill-child"]
+    if subprocess.run([*container, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("nobody may make a namespace here")
+    absent = next(pid for pid in range(30_000, 1000, -1) if not Path(f"/proc/{pid}").exists())
+    born = f'echo {absent - 1} > /proc/sys/kernel/ns_last_pid; "$0" "$@"; exit'
+    command = [*container, "sh", "-c", born, sys.executable, "-c", HOLDER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stdout.readline() == "held\n"
+        (path,) = [info.path for info in Objects(str(tmp_path)).list(FOLDER)]
+        lease = decode_lease(Objects(str(tmp_path)).get(path) or b"")
+        assert lease is not None
+        assert (lease.host, lease.pid) == (socket.gethostname(), absent)
+        with pytest.raises(OutputInUseError):
+            hold(Objects(str(tmp_path)), [])
+        process.kill()
+
+
 def test_of_two_that_take_over_one_wins(tmp_path: Path) -> None:
     """Both find a dead holder; the second meets the first's heartbeat."""
     output = Objects(str(tmp_path))
-    output.put(f"{FOLDER}/000001.json", Lease(socket.gethostname(), 2**22 + 1, "dead").encode())
+    with held_lease(output, "dead", lambda _: None, lambda: None):
+        lease = decode_lease(output.get(f"{FOLDER}/000001.json") or b"")
+    assert lease is not None
+    output.put(f"{FOLDER}/000001.json", replace(lease, pid=2**22 + 1).encode())
     won, lost, ended = [], [], threading.Event()
 
     def take(name: str) -> None:
