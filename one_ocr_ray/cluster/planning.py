@@ -38,6 +38,7 @@ class Planner:
         self._packer = packer
         self._options = options
         self._touched: list[DocumentRef] = []
+        self._mended: list[Shard] = []  # that mended files have filled
 
     async def shards(self, files: Iterator[InputFile], tasks: int, checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
         """New shards as they are planned, the copies last; `tasks` inspections at once.
@@ -57,7 +58,7 @@ class Planner:
                 await checked
                 for shard in await asyncio.to_thread(self._planned, documents):
                     yield shard
-        for shard in await asyncio.to_thread(self._written, [*self._packer.flush(), *self._packer.copies()]):
+        for shard in await asyncio.to_thread(self._written, self._rest()):
             yield shard
         await asyncio.to_thread(self._renew)
 
@@ -71,10 +72,10 @@ class Planner:
         documents: list[DocumentRef] = []
         for document in shard.documents:
             now = opened.get(document.uri, document)
-            if now.document_id != document.document_id and self._known.home(now.document_id) is not None:
-                self._packer.add(now)  # bytes that stand elsewhere: a copy
-            else:
+            if now.document_id == document.document_id or self._known.meet(now.document_id):
                 documents.append(now)
+            else:
+                self._mended += self._packer.add(now)  # bytes that were met before, maybe two lines above: a copy
         mended = replace(shard, documents=tuple(documents))
         if mended != shard:
             await asyncio.to_thread(self._written, [mended])
@@ -88,12 +89,17 @@ class Planner:
             self._renew()
         return self._written([shard for document in new for shard in self._packer.add(document)])
 
+    def _rest(self) -> list[Shard]:
+        return [*self._mended, *self._packer.flush(), *self._packer.copies()]
+
     def _renew(self) -> None:
         """Files with their old bytes under a new etag or mtime: the next run must not open them all again."""
         self._known.renew(self._touched)
         self._touched = []
 
     def _written(self, shards: list[Shard]) -> list[Shard]:
-        if shards:
-            self._known.plan(shards)
+        """Shards of copies each in a file of their own: whoever wants one shard reads the whole file."""
+        for batch in ([shard for shard in shards if not shard.copies], *([shard] for shard in shards if shard.copies)):
+            if batch:
+                self._known.plan(batch)
         return shards

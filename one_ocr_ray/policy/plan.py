@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.selection import PageSelection
 
 FIRST_SHARD_PAGES = 32
+COPIES_PER_SHARD = 500
+# In memory; then what is open is closed as it is, for no copy is planned before what it copies.
+COPIES_WAITING = 10_000
 SLICE_PAGES = 32
 
 
@@ -49,17 +52,18 @@ class ShardPacker:
         self._selection = selection
         self._shard_pages = shard_pages
         self._workers = workers
-        self._first_number = self._next_number = next_number
+        self._next_number = next_number
         self._open: list[DocumentRef] = []
         self._open_pages = 0
         self._copies: list[DocumentRef] = []
+        self._closed = 0  # shards that have pages
         self._is_new = is_new
 
     def add(self, document: DocumentRef) -> list[Shard]:
         """Take one document; gives back the shards that are full by it."""
         if not self._is_new(document.document_id):
             self._copies.append(document)
-            return []
+            return [*self.flush(), *self.copies()] if len(self._copies) >= COPIES_WAITING else []
         weight = max(1, self._pages_of(document))
         full = self._close() if self._open and self._open_pages + weight > self._target_pages() else []
         self._open.append(document)
@@ -71,11 +75,11 @@ class ShardPacker:
         return self._close() if self._open else []
 
     def copies(self) -> list[Shard]:
-        """Files whose bytes were met before, in shards of their own; to be called once, at the end."""
-        found = self._copies
+        """Files whose bytes were met before, in shards of their own; for the end, after `flush`."""
+        found, self._copies = self._copies, []
         return [
-            self._shard(found[start : start + self._shard_pages], copies=True)
-            for start in range(0, len(found), self._shard_pages)
+            self._shard(found[start : start + COPIES_PER_SHARD], copies=True)
+            for start in range(0, len(found), COPIES_PER_SHARD)
         ]
 
     def _pages_of(self, document: DocumentRef) -> int:
@@ -84,11 +88,12 @@ class ShardPacker:
         return len(self._selection.of(document.page_count))
 
     def _target_pages(self) -> int:
-        rounds = (self._next_number - self._first_number) // self._workers
+        rounds = self._closed // self._workers
         return int(min(self._shard_pages, FIRST_SHARD_PAGES << min(rounds, 30)))
 
     def _close(self) -> list[Shard]:
         documents, self._open, self._open_pages = self._open, [], 0
+        self._closed += 1
         return [self._shard(documents, copies=False)]
 
     def _shard(self, documents: list[DocumentRef], *, copies: bool) -> Shard:

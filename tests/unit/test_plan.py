@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
-from one_ocr_ray.policy.plan import FIRST_SHARD_PAGES, SLICE_PAGES, ShardPacker, render_slices
+from one_ocr_ray.policy.plan import (
+    COPIES_PER_SHARD,
+    COPIES_WAITING,
+    FIRST_SHARD_PAGES,
+    SLICE_PAGES,
+    ShardPacker,
+    render_slices,
+)
 from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
 from tests.values import document
 
@@ -70,6 +77,32 @@ def test_files_with_the_same_bytes_become_copies() -> None:
         (False, [first.uri, document(2).uri]),
         (True, [twin.uri]),
     ]
+
+
+def test_many_copies_neither_wait_in_memory_nor_come_before_what_they_copy() -> None:
+    """Shards of bounded size, given back while documents come in; one that is still open is closed before them."""
+    packer = ShardPacker(ALL_PAGES, shard_pages=500, workers=1, is_new=meeting())
+    planned, given = [*packer.add(document(1)), *packer.add(document(2))], 0
+    assert planned == []
+    for number in range(2 * COPIES_WAITING + 7):
+        planned += packer.add(document(1 + number % 2, uri=f"/copies/{number}"))
+        given = max(given, number + 1 - sum(len(shard.documents) for shard in planned if shard.copies))
+    planned += packer.flush() + packer.copies()
+    assert given <= COPIES_WAITING
+    assert [shard.copies for shard in planned] == [False] + [True] * (len(planned) - 1)
+    assert max(len(shard.documents) for shard in planned) == COPIES_PER_SHARD
+    uris = [each.uri for shard in planned[1:] for each in shard.documents]
+    assert uris == [f"/copies/{number}" for number in range(2 * COPIES_WAITING + 7)]
+
+
+def test_copies_do_not_make_the_shards_of_the_others_grow() -> None:
+    """It is the pages that a worker needs a share of."""
+    packer = ShardPacker(ALL_PAGES, shard_pages=500, workers=4, is_new=meeting())
+    packer.add(document(0))
+    for number in range(COPIES_WAITING):
+        packer.add(document(0, uri=f"/copies/{number}"))
+    sizes = [len(shard.documents) for n in range(1, 100) for shard in packer.add(document(n, page_count=1))]
+    assert sizes[0] == FIRST_SHARD_PAGES
 
 
 def test_what_earlier_runs_planned_is_not_planned_again() -> None:

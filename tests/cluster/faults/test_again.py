@@ -70,6 +70,29 @@ def test_failed_pages_stay_until_they_are_asked_for(small: Site, capsys: pytest.
     assert row["attempts"] == asked.count("doc-0002 page 3") + 1
 
 
+def test_missing_files_that_come_back_with_the_same_bytes_are_read_once(
+    tmp_path: Path, provider: ProviderProcess, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They were planned in one shard; one of them has the pages there, the other becomes a copy."""
+    site = Site(tmp_path, provider, documents=1, pages=2)
+    missing = [str(site.source / f"late-{number}.pdf") for number in (1, 2)]
+    arguments = [*missing, *site.arguments()]
+    code, summary = run(capsys, *arguments)
+    assert (code, summary["documents"]["failed"]) == (3, 2)
+
+    write_identity_pdfs(site.source, [3], 2)
+    data = (site.source / "doc-0003.pdf").read_bytes()
+    (site.source / "doc-0003.pdf").unlink()
+    for path in missing:
+        Path(path).write_bytes(data)
+    code, summary = run(capsys, *arguments, "--retry-failed")
+    assert (code, summary["documents"]["ok"], summary["pages"]["ok"]) == (0, 3, 4)
+    assert sorted(pages_asked(site)) == ["doc-0001 page 1", "doc-0001 page 2", "doc-0003 page 1", "doc-0003 page 2"]
+    assert list(verify(site.output)) == []
+    again, _ = run(capsys, *arguments)
+    assert again == 0
+
+
 def test_a_file_of_settings_chooses_what_is_read(
     small: Site, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
