@@ -25,7 +25,9 @@ MOVED = replace(OTHER, beat=4)
         (None, 2.0, False, Verdict.REFUSE),
     ],
 )
-def test_a_lease_is_judged_by_whether_it_moves(now: Lease | None, waited_s: float, dead: bool, verdict: Verdict) -> None:
+def test_a_lease_is_judged_by_whether_it_moves(
+    now: Lease | None, waited_s: float, dead: bool, verdict: Verdict
+) -> None:
     """A dead holder's is taken at once, a living one's never, a silent one's after a while."""
     assert judge(OTHER, now, waited_s, holder_is_dead=dead) is verdict
 
