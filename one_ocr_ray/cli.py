@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser(arguments[0] if arguments else "").parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until a run listens for both itself
     try:
+        _warn_of_variables()
         code: int = options.command(options)
         sys.stdout.flush()
     except OneOcrError as error:
@@ -75,6 +76,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
+
+
+def _warn_of_variables() -> None:
+    from one_ocr_ray import console, environment  # noqa: PLC0415
+
+    if environment.variables("ONE_OCR_"):
+        from one_ocr_ray.settings import unknown_variables  # noqa: PLC0415 - takes longer than a command without them
+
+        if said := unknown_variables():
+            console.sayer(sys.stderr)(f"one-ocr: {said}")
 
 
 def _parser(wanted: str) -> argparse.ArgumentParser:

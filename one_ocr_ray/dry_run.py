@@ -5,7 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.cluster.asking import ask_of, engine_choice, limits_of, pdf_options_of, prices_of, selection_of
+from one_ocr_ray.cluster.asking import (
+    ask_of,
+    engine_choice,
+    idle_settings,
+    limits_of,
+    pdf_options_of,
+    prices_of,
+    selection_of,
+)
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.inspection import inspect_all
 from one_ocr_ray.policy.estimating import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
@@ -28,6 +36,8 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     """
     selection, choice = selection_of(settings), engine_choice(settings)
     page = _page_need(settings, choice)
+    if idle := idle_settings(settings):
+        say(idle)
     options = pdf_options_of(settings)
     files = find_present_inputs(settings.inputs, say)
     cpus = os.cpu_count() or 1

@@ -16,7 +16,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 
 from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings_reading import complaint, one_or_several, read_config
+from one_ocr_ray.settings_reading import complaint, of_unknown_variables, one_or_several, read_config
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
@@ -171,6 +171,12 @@ class ServiceSettings(Settings):
         """Flags and the environment give names parted by commas; the file gives lists."""
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _not_of_kubernetes(cls, value: Any) -> Any:
+        """Beside a Kubernetes Service named `one-ocr` each container has its address in ONE_OCR_PORT."""
+        return 8000 if isinstance(value, str) and value.startswith(("tcp://", "udp://")) else value
+
     @model_validator(mode="after")
     def _loopback_without_keys(self) -> Self:
         if self.api_keys_file is None and self.host not in LOOPBACK_HOSTS:
@@ -181,6 +187,17 @@ class ServiceSettings(Settings):
 
 
 _Kind = TypeVar("_Kind", bound=Settings)
+
+
+def unknown_variables() -> str | None:
+    """One sentence about variables that are named like settings and are none; None when there are none.
+
+    Cluster software and CI set such names, so it is a warning. One environment may hold the settings of runs and of the
+    service: neither is unknown to the other.
+    """
+    known = [ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields]
+    found = [name for name in environment.variables(ENV_PREFIX) if name.upper() not in known]
+    return of_unknown_variables(found, known) if found else None
 
 
 def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
@@ -197,13 +214,6 @@ def load_service(flags: dict[str, Any], config_file: Path | None = None) -> Serv
 
 
 def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
-    # One environment may hold the settings of runs and of the service: neither is a mistake for the other.
-    known = {ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields}
-    for variable in environment.variables(ENV_PREFIX):
-        if variable.upper() not in known:
-            raise UsageError(
-                f"The environment variable {variable} is not a setting of one-ocr; see one-ocr run --help."
-            )
     if "password" in flags or "password_file" in flags:  # either flag wins over both variables
         flags = {"password": None, "password_file": None, **flags}
     try:

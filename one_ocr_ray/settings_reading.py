@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -11,6 +12,7 @@ import yaml
 from one_ocr_ray.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from pydantic import ValidationError
@@ -40,6 +42,15 @@ def one_or_several(text: str) -> list[Any]:
     except orjson.JSONDecodeError:
         return [text]
     return several if isinstance(several, list) else [text]
+
+
+def of_unknown_variables(names: Sequence[str], known: Sequence[str]) -> str:
+    """One sentence that names each and the setting that it resembles; never with a value, which may be a secret."""
+    parts = []
+    for name in sorted(names):
+        alike = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
+        parts.append(f"{name} (do you mean {alike[0]}?)" if alike else name)
+    return f"Not a setting, and without effect: {', '.join(parts)}."
 
 
 def complaint(error: ValidationError) -> str:

@@ -27,6 +27,26 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import Settings
 
 
+# Settings that only some engines heed; those of a provider that change what a run does are refused with another.
+_LLM = frozenset({"openai", "gemini"})
+HEEDED_BY = {
+    **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
+    **dict.fromkeys(("service_tier", "headers", "query", "prices"), _LLM),
+    **dict.fromkeys(("detail", "output_cap_field"), frozenset({"openai"})),
+    "media_resolution": frozenset({"gemini"}),
+}
+
+
+def idle_settings(settings: Settings) -> str | None:
+    """One sentence about what is set and has no effect on the chosen engine; None when all has one."""
+    idle = [
+        f"--{name.replace('_', '-')}"
+        for name, engines in HEEDED_BY.items()
+        if name in settings.model_fields_set and settings.engine not in engines
+    ]
+    return f"Without effect with --engine {settings.engine}: {', '.join(idle)}." if idle else None
+
+
 def engine_choice(settings: Settings) -> EngineChoice | None:
     """The LLM engine of a run; None for the embedded one. Raises UsageError for settings that only an LLM knows."""
     if settings.engine == "local":

@@ -14,6 +14,7 @@ from one_ocr_ray.cluster.asking import (
     ask_of,
     engine_choice,
     fingerprint_of,
+    idle_settings,
     limits_of,
     output_uri_of,
     pdf_options_of,
@@ -76,6 +77,8 @@ def run(
     selection = selection_of(settings)
     choice, ask = engine_choice(settings), ask_of(settings)
     fingerprint = fingerprint_of(settings, choice, ask, selection)
+    if idle := idle_settings(settings):
+        say(idle)
     files = find_present_inputs(settings.inputs, say)  # the user's mistakes come before anything is written
     output = Objects(output_uri_of(settings))
     work = _Run(

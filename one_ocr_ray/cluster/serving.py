@@ -26,7 +26,7 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.proxylimit import variables
 from one_ocr_ray.service.requestlog import log_as_json
-from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address
+from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address, unknown_variables
 from one_ocr_ray.storage.tasks import TaskStore
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ class OneOcr:
 
 def build(arguments: dict[str, str]) -> Application:
     """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's."""
+    if said := unknown_variables():
+        logging.getLogger(__name__).warning(said)
     return application(load_service(dict(arguments)))
 
 

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.cluster.asking import (
+    HEEDED_BY,
     ask_of,
     engine_choice,
     fingerprint_of,
+    idle_settings,
     limits_of,
     output_uri_of,
     pdf_options_of,
@@ -22,7 +24,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Ask
 from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE
-from one_ocr_ray.settings import load
+from one_ocr_ray.settings import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -175,3 +177,20 @@ def test_what_is_no_selection_is_refused(pages: str) -> None:
     """With the name of the flag."""
     with pytest.raises(UsageError, match="--pages"):
         selection_of(load({"pages": pages}))
+
+
+def test_settings_that_the_engine_does_not_heed_are_said_in_one_line() -> None:
+    """Wherever they come from; a default says nothing, and every setting of an engine is judged."""
+    assert idle_settings(load({})) is None
+    given = {"rpm": 10, "timeout": 9, "headers": "{}", "media_resolution": "low", "longest_side": 800}
+    said = "Without effect with --engine local: --rpm, --timeout, --headers, --media-resolution."
+    assert idle_settings(load(given)) == said
+    assert (
+        idle_settings(load({**given, "engine": "openai"})) == "Without effect with --engine openai: --media-resolution."
+    )
+    assert idle_settings(load({**given, "engine": "gemini"})) is None
+    of_all_or_refused = {"engine", "model", "base_url", "longest_side", "prompt_file", "schema", "max_cost"}
+    for name, setting in Settings.model_fields.items():
+        extra = setting.json_schema_extra
+        if isinstance(extra, dict) and extra["group"] in ("Engine", "Limits of the account"):
+            assert (name in HEEDED_BY) is (name not in of_all_or_refused), name

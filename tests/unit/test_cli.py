@@ -113,6 +113,20 @@ def test_commands_around_a_run_take_its_options(command: str, capsys: pytest.Cap
     assert flags[0] == flags[1]
 
 
+@pytest.mark.parametrize(
+    "arguments", [["run", "nope.pdf"], ["estimate", "nope.pdf"], ["export", "nope", "--to", "nope"], ["verify", "nope"]]
+)
+def test_an_unknown_variable_is_one_line_of_every_command(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, before the command's own mistake; the exit code is the command's."""
+    monkeypatch.setenv("ONE_OCR_OUTPTU", "sk-secret")
+    assert main(arguments) == 2
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "one-ocr: Not a setting, and without effect: ONE_OCR_OUTPTU (do you mean ONE_OCR_OUTPUT?)."
+    assert second.startswith("one-ocr: ")
+
+
 def test_a_missing_output_is_a_mistake(samples: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It has no default: results must not land where nobody looks."""
     assert main(["run", str(samples)]) == 2
