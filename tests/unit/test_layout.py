@@ -96,6 +96,65 @@ def test_rows_that_share_columns_are_a_table() -> None:
     assert [[cell.strip() for cell in row.strip("|").split("|")] for row in (rows[0], *rows[2:])] == cells
 
 
+WIDE = [
+    "the harbour was measured by the teacher in the spring of that year",
+    "and the council of the town had nothing against it as long as no",
+    "ship was kept waiting at the quay which is why the letters of the",
+    "owners speak of a quiet time and of a small garden near the mill",
+    "that was closed when the northern bridge had been painted and the",
+    "surveyors went home with their books and with the keys of the old",
+]
+
+
+@pytest.mark.parametrize("x", [20, 800], ids=["left", "right"])
+def test_notes_in_the_margin_come_after_the_text_beside_them(x: float) -> None:
+    """Their lines are closer than those of the text; two paragraphs, each with its note."""
+    first, second = column(WIDE, 110, 100), column(WIDE[::-1], 110, 320)
+    notes = [
+        line(text, x, y + 14 * number, 13)
+        for y in (105.0, 352.0)
+        for number, text in enumerate(["see also", "page 4", "of book 2"])
+    ]
+    text = page_markdown([*first, *second, *notes])
+    note = "see also page 4 of book 2"
+    assert text.split("\n\n") == [" ".join(WIDE), note, " ".join(WIDE[::-1]), note]
+
+
+def test_terms_beside_their_explanations_are_no_notes() -> None:
+    """They stand in its lines and are read before it."""
+    terms = [line(term, 20, 100 + 1.3 * HEIGHT_PX * row) for term, row in (("alpha", 0), ("beta", 2), ("gamma", 3))]
+    text = page_markdown([*column(WIDE, 110, 100), *terms])
+    words = ("alpha", "harbour", "beta", "ship", "gamma", "owners")
+    assert sorted(words, key=text.index) == list(words)
+
+
+def test_a_row_of_dots_stays_dots_and_makes_no_column() -> None:
+    """Though it was read as a letter: a table of contents has titles and pages."""
+    rows = [
+        (
+            line(f"{number}. Of the harbour {number}", 40, 30.0 * number),
+            line("m" * 19, 350, 30.0 * number + 6, 10),
+            line(str(10 * number), 700, 30.0 * number),
+        )
+        for number in range(1, 6)
+    ]
+    text = page_markdown([each for row in rows for each in row])
+    assert "mm" not in text
+    assert text.splitlines()[-1] == f"| 5. Of the harbour 5 {'.' * 19} | 50 |"
+    assert page_markdown([line("hmmmmm is a word", 40, 40)]) == "hmmmmm is a word"
+
+
+def test_a_turned_line_is_no_heading() -> None:
+    """However tall its box is beside the lines of the page."""
+    turned = [
+        TextLine(((x, 300), (x + 25, 300), (x + 25, 370), (x, 370)), (Word(text, 0.0, 1.0),))
+        for x, text in ((300, "Note"), (340, "te"), (380, "Row"))
+    ]
+    text = page_markdown([*column(PROSE, 100, 100), *turned])
+    assert "#" not in text
+    assert {"Note", "te", "Row"} <= set(text.split())
+
+
 def test_a_numbered_list_stays_a_list() -> None:
     """One item a line, with its own number."""
     items = ["1. the first of the items", "2. the second of the items", "3. the third of the items"]

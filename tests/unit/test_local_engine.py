@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import random
+import re
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from one_ocr_ray.pdf import PdfChild
 from one_ocr_ray.policy.plaintext import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -111,6 +112,55 @@ def test_pictures_do_not_turn_a_page(
     answer = engine.read(picture_page(strip, turned_deg))
     assert answer.rotation_deg == turned_deg
     assert answer.text.lstrip("# ").startswith("Blend modes of the renderer")
+
+
+def drawn(*texts: tuple[str, int, int, int], turned: Sequence[tuple[str, int, int, int]] = ()) -> bytes:
+    """A page with each of `texts` at (x, y) in a size, those of `turned` running up the page, as JPEG."""
+    page = Image.new("L", (1130, 1600), 255)
+    draw = ImageDraw.Draw(page)
+    for text, x, y, size in texts:
+        draw.text((x, y), text, fill=0, font=ImageFont.load_default(size))
+    for text, x, y, size in turned:
+        label = Image.new("L", (round(draw.textlength(text, ImageFont.load_default(size))) + 4, size + 8), 255)
+        ImageDraw.Draw(label).text((2, 2), text, fill=0, font=ImageFont.load_default(size))
+        page.paste(label.rotate(90, expand=True), (x, y))
+    jpeg = io.BytesIO()
+    page.save(jpeg, "JPEG", quality=85)
+    return jpeg.getvalue()
+
+
+SENTENCE = "the northern mill number {} was measured by the teacher"
+
+
+def test_margin_notes_are_read_after_the_text(engine: LocalEngine) -> None:
+    """And not in its lines."""
+    lines = [(SENTENCE.format(number), 320, 140 + 31 * number, 25) for number in range(12)]
+    notes = [
+        (text, 72, y + 19 * step, 17) for y in (150, 391) for step, text in enumerate(("note", "see also", "page 4"))
+    ]
+    text = engine.read(drawn(*lines, *notes)).text
+    assert text.split("\n\n")[1:] == ["note see also page 4"] * 2
+    assert plain_text(text).startswith(" ".join(SENTENCE.format(number) for number in range(12)))
+
+
+def test_dots_of_a_table_of_contents_are_no_letters(engine: LocalEngine) -> None:
+    """Whatever the recogniser takes them for, and wherever the detector sees them."""
+    lines = [(f"{number}. Chapter on the harbour", 130, 45 * number + 90, 26) for number in range(1, 10)]
+    dots = [("." * 40, 480, 45 * number + 90, 26) for number in range(1, 10)]
+    pages = [(str(7 * number), 790, 45 * number + 90, 26) for number in range(1, 10)]
+    text = engine.read(drawn(*lines, *dots, *pages)).text
+    assert text.count("Chapter on the harbour") == 9
+    assert all(str(7 * number) in text for number in range(1, 10))
+    assert not re.search(r"([a-z])\1{3}", text)
+
+
+def test_a_turned_table_makes_no_headings(engine: LocalEngine) -> None:
+    """Below upright text; its labels run up the page."""
+    lines = [(SENTENCE.format(number), 128, 100 + 29 * number, 25) for number in range(10)]
+    turned = [
+        (f"{name} {row}", 630 + 42 * row, y, 24) for row in range(9) for name, y in (("Note", 580), ("Row", 1315))
+    ]
+    assert "#" not in engine.read(drawn(*lines, turned=turned)).text
 
 
 async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:

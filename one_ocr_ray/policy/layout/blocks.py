@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.geometry import Row, Segment, line_height, rows
+from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row, Segment, line_height, rows
 from one_ocr_ray.policy.layout.tables import Table, find_tables
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, join_lines
 
@@ -82,6 +82,10 @@ class Line:
         return max(self.row, key=lambda s: s.width).height
 
     @property
+    def is_tall(self) -> bool:
+        return self.height >= VERTICAL_RATIO * (self.right - self.left)
+
+    @property
     def first_word_width(self) -> float:
         """What would have had to fit on the line above: all up to the first place where a line may break."""
         word = self.row[0].words[0]
@@ -104,15 +108,45 @@ class _Column:
         return self.right - line.right < following.first_word_width + SLACK * self.height
 
 
-def page_blocks(regions: Sequence[Sequence[Segment]]) -> list[Block]:
-    """The blocks of a page, of each column in `regions` from top to bottom."""
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A block with its extent from top to bottom of the page, and the notes beside it."""
+
+    block: Block
+    top: float
+    bottom: float
+    notes: list[Paragraph]
+
+    def distance(self, y: float) -> float:
+        return max(0.0, self.top - y, y - self.bottom)
+
+
+def page_blocks(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Block]:
+    """The blocks of a page, of each column in `regions` from top to bottom; a note comes after the block beside it."""
     height = line_height(segment for region in regions for segment in region)
-    columns = [[_lined(part) for part in find_tables(rows(region), height)] for region in regions]
-    texts = [part for column in columns for part in column if not isinstance(part, Table)]
+    columns = [_parts(region, height) for region in regions]
+    texts = [part for column in columns for part, _ in column if not isinstance(part, Table)]
     gap = _usual_gap(texts)
-    found: list[Block] = []
-    for part in (part for column in columns for part in column):
-        found += [part] if isinstance(part, Table) else _text_blocks(part, height, gap)
+    found: list[_Placed] = []
+    for part, extent in (part for column in columns for part in column):
+        found += [_Placed(part, *extent, [])] if isinstance(part, Table) else _text_blocks(part, height, gap)
+    for note in notes:
+        lines = [_line(row) for row in rows(note)]
+        beside = min(found, key=lambda placed: placed.distance((lines[0].top + lines[0].bottom) / 2))
+        beside.notes.append(Paragraph((join_lines([line.text for line in lines]),)))
+    return [block for placed in found for block in (placed.block, *placed.notes)]
+
+
+def _parts(region: Sequence[Segment], height: float) -> list[tuple[Table | list[Line], tuple[float, float]]]:
+    """The tables of a column and the lines between them, each with its top and bottom."""
+    found: list[tuple[Table | list[Line], tuple[float, float]]] = []
+    page, start = rows(region), 0
+    for part in find_tables(page, height):
+        end = start + len(part.rows if isinstance(part, Table) else part)
+        lines = [_line(row) for row in page[start:end]]
+        extent = min(line.top for line in lines), max(line.bottom for line in lines)
+        found.append((part if isinstance(part, Table) else [_line(row) for row in part], extent))
+        start = end
     return found
 
 
@@ -122,16 +156,12 @@ def _usual_gap(texts: Sequence[Sequence[Line]]) -> float:
     return gaps[len(gaps) // 4] if gaps else 0.0
 
 
-def _lined(part: Table | Sequence[Row]) -> Table | list[Line]:
-    return part if isinstance(part, Table) else [_line(row) for row in part]
-
-
 def _line(row: Row) -> Line:
     text = " ".join(segment.text for segment in row)
     return Line(row, text, min(s.top for s in row), max(s.bottom for s in row))
 
 
-def _text_blocks(lines: Sequence[Line], height: float, gap: float) -> list[Block]:
+def _text_blocks(lines: Sequence[Line], height: float, gap: float) -> list[_Placed]:
     column = _Column(height, min(line.left for line in lines), max(line.right for line in lines), gap)
     chunks: list[list[Line]] = []
     for line in lines:
@@ -139,7 +169,10 @@ def _text_blocks(lines: Sequence[Line], height: float, gap: float) -> list[Block
             chunks[-1].append(line)
         else:
             chunks.append([line])
-    return [_block(chunk, column) for chunk in chunks]
+    return [
+        _Placed(_block(chunk, column), min(line.top for line in chunk), max(line.bottom for line in chunk), [])
+        for chunk in chunks
+    ]
 
 
 def _continues(chunk: Sequence[Line], line: Line, column: _Column) -> bool:
@@ -204,6 +237,8 @@ def _block(chunk: Sequence[Line], column: _Column) -> Block:
 def _is_heading(chunk: Sequence[Line], column: _Column) -> bool:
     """Whether a few short lines are taller than the text, or one is a little taller and starts with a number."""
     text = " ".join(line.text for line in chunk)
+    if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned
+        return False
     if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
         return False
     if all(_is_large(line, column) for line in chunk):

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.layout.text import with_leaders
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -178,7 +180,7 @@ def _placed(line: TextLine, angle: float) -> Segment:
         return Segment((PlacedWord("".join(word.text for word in line.words), left, right),), top, bottom)
     width = right - left
     words = tuple(
-        PlacedWord(word.text, left + word.start * width, left + word.end * width)
+        PlacedWord(with_leaders(word.text), left + word.start * width, left + word.end * width)
         for word in line.words
         if word.text.strip()
     )

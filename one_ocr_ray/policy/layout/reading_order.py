@@ -189,14 +189,14 @@ def _rows_in_columns(band: _Band, height: float) -> int:
     few, many = sorted((left, right), key=len)
     if len(few) < MIN_COLUMN_ROWS:
         return 0
-    narrow, wide = sorted((_text_width(left), _text_width(right)))
+    narrow, wide = sorted((text_width(left), text_width(right)))
     if narrow >= COLUMN_WIDTH * height:
         return len(few)
     beside = wide >= LONE_COLUMN_WIDTH * height and len(few) >= LONE_ROWS * len(many)
-    return len(few) if beside and _alignment(few, many) < ALIGNED else 0
+    return len(few) if beside and alignment(few, many) < ALIGNED else 0
 
 
-def _text_width(side: Sequence[Row]) -> float:
+def text_width(side: Sequence[Row]) -> float:
     """The usual width of the rows if they are running text, else 0: running text fills its column from top to bottom
     and leaves no holes in a line; labels and notes are far apart, cells of a table leave holes.
     """
@@ -206,7 +206,7 @@ def _text_width(side: Sequence[Row]) -> float:
     return median(ink if ink >= INKED * width else 0.0 for ink, width in inked)
 
 
-def _alignment(few: Sequence[Row], many: Sequence[Row]) -> float:
+def alignment(few: Sequence[Row], many: Sequence[Row]) -> float:
     """The share of the rows of one side that stand beside a row of the other side."""
     near = min(row[0].height for row in few) / 4
     return sum(any(abs(a[0].middle - b[0].middle) < near for b in many) for a in few) / len(few)

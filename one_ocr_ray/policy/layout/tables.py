@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout import marks
 from one_ocr_ray.policy.layout.geometry import PlacedWord, Row, Segment
+from one_ocr_ray.policy.layout.text import is_leader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ class Table:
 
 def find_tables(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
     """Part rows into tables and the text between them, in order. `height` is the page's usual line height in px."""
-    page = [_with_marker(row, height) for row in page]
+    page = [_with_leaders(_with_marker(row, height)) for row in page]
     parts: list[Table | tuple[Row, ...]] = []
     start = at = 0
     while at < len(page):
@@ -57,9 +58,23 @@ def _with_marker(row: Row, height: float) -> Row:
     """Put a bullet or number that stands alone together with its text: a list is no table."""
     if len(row) != 2 or not marks.is_marker(row[0].text) or row[1].left - row[0].right > MARKER_GAP * height:
         return row
-    marker, text = row
-    words = (*marker.words[:-1], _spaced(marker), *text.words)
-    return (Segment(words, min(marker.top, text.top), max(marker.bottom, text.bottom)),)
+    return (_joined(*row),)
+
+
+def _with_leaders(row: Row) -> Row:
+    """Put dots that lead to a number together with the text that they come from: they are no column."""
+    cells: list[Segment] = []
+    for cell in row:
+        if cells and is_leader(cell.text):
+            cells[-1] = _joined(cells[-1], cell)
+        else:
+            cells.append(cell)
+    return tuple(cells)
+
+
+def _joined(left: Segment, right: Segment) -> Segment:
+    words = (*left.words[:-1], _spaced(left), *right.words)
+    return Segment(words, min(left.top, right.top), max(left.bottom, right.bottom))
 
 
 def _spaced(segment: Segment) -> PlacedWord:

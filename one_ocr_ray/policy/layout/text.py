@@ -15,6 +15,20 @@ _CJK = re.compile(f"[{CJK_RANGE}]")
 _HYPHENATED = re.compile(r"[^\W\d_]{2}-$")
 
 
+# Dots that lead from a title to its page number, as a recogniser may read them. No word has so many of one letter.
+_LEADER = re.compile(r"([ceimnoruw])\1{7,}")
+
+
+def with_leaders(text: str) -> str:
+    """`text` with dots where a row of dots was read as one letter again and again."""
+    return _LEADER.sub(lambda match: "." * len(match[0]), text)
+
+
+def is_leader(text: str) -> bool:
+    """Whether `text` is nothing but dots."""
+    return len(text) > 1 and not text.strip(".…·")
+
+
 def is_cjk(char: str) -> bool:
     """Whether `char` belongs to a script written without spaces between words."""
     return _CJK.match(char) is not None

@@ -1,0 +1,88 @@
+"""Notes in the margin of running text, which are read after the text beside them and not in its lines.
+
+A note has lines of its own, in a smaller type or at least at other heights. What stands in the lines of the text is no
+note: a term beside its explanation, the number of a line, a cell of a table.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.geometry import Segment, line_height, rows
+from one_ocr_ray.policy.layout.reading_order import ALIGNED, LONE_COLUMN_WIDTH, OVERHANG, alignment, text_width
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.geometry import Row
+
+NOTE_WIDTH = 0.4  # of the width of the text, at most
+# Multiples of the line height.
+NOTE_GAP = 1.0  # between notes and text, at least
+LINE_GAP = 1.0  # lines that are further apart belong to two notes
+
+MIN_ROWS = 2
+
+Part = tuple[Segment, ...]
+
+
+def part_notes(segments: Sequence[Segment]) -> tuple[Part, tuple[Part, ...]]:
+    """The text of a page, and the notes beside it from top to bottom: those of one margin, then of the other."""
+    text, notes = tuple(segments), tuple[Part, ...]()
+    for _ in ("one margin", "the other"):
+        margin = _best_margin(text)
+        taken = set(margin)
+        text = tuple(segment for segment in text if segment not in taken)
+        notes += _notes(margin)
+    return text, notes
+
+
+def _best_margin(segments: Part) -> Part:
+    """The segments in one margin beside the most rows of running text; none if there is no such margin."""
+    level = [segment for segment in segments if not segment.is_vertical]
+    best, found = 0, Part()
+    if not level:
+        return found
+    height = line_height(level)
+    for place in sorted({segment.left for segment in level}):
+        left = tuple(s for s in level if s.right <= place - NOTE_GAP * height)
+        right = tuple(s for s in level if s.left >= place - OVERHANG * height)
+        for margin, text in ((left, right), (right, left)):
+            beside = _rows_beside(margin, text, height) if margin and text else 0
+            crossing = len(level) - len(left) - len(right)
+            if beside > best and (not crossing or _is_clear(margin, text, level)):
+                best, found = beside, margin
+    return found
+
+
+def _rows_beside(margin: Part, text: Part, height: float) -> int:
+    """How many rows of running text have `margin` as notes; 0 when it is something else."""
+    if max(s.right for s in margin) - min(s.left for s in margin) > NOTE_WIDTH * _extent(text):
+        return 0
+    notes, lines = rows(margin), rows(text)
+    if not MIN_ROWS <= len(notes) < len(lines) or text_width(lines) < LONE_COLUMN_WIDTH * height:
+        return 0
+    if any(note[0].middle < lines[0][0].top or note[0].middle > lines[-1][0].bottom for note in notes):
+        return 0
+    return len(lines) if alignment(notes, lines) < ALIGNED else 0
+
+
+def _extent(text: Part) -> float:
+    return max(s.right for s in text) - min(s.left for s in text)
+
+
+def _is_clear(margin: Part, text: Part, level: Sequence[Segment]) -> bool:
+    """Whether what is in neither, a title over both, stands beside none of the notes."""
+    others = set(level) - set(margin) - set(text)
+    return not any(min(a.bottom, b.bottom) > max(a.top, b.top) for a in others for b in margin)
+
+
+def _notes(margin: Part) -> tuple[Part, ...]:
+    notes: list[list[Row]] = []
+    height = line_height(margin) if margin else 0.0
+    for row in rows(margin):
+        if notes and row[0].top - notes[-1][-1][0].bottom < LINE_GAP * height:
+            notes[-1].append(row)
+        else:
+            notes.append([row])
+    return tuple(tuple(segment for row in note for segment in row) for note in notes)
