@@ -111,6 +111,8 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     )
     if told["cost_usd_total"]:
         lines.append(f"Cost: {told['cost_usd']:.4f} USD this run, {told['cost_usd_total']:.4f} USD in all.")
+    if summary.counts.unknown_usd:
+        lines.append(f"Requests that told no cost may have cost up to {summary.counts.unknown_usd:.4f} USD more.")
     if summary.warnings:
         codes = ", ".join(f"{code} on {_count(pages, 'page')}" for code, pages in sorted(summary.warnings.items()))
         lines.append(f"Warnings: {codes}; column `warnings` names them.")

@@ -15,19 +15,20 @@ from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.ending import Ending
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Action, Answer, ErrorCode, PageResult, PageStatus, PageUnrendered, Usage
+from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered, Usage
 from one_ocr_ray.policy.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.retry import RetryBudget, RetryPolicy, Stop, Tries, Wait, next_step
+from one_ocr_ray.policy.spending import Spent, may_be_billed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from one_ocr_ray.clock import Clock
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Ask, DocumentRef, Failure, PageImage, RenderedPage
     from one_ocr_ray.policy.documents import RunIdentity
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.policy.spending import Spending
 
 RETRY_LOOK_AGAIN_S = 1.0
 
@@ -63,6 +64,9 @@ class Metering(Protocol):
     def cost_usd(self, usage: Usage) -> float | None:
         """What a request of `usage` has cost; None when that is unknown."""
 
+    def most_usd(self, image: PageImage, ask: Ask) -> float | None:
+        """The most that the request can cost; None when the model's price is unknown."""
+
 
 class Purse(Protocol):
     """The run's cost ceiling as one worker sees it; each `reserve` is followed by one `settle`."""
@@ -96,6 +100,13 @@ class OwnCpu:
     def cost_usd(self, usage: Usage) -> float:
         return 0.0
 
+    def most_usd(self, image: PageImage, ask: Ask) -> float:
+        return 0.0
+
+
+def nobody(spending: Spending) -> None:
+    """Where money that no row tells is nobody's business."""
+
 
 def as_it_is(answer: Answer, ask: Ask) -> Answer:
     """`judge` of an engine whose answers need none."""
@@ -121,46 +132,27 @@ class Reading:
     retries: RetryBudget = field(default_factory=RetryBudget)
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
+    untold: Callable[[Spending], None] = nobody  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
-
-
-@dataclass(slots=True)
-class Spent:
-    """What the requests for one page have used, discarded answers included."""
-
-    started_at: datetime
-    attempts: int = 0
-    queue_s: float = 0.0
-    latency_s: float = 0.0
-    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
-    cost_usd: float | None = 0.0
-
-    def add(self, answer: Answer, latency_s: float, cost_usd: float | None) -> None:
-        """Count one request."""
-        self.latency_s += latency_s
-        if answer.failure is not None and answer.usage == Usage():
-            return  # no answer came, only an error: nothing was used that anyone could tell
-        self.usage = Usage(
-            _sum(self.usage.input_tokens, answer.usage.input_tokens),
-            _sum(self.usage.output_tokens, answer.usage.output_tokens),
-            _sum(self.usage.cached_tokens, answer.usage.cached_tokens),
-        )
-        self.cost_usd = None if self.cost_usd is None or cost_usd is None else self.cost_usd + cost_usd
-
-
-def _sum(total: int | None, more: int | None) -> int | None:
-    return None if total is None or more is None else total + more
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
     """The one result of `page`. Raises StoppedError when the whole job must stop; then the page is still unread."""
     spent = Spent(reading.clock.utc())
     answer: Answer | None
-    if isinstance(page, PageUnrendered):
-        answer = Answer(failure=page.failure)
-    elif (answer := answer_of_blank(page)) is None:
-        answer, page = await _answer(page, reading, spent)
-    return _result(document, page, answer, spent, reading)
+    try:
+        if isinstance(page, PageUnrendered):
+            answer = Answer(failure=page.failure)
+        elif (answer := answer_of_blank(page)) is None:
+            answer, page = await _answer(page, reading, spent)
+    except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
+        if spent.told.requests:
+            reading.untold(spent.told)
+        raise
+    row = _result(document, page, answer, spent, reading)
+    if (beside := spent.beside(row)) is not None:
+        reading.untold(beside)
+    return row
 
 
 async def _answer(image: PageImage, reading: Reading, spent: Spent) -> tuple[Answer, PageImage]:
@@ -199,6 +191,7 @@ async def _request(image: PageImage, ask: Ask, reading: Reading, spent: Spent) -
     with reading.ending.waiting():
         reserved_usd = await reading.purse.reserve(image, ask)
     cost_usd: float | None = 0.0
+    most_usd = reading.metering.most_usd(image, ask)
     try:
         tokens = reading.metering.estimate_tokens(image, ask)
         with reading.ending.waiting():
@@ -206,26 +199,27 @@ async def _request(image: PageImage, ask: Ask, reading: Reading, spent: Spent) -
         asked_s = clock.monotonic_s()
         spent.queue_s += asked_s - waited_s
         answer: Answer | None = None
-        cost_usd = None
         try:
             with reading.ending.asking():
                 answer = await reading.engine.analyze_image_async(image, ask)
         finally:
             latency_s = clock.monotonic_s() - asked_s
             reading.permits.report(tokens, answer, latency_s)
+            cost_usd = _cost_usd(answer, reading.metering)
+            spent.add(answer, latency_s, cost_usd, most_usd)
         reading.metering.learn(image, ask, answer.usage)
-        cost_usd = _cost_usd(answer, reading.metering)
     finally:
         reading.purse.settle(reserved_usd, cost_usd)
-    spent.add(answer, latency_s, cost_usd)
     return reading.judge(answer, ask)
 
 
-def _cost_usd(answer: Answer, metering: Metering) -> float | None:
-    """What one request has cost. An error without usage has cost nothing, but a time-out may have been billed."""
-    if answer.failure is None or answer.usage != Usage():
-        return metering.cost_usd(answer.usage)
-    return None if answer.failure.code is ErrorCode.PROVIDER_TIMEOUT else 0.0
+def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:
+    """What one request has cost; None: unknown. An error without usage costs nothing where no answer can be billed."""
+    if answer is None:
+        return metering.cost_usd(Usage())  # 0.0 at an engine that costs nothing
+    if answer.failure is not None and answer.usage == Usage() and not may_be_billed(answer.failure):
+        return 0.0
+    return metering.cost_usd(answer.usage)
 
 
 def _result(document: DocumentRef, page: RenderedPage, answer: Answer, spent: Spent, reading: Reading) -> PageResult:

@@ -87,6 +87,7 @@ class Failure:
     http_status: int | None = None
     retry_after_s: float | None = None
     slow_down: bool = False  # the account's rate itself is too high: halve it, do not only pause
+    answer_lost: bool = False  # on its way here: the request may have been worked on, and billed
 
 
 class PageStatus(StrEnum):

@@ -13,14 +13,17 @@ from one_ocr_ray.inspection import PdfOptions
 from one_ocr_ray.model import Ask
 from one_ocr_ray.policy.extraction import schema_fault
 from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.policy.metering import ProviderMetering
 from one_ocr_ray.policy.pricing import Price, estimate_usd
 from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.settings import base_url, password_of
+from one_ocr_ray.storage.costs import Dearest
 from one_ocr_ray.storage.uris import is_remote, local_path
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from one_ocr_ray.policy.selection import PageSelection
@@ -128,6 +131,23 @@ def fingerprint_of(settings: Settings, choice: EngineChoice | None, ask: Ask, se
         longest_side_px=settings.longest_side,
         pages=str(selection),
     )
+
+
+def metering_of(choice: EngineChoice, prices: Mapping[str, Price], ask: Ask) -> ProviderMetering:
+    """What requests of `ask` to that engine take; it has learned nothing yet."""
+    return ProviderMetering(
+        choice.name,
+        choice.model,
+        look=choice.look,
+        tier=choice.service_tier,
+        prices=prices,
+        output_cap=ask.output_tokens_cap,
+    )
+
+
+def dearest_of(choice: EngineChoice | None, prices: Mapping[str, Price], ask: Ask, pdf: PdfOptions) -> Dearest:
+    """What requests of unknown cost count for a ceiling."""
+    return Dearest(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
 
 
 def prices_of(settings: Settings) -> dict[str, Price]:

@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Ask, PageImage
     from one_ocr_ray.policy.metering import ProviderMetering
 
-SPENT = "The cost ceiling (--max-cost) is reached. Raise it and run the same command to go on."
+SPENT = (
+    "The cost ceiling (--max-cost) is reached: the next request may cost up to {most_usd:.4f} USD, and less is left. "
+    "Raise it and run the same command to go on."
+)
+NO_PRICE = "The price of the model is unknown, so the cost ceiling (--max-cost) cannot be kept."
 LOST = "The actor that keeps the cost ceiling was lost. The same command resumes."
 
 
@@ -105,7 +109,7 @@ class SharedPurse:
         """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
         most_usd = self._metering.most_usd(image, ask)
         if most_usd is None:
-            raise StoppedError(SPENT, ErrorCode.BUDGET)
+            raise StoppedError(NO_PRICE, ErrorCode.BUDGET)
         while not self._purse.reserve(most_usd):
             async with self._drawing:
                 await self._fill(most_usd)
@@ -131,7 +135,7 @@ class SharedPurse:
             await self._settled.wait()
         elif self._purse.missing(wanted_usd):
             await self._till.give_back(self._purse.empty())
-            raise StoppedError(SPENT, ErrorCode.BUDGET)
+            raise StoppedError(SPENT.format(most_usd=wanted_usd), ErrorCode.BUDGET)
 
     async def _draw(self, missing_usd: float) -> float:
         """A chunk into the purse, also when the page that asked for it is gone by then: others spend it."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.pricing import Price
     from one_ocr_ray.policy.ratelimit.messages import Held, Limits
     from one_ocr_ray.policy.selection import PageSelection
+    from one_ocr_ray.policy.spending import Spending
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Tally:
     requests: Counter[str] = field(default_factory=Counter)  # sent, throttled, retried
     input_tokens: int = 0
     output_tokens: int = 0
-    cost_usd: float | None = 0.0
+    cost_usd: float | None = 0.0  # as far as it was told; None: there is no price
     warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
 
     def add_answer(self, answer: Answer) -> None:
@@ -66,8 +67,16 @@ class Tally:
         self.requests["retried"] += max(0, page.attempts - 1)
         self.input_tokens += page.input_tokens or 0
         self.output_tokens += page.output_tokens or 0
-        self.cost_usd = _sum(self.cost_usd, page.cost_usd)
+        if page.cost_usd is not None or page.input_tokens is not None:  # else the answer, not the price, is unknown
+            self.cost_usd = _sum(self.cost_usd, page.cost_usd)
         self.warnings.update(page.warnings)
+
+    def add_untold(self, spending: Spending) -> None:
+        """Count requests whose page has no row yet, or whose row does not know what they have cost."""
+        self.requests["sent"] += spending.requests
+        self.input_tokens += spending.input_tokens
+        self.output_tokens += spending.output_tokens
+        self.cost_usd = _sum(self.cost_usd, spending.told_usd)
 
     def __add__(self, other: Tally) -> Tally:
         return Tally(

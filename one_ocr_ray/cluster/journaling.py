@@ -7,6 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.flow import nobody
+from one_ocr_ray.policy.spending import Spending
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -41,12 +44,23 @@ class Risk:
 
 
 class PageJournal:
-    """Takes a shard's pages as they finish and writes them in segments; `on_safe` hears of each page written."""
+    """Takes a shard's pages as they finish and writes them in segments; `on_safe` hears of each page written.
 
-    def __init__(self, journal: Journal, on_safe: Callable[[PageResult], None], risk: Risk) -> None:
+    Takes, too, what requests have cost that no page tells, and writes that first; `on_recorded` hears of it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        on_safe: Callable[[PageResult], None],
+        risk: Risk,
+        on_recorded: Callable[[Spending], None] = nobody,
+    ) -> None:
         self._journal = journal
         self._on_safe = on_safe
+        self._on_recorded = on_recorded
         self._risk = risk
+        self._untold = Spending()
         self._waiting: list[PageResult] = []
         self._some = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -57,17 +71,29 @@ class PageJournal:
         self._some.set()
         self._risk.change(1)
 
+    def add_untold(self, spending: Spending) -> None:
+        """Take what requests have cost that no page tells."""
+        self._untold += spending
+        self._some.set()
+
     async def _flush(self) -> None:
         """Write what is waiting; returns when it is safe."""
         async with self._writing:
             pages, self._waiting = self._waiting, []
+            untold, self._untold = self._untold, Spending()
             self._some.clear()
             self._risk.change(-len(pages))
+            loop = asyncio.get_running_loop()
             try:
+                if untold.most_usd != 0.0:
+                    await loop.run_in_executor(self._risk.threads, self._journal.record, untold)
+                if untold != Spending():
+                    self._on_recorded(untold)
+                    untold = Spending()
                 if pages:
-                    loop = asyncio.get_running_loop()
                     await loop.run_in_executor(self._risk.threads, self._journal.write, pages)
             except BaseException:  # they are not safe: the last flush of the shard tries once more
+                self._untold += untold
                 self._waiting = pages + self._waiting
                 self._risk.change(len(pages))
                 raise

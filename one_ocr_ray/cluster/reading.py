@@ -5,6 +5,7 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.cluster.asking import metering_of
 from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import counted
@@ -13,7 +14,7 @@ from one_ocr_ray.cluster.readers import PooledEngine
 from one_ocr_ray.engines.choice import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.flow import NoCeiling, OwnCpu, Reading, as_it_is
-from one_ocr_ray.policy.metering import ProviderMetering, input_tokens, total_tokens
+from one_ocr_ray.policy.metering import input_tokens, total_tokens
 from one_ocr_ray.policy.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.ratelimiter import FreePermits
@@ -89,14 +90,7 @@ def metered_reading(
     job: Job, choice: EngineChoice, engine: Engine, permits: LeasedPermits, till: SharedTill | None
 ) -> Reading:
     """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
-    metering = ProviderMetering(
-        choice.name,
-        choice.model,
-        look=choice.look,
-        tier=choice.service_tier,
-        prices=job.prices,
-        output_cap=job.ask.output_tokens_cap,
-    )
+    metering = metering_of(choice, job.prices, job.ask)
     return counted(
         Reading(
             engine=engine,

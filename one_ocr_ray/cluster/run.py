@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.asking import (
     ask_of,
+    dearest_of,
     engine_choice,
     fingerprint_of,
     idle_settings,
@@ -34,13 +35,13 @@ from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker import start_workers
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.plan import ShardPacker
 from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.storage.costs import spending_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.journal import Journal, shards_at_work
+from one_ocr_ray.storage.journal import shards_at_work
 from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects
@@ -52,9 +53,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from one_ocr_ray.engines.choice import EngineChoice
-    from one_ocr_ray.model import Ask, PageResult
+    from one_ocr_ray.model import Ask
     from one_ocr_ray.policy.progress import Progress
     from one_ocr_ray.policy.selection import PageSelection
+    from one_ocr_ray.policy.spending import Spending
     from one_ocr_ray.settings import Settings
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.resuming import Todo
@@ -102,14 +104,13 @@ def run(
         except StoppedError as stopped:
             on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
             raise
-        counts = work.counts(known)
+        counts = work.counts_and_costs(known)
     return _summary(work, tally, counts, time.monotonic() - started, counts.exit_code)
 
 
 def _summary_of_stopped(work: _Run, known: Known, elapsed_s: float, exit_code: int) -> RunSummary:
     """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
-    counts = work.counts(known)
-    counts.cost_usd = work.spent_usd(known, shards_at_work(work.output))
+    counts = work.counts_and_costs(known)
     return _summary(work, sum(work.tallies, Tally()), counts, elapsed_s, exit_code)
 
 
@@ -182,8 +183,15 @@ class _Run:
         """What stands in the output now."""
         counts = OutputCounts()
         for copies in (False, True):
-            for _, rows in self.dataset.counts(known.shard_ids(copies=copies), COUNTED_COLUMNS):
-                counts.add(rows, copies=copies)
+            for shard_id, rows in self.dataset.counts(known.shard_ids(copies=copies), COUNTED_COLUMNS):
+                counts.add(shard_id, rows, copies=copies)
+        return counts
+
+    def counts_and_costs(self, known: Known) -> OutputCounts:
+        """The same, and what was spent on what does not stand there."""
+        counts = self.counts(known)
+        spending = self.spending(counts, shards_at_work(self.output))
+        counts.cost_usd, counts.unknown_usd = spending.told_usd, spending.unknown_usd
         return counts
 
     async def _read(
@@ -236,26 +244,21 @@ class _Run:
                     recruiter.done()
 
     def _left_usd(self, ceiling_usd: float, known: Known, todo: Todo) -> float:
-        spent_usd = self.spent_usd(known, (*todo.open_shards, *todo.failed_shards))
+        spent_usd = self.spending(self.counts(known), (*todo.open_shards, *todo.failed_shards)).most_usd
         if spent_usd is None:
             raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
         return ceiling_usd - spent_usd
 
-    def spent_usd(self, known: Known, open_shards: Iterable[str]) -> float | None:
-        """What this output has cost so far: what its documents say, and rows that do not stand there yet."""
-        costs = [self.counts(known).cost_usd]
-        for shard_id in open_shards:
-            costs.extend(page.cost_usd for page in self._unsettled(shard_id))
-        told = [cost for cost in costs if cost is not None]
-        return sum(told) if len(told) == len(costs) else None
-
-    def _unsettled(self, shard_id: str) -> list[PageResult]:
-        standing = self.dataset.pages(shard_id)
-        journaled = Journal(self.output, shard_id, self.identity.config_id).read()
-        if not self.dataset.documents(shard_id):
-            return list(best_pages([*standing, *journaled]).values())
-        settled = {(page.document_id, page.page_number, page.finished_at) for page in standing}
-        return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]
+    def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
+        """What this output has cost so far: what its documents say, and what does not stand there."""
+        return spending_of(
+            self.output,
+            self.dataset,
+            counts,
+            open_shards=open_shards,
+            config_id=self.identity.config_id,
+            dearest=dearest_of(self.choice, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
+        )
 
     def _job(self, cpus: int, readers: int, workers: int, till: str | None) -> Job:
         settings = self.settings

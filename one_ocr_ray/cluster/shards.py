@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.rendering import RenderPlace
     from one_ocr_ray.flow import Reading
     from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage, Shard
+    from one_ocr_ray.policy.spending import Spending
 
 
 class Listener(Protocol):
@@ -52,6 +53,9 @@ class Listener(Protocol):
 
     def safe(self, page: PageResult) -> None:
         """A page was read and is in the journal."""
+
+    def recorded(self, spending: Spending) -> None:
+        """Requests have cost this, and no page will tell."""
 
 
 # Of the images of pages under way in one process: a thousand of usual size, a dozen of the largest there are.
@@ -152,7 +156,8 @@ class ShardReader:
         slices = list(render_slices(shard.documents, self._job.selection, frozenset(results)))
         wanted = len(results) + sum(len(item.pages) for each in slices for item in each)
         stream = rendered_pages(slices, self._job.pdf, tasks=self._job.render_tasks, place=self._render_place)
-        page_journal = PageJournal(journal, listener.safe, self._risk)
+        page_journal = PageJournal(journal, listener.safe, self._risk, listener.recorded)
+        reading = replace(reading, untold=page_journal.add_untold)
         try:
             async with asyncio.TaskGroup() as writing:
                 writer = writing.create_task(page_journal.keep_writing())

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.asking import (
     ask_of,
+    dearest_of,
     engine_choice,
     fingerprint_of,
     limits_of,
@@ -19,6 +20,8 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.model import Ask, ErrorCode
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.pricing import estimate_usd
+from one_ocr_ray.storage.costs import spending_with
+from one_ocr_ray.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -125,8 +128,8 @@ def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) 
         return None
     if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
         raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
-    costs = [page.cost_usd for page in store.pages(order.record.task_id)]
-    known = [cost for cost in costs if cost is not None]
-    if len(known) < len(costs):
+    dearest = dearest_of(job.engine, job.prices, job.ask, job.pdf)
+    spent_usd = spending_with(Objects(job.output), store.pages(order.record.task_id), dearest).most_usd
+    if spent_usd is None:
         raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
-    return min(ceilings_usd) - sum(known)
+    return min(ceilings_usd) - spent_usd

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.flow import Reading
     from one_ocr_ray.model import DocumentRef, PageResult
     from one_ocr_ray.policy.fingerprint import Fingerprint
+    from one_ocr_ray.policy.spending import Spending
     from one_ocr_ray.policy.taskflow import PageNote
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,9 @@ class _News:
         self._some.set()
 
     def rendered(self) -> None:
+        pass
+
+    def recorded(self, spending: Spending) -> None:
         pass
 
     def safe(self, page: PageResult) -> None:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.flow import Reading
     from one_ocr_ray.model import Answer, Ask, Failure, PageResult, Shard
+    from one_ocr_ray.policy.spending import Spending
 
 # A worker renders a shard, and the next one as soon as the first has no more pages to give. Shards whose last pages are
 # under way come on top, for a single page may take minutes; those hold rows, and so they are bounded too.
@@ -62,6 +63,9 @@ class _Counting:
     def safe(self, page: PageResult) -> None:
         self.pages[page.status.value] += 1
         self._tally.add_page(page)
+
+    def recorded(self, spending: Spending) -> None:
+        self._tally.add_untold(spending)
 
 
 class OcrWorker:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 from urllib.request import getproxies, proxy_bypass
@@ -44,7 +44,7 @@ def _unavailable(sentence: str) -> Failure:
 NO_SUCH_HOST = _unavailable("The provider's host name cannot be resolved.")
 NO_TLS = _unavailable("The provider's TLS certificate is not accepted.")
 NO_CONNECTION = _unavailable("The provider's server cannot be reached.")
-BROKEN = _unavailable("The connection to the provider broke before the reply was complete.")
+BROKEN = replace(_unavailable("The connection to the provider broke before the reply was complete."), answer_lost=True)
 # What a first request shows to be wrong for good; a broken connection may be chance.
 UNREACHABLE = frozenset({NO_SUCH_HOST, NO_TLS, NO_CONNECTION})
 

@@ -43,12 +43,22 @@ def decode_segment(data: bytes, config_id: str) -> list[PageResult] | None:
 
 
 def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
-    """One page for each (document_id, page_number): success beats failure, then the earliest finished wins."""
+    """One page for each (document_id, page_number): success beats failure, then the earliest finished wins.
+
+    What another row of the page has used is carried over; the same row found in two places counts once.
+    """
     best: dict[tuple[str, int], PageResult] = {}
+    seen: set[tuple[str, int, datetime, PageStatus]] = set()
     for page in pages:
         key = page.document_id, page.page_number
-        if key not in best or _rank(page) < _rank(best[key]):
+        if (*key, page.finished_at, page.status) in seen:
+            continue
+        seen.add((*key, page.finished_at, page.status))
+        if key not in best:
             best[key] = page
+        else:
+            better, other = sorted((best[key], page), key=_rank)
+            best[key] = carried_over(better, other)
     return best
 
 
@@ -77,12 +87,14 @@ def with_replaced(pages: Iterable[PageResult], replaced: Mapping[tuple[str, int]
 
 
 def with_mended(pages: Sequence[PageResult], journaled: Iterable[PageResult]) -> list[PageResult]:
-    """`pages`, where a good page of the journal stands in the place of one that failed: of a retry that was cut off."""
-    good = best_pages(page for page in journaled if page.status is not PageStatus.FAILED)
+    """`pages`, where a page of the journal stands in the place of one that failed: of a retry that was cut off."""
+    anew = best_pages(journaled)
     return [
-        carried_over(better, page) if page.status is PageStatus.FAILED and better is not None else page
+        carried_over(later, page)
+        if page.status is PageStatus.FAILED and later is not None and later.finished_at != page.finished_at
+        else page
         for page in pages
-        for better in [good.get((page.document_id, page.page_number))]
+        for later in [anew.get((page.document_id, page.page_number))]
     ]
 
 

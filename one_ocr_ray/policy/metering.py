@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.model import PageImage
 from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.pricing import Price, cost_usd, estimate_usd
 from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
@@ -11,7 +13,7 @@ from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.model import Ask, PageImage, Usage
+    from one_ocr_ray.model import Ask, Usage
 
 # Four Latin characters or about one CJK character are a token; prompts are mostly Latin.
 PROMPT_CHARS_PER_TOKEN = 4
@@ -61,6 +63,15 @@ class ProviderMetering:
         # The formulas are estimates: a fifth on top keeps the ceiling safe from their error.
         tokens = self.input_tokens(image, ask) * 6 // 5
         return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
+
+    def dearest_usd(self, width_px: int, height_px: int, ask: Ask, requests: int) -> float | None:
+        """The most that `requests` requests for one page image can have cost, asked anew with a doubled cap."""
+        image = PageImage(1, width_px, height_px, b"", "", 0, 0)
+        first_usd = self.most_usd(image, ask)
+        later_usd = self.most_usd(image, replace(ask, output_tokens_cap=2 * ask.output_tokens_cap))
+        if first_usd is None or later_usd is None:
+            return None
+        return first_usd + (requests - 1) * later_usd if requests else 0.0
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What a request of `usage` has cost; None when that is unknown."""

@@ -10,7 +10,7 @@ from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.model import Outcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping, Sequence
 
 # The columns of `documents` that an output's counts are made from.
 COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd")
@@ -22,14 +22,19 @@ class OutputCounts:
 
     documents: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
-    cost_usd: float | None = 0.0
+    cost_usd: float | None = 0.0  # as far as it is known; None: there is no price
+    unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
+    untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
 
-    def add(self, rows: Iterable[Mapping[str, Any]], *, copies: bool) -> None:
-        """Count rows of `documents`; those of `copies` have no pages of their own."""
+    def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
+        """Count the rows of `documents` of a shard; those of `copies` have no pages of their own, and cost nothing."""
+        costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
+        if len(costs) == len(rows):
+            self.cost_usd = (self.cost_usd or 0.0) + sum(costs)
+        elif not copies:
+            self.untold.add(shard_id)
         for row in rows:
             self.documents[row["outcome"]] += 1
-            cost = row["cost_usd"]
-            self.cost_usd = None if self.cost_usd is None or cost is None else self.cost_usd + cost
             if not copies:
                 for status in ("ok", "blank", "failed"):
                     self.pages[status] += row[f"pages_{status}"]

@@ -10,11 +10,13 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.journal import decode_segment, encode_segment
+from one_ocr_ray.storage.spent import record_spending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.model import PageResult
+    from one_ocr_ray.policy.spending import Spending
     from one_ocr_ray.storage.objects import Objects
 
 log = logging.getLogger(__name__)
@@ -63,6 +65,10 @@ class Journal:
         path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
         self._next += 1
         self._output.put(path, encode_segment(pages, self._config_id))
+
+    def record(self, spending: Spending) -> None:
+        """Make what requests have cost that no row tells safe, beyond the life of this journal."""
+        record_spending(self._output, spending)
 
     def mark_replacing(self) -> None:
         """Say, before it begins, that the shard's files are being replaced: two files cannot change in one step."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.documents import document_result
 from one_ocr_ray.policy.journal import best_pages, reading_again, with_mended, with_replaced
+from one_ocr_ray.policy.spending import Spending
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -72,8 +73,19 @@ class OpenShard:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         pages = with_replaced(read, self._replaced)
-        pages = self._replace_pages(pages) if self._again else self._dataset.commit_pages(self._shard.shard_id, pages)
-        return pages, self._finish(pages)
+        if self._again:
+            standing = self._replace_pages(pages)
+        else:
+            standing = self._dataset.commit_pages(self._shard.shard_id, pages)
+        self._record_displaced(pages, standing)
+        return standing, self._finish(standing)
+
+    def _record_displaced(self, pages: Sequence[PageResult], standing: Sequence[PageResult]) -> None:
+        """Another driver's rows stand where these were to be: what these have cost must count all the same."""
+        kept = {(row.document_id, row.page_number, row.finished_at) for row in standing}
+        displaced = [row for row in pages if (row.document_id, row.page_number, row.finished_at) not in kept]
+        if cost_usd := sum(row.cost_usd or 0.0 for row in displaced):
+            self.journal.record(Spending(known_usd=cost_usd))
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
         """What is good in the dataset stays, also what another driver has put there since this one looked."""

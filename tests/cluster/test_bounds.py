@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.model import DocumentRef, PageImage, PageResult
+    from one_ocr_ray.policy.spending import Spending
 
 OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30, password=None)
 PRICES = {"odd": Price(1.0, 10.0)}
@@ -80,6 +81,9 @@ class Nobody:
         pass
 
     def safe(self, page: PageResult) -> None:
+        pass
+
+    def recorded(self, spending: Spending) -> None:
         pass
 
 

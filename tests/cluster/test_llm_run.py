@@ -198,7 +198,7 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert so_far["pages"]["ok"] == len(pages_by_source(site.output))
     assert so_far["cost_usd_total"] == pytest.approx(so_far["cost_usd"])
     assert good < site.provider.summary()["requests"] <= good + in_flight
-    last_serial, answered = site.provider.rows()[-1].serial, site.provider.summary()["answered"]
+    last_serial, sent = site.provider.rows()[-1].serial, site.provider.summary()["requests"]
     committed = set(pages_by_source(site.output))
     site.provider.change(rules=[])
     summary = site.run(**flags)
@@ -207,7 +207,7 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert not sent_again & {f"{name.removesuffix('.pdf')} page {number}" for name, number in committed}
     assert site.provider.summary()["pages_answered"] == 80
     assert site.provider.summary()["pages_answered_again"] == 0  # what was under way was awaited, for it is paid
-    assert so_far["requests"]["sent"] == answered  # and told
+    assert so_far["requests"]["sent"] == sent  # and told
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import SecretStr
 
+from one_ocr_ray.engines.http import BROKEN
 from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.errors import StoppedError
@@ -38,6 +39,7 @@ from one_ocr_ray.policy.metering import ProviderMetering
 from one_ocr_ray.policy.pricing import Price
 from one_ocr_ray.policy.quality import judge
 from one_ocr_ray.policy.retry import RetryBudget
+from one_ocr_ray.policy.spending import Spending, may_be_billed, row_key
 from one_ocr_ray.ratelimiter import FreePermits
 from tests.manual_clock import ManualClock
 from tests.unit.wire_help import page_image
@@ -138,6 +140,7 @@ class Scene:
     latency_s: float = 0.0  # really waited
     clock: ManualClock = field(default_factory=ManualClock)
     purse: RecordingPurse = field(default_factory=RecordingPurse)
+    untold: list[Spending] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         script = [each if isinstance(each, Answer) else Answer(failure=each) for each in self.answers]
@@ -153,6 +156,7 @@ class Scene:
             metering=self.metering,
             judge=judge,
             purse=self.purse,
+            untold=self.untold.append,
             clock=self.clock,
             jitter=self.jitter,
         )
@@ -568,12 +572,51 @@ async def test_an_unknown_price_is_no_price_of_zero() -> None:
 
 
 async def test_an_error_without_usage_counts_nothing() -> None:
-    """No answer, no tokens; but a time-out may have been billed, so the budget takes it as unknown."""
-    scene = Scene([DOWN, LATE, THROTTLED, GOOD])
+    """No answer, no tokens, no money."""
+    scene = Scene([DOWN, THROTTLED, GOOD])
     row = await scene.read()
     assert (row.input_tokens, row.output_tokens) == (1000, 100)
     assert row.cost_usd == pytest.approx(0.002)
-    assert [cost_usd for _, cost_usd in scene.purse.settled] == [0.0, None, 0.0, pytest.approx(0.002)]
+    assert [cost_usd for _, cost_usd in scene.purse.settled] == [0.0, 0.0, pytest.approx(0.002)]
+    assert scene.untold == []
+
+
+@pytest.mark.parametrize("lost", [LATE, ODD, BROKEN, *(replace(DOWN, http_status=each) for each in (408, 504, 524))])
+async def test_an_answer_that_was_lost_may_have_been_billed(lost: Failure) -> None:
+    """Nobody tells: unknown in the row, and beside it what is known and the most that the rest can have cost."""
+    scene = Scene([lost, GOOD])
+    row = await scene.read()
+    assert (row.status, row.attempts) == ("ok", 2)
+    assert (row.input_tokens, row.output_tokens, row.cost_usd) == (None, None, None)
+    assert [cost_usd for _, cost_usd in scene.purse.settled] == [None, pytest.approx(0.002)]
+    (beside,) = scene.untold
+    assert beside.rows == (row_key(row),)
+    assert (beside.requests, beside.input_tokens, beside.output_tokens) == (0, 1000, 100)  # the row counts requests
+    assert beside.known_usd == pytest.approx(0.002)
+    assert beside.unknown_usd == Scene().metering.most_usd(page_image(), ASK)
+
+
+async def test_a_stop_tells_what_the_page_has_cost_by_then() -> None:
+    """Its row comes with another run; what this one has spent must not be forgotten."""
+    scene = Scene([HALF, LATE, THROTTLED, NO_CREDIT])
+    with pytest.raises(StoppedError):
+        await scene.read()
+    (spent,) = scene.untold
+    assert (spent.requests, spent.rows) == (3, ())
+    assert spent.known_usd == pytest.approx(0.0015)
+    assert (spent.unknown_usd or 0) > 8192 * 10 / 1e6
+
+
+async def test_a_request_that_is_cut_off_tells_its_dearest() -> None:
+    """It was sent, and its answer may come when nobody listens any more."""
+    scene = Scene(latency_s=3600.0)
+    task = asyncio.create_task(scene.read())
+    for _ in ("the queue", "the permit"):
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scene.untold == [Spending(requests=1, unknown_usd=scene.metering.most_usd(page_image(), ASK))]
 
 
 async def test_an_error_with_usage_counts() -> None:
@@ -624,7 +667,11 @@ def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], 
     else:
         assert row.attempts == len(played) - throttled
         assert (row.status is PageStatus.FAILED) == (row.failure is not None) == (row.markdown is None)
-        counted = [answer.usage for answer in played if answer.failure is None or answer.usage != Usage()]
+        counted = [
+            answer.usage
+            for answer in played
+            if answer.failure is None or answer.usage != Usage() or may_be_billed(answer.failure)
+        ]
         assert row.input_tokens == total([usage.input_tokens for usage in counted])
         assert row.output_tokens == total([usage.output_tokens for usage in counted])
         assert row.cached_tokens == total([usage.cached_tokens for usage in counted])

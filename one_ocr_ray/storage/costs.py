@@ -1,0 +1,81 @@
+"""What an output has cost over all its runs: what its rows tell, and what the records beside them do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.journal import best_pages
+from one_ocr_ray.policy.spending import Spending, of_rows
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.spent import recorded_spending
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from one_ocr_ray.model import Ask, PageResult
+    from one_ocr_ray.policy.metering import ProviderMetering
+    from one_ocr_ray.policy.summary import OutputCounts
+    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.objects import Objects
+
+
+@dataclass(frozen=True, slots=True)
+class Dearest:
+    """The most that requests of unknown cost can have cost. Without `metering`, at an engine of one's own, nothing."""
+
+    metering: ProviderMetering | None
+    ask: Ask
+    longest_side_px: int
+
+    def request_usd(self) -> float | None:
+        """One request, whatever the page."""
+        return self._usd(self.longest_side_px, self.longest_side_px, 1)
+
+    def row_usd(self, row: PageResult) -> float | None:
+        """All requests of a row."""
+        return self._usd(
+            row.image_width or self.longest_side_px, row.image_height or self.longest_side_px, row.attempts
+        )
+
+    def _usd(self, width_px: int, height_px: int, requests: int) -> float | None:
+        return 0.0 if self.metering is None else self.metering.dearest_usd(width_px, height_px, self.ask, requests)
+
+
+def spending_with(output: Objects, rows: Iterable[PageResult], dearest: Dearest) -> Spending:
+    """What `rows` have cost, and what else requests for this output have."""
+    recorded = recorded_spending(output, dearest.request_usd())
+    return recorded + of_rows(rows, frozenset(recorded.rows), dearest.row_usd)
+
+
+def spending_of(
+    output: Objects,
+    dataset: Dataset,
+    counts: OutputCounts,
+    *,
+    open_shards: Iterable[str],
+    config_id: str,
+    dearest: Dearest,
+) -> Spending:
+    """The same for a whole output; `counts` are those of its documents, which hold the greatest part."""
+    settled = Spending(known_usd=counts.cost_usd or 0.0)
+    if dearest.request_usd() is None and counts.untold:  # no price: no row would say more
+        return settled + Spending(unknown_usd=None)
+
+    def rows() -> Iterable[PageResult]:
+        for shard_id in sorted(counts.untold):
+            yield from dataset.pages(shard_id)
+        for shard_id in open_shards:
+            yield from _unsettled(output, dataset, shard_id, config_id)
+
+    return settled + spending_with(output, rows(), dearest)
+
+
+def _unsettled(output: Objects, dataset: Dataset, shard_id: str, config_id: str) -> Iterable[PageResult]:
+    """Rows of a shard that its documents do not count yet."""
+    standing = dataset.pages(shard_id)
+    journaled = best_pages(Journal(output, shard_id, config_id).read()).values()
+    if not dataset.documents(shard_id):
+        return standing or journaled
+    settled = {(page.document_id, page.page_number, page.finished_at) for page in standing}
+    return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]
