@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING
 
 import pytest
 
 from one_ocr_ray.errors import OutputInUseError, StorageError
-from one_ocr_ray.storage.inputs import find_inputs, read_input
+from one_ocr_ray.inspection import CHANGED, Opener, PdfOptions
+from one_ocr_ray.model import PageImage
+from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.storage.inputs import find_inputs, look_again, read_input
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.verify import verify
+from tests import pdfs
 from tests.faults.s3 import BUCKET, environment, flaky, s3_server
 from tests.faults.small_run import SmallRun
 from tests.values import document
@@ -50,6 +55,28 @@ def test_an_object_is_created_once(root: str) -> None:
     objects.delete_all("a")
     assert list(objects.list("")) == []
     objects.delete_all("a")
+
+
+def test_an_object_is_fetched_once_for_many_slices(root: str) -> None:
+    """While it is open it need not even be there; its bytes, and not its etag, say that it is the one of the plan."""
+    options, uri = PdfOptions(200, 100, 1 << 20, None), f"{root}/in/a.pdf"
+    objects, data = Objects(f"{root}/in"), pdfs.text_pdf(2, "one")
+    objects.put("a.pdf", data)
+    objects.put("b.pdf", pdfs.text_pdf(1, "other"))
+    with PdfChild() as child:
+        opener = Opener(child)
+        document, other = (opener.inspect(look_again(f"{root}/in/{name}.pdf"), options) for name in "ab")
+        assert opener.open(replace(document, version="another"), options) is None
+        objects.delete("a.pdf")
+        assert opener.open(document, options) is None
+        assert isinstance(child.render(2, 200), PageImage)
+        assert opener.open(other, options) is None
+        assert opener.open(document, options) == CHANGED
+        objects.put("a.pdf", pdfs.text_pdf(2, "changed"))
+        assert opener.open(document, options) == CHANGED
+        objects.put("a.pdf", data)
+        assert opener.open(document, options) is None
+    assert document.uri == uri
 
 
 def test_a_whole_run_and_a_retry(root: str) -> None:
