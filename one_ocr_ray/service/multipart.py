@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from one_ocr_ray.service.names import sent_name
 from one_ocr_ray.service.options import FORM_OPTIONS
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
@@ -153,16 +154,16 @@ class _Reader:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode(errors="replace")
         if name in FILE_FIELDS:
-            self._open_file(_text(options.get(b"filename")))
+            self._open_file(sent_name(self._disposition, options.get(b"filename")))
         elif name in _TEXT_FIELDS and name not in self.form.texts and b"filename" not in options:
             self._text, self._text_name = bytearray(), name
         else:
             raise Problem("invalid_options", "A form has fields named files, which are PDFs, and one named options.")
 
-    def _open_file(self, name: str | None) -> None:
+    def _open_file(self, name: str) -> None:
         if len(self.form.files) == self._max_files:
             raise Problem("too_many_files", f"One upload holds at most {self._max_files} files.")
-        file = SpooledFile(self._room / f"{len(self.form.files)}.pdf", name or "")
+        file = SpooledFile(self._room / f"{len(self.form.files)}.pdf", name)
         self._out = file.path.open("xb")
         self._file = file
         self.form.files.append(file)
@@ -192,11 +193,6 @@ def _boundary(content_type: str) -> bytes:
     if not 0 < len(boundary) <= 256:
         raise _not_a_form()
     return boundary
-
-
-def _text(value: bytes | None) -> str | None:
-    """A file name as browsers send it: UTF-8, by whatever name a client got it wrong."""
-    return None if value is None else value.decode("utf-8", "replace")
 
 
 def _not_a_form() -> Problem:

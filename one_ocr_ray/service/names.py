@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 import unicodedata
-from urllib.parse import quote
+from contextlib import suppress
+from urllib.parse import quote, unquote_to_bytes
 
 _NAME_CHARACTERS = 200
 _UNSAFE_IN_A_HEADER = re.compile(r"[^A-Za-z0-9 ._()+-]")
 _PDF = re.compile(r"\.pdf$", re.IGNORECASE)
 _UNNAMED = "document.pdf"
+
+
+# Those in which clients write names. Not whatever Python knows: some codecs take minutes for a long name.
+_CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "gb18030", "gbk", "gb2312", "big5"}) | {
+    "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr",
+}  # fmt: skip
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
+_EXTENDED = re.compile(r";\s*filename\*\s*=\s*([^\s';]+)'[^\s';]*'([^\s;]*)", re.IGNORECASE)
+_ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([BQ])\?([^?\s]*)\?=(?:\s+(?==\?))?", re.IGNORECASE)
+
+
+def sent_name(disposition: bytes, filename: bytes | None) -> str:
+    """The file name in a part's Content-Disposition, whose parameter `filename` is given; empty when there is none.
+
+    `filename*` (RFC 5987) goes first; else `filename` is UTF-8 as browsers send it, in encoded words (RFC 2047, .NET)
+    or percent-encoded (aiohttp). What is none of these is taken as it stands.
+    """
+    extended = _EXTENDED.search(_QUOTED.sub('""', disposition.decode("latin-1")))
+    if extended and (name := _decoded(unquote_to_bytes(extended[2]), extended[1])) is not None:
+        return name
+    plain = _ENCODED_WORD.sub(_from_encoded_word, (filename or b"").decode("utf-8", "replace"))
+    if "%" in plain and (name := _decoded(unquote_to_bytes(plain), "utf-8")) and not name.isascii():
+        return name
+    return plain
+
+
+def _from_encoded_word(word: re.Match[str]) -> str:
+    name = None
+    with suppress(ValueError):
+        data = word[3].encode()
+        is_base64 = word[2] in "Bb"
+        name = _decoded(
+            binascii.a2b_base64(data, strict_mode=True) if is_base64 else binascii.a2b_qp(data, header=True), word[1]
+        )
+    return word[0] if name is None else name
+
+
+def _decoded(data: bytes, charset: str) -> str | None:
+    with suppress(UnicodeDecodeError):
+        return data.decode(charset) if charset.lower() in _CHARSETS else None
+    return None
 
 
 def shown_name(name: str) -> str:
