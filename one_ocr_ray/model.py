@@ -117,8 +117,8 @@ class Outcome(StrEnum):
 class PageImage:
     """One rendered page on its way to an engine.
 
-    `data` is a JPEG; `ink_cells` counts the 4 x 4 px cells that differ from what is around them, in a band
-    of the page where that has plenty, in all of it otherwise.
+    `data` is a JPEG; `ink_cells` counts the cells (some two points wide) that stand out from the paper together with
+    their neighbours, in a band of the page where that has plenty, in all of it otherwise.
     """
 
     page_number: int  # 1-based

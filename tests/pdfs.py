@@ -122,9 +122,10 @@ def filled_form_pdf() -> bytes:
     )
 
 
-def scan_pdf(jpeg: bytes, width_px: int, height_px: int) -> bytes:
-    """One page that is a gray JPEG from edge to edge."""
-    image = b"/Type/XObject/Subtype/Image/ColorSpace/DeviceGray/BitsPerComponent 8/Filter/DCTDecode/Width %d/Height %d"
+def scan_pdf(jpeg: bytes, width_px: int, height_px: int, *, colour: bool = False) -> bytes:
+    """One page that is a JPEG, gray or in colour, from edge to edge."""
+    image = b"/Type/XObject/Subtype/Image/BitsPerComponent 8/Filter/DCTDecode/Width %d/Height %d/ColorSpace"
+    image += b"/DeviceRGB" if colour else b"/DeviceGray"
     objects = page_objects([b"612 0 0 792 0 0 cm /X Do"], resources=b"/XObject<</X 6 0 R>>")
     return write([*objects, Stream(image % (width_px, height_px), jpeg)])
 

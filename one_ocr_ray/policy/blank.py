@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from one_ocr_ray.model import Answer, ErrorCode, Failure, PageImage, PageWarning, RenderedPage
 
-# Measured at 1600 px: empty pages and scans of empty pages with noise and shadows give 0 cells, a lone 8 pt "1" at the
-# foot of an A4 page 3. The doubt goes to the page: text taken for nothing is lost, a needless request is not.
-MAX_BLANK_CELLS = 2
-
 NOTHING_DRAWN = Failure(
     ErrorCode.RENDER_FAILED,
     "The page has text, and nothing of it is drawn: the PDF does not hold its font, nor does the machine that drew it.",
@@ -15,8 +11,11 @@ NOTHING_DRAWN = Failure(
 
 
 def is_blank(ink_cells: int) -> bool:
-    """Whether an image with `ink_cells` cells of ink (see `PageImage`) shows nothing."""
-    return ink_cells <= MAX_BLANK_CELLS
+    """Whether an image with `ink_cells` cells of ink (see `PageImage`) shows nothing.
+
+    The doubt goes to the page: text taken for nothing is lost, a needless request is not.
+    """
+    return ink_cells == 0
 
 
 def answer_of_blank(image: PageImage) -> Answer | None:
