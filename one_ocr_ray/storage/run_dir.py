@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONFIG = "_run/config.json"
 PLAN = "_run/plan"
+RESULTS = ("pages", "documents", "_work")
 _BATCH = re.compile(rf"{PLAN}/(\d{{6,}})\.json")
 
 
@@ -36,7 +37,7 @@ class RunDirectory:
     def claim(self, fingerprint: Fingerprint) -> None:
         """Make `fingerprint` the configuration of this output, or check that it is; its lease must be held.
 
-        An output without a plan changes its configuration: the run before met a wrong key, model or address. Raises
+        An output in which nothing was read changes it: the run before met a wrong key, model or address. Raises
         UsageError, naming the difference, when the output was made with another configuration.
         """
         body = orjson.dumps(asdict(fingerprint), option=orjson.OPT_INDENT_2)
@@ -44,7 +45,7 @@ class RunDirectory:
             return
         before = self.fingerprint()
         if before is not None and (changed := difference(before, fingerprint)):
-            if not any(self.plan()):
+            if not any(next(iter(self._output.list(folder)), None) for folder in RESULTS):
                 self._output.put(CONFIG, body)
                 return
             if before.schema_version != fingerprint.schema_version:

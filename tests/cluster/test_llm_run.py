@@ -210,6 +210,20 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert so_far["requests"]["sent"] == sent  # and told
 
 
+def test_a_list_of_models_does_not_decide(site: Site) -> None:
+    """A gateway answers for names that it does not list; the first page of a made-up one stops the run."""
+    write_identity_pdfs(site.source, range(1), 3)
+    site.play(models=["listed"], unlisted=["routed"])
+    said: list[str] = []
+    assert site.run(model="routed", rpm=6000, say=said.append).exit_code == 0
+    assert [sentence for sentence in said if "does not list this model" in sentence]
+    shutil.rmtree(site.output)
+    with pytest.raises(StoppedError) as stopped:
+        site.run(model="made-up", rpm=60)
+    assert (stopped.value.code, stopped.value.exit_code) == (ErrorCode.MODEL_NOT_FOUND, 4)
+    assert site.run(model="listed", rpm=6000).as_json()["pages"]["ok"] == 3  # on the same output
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "reason"),
     [

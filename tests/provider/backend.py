@@ -65,7 +65,8 @@ class Backend:
 
     def decide(self, question: Question, key: str | None, now_s: float, now_at: float) -> Decision:
         """Answer one question that arrived at `now_s` (monotonic) and `now_at` (wall clock)."""
-        refused = self.refuse(question.dialect, key, question.model)
+        model = self.scenario.models[0] if question.model in self.scenario.unlisted else question.model
+        refused = self.refuse(question.dialect, key, model)
         if refused is not None:
             return Decision(refused)
         used = Used(self.scenario.tokens.input, self.scenario.tokens.draw_output(self._dice))

@@ -99,6 +99,7 @@ class Scenario(_Part):
     seed: int = 0
     keys: tuple[str, ...] = (DEFAULT_KEY,)  # empty: any key and none at all, as a server of one's own
     models: tuple[str, ...] = ()  # empty: every name is a model
+    unlisted: tuple[str, ...] = ()  # models that answer though no list has them
     identify: Identify = Identify.MARKER
     latency: Latency = Latency()
     tokens: Tokens = Tokens()

@@ -99,15 +99,17 @@ def test_a_second_run_with_another_configuration_is_refused(output: Objects) -> 
     """The message names what differs, so that the user can choose."""
     RunDirectory(output).claim(CONFIG)
     RunDirectory(output).add_to_plan(0, [Shard("000000-a", (document(1),))])
+    output.put("_work/000000-a/0/000000.json", b"")
     RunDirectory(output).claim(CONFIG)
     with pytest.raises(UsageError, match=r"--engine local before, gemini now; --pages all before, 1-3 now"):
         RunDirectory(output).claim(Fingerprint("gemini", "m", None, None, 1600, "1-3"))
 
 
-def test_an_output_without_a_plan_changes_its_configuration(output: Objects) -> None:
+def test_an_output_in_which_nothing_was_read_changes_its_configuration(output: Objects) -> None:
     """The run before ended at a wrong key, model or address: the same output is there for the mended command."""
     mended = Fingerprint("gemini", "m", None, None, 1600, "1-3")
     RunDirectory(output).claim(CONFIG)
+    RunDirectory(output).add_to_plan(0, [Shard("000000-a", (document(1),))])
     RunDirectory(output).claim(mended)
     assert RunDirectory(output).fingerprint() == mended
 
@@ -116,7 +118,7 @@ def test_an_output_of_dataset_version_1_is_refused(output: Objects) -> None:
     """One output has one schema: the message says what to do."""
     before = {name: value for name, value in asdict(CONFIG).items() if name != "schema_version"}
     output.put(CONFIG_PATH, orjson.dumps(before))
-    RunDirectory(output).add_to_plan(0, [Shard("000000-a", (document(1),))])
+    output.put("pages/000000-a.parquet", b"")
     with pytest.raises(UsageError, match=r"dataset version 1, and .* writes version 2\. Give another --output"):
         RunDirectory(output).claim(CONFIG)
 
