@@ -132,7 +132,7 @@ class LeasedPermits:
         elif failure.action is Action.PAUSE:
             self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
         elif failure.action is Action.RETRY:
-            self._news = replace(self._news, failures=self._news.failures + 1)
+            self._news = replace(self._news, failed_after_s=(*self._news.failed_after_s, latency_s))
         else:  # a refusal is an answer, but how fast it came says nothing of the server's load
             self._answered(self._usual_latency_s)
 

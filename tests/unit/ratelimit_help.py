@@ -126,7 +126,7 @@ class Simulation:
             news,
             finished=news.finished + 1,
             successes=news.successes + ok,
-            failures=news.failures + reply.failed,
+            failed_after_s=(*news.failed_after_s, reply.latency_s) if reply.failed else news.failed_after_s,
             latency_s=news.latency_s + reply.latency_s * ok,
             unsettled_tokens=news.unsettled_tokens + (client.used_tokens or client.tokens_each) - client.tokens_each,
             limits=reply.limits or news.limits,

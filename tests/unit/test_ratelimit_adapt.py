@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import AccountLimits
-from one_ocr_ray.policy.ratelimit.adapt import HEADROOM, LOWEST_SHARE, Pace, Probe, Rates
+from one_ocr_ray.policy.ratelimit.adapt import HEADROOM, LOWEST_SHARE, Pace, Probe, Rates, is_of_longer
 from one_ocr_ray.policy.ratelimit.messages import Limits, Throttle
 
 SOON = Throttle(retry_after_s=0.0)
@@ -215,3 +217,50 @@ def test_a_probe_is_cut_by_a_throttle_and_grows_slowly_afterwards() -> None:
     later = rates.at(now + 10).requests
     assert later is not None
     assert later <= cut * 1.15
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "reset_s", "longer"),
+    [
+        (14_400, 14_370, 179.56, True),  # Groq's documentation: requests a day
+        (18_000, 17_997, 7.66, False),  # the same: tokens a minute
+        (14_400, 14_399, 6.0, True),  # Groq, the first request of a day
+        (10_000, 9_999, 8.64, True),  # OpenAI, a free tier
+        (200, 0, 43_200.0, True),  # a day that begins at midnight
+        (500, 499, 0.12, False),  # OpenAI: requests a minute, refilled evenly
+        (600, 599, 59.0, False),  # a minute that begins anew
+        (600, 0, 60.0, False),
+        (60, 59, None, False),
+        (60, None, 1.0, False),
+        (None, None, None, False),
+        (0, -1, 0.0, False),
+    ],
+)
+def test_a_days_limit_is_told_from_a_minutes(
+    limit: float | None, remaining: float | None, reset_s: float | None, longer: bool
+) -> None:
+    """The headers have one name for both."""
+    assert is_of_longer(limit, remaining, reset_s) is longer
+
+
+def test_a_days_limit_is_no_ceiling() -> None:
+    """Requests are paced as if nothing was told of them; tokens a minute hold."""
+    rates = Rates(0.0)
+    groq = AccountLimits(
+        requests_per_minute=14_400,
+        tokens_per_minute=18_000,
+        remaining_requests=14_399,
+        remaining_tokens=17_000,
+        reset_requests_s=6.0,
+        reset_tokens_s=3.3,
+    )
+    rates.hear(groq, 0.0)
+    assert (rates.ceiling.requests_per_minute, rates.ceiling.tokens_per_minute) == (None, 18_000)
+    rates.hear(replace(groq, remaining_requests=14_400, reset_requests_s=0.0), 1.0)
+    assert rates.ceiling.requests_per_minute is None
+    alone = Rates(0.0)
+    alone.hear(AccountLimits(requests_per_minute=14_400), 0.0)
+    assert alone.ceiling.requests_per_minute == 14_400
+    alone.hear(AccountLimits(requests_per_minute=14_400, remaining_requests=14_380, reset_requests_s=120.0), 1.0)
+    assert not alone.known
+    assert alone.at(1.0).requests == pytest.approx(1.0, rel=0.2)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
+from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState
+from tests.unit.ratelimit_help import Reply, Simulation, rpm
 
 
 def broken(now: float = 0.0) -> Breaker:
@@ -76,3 +80,26 @@ def test_a_probe_that_never_reports_is_sent_again() -> None:
     breaker.granted(1, 30.0)
     assert breaker.allowance(80.0) == 0
     assert breaker.allowance(91.0) == 1
+
+
+def test_time_outs_of_old_requests_are_no_failed_probes() -> None:
+    """A server that is well again is used after half a minute, though requests from before hang for a while yet."""
+    sim = Simulation(lambda now: Reply(failed=now < 20.0, latency_s=0.2))
+    who = sim.client("a", limits=rpm(6000)).who
+    sim.run_until(5.0)
+    assert sim.gate.snapshot(sim.now).state is GateState.BROKEN
+    for step in range(60):  # requests of the first second, given up one after the other
+        ends_at = 29.0 + step / 4
+        sim.after(
+            ends_at - sim.now,
+            lambda at=ends_at: sim.gate.heed(who, replace(sim_news(sim), failed_after_s=(at - 0.5,)), at, 0.5),  # type: ignore[misc]
+        )
+    sim.run_until(40.0)
+    assert sim.gate.snapshot(sim.now).state is GateState.OPEN
+    assert len([instant for instant in sim.sent if 35.0 <= instant < 40.0]) > 300
+
+
+def sim_news(sim: Simulation) -> Feedback:
+    """What the only client has received and finished so far."""
+    news = sim._clients["a"].news
+    return Feedback(news.received, news.finished)

@@ -145,6 +145,7 @@ class Rates:
         self.probe = Probe(now)
         self._heard = Limits()
         self._told = Limits()
+        self._longer: set[str] = set()  # kinds whose heard limit is not one a minute
         self.ceiling = Limits()
         self._ramp_since = now
 
@@ -161,11 +162,16 @@ class Rates:
 
     def hear(self, limits: AccountLimits, now: float) -> None:
         """What the provider said. Gateways that know no limit say 0 or -1 instead of nothing."""
+        requests, tokens = limits.requests_per_minute, limits.tokens_per_minute
+        if is_of_longer(requests, limits.remaining_requests, limits.reset_requests_s):
+            self._longer.add("requests")
+        if is_of_longer(tokens, limits.remaining_tokens, limits.reset_tokens_s):
+            self._longer.add("tokens")
         heard = Limits(
-            requests_per_minute=_positive(limits.requests_per_minute),
-            tokens_per_minute=_positive(limits.tokens_per_minute),
+            requests_per_minute=None if "requests" in self._longer else _positive(requests),
+            tokens_per_minute=None if "tokens" in self._longer else _positive(tokens),
         )
-        if heard not in (self._heard, Limits()):
+        if heard != self._heard and (self._longer or heard != Limits()):
             self._heard = heard
             self._find_ceiling(now)
 
@@ -196,6 +202,26 @@ class Rates:
         self.ceiling = Limits.lowest((self._told, self._heard))
         if (self.ceiling.requests_per_minute or 0.0) > before:
             self._ramp_since = now
+
+
+# Until all of a minute's limit is free again, a minute passes at most.
+_MINUTE_RESET_AT_MOST_S = 90.0
+_DAY_S = 86400.0
+_ABOUT = 0.02
+
+
+def is_of_longer(limit: float | None, remaining: float | None, reset_s: float | None) -> bool:
+    """Whether a heard limit is one of a day or an hour, which no header's name says (Groq, OpenAI's free tier).
+
+    `reset_s` is the time until all of it is free again. A bucket that refills evenly shows its window in the share that
+    is used: 30 of 14,400 requests come back in 180 s where the window is a day.
+    """
+    if not limit or reset_s is None:
+        return False
+    if reset_s > _MINUTE_RESET_AT_MOST_S:
+        return True
+    used = 0.0 if remaining is None else limit - remaining
+    return used > 0 and abs(reset_s * limit / used - _DAY_S) <= _ABOUT * _DAY_S
 
 
 def _positive(value: float | None) -> float | None:

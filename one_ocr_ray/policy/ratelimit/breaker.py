@@ -44,6 +44,10 @@ class Breaker:
             self._probes_sent += requests
             self._probed_at = now
 
+    def is_of_before(self, sent_at: float) -> bool:
+        """Whether a request is older than the last opening, so that its failure says nothing of the server since."""
+        return sent_at < self._open_until
+
     def record(self, successes: int, failures: int, now: float) -> None:
         """Count what became of requests. Those that come in while the breaker is open are older than it."""
         if now < self._open_until:

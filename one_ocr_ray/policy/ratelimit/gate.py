@@ -81,8 +81,10 @@ class Gate:
             self._rates.probe.answered()
         if tokens_per_s := self._rates.at(now).tokens:
             self._tokens.settle(feedback.unsettled_tokens, now, tokens_per_s)
-        self._breaker.record(feedback.successes, feedback.failures, now)
-        self._window.record(feedback.successes, feedback.failures, feedback.latency_s, self._members.in_flight, now)
+        failures = len(feedback.failed_after_s)
+        fresh = sum(not self._breaker.is_of_before(now - after_s) for after_s in feedback.failed_after_s)
+        self._breaker.record(feedback.successes, fresh, now)
+        self._window.record(feedback.successes, failures, feedback.latency_s, self._members.in_flight, now)
         self._patience.record(feedback.successes, now, refused=feedback.throttle is not None)
         if feedback.throttle is not None:
             self._throttles += 1

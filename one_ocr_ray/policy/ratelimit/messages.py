@@ -79,7 +79,7 @@ class Feedback:
     received: int = 0  # permits
     finished: int = 0  # of these: requests that ended, and permits that were not used
     successes: int = 0  # requests that the server answered, whatever it said
-    failures: int = 0  # requests that the network or the server failed
+    failed_after_s: tuple[float, ...] = ()  # requests that the network or the server failed: how long each took
     latency_s: float = 0.0  # of the successes, summed
     unsettled_tokens: float = 0.0  # used minus granted
     limits: AccountLimits | None = None  # as the provider's headers had them
