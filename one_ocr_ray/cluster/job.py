@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import Action
+from one_ocr_ray.policy.brake import says_nothing_new
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from one_ocr_ray.engines.choice import EngineChoice
     from one_ocr_ray.inspection import PdfOptions
-    from one_ocr_ray.model import Answer, Ask, PageResult
+    from one_ocr_ray.model import Answer, Ask, ErrorCode, PageResult
     from one_ocr_ray.policy.documents import RunIdentity
     from one_ocr_ray.policy.pricing import Price
     from one_ocr_ray.policy.ratelimit.messages import Held, Limits
@@ -52,16 +53,19 @@ class Tally:
     output_tokens: int = 0
     cost_usd: float | None = 0.0  # as far as it was told; None: there is no price
     warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
+    failed_as_before: int = 0  # pages that were read again, and are not among `failures`
 
     def add_answer(self, answer: Answer) -> None:
         """Count a request that was refused as too many: its page keeps no count of those."""
         if answer.failure is not None and answer.failure.action is Action.PAUSE:
             self.requests["throttled"] += 1
 
-    def add_page(self, page: PageResult) -> None:
-        """Count one page that was read."""
+    def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:
+        """Count one page that was read; `before`: why it had failed in an earlier run."""
         self.pages_read += 1
-        if page.failure is not None:
+        if page.failure is not None and says_nothing_new(page.failure.code, before):
+            self.failed_as_before += 1
+        elif page.failure is not None:
             self.failures[page.failure.code] += 1
         self.requests["sent"] += page.attempts
         self.requests["retried"] += max(0, page.attempts - 1)
@@ -87,6 +91,7 @@ class Tally:
             self.output_tokens + other.output_tokens,
             _sum(self.cost_usd, other.cost_usd),
             self.warnings + other.warnings,
+            self.failed_as_before + other.failed_as_before,
         )
 
 

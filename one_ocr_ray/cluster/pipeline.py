@@ -247,7 +247,7 @@ class Pipeline:
             self._say(said[code])
 
     def _apply_brake(self, now: Tally) -> None:
-        pages = now.pages_read - self._braked.pages_read
+        pages = (now.pages_read - now.failed_as_before) - (self._braked.pages_read - self._braked.failed_as_before)
         code = self._brake.add(pages, now.failures - self._braked.failures) if pages else None
         self._braked = now
         if code is not None:

@@ -45,6 +45,9 @@ class Listener(Protocol):
     def kept(self, pages: Iterable[PageResult]) -> None:
         """These pages need no reading: an earlier attempt has read them."""
 
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        """These pages have failed in an earlier attempt, and are read again."""
+
     def begun(self) -> None:
         """A page is under way."""
 
@@ -123,6 +126,7 @@ class ShardReader:
             pages, documents = await asyncio.to_thread(work.settle)
         else:
             try:
+                listener.failed_before(work.replaced.values())
                 read = await self._read_pages(shard, work.kept, work.journal, reading, listener)
             except ExceptionGroup as group:
                 raise first_fault(group) from None

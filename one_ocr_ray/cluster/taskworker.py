@@ -84,6 +84,9 @@ class _News:
         self._pages.extend(note_of(page) for page in pages)
         self._some.set()
 
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        pass
+
     def begun(self) -> None:
         self._running += 1
         self._some.set()

@@ -49,9 +49,13 @@ class _Counting:
         self._on_rendered = on_rendered
         self.pages: Counter[str] = Counter()  # by status
         self.needs_rendering = True
+        self._before: dict[tuple[str, int], ErrorCode] = {}  # why pages had failed that are read again
 
     def kept(self, pages: Iterable[PageResult]) -> None:
         self.pages.update(page.status.value for page in pages)
+
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        self._before = {(page.document_id, page.page_number): page.failure.code for page in pages if page.failure}
 
     def begun(self) -> None:
         pass
@@ -62,7 +66,7 @@ class _Counting:
 
     def safe(self, page: PageResult) -> None:
         self.pages[page.status.value] += 1
-        self._tally.add_page(page)
+        self._tally.add_page(page, self._before.get((page.document_id, page.page_number)))
 
     def recorded(self, spending: Spending) -> None:
         self._tally.add_untold(spending)

@@ -52,9 +52,9 @@ class OpenShard:
         self._again = again
         rows = [*self._standing, *self._journaled]
         self.kept: Pages  # what needs no reading
-        self._replaced: Mapping[tuple[str, int], PageResult] = {}
+        self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are wanted anew
         if again:
-            self.kept, self._replaced = reading_again(rows, identity.run_id, only)
+            self.kept, self.replaced = reading_again(rows, identity.run_id, only)
         else:
             self.kept = best_pages(rows)
 
@@ -72,7 +72,7 @@ class OpenShard:
 
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
-        pages = with_replaced(read, self._replaced)
+        pages = with_replaced(read, self.replaced)
         if self._again:
             standing = self._replace_pages(pages)
         else:

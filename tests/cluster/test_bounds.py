@@ -74,6 +74,9 @@ class Nobody:
     def kept(self, pages: Iterable[PageResult]) -> None:
         pass
 
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        pass
+
     def begun(self) -> None:
         pass
 

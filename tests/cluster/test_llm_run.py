@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -208,6 +209,22 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert site.provider.summary()["pages_answered"] == 80
     assert site.provider.summary()["pages_answered_again"] == 0  # what was under way was awaited, for it is paid
     assert so_far["requests"]["sent"] == sent  # and told
+
+
+def test_a_retry_goes_through_pages_that_fail_for_good(site: Site) -> None:
+    """More of them than a first run may have: they are asked again, as was wanted, and do not stop the run."""
+    write_identity_pdfs(site.source, range(5), 12)
+    site.play(rules=(Rule(fault="content_filter", page="doc-000[1-4]*"),))
+    while True:
+        with suppress(StoppedError):
+            site.run(rpm=60_000)
+            break
+    sent = site.provider.summary()["requests"]
+    site.provider.change(latency={"seconds": 0.4})  # so that the brake looks before the end
+    again = site.run(rpm=60_000, max_in_flight=4, retry_failed=True)
+    assert again.exit_code == 3
+    assert again.as_json()["pages"] == {"total": 60, "ok": 12, "blank": 0, "failed": 48}
+    assert site.provider.summary()["requests"] == sent + 48
 
 
 def test_a_list_of_models_does_not_decide(site: Site) -> None:

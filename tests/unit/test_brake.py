@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.brake import Brake
+from one_ocr_ray.policy.brake import Brake, says_nothing_new
 
 
 def test_a_fifth_of_the_last_200_pages_is_the_limit() -> None:
@@ -39,3 +41,20 @@ def test_a_setting_that_the_provider_rejects_stops_at_once() -> None:
     brake = Brake()
     brake.add(1, {})
     assert brake.add(3, {"provider_rejected": 3}) is None
+
+
+@pytest.mark.parametrize(
+    ("code", "before", "nothing_new"),
+    [
+        (ErrorCode.CONTENT_FILTERED, ErrorCode.CONTENT_FILTERED, True),
+        (ErrorCode.PROVIDER_REJECTED, ErrorCode.PROVIDER_REJECTED, True),
+        (ErrorCode.CONTENT_FILTERED, ErrorCode.REFUSED, False),
+        (ErrorCode.CONTENT_FILTERED, None, False),
+        (ErrorCode.PROVIDER_UNAVAILABLE, ErrorCode.PROVIDER_UNAVAILABLE, False),
+    ],
+)
+def test_what_fails_as_it_did_before_says_nothing_new(
+    code: ErrorCode, before: ErrorCode | None, nothing_new: bool
+) -> None:
+    """Unless the reason may pass: a server that is down still stops the job."""
+    assert says_nothing_new(code, before) is nothing_new
