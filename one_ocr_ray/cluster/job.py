@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,6 @@ from one_ocr_ray.model import Action
 from one_ocr_ray.policy.brake import says_nothing_new
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from one_ocr_ray.engines.choice import EngineChoice
     from one_ocr_ray.inspection import PdfOptions
     from one_ocr_ray.model import Answer, Ask, ErrorCode, PageResult
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import Held, Limits
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.policy.spending import Spending
+
+
+# Requests of earlier runs of the last day, by run: when, in seconds since 1970, and how many.
+SentBefore = Mapping[str, Sequence[tuple[float, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Job:
     pages_at_once: int  # a worker's share of the run's requests under way
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests under way when the job must stop
+    sent_before: SentBefore = field(default_factory=dict)  # where --rpd must know of it
 
 
 @dataclass(slots=True)

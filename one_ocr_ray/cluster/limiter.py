@@ -25,7 +25,8 @@ from one_ocr_ray.policy.ratelimit.messages import Grant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Snapshot
+    from one_ocr_ray.cluster.job import SentBefore
+    from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback, Snapshot
 
 ACQUIRE = "acquire"
 CONTROL = "control"
@@ -35,7 +36,7 @@ GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
 DEATHS = 5
 SHOW_EVERY_S = 1.0
 # Messages are pickled between releases of this package that share one actor: another shape of them is another version.
-_PROTOCOL = "v2"
+_PROTOCOL = "v3"
 
 
 class RateLimiter:
@@ -90,6 +91,12 @@ class RateLimiter:
         with self._lock:
             self._gate.heed(client, feedback, self._clock(), _jitter())
         self._look_again()
+
+    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
+    async def remember(self, earlier: Earlier) -> None:
+        """Count towards the day what jobs have sent before. Safe to repeat."""
+        with self._lock:
+            self._gate.remember(earlier, self._clock())
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def reopen(self) -> None:
@@ -164,8 +171,11 @@ def limiter_actor_class(acquires: int = 4096) -> Any:
 class RemoteLimiter:
     """The actor as its clients see it: found by name, and found again after its death."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, sent_before: SentBefore | None = None) -> None:
+        """`sent_before`: what an actor that has just begun cannot know of."""
         self._name = name
+        self._sent_before = sent_before or {}
+        self._remembers = not sent_before
         self._actor: Any = None  # an ActorHandle; its stubs know no methods
         self._deaths = 0  # in a row
 
@@ -181,10 +191,12 @@ class RemoteLimiter:
         """
         try:
             await self.ready()
+            await self._remind()
             async with asyncio.timeout(GIVE_UP_AFTER_S):
                 grant: Grant = await self._actor.acquire.remote(client, wanted, tokens_each, feedback)
         except ActorDiedError as error:  # for good: by hand, with its cluster's memory of it, or at its start
             self._actor = None
+            self._remembers = not self._sent_before
             self._deaths += 1
             if self._deaths == DEATHS:
                 raise EngineError(
@@ -192,9 +204,21 @@ class RemoteLimiter:
                 ) from error
             return None
         except (RayActorError, TimeoutError):  # restarting, or unreachable: the same handle will work again
+            self._remembers = not self._sent_before
             return None
         self._deaths = 0
         return grant
+
+    async def _remind(self) -> None:
+        """Tell the actor, once in its life, what was sent before."""
+        if not self._remembers:
+            now_s = time.time()
+            earlier = {
+                job: [(max(0.0, now_s - sent_at_s), requests) for sent_at_s, requests in by_time]
+                for job, by_time in self._sent_before.items()
+            }
+            await self._actor.remember.remote(earlier)
+            self._remembers = True
 
     def report(self, client: Client, feedback: Feedback) -> None:
         """Pass `feedback` on, without waiting."""

@@ -112,7 +112,7 @@ class LeasedPermits:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
             if not waiter.turn.cancelled() and waiter.turn.exception() is None:  # both in one instant
-                self._ended(1, -tokens)
+                self._give_back(1, tokens)
             raise
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
@@ -151,6 +151,8 @@ class LeasedPermits:
             await asyncio.wait([self._asking])
         if self._firing is not None:
             self._firing.cancel()
+        self._give_back(len(self._permits), 0.0)
+        self._permits.clear()
         self._news = replace(self._news, finished=self._news.received, leaving=True)
         self._tell()
 
@@ -208,7 +210,7 @@ class LeasedPermits:
             on_time = now - permit.due <= max(LATE_S, permit.step_s)
             waiter = self._next_waiter() if on_time else None
             if waiter is None:
-                self._ended(1, -permit.tokens)
+                self._give_back(1, permit.tokens)
             else:
                 self._apart_at = fired_at + KEPT_APART * permit.step_s
                 self._news = replace(
@@ -235,6 +237,11 @@ class LeasedPermits:
         news = self._news
         self._news = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
 
+    def _give_back(self, permits: int, tokens: float) -> None:
+        """`permits` for requests of `tokens` in all are over, and were not used."""
+        self._news = replace(self._news, unused=self._news.unused + permits)
+        self._ended(permits, -tokens)
+
     def _ended(self, permits: int, unsettled_tokens: float) -> None:
         """`permits` are over, used or not."""
         news = self._news
@@ -247,12 +254,9 @@ class LeasedPermits:
 
     def _tell_at_once(self, news: Feedback) -> None:
         """Pass on that the bucket must close, and send nothing more on permits from before."""
-        unused = len(self._permits)
-        unused_tokens = sum(permit.tokens for permit in self._permits)
+        self._news = news
+        self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
         self._permits.clear()
-        self._news = replace(
-            news, finished=news.finished + unused, unsettled_tokens=news.unsettled_tokens - unused_tokens
-        )
         self._tell()
         self._ask()
 
@@ -269,7 +273,7 @@ class LeasedPermits:
 
     def _take_news(self) -> Feedback:
         news = self._news
-        self._news = Feedback(news.received, news.finished)
+        self._news = Feedback(news.received, news.finished, news.unused)
         if self._telling is not None:
             self._telling.cancel()
             self._telling = None

@@ -66,7 +66,7 @@ def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority, 
     """`client`'s line to the limiter of the account that `choice` uses on this node. `owner` gets a fair share, and
     `job` one of that; a job without an owner is its own.
     """
-    limiter = RemoteLimiter(_limiter_on_node(choice))
+    limiter = RemoteLimiter(_limiter_on_node(choice), job.sent_before)
     # A worker that is restarted counts from zero again, so it must be a new client.
     who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
     return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)

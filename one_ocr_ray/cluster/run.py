@@ -47,11 +47,13 @@ from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.resuming import what_is_open
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.sending import sent_lately
 from one_ocr_ray.storage.uris import without_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
+    from one_ocr_ray.cluster.job import SentBefore
     from one_ocr_ray.engines.choice import EngineChoice
     from one_ocr_ray.model import Ask
     from one_ocr_ray.policy.progress import Progress
@@ -214,7 +216,8 @@ class _Run:
                 till, keeper = start_till(self._left_usd(self.settings.max_cost, known, todo), run_id)
                 actors.append(keeper)
             count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
-            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till)
+            sent_before = self._sent_before(known, todo) if self.settings.rpd is not None else {}
+            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till, sent_before)
             workers = start_workers(job, nodes, count, list(readers))
             actors.extend(workers)
             packer = ShardPacker(
@@ -243,6 +246,16 @@ class _Run:
                 if recruiter is not None:
                     recruiter.done()
 
+    def _sent_before(self, known: Known, todo: Todo) -> SentBefore:
+        return sent_lately(
+            self.output,
+            self.dataset,
+            shards=known.shard_ids(copies=False),
+            open_shards=(*todo.open_shards, *todo.failed_shards),
+            config_id=self.identity.config_id,
+            now=datetime.now(UTC),
+        )
+
     def _left_usd(self, ceiling_usd: float, known: Known, todo: Todo) -> float:
         spent_usd = self.spending(self.counts(known), (*todo.open_shards, *todo.failed_shards)).most_usd
         if spent_usd is None:
@@ -260,7 +273,7 @@ class _Run:
             dearest=dearest_of(self.choice, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
         )
 
-    def _job(self, cpus: int, readers: int, workers: int, till: str | None) -> Job:
+    def _job(self, cpus: int, readers: int, workers: int, till: str | None, sent_before: SentBefore) -> Job:
         settings = self.settings
         places = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
         return Job(
@@ -275,6 +288,7 @@ class _Run:
             limits=limits_of(settings),
             prices=prices_of(settings),
             till=till,
+            sent_before=sent_before,
             pages_at_once=max(1, places // workers),
             render_tasks=max(1, cpus // workers),
             stop_wait_s=settings.stop_wait if self.choice else 0.0,

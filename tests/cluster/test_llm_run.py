@@ -280,6 +280,28 @@ def test_a_provider_that_refuses_everything_is_told_while_the_run_waits(site: Si
     assert "Rate limit reached for" in told
 
 
+def test_a_day_is_kept_over_runs_whose_limiter_is_new(site: Site) -> None:
+    """A run of its own Ray has a new limiter each time: what the output's rows tell of the last day counts too."""
+    write_identity_pdfs(site.source, range(1), 9)
+    site.play(latency=Latency(seconds=0.05))
+    for _ in range(2):
+        with pytest.raises(StoppedError) as stopped:
+            site.run(rpd=6, rpm=60_000)
+        assert stopped.value.code is ErrorCode.QUOTA_DAY
+        assert site.provider.summary()["requests"] == 6
+        name = limiter_name("openai", account_fingerprint(site.provider.openai_url, ""), site.model)
+        ray.kill(get_limiter(name), no_restart=True)
+    assert site.run(rpd=9, rpm=60_000).exit_code == 0
+
+
+def test_permits_that_were_not_used_are_no_requests_of_the_day(site: Site) -> None:
+    """Each throttle makes the permits of its moment void; the day is for what was sent."""
+    write_identity_pdfs(site.source, range(3), 10)
+    site.play(rules=(Rule(fault="throttled_requests", probability=0.3, seconds=1.0),), latency=Latency(seconds=0.2))
+    assert site.run(rpd=60, rpm=6000).as_json()["pages"]["ok"] == 30
+    assert 30 < site.provider.summary()["requests"] <= 60
+
+
 KEY, HEADER = "sk-canary-8c1f2e77a9", "header-canary-55d0b3c1e4"
 
 CHILD = """

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from one_ocr_ray.policy.ratelimit.messages import Client, Feedback
 from one_ocr_ray.policy.ratelimit.meter import (
     CATCH_UP,
     DENSER_AT_MOST,
@@ -112,3 +113,33 @@ def test_a_used_up_day_says_when_it_frees() -> None:
     assert DAY_S + 1800.0 <= frees_at <= DAY_S + 3600.0
     assert meter.left(10, frees_at - 1) == 0
     assert meter.left(10, frees_at) == 3
+
+
+def test_a_day_counts_requests_and_not_permits() -> None:
+    """What a client gives back unused was no request; what is told late, or twice, counts once."""
+    meter, who = DayMeter(), Client("a", "job")
+    meter.hear(who, Feedback(), 0.0)
+    meter.take(10, 0.0, "job")
+    meter.hear(who, Feedback(received=10, finished=8, unused=7), 3700.0)
+    assert meter.left(10, 3700.0) == 7
+    meter.hear(who, Feedback(received=10, finished=10, unused=7), 3701.0)
+    assert meter.left(10, 3701.0) == 7
+    assert meter.left(10, DAY_S + 2 * 3600.0) == 10
+
+
+def test_a_new_meter_hears_what_its_clients_have_sent() -> None:
+    """The limiter was killed: those who go on tell of their own, once."""
+    meter, who = DayMeter(), Client("a", "job")
+    for _ in range(2):
+        meter.hear(who, Feedback(received=10, finished=8, unused=4), 0.0)
+    assert meter.left(10, 0.0) == 4
+
+
+def test_what_earlier_runs_have_sent_counts_where_it_is_not_known() -> None:
+    """Told as often as one likes; of a run that this meter has served itself only what it has not counted."""
+    meter = DayMeter()
+    meter.take(5, 90_000.0, "second")
+    for _ in range(2):
+        meter.remember({"first": [(50_000.0, 3), (10.0, 1)], "second": [(20.0, 6)]}, 90_000.0)
+        assert meter.left(100, 90_000.0) == 100 - 4 - 6
+    assert meter.left(100, 90_000.0 + 12 * 3600.0) == 100 - 1 - 6  # each is forgotten in its time

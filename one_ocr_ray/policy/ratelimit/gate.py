@@ -24,7 +24,7 @@ from one_ocr_ray.policy.ratelimit.shares import FairShares
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.adapt import Rate
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback
+    from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback
 
 LEAD_S = 0.05
 QUANTUM_S = 0.2
@@ -74,6 +74,7 @@ class Gate:
         """
         if self._members.see(who, feedback, now):
             self.reopen()
+        self._day.hear(who, feedback, now)
         self._rates.tell(self._members.limits, now)
         if feedback.limits is not None:
             self._rates.hear(feedback.limits, now)
@@ -101,6 +102,10 @@ class Gate:
         """Put the client's question in the place of the one before it. Its feedback has been heeded already."""
         self._members.received(who.client_id, feedback.received)
         self._questions[who.client_id] = Question(who, wanted, tokens_each)
+
+    def remember(self, earlier: Earlier, now: float) -> None:
+        """Count towards the day what jobs have sent before."""
+        self._day.remember(earlier, now)
 
     def withdraw(self, client_id: str) -> None:
         """The client does not wait any more."""
@@ -178,7 +183,7 @@ class Gate:
 
     def _day_is_over(self, now: float) -> Failure | None:
         limit = self._members.limits.requests_per_day
-        if limit is None or self._day.left(limit, now):
+        if limit is None or self._day.left(limit, now) or self._members.in_flight:  # of these some may be given back
             return None
         return Failure(
             ErrorCode.QUOTA_DAY,
@@ -235,7 +240,7 @@ class Gate:
         self._shares[who.priority].charge(who.sharer, lasts_s)
         self._shares_of[who.sharer].charge(who.job, lasts_s)
         job.shares.charge(who.client_id, lasts_s)
-        self._day.take(permits, now)
+        self._day.take(permits, now, who.job)
         self._breaker.granted(permits, now)
         self._rates.probe.sent(permits, now)
         self._permits_granted += permits

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from one_ocr_ray.model import AccountLimits, Failure
 
 _Number = TypeVar("_Number", int, float)
@@ -74,10 +73,11 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a client has seen. `received` and `finished` count from its birth, the rest since its last message."""
+    """What a client has seen. The first three count from its birth, the rest since its last message."""
 
     received: int = 0  # permits
     finished: int = 0  # of these: requests that ended, and permits that were not used
+    unused: int = 0  # of these: the latter
     successes: int = 0  # requests that the server answered, whatever it said
     failed_after_s: tuple[float, ...] = ()  # requests that the network or the server failed: how long each took
     latency_s: float = 0.0  # of the successes, summed
@@ -86,6 +86,10 @@ class Feedback:
     throttle: Throttle | None = None
     stop: Failure | None = None
     leaving: bool = False  # its last message
+
+
+# What jobs have sent before, as their results tell: by job, and of each how many requests how many seconds ago.
+Earlier = Mapping[str, Sequence[tuple[float, int]]]
 
 
 class GateState(StrEnum):

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback
 
 SAVED_AT_MOST_S = 5.0  # of the rate
 # So much denser than the rate is a grant that spends what was saved. Little at first, for providers that look at single
@@ -54,12 +58,50 @@ class DayMeter:
 
     def __init__(self) -> None:
         self._hours: deque[tuple[int, int]] = deque()  # (hour, requests)
+        self._jobs: Counter[str] = Counter()  # what each has sent
+        self._unused: dict[str, int] = {}  # what each client has given back
 
-    def take(self, requests: int, now: float) -> None:
+    def take(self, requests: int, now: float, job: str = "") -> None:
+        """Count `requests` of `job` that may be sent now."""
+        if not requests:
+            return
+        self._jobs[job] += requests
         hour = int(now // _HOUR_S)
         if self._hours and self._hours[-1][0] == hour:
             requests += self._hours.pop()[1]
         self._hours.append((hour, requests))
+
+    def hear(self, who: Client, feedback: Feedback, now: float) -> None:
+        """Permits that a client has not used were no requests; one that is older than this meter has sent some."""
+        known = self._unused.get(who.client_id)
+        if known is None:
+            self.take(feedback.received - feedback.unused, now, who.job)
+        else:
+            self._give_back(feedback.unused - known, who.job)
+        if feedback.leaving:
+            self._unused.pop(who.client_id, None)
+        else:
+            self._unused[who.client_id] = feedback.unused
+
+    def _give_back(self, permits: int, job: str) -> None:
+        self._jobs[job] -= permits
+        while permits > 0 and self._hours:
+            hour, requests = self._hours.pop()
+            if requests > permits:
+                self._hours.append((hour, requests - permits))
+            permits -= requests
+
+    def remember(self, earlier: Earlier, now: float) -> None:
+        """Count what jobs have sent before this meter began; what it knows of them is not counted again."""
+        hours = Counter(dict(self._hours))
+        for job, requests in earlier.items():
+            unknown = sum(number for _, number in requests) - self._jobs[job]
+            for age_s, number in sorted(requests):
+                counted = min(number, max(0, unknown))
+                unknown -= counted
+                self._jobs[job] += counted
+                hours[int((now - age_s) // _HOUR_S)] += counted
+        self._hours = deque(sorted(hours.items()))
 
     def left(self, limit: int, now: float) -> int:
         """How many of `limit` requests a day are left."""
