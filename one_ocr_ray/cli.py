@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 EXIT_CODES = """\
 exit codes:
   0  every page ok
-  1  internal error
+  1  internal error, or the output does not hold what was planned
   2  usage or configuration: missing key, bad flag, output in use or made with another configuration
   3  finished, some pages or documents failed
   4  stopped and resumable: budget, quota, billing, authentication, interrupted; run the same command again

@@ -33,12 +33,13 @@ from one_ocr_ray.cluster.reading import begin_limiter
 from one_ocr_ray.cluster.recruiting import Recruiter, first_nodes
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker import start_workers
-from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.plan import ShardPacker
-from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts, RunSummary
+from one_ocr_ray.policy.summary import RunSummary
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.storage.costs import spending_of
+from one_ocr_ray.storage.counting import count_output, prove_output
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import shards_at_work
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.progress import Progress
     from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.policy.spending import Spending
+    from one_ocr_ray.policy.summary import OutputCounts
     from one_ocr_ray.settings import Settings
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.resuming import Todo
@@ -75,7 +77,7 @@ def run(
     """Read what `settings` ask for, resuming what earlier runs left open; `say` gets a sentence now and then.
 
     Raises UsageError before any work, StoppedError when the run ended early and can be resumed, after `on_stop` was
-    told how far it came.
+    told how far it came. In the same way OneOcrError, when rows are missing at the end that the plan has.
     """
     started = time.monotonic()
     selection = selection_of(settings)
@@ -100,19 +102,26 @@ def run(
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
-        known = Known(work.run_dir)
+        known = Known(work.run_dir, selection)
         try:
             tally = work.read_what_is_open(known, files, on_progress, say)
         except StoppedError as stopped:
             on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
             raise
-        counts = work.counts_and_costs(known)
-    return _summary(work, tally, counts, time.monotonic() - started, counts.exit_code)
+        counts, fault = prove_output(work.dataset, known, output.root)
+        work.add_costs(counts)
+    exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
+    summary = _summary(work, tally, counts, time.monotonic() - started, exit_code)
+    if fault is not None:
+        on_stop(summary)
+        raise OneOcrError(fault)
+    return summary
 
 
 def _summary_of_stopped(work: _Run, known: Known, elapsed_s: float, exit_code: int) -> RunSummary:
     """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
-    counts = work.counts_and_costs(known)
+    counts = count_output(work.dataset, known)
+    work.add_costs(counts)
     return _summary(work, sum(work.tallies, Tally()), counts, elapsed_s, exit_code)
 
 
@@ -181,20 +190,10 @@ class _Run:
             "one_ocr_model": str(self.config["model"]),
         }
 
-    def counts(self, known: Known) -> OutputCounts:
-        """What stands in the output now."""
-        counts = OutputCounts()
-        for copies in (False, True):
-            for shard_id, rows in self.dataset.counts(known.shard_ids(copies=copies), COUNTED_COLUMNS):
-                counts.add(shard_id, rows, copies=copies)
-        return counts
-
-    def counts_and_costs(self, known: Known) -> OutputCounts:
-        """The same, and what was spent on what does not stand there."""
-        counts = self.counts(known)
+    def add_costs(self, counts: OutputCounts) -> None:
+        """Add what was spent on what does not stand in the output."""
         spending = self.spending(counts, shards_at_work(self.output))
         counts.cost_usd, counts.unknown_usd = spending.told_usd, spending.unknown_usd
-        return counts
 
     async def _read(
         self,
@@ -257,7 +256,7 @@ class _Run:
         )
 
     def _left_usd(self, ceiling_usd: float, known: Known, todo: Todo) -> float:
-        spent_usd = self.spending(self.counts(known), (*todo.open_shards, *todo.failed_shards)).most_usd
+        spent_usd = self.spending(count_output(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
         if spent_usd is None:
             raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
         return ceiling_usd - spent_usd

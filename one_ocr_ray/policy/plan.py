@@ -32,6 +32,13 @@ class RenderItem:
 RenderSlice = tuple[RenderItem, ...]
 
 
+def pages_of(document: DocumentRef, selection: PageSelection) -> int:
+    """How many page rows `document` has when it is read; none when it cannot be opened."""
+    if document.failure is not None or document.page_count is None:
+        return 0
+    return len(selection.of(document.page_count))
+
+
 class ShardPacker:
     """Packs documents, as they are found, into shards of whole documents.
 
@@ -64,7 +71,7 @@ class ShardPacker:
         if not self._is_new(document.document_id):
             self._copies.append(document)
             return [*self.flush(), *self.copies()] if len(self._copies) >= COPIES_WAITING else []
-        weight = max(1, self._pages_of(document))
+        weight = max(1, pages_of(document, self._selection))
         full = self._close() if self._open and self._open_pages + weight > self._target_pages() else []
         self._open.append(document)
         self._open_pages += weight
@@ -81,11 +88,6 @@ class ShardPacker:
             self._shard(found[start : start + COPIES_PER_SHARD], copies=True)
             for start in range(0, len(found), COPIES_PER_SHARD)
         ]
-
-    def _pages_of(self, document: DocumentRef) -> int:
-        if document.failure is not None or document.page_count is None:
-            return 0
-        return len(self._selection.of(document.page_count))
 
     def _target_pages(self) -> int:
         rounds = self._closed // self._workers

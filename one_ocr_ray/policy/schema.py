@@ -143,6 +143,11 @@ def read_rows(data: bytes | Any, columns: Sequence[str] | None = None) -> list[d
     return rows
 
 
+def row_count(file: Any) -> int:
+    """How many rows an open Parquet file has; only its end is read."""
+    return int(pq.read_metadata(file).num_rows)
+
+
 def _encode(rows: Iterable[dict[str, Any]], schema: pa.Schema, kind: str, config: Mapping[str, Any]) -> bytes:
     out = pa.BufferOutputStream()
     _write(rows, schema, kind, config, out)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.model import Outcome
+from one_ocr_ray.policy.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,13 +19,14 @@ COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_f
 
 @dataclass(slots=True)
 class OutputCounts:
-    """Documents and pages of an output, by how they ended, and what they have cost."""
+    """Documents and pages of an output, by how they ended, what they have cost, and what is planned of them."""
 
     documents: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
     cost_usd: float | None = 0.0  # as far as it is known; None: there is no price
     unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
     untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
+    planned: Sums = field(default_factory=Sums)
 
     def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
         """Count the rows of `documents` of a shard; those of `copies` have no pages of their own, and cost nothing."""
@@ -66,6 +68,7 @@ class RunSummary:
         documents, pages = self.counts.documents, self.counts.pages
         return {
             "run_id": self.run_id,
+            "inputs": {"found": self.counts.planned.documents, "committed": sum(documents.values())},
             "documents": {
                 "total": sum(documents.values()),
                 "ok": documents[Outcome.COMPLETE],

@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from one_ocr_ray.errors import DamagedError
-from one_ocr_ray.policy.schema import decode_documents, decode_pages, encode_documents, encode_pages, read_rows
+from one_ocr_ray.policy.schema import (
+    decode_documents,
+    decode_pages,
+    encode_documents,
+    encode_pages,
+    read_rows,
+    row_count,
+)
 from one_ocr_ray.storage.journal import staging_path
 from one_ocr_ray.storage.objects import GETS_AT_ONCE
 
@@ -24,6 +31,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.objects import Objects
 
 _Row = TypeVar("_Row")
+_Read = TypeVar("_Read")
 
 _SUFFIX = ".parquet"
 
@@ -82,10 +90,17 @@ class Dataset:
             with _damage_told(path):
                 return self._output.read_with(path, lambda file: read_rows(file, columns)) or []
 
-        with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="counts") as threads:
-            remaining = iter(shard_ids)
-            while some := list(islice(remaining, GETS_AT_ONCE)):
-                yield from zip(some, threads.map(rows_of, some), strict=True)
+        yield from _of_each(shard_ids, rows_of)
+
+    def page_rows(self, shard_ids: Iterable[str]) -> int:
+        """How many page rows these shards have together, as the ends of their files say."""
+
+        def number_of(shard_id: str) -> int:
+            path = _pages_path(shard_id)
+            with _damage_told(path):
+                return self._output.read_with(path, row_count) or 0
+
+        return sum(number for _, number in _of_each(shard_ids, number_of))
 
     def _rows(self, path: str, decode: Callable[[bytes], list[_Row]]) -> list[_Row]:
         data = self._output.get(path)
@@ -93,6 +108,14 @@ class Dataset:
             return []
         with _damage_told(path):
             return decode(data)
+
+
+def _of_each(shard_ids: Iterable[str], read: Callable[[str], _Read]) -> Iterator[tuple[str, _Read]]:
+    """What `read` makes of each shard, in order; several under way at once, few in memory."""
+    with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="counts") as threads:
+        remaining = iter(shard_ids)
+        while some := list(islice(remaining, GETS_AT_ONCE)):
+            yield from zip(some, threads.map(read, some), strict=True)
 
 
 @contextmanager

@@ -11,17 +11,25 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.policy.plan import pages_of
+from one_ocr_ray.policy.selection import ALL_PAGES
+from one_ocr_ray.policy.sums import Sums
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from one_ocr_ray.model import DocumentRef, Shard
+    from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.run_dir import RunDirectory
 
 _TABLES = """
 PRAGMA journal_mode = OFF;
 PRAGMA synchronous = OFF;
-CREATE TABLE shard (shard_id TEXT PRIMARY KEY, place INTEGER NOT NULL, batch INTEGER NOT NULL, copies INTEGER NOT NULL);
+CREATE TABLE shard (
+  shard_id TEXT PRIMARY KEY, place INTEGER NOT NULL, batch INTEGER NOT NULL, copies INTEGER NOT NULL,
+  documents INTEGER NOT NULL, pages INTEGER NOT NULL
+);
 CREATE UNIQUE INDEX shard_place ON shard (place);
 CREATE TABLE document (
   uri TEXT PRIMARY KEY, place INTEGER NOT NULL, document_id TEXT NOT NULL, version TEXT, size_bytes INTEGER NOT NULL,
@@ -32,8 +40,8 @@ CREATE TABLE home (document_id TEXT PRIMARY KEY, shard_id TEXT) WITHOUT ROWID;
 # A shard that stands in several batches is what the last of them says, in its first place: a retry may find its files
 # mended. A file that has changed is in several shards; the last of them has it as it is.
 _ADD_SHARD = """
-INSERT INTO shard VALUES (?, (SELECT count(*) FROM shard), ?, ?)
-ON CONFLICT (shard_id) DO UPDATE SET batch = excluded.batch
+INSERT INTO shard VALUES (?, (SELECT count(*) FROM shard), ?, ?, ?, ?)
+ON CONFLICT (shard_id) DO UPDATE SET batch = excluded.batch, documents = excluded.documents, pages = excluded.pages
 """
 _ADD_DOCUMENT = """
 INSERT INTO document VALUES (?, (SELECT place FROM shard WHERE shard_id = ?), ?, ?, ?, ?)
@@ -44,14 +52,16 @@ WHERE excluded.place >= place
 _MEET = "INSERT OR IGNORE INTO home VALUES (?, NULL)"
 _ADD_HOME = "INSERT OR REPLACE INTO home VALUES (?, ?)"
 _SHARD_OF = "SELECT shard_id FROM document JOIN shard USING (place) WHERE uri = ?"
+_SUMS = "SELECT coalesce(sum(documents), 0), coalesce(sum(pages), 0) FROM shard"
 _SHARD_IDS = "SELECT shard_id, copies FROM shard WHERE place >= ? ORDER BY place LIMIT 1000"
 
 
 class Known:
     """The plan of one output and its index. Blocking, but quick; to be changed by one task at a time."""
 
-    def __init__(self, run_dir: RunDirectory) -> None:
+    def __init__(self, run_dir: RunDirectory, selection: PageSelection = ALL_PAGES) -> None:
         self._run_dir = run_dir
+        self._selection = selection
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_TABLES)
         self._next_batch = 0
@@ -114,6 +124,10 @@ class Known:
             raise KeyError(shard_id)
         return next(shard for shard in self._run_dir.batch(batch[0]) if shard.shard_id == shard_id)
 
+    def planned(self) -> Sums:
+        """How many documents and selected pages the plan holds."""
+        return Sums(*self._database.execute(_SUMS).fetchone())
+
     def _one(self, question: str, value: str) -> tuple[Any, ...] | None:
         answer: tuple[Any, ...] | None = self._database.execute(question, (value,)).fetchone()
         return answer
@@ -122,7 +136,9 @@ class Known:
         database = self._database
         database.execute("BEGIN")
         for shard in batch:
-            database.execute(_ADD_SHARD, (shard.shard_id, self._next_batch, shard.copies))
+            pages = 0 if shard.copies else sum(pages_of(each, self._selection) for each in shard.documents)
+            sums = len(shard.documents), pages
+            database.execute(_ADD_SHARD, (shard.shard_id, self._next_batch, shard.copies, *sums))
             database.executemany(
                 _ADD_DOCUMENT,
                 [

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.errors import UsageError
+from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.storage.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.summary import RunSummary
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -204,3 +210,30 @@ def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> 
     (source / "deep").mkdir()
     read(output, f"@{listing}", retry_failed=True)
     assert not list(verify(str(output)))
+
+
+TAKES_AWAY = """
+import sys, time
+from pathlib import Path
+while not (found := list(Path(sys.argv[1]).glob("*.parquet"))):
+    time.sleep(0.005)
+found[0].unlink()
+"""
+
+
+def test_rows_that_are_missing_at_the_end_are_exit_1(tmp_path: Path) -> None:
+    """Here another process takes a committed file away; a folder that a worker's node does not share looks the same."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    for number in range(2):
+        (source / f"{number}.pdf").write_bytes(pdfs.content_pdf(*[b""] * 20, pdfs.text(f"{number}")))
+    told: list[RunSummary] = []
+    with subprocess.Popen([sys.executable, "-c", TAKES_AWAY, str(output / "documents")]) as other:
+        with pytest.raises(OneOcrError, match="1 documents where 2 are planned, and 42 pages where 42") as ended:
+            read(output, source, on_stop=told.append)
+        assert other.wait() == 0
+    assert "\n" not in str(ended.value)
+    assert ended.value.exit_code == told[0].exit_code == 1
+    assert told[0].as_json()["inputs"] == {"found": 2, "committed": 1}
+    again = read(output, source)
+    assert (again.exit_code, again.as_json()["inputs"]) == (0, {"found": 2, "committed": 2})

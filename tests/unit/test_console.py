@@ -14,6 +14,7 @@ from one_ocr_ray.policy.doctoring import Check, Verdict
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 from one_ocr_ray.policy.summary import OutputCounts, RunSummary
+from one_ocr_ray.policy.sums import Sums
 from one_ocr_ray.storage.export import ExportReport
 
 
@@ -107,7 +108,7 @@ def test_a_terminal_gets_a_bar() -> None:
 
 def summary(**changes: object) -> RunSummary:
     counts = OutputCounts(
-        Counter(complete=1, partial=1, failed=1), Counter(ok=10, blank=1, failed=2), cost_usd=0.5
+        Counter(complete=1, partial=1, failed=1), Counter(ok=10, blank=1, failed=2), cost_usd=0.5, planned=Sums(4, 13)
     )  # fmt: skip
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,
@@ -129,6 +130,7 @@ def test_the_json_summary_is_one_object_of_the_contract() -> None:
     assert out.count("\n") == 1
     assert json.loads(out) == {
         "run_id": "r",
+        "inputs": {"found": 4, "committed": 3},
         "documents": {"total": 3, "ok": 1, "partial": 1, "failed": 1},
         "pages": {"total": 13, "ok": 10, "blank": 1, "failed": 2},
         "requests": {"sent": 12, "throttled": 0, "retried": 1},

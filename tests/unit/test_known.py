@@ -8,11 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure, Shard
+from one_ocr_ray.policy.selection import PageSelection
+from one_ocr_ray.policy.sums import Sums
 from one_ocr_ray.storage.inputs import InputFile
 from one_ocr_ray.storage.known import Known
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
 from tests.values import document
+
+PAGES = document(1).page_count or 0
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +82,7 @@ def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
         assert each.covers(as_file(document(2)))
         assert not each.covers(replace(as_file(document(2)), version="3"))
         assert each.covers(as_file(changed))
+        assert each.planned() == Sums(3, 3 * PAGES)
+    assert Known(run_dir, PageSelection(((2, 2),))).planned() == Sums(3, 3)
+    known.plan([Shard("000002-c", (document(1, uri="/copy.pdf"),), copies=True)])
+    assert known.planned() == Known(run_dir).planned() == Sums(4, 3 * PAGES)  # a copy has no pages of its own

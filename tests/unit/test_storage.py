@@ -182,3 +182,4 @@ def test_the_first_commit_of_a_shard_stands(output: Objects) -> None:
     assert dataset.documents("s") == [row]
     told = list(dataset.counts(["s", "not there"], ["outcome", "pages_ok"]))
     assert told == [("s", [{"outcome": "complete", "pages_ok": 1}]), ("not there", [])]
+    assert dataset.page_rows(["s", "not there"]) == 1
