@@ -159,6 +159,7 @@ class OcrWorker:
             row.document_id: row
             for shard_id in sorted({originals[each.document_id] for each in shard.documents})
             for row in dataset.documents(shard_id)
+            if row.document_id in originals  # the others' texts would only fill memory
         }
         rows = [same_bytes_result(found[each.document_id], each) for each in shard.documents]
         dataset.commit_pages(shard.shard_id, [])

@@ -114,14 +114,19 @@ def _record(values: dict[str, Any]) -> TaskRecord:
 
 
 def _noun(kind: type[_Noun], values: dict[str, Any]) -> _Noun:
-    """What a newer release has added is passed over where it says nothing; else it would be read otherwise than asked.
+    """What a newer release has added is passed over where it says nothing; else a task would be read not as asked.
 
     Raises ValueError where it says something.
     """
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
-    if any(value is not None for name, value in values.items() if name not in names):
+    known = _known(kind, values)
+    if any(value for name, value in values.items() if name not in known):
         raise ValueError(f"a {kind.__name__} of a newer release")
-    return kind(**{name: value for name, value in values.items() if name in names})
+    return kind(**known)
+
+
+def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(kind)}
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _told_in(data: bytes | None, task_id: str) -> TaskRecord | None:
@@ -139,7 +144,7 @@ def _told_in(data: bytes | None, task_id: str) -> TaskRecord | None:
 
 def _retry(values: dict[str, Any]) -> RetryOrder:
     pages = values["pages"]
-    return RetryOrder(values["run_id"], None if pages is None else tuple(pages))
+    return _noun(RetryOrder, values | {"pages": None if pages is None else tuple(pages)})
 
 
 def _view(values: dict[str, Any]) -> TaskView:
@@ -149,7 +154,11 @@ def _view(values: dict[str, Any]) -> TaskView:
         "record": _record(values["record"]),
         "state": TaskState(values["state"]),
         "outcome": outcome and TaskOutcome(outcome),
-        "failures": tuple(_noun(PageFailure, {**each, "code": ErrorCode(each["code"])}) for each in values["failures"]),
+        "failures": tuple(_page_failure(each) for each in values["failures"]),
         "error": error and Failure(ErrorCode(error["code"]), error["message"]),
     }
-    return _noun(TaskView, values | times | told)
+    return TaskView(**_known(TaskView, values | times | told))  # it tells what was; what more it tells changes nothing
+
+
+def _page_failure(values: dict[str, Any]) -> PageFailure:
+    return PageFailure(**_known(PageFailure, values | {"code": ErrorCode(values["code"])}))

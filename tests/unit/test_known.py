@@ -86,3 +86,22 @@ def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
     assert Known(run_dir, PageSelection(((2, 2),))).planned() == Sums(3, 3)
     known.plan([Shard("000002-c", (document(1, uri="/copy.pdf"),), copies=True)])
     assert known.planned() == Known(run_dir).planned() == Sums(4, 3 * PAGES)  # a copy has no pages of its own
+
+
+def test_touched_files_are_known_under_their_new_version(run_dir: RunDirectory) -> None:
+    """Each in the shard that has it, copies too; all else of the shards stays, and so does their order."""
+    known = Known(run_dir)
+    broken, twin = document(2, failure=GONE, page_count=None), document(1, uri="/twin")
+    known.plan([Shard("000000-a", (document(1), broken))])
+    known.plan([Shard("000001-b", (document(3), document(4))), Shard("000002-c", (twin,), copies=True)])
+    touched = [replace(each, version="2", size_bytes=7, page_count=99) for each in (document(1), document(4), twin)]
+    known.renew([*touched, document(5, version="2")])
+    known.renew([])
+    for each in (known, Known(run_dir)):
+        assert list(each.shard_ids()) == ["000000-a", "000001-b", "000002-c"]
+        assert each.shard("000000-a").documents == (replace(document(1), version="2", size_bytes=7), broken)
+        assert each.shard("000001-b").documents == (document(3), replace(document(4), version="2", size_bytes=7))
+        assert each.shard("000002-c") == Shard("000002-c", (replace(twin, version="2", size_bytes=7),), copies=True)
+        assert all(each.covers(as_file(new)) for new in touched)
+        assert not each.covers(as_file(document(1)))
+        assert not each.covers(as_file(document(5, version="2")))

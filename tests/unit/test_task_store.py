@@ -92,7 +92,8 @@ BAD_STATES = {
     "torn": encode_task(DONE)[:-20],
     "foreign": b"[1]",
     "another format": as_json(encode_task(DONE), format="one-ocr-ray task 2"),
-    "a field": as_json(encode_task(DONE), view=VIEW | {"parcels": 2}),
+    "an option": as_json(encode_task(DONE), view=VIEW | {"record": VIEW["record"] | {"tenant": "t"}}),
+    "an order": as_json(encode_task(DONE), retry={"run_id": "r", "pages": None, "engine": "gemini"}),
     "a state": as_json(encode_task(DONE), view=VIEW | {"state": "BATCHED"}),
     "a code": as_json(encode_task(DONE), view=VIEW | {"error": {"code": "script_not_read", "message": ""}}),
 }
@@ -134,10 +135,15 @@ def test_a_record_that_cannot_be_read_sets_the_task_aside(accepted: TaskStore, d
 
 
 def test_what_a_later_release_adds_and_leaves_empty_changes_nothing(accepted: TaskStore) -> None:
-    """A rollback goes on with such tasks."""
-    record = as_json(encode_record(RECORD), tenant=None, options={**asdict(RECORD.options), "route": None})
-    Objects(accepted.root).put(f"tasks/{TASK}/record.json", record)
+    """A rollback goes on with such tasks; what a state tells beside is not missed."""
+    options = {**asdict(RECORD.options), "route": None, "escalate": []}
+    Objects(accepted.root).put(
+        f"tasks/{TASK}/record.json", as_json(encode_record(RECORD), tenant=None, options=options)
+    )
     assert accepted.task(TASK) == not_begun(RECORD)
+    state = as_json(encode_task(DONE), view=VIEW | {"parcels": 2})
+    Objects(accepted.root).put(f"tasks/{TASK}/state.json", state)
+    assert accepted.task(TASK) == DONE
 
 
 def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None:

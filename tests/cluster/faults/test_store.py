@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.policy.tasks import TaskRecord
+from one_ocr_ray.policy.tasks import TaskRecord, TaskState
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.tasks import TaskStore
+from tests.cluster.books import book_site
 from tests.cluster.served import Served
 from tests.provider import identity_pdf
 
@@ -49,3 +50,21 @@ def test_a_service_starts_over_a_store_with_bad_files(tmp_path: Path, provider: 
         assert retry.status_code == 409
         for task_id in ids.values():
             assert service.http.delete(f"/v1/tasks/{task_id}").status_code == 204
+
+
+async def test_a_finished_task_whose_state_is_gone_is_never_paid_again(
+    tmp_path: Path, provider: ProviderProcess, ray_cluster: None
+) -> None:
+    """Its rows stand: with the settings of then it ends by them; with others it fails and keeps them."""
+    provider.reset(text_chars=100)
+    with book_site(tmp_path, provider, model="first") as site:
+        task_id = await site.submit(identity_pdf(1, 2))
+        await site.succeeded(task_id)
+    asked = len(provider.rows())
+    for model, state in (("second", TaskState.FAILURE), ("first", TaskState.SUCCESS)):
+        Objects(site.store.root).delete(f"tasks/{task_id}/state.json")
+        with book_site(tmp_path, provider, model=model) as again:
+            view = await again.ended(task_id)
+        assert view.state is state, view
+        assert [page.page_number for page in site.store.pages(task_id)] == [1, 2]
+    assert [row for row in provider.rows()[asked:] if row.page] == []
