@@ -3,7 +3,8 @@
 OneOcrError                 1   internal error
 ├── DamagedError            2   a file of an output was lost or changed by others; the user can put it back
 ├── UsageError              2   a flag, a setting or a key is wrong; the user can mend it
-│   └── OutputInUseError    2   another run works on this output
+│   ├── OutputInUseError    2   another run works on this output
+│   └── StoreInUseError     2   another service works on this store
 ├── StoppedError            4   stopped, and the same command resumes (budget, quota, billing, auth, interrupted)
 │   └── StorageError        4   storage refuses or is full
 └── EngineError             1   an engine cannot work at all on this machine
@@ -36,6 +37,10 @@ class UsageError(OneOcrError):
 
 class OutputInUseError(UsageError):
     """Another driver is at work on this output."""
+
+
+class StoreInUseError(UsageError):
+    """Another service is at work on this store."""
 
 
 class DamagedError(OneOcrError):

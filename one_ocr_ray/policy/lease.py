@@ -42,6 +42,16 @@ def decode_lease(data: bytes) -> Lease | None:
         return None
 
 
+def deployment(deployed_at_s: float, token: str) -> str:
+    """The name of a service that was deployed then: names are in the order of their times."""
+    return f"{int(deployed_at_s * 1e6):018d}-{token}"
+
+
+def is_later(one: Lease, other: Lease) -> bool:
+    """Whether the holder of `one` belongs to a later deployment of the service than that of `other`."""
+    return one.run_id.partition(".")[0] > other.run_id.partition(".")[0]
+
+
 class Verdict(Enum):
     """What a driver that meets a lease does."""
 
