@@ -7,16 +7,28 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    create_model,
+    field_validator,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings_reading import complaint, of_unknown_variables, one_or_several, read_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
@@ -211,6 +223,22 @@ def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
 def load_service(flags: dict[str, Any], config_file: Path | None = None) -> ServiceSettings:
     """The same for the service."""
     return _load(ServiceSettings, flags, config_file)
+
+
+class _SomeSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", env_ignore_empty=True)
+
+
+def some_of_service(names: Iterable[str]) -> dict[str, Any]:
+    """These settings of the service from the environment alone, for a process that has no use for the others and is not
+    told the flags that they would need. Raises UsageError, one sentence that names the setting.
+    """
+    declared = ServiceSettings.model_fields
+    fields: dict[str, Any] = {name: (declared[name].annotation, declared[name]) for name in names}
+    try:
+        return create_model("SomeSettings", __base__=_SomeSettings, **fields)().model_dump()
+    except ValidationError as error:
+        raise UsageError(complaint(error)) from error
 
 
 def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:

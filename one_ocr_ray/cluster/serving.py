@@ -14,6 +14,7 @@ import urllib.request
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Any, Self
 
+import ray
 from ray import serve
 from ray.serve.config import BackpressureConfig
 
@@ -22,6 +23,7 @@ from one_ocr_ray.cluster.reading import engine_on_node
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.cluster.taskbook import end_book, start_book
 from one_ocr_ray.cluster.taskjob import ServiceJob, service_job
+from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.proxylimit import variables
@@ -55,6 +57,7 @@ class OneOcr:
     """The ingress deployment: one replica of the application. It holds nothing that another one does not find."""
 
     def __init__(self, service: ServiceJob) -> None:
+        refuse_keys_in(ray.get_runtime_context().runtime_env)  # of the application or the deployment in Serve's file
         self._service = service
 
     def __serve_build_asgi_app__(self) -> FastAPI:
@@ -64,7 +67,13 @@ class OneOcr:
 
 
 def build(arguments: dict[str, str]) -> Application:
-    """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's."""
+    """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's.
+
+    Raises UsageError for settings that cannot be used, and for a key in the runtime environment.
+    """
+    refuse_keys_in(submitted_runtime_env())
+    if ray.is_initialized():
+        refuse_keys_in(ray.get_runtime_context().runtime_env)
     if said := unknown_variables():
         logging.getLogger(__name__).warning(said)
     return application(load_service(dict(arguments)))

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from one_ocr_ray.service.bodylimit import BodyLimit, BodyLimits
 from one_ocr_ray.service.guard import HostAndHeaders
 from one_ocr_ray.service.problems import answer, unavailable
-from one_ocr_ray.settings import ENV_PREFIX, ServiceSettings, load_service
+from one_ocr_ray.settings import ENV_PREFIX, ServiceSettings, some_of_service
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -53,13 +53,13 @@ class ServeErrors:
 
 def middlewares() -> list[Middleware]:
     """What the proxy calls at its start; Serve puts each around those before it."""
-    settings = load_service({})
+    settings = some_of_service(_SETTINGS)  # not all: those of the flags of `one-ocr serve` are not told to a proxy
     limits = BodyLimits(
-        request_bytes=settings.max_request_bytes,
-        unsized_bytes=min(UNSIZED_BYTES, settings.max_request_bytes),
-        under_way_bytes=2 * settings.max_request_bytes,
-        stall_s=settings.stall_timeout,
-        whole_s=settings.upload_timeout,
+        request_bytes=settings["max_request_bytes"],
+        unsized_bytes=min(UNSIZED_BYTES, settings["max_request_bytes"]),
+        under_way_bytes=2 * settings["max_request_bytes"],
+        stall_s=settings["stall_timeout"],
+        whole_s=settings["upload_timeout"],
     )
     return [Middleware(ServeErrors), Middleware(BodyLimit, limits=limits), Middleware(HostAndHeaders, hosts=None)]
 

@@ -11,6 +11,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from one_ocr_ray.errors import UsageError
 from one_ocr_ray.service.problems import MEDIA_TYPE
 from one_ocr_ray.service.proxylimit import UNSIZED_BYTES, middlewares
 
@@ -76,3 +77,19 @@ def test_a_body_that_is_cut_says_why() -> None:
     assert "Content-Length" in answer.json()["detail"]
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+def test_a_proxy_needs_no_more_than_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another address in the environment and the keys by a flag, as `one-ocr serve` allows: no flag reaches a proxy."""
+    monkeypatch.setenv("ONE_OCR_HOST", "0.0.0.0")
+    monkeypatch.setenv("ONE_OCR_PORT", "any")
+    monkeypatch.setenv("ONE_OCR_MAX_REQUEST_BYTES", "2000000")
+    assert asked("/upload", method="POST", content=bytes(2_000_001)).status_code == 413
+    assert asked("/upload", method="POST", content=bytes(2_000_000)).status_code == 200
+
+
+def test_a_bound_of_the_proxy_that_is_none_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name of the setting."""
+    monkeypatch.setenv("ONE_OCR_STALL_TIMEOUT", "-1")
+    with pytest.raises(UsageError, match="stall_timeout"):
+        middlewares()
