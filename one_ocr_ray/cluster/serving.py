@@ -21,7 +21,7 @@ from ray.serve.config import BackpressureConfig
 from one_ocr_ray.cluster.bookclient import RemoteTaskBook
 from one_ocr_ray.cluster.reading import engine_on_node
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.cluster.taskbook import end_book, start_book
+from one_ocr_ray.cluster.taskbook import end_book, refuse_second_service, start_book
 from one_ocr_ray.cluster.taskjob import ServiceJob, service_job
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
@@ -29,6 +29,7 @@ from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.proxylimit import variables
 from one_ocr_ray.service.requestlog import log_as_json
 from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address, unknown_variables
+from one_ocr_ray.storage.booklease import refuse_second
 from one_ocr_ray.storage.tasks import TaskStore
 
 if TYPE_CHECKING:
@@ -76,11 +77,11 @@ def build(arguments: dict[str, str]) -> Application:
         refuse_keys_in(ray.get_runtime_context().runtime_env)
     if said := unknown_variables():
         logging.getLogger(__name__).warning(said)
-    return application(load_service(dict(arguments)))
+    return application(service_job(_with_whole_paths(load_service(dict(arguments)))))
 
 
-def application(settings: ServiceSettings) -> Application:
-    """The service as Serve runs it. Raises UsageError for settings that cannot be used.
+def application(service: ServiceJob) -> Application:
+    """The service as Serve runs it.
 
     Takes no CPU: batch jobs book all of them, and uploads must come in beside them.
     """
@@ -94,7 +95,7 @@ def application(settings: ServiceSettings) -> Application:
         health_check_period_s=HEALTH_CHECK_S,
         graceful_shutdown_timeout_s=DRAIN_S,
     )
-    app: Application = ingress.bind(service_job(_with_whole_paths(settings)))
+    app: Application = ingress.bind(service)
     return app
 
 
@@ -108,14 +109,18 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
     settings = _with_whole_paths(settings)
     if address == LOCAL_RAY:
         settings = settings.model_copy(update={"port": _free_port(settings)})
-        _check_key(service_job(settings))
-    app = application(settings)
+    service = service_job(settings)
+    if address == LOCAL_RAY:
+        _check_key(service)
+        refuse_second(settings.store, say)
+    app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with _Interruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
         interruption.listen()  # again: Ray has a handler of its own for SIGTERM
         interruption.raise_if_any()
+        refuse_second_service(settings.store, say)
         started.callback(end_book, settings.store)
-        start_book(service_job(settings))
+        start_book(service)
         interruption.raise_if_any()
         serve.start(
             proxy_location="HeadOnly",

@@ -1,8 +1,8 @@
 """`TaskBook`: the detached actor that knows every task of one store and has them read.
 
 What it knows is rebuilt from the store at its start: it may die at any moment. Its workers and OCR engines are its own
-and die with it; what they had finished is in the journals and is not read again. One store has one book: a later one
-begins a higher generation, and this one ends when it sees that.
+and die with it; what they had finished is in the journals and is not read again. One store has one book: that of the
+service which was deployed last, see `storage/booklease.py`. The book before it brings its work to an end and is gone.
 """
 
 from __future__ import annotations
@@ -14,23 +14,26 @@ import time
 from contextlib import suppress
 from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import ray
 from pydantic import SecretStr
 from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
+from one_ocr_ray import __version__
 from one_ocr_ray.cluster.metrics import show_tasks
 from one_ocr_ray.cluster.nodes import NAMESPACE, shared_by_the_cluster
 from one_ocr_ray.cluster.taskkeeper import TaskKeeper
 from one_ocr_ray.cluster.tending import Tending
-from one_ocr_ray.errors import OneOcrError, StorageError
+from one_ocr_ray.errors import OneOcrError, StorageError, StoreInUseError
 from one_ocr_ray.service.book import Load
 from one_ocr_ray.settings import Settings
+from one_ocr_ray.storage.booklease import BookLease, refuse_second
 from one_ocr_ray.storage.tasks import TaskStore
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from one_ocr_ray.cluster.taskjob import ServiceJob
     from one_ocr_ray.policy.tasks import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
@@ -48,6 +51,11 @@ ORPHAN_SWEEPS = 60  # an upload whose record never came is removed after an hour
 START_AGAIN_S = 1.0
 START_WITHIN_S = 60.0
 REST_WITHIN_S = 8.0
+READY_WITHIN_S = 30.0  # then the caller is told to come back
+
+
+class BookElsewhereError(OneOcrError):
+    """Another service has the store; the caller is told to come back."""
 
 
 class TaskBook:
@@ -58,16 +66,19 @@ class TaskBook:
         self._store = TaskStore(service.settings.store)
         self._keeper = TaskKeeper(self._store, timedelta(days=service.settings.expiry_days))
         self._table = self._keeper.table
+        self._lease = BookLease(self._store.root, service.deployment)
+        self._elsewhere = False  # another service has the store
         self._deleting: set[str] = set()
         self._sweeps = 0
         self._orphans: dict[str, int] = {}  # sweeps that have seen them
-        loop = asyncio.get_running_loop()
-        self._started = loop.create_task(self._start())
-        self._upkeep = loop.create_task(self._keep_up())
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Task[None] | None = None
+        self._started = self._loop.create_task(self._start())
+        self._upkeep = self._loop.create_task(self._keep_up())
 
     async def serves(self) -> str:
-        """What this book was started with, as `identity_of` tells it."""
-        return identity_of(self._service)
+        """What this book was started with, as `identity_of` tells it; nothing while another service has the store."""
+        return "" if self._elsewhere else identity_of(self._service)
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
         tending = await self._ready()
@@ -140,13 +151,32 @@ class TaskBook:
     async def rest(self) -> None:
         """End all work for now, before this book is ended; its tasks go on with the next one."""
         if self._started.done():
-            await (await self._ready()).rest()
+            await (await self._started).rest()
+        await asyncio.to_thread(self._lease.release)
+
+    def _lost(self, lease: BookLease) -> None:
+        """A book of a later deployment waits for the end of this one. Called in a thread."""
+
+        def end() -> None:
+            self._ending = self._loop.create_task(self._end(lease))
+
+        self._loop.call_soon_threadsafe(end)
+
+    async def _end(self, lease: BookLease) -> None:
+        while not self._started.done():
+            if lease is not self._lease:  # it was still waiting for its own turn, and has noticed
+                return
+            await asyncio.sleep(START_AGAIN_S)
+        log.warning("a service that was deployed later has this store now; this one ends")
+        self._elsewhere = True
+        try:
+            async with asyncio.timeout(REST_WITHIN_S):
+                await self.rest()
+        finally:
+            ray.kill(ray.get_runtime_context().current_actor)
 
     async def sweep(self) -> None:
-        """Remove what has expired, take up what was stored and never handed over, end where a later book is at work."""
-        if await asyncio.to_thread(self._store.generation) != self._keeper.generation:
-            log.warning("another book has this store now; this one ends")
-            ray.kill(ray.get_runtime_context().current_actor)
+        """Remove what has expired, take up what was stored and never handed over."""
         now = datetime.now(UTC)
         for entry in self._table.entries():
             try:
@@ -173,14 +203,18 @@ class TaskBook:
                 await asyncio.to_thread(self._store.delete, task_id)
 
     async def _ready(self) -> Tending:
-        return await asyncio.shield(self._started)
+        if self._elsewhere:
+            raise BookElsewhereError
+        async with asyncio.timeout(READY_WITHIN_S):
+            return await asyncio.shield(self._started)
 
     async def _start(self) -> Tending:
         tending = None  # made once: a store that is away must not cost a set of processes at each look
         while True:
             try:
+                generation = self._lease.generation or await self._begin()
                 tending = tending or Tending(self._service, self._keeper)
-                tending.take(await asyncio.to_thread(self._keeper.recover))
+                tending.take(await asyncio.to_thread(self._keeper.recover, generation))
             except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
                 log.warning("the book cannot start yet: %s", error)
             except Exception:
@@ -189,8 +223,21 @@ class TaskBook:
                 return tending
             await asyncio.sleep(START_AGAIN_S)
 
+    async def _begin(self) -> int:
+        """The generation of this book, once no other one is at work."""
+        lease = self._lease
+        try:
+            generation = await asyncio.to_thread(lease.take, partial(self._lost, lease))
+        except OneOcrError as error:
+            self._elsewhere = isinstance(error, StoreInUseError)
+            self._lease = BookLease(self._store.root, self._service.deployment)
+            await asyncio.to_thread(lease.release)
+            raise
+        self._elsewhere = False
+        return generation
+
     async def _keep_up(self) -> None:
-        await self._ready()
+        await asyncio.shield(self._started)
         next_sweep = SWEEP_EVERY_S
         while True:
             await asyncio.sleep(SHOW_EVERY_S)
@@ -207,11 +254,11 @@ class TaskBook:
 
 
 def identity_of(service: ServiceJob) -> str:
-    """What tells one service's work from another's; a digest, for there are secrets in it."""
+    """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
     names = (*Settings.model_fields, "store", "expiry_days")
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
-    return hashlib.sha256(repr((told, asks)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((__version__, told, asks)).encode()).hexdigest()[:16]
 
 
 def _plain(value: object) -> object:
@@ -244,6 +291,14 @@ def start_book(service: ServiceJob, *, replace: bool = True) -> Any:
 def book_name(store: str) -> str:
     """One store, one book."""
     return f"task-book:{_PROTOCOL}:{hashlib.sha256(TaskStore(store).root.encode()).hexdigest()[:12]}"
+
+
+def refuse_second_service(store: str, on_wait: Callable[[str], None]) -> None:
+    """Raises StoreInUseError while another service is at work on `store`; one of this cluster is none."""
+    try:
+        ray.get_actor(book_name(store), namespace=NAMESPACE)
+    except ValueError:
+        refuse_second(store, on_wait)
 
 
 def end_book(store: str) -> None:

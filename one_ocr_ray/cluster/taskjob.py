@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import asdict, dataclass, replace
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.asking import (
@@ -19,6 +21,7 @@ from one_ocr_ray.cluster.job import Job
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.model import Ask, ErrorCode
 from one_ocr_ray.policy.documents import RunIdentity
+from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.pricing import estimate_usd
 from one_ocr_ray.storage.costs import spending_with
 from one_ocr_ray.storage.objects import Objects
@@ -42,6 +45,7 @@ class ServiceJob:
 
     settings: ServiceSettings
     engines: Mapping[str, tuple[EngineChoice | None, Ask]]  # by name; a choice of None is the embedded engine
+    deployment: str  # of two services on one store the one that was deployed later has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,8 @@ def service_job(settings: ServiceSettings) -> ServiceJob:
     """The work of a service of these settings. Raises UsageError for those that cannot be used."""
     selection_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))
-    return ServiceJob(settings, {name: _engine(settings, name) for name in names})
+    engines = {name: _engine(settings, name) for name in names}
+    return ServiceJob(settings, engines, deployment(time.time(), token_hex(4)))
 
 
 def _engine(settings: ServiceSettings, name: str) -> tuple[EngineChoice | None, Ask]:

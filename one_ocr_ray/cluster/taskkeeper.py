@@ -51,9 +51,13 @@ class TaskKeeper:
         self._store = store
         self._kept_for = kept_for
 
-    def recover(self) -> list[Entry]:
-        """Take up all that the store has; gives the tasks that are not finished, oldest first. Blocks."""
-        self.generation = self._store.begin_generation()
+    def recover(self, generation: int) -> list[Entry]:
+        """Take up all that the store has; gives the tasks that are not finished, oldest first. Blocks.
+
+        `generation`: of this book, for it to count its revs from.
+        """
+        self.generation = generation
+        self._store.check()
         entries, _ = self.look_up(self._store.task_ids())
         return self.take_up(entries)
 
@@ -80,7 +84,7 @@ class TaskKeeper:
                 log.warning("task %s is left out for now: %s", task_id, error)
                 refused = True
         if refused:
-            self._store.generation()
+            self._store.check()
         return entries, nameless
 
     def take_up(self, entries: Iterable[Entry]) -> list[Entry]:

@@ -16,11 +16,12 @@ from one_ocr_ray.errors import StorageError, StoreInUseError
 from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, is_later, judge
 from one_ocr_ray.storage.lease import LOOK_AGAIN_S, Leases, is_dead, may_take, my_lease
 from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.tasks import BOOK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FOLDER = "book"
+FOLDER = BOOK
 ENDED = b""
 
 
@@ -39,8 +40,8 @@ class BookLease:
     def take(self, on_lost: Callable[[], None]) -> int:
         """Become the only book; its generation. Keeps the hold from then on, until `release`.
 
-        Raises StoreInUseError where a book of a later deployment is at work. `on_lost` is called, in a thread, when one
-        comes later.
+        Raises StoreInUseError where a book of a later deployment is at work; it is to be released then, too. `on_lost`
+        is called, in a thread, when one comes later.
         """
         self._refuse_later()
         generation = self._leases.highest()[0] + 1
@@ -49,11 +50,12 @@ class BookLease:
         self.generation = generation
         lost = threading.Event()
 
-        def on_lost_once() -> None:
+        def on_lost_unless_ended() -> None:
             lost.set()
-            on_lost()
+            if not self._ended.is_set():
+                on_lost()
 
-        beating = (self._ended, generation, self._mine, on_lost_once)
+        beating = (self._ended, generation, self._mine, on_lost_unless_ended)
         self._heart = threading.Thread(target=self._leases.beat_until, args=beating, name="book-lease", daemon=True)
         self._heart.start()
         for number in sorted(self._leases.generations()):
@@ -65,7 +67,7 @@ class BookLease:
     def release(self) -> None:
         """Let the next book begin."""
         self._ended.set()
-        if self._heart is not None:
+        if self._heart is not None and self._heart is not threading.current_thread():
             self._heart.join(HEARTBEAT_S)
         try:
             if self.generation:

@@ -141,6 +141,10 @@ class TaskStore:
             record = record or self._objects.get(_path(task_id, "record.json"))
             return set_aside(task_id, [state, record])
 
+    def check(self) -> None:
+        """Raises StorageError where the store as a whole is away."""
+        self._objects.get(f"{BOOK}/nothing")
+
     def task_ids(self) -> set[str]:
         """Every task of which anything is stored."""
         return {name for name in self._objects.folders(TASKS) if _is_id(name)}
@@ -172,20 +176,6 @@ class TaskStore:
         kept = remembered(task)
         self.save_task(kept)
         return kept
-
-    def begin_generation(self) -> int:
-        """A number above every one that was given before: for a book to count its revs from."""
-        generation = self.generation() + 1
-        while not self._objects.put_new(f"{BOOK}/{generation:09d}", b""):
-            generation += 1
-        for info in list(self._objects.list(BOOK)):
-            if 0 < _generation_in(info.path) < generation:
-                self._objects.delete(info.path)
-        return generation
-
-    def generation(self) -> int:
-        """The highest number given; 0 before the first. A book that finds another than its own is not the book."""
-        return max((_generation_in(info.path) for info in self._objects.list(BOOK)), default=0)
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
         """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
@@ -234,12 +224,6 @@ class TaskStore:
 
 def _is_id(task_id: str) -> bool:
     return _TASK_ID.fullmatch(task_id) is not None
-
-
-def _generation_in(path: str) -> int:
-    """0 for what a file system or a desktop has left there, such as `.nfs0001`."""
-    name = path.rpartition("/")[2]
-    return int(name) if name.isascii() and name.isdecimal() else 0
 
 
 def _path(task_id: str, name: str) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from one_ocr_ray.errors import StoreInUseError
 from one_ocr_ray.policy.claims import ClaimStatus
+from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.taskfile import StoredTask, not_begun
 from one_ocr_ray.policy.tasks import TaskRecord, TaskState, TaskView
+from one_ocr_ray.storage.booklease import BookLease, refuse_second
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.tasks import TaskStore
 from tests.faults.s3 import BUCKET, environment, s3_server
@@ -51,10 +56,33 @@ def test_a_task_from_upload_to_deletion(store: TaskStore, tmp_path: Path) -> Non
 
 
 def test_names_are_taken_once(store: TaskStore) -> None:
-    """Idempotency keys and generations, by put-if-absent."""
+    """Idempotency keys, by put-if-absent."""
     assert store.claim("owner", "key", "f").status is ClaimStatus.NEW
     assert store.claim("owner", "key", "f").status is ClaimStatus.IN_PROGRESS
     store.settle("owner", "key", {"task_ids": [TASK]})
     assert store.claim("owner", "key", "f").response == {"task_ids": [TASK]}
     assert store.claim("owner", "key", "g").status is ClaimStatus.REUSED
-    assert [store.begin_generation(), store.begin_generation(), store.generation()] == [1, 2, 2]
+
+
+def test_of_books_that_start_together_one_goes_on(store: TaskStore) -> None:
+    """Each has a generation of its own, though all may write the same; the second service is told of the first."""
+    chance, later = threading.Barrier(5), list[BookLease]()
+    leases = [BookLease(store.root, deployment(1_700_000_000.0, "same")) for _ in range(5)]
+
+    def take(lease: BookLease) -> None:
+        chance.wait()
+        with suppress(StoreInUseError):
+            lease.take(lease.release)
+            later.append(lease)
+
+    threads = [threading.Thread(target=take, args=(each,)) for each in leases]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    last = max(later, key=lambda each: each.generation)
+    assert len({each.generation for each in later}) == len(later)
+    with pytest.raises(StoreInUseError, match="at work on the store s3://"):
+        refuse_second(store.root, lambda _: None)
+    last.release()
+    refuse_second(store.root, lambda _: None)

@@ -13,6 +13,7 @@ from one_ocr_ray.model import Shard
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.policy.taskfile import not_begun
 from one_ocr_ray.policy.tasks import TaskRecord
+from one_ocr_ray.storage.booklease import BookLease
 from one_ocr_ray.storage.folder import delete_files
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
@@ -91,7 +92,8 @@ def test_whatever_a_promise_rests_on_is_synced(tmp_path: Path, steps: Steps) -> 
     store.save_upload(record.task_id, spool)
     store.save_record(record)
     store.save_task(not_begun(record))
-    store.begin_generation()
+    lease = BookLease(store.root, "now")
+    lease.take(lambda: None)
     store.claim("owner", "key", "fingerprint")
     placed = [path for step, path in steps if step in ("link", "replace")]
     assert len(placed) == 8
@@ -101,6 +103,7 @@ def test_whatever_a_promise_rests_on_is_synced(tmp_path: Path, steps: Steps) -> 
         ]
         assert ("fsync", f"{path}#") in steps
         assert after[1] == ("fsync", str(Path(path).parent))
+    lease.release()
 
 
 def test_a_killed_writer_leaves_nothing_that_is_listed(tmp_path: Path) -> None:

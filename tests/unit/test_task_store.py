@@ -16,6 +16,7 @@ from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.policy.taskfile import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
 from one_ocr_ray.policy.tasks import PageFailure, RetryOrder, TaskOptions, TaskOutcome, TaskRecord, TaskState, TaskView
+from one_ocr_ray.storage.booklease import BookLease
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
@@ -148,11 +149,12 @@ def test_what_a_later_release_adds_and_leaves_empty_changes_nothing(accepted: Ta
 
 def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None:
     """What a file system or a desktop leaves behind; a claim that is torn binds nobody."""
-    assert accepted.begin_generation() == 1
     objects = Objects(accepted.root)
     for path in ("book/.nfs000000000001", "book/.DS_Store", "book/²", "tasks/.DS_Store", "tasks/x/record.json"):
         objects.put(path, b"")
-    assert accepted.begin_generation() == 2
+    lease = BookLease(accepted.root, "now")
+    assert lease.take(lambda: None) == 1
+    lease.release()
     assert accepted.task_ids() == {TASK}
     accepted.claim("a", "k", "f1")
     (path,) = [info.path for info in objects.list("idempotency")]
@@ -207,12 +209,6 @@ def test_an_expired_task_is_only_remembered(accepted: TaskStore) -> None:
     left = [path for path in Path(accepted.root).rglob("*") if path.is_file()]
     assert [path.name for path in left] == ["state.json"]
     assert RECORD.filename not in left[0].read_text()
-
-
-def test_generations_rise(store: TaskStore) -> None:
-    """A book that is started later counts from a higher number, in another process too."""
-    assert [store.generation(), store.begin_generation(), store.begin_generation()] == [0, 1, 2]
-    assert TaskStore(store.root).generation() == 2
 
 
 def test_ids_that_are_none_touch_nothing(store: TaskStore, tmp_path: Path) -> None:

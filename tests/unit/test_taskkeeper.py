@@ -73,7 +73,7 @@ def keeper(tmp_path: Path) -> TaskKeeper:
 
 def test_one_bad_file_costs_one_task(keeper: TaskKeeper) -> None:
     """The good one is read, the ended one stays ended, bad ones have failed with a sentence."""
-    assert [entry.view.record for entry in keeper.recover()] == [record("g")]
+    assert [entry.view.record for entry in keeper.recover(1)] == [record("g")]
     states = {entry.view.record.task_id[2]: entry.view for entry in keeper.table.entries()}
     assert states["e"].state is TaskState.SUCCESS
     assert states.keys() == {"g", "e", *"ABCDEFGHIJ"[: len(ASIDE)]}
@@ -84,7 +84,7 @@ def test_one_bad_file_costs_one_task(keeper: TaskKeeper) -> None:
 
 async def test_a_task_that_is_set_aside_is_only_deleted(keeper: TaskKeeper, tmp_path: Path) -> None:
     """Nothing of it is read again or expires; its owner may delete it."""
-    keeper.recover()
+    keeper.recover(1)
     entry = keeper.table.get(OWNER, record("E").task_id)
     assert entry is not None
     folder = tmp_path / "tasks" / record("E").task_id
@@ -101,7 +101,7 @@ async def test_a_task_that_is_set_aside_is_only_deleted(keeper: TaskKeeper, tmp_
 
 def test_what_was_refused_is_taken_up_later(keeper: TaskKeeper, tmp_path: Path) -> None:
     """By the next sweep, as it stands then."""
-    keeper.recover()
+    keeper.recover(1)
     folder = tmp_path / "tasks" / record("r").task_id
     assert keeper.look_up({record("r").task_id}) == ([], set())
     (folder / "record.json").unlink()
@@ -117,4 +117,4 @@ def test_a_store_that_is_away_is_no_tasks_fault(keeper: TaskKeeper, tmp_path: Pa
     (tmp_path / "book").rename(tmp_path / "elsewhere")
     (tmp_path / "book").write_text("")
     with pytest.raises(StorageError):
-        keeper.recover()
+        keeper.recover(1)

@@ -1,0 +1,119 @@
+"""One service per store: a second one is refused, or takes over when the first has brought its work to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from one_ocr_ray.cluster.taskbook import CALLS_AT_ONCE, TaskBook
+from one_ocr_ray.cluster.taskjob import service_job
+from one_ocr_ray.policy.lease import deployment
+from one_ocr_ray.policy.tasks import TaskState
+from one_ocr_ray.settings import load_service
+from tests.cluster.books import OWNER, book_site
+from tests.cluster.served import Served
+from tests.provider import Latency, ProviderProcess, identity_pdf
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from one_ocr_ray.cluster.taskjob import ServiceJob
+    from one_ocr_ray.policy.tasks import TaskRecord, TaskView
+
+PAGES, IN_FLIGHT = 40, 4
+PATIENCE_S = 120.0
+
+
+def calls(provider: ProviderProcess) -> Counter[str]:
+    """How often each page was asked for."""
+    return Counter(row.page for row in provider.rows() if row.page)
+
+
+def cluster(service: ServiceJob) -> Any:
+    """The book that a cluster of its own would have: clusters do not see the names of each other's actors."""
+    book: Any = ray.remote(TaskBook)
+    return book.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(service)
+
+
+async def ask_on(book: Any, record: TaskRecord) -> None:
+    """Ask until there is no answer any more."""
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in count():
+            await book.task.remote(OWNER, record.task_id)
+            await asyncio.sleep(0.1)
+
+
+async def answer_of(book: Any, record: TaskRecord) -> TaskView:
+    """Ask until there is an answer."""
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in count():
+            with suppress(RayTaskError):
+                view: TaskView = await book.task.remote(OWNER, record.task_id)
+                return view
+            await asyncio.sleep(0.2)
+    raise AssertionError
+
+
+@pytest.mark.usefixtures("ray_cluster")
+async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_twice(tmp_path: Path) -> None:
+    """As in an upgrade of a RayService: old and new at once. Twice are at most the requests under way at that moment;
+    the old cluster begins nothing again, also when its replica makes a new book, until the new one has gone.
+    """
+    with ProviderProcess(keys=(), latency=Latency(seconds=0.4)) as provider, book_site(tmp_path, provider) as site:
+        flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, "max_in_flight": IN_FLIGHT}
+        old = service_job(load_service({"store": site.store.root, **flags}))
+        new = replace(old, deployment=deployment(time.time() + 60, "new"))
+        first, record = cluster(old), site.save(identity_pdf(1, PAGES))
+        await first.accept.remote([record])
+        view = await first.task.remote(OWNER, record.task_id)
+        while view.pages_done < 8:
+            view = await first.changed.remote(OWNER, record.task_id, view.rev, 5.0)
+        second = cluster(new)
+        with pytest.raises(RayActorError):
+            await ask_on(first, record)
+        again = cluster(old)
+        with pytest.raises(RayTaskError, match="BookElsewhereError"):
+            await ask_on(again, record)
+        assert await again.serves.remote() == ""
+        view = await second.task.remote(OWNER, record.task_id)
+        while not view.state.terminal:
+            view = await second.changed.remote(OWNER, record.task_id, view.rev, 5.0)
+        assert (view.state, view.pages_done) == (TaskState.SUCCESS, PAGES)
+        asked = calls(provider)
+        assert len(asked) == PAGES
+        assert asked.total() <= PAGES + IN_FLIGHT
+        await second.rest.remote()
+        ray.kill(second)
+        assert (await answer_of(again, record)).state is TaskState.SUCCESS
+        await again.rest.remote()
+        ray.kill(again)
+
+
+def test_a_second_serve_on_one_store_is_refused(tmp_path: Path) -> None:
+    """Exit code 2 and a sentence that says who is at work and what to do; the first one goes on. After its end, and
+    after it was killed, the next one starts at once.
+    """
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0", "--store", "store"]
+    with Served(tmp_path) as first:
+        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert second.returncode == 2, second.stderr
+        assert "Another service (process " in second.stderr
+        assert "Stop that one, or give another --store." in second.stderr
+        assert first.http.get("/readyz").status_code == 200
+        first.kill()
+    with Served(tmp_path) as third:
+        assert third.http.get("/readyz").status_code == 200
+        assert third.stop() == 0
+    with Served(tmp_path) as fourth:
+        assert fourth.http.get("/readyz").status_code == 200
