@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import ActorDiedError, RayActorError, RayError, RayTaskError
 
-from one_ocr_ray.cluster.taskbook import start_book
+from one_ocr_ray.cluster.bookstart import start_book
 from one_ocr_ray.service.book import TaskBookUnavailableError
 
 if TYPE_CHECKING:

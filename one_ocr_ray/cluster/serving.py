@@ -19,9 +19,9 @@ from ray import serve
 from ray.serve.config import BackpressureConfig
 
 from one_ocr_ray.cluster.bookclient import RemoteTaskBook
+from one_ocr_ray.cluster.bookstart import end_book, refuse_second_service, start_book
 from one_ocr_ray.cluster.reading import engine_on_node
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.cluster.taskbook import end_book, refuse_second_service, start_book
 from one_ocr_ray.cluster.taskjob import ServiceJob, service_job
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError

@@ -8,48 +8,41 @@ service which was deployed last, see `storage/booklease.py`. The book before it 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import time
-from contextlib import suppress
-from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ray
-from pydantic import SecretStr
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
-from one_ocr_ray import __version__
 from one_ocr_ray.cluster.metrics import show_tasks
-from one_ocr_ray.cluster.nodes import NAMESPACE, shared_by_the_cluster
+from one_ocr_ray.cluster.taskjob import identity_of
 from one_ocr_ray.cluster.taskkeeper import TaskKeeper
 from one_ocr_ray.cluster.tending import Tending
 from one_ocr_ray.errors import OneOcrError, StorageError, StoreInUseError
+from one_ocr_ray.policy.expiry import believed
 from one_ocr_ray.service.book import Load
-from one_ocr_ray.settings import Settings
-from one_ocr_ray.storage.booklease import BookLease, refuse_second
+from one_ocr_ray.storage.booklease import BookLease
 from one_ocr_ray.storage.tasks import TaskStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from one_ocr_ray.cluster.taskjob import ServiceJob
+    from one_ocr_ray.cluster.tasktable import Entry
     from one_ocr_ray.policy.tasks import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
 
 log = logging.getLogger(__name__)
 
-# Messages are pickled between releases of this package that share one actor: another shape of them is another version.
-_PROTOCOL = "v1"
 CALLS_AT_ONCE = 20_000  # status requests and event streams wait here
 SHOW_EVERY_S = 5.0
 SWEEP_EVERY_S = 60.0
 CLAIMS_EVERY_SWEEPS = 60
 EVENTS_KEPT_FOR = timedelta(minutes=10)  # in memory, after the end of their task
+ENTRIES_AT_ONCE = 1000  # of a sweep; then requests have their turn
 ORPHAN_SWEEPS = 60  # an upload whose record never came is removed after an hour
 START_AGAIN_S = 1.0
-START_WITHIN_S = 60.0
 REST_WITHIN_S = 8.0
 READY_WITHIN_S = 30.0  # then the caller is told to come back
 
@@ -70,6 +63,7 @@ class TaskBook:
         self._elsewhere = False  # another service has the store
         self._deleting: set[str] = set()
         self._sweeps = 0
+        self._last_look: tuple[datetime, float] | None = None  # the time that was believed, and the monotonic clock
         self._orphans: dict[str, int] = {}  # sweeps that have seen them
         self._loop = asyncio.get_running_loop()
         self._ending: asyncio.Task[None] | None = None
@@ -177,21 +171,39 @@ class TaskBook:
 
     async def sweep(self) -> None:
         """Remove what has expired, take up what was stored and never handed over."""
-        now = datetime.now(UTC)
-        for entry in self._table.entries():
-            try:
-                await self._keeper.expire(entry, now)
-            except StorageError as error:
-                log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
-            finished_at = entry.view.finished_at
-            if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
-                entry.events = None
+        now = await self._believed_now()
+        for number, entry in enumerate(self._table.entries()):
+            if number % ENTRIES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            await self._look_at(entry, now)
         deleting = set(self._deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
         await self._take_up(stored - self._table.ids() - deleting - self._deleting)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
-            await asyncio.to_thread(self._store.sweep_claims)
+            await asyncio.to_thread(self._store.sweep_claims, now)
         self._sweeps += 1
+
+    async def _look_at(self, entry: Entry, now: datetime) -> None:
+        expires_at, finished_at = entry.view.expires_at, entry.view.finished_at
+        try:
+            if expires_at is not None and expires_at <= now:
+                await self._keeper.expire(entry, now)
+        except StorageError as error:
+            log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
+        if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
+            entry.events = None
+
+    async def _believed_now(self) -> datetime:
+        """The time to erase by; kept in the store, for the book after this one."""
+        now, monotonic_s = datetime.now(UTC), time.monotonic()
+        if self._last_look is None:
+            kept = await asyncio.to_thread(self._store.clock)
+            self._last_look = (kept if kept is not None else now), monotonic_s
+        last, last_s = self._last_look
+        now = believed(last, now, monotonic_s - last_s)
+        self._last_look = now, monotonic_s
+        await asyncio.to_thread(self._store.keep_clock, now)
+        return now
 
     async def _take_up(self, unknown: set[str]) -> None:
         """A process that died between storing a task and handing it over leaves it here."""
@@ -251,63 +263,3 @@ class TaskBook:
                     log.warning("the sweep was cut short: %s", error)
                 except Exception:  # the next one may come further
                     log.exception("the sweep was cut short")
-
-
-def identity_of(service: ServiceJob) -> str:
-    """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
-    names = (*Settings.model_fields, "store", "expiry_days")
-    told = [(name, _plain(getattr(service.settings, name))) for name in names]
-    asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
-    return hashlib.sha256(repr((__version__, told, asks)).encode()).hexdigest()[:16]
-
-
-def _plain(value: object) -> object:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else str(value)
-
-
-def start_book(service: ServiceJob, *, replace: bool = True) -> Any:
-    """The book of this service's store: the one that is there, or a new one where there is none.
-
-    `replace`: a new one also where the one that is there serves otherwise. Blocks. The actor gets no `runtime_env` of
-    its own; the package is importable on every node, see `get_limiter`.
-    """
-    book: Any = ray.remote(TaskBook)
-    there_or_new = book.options(
-        **shared_by_the_cluster(book_name(service.settings.store)), max_task_retries=0, max_concurrency=CALLS_AT_ONCE
-    )
-    while True:
-        book = there_or_new.remote(service)
-        try:
-            served = ray.get(book.serves.remote(), timeout=START_WITHIN_S)
-            if not replace or served == identity_of(service):
-                return book
-            _end(book)
-        except (RayActorError, GetTimeoutError):
-            time.sleep(START_AGAIN_S)
-
-
-def book_name(store: str) -> str:
-    """One store, one book."""
-    return f"task-book:{_PROTOCOL}:{hashlib.sha256(TaskStore(store).root.encode()).hexdigest()[:12]}"
-
-
-def refuse_second_service(store: str, on_wait: Callable[[str], None]) -> None:
-    """Raises StoreInUseError while another service is at work on `store`; one of this cluster is none."""
-    try:
-        ray.get_actor(book_name(store), namespace=NAMESPACE)
-    except ValueError:
-        refuse_second(store, on_wait)
-
-
-def end_book(store: str) -> None:
-    """End the book of `store`, if there is one. Its unfinished tasks go on when it is started again."""
-    with suppress(ValueError):
-        _end(ray.get_actor(book_name(store), namespace=NAMESPACE))
-
-
-def _end(book: Any) -> None:
-    with suppress(RayError):  # a book that cannot rest loses no more than it would by a crash
-        ray.get(book.rest.remote(), timeout=REST_WITHIN_S)
-    ray.kill(book)

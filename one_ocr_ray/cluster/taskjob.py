@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from pydantic import SecretStr
+
+from one_ocr_ray import __version__
 from one_ocr_ray.cluster.asking import (
     ask_of,
     dearest_of,
@@ -23,6 +27,7 @@ from one_ocr_ray.model import Ask, ErrorCode
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.pricing import estimate_usd
+from one_ocr_ray.settings import Settings
 from one_ocr_ray.storage.costs import spending_with
 from one_ocr_ray.storage.objects import Objects
 
@@ -138,3 +143,17 @@ def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) 
     if spent_usd is None:
         raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
     return min(ceilings_usd) - spent_usd
+
+
+def identity_of(service: ServiceJob) -> str:
+    """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
+    names = (*Settings.model_fields, "store", "expiry_days")
+    told = [(name, _plain(getattr(service.settings, name))) for name in names]
+    asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
+    return hashlib.sha256(repr((__version__, told, asks)).encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else str(value)

@@ -159,7 +159,6 @@ class TaskKeeper:
         record = entry.view.record
         async with entry.turning:
             await asyncio.to_thread(self._store.delete, record.task_id)
-            await asyncio.to_thread(self._store.forget_claims, record.owner, record.task_id)
 
     async def expire(self, entry: Entry, now: datetime) -> None:
         """Remove the bytes of a task whose time is over, and in the end what is remembered of it."""

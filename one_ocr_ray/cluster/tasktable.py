@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks import PageEvent, RetryOrder, TaskView
 
 _Key = tuple[datetime, str]  # orders tasks by age
+_List = tuple[str, str, TaskState | None]  # owner, batch, state; empty and None: of any
+_NO_BATCH = "-"  # of a task that was set aside
 
 
 @dataclass(eq=False, slots=True)
@@ -48,11 +50,13 @@ class Entry:
 
 
 class TaskTable:
-    """For the coroutines of one event loop."""
+    """For the coroutines of one event loop. What is asked often costs what open tasks do, not kept ones."""
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
-        self._order: dict[str, list[_Key]] = defaultdict(list)  # by owner, oldest first
+        self._open: dict[str, Entry] = {}
+        self._states = Counter[TaskState]()
+        self._orders: dict[_List, list[_Key]] = defaultdict(list)  # oldest first
 
     def __contains__(self, task_id: object) -> bool:
         return task_id in self._entries
@@ -73,21 +77,29 @@ class TaskTable:
     def add(self, entry: Entry) -> None:
         """Take up a task."""
         self._entries[entry.view.record.task_id] = entry
-        insort(self._order[entry.view.record.owner], entry.key)
+        for order in _lists(entry.view):
+            insort(self._orders[order], entry.key)
+        self._count(entry.view, 1)
 
     def publish(self, entry: Entry, view: TaskView, events: tuple[PageEvent, ...] = ()) -> None:
         """`view` is how the task stands now; whoever waits is told."""
-        entry.view = view
+        before, entry.view = entry.view, view
+        if before.state is not view.state and view.record.task_id in self._entries:
+            self._take_out(entry, _of_state(before))
+            insort(self._orders[_of_state(view)], entry.key)
+            self._count(before, -1)
+            self._count(view, 1)
         if entry.events is not None:
             entry.events.extend(events)
         self._wake(entry)
 
     def remove(self, entry: Entry) -> None:
         """The task is not there any more; whoever waits is told."""
-        record = entry.view.record
-        if self._entries.pop(record.task_id, None) is not None:
-            order = self._order[record.owner]
-            del order[bisect_left(order, entry.key)]
+        if self._entries.pop(entry.view.record.task_id, None) is not None:
+            for order in _lists(entry.view):
+                self._take_out(entry, order)
+            self._count(entry.view, -1)
+            self._open.pop(entry.view.record.task_id, None)
         entry.deleted = True
         self._wake(entry)
 
@@ -95,13 +107,13 @@ class TaskTable:
         self, owner: str, cursor: str, *, state: TaskState | None, batch_id: str | None, limit: int, now: datetime
     ) -> TaskPage:
         """Tasks newest first, without those that have expired. Raises ValueError for a cursor it did not give."""
-        order = self._order.get(owner, [])
+        order = self._orders.get((owner, batch_id or "", None if batch_id else state), [])
         position = bisect_left(order, place_of(cursor)) if cursor else len(order)
         found: list[TaskView] = []
         for number in range(position - 1, -1, -1):
             view = self._entries[order[number][1]].view
             expired = view.expires_at is not None and view.expires_at <= now
-            if expired or (state and view.state is not state) or (batch_id and view.record.batch_id != batch_id):
+            if expired or (state and view.state is not state):
                 continue
             if len(found) == limit:
                 last = found[-1].record
@@ -111,14 +123,36 @@ class TaskTable:
 
     def load(self) -> tuple[int, int]:
         """Unfinished tasks, and their unfinished pages; a task that was not opened yet counts as one page."""
-        views = [each.view for each in self._entries.values() if not each.view.state.terminal]
+        views = [each.view for each in self._open.values()]
         return len(views), sum(1 if view.pages_total is None else view.pages_total - view.pages_done for view in views)
 
     def by_state(self) -> Counter[str]:
         """How many tasks are in which state; each state is told."""
-        counts = Counter(each.view.state.value for each in self._entries.values())
-        return Counter({state.value: counts[state.value] for state in TaskState})
+        return Counter({state.value: self._states[state] for state in TaskState})
+
+    def _count(self, view: TaskView, change: int) -> None:
+        self._states[view.state] += change
+        if change > 0 and not view.state.terminal:
+            self._open[view.record.task_id] = self._entries[view.record.task_id]
+        elif change > 0:
+            self._open.pop(view.record.task_id, None)
+
+    def _take_out(self, entry: Entry, of: _List) -> None:
+        order = self._orders[of]
+        del order[bisect_left(order, entry.key)]
+        if not order:
+            del self._orders[of]
 
     def _wake(self, entry: Entry) -> None:
         entry.changed.set()
         entry.changed = asyncio.Event()
+
+
+def _of_state(view: TaskView) -> _List:
+    return view.record.owner, "", view.state
+
+
+def _lists(view: TaskView) -> tuple[_List, ...]:
+    """The lists that a task is in: its owner's, its batch's, that of its state."""
+    owner = view.record.owner
+    return (owner, "", None), (owner, view.record.batch_id or _NO_BATCH, None), _of_state(view)

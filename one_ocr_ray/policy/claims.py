@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -27,6 +28,11 @@ class Claim:
 
     status: ClaimStatus
     response: Any = None  # what the first request was answered, as it was settled
+
+
+def claim_of(key: str) -> str:
+    """The name of the claim of a key, which may be of any characters."""
+    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def encode_claim(fingerprint: str, now: datetime, response: Any = None) -> bytes:

@@ -6,7 +6,7 @@ torn, foreign or of a newer release costs its task, which is set aside: neither 
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -135,7 +135,7 @@ def _told_in(data: bytes | None, task_id: str) -> TaskRecord | None:
         values = orjson.loads(data or b"")
         values = values.get("view", values)
         values = values.get("record", values)
-        known = {field.name: values[field.name] for field in fields(TaskRecord) if field.name != "options"}
+        known = {field.name: values[field.name] for field in fields(TaskRecord) if field.default is MISSING}
         known["created_at"] = datetime.fromisoformat(known["created_at"])
         return TaskRecord(**(known | {"task_id": task_id}))
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -66,6 +66,7 @@ class TaskRecord:
     document_id: str  # sha256:<hex>
     created_at: datetime
     options: TaskOptions = TaskOptions()
+    claim: str | None = None  # of the upload's idempotency key, if it had one: the file's name stands in the claim, too
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from one_ocr_ray.errors import StorageError
 from one_ocr_ray.model import Failure
-from one_ocr_ray.policy.claims import ClaimStatus
+from one_ocr_ray.policy.claims import ClaimStatus, claim_of
 from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord, TaskState
 from one_ocr_ray.service.bodies import UploadAnswer
 from one_ocr_ray.service.book import TaskBookUnavailableError
@@ -107,7 +107,7 @@ async def _once(
 ) -> tuple[dict[str, Any], bool]:
     """The answer's body, and whether an earlier request with the same key got it first."""
     if key is None:
-        return await _accept(service, owner, form, options), False
+        return await _accept(service, owner, form, options, None), False
     claim = await asyncio.to_thread(service.store.claim, owner, key, _fingerprint(form, options))
     if claim.status is ClaimStatus.ANSWERED:
         return claim.response, True
@@ -118,7 +118,7 @@ async def _once(
         raise Problem("idempotency_key_reused", "This Idempotency-Key came before with another request.")
     body = None
     try:
-        body = await _accept(service, owner, form, options)
+        body = await _accept(service, owner, form, options, claim_of(key))
     finally:
         await asyncio.to_thread(service.store.settle, owner, key, body)
     return body, False
@@ -129,7 +129,7 @@ def _fingerprint(form: Form, options: TaskOptions) -> str:
     return hashlib.sha256(repr((files, options)).encode()).hexdigest()
 
 
-async def _accept(service: Service, owner: str, form: Form, options: TaskOptions) -> dict[str, Any]:
+async def _accept(service: Service, owner: str, form: Form, options: TaskOptions, claim: str | None) -> dict[str, Any]:
     """Refuse what is no good, and make the rest durable. Raises the first refusal when nothing is left."""
     refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in form.files))
     good = [file for file, refusal in zip(form.files, refusals, strict=True) if refusal is None]
@@ -149,6 +149,7 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
                 document_id=file.document_id,
                 created_at=now,
                 options=options,
+                claim=claim,
             ),
         )
         for file in good

@@ -5,14 +5,14 @@ tasks/<id>/record.json      what was accepted, written once
 tasks/<id>/state.json       where the task stood when its state last changed for good
 tasks/<id>/output/          its dataset, of one shard
 idempotency/<owner>/<sha256 of key>.json
-book/<number>               which start of the book is the last one
+book/<number>.json          which book has the store, see `booklease.py`
+book/clock                  what time it was at the last sweep
 
 Every call blocks. Task ids come from outside: one that cannot be an id is as if it were not there.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from one_ocr_ray.errors import StorageError
-from one_ocr_ray.policy.claims import Claim, ClaimStatus, encode_claim, fingerprint_in, is_void, judge_claim
+from one_ocr_ray.policy.claims import Claim, ClaimStatus, claim_of, encode_claim, fingerprint_in, is_void, judge_claim
 from one_ocr_ray.policy.journal import best_pages
 from one_ocr_ray.policy.taskfile import (
     StoredTask,
@@ -51,6 +51,7 @@ log = logging.getLogger(__name__)
 TASKS = "tasks"
 IDEMPOTENCY = "idempotency"
 BOOK = "book"
+CLOCK = f"{BOOK}/clock"
 # A task's dataset has one shard of one document; number 0, so that a run on it may add more.
 SHARD_ID = "000000"
 
@@ -145,6 +146,18 @@ class TaskStore:
         """Raises StorageError where the store as a whole is away."""
         self._objects.get(f"{BOOK}/nothing")
 
+    def clock(self) -> datetime | None:
+        """The time that was kept last; None before the first, and where it cannot be read."""
+        data = self._objects.get(CLOCK)
+        try:
+            return datetime.fromisoformat(data.decode()) if data else None
+        except ValueError:
+            return None
+
+    def keep_clock(self, now: datetime) -> None:
+        """Keep what time it is."""
+        self._objects.put(CLOCK, now.isoformat().encode(), lasting=False)
+
     def task_ids(self) -> set[str]:
         """Every task of which anything is stored."""
         return {name for name in self._objects.folders(TASKS) if _is_id(name)}
@@ -167,6 +180,7 @@ class TaskStore:
             return
         if task := self.task(task_id):
             self.save_task(being_deleted(task))
+            self._forget_claim(task.view.record)
         self._erase(task_id)
         self._objects.delete(_path(task_id, "state.json"))
 
@@ -179,7 +193,7 @@ class TaskStore:
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
         """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
-        path, now = _claim(owner, key), datetime.now(UTC)
+        path, now = _claim_path(owner, claim_of(key)), datetime.now(UTC)
         mine = encode_claim(fingerprint, now)
         while not self._objects.put_new(path, mine):
             data = self._objects.get(path)
@@ -191,27 +205,28 @@ class TaskStore:
 
     def settle(self, owner: str, key: str, response: Any) -> None:
         """Answer every later request of this key with `response` (JSON); None: the request failed, the key is free."""
-        path = _claim(owner, key)
+        path = _claim_path(owner, claim_of(key))
         data = self._objects.get(path)
         if data is None or response is None:
             self._objects.delete(path)
         else:
             self._objects.put(path, encode_claim(fingerprint_in(data), datetime.now(UTC), response))
 
-    def forget_claims(self, owner: str, task_id: str) -> None:
-        """Remove the claims whose response speaks of a task: file names of deleted tasks stand in them."""
-        for info in list(self._objects.list(f"{IDEMPOTENCY}/{owner or _NO_KEYS}")):
-            data = self._objects.get(info.path)
-            if data is not None and task_id.encode() in data:
-                self._objects.delete(info.path)
-
-    def sweep_claims(self) -> None:
+    def sweep_claims(self, now: datetime) -> None:
         """Remove the claims that bind nobody any more."""
-        now = datetime.now(UTC)
         for info in list(self._objects.list(IDEMPOTENCY)):
             data = self._objects.get(info.path)
             if data is not None and is_void(data, now):
                 self._objects.delete(info.path)
+
+    def _forget_claim(self, record: TaskRecord) -> None:
+        """Remove the claim whose response speaks of the task: its file's name stands there."""
+        if record.claim is None:
+            return
+        path = _claim_path(record.owner, record.claim)
+        data = self._objects.get(path)
+        if data is not None and record.task_id.encode() in data:  # else the key was claimed again since
+            self._objects.delete(path)
 
     def _erase(self, task_id: str) -> None:
         self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
@@ -234,5 +249,5 @@ def _upload(task_id: str) -> str:
     return _path(task_id, "upload.pdf")
 
 
-def _claim(owner: str, key: str) -> str:
-    return f"{IDEMPOTENCY}/{owner or _NO_KEYS}/{hashlib.sha256(key.encode()).hexdigest()}.json"
+def _claim_path(owner: str, claim: str) -> str:
+    return f"{IDEMPOTENCY}/{owner or _NO_KEYS}/{claim}.json"

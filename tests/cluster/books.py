@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from one_ocr_ray.cluster.bookclient import RemoteTaskBook
+from one_ocr_ray.cluster.bookstart import book_name, end_book
 from one_ocr_ray.cluster.nodes import NAMESPACE
-from one_ocr_ray.cluster.taskbook import book_name, end_book
 from one_ocr_ray.cluster.taskjob import service_job
 from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord, TaskState, TaskView
 from one_ocr_ray.service.book import TaskBookUnavailableError

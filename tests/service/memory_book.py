@@ -146,7 +146,6 @@ class MemoryBook:
         await self._stop(task)
         task.changed.set()
         await asyncio.to_thread(self._store.delete, task_id)
-        await asyncio.to_thread(self._store.forget_claims, owner, task_id)
         return True
 
     async def load(self) -> Load:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure
-from one_ocr_ray.policy.claims import ANSWERED_WITHIN, ClaimStatus, encode_claim
+from one_ocr_ray.policy.claims import ANSWERED_WITHIN, ClaimStatus, claim_of, encode_claim
 from one_ocr_ray.policy.documents import RunIdentity, document_result
 from one_ocr_ray.policy.fingerprint import Fingerprint
 from one_ocr_ray.policy.taskfile import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
@@ -164,7 +164,7 @@ def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None
         objects.put(path, torn)
         accepted.settle("a", "k", {"task_ids": []})
         objects.put(path, torn)
-        accepted.sweep_claims()
+        accepted.sweep_claims(datetime.now(UTC))
         assert list(objects.list("idempotency")) == []
 
 
@@ -230,10 +230,29 @@ def test_a_key_is_claimed_once(store: TaskStore) -> None:
     again = store.claim("a", "k", "f1")
     assert (again.status, again.response) == (ClaimStatus.ANSWERED, {"task_ids": [TASK]})
     assert store.claim("a", "k", "f2").status is ClaimStatus.REUSED
-    store.forget_claims("a", TASK)
+    store.save_record(replace(RECORD, owner="a", claim=claim_of("k")))
+    store.delete(TASK)
     assert store.claim("a", "k", "f2").status is ClaimStatus.NEW
     store.settle("a", "k", None)
     assert store.claim("a", "k", "f3").status is ClaimStatus.NEW
+
+
+def test_a_key_that_was_claimed_again_outlives_the_task_of_the_first_claim(store: TaskStore) -> None:
+    """After a day, say; a deletion looks at one claim only, however many the owner has."""
+    store.save_record(replace(RECORD, owner="a", claim=claim_of("k")))
+    store.claim("a", "k", "f1")
+    store.settle("a", "k", {"task_ids": ["t_" + "B" * 22]})
+    store.delete(TASK)
+    assert store.claim("a", "k", "f1").status is ClaimStatus.ANSWERED
+
+
+def test_a_clock_is_kept(store: TaskStore) -> None:
+    """For the next book; one that is torn is none."""
+    assert store.clock() is None
+    store.keep_clock(NOON)
+    assert store.clock() == NOON
+    Objects(store.root).put("book/clock", b"soon")
+    assert store.clock() is None
 
 
 def test_a_claim_that_was_never_answered_ends(store: TaskStore) -> None:
@@ -242,7 +261,7 @@ def test_a_claim_that_was_never_answered_ends(store: TaskStore) -> None:
     store.claim("a", "k", "f1")
     (path,) = [info.path for info in Objects(store.root).list("idempotency")]
     Objects(store.root).put(path, encode_claim("f1", before))
-    store.sweep_claims()
+    store.sweep_claims(datetime.now(UTC))
     assert list(Objects(store.root).list("idempotency")) == []
     Objects(store.root).put(path, encode_claim("f1", before))
     assert store.claim("a", "k", "f2").status is ClaimStatus.NEW

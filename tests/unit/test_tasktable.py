@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import random
+from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 
@@ -115,3 +118,33 @@ async def test_a_turn_that_is_not_wanted_any_more_is_passed_on() -> None:
     await asyncio.wait_for(waiting[2], 5)
     async with asyncio.timeout(5), turns.turn("b"):
         pass
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lists_and_counts_are_those_of_the_tasks_after_any_changes(seed: int) -> None:
+    """They are kept as tasks come, change and go, so that nobody has to look at all of them."""
+    chance, table = random.Random(seed), TaskTable()
+    entries: list[Entry] = []
+    for number in range(300):
+        if not entries or chance.random() < 0.4:
+            record = TaskRecord(
+                f"t_{number:022d}", f"b_{number % 7}", chance.choice("xy"), "a.pdf", 1, "", NOON + timedelta(number)
+            )
+            entries.append(Entry(TaskView(record, chance.choice(list(TaskState)), rev=1)))
+            table.add(entries[-1])
+        elif chance.random() < 0.8:
+            entry = chance.choice(entries)
+            table.publish(entry, replace(entry.view, state=chance.choice(list(TaskState)), pages_total=5))
+        else:
+            table.remove(entries.pop(chance.randrange(len(entries))))
+    views = [entry.view for entry in entries]
+    unfinished = [view for view in views if not view.state.terminal]
+    assert table.load() == (len(unfinished), sum(view.pages_total or 1 for view in unfinished))
+    assert table.by_state() == Counter({state.value: sum(v.state is state for v in views) for state in TaskState})
+    for owner, state, batch_id in product("xyz", (None, *TaskState), (None, "b_1", "b_9")):
+        found = table.page(owner, "", state=state, batch_id=batch_id, limit=1000, now=NOON).items
+        assert list(found) == [
+            view
+            for view in reversed(views)
+            if view.record.owner == owner and state in (None, view.state) and batch_id in (None, view.record.batch_id)
+        ]
