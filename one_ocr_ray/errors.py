@@ -4,7 +4,8 @@ OneOcrError                 1   internal error
 ├── DamagedError            2   a file of an output was lost or changed by others; the user can put it back
 ├── UsageError              2   a flag, a setting or a key is wrong; the user can mend it
 │   ├── OutputInUseError    2   another run works on this output
-│   └── StoreInUseError     2   another service works on this store
+│   ├── StoreInUseError     2   another service works on this store
+│   └── OptionsError        2   an upload asks for what this service does not offer
 ├── StoppedError            4   stopped, and the same command resumes (budget, quota, billing, auth, interrupted)
 │   └── StorageError        4   storage refuses or is full
 └── EngineError             1   an engine cannot work at all on this machine
@@ -41,6 +42,14 @@ class OutputInUseError(UsageError):
 
 class StoreInUseError(UsageError):
     """Another service is at work on this store."""
+
+
+class OptionsError(UsageError):
+    """An upload asks for what the service, as it is set up, does not offer."""
+
+    def __init__(self, message: str, code: ErrorCode) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class DamagedError(OneOcrError):

@@ -48,6 +48,7 @@ class ErrorCode(StrEnum):
     QUOTA_DAY = "quota_day"
     MODEL_NOT_FOUND = "model_not_found"
     BUDGET = "budget"
+    INVALID_OPTIONS = "invalid_options"  # of an upload, for the service as it is set up
 
     @property
     def retryable(self) -> bool:

@@ -215,10 +215,12 @@ class TaskBook:
                 await asyncio.to_thread(self._store.delete, task_id)
 
     async def _ready(self) -> Tending:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while not (self._elsewhere or self._started.done()):
+                await asyncio.wait({self._started}, timeout=START_AGAIN_S)
         if self._elsewhere:
             raise BookElsewhereError
-        async with asyncio.timeout(READY_WITHIN_S):
-            return await asyncio.shield(self._started)
+        return await self._started
 
     async def _start(self) -> Tending:
         tending = None  # made once: a store that is away must not cost a set of processes at each look

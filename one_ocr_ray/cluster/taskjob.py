@@ -22,7 +22,7 @@ from one_ocr_ray.cluster.asking import (
     selection_of,
 )
 from one_ocr_ray.cluster.job import Job
-from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
 from one_ocr_ray.model import Ask, ErrorCode
 from one_ocr_ray.policy.documents import RunIdentity
 from one_ocr_ray.policy.lease import deployment
@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 
 # Of the settings, those that say something of the configured engine alone.
 _OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost")
+
+
+# What is told of the account of the configured engine says nothing of another's.
+_NO_LIMITS = dict.fromkeys(("rpm", "tpm", "rpd"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +86,14 @@ def _engine(settings: ServiceSettings, name: str) -> tuple[EngineChoice | None, 
 
 
 def task_job(service: ServiceJob, order: TaskOrder, store: TaskStore) -> tuple[Job, Fingerprint]:
-    """The job of one task. Raises UsageError for options that this service cannot follow."""
+    """The job of one task. Raises OptionsError for options that this service cannot follow."""
     options = order.record.options
     choice, ask = _asked(service, options)
+    engine = options.engine or service.settings.engine
     settings = service.settings.model_copy(
         update={
-            "engine": options.engine or service.settings.engine,
+            **({} if engine == service.settings.engine else _NO_LIMITS),
+            "engine": engine,
             "longest_side": options.longest_side or service.settings.longest_side,
             "pages": options.pages or service.settings.pages,
         }
@@ -117,14 +123,17 @@ def task_job(service: ServiceJob, order: TaskOrder, store: TaskStore) -> tuple[J
 def _asked(service: ServiceJob, options: TaskOptions) -> tuple[EngineChoice | None, Ask]:
     name = options.engine or service.settings.engine
     if name not in service.engines:
-        raise UsageError(f"This service does not offer the engine {name}.")
+        raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
     choice, ask = service.engines[name]
     if choice is None:
         if options.model or options.prompt or options.max_cost_usd:
-            raise UsageError("model, prompt and max_cost_usd need an LLM engine.")
+            raise OptionsError("model, prompt and max_cost_usd need an LLM engine.", ErrorCode.INVALID_OPTIONS)
         return None, ask
     if options.model not in (None, choice.model, *service.settings.models):
-        raise UsageError(f"This service does not offer the model {options.model}; its operator names them by --models.")
+        raise OptionsError(
+            f"This service does not offer the model {options.model}; its operator names them by --models.",
+            ErrorCode.MODEL_NOT_FOUND,
+        )
     return (
         replace(choice, model=options.model) if options.model else choice,
         replace(ask, prompt=options.prompt) if options.prompt else ask,
@@ -145,12 +154,12 @@ def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) 
     return min(ceilings_usd) - spent_usd
 
 
-def identity_of(service: ServiceJob) -> str:
+def identity_of(service: ServiceJob, version: str = __version__) -> str:
     """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
     names = (*Settings.model_fields, "store", "expiry_days")
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
-    return hashlib.sha256(repr((__version__, told, asks)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]
 
 
 def _plain(value: object) -> object:

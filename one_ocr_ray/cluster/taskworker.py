@@ -22,7 +22,7 @@ from one_ocr_ray.cluster.reading import engine_on_node, metered_reading, permits
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.shards import ShardReader, page_places
 from one_ocr_ray.cluster.taskjob import left_usd, task_job
-from one_ocr_ray.errors import OneOcrError, StoppedError, StorageError, UsageError
+from one_ocr_ray.errors import OneOcrError, OptionsError, StoppedError, StorageError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.fingerprint import difference
 from one_ocr_ray.policy.plan import SLICE_PAGES
@@ -174,7 +174,9 @@ class TaskWorker:
             return TaskEnd(put_off=True)
         except StoppedError as error:
             return TaskEnd(failure=Failure(error.code or ErrorCode.PROVIDER_UNAVAILABLE, str(error)))
-        except UsageError as error:
+        except OptionsError as error:
+            return TaskEnd(failure=Failure(error.code, str(error)))
+        except UsageError as error:  # of this node: its key
             return TaskEnd(failure=Failure(ErrorCode.AUTH, str(error)))
         except (OneOcrError, Exception):
             log.exception("task %s", order.record.task_id)
@@ -210,7 +212,7 @@ class TaskWorker:
         before = run_dir.fingerprint()
         if before is not None and (changed := difference(before, fingerprint)):
             if order.retry is not None or Dataset(output, {}).committed():  # what is paid is never thrown away
-                raise UsageError(OTHERWISE.format(difference=changed))
+                raise OptionsError(OTHERWISE.format(difference=changed), ErrorCode.INVALID_OPTIONS)
             for info in list(output.list()):  # the task is unfinished: it begins again as the service is now
                 output.delete(info.path)
         run_dir.claim(fingerprint)

@@ -23,7 +23,14 @@ _Number = TypeVar("_Number", int, float)
 REVS_PER_GENERATION = 1 << 24
 # The codes that stop a job and not a page: what is left of the task can be read once the cause is mended.
 STOP_CODES = frozenset(
-    {ErrorCode.AUTH, ErrorCode.BILLING, ErrorCode.QUOTA_DAY, ErrorCode.MODEL_NOT_FOUND, ErrorCode.BUDGET}
+    {
+        ErrorCode.AUTH,
+        ErrorCode.BILLING,
+        ErrorCode.QUOTA_DAY,
+        ErrorCode.MODEL_NOT_FOUND,
+        ErrorCode.BUDGET,
+        ErrorCode.INVALID_OPTIONS,
+    }
 )
 
 

@@ -12,6 +12,7 @@ from one_ocr_ray.service import batches, events, pagesapi, problems, resultsapi,
 from one_ocr_ray.service.bodylimit import BodyLimit, BodyLimits
 from one_ocr_ray.service.context import Service, caches
 from one_ocr_ray.service.documented import described
+from one_ocr_ray.service.ended import Ended
 from one_ocr_ray.service.guard import Guard, HostAndHeaders
 from one_ocr_ray.service.keys import load_keys
 from one_ocr_ray.service.making import Making
@@ -22,6 +23,7 @@ from one_ocr_ray.service.requestlog import RequestLog
 from one_ocr_ray.service.spool import Spool
 from one_ocr_ray.service.streams import Streams
 from one_ocr_ray.settings import LOOPBACK_HOSTS, password_of
+from one_ocr_ray.storage.endedsessions import EndedSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,7 +63,7 @@ def create_app(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> F
         app.include_router(module.router)
     add_pages(app)
     # The last one added is the first to see a request.
-    app.add_middleware(Guard, keys=service.keys, requests_per_second=settings.requests_per_second)
+    app.add_middleware(Guard, keys=service.keys, ended=service.ended, requests_per_second=settings.requests_per_second)
     app.add_middleware(BodyLimit, limits=body_limits(settings))
     app.add_middleware(HostAndHeaders, hosts=_hosts(settings))
     app.add_middleware(RequestLog)
@@ -96,6 +98,7 @@ def _service(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> Ser
         store=store,
         settings=settings,
         keys=keys,
+        ended=Ended(EndedSessions(store.root)),
         spool=spool,
         pdfs=PdfReaders(store, spool.folder, password_of(settings)),
         streams=Streams(settings.max_streams, settings.max_streams_per_key),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks import TaskView
     from one_ocr_ray.service.book import TaskBook
+    from one_ocr_ray.service.ended import Ended
     from one_ocr_ray.service.keys import ApiKeys
     from one_ocr_ray.service.making import Making
     from one_ocr_ray.service.pdfs import PdfReaders
@@ -37,6 +38,7 @@ class Service:
     store: TaskStore
     settings: ServiceSettings
     keys: ApiKeys
+    ended: Ended
     spool: Spool
     pdfs: PdfReaders
     streams: Streams

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from one_ocr_ray.service.ended import Ended
+
 COOKIE = "one_ocr_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, often, and by programs that know no key
@@ -74,9 +76,10 @@ class HostAndHeaders:
 class Guard:
     """Finds out who is calling, puts it in `scope["state"]["owner"]`, and stops those who may not."""
 
-    def __init__(self, app: ASGIApp, keys: ApiKeys, requests_per_second: float) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, ended: Ended, requests_per_second: float) -> None:
         self._app = app
         self._keys = keys
+        self._ended = ended
         self._rates = _Rates(requests_per_second)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -84,13 +87,18 @@ class Guard:
             await self._app(scope, receive, send)
             return
         try:
-            self._check(scope)
+            self._check(scope, await self._session_owner(scope))
         except Problem as problem:
             await answer(scope, problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _check(self, scope: Scope) -> None:
+    async def _session_owner(self, scope: Scope) -> str | None:
+        session = session_in(Headers(scope=scope)) if self._keys else None
+        owner = self._keys.owner_of_session(session, time.time()) if session else None
+        return None if owner is None or session is None or await self._ended.knows(session) else owner
+
+    def _check(self, scope: Scope, session_owner: str | None) -> None:
         """Raises Problem for a request that must not pass."""
         headers = Headers(scope=scope)
         given = _keys_in(headers)
@@ -100,7 +108,7 @@ class Guard:
             return
         if not self._keys and not _is_local(scope):
             raise Problem("local_only", "Without API keys this service answers its own machine only.")
-        owner = self._owner(headers, given) if self._keys else NOBODY
+        owner = self._owner(given, session_owner) if self._keys else NOBODY
         state = scope.setdefault("state", {})
         state["owner"] = owner
         self._rates.take(owner or _client(scope))
@@ -111,12 +119,11 @@ class Guard:
                 headers={"WWW-Authenticate": 'Bearer realm="one-ocr"'},
             )
 
-    def _owner(self, headers: Headers, given: list[str]) -> str | None:
+    def _owner(self, given: list[str], session_owner: str | None) -> str | None:
         owners = {self._keys.owner_of(key) for key in given}
         if owners:
             return owners.pop() if len(owners) == 1 else None  # two keys that disagree are none
-        session = session_in(headers)
-        return self._keys.owner_of_session(session, time.time()) if session else None
+        return session_owner
 
 
 class _Rates:

@@ -1,7 +1,7 @@
 """API keys and the sessions made from them: who is calling. Keys are held as SHA-256 only.
 
-A session is `owner.expiry.signature`, signed with what its own key gives, so that every replica knows it, nobody signs
-for another key, and a key that is taken from the file ends its sessions.
+A session is `owner.expiry.token.signature`, signed with what its own key gives, so that every replica knows it, nobody
+signs for another key, and a key that is taken from the file ends its sessions. The token tells those of one key apart.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 from dataclasses import dataclass, field
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import UsageError
@@ -51,20 +52,25 @@ class ApiKeys:
 
     def session(self, owner: str, expires_at: float) -> str:
         """A session of `owner` until `expires_at`, in seconds of the epoch."""
-        text = f"{owner}.{int(expires_at)}"
+        text = f"{owner}.{int(expires_at)}.{token_hex(8)}"
         return f"{text}.{self._key(owner).sign(text)}"
 
     def owner_of_session(self, session: str, now: float) -> str | None:
         """Whose session it is; None when it is forged, has ended, or its key is gone."""
         text, _, signature = session.rpartition(".")
-        owner, _, expiry = text.partition(".")
+        owner = text.partition(".")[0]
         for key in self._keys:
             if key.owner == owner and hmac.compare_digest(key.sign(text).encode(), signature.encode()):
-                return owner if now < int(expiry) else None
+                return owner if now < expiry_of(session) else None
         return None
 
     def _key(self, owner: str) -> _Key:
         return next(key for key in self._keys if key.owner == owner)
+
+
+def expiry_of(session: str) -> int:
+    """When a session that is one ends, in seconds of the epoch."""
+    return int(session.split(".")[1])
 
 
 def load_keys(path: Path | None) -> ApiKeys:

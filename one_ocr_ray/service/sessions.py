@@ -10,7 +10,8 @@ from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
 
 from one_ocr_ray.service.context import Parts
-from one_ocr_ray.service.guard import COOKIE
+from one_ocr_ray.service.guard import COOKIE, session_in
+from one_ocr_ray.service.keys import expiry_of
 from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.problems import Problem
 
@@ -40,8 +41,11 @@ async def login(request: Request, service: Parts) -> Response:
 
 
 @router.post("/logout")
-async def logout(request: Request) -> Response:
-    """Forget the session cookie."""
+async def logout(request: Request, service: Parts) -> Response:
+    """End the session, and have its cookie forgotten."""
+    session = session_in(request.headers)
+    if session and service.keys.owner_of_session(session, time.time()) is not None:
+        await service.ended.end(session, expiry_of(session))
     html = wants_html(request.headers.get("accept", ""))
     response = RedirectResponse("/login", 303) if html else Response(status_code=204)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=_https(request))

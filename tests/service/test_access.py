@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import logging
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ import httpx
 import pytest
 
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.service.ended import Ended
 from one_ocr_ray.service.guard import COOKIE
-from one_ocr_ray.service.keys import ApiKeys, load_keys
+from one_ocr_ray.service.keys import ApiKeys, expiry_of, load_keys
 from one_ocr_ray.service.sessions import own_page
+from one_ocr_ray.storage.endedsessions import EndedSessions
 from tests import pdfs
 from tests.service.site import KEYS, Site, problem
 
@@ -127,6 +130,22 @@ class TestSessions:
         assert browser.get("/v1/tasks").status_code == 200
         browser.post("/logout", headers={"Sec-Fetch-Site": "same-origin"})
         assert browser.get("/v1/tasks").status_code == 401
+
+    def test_a_session_is_nobodys_after_its_logout(self, guarded: Site) -> None:
+        """Also where the cookie was copied, and for another replica over the same store; other sessions go on."""
+        browser, copied, other = guarded.client(), guarded.client(), guarded.client()
+        for each in (browser, other):
+            each.post("/login", data={"key": KEYS[0]})
+        copied.cookies.update(browser.cookies)
+        assert copied.get("/v1/tasks").status_code == 200
+        browser.post("/logout", headers={"Sec-Fetch-Site": "same-origin"})
+        assert copied.get("/v1/tasks").status_code == 401
+        assert other.get("/v1/tasks").status_code == 200
+        session = copied.cookies[COOKIE]
+        replica = Ended(EndedSessions(guarded.store.root))
+        assert asyncio.run(replica.knows(session))
+        assert EndedSessions(guarded.store.root).digests(now=float(expiry_of(session))) == frozenset()
+        assert copied.get("/v1/tasks").status_code == 401
 
     def test_behind_tls_the_cookie_is_secure(self, guarded: Site) -> None:
         """A proxy that ends TLS says so, and the cookie never goes over plain HTTP."""

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from one_ocr_ray.cluster.taskjob import TaskOrder, left_usd, service_job, task_job
-from one_ocr_ray.errors import UsageError
+from one_ocr_ray.cluster.taskjob import TaskOrder, identity_of, left_usd, service_job, task_job
+from one_ocr_ray.errors import OptionsError
+from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.storage.tasks import TaskStore
@@ -41,5 +43,31 @@ def test_a_task_asks_models_that_the_operator_offers(tmp_path: Path) -> None:
     flags = {"model": "gpt-5.6", "models": "gpt-5.6-luna, gpt-5.5"}
     for model in (None, "gpt-5.6", "gpt-5.6-luna", "gpt-5.5"):
         left(tmp_path, flags, model=model)
-    with pytest.raises(UsageError, match="--models"):
+    with pytest.raises(OptionsError, match="--models") as refused:
         left(tmp_path, flags, model="gpt-6-astra")
+    assert refused.value.code is ErrorCode.MODEL_NOT_FOUND
+
+
+@pytest.mark.parametrize("options", [{"engine": "gemini"}, {"engine": "local", "prompt": "Read."}])
+def test_what_the_service_does_not_offer_is_not_told_as_a_bad_key(tmp_path: Path, options: dict[str, Any]) -> None:
+    """Of a task that was accepted before the service was set up otherwise: the code says what to mend."""
+    with pytest.raises(OptionsError) as refused:
+        left(tmp_path, {"engines": "local"}, **options)
+    assert refused.value.code is ErrorCode.INVALID_OPTIONS
+
+
+def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path) -> None:
+    """What --rpm, --tpm and --rpd tell of one provider says nothing of the next; the bound on requests is for all."""
+    flags = {"engine": "openai", "engines": "gemini", "rpm": 5, "tpm": 100, "rpd": 7, "max_in_flight": 9}
+    service, store = service_job(load_service({"store": str(tmp_path), **flags})), TaskStore(str(tmp_path))
+    own, other = (task_job(service, order(engine=engine), store)[0].limits for engine in ("openai", "gemini"))
+    assert own == Limits(5, 100, 7, 9)
+    assert other == Limits(None, None, None, 9)
+
+
+def test_another_release_or_setting_is_another_identity(tmp_path: Path) -> None:
+    """A book that lives on in a cluster is replaced by the new code's, not kept for its settings."""
+    service = service_job(load_service({"store": str(tmp_path)}))
+    assert identity_of(service) == identity_of(service_job(load_service({"store": str(tmp_path)})))
+    assert identity_of(service) != identity_of(service_job(load_service({"store": str(tmp_path), "rpm": 5})))
+    assert identity_of(service) != identity_of(service, version="another")
