@@ -58,7 +58,8 @@ def test_the_upload_and_its_record_are_in_the_store_when_it_is_answered(site: Si
     data = pdfs.text_pdf(2)
     task_id = site.upload(data)[0]
     assert site.store.fetch_upload(task_id, site.folder).read_bytes() == data
-    record = site.store.record(task_id)
+    stored = site.store.task(task_id)
+    record = stored.view.record if stored is not None else None
     assert record is not None
     assert record.size_bytes == len(data)
     assert site.spooled() == []
@@ -158,7 +159,8 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
     """What an upload asks for stands in its record."""
     with Site(tmp_path, engine="openai") as site:
         task_id = site.upload(pdfs.text_pdf(3), pages="1,3", longest_side=800, prompt="Read.", max_cost_usd=1)[0]
-        record = site.store.record(task_id)
+        stored = site.store.task(task_id)
+        record = stored.view.record if stored is not None else None
         assert record is not None
         assert (record.options.pages, record.options.longest_side, record.options.max_cost_usd) == ("1,3", 800, 1.0)
         site.run(site.book.settled(task_id))
