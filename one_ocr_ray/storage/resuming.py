@@ -21,7 +21,7 @@ class Todo:
     """Shards by id, in planning order."""
 
     open_shards: Sequence[str]  # not committed, or a crash has left traces of its work
-    failed_shards: Sequence[str] = ()  # committed, to be read again where they failed
+    failed_shards: Sequence[str] = ()  # committed or begun, to be read again where they failed
     stale_copies: Sequence[str] = ()  # of documents in shards that will change
 
     def __bool__(self) -> bool:
@@ -33,10 +33,10 @@ def what_is_open(known: Known, dataset: Dataset, output: Objects, *, retry_faile
     committed, at_work = dataset.committed(), shards_at_work(output)
     failed = []
     if retry_failed:
-        originals = [shard_id for shard_id in known.shard_ids(copies=False) if shard_id in committed]
+        originals = list(known.shard_ids(copies=False))
         bad = {
             shard_id
-            for shard_id, rows in dataset.counts(originals, ["outcome"])
+            for shard_id, rows in dataset.counts([each for each in originals if each in committed], ["outcome"])
             if any(row["outcome"] != Outcome.COMPLETE for row in rows)
         }
         failed = [shard_id for shard_id in originals if shard_id in bad or shard_id in at_work]

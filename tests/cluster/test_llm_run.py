@@ -211,6 +211,48 @@ def test_a_quota_that_is_used_up_stops_the_run_and_the_next_one_goes_on(site: Si
     assert so_far["requests"]["sent"] == sent  # and told
 
 
+@pytest.mark.parametrize("fault", ["unauthorized", "openrouter_moderation", "firewall_403"])
+def test_one_refusal_among_good_answers_stops_nobody(site: Site, fault: str) -> None:
+    """A 401 is asked again, a 403 about its content costs one page: the run goes on, and reads all the others."""
+    write_identity_pdfs(site.source, range(2), 15)
+    site.play(rules=(Rule(fault=fault, page="doc-0000 page 9", times_per_page=1),), latency=Latency(seconds=0.2))
+    summary = site.run(rpm=6000, max_in_flight=4)
+    filtered = fault != "unauthorized"
+    assert summary.exit_code == (3 if filtered else 0)
+    pages = pages_by_source(site.output)
+    assert sum(row["status"] == "ok" for row in pages.values()) == (29 if filtered else 30)
+    row = pages["doc-0000.pdf", 9]
+    assert (row["error"] and row["error"]["code"]) == (ErrorCode.CONTENT_FILTERED if filtered else None)
+    assert site.limiter().stopped is None
+
+
+def test_a_server_that_knows_the_cap_by_another_name_is_read(site: Site) -> None:
+    """Every worker finds out for itself; a name that is set is sent as it is."""
+    write_identity_pdfs(site.source, range(2), 10)
+    site.play(rules=(Rule(fault="mistral_cap_field"),))
+    assert site.run(rpm=6000, workers=2, max_in_flight=4).as_json()["pages"]["ok"] == 20
+    refused = [row for row in site.provider.rows() if row.status == 422]
+    assert 1 <= len(refused) <= 4
+    shutil.rmtree(site.output)
+    site.play(rules=(Rule(fault="mistral_cap_field"),))
+    assert site.run(rpm=6000, output_cap_field="max_tokens").as_json()["pages"]["ok"] == 20
+    assert not [row for row in site.provider.rows() if row.status == 422]
+
+
+def test_a_model_that_does_not_think_is_told_with_what_to_do(site: Site) -> None:
+    """The run stops after a few pages; the hint and the server's words reach the user."""
+    write_identity_pdfs(site.source, range(1), 12)
+    site.play(rules=(Rule(fault="ollama_no_thinking"),), latency=Latency(seconds=0.5))
+    said: list[str] = []
+    with pytest.raises(StoppedError, match="provider_rejected"):
+        site.run(rpm=6000, max_in_flight=1, say=said.append)
+    (told,) = (sentence for sentence in said if "The provider says" in sentence)
+    assert "--reasoning off" in told
+    assert told.endswith('The provider says: "llava:7b" does not support thinking')
+    assert site.provider.summary()["requests"] < 8
+    assert site.run(rpm=6000, reasoning="off", retry_failed=True).as_json()["pages"]["ok"] == 12
+
+
 def test_a_retry_goes_through_pages_that_fail_for_good(site: Site) -> None:
     """More of them than a first run may have: they are asked again, as was wanted, and do not stop the run."""
     write_identity_pdfs(site.source, range(5), 12)
