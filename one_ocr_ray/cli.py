@@ -184,7 +184,7 @@ def _add_export(commands: _Commands) -> None:
     )  # fmt: skip
     command.set_defaults(command=_export)
     command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-    command.add_argument("--to", metavar="DIR", type=Path, required=True, help="folder for the files")
+    command.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
     formats = [each.value for each in ExportFormat]
     command.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
 
@@ -264,9 +264,11 @@ def _doctor(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
     from one_ocr_ray.storage.export import export  # noqa: PLC0415
+    from one_ocr_ray.storage.uris import folder_of  # noqa: PLC0415
 
-    report = export(options.output, options.to, ExportFormat(options.format))
-    console.print_export(report, options.to, sys.stderr)
+    folder = folder_of(options.to, "--to")
+    report = export(options.output, folder, ExportFormat(options.format))
+    console.print_export(report, folder, sys.stderr)
     return EXIT_OK
 
 

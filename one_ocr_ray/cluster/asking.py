@@ -20,7 +20,7 @@ from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.selection import parse_selection
 from one_ocr_ray.settings import base_url, password_of
 from one_ocr_ray.storage.costs import Dearest
-from one_ocr_ray.storage.uris import is_remote, local_path
+from one_ocr_ray.storage.uris import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +113,7 @@ def output_uri_of(settings: Settings) -> str:
     """Where the results go: a URI, or an absolute path. Raises UsageError when it is not said."""
     if not settings.output:
         raise UsageError("Say where the results go: --output URI.")
-    return settings.output if is_remote(settings.output) else local_path(settings.output)
+    return root_of(settings.output)
 
 
 def limits_of(settings: Settings) -> Limits:

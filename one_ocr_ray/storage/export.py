@@ -12,7 +12,7 @@ from one_ocr_ray.policy.exporting import ExportFormat, FileNames, json_line, tex
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.uris import is_remote
+from one_ocr_ray.storage.uris import is_remote, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,9 +36,10 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
     Documents that could not be opened have no file of their own; in JSON lines they have a line that says why.
     Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
     """
-    if not is_remote(output) and not Path(output).expanduser().is_dir():
+    root = root_of(output)
+    if not is_remote(root) and not Path(root).is_dir():
         raise UsageError(f"There is no dataset at {output}.")
-    source = _Source(Objects(output))
+    source = _Source(Objects(root))
     if not source.shards:
         raise UsageError(f"There is no finished document in {output} yet.")
     try:

@@ -38,7 +38,7 @@ from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.uris import is_remote
+from one_ocr_ray.storage.uris import is_remote, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +65,7 @@ class TaskStore:
 
     def __init__(self, root: str) -> None:
         """Raises UsageError for a root that cannot be opened; every method StorageError when the store refuses."""
-        self.root = root if is_remote(root) else str(Path(root).expanduser().absolute())
+        self.root = root_of(root)
         self._objects = Objects(self.root)
 
     def __reduce__(self) -> tuple[type[TaskStore], tuple[str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from one_ocr_ray.errors import UsageError
@@ -48,6 +49,18 @@ def local_path(text: str) -> str:
     if _URI.match(text) or _ONE_SLASH.match(text):
         raise UsageError(f"{shown(text)} is neither a path nor in a known store (s3://, gs://, az://).")
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
+
+
+def folder_of(text: str, flag: str) -> Path:
+    """The folder that `flag` names, as a path or a `file://` URI. Raises UsageError for what is in a store."""
+    if is_remote(text):
+        raise UsageError(f"{flag} is a folder of this machine, and {shown(text)} is in a store.")
+    return Path(local_path(text))
+
+
+def root_of(text: str) -> str:
+    """Where a dataset or a store is, as a user names it: the URI of a store as it is, else an absolute path."""
+    return text if is_remote(text) else local_path(text)
 
 
 def _can_be_a_name(text: str) -> bool:

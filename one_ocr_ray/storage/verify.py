@@ -16,7 +16,7 @@ from one_ocr_ray.policy.verifying import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.uris import is_remote
+from one_ocr_ray.storage.uris import is_remote, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,9 +31,10 @@ def verify(output: str) -> Iterator[str]:
 
     Raises UsageError when there is no dataset.
     """
-    if not is_remote(output) and not Path(output).expanduser().is_dir():
+    root = root_of(output)
+    if not is_remote(root) and not Path(root).is_dir():
         raise UsageError(f"There is no dataset at {output}.")
-    objects = Objects(output)
+    objects = Objects(root)
     run_dir = RunDirectory(objects)
     fingerprint = run_dir.fingerprint()
     if fingerprint is None:

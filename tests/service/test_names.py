@@ -5,11 +5,11 @@ from __future__ import annotations
 from urllib.parse import quote
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
 
-from one_ocr_ray.service.names import sent_name, shown_name
+from one_ocr_ray.service.names import attachment, sent_name, shown_name
 
 REPORT = "报告.pdf"
 PERCENT = b"%E6%8A%A5%E5%91%8A.pdf"
@@ -78,6 +78,20 @@ def test_whatever_a_client_sends_is_cleaned(junk: bytes) -> None:
     assert shown.isprintable()
     assert 0 < len(shown) <= 200
     assert not set(shown) & set("/\\")
+
+
+@given(st.text(max_size=60))
+@example("report #1; filename=x.pdf")
+@example('what? "really".pdf')
+@example("plus+sign & 100%25.pdf")
+def test_a_download_bears_the_name_of_the_upload(name: str) -> None:
+    """In one header line of ASCII, whatever the name holds; a client gets back what the task list shows."""
+    shown = shown_name(name)
+    header = attachment(shown)
+    assert header.isascii()
+    assert header.isprintable()
+    assert header.count('"') == 2
+    assert sent_name(header.encode(), None) == shown
 
 
 def test_a_hostile_name_in_any_form_is_cleaned() -> None:

@@ -41,6 +41,27 @@ def test_hostile_names_stay_inside_the_folder(tmp_path: Path) -> None:
     assert all(path.parent == tmp_path / "md" and path.suffix == ".md" for path in new[1:])
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("report #1.pdf", "report #1.md"),
+        ("what? really.pdf", "what_ really.md"),
+        ("[final] v2.pdf", "[final] v2.md"),
+        ("plus+sign & 100%25.pdf", "plus+sign & 100%25.md"),
+        ("it's {a};b.PDF", "it's {a};b.md"),
+        (r"\xb1\xa8\xb8\xe6.pdf", "_xb1_xa8_xb8_xe6.md"),
+        ("报告 🙂.pdf", "报告 🙂.md"),
+        (".hidden.pdf", "hidden.md"),
+        ("scan.jpg", "scan.jpg.md"),
+    ],
+)
+def test_odd_names_stay_recognisable(source: str, name: str, tmp_path: Path) -> None:
+    """A file system takes nearly all that a name may hold; nothing of it is taken for a URL or a pattern."""
+    datasets.write(tmp_path / "out", [document(1, name=source, page_count=1)])
+    export(str(tmp_path / "out"), tmp_path / "md", ExportFormat.MD)
+    assert [path.name for path in (tmp_path / "md").iterdir()] == [name]
+
+
 @given(st.lists(st.text(max_size=300).filter(lambda name: name.isprintable()), max_size=20))
 def test_names_differ_in_any_case_and_fit_a_file_system(sources: list[str]) -> None:
     """No two are the same where upper and lower case are; none is longer than 255 bytes, none is a path."""
@@ -157,6 +178,21 @@ def test_a_damaged_file_is_one_sentence(output: Path, tmp_path: Path) -> None:
     file.write_bytes(file.read_bytes()[:-9])
     with pytest.raises(OneOcrError, match=f"documents/{datasets.SHARD}.parquet of this output is damaged"):
         export(str(output), tmp_path / "md", ExportFormat.MD)
+
+
+def test_file_uris_name_the_dataset_and_the_folder(output: Path, tmp_path: Path) -> None:
+    """As they do for `run`; a store is no folder to write files to."""
+    folder = tmp_path / "with space"
+    assert main(["export", output.as_uri(), "--to", folder.as_uri()]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == ["copy.md", "good.md"]
+    assert main(["verify", output.as_uri()]) == 0
+
+
+@pytest.mark.parametrize("to", ["s3://bucket/md", "https://host/md"])
+def test_files_go_to_a_folder_only(to: str, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not into a folder named `s3:`."""
+    assert main(["export", str(output), "--to", to]) == 2
+    assert to in capsys.readouterr().err
 
 
 def test_the_command_says_what_it_wrote(output: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
