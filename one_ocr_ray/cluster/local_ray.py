@@ -34,6 +34,7 @@ from ray._raylet import (  # type: ignore[attr-defined]  # compiled
 )
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
+from one_ocr_ray.cluster.ray_folder import ray_folder
 from one_ocr_ray.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -131,12 +132,14 @@ class _HeadNodeWithoutAgents(_HeadNode):
 def local_ray(*, agents: bool) -> Iterator[None]:
     """Ray for the time of the block; `agents`: with what Ray Serve needs.
 
-    Raises StoppedError when it does not come up, as on a machine that swaps.
+    Raises StoppedError when it does not come up, as on a machine that swaps, UsageError for a folder of temporary
+    files that Ray cannot use.
     """
     _allow_open_files()
     with ExitStack() as ending:
+        folder = ending.enter_context(ray_folder())
         try:
-            node = _started_node(_HeadNode if agents else _HeadNodeWithoutAgents)
+            node = _started_node(_HeadNode if agents else _HeadNodeWithoutAgents, folder)
             ending.callback(node.kill_all_processes, check_alive=False, allow_graceful=True)
             ending.callback(ray.shutdown)
             with _without_runtime_env():
@@ -149,13 +152,14 @@ def local_ray(*, agents: bool) -> Iterator[None]:
         yield
 
 
-def _started_node(kind: type[_HeadNode]) -> ray_node.Node:
+def _started_node(kind: type[_HeadNode], folder: str | None) -> ray_node.Node:
     """A node whose processes the kernel, or a reaper of Ray's, ends should this process die without a word."""
     parameters = RayParams(
         include_dashboard=False,
         include_log_monitor=False,  # type: ignore[arg-type]  # a bool
         no_monitor=True,
         object_store_memory=OBJECT_STORE_BYTES,
+        temp_dir=folder,
         _system_config=kind.system_config,
     )
     return kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)

@@ -6,8 +6,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,13 +102,38 @@ def test_a_session_under_uv_run_asks_nobody_to_install_what_uv_has(tmp_path: Pat
     assert said["left"] == []
 
 
+@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
+def test_a_session_may_have_a_long_folder(variable: str, tmp_path: Path) -> None:
+    """Ray's sockets need a short path: they get one to that folder, which is gone afterwards."""
+    long = tmp_path / ("a folder of a cluster's job " + "x" * 90)
+    links = set(Path("/tmp").glob("one-ocr-*"))
+    assert session(**{variable: str(long)})["left"] == []
+    assert list(long.glob("ray/session_*/logs"))
+    assert not set(Path("/tmp").glob("one-ocr-*")) - links
+
+
+def run_with(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """A run of the samples with these environment variables."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("one-ocr"), "run", "samples", "--output", tmp_path / "out"],
+        cwd=ROOT, env=ENVIRONMENT | variables, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def test_a_folder_that_is_none_is_a_mistake_that_is_named(tmp_path: Path) -> None:
+    """The same command would never do better."""
+    (tmp_path / "file").touch()
+    done = run_with(tmp_path, RAY_TMPDIR=str(tmp_path / "file" / "x"))
+    assert done.returncode == 2
+    assert "RAY_TMPDIR" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_a_ray_that_does_not_start_is_a_sentence(tmp_path: Path) -> None:
     """Resumable, as the machine may be the cause: no traceback, and what to look at."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("one-ocr"), "run", "samples", "--output", tmp_path / "out"],
-        cwd=ROOT, env=ENVIRONMENT | {"RAY_TMPDIR": str(tmp_path / "nowhere" / "x")},
-        capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "ray").touch()  # where Ray wants a folder
+        done = run_with(tmp_path, RAY_TMPDIR=folder)
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "Ray did not start on this machine" in done.stderr
