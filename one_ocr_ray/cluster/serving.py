@@ -25,6 +25,7 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.cluster.taskjob import ServiceJob, service_job
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.policy import stopping
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.proxylimit import variables
 from one_ocr_ray.service.requestlog import log_as_json
@@ -48,7 +49,6 @@ QUEUED_REQUESTS = 200
 RETRY_AFTER_S = 5
 DRAIN_S = 5.0
 READY_WITHIN_S = 60.0
-SAME_SIGNAL_S = 1.0
 # A proxy or replica that has died is missed this soon.
 HEALTH_CHECK_S = 2.0
 _OF_THE_CONTROLLER = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_CHECK_S:g}"}
@@ -165,7 +165,7 @@ class _Interruption:
             raise KeyboardInterrupt
 
     def _on_signal(self, *_: object) -> None:
-        if time.monotonic() - self._first_s > SAME_SIGNAL_S:
+        if stopping.is_asked_again(self._first_s, time.monotonic()):
             os._exit(StoppedError.exit_code)
         self._first_s = min(self._first_s, time.monotonic())
         self.happened.set()
