@@ -12,15 +12,13 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
-from one_ocr_ray.policy.layout import page_markdown, rotation
+from one_ocr_ray.policy.layout import page_markdown
+from one_ocr_ray.policy.layout.rotation import mean_score
+from one_ocr_ray.policy.legibility import page_warnings, sure_of_no_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from one_ocr_ray.engines.rapid import Line, PageReader
+    from one_ocr_ray.engines.rapid import PageReader, PageReading
     from one_ocr_ray.model import Ask, PageImage
-
-MIN_SCORE = 0.5  # a line read with less is noise; RapidOCR's own default
 
 
 class LocalEngine:
@@ -49,18 +47,21 @@ class LocalEngine:
         """
         reader = self._reader = self._reader or _load_reader()
         try:
-            return _answer(*reader.read(jpeg))
+            return _answer(reader.read(jpeg))
         except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a
             # page, and whatever the layout makes of that, costs one page
             return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
 
 
-def _answer(turn_deg: int, found: Sequence[Line]) -> Answer:
-    lines = [line for line in found if line.scored[0] >= MIN_SCORE]
+def _answer(page: PageReading) -> Answer:
+    """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
+    lines = [line for line in page.lines if line.read.is_text]
+    other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
     return Answer(
         text=page_markdown([line.placed for line in lines]),
-        confidence=rotation.mean_score([line.scored for line in lines]) if lines else None,
-        rotation_deg=turn_deg,
+        confidence=mean_score([line.scored for line in lines]) if lines else sure_of_no_text(other_ink),
+        rotation_deg=page.turn_deg,
+        warnings=page_warnings([line.read for line in page.lines]),
     )
 
 

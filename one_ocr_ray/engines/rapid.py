@@ -5,33 +5,35 @@ Importing this module costs about a second (OpenCV, RapidOCR); only `engines/loc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import chain
+import math
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import openvino
 from rapidocr import EngineType, RapidOCR
-from rapidocr.main import RapidOCRError
 
+from one_ocr_ray.engines.finding import Box, Finder, Found
 from one_ocr_ray.engines.heap import keep_freed_memory
 from one_ocr_ray.engines.precision import cpuinfo, slow_in_bfloat16
+from one_ocr_ray.policy import looks
 from one_ocr_ray.policy.layout import rotation
 from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.words import place_words
+from one_ocr_ray.policy.legibility import LineRead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
-    from one_ocr_ray.policy.layout.geometry import Point
-
     Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
 
 SAMPLE_LINES = 6  # the longest lines decide which way up a page is
 SAMPLE_CHARACTERS = 5
+LEAST_STROKE_PX = 8  # of the height of a line: more than a dot
 LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
 
 _OPENVINO = "EngineConfig.openvino."
@@ -42,8 +44,7 @@ SETTINGS = {
     "Global.use_cls": False,  # the classifier of upside-down lines turns good lines over
     "Global.return_word_box": True,  # gives the places of characters
     "Det.engine_type": EngineType.OPENVINO,
-    "Det.mean": 0.5,  # of all colours, as one number: an array of three takes five times as long
-    "Det.std": 0.5,
+    "Det.max_candidates": 20_000,  # lines of a page
     "Rec.engine_type": EngineType.OPENVINO,
     "Rec.rec_batch_num": 1,  # a batch pads short lines to its longest one
     "Rec.rec_img_shape": [3, LINE_HEIGHT_PX, LINE_HEIGHT_PX],  # no padding of short lines either
@@ -53,26 +54,14 @@ SETTINGS = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Box:
-    """Where a line is, and its pixels laid level: RapidOCR turns the crops of tall boxes to the left."""
-
-    corners: tuple[Point, Point, Point, Point]  # clockwise from the top left, px
-    pixels: Pixels
-
-    @property
-    def size(self) -> tuple[float, float]:
-        """Width and height in px, at least 1."""
-        line = TextLine(self.corners, ())
-        return max(line.width, 1.0), max(line.height, 1.0)
-
-
-@dataclass(frozen=True, slots=True)
 class _Reading:
     """What a line says. `centres` are the middles of its characters but spaces, as fractions of its length."""
 
     text: str
     score: float
     centres: tuple[float, ...]
+    inked: float  # the share of its columns that have ink
+    unread: float  # the share of those that are far from every character
 
     @property
     def scored(self) -> rotation.Scored:
@@ -83,7 +72,7 @@ class _Reading:
 class Line:
     """One line of a page as it was read."""
 
-    box: _Box
+    box: Box
     reading: _Reading
 
     @property
@@ -92,10 +81,28 @@ class Line:
         return self.reading.scored
 
     @property
+    def read(self) -> LineRead:
+        """How well it was read."""
+        height, length = sorted(self.box.size)
+        reading = self.reading
+        return LineRead(length, height, reading.score, reading.inked, reading.unread, self.box.guessed)
+
+    @property
     def placed(self) -> TextLine:
         """Its text and place for the page layout."""
         short, long = sorted(self.box.size)
         return TextLine(self.box.corners, place_words(self.reading.text, self.reading.centres, short / long))
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """A page as it was read: the clockwise turn in degrees that makes it upright, its lines with their places on the
+    upright page, and what its ink outside of lines looks like.
+    """
+
+    turn_deg: int
+    lines: list[Line]
+    other_ink: frozenset[looks.Kind]
 
 
 class PageReader:
@@ -105,26 +112,25 @@ class PageReader:
         cv2.setNumThreads(1)
         keep_freed_memory()
         self._rapid = _rapid_ocr()
+        self._finder = Finder(self._rapid.text_det)
 
-    def read(self, jpeg: bytes) -> tuple[int, list[Line]]:
-        """Read a page whichever way up it is: the clockwise turn in degrees that makes it upright, and its lines with
-        their places on the upright page. Raises what OpenCV, OpenVINO and RapidOCR raise.
-        """
+    def read(self, jpeg: bytes) -> PageReading:
+        """Read a page whichever way up it is. Raises what OpenCV, OpenVINO and RapidOCR raise."""
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")
-        boxes = self._find(page)
-        if not rotation.runs_sideways(box.size for box in boxes) or self._has_tall_pictures(boxes):
-            return self._read_level(page, boxes)
+        found = self._finder.find(page)
+        if not rotation.runs_sideways(box.size for box in found.boxes) or self._has_tall_pictures(found.boxes):
+            return self._read_level(page, found)
         laid = _turned(page, 1)
-        turn_deg, lines = self._read_level(laid, self._find(laid))
-        if rotation.mean_score([line.scored for line in lines]) < rotation.LEGIBLE:
-            return self._read_level(page, boxes)
-        if turn_deg == 0 and self._is_vertical_writing(lines):
-            return 0, lines
-        return (turn_deg + 270) % 360, lines
+        sideways = self._read_level(laid, self._finder.find(laid))
+        if rotation.mean_score([line.scored for line in sideways.lines]) < rotation.LEGIBLE:
+            return self._read_level(page, found)
+        if sideways.turn_deg == 0 and self._is_vertical_writing(sideways.lines):
+            return sideways
+        return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
-    def _has_tall_pictures(self, boxes: Sequence[_Box]) -> bool:
+    def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:
         """Whether the longest level boxes are text and the longest tall ones are not, neither way up."""
         by_length = sorted(boxes, key=lambda box: -max(box.size))
         level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
@@ -137,18 +143,19 @@ class PageReader:
             for each in (crops, [_turned(crop, 2) for crop in crops])
         )
 
-    def _read_level(self, page: Pixels, boxes: Sequence[_Box]) -> tuple[int, list[Line]]:
+    def _read_level(self, page: Pixels, found: Found) -> PageReading:
         """Read a page that is upright or upside down. Only where the longest lines read badly are they turned."""
-        by_length = sorted(boxes, key=lambda box: (rotation.is_tall(box.size), -max(box.size)))
+        by_length = sorted(found.boxes, key=lambda box: (rotation.is_tall(box.size), -max(box.size)))
         sample, others = by_length[:SAMPLE_LINES], by_length[SAMPLE_LINES:]
         readings = self._recognise([box.pixels for box in sample])
         scored = [reading.scored for reading in readings]
         if rotation.mean_score(scored) < rotation.SURE:
             turned = self._recognise([_turned(box.pixels, 2) for box in sample])
             if rotation.is_better_turned(scored, [reading.scored for reading in turned]):
-                boxes = self._find(_turned(page, 2))
-                return 180, _lines(boxes, self._recognise([box.pixels for box in boxes]))
-        return 0, _lines(by_length, readings + self._recognise([box.pixels for box in others]))
+                boxes = self._finder.find(_turned(page, 2)).boxes
+                return PageReading(180, _lines(boxes, self._recognise([box.pixels for box in boxes])), found.other_ink)
+        readings += self._recognise([box.pixels for box in others])
+        return PageReading(0, _lines(by_length, readings), found.other_ink)
 
     def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))
@@ -158,29 +165,60 @@ class PageReader:
         characters = self._recognise([_turned(cell, 3) for cell in cells])
         return rotation.is_vertical_writing(longest.reading.text, [character.text for character in characters])
 
-    def _find(self, page: Pixels) -> list[_Box]:
-        """The boxes of all lines."""
-        try:
-            crops, found = self._rapid.detect_and_crop(*self._rapid.preprocess_img(page))
-        except RapidOCRError:  # how RapidOCR says that it found none
-            return []
-        return [_Box(_corners(box), crop) for box, crop in zip(found.boxes.tolist(), crops, strict=True)]
+    def _recognise(self, crops: Sequence[Pixels]) -> list[_Reading]:
+        return [self._recognise_one(crop) for crop in crops]
 
-    def _recognise(self, crops: list[Pixels]) -> list[_Reading]:
-        if not crops:
-            return []
-        found = self._rapid.recognize_txt([_scaled(crop) for crop in crops])
-        return [
-            _Reading(text, score, tuple((column + 0.5) / words.line_txt_len for column in chain(*words.word_cols)))
-            for text, score, words in zip(found.txts, found.scores, found.word_results, strict=True)
+    def _recognise_one(self, crop: Pixels) -> _Reading:
+        """A line longer than the model takes is read in pieces, cut where it has the least ink."""
+        line = _scaled(crop)
+        width = line.shape[1]
+        cuts = _cuts(line, looks.pieces(width))
+        if len(cuts) == 2:
+            text, score, centres = self._read_piece(line)
+            return _reading(line, text, score, centres)
+        read = [self._read_piece(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
+        centres = [
+            (left + centre * (right - left)) / width
+            for (left, right), (_, _, found) in zip(pairwise(cuts), read, strict=True)
+            for centre in found
         ]
+        score = rotation.mean_score([(score, len(found)) for _, score, found in read])
+        return _reading(line, " ".join(text for text, _, _ in read), score, centres)
+
+    def _read_piece(self, piece: Pixels) -> tuple[str, float, list[float]]:
+        found = self._rapid.recognize_txt([piece])
+        words = found.word_results[0]
+        places = [(column + 0.5) / words.line_txt_len for column in chain(*words.word_cols)]
+        return found.txts[0], found.scores[0], places
+
+
+def _cuts(line: Pixels, pieces: int) -> list[int]:
+    """Where a line is cut into about equal pieces: at the columns with the least ink near there."""
+    width = line.shape[1]
+    contrast = np.ptp(cv2.cvtColor(line, cv2.COLOR_BGR2GRAY), axis=0) if pieces > 1 else ()
+    cuts = [0]
+    for index in range(1, pieces):
+        start = round(index * width / pieces) - LINE_HEIGHT_PX
+        cuts.append(start + int(np.argmin(contrast[start : start + 2 * LINE_HEIGHT_PX])))
+    return [*cuts, width]
+
+
+def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) -> _Reading:
+    """What was read in a line, and how much of its ink says something. Columns with less than a dot has are no ink."""
+    gray = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY)
+    strokes = np.abs(gray.astype(np.int16) - int(np.median(gray))) > np.ptp(gray) / 3
+    inked = np.flatnonzero(strokes.sum(axis=0) >= LEAST_STROKE_PX)
+    places = np.array([-math.inf, *(centre * line.shape[1] for centre in centres), math.inf])
+    after = np.searchsorted(places, inked)
+    distance = np.minimum(places[after] - inked, inked - places[after - 1])
+    unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
+    return _Reading(text, score, tuple(centres), len(inked) / line.shape[1], unread)
 
 
 def _rapid_ocr() -> Any:
     """RapidOCR, whose annotations are not those of the objects it returns, in numbers that are fast on this CPU."""
     rapid: Any = RapidOCR(params=SETTINGS)
     finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
-    finder.mean, finder.std = np.float32(finder.mean), np.float32(finder.std)  # with float64 all of it is in float64
     if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
         config = {name.rpartition(".")[2].upper(): value for name, value in SETTINGS.items() if _OPENVINO in name}
         config["INFERENCE_PRECISION_HINT"] = "f32"
@@ -209,10 +247,5 @@ def _turned(pixels: Pixels, quarters: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
-def _corners(box: Sequence[Sequence[float]]) -> tuple[Point, Point, Point, Point]:
-    top_left, top_right, bottom_right, bottom_left = ((x, y) for x, y in box)
-    return top_left, top_right, bottom_right, bottom_left
-
-
-def _lines(boxes: Sequence[_Box], readings: Sequence[_Reading]) -> list[Line]:
+def _lines(boxes: Sequence[Box], readings: Sequence[_Reading]) -> list[Line]:
     return [Line(box, reading) for box, reading in zip(boxes, readings, strict=True)]

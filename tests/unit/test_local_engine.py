@@ -16,9 +16,11 @@ from rapidfuzz.distance import Levenshtein
 
 from one_ocr_ray.engines.local import LocalEngine
 from one_ocr_ray.engines.rapid import LINE_HEIGHT_PX, usual_width_px
-from one_ocr_ray.model import Ask, ErrorCode, PageImage
+from one_ocr_ray.model import Ask, ErrorCode, PageImage, PageWarning
 from one_ocr_ray.pdf import PdfChild
 from one_ocr_ray.policy.plaintext import plain_text
+from tests import pdfs
+from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -171,12 +173,78 @@ async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> No
     assert answer.failure.code is ErrorCode.OCR_FAILED
 
 
-def test_a_picture_without_text_gives_no_text(engine: LocalEngine) -> None:
-    """Empty, and no failure."""
+@pytest.mark.parametrize("page", sparse_pages()[::8], ids=lambda page: page.name)
+def test_a_lone_line_is_read(page: SparsePage, engine: LocalEngine, child: PdfChild, tmp_path: Path) -> None:
+    """Whatever its size, place, font and colour: the detector sees nothing on a page that is white but for a line."""
+    answer = engine.read(rendered(page, child, tmp_path).data)
+    truth = normalised(page.text)
+    assert Levenshtein.distance(normalised(answer.text), truth) <= len(truth) / 10
+    assert answer.confidence is not None
+    assert answer.confidence > 0.8
+
+
+def test_the_last_line_of_a_page_is_read(engine: LocalEngine, child: PdfChild, tmp_path: Path) -> None:
+    """A lone line far below a paragraph."""
+    lines = b"".join(pdfs.text(f"This is line {n} of the paragraph", 11, y_pt=740 - 14 * n) for n in range(8))
+    page = SparsePage("last line", lines + pdfs.text("17", 9, 300, 40), b"Helvetica", "")
+    assert normalised(engine.read(rendered(page, child, tmp_path).data).text).endswith("17")
+
+
+@pytest.mark.parametrize("page", pages_without_text(), ids=lambda page: page.name)
+def test_a_page_of_rules_and_shapes_has_no_text(
+    page: SparsePage, engine: LocalEngine, child: PdfChild, tmp_path: Path
+) -> None:
+    """And the answer's confidence says how sure that is."""
+    answer = engine.read(rendered(page, child, tmp_path).data)
+    assert len(answer.text) <= 1
+    assert answer.warnings == ()
+    assert answer.confidence is not None
+    assert answer.confidence > 0.7
+
+
+@pytest.mark.parametrize("language", ["ko", "ru"])
+def test_a_script_that_is_not_read_is_said(language: str, engine: LocalEngine, samples: Path) -> None:
+    """The models leave out letters that they do not know, or take them for noise."""
     jpeg = io.BytesIO()
-    Image.new("RGB", (800, 600), "white").save(jpeg, "JPEG")
-    answer = engine.read(jpeg.getvalue())
-    assert (answer.text, answer.failure) == ("", None)
+    Image.open(samples.parent / "tests" / "data" / f"lines-{language}.png").convert("RGB").save(jpeg, "JPEG")
+    assert PageWarning.SCRIPT_NOT_READ in engine.read(jpeg.getvalue()).warnings
+
+
+@pytest.mark.parametrize("longest_side_px", [1600, 4000])
+def test_a_long_strip_is_read(longest_side_px: int, engine: LocalEngine, child: PdfChild, tmp_path: Path) -> None:
+    """A receipt of 40 lines, ten times as high as wide: bounded, and no line is lost at any size."""
+    content = b"".join(pdfs.text(f"{n:02d} item {n * 37}", 11, 10, 980 - 24 * n) for n in range(1, 41))
+    child.inspect(written(pdfs.content_pdf(content, box=b"0 0 100 1000"), tmp_path))
+    image = child.render(1, longest_side_px)
+    assert isinstance(image, PageImage)
+    text = normalised(engine.read(image.data).text)
+    assert [n for n in range(1, 41) if f"{n:02d}item{n * 37}" not in text] == []
+
+
+def test_small_print_on_a_large_sheet_is_read(engine: LocalEngine, child: PdfChild, tmp_path: Path) -> None:
+    """All the pixels that the user asked for are used where the first look sees letters too small to read."""
+    notes = [f"Note {n}: fit valve V-{13 * n} with gasket type {n} at level {25 * n} mm" for n in range(1, 13)]
+    content = b"".join(pdfs.text(note, 7, 1900, 1500 - 11 * n) for n, note in enumerate(notes))
+    child.inspect(written(pdfs.content_pdf(content, box=b"0 0 2384 1684"), tmp_path))
+    image = child.render(1, 5000)
+    assert isinstance(image, PageImage)
+    text = normalised(engine.read(image.data).text)
+    assert [note for note in notes if normalised(note) not in text] == []
+
+
+def rendered(page: SparsePage, child: PdfChild, folder: Path) -> PageImage:
+    """Its image at the usual size."""
+    child.inspect(written(page.pdf(), folder))
+    image = child.render(1, 1600)
+    assert isinstance(image, PageImage)
+    return image
+
+
+def written(pdf: bytes, folder: Path) -> Path:
+    """Where the document is."""
+    path = folder / "page.pdf"
+    path.write_bytes(pdf)
+    return path
 
 
 @given(st.floats(LINE_HEIGHT_PX, 20_000))

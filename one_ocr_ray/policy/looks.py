@@ -1,0 +1,189 @@
+"""How closely the embedded engine looks, and where once more: sizes of what goes into its models, ink without a line.
+
+A detector that sees one short line on a white page finds nothing, and all of it in a window around the ink. So what
+stands on a page and belongs to no line is looked at again, in windows. Lengths are px, or cells where the name says so.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+# --- sizes: pixels, not sides, bound what goes into a model -----------------------------------------------------------
+
+PASS_PX = 1600 * 1600  # in one pass of the detector: 0.8 GB
+SHORT_SIDE_PX = 736  # pages smaller than this are enlarged, as the detector's authors do
+MOST_ENLARGED = 3.0
+NET_STEP_PX = 32  # sides of what goes into the detector
+TILE_PX, OVERLAP_PX = 1280, 160
+SMALL_LINE_PX = 16
+MOST_SHRUNK = 0.9
+LONGEST_LINE_PX = 4800  # at the height that lines are read in: 0.3 GB
+SMALLEST_LETTERS_PX = 8  # of height; less are not read by people either
+MOST_LINE_RATIO = 60  # width to height of so low a line: a rule
+
+
+def pass_scale(width: int, height: int) -> float:
+    """By how much a page is scaled for one pass of the detector."""
+    enlarged = min(max(1.0, SHORT_SIDE_PX / min(width, height)), MOST_ENLARGED)
+    return min(enlarged, math.sqrt(PASS_PX / (width * height)))
+
+
+def net_px(length: float) -> int:
+    """The nearest side that the detector takes."""
+    return max(NET_STEP_PX, round(length / NET_STEP_PX) * NET_STEP_PX)
+
+
+def is_rule(width: float, height: float) -> bool:
+    """Whether a box found for a line is too low for its length to hold letters: a rule or a row of dots."""
+    short, long = sorted((width, height))
+    return short < SMALLEST_LETTERS_PX and long > MOST_LINE_RATIO * short
+
+
+def is_small(height: float, scale: float) -> bool:
+    """Whether a line of this height in a scaled page is worth a look at all the pixels that the page has."""
+    return scale < MOST_SHRUNK and height < SMALL_LINE_PX
+
+
+def tiles(length: int, other_length: int) -> list[tuple[int, int]]:
+    """Where a side of a page is cut for the detector: starts and ends, which overlap. One piece where all fits."""
+    if length * other_length <= PASS_PX * 1.1 or length <= TILE_PX:
+        return [(0, length)]
+    count = math.ceil((length - OVERLAP_PX) / (TILE_PX - OVERLAP_PX))
+    starts = [net_px(index * (length - TILE_PX) / (count - 1)) if index else 0 for index in range(count)]
+    return [(min(start, length - TILE_PX), min(start, length - TILE_PX) + TILE_PX) for start in starts]
+
+
+def pieces(width: int) -> int:
+    """In how many pieces a line is read that is `width` px long at the height that lines are read in."""
+    return math.ceil(width / LONGEST_LINE_PX)
+
+
+# --- ink without a line -----------------------------------------------------------------------------------------------
+
+THIN_CELLS = 2
+LONG_CELLS = 60
+SPECK_CELLS = 5
+LARGE_CELLS = 40  # a tenth of a page: letters of this size are found at the first look
+MARGIN_CELLS = 12  # of white around the ink in a window, 48 px of a page of 1600 px
+NEAR_CELLS = 10
+CLOSER_PX = 800  # a window with a longer side is not enlarged
+
+
+class Kind(Enum):
+    """What a blot looks like."""
+
+    SPECK = auto()
+    RULE = auto()
+    DRAWING = auto()  # lines and frames with nothing between them
+    PICTURE = auto()
+    TEXT = auto()  # perhaps
+
+
+@dataclass(frozen=True, slots=True)
+class Blot:
+    """Ink that hangs together, in cells of 4 px of a page of 1600 px: the box around it and how many cells have ink."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    cells: int
+
+    @property
+    def kind(self) -> Kind:
+        short, long = sorted((self.width, self.height))
+        if self.cells < SPECK_CELLS:
+            return Kind.SPECK
+        if (short <= THIN_CELLS and long >= 2 * short) or (short <= THIN_CELLS + 1 and long > LONG_CELLS):
+            return Kind.RULE
+        if short > LARGE_CELLS / 5 and self.cells < 0.25 * short * long:
+            return Kind.DRAWING
+        return Kind.PICTURE if short > LARGE_CELLS else Kind.TEXT
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of a page, in cells; right and bottom lie outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def area(self) -> int:
+        return (self.right - self.left) * (self.bottom - self.top)
+
+    def around(self, cell_px: float) -> tuple[int, int, int, int]:
+        """Left, top, width and height in px with a margin; sides of few lengths, as each new shape costs time."""
+        width, height = (_side_px((length + 2 * MARGIN_CELLS) * cell_px) for length in self.lengths)
+        middle_x, middle_y = (self.left + self.right) / 2 * cell_px, (self.top + self.bottom) / 2 * cell_px
+        return round(middle_x - width / 2), round(middle_y - height / 2), width, height
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        return self.right - self.left, self.bottom - self.top
+
+    def joined(self, other: Window) -> Window:
+        """The least window that holds both."""
+        return Window(
+            min(self.left, other.left),
+            min(self.top, other.top),
+            max(self.right, other.right),
+            max(self.bottom, other.bottom),
+        )
+
+    def is_near(self, other: Window) -> bool:
+        return (
+            self.left < other.right + NEAR_CELLS
+            and other.left < self.right + NEAR_CELLS
+            and self.top < other.bottom + NEAR_CELLS
+            and other.top < self.bottom + NEAR_CELLS
+        )
+
+
+def worth_a_look(blots: Iterable[Blot], *, lines_found: bool) -> list[Blot]:
+    """The blots that may be text. On a page without a line, drawings and pictures may hold some too."""
+    if lines_found:
+        return [blot for blot in blots if blot.kind is Kind.TEXT]
+    return [blot for blot in blots if blot.kind in {Kind.TEXT, Kind.DRAWING, Kind.PICTURE}]
+
+
+def windows(blots: Sequence[Blot]) -> list[Window]:
+    """Windows around the blots; those that lie near each other share one where it is not much larger than they are."""
+    found = [Window(b.left, b.top, b.left + b.width, b.top + b.height) for b in blots]
+    joined = True
+    while joined:
+        joined = False
+        rest, found = found, []
+        for window in sorted(rest, key=lambda w: (w.top, w.left)):
+            for index, other in enumerate(found):
+                whole = window.joined(other)
+                if window.is_near(other) and whole.area <= 2 * (window.area + other.area) + MARGIN_CELLS**2:
+                    found[index] = whole
+                    joined = True
+                    break
+            else:
+                found.append(window)
+    return found
+
+
+def may_be_a_line(blot: Blot) -> bool:
+    """Whether ink in which the detector sees no line is read as if it were one."""
+    return blot.kind is Kind.TEXT
+
+
+def _side_px(length: float) -> int:
+    step = 128 if length < 1024 else 512
+    return math.ceil(length / step) * step
+
+
+def window_scale(width: int, height: int) -> float:
+    """By how much a window of the page is enlarged for the detector."""
+    return min(max(1.0, CLOSER_PX / max(width, height)), 2.0)
