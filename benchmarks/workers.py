@@ -124,9 +124,10 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
         actor.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(job, node.here) for _ in range(workers)
     ]
     await asyncio.gather(*(each.report.remote() for each in actors))
-    known = Known(RunDirectory(Objects(str(output))))
+    objects = Objects(str(output))
+    known = Known(RunDirectory(objects))
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.meet)
-    pipeline = Pipeline(actors, Planner(known, packer, options), known, selection, lambda _: None)
+    pipeline = Pipeline(actors, Planner(known, packer, options, objects), known, selection, lambda _: None)
     me = psutil.Process()
     started, before = time.monotonic(), cpu_s(me)
     await pipeline.run(Todo([]), find_present_inputs((str(folder),)), inspections=2)

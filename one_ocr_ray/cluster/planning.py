@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.rendering import start_inspection
 from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.plan import ShardPacker
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.known import Known
+    from one_ocr_ray.storage.objects import Objects
 
 FILES_PER_TASK = 32
 # Files found again with another etag or mtime, which are written to the plan together: each costs its whole shard.
@@ -33,12 +35,13 @@ RENEWED_TOGETHER = 1000
 class Planner:
     """Adds to the plan of one output; to be used by one task."""
 
-    def __init__(self, known: Known, packer: ShardPacker, options: PdfOptions) -> None:
+    def __init__(self, known: Known, packer: ShardPacker, options: PdfOptions, output: Objects) -> None:
         self._known = known
         self._packer = packer
         self._options = options
+        self._output = output
         self._touched: list[DocumentRef] = []
-        self._mended: list[Shard] = []  # that mended files have filled
+        self._mended: list[Shard] = []  # of mended files whose bytes stand elsewhere; in the plan
 
     async def shards(self, files: Iterator[InputFile], tasks: int, checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
         """New shards as they are planned, the copies last; `tasks` inspections at once.
@@ -58,7 +61,9 @@ class Planner:
                 await checked
                 for shard in await asyncio.to_thread(self._planned, documents):
                     yield shard
-        for shard in await asyncio.to_thread(self._written, self._rest()):
+        for shard in self._mended:
+            yield shard
+        for shard in await asyncio.to_thread(self._written, [*self._packer.flush(), *self._packer.copies()]):
             yield shard
         await asyncio.to_thread(self._renew)
 
@@ -70,16 +75,24 @@ class Planner:
         files = [await asyncio.to_thread(look_again, document.uri) for document in broken]
         opened = dict(zip((each.uri for each in broken), await start_inspection(files, self._options), strict=True))
         documents: list[DocumentRef] = []
+        moved: list[Shard] = []
         for document in shard.documents:
             now = opened.get(document.uri, document)
             if now.document_id == document.document_id or self._known.meet(now.document_id):
                 documents.append(now)
             else:
-                self._mended += self._packer.add(now)  # bytes that were met before, maybe two lines above: a copy
+                moved += self._packer.add(now)  # bytes that were met before, maybe two lines above: a copy
         mended = replace(shard, documents=tuple(documents))
         if mended != shard:
-            await asyncio.to_thread(self._written, [mended])
+            moved += [*self._packer.flush(), *self._packer.copies()]
+            self._mended += moved
+            await asyncio.to_thread(self._replan, mended, moved)
         return mended
+
+    def _replan(self, mended: Shard, moved: list[Shard]) -> None:
+        """In one step, or a crash would take a file out of the plan; the mark has the next run finish the shard."""
+        Journal(self._output, mended.shard_id, config_id="").mark_replacing()
+        self._known.plan([mended, *moved])
 
     def _planned(self, documents: list[DocumentRef]) -> list[Shard]:
         new: list[DocumentRef] = []
@@ -88,9 +101,6 @@ class Planner:
         if len(self._touched) >= RENEWED_TOGETHER:
             self._renew()
         return self._written([shard for document in new for shard in self._packer.add(document)])
-
-    def _rest(self) -> list[Shard]:
-        return [*self._mended, *self._packer.flush(), *self._packer.copies()]
 
     def _renew(self) -> None:
         """Files with their old bytes under a new etag or mtime: the next run must not open them all again."""

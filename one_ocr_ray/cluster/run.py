@@ -226,7 +226,7 @@ class _Run:
                 next_number=known.next_number,
                 is_new=known.meet,
             )
-            planner = Planner(known, packer, job.pdf)
+            planner = Planner(known, packer, job.pdf, self.output)
             recruiter = None if self.settings.workers else Recruiter(job, nodes, actors, autoscaled=autoscaled)
             pipeline = Pipeline(
                 workers,

@@ -120,7 +120,14 @@ class ShardReader:
         self, shard: Shard, reading: Reading, listener: Listener, *, again: bool, only: frozenset[int] | None
     ) -> list[PageResult]:
         work = await asyncio.to_thread(
-            OpenShard, self._output, self.dataset, shard, self._job.identity, again=again, only=only
+            OpenShard,
+            self._output,
+            self.dataset,
+            shard,
+            self._job.identity,
+            again=again,
+            only=only,
+            selection=self._job.selection,
         )
         if work.is_read:
             pages, documents = await asyncio.to_thread(work.settle)

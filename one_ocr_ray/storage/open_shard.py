@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.documents import document_result
 from one_ocr_ray.policy.journal import best_pages, reading_again, with_mended, with_replaced
+from one_ocr_ray.policy.selection import ALL_PAGES
 from one_ocr_ray.policy.spending import Spending
 from one_ocr_ray.storage.journal import Journal
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.documents import RunIdentity
+    from one_ocr_ray.policy.selection import PageSelection
     from one_ocr_ray.storage.dataset import Dataset
     from one_ocr_ray.storage.objects import Objects
 
@@ -41,6 +43,7 @@ class OpenShard:
         *,
         again: bool = False,
         only: frozenset[int] | None = None,
+        selection: PageSelection = ALL_PAGES,
     ) -> None:
         """Read what stands of `shard`. `again`: its failed pages (of page numbers `only`, if given) are wanted anew."""
         self.journal = Journal(output, shard.shard_id, identity.config_id)
@@ -49,19 +52,32 @@ class OpenShard:
         self._identity = identity
         self._standing = dataset.pages(shard.shard_id)
         self._journaled = self.journal.read()
-        self._again = again
+        # A retry found a file that was gone, and was cut off: its pages are planned and do not stand in the dataset.
+        self._is_short = self._lacks_pages(selection) and bool(self._standing or dataset.documents(shard.shard_id))
+        self._replaces = again or self._is_short
         rows = [*self._standing, *self._journaled]
         self.kept: Pages  # what needs no reading
         self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are wanted anew
         if again:
             self.kept, self.replaced = reading_again(rows, identity.run_id, only)
+        elif self._is_short:
+            self.kept = best_pages([*with_mended(self._standing, self._journaled), *self._journaled])
         else:
             self.kept = best_pages(rows)
+
+    def _lacks_pages(self, selection: PageSelection) -> bool:
+        standing = {(page.document_id, page.page_number) for page in self._standing}
+        return any(
+            (document.document_id, number) not in standing
+            for document in self._shard.documents
+            if document.failure is None and document.page_count is not None
+            for number in selection.of(document.page_count)
+        )
 
     @property
     def is_read(self) -> bool:
         """Whether every page was read, and an attempt before this one was cut off in its last steps."""
-        return bool(self._standing) and not self._again
+        return bool(self._standing) and not self._replaces
 
     def settle(self) -> tuple[list[PageResult], list[DocumentResult]]:
         """End what an attempt has left that was cut off between its steps, or while it read failed pages anew."""
@@ -73,7 +89,7 @@ class OpenShard:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         pages = with_replaced(read, self.replaced)
-        if self._again:
+        if self._replaces:
             standing = self._replace_pages(pages)
         else:
             standing = self._dataset.commit_pages(self._shard.shard_id, pages)

@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +31,7 @@ from one_ocr_ray.storage.run_dir import RunDirectory
 from tests.values import TIMED_OUT, page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from one_ocr_ray.model import DocumentRef, PageResult, Shard
 
@@ -52,6 +52,7 @@ class SmallRun:
     is_bad: Callable[[Key], bool] = lambda _: False
     call: Callable[[Key], None] = lambda _: None
     safe: Callable[[Key, bool], None] = lambda _key, _good: None
+    mended: Mapping[str, DocumentRef] = field(default_factory=dict)  # what a retry finds at a URI that had failed
 
     def run(self, *, retry_failed: bool = False) -> None:
         """To the end, as `cluster/run.py` does it."""
@@ -70,7 +71,7 @@ class SmallRun:
             else:
                 self._read(shard, again=False)
         for shard_id in todo.failed_shards:
-            self._read(known.shard(shard_id), again=True)
+            self._read(self._with_mended_files(known.shard(shard_id), known), again=True)
         for shard in self._new_shards(known):
             if shard.copies:
                 copies.append(shard.shard_id)
@@ -88,6 +89,14 @@ class SmallRun:
         for shard in [*shards, *packer.flush(), *packer.copies()]:
             known.plan([shard])
             yield shard
+
+    def _with_mended_files(self, shard: Shard, known: Known) -> Shard:
+        documents = tuple(self.mended.get(each.uri, each) if each.failure else each for each in shard.documents)
+        if documents != shard.documents:
+            Journal(self._output, shard.shard_id, FINGERPRINT.config_id).mark_replacing()
+            shard = replace(shard, documents=documents)
+            known.plan([shard])
+        return shard
 
     def _read(self, shard: Shard, *, again: bool) -> None:
         work = OpenShard(self._output, self._dataset, shard, self._identity, again=again)

@@ -9,10 +9,18 @@ import multiprocessing
 import os
 import shutil
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
+from one_ocr_ray.model import ErrorCode, Failure
+from one_ocr_ray.storage.counting import prove_output
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.known import Known
+from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.verify import verify
 from tests.faults.expecting import assert_finished, visible_rows
 from tests.faults.small_run import SmallRun, dying
 from tests.values import document
@@ -28,6 +36,15 @@ BAD = {(document(1).document_id, 3), (document(2).document_id, 2)}
 FINAL = dict.fromkeys(PAGES, "ok")
 WITH_FAILURES = FINAL | dict.fromkeys(BAD, "failed")
 KILLED = 9
+
+
+class CrashError(BaseException):
+    """The end of a run, at once."""
+
+
+def crash() -> None:
+    raise CrashError
+
 
 context = multiprocessing.get_context("forkserver")
 context.set_forkserver_preload(["pytest", "tests.faults.test_every_step"])  # what each process would import anew
@@ -118,3 +135,34 @@ def test_a_retry_killed_at_every_step(torn: bool, retry: bool, finished: Path, t
             run(root, "last", bad=False, retry=True)
         assert_finished(root, FINAL)
         assert_nothing_paid_twice(root, calls_lost=2)
+
+
+GONE = document(5, failure=Failure(ErrorCode.PDF_NOT_FOUND, "gone"), page_count=None, version=None)
+FOUND = document(5, uri=GONE.uri, page_count=5)
+
+
+@pytest.mark.parametrize("torn", [False, True])
+def test_a_retry_that_finds_a_file_killed_at_every_step(torn: bool, tmp_path: Path) -> None:
+    """A plain run after it leaves no page of the found file out, whether it stands as failed still or as read."""
+    finished = tmp_path / "finished" / "out"
+    SmallRun(finished, [*PAPERS, GONE], "first", is_bad=BAD.__contains__).run()
+    pages = FINAL | {(FOUND.document_id, number): "ok" for number in range(1, 6)}
+
+    def retry(root: Path, step: int = 0) -> list[str]:
+        with suppress(CrashError), dying(step, crash, torn=torn) as changes:
+            SmallRun(root, [*PAPERS, GONE], "retry", mended={GONE.uri: FOUND}).run(retry_failed=True)
+        return changes
+
+    whole = tmp_path / "whole" / "out"
+    shutil.copytree(finished, whole)
+    for step in range(1, len(retry(whole)) + 1):
+        root = tmp_path / str(step) / "out"
+        shutil.copytree(finished, root)
+        retry(root, step)
+        SmallRun(root, [*PAPERS, GONE], "next").run()
+        assert list(verify(str(root))) == []
+        output = Objects(str(root))
+        assert prove_output(Dataset(output, {}), Known(RunDirectory(output)), "out")[1] is None, step
+        retry(root)
+        assert_finished(root, pages)
+    assert_finished(whole, pages)
