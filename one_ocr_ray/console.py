@@ -109,6 +109,9 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         f"({documents['ok']} complete, {documents['partial']} partial, {documents['failed']} failed), "
         f"{_count(pages['total'], 'page')} ({pages['ok']} ok, {pages['blank']} blank, {pages['failed']} failed)."
     )
+    if unopened := summary.counts.unopened:
+        codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
+        lines.append(f"Documents that cannot be opened: {codes}.")
     if told["cost_usd_total"]:
         lines.append(f"Cost: {told['cost_usd']:.4f} USD this run, {told['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:

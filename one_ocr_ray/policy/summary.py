@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # The columns of `documents` that an output's counts are made from.
-COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd")
+COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd", "error")
 
 
 @dataclass(slots=True)
@@ -27,6 +27,7 @@ class OutputCounts:
     unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
     untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
     planned: Sums = field(default_factory=Sums)
+    unopened: Counter[str] = field(default_factory=Counter)  # documents, by the code of their error
 
     def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
         """Count the rows of `documents` of a shard; those of `copies` have no pages of their own, and cost nothing."""
@@ -37,6 +38,8 @@ class OutputCounts:
             self.untold.add(shard_id)
         for row in rows:
             self.documents[row["outcome"]] += 1
+            if row["error"] is not None:
+                self.unopened[row["error"]["code"]] += 1
             if not copies:
                 for status in ("ok", "blank", "failed"):
                     self.pages[status] += row[f"pages_{status}"]

@@ -108,7 +108,8 @@ def test_a_terminal_gets_a_bar() -> None:
 
 def summary(**changes: object) -> RunSummary:
     counts = OutputCounts(
-        Counter(complete=1, partial=1, failed=1), Counter(ok=10, blank=1, failed=2), cost_usd=0.5, planned=Sums(4, 13)
+        Counter(complete=1, partial=1, failed=1), Counter(ok=10, blank=1, failed=2), cost_usd=0.5,
+        planned=Sums(4, 13), unopened=Counter(pdf_not_found=2, not_pdf=1),
     )  # fmt: skip
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,
@@ -152,8 +153,9 @@ def test_the_summary_in_words() -> None:
     assert err[1] == (
         "/out: 3 documents (1 complete, 1 partial, 1 failed), 13 pages (10 ok, 1 blank, 2 failed)."
     )  # fmt: skip
-    assert err[2] == "Cost: 0.2500 USD this run, 0.5000 USD in all."
-    assert "--retry-failed" in err[3]
+    assert err[2] == "Documents that cannot be opened: 1 not_pdf, 2 pdf_not_found."
+    assert err[3] == "Cost: 0.2500 USD this run, 0.5000 USD in all."
+    assert "--retry-failed" in err[4]
 
 
 def test_a_run_with_nothing_to_do_says_so() -> None:
