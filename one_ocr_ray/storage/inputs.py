@@ -88,10 +88,10 @@ def find_present_inputs(arguments: Sequence[str], say: Callable[[str], None] = l
             return chain(missing, [file], files, _at_the_end(barren, say))
         missing.append(file)
     if missing:
-        first = missing[0]
-        raise UsageError(
-            f"{shown(first.uri)}: {first.fault}" if first.fault else f"There is no file or folder {shown(first.uri)}."
-        )
+        name, fault = shown(missing[0].uri), missing[0].fault
+        if fault is None:
+            raise UsageError(f"There is no file or folder {name}.")
+        raise UsageError(fault if name in fault else f"{name}: {fault}")
     raise UsageError(barren.sentence() if barren else "Say what to read: INPUT...")
 
 
