@@ -49,7 +49,7 @@ from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.resuming import what_is_open
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.sending import sent_lately
-from one_ocr_ray.storage.uris import without_credentials
+from one_ocr_ray.storage.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -180,12 +180,12 @@ class _Run:
 
     def _metadata(self) -> dict[str, str]:
         """What Ray's dashboard says of this job."""
-        inputs = [without_credentials(each) for each in self.settings.inputs]
+        inputs = [shown(each) for each in self.settings.inputs]
         more = f" and {len(inputs) - INPUTS_SHOWN} more" if len(inputs) > INPUTS_SHOWN else ""
         return {
             "one_ocr_run_id": self.identity.run_id,
             "one_ocr_input": " ".join(inputs[:INPUTS_SHOWN]) + more,
-            "one_ocr_output": without_credentials(self.output.root),
+            "one_ocr_output": shown(self.output.root),
             "one_ocr_engine": self.settings.engine,
             "one_ocr_model": str(self.config["model"]),
         }

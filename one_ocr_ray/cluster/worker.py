@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.sayings import Sayings
 from one_ocr_ray.cluster.shards import ShardReader, page_places
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.documents import same_bytes_result
+from one_ocr_ray.policy.documents import document_result, same_bytes_result
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -77,6 +78,7 @@ class OcrWorker:
 
     def __init__(self, job: Job, number: int, readers: Sequence[str], where: NodeAffinitySchedulingStrategy):
         place = RenderPlace(where, slots=asyncio.Semaphore(job.render_tasks))
+        self._identity = job.identity
         self._shards = ShardReader(job, page_places(job.pages_at_once), place)
         self._incarnation = token_hex(4)
         self._sayings = Sayings()
@@ -161,7 +163,14 @@ class OcrWorker:
             for row in dataset.documents(shard_id)
             if row.document_id in originals  # the others' texts would only fill memory
         }
-        rows = [same_bytes_result(found[each.document_id], each) for each in shard.documents]
+        now = datetime.now(UTC)
+        rows = [
+            # Of a failure the plan knows all; the row that it was first met in may be of a file that was found since.
+            document_result(each, [], self._identity, now)
+            if each.failure
+            else same_bytes_result(found[each.document_id], each)
+            for each in shard.documents
+        ]
         dataset.commit_pages(shard.shard_id, [])
         dataset.replace_documents(shard.shard_id, rows)  # the originals may have been read again
         self._shards.journal(shard.shard_id).delete()

@@ -64,3 +64,11 @@ def test_a_store_that_nobody_answers_for() -> None:
 def test_what_a_store_says(text: str, reason: str) -> None:
     """Its own code before that of HTTP; of a text without one a short sentence, but no address."""
     assert reason_of(Exception(text)) == reason
+
+
+def test_a_key_that_ends_a_listing_is_named(tmp_path: Path) -> None:
+    """Of a store where it cannot be passed over: whoever owns the bucket can rename it."""
+    (tmp_path / "a\tb.pdf").touch()
+    with pytest.raises(obstore.exceptions.BaseError) as caught:
+        list(obstore.list(LocalStore(tmp_path)))
+    assert reason_of(caught.value) == 'it holds the key "/a\\tb.pdf", which cannot be read; rename it'

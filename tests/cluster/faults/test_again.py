@@ -91,6 +91,10 @@ def test_missing_files_that_come_back_with_the_same_bytes_are_read_once(
     assert list(verify(site.output)) == []
     again, _ = run(capsys, *arguments)
     assert again == 0
+    Path(missing[0]).unlink()
+    code, summary = run(capsys, *arguments)
+    assert (code, summary["inputs"], summary["documents"]["failed"]) == (3, {"found": 4, "committed": 4}, 1)
+    assert list(verify(site.output)) == []
 
 
 def test_a_file_of_settings_chooses_what_is_read(
