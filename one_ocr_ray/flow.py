@@ -77,6 +77,9 @@ class Purse(Protocol):
     def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
         """The request has cost `cost_usd`; None: unknown."""
 
+    async def close(self) -> None:
+        """No request will follow: what is not spent is somebody else's again."""
+
 
 class NoCeiling:
     """`Purse` of a run without a cost ceiling."""
@@ -85,6 +88,9 @@ class NoCeiling:
         return 0.0
 
     def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        pass
+
+    async def close(self) -> None:
         pass
 
 

@@ -161,6 +161,9 @@ class ServiceSettings(Settings):
     models: _Texts = _flag(
         "NAMES", "Service", "models that uploads may name, parted by commas, beside the configured one", ()
     )
+    key_budget_usd: float | None = _flag(
+        "USD", "Service limits", "what uploads of one API key may cost in a day of UTC", gt=0
+    )
     session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
     expiry_days: float = _flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
 

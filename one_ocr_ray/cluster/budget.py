@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.metering import ProviderMetering
 
 SPENT = (
-    "The cost ceiling (--max-cost) is reached: the next request may cost up to {most_usd:.4f} USD, and less is left. "
-    "Raise it and run the same command to go on."
+    "The cost ceiling is reached (--max-cost; of an upload also max_cost_usd and its key's budget): the next request "
+    "may cost up to {most_usd:.4f} USD, and less is left. Raise it and run the same command to go on."
 )
 NO_PRICE = "The price of the model is unknown, so the cost ceiling (--max-cost) cannot be kept."
 LOST = "The actor that keeps the cost ceiling was lost. The same command resumes."
@@ -119,6 +119,12 @@ class SharedPurse:
         """The request has cost `cost_usd`; unknown counts as the most it could cost."""
         self._purse.settle(reserved_usd, reserved_usd if cost_usd is None else cost_usd)
         self._settled.set()
+
+    async def close(self) -> None:
+        """Give back what is not spent. Nobody may have reserved any of it."""
+        if self._draws:
+            await asyncio.wait(self._draws)
+        await self._till.give_back(self._purse.empty())
 
     async def _fill(self, wanted_usd: float) -> None:
         """Draw what is missing, or wait for a request to cost less than was set aside for it."""

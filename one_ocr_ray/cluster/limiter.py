@@ -17,7 +17,7 @@ import ray
 from ray.exceptions import ActorDiedError, RayActorError
 
 from one_ocr_ray.cluster.metrics import show_rates
-from one_ocr_ray.cluster.nodes import shared_by_the_cluster
+from one_ocr_ray.cluster.nodes import NAMESPACE, shared_by_the_cluster
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.ratelimit.gate import Gate
 from one_ocr_ray.policy.ratelimit.messages import Grant
@@ -35,6 +35,9 @@ ANSWER_WITHIN_S = 5.0
 GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
 DEATHS = 5
 SHOW_EVERY_S = 1.0
+# A limiter that nobody has spoken to for so long ends; the next client makes a new one. What it has counted of a day's
+# requests is kept, so one that was told such a limit stays until the day is over.
+IDLE_S = 3600.0
 # Messages are pickled between releases of this package that share one actor: another shape of them is another version.
 _PROTOCOL = "v3"
 
@@ -43,10 +46,17 @@ class RateLimiter:
     """Actor body around one `Gate`. Ray runs each concurrency group on a thread of its own, hence the lock."""
 
     def __init__(
-        self, clock: Callable[[], float] = time.monotonic, show: Callable[[Snapshot], None] | None = None
+        self,
+        clock: Callable[[], float] = time.monotonic,
+        show: Callable[[Snapshot], None] | None = None,
+        end: Callable[[], None] | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
-        """`show` is told the rates now and then, for the metrics."""
+        """`show` is told the rates now and then, for the metrics; `end` is called after `idle_s` of silence."""
         self._clock = clock
+        self._heard_at = clock()
+        if end is not None:
+            threading.Thread(target=self._watch, args=(end, idle_s), name="idle", daemon=True).start()
         self._show = show
         self._show_at = clock()
         self._lock = threading.Lock()  # around the gate
@@ -64,6 +74,7 @@ class RateLimiter:
         again by itself, and says how many permits it ever received.
         """
         self._home = asyncio.get_running_loop()
+        self._heard_at = self._clock()
         answer: asyncio.Future[Grant] = self._home.create_future()
         with self._lock:
             self._gate.heed(client, feedback, self._clock(), _jitter())
@@ -88,6 +99,7 @@ class RateLimiter:
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def report(self, client: Client, feedback: Feedback) -> None:
         """Take in what a client has seen. Safe to repeat: at worst a throttle counts twice."""
+        self._heard_at = self._clock()
         with self._lock:
             self._gate.heed(client, feedback, self._clock(), _jitter())
         self._look_again()
@@ -110,6 +122,15 @@ class RateLimiter:
         """Rates, state and load of the bucket now."""
         with self._lock:
             return self._gate.snapshot(self._clock())
+
+    def _watch(self, end: Callable[[], None], idle_s: float) -> None:
+        while True:
+            time.sleep(idle_s / 4)
+            now = self._clock()
+            with self._lock:
+                idle = now - self._heard_at > idle_s and not self._gate.counts_a_day(now)
+            if idle:
+                end()
 
     def _look_again(self) -> None:
         if self._home is not None:  # else nobody has asked yet
@@ -150,16 +171,21 @@ def limiter_name(engine: str, account: str, group: str) -> str:
     return f"limiter:{_PROTOCOL}:{engine}:{account}:{group}"
 
 
-def get_limiter(name: str) -> Any:
+def get_limiter(name: str, idle_s: float = IDLE_S) -> Any:
     """The handle of the actor of that name, made if it is not there. Blocks for a few milliseconds.
 
-    It lives until its cluster does, on the code of the job that made it: Ray (2.60) lets an actor inherit the packages
-    of its job whatever its `runtime_env` says, and keeps them for as long as it lives. So it is importable on every
-    node, whether the package is installed there or came with the working directory; and the name carries a version.
+    It lives until its cluster does, or nobody needs it any more. Its code is that of the job that made it: Ray (2.60)
+    lets an actor inherit the packages of its job whatever its `runtime_env` says, and keeps them for as long as it
+    lives. So it is importable on every node, whether the package is installed there or came with the working directory;
+    and the name carries a version.
     """
     engine, _account, group = name.split(":", 4)[2:]  # the name of a model may have colons of its own
     limiter = limiter_actor_class().options(**shared_by_the_cluster(name))
-    return limiter.remote(show=partial(show_rates, engine, group))
+    return limiter.remote(show=partial(show_rates, engine, group), end=partial(_end, name), idle_s=idle_s)
+
+
+def _end(name: str) -> None:
+    ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
 
 
 def limiter_actor_class(acquires: int = 4096) -> Any:

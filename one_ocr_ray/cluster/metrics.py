@@ -160,6 +160,9 @@ class _CountedPurse:
     async def reserve(self, image: PageImage, ask: Ask) -> float:
         return await self._purse.reserve(image, ask)
 
+    async def close(self) -> None:
+        await self._purse.close()
+
     def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
         self._purse.settle(reserved_usd, cost_usd)
         if cost_usd:

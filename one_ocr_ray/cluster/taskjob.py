@@ -156,7 +156,7 @@ def left_usd(service: ServiceJob, order: TaskOrder, job: Job, store: TaskStore) 
 
 def identity_of(service: ServiceJob, version: str = __version__) -> str:
     """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
-    names = (*Settings.model_fields, "store", "expiry_days")
+    names = (*Settings.model_fields, "store", "expiry_days", "models", "key_budget_usd")
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
     return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]

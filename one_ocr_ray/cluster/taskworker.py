@@ -16,6 +16,7 @@ import ray
 
 from one_ocr_ray.cluster.asking import pdf_options_of
 from one_ocr_ray.cluster.budget import OwnTill
+from one_ocr_ray.cluster.keybudget import KeyTill
 from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.readers import PAGES_PER_READER, PooledEngine
 from one_ocr_ray.cluster.reading import engine_on_node, metered_reading, permits_of, pooled_reading
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
+    from one_ocr_ray.cluster.budget import SharedTill
     from one_ocr_ray.cluster.job import Job
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.cluster.taskjob import ServiceJob, TaskOrder
@@ -125,8 +127,12 @@ class _News:
 class TaskWorker:
     """Actor body. `read_task` streams what becomes of one task and ends with a `TaskEnd`."""
 
-    def __init__(self, service: ServiceJob, readers: Sequence[str], workers: int, node: Node) -> None:
+    def __init__(
+        self, service: ServiceJob, readers: Sequence[str], workers: int, node: Node, key_budgets: Any = None
+    ) -> None:
+        """`key_budgets`: the handle of their keeper, where keys have budgets."""
         self._service = service
+        self._key_budgets = key_budgets
         self._store = TaskStore(service.settings.store)
         self._readers = readers
         self._pool: PooledEngine | None = None
@@ -231,16 +237,21 @@ class TaskWorker:
         ceiling_usd = await asyncio.to_thread(left_usd, self._service, order, job, self._store)
         owner = f"service {order.record.owner}"
         permits = permits_of(job, job.engine, job.identity.run_id, Priority.ONLINE, owner=owner)
-        till = OwnTill(ceiling_usd) if ceiling_usd is not None else None
+        till: SharedTill | None = OwnTill(ceiling_usd) if ceiling_usd is not None else None
+        if self._key_budgets is not None:
+            till = KeyTill(self._key_budgets, order.record.owner, till)
+        reading = metered_reading(job, job.engine, engine, permits, till)
         try:
-            yield metered_reading(job, job.engine, engine, permits, till)
+            yield reading
         finally:
             with suppress(OneOcrError):
                 await permits.close()
+            with suppress(OneOcrError):
+                await reading.purse.close()
 
 
 def start_task_workers(
-    service: ServiceJob, nodes: Sequence[Node], readers: Sequence[str]
+    service: ServiceJob, nodes: Sequence[Node], readers: Sequence[str], key_budgets: Any = None
 ) -> list[ActorHandle[TaskWorker]]:
     """One worker a node, or as many as are set. They live as long as the process that starts them."""
     count = min(service.settings.workers or len(nodes), service.settings.max_in_flight)
@@ -253,6 +264,6 @@ def start_task_workers(
             max_task_retries=0,
             max_concurrency=CALLS_AT_ONCE,
             scheduling_strategy=nodes[number % len(nodes)].here,
-        ).remote(service, readers, count, nodes[number % len(nodes)])
+        ).remote(service, readers, count, nodes[number % len(nodes)], key_budgets)
         for number in range(count)
     ]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
+from one_ocr_ray.cluster.keybudget import start_key_budgets
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.readers import start_readers
 from one_ocr_ray.cluster.taskjob import TaskOrder
@@ -46,7 +47,8 @@ class Tending:
             start_readers(nodes, f"service-{token_hex(3)}", cpus=ONLINE_CPUS) if "local" in service.engines else {}
         )
         self._readers = readers  # held: an actor ends with its last handle
-        self._workers: list[Any] = list(start_task_workers(service, nodes, list(readers)))
+        self._key_budgets = start_key_budgets(service.settings)
+        self._workers: list[Any] = list(start_task_workers(service, nodes, list(readers), self._key_budgets))
         for worker in self._workers:
             worker.warm.remote()
         self._busy = [0] * len(self._workers)

@@ -16,6 +16,10 @@ class Till:
     def __init__(self, left_usd: float) -> None:
         self._left_usd = max(0.0, left_usd)
 
+    @property
+    def left_usd(self) -> float:
+        return self._left_usd
+
     def draw(self, needed_usd: float) -> float:
         """A chunk of at least `needed_usd`; 0.0 when there is not that much."""
         if self._left_usd < needed_usd:

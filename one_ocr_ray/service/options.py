@@ -84,8 +84,8 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
             raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
     elif options.model is not None and options.model not in offered_models(settings, engine):
         raise _invalid(f"The model must be one of {', '.join(offered_models(settings, engine))}.")
-    elif options.max_cost_usd is not None and not _has_price(engine, options.model, settings):
-        raise _invalid("The price of the model is unknown, so max_cost_usd cannot be kept.")
+    elif (options.max_cost_usd or settings.key_budget_usd) and not _has_price(engine, options.model, settings):
+        raise _invalid("The price of the model is unknown, so max_cost_usd or the key's budget cannot be kept.")
 
 
 def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:

@@ -32,6 +32,7 @@ _STATUS = {
     "invalid_request": 400,
     "invalid_host": 400,
     "unauthorized": 401,
+    "key_budget_reached": 402,
     "cross_site": 403,
     "local_only": 403,
     "not_found": 404,

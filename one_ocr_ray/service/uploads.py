@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -28,6 +28,8 @@ from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.options import options_in, parse_options
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
+from one_ocr_ray.storage.key_budgets import key_day
+from one_ocr_ray.storage.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,7 +63,7 @@ class _Accepted:
     "/upload",
     status_code=202,
     response_model=UploadAnswer,
-    responses=problems(400, 401, 403, 408, 409, 413, 415, 422, 429, 503, 507),
+    responses=problems(400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 503, 507),
     openapi_extra=UPLOAD_BODY,
 )
 async def upload(request: Request, service: Parts, owner: Owner, idempotency_key: IdempotencyKey = None) -> Response:
@@ -81,6 +83,7 @@ async def upload(request: Request, service: Parts, owner: Owner, idempotency_key
             max_file_bytes=service.settings.max_file_bytes,
         )
         options = parse_options(options_in(form.texts), service.settings)
+        await _check_budget(service, owner, options)
         # A browser sends one nameless file of no bytes where none was chosen.
         files = [file for file in form.files if file.name or file.size_bytes]
         if not files:
@@ -100,6 +103,18 @@ async def _check_load(service: Service) -> None:
     settings = service.settings
     if load.open_tasks >= settings.max_open_tasks or load.open_pages >= settings.max_open_pages:
         raise Problem("overloaded", "Too much work is waiting; try again later.", retry_after_s=30)
+
+
+async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
+    """Raises Problem for a key whose budget of the day is spent: better now than as a failed task."""
+    budget_usd, now = service.settings.key_budget_usd, datetime.now(UTC)
+    if budget_usd is None or (options.engine or service.settings.engine) == "local":
+        return
+    stands = await asyncio.to_thread(key_day, Objects(service.store.root), owner, now.date())
+    if stands is not None and stands.is_over:
+        detail = f"The {budget_usd:g} USD a day of this key are spent; the next day begins at 00:00 UTC."
+        midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+        raise Problem("key_budget_reached", detail, retry_after_s=int((midnight - now).total_seconds()) + 1)
 
 
 async def _once(

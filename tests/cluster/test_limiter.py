@@ -14,6 +14,7 @@ from uuid import uuid4
 
 import pytest
 import ray
+from ray.exceptions import RayActorError
 
 from one_ocr_ray.cluster.limiter import (
     RateLimiter,
@@ -203,3 +204,28 @@ def test_jobs_find_the_same_actor(name: str) -> None:
     """Whoever asks for a name gets the one actor of that name."""
     assert get_limiter(name) == get_limiter(name)
     assert isinstance(RateLimiter(), RateLimiter)  # the body needs no Ray
+
+
+def has_ended(actor: Any) -> bool:
+    """Whether it ends before patience does; to look at it is not to speak to it."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while time.monotonic() < give_up_at:
+        try:
+            ray.get(actor.snapshot.remote())
+        except RayActorError:
+            return True
+        time.sleep(0.2)
+    return False
+
+
+async def test_a_limiter_that_nobody_needs_ends_and_comes_back() -> None:
+    """Names come and go with the models that are asked for; a process for each would fill the head node."""
+    name = limiter_name("openai", "idle", uuid4().hex)
+    actor = get_limiter(name, idle_s=1.0)
+    assert ray.get(actor.snapshot.remote()).in_flight == 0
+    assert await asyncio.to_thread(has_ended, actor)
+    permits = LeasedPermits(RemoteLimiter(name), Client("a", "job", limits=LIMITS))
+    async with asyncio.timeout(PATIENCE_S):
+        await permits.acquire(0)
+    permits.report(0, Answer(), 0.05)
+    await permits.close()

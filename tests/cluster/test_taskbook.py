@@ -240,6 +240,26 @@ async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite,
     assert len(site.store.pages(task_id)) == view.pages_done
 
 
+async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderProcess, tmp_path: Path) -> None:
+    """All its tasks together cost no more, also with a new book; another key has its own."""
+    provider.reset(tokens={"input": 1700, "output": 800})
+    flags = {"key_budget_usd": 0.02, "model": "gpt-5.6-luna", "output_tokens": 1000}
+    spent = 0
+    for number in range(2):
+        with book_site(tmp_path, provider, **flags) as site:
+            views = [await site.ended(await site.submit(identity_pdf(60 + number, 20))) for _ in range(2)]
+            assert TaskState.FAILURE in {view.state for view in views}
+            assert {view.error.code for view in views if view.error is not None} == {ErrorCode.BUDGET}
+        asked = [row for row in provider.rows() if row.operation == "read"]
+        cost_usd = len(asked) * (1700 * 0.20 + 800 * 1.20) / 1e6
+        assert 0.015 < cost_usd <= 0.02
+        assert number == 0 or len(asked) - spent <= 1  # but for what the first book had given back
+        spent = len(asked)
+    with book_site(tmp_path, provider, **flags) as site:
+        task_id = await site.submit(identity_pdf(70, 2), owner="another")
+        assert (await site.until(task_id, lambda view: view.state.terminal, "another")).state is TaskState.SUCCESS
+
+
 async def test_tasks_that_stop_leave_their_places_to_the_next(provider: ProviderProcess, tmp_path: Path) -> None:
     """The account is empty: each upload fails in turn, none hangs; it is paid: the next one is read."""
     provider.reset(rules=[Rule(fault="insufficient_quota")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,8 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.service.book import Load
 from one_ocr_ray.service.names import attachment, shown_name
+from one_ocr_ray.storage.key_budgets import KeyDay, keep_key_day
+from one_ocr_ray.storage.objects import Objects
 from tests import pdfs
 from tests.service.site import Site, problem
 
@@ -187,6 +190,18 @@ def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path
         assert site.upload(engine="openai", max_cost_usd=1)
         assert site.upload(engine="openai", model="gpt-5.6-luna", longest_side=4000)  # the engine's own
         assert site.upload(engine="openai", model="own", max_cost_usd=1)
+
+
+def test_a_key_whose_budget_is_spent_is_told_so(tmp_path: Path) -> None:
+    """402 with the time until there is more; the embedded engine costs nothing and reads on."""
+    with Site(tmp_path, engine="openai", engines=("local",), key_budget_usd=0.5) as site:
+        form = {"files": {"files": ("a.pdf", pdfs.text_pdf(), "application/pdf")}}
+        assert site.http.post("/upload", **form).status_code == 202
+        keep_key_day(Objects(site.store.root), "", datetime.now(UTC).date(), KeyDay(0.005, 0.01))
+        answer = site.http.post("/upload", **form)
+        assert problem(answer) == (402, "key_budget_reached")
+        assert 0 < int(answer.headers["retry-after"]) <= 24 * 3600 + 1
+        assert site.http.post("/upload", **form, data={"options": '{"engine": "local"}'}).status_code == 202
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ class Gate:
         self._requests = Meter()
         self._tokens = Meter()
         self._day = DayMeter()
+        self._knows_a_day = False
         self._rates = Rates(now)
         self._window = InFlightWindow()
         self._breaker = Breaker()
@@ -75,6 +76,7 @@ class Gate:
         if self._members.see(who, feedback, now):
             self.reopen()
         self._day.hear(who, feedback, now)
+        self._knows_a_day = self._knows_a_day or who.limits.requests_per_day is not None
         self._rates.tell(self._members.limits, now)
         if feedback.limits is not None:
             self._rates.hear(feedback.limits, now)
@@ -106,6 +108,10 @@ class Gate:
     def remember(self, earlier: Earlier, now: float) -> None:
         """Count towards the day what jobs have sent before."""
         self._day.remember(earlier, now)
+
+    def counts_a_day(self, now: float) -> bool:
+        """Whether somebody has told a limit of a day, and requests of the last one count towards it."""
+        return self._knows_a_day and not self._day.is_empty(now)
 
     def withdraw(self, client_id: str) -> None:
         """The client does not wait any more."""

@@ -105,9 +105,19 @@ class DayMeter:
 
     def left(self, limit: int, now: float) -> int:
         """How many of `limit` requests a day are left."""
+        self._forget(now)
+        return max(0, limit - sum(requests for _, requests in self._hours))
+
+    def is_empty(self, now: float) -> bool:
+        """Whether no request of the last day is known."""
+        self._forget(now)
+        return not self._hours
+
+    def _forget(self, now: float) -> None:
         while self._hours and self._hours[0][0] + _HOURS_KEPT <= now // _HOUR_S:
             self._hours.popleft()
-        return max(0, limit - sum(requests for _, requests in self._hours))
+        if not self._hours:
+            self._jobs.clear()
 
     def frees_at(self) -> float:
         """When the oldest hour is forgotten."""
