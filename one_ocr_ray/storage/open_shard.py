@@ -88,6 +88,7 @@ class OpenShard:
 
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
+        self._record_swallowed(read)
         pages = with_replaced(read, self.replaced)
         if self._replaces:
             standing = self._replace_pages(pages)
@@ -95,6 +96,13 @@ class OpenShard:
             standing = self._dataset.commit_pages(self._shard.shard_id, pages)
         self._record_displaced(pages, standing)
         return standing, self._finish(standing)
+
+    def _record_swallowed(self, read: Sequence[PageResult]) -> None:
+        """A known cost that is carried over to an unknown one, or the other way round, stands in no row any more."""
+        pairs = [(page, self.replaced.get((page.document_id, page.page_number))) for page in read]
+        costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
+        if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
+            self.journal.record(Spending(known_usd=cost_usd))
 
     def _record_displaced(self, pages: Sequence[PageResult], standing: Sequence[PageResult]) -> None:
         """Another driver's rows stand where these were to be: what these have cost must count all the same."""
