@@ -25,7 +25,8 @@ WAITING = "Interrupted. Requests under way are paid and have {wait_s:g} s to be 
 class Interruption:
     """Turns the first interruption into the end of one task, and a second signal into the end of the process.
 
-    A block around the whole run: the second one counts after the task too, while the run is being cleared away.
+    A block around the whole run: before the task an interruption is a KeyboardInterrupt, whatever the signal, and the
+    second one counts after the task too, while the run is being cleared away.
     """
 
     def __init__(self, stop_wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None) -> None:
@@ -40,7 +41,8 @@ class Interruption:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._signalled_outside)
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -70,16 +72,14 @@ class Interruption:
                 raise
             raise StoppedError(self._reason) from None
         finally:
-            for number, handler in self._before.items():
+            for number in self._before:
                 self._loop.remove_signal_handler(number)
-                signal.signal(number, self._end_if_asked_again if self._reason else handler)
+                signal.signal(number, self._signalled_outside)
             self._loop = self._task = None
 
     def _signalled(self, number: signal.Signals) -> None:
-        if self._reason is not None:
-            self._end_if_asked_again()
+        if not self._is_first():
             return
-        self._signalled_s = time.monotonic()
         self.wait_s = stopping.wait_s(
             self.wait_s, is_sigterm=number == signal.SIGTERM, is_inside_ray_job=is_inside_ray_job()
         )
@@ -88,11 +88,20 @@ class Interruption:
         self._end(INTERRUPTED)
 
     def _end(self, reason: str) -> None:
-        self._reason = reason
+        self._reason = self._reason or reason
         if self._task is not None:
             self._task.cancel()
 
-    def _end_if_asked_again(self, *_signal: object) -> None:
-        """The user will not wait for anything."""
-        if self._signalled_s is None or stopping.is_asked_again(self._signalled_s, time.monotonic()):
+    def _signalled_outside(self, *_signal: object) -> None:
+        if self._is_first() and self._reason is None:
+            raise KeyboardInterrupt
+
+    def _is_first(self) -> bool:
+        """Whether this signal is the first wish; at the second the user will not wait for anything."""
+        now_s = time.monotonic()
+        if self._signalled_s is None:
+            self._signalled_s = now_s
+            return True
+        if stopping.is_asked_again(self._signalled_s, now_s):
             os._exit(StoppedError.exit_code)
+        return False

@@ -63,6 +63,34 @@ def test_two_signals_at_once_are_one() -> None:
     assert done.stderr == ""
 
 
+STARTING = """
+import os, signal, time
+from one_ocr_ray.cluster.interruption import Interruption
+
+try:
+    with Interruption():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            os.kill(os.getpid(), signal.SIGINT)
+            print("cleared", flush=True)
+            {then}
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_signals_before_the_reading_are_one_wish_as_well() -> None:
+    """While Ray starts: what has begun is cleared away once, undisturbed; a later signal ends that."""
+    for then, code, said in (
+        ("pass", 0, "cleared\ninterrupted\n"),
+        ("time.sleep(2.1); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", 4, "cleared\n"),
+    ):
+        program = STARTING.format(then=then)
+        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
+
+
 def test_signals_mean_afterwards_what_they_meant_before() -> None:
     """A run is not the last thing that a process does."""
     done = run("pass", "pass")
