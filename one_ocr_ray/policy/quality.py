@@ -80,6 +80,7 @@ def without_controls(text: str) -> str:
 
 
 _THINKING = re.compile(r"\s*<(think|thinking|thought|reasoning)>|\s*◁(think)▷")
+_ANSWER_STARTS = ("\n", "#", "|", "```", "{", "[", "<")
 _THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|◁/think▷")
 
 
@@ -88,8 +89,8 @@ def without_reasoning(text: str, *, open_ended: bool = False) -> str:
 
     The rule: thoughts stand before the answer. A block that begins the text goes, up to its closing tag; in a text that
     was cut off (open_ended) also one that never closes. A closing tag alone, whose opening stands in the chat template,
-    ends thoughts where it is the only tag of its kind and the last thing on its line: what stands before it goes, but
-    not where nothing follows. All other tags are the page's own text.
+    ends thoughts where it is the only tag of its kind and begins or ends its line, or a heading, table, fence or JSON
+    value follows at once: what stands before it goes, but not where nothing follows. All other tags are of the page.
     """
     while (opening := _THINKING.match(text)) is not None:
         end = _THOUGHT_END.search(text, opening.end())
@@ -102,7 +103,8 @@ def without_reasoning(text: str, *, open_ended: bool = False) -> str:
     before, after = text[: ends[0].start()], text[ends[0].end() :]
     if not after.strip():
         return before
-    return after if after.lstrip(" \t").startswith("\n") else text
+    begins_line = not before.rpartition("\n")[2].strip()
+    return after if begins_line or after.lstrip(" \t").startswith(_ANSWER_STARTS) else text
 
 
 _BOX, _BOX_END = "<|begin_of_box|>", "<|end_of_box|>"

@@ -311,6 +311,8 @@ PAGE = "# Title\n\nText"
         f"◁think▷A title.◁/think▷{PAGE}",
         f"The page has a title.\n</think>\n\n{PAGE}",
         f"The page has a title. </think> \n{PAGE}",
+        f"The page has a title.</think>{PAGE}",
+        f"The page has a title.\n</think> {PAGE}",
         f"<think>a</think>\n\n```markdown\n{PAGE}\n```",
         f"<|begin_of_box|>{PAGE}<|end_of_box|>",
         f"<think>a</think><|begin_of_box|>\n{PAGE}\n<|end_of_box|>\n",
