@@ -14,6 +14,7 @@ from one_ocr_ray.service.bodies import json_response
 from one_ocr_ray.service.book import TaskBookUnavailableError
 from one_ocr_ray.service.context import Parts
 from one_ocr_ray.service.documented import problems
+from one_ocr_ray.service.options import offered_engines, offered_models
 
 router = APIRouter(tags=["service"])
 
@@ -62,16 +63,17 @@ async def readyz(service: Parts) -> Response:
 
 @router.get("/v1/info", response_model=dict[str, Any], responses=problems(401, 429))
 async def info(service: Parts) -> Response:
-    """Version, engines and limits."""
+    """Version, engines, the models that uploads may name, and limits."""
     settings = service.settings
+    engines = offered_engines(settings)
     return json_response(
         {
             "name": "one-ocr-ray",
             "version": __version__,
             "engine": settings.engine,
             "model": settings.model,
-            "engines": sorted({settings.engine, *settings.engines}),
-            "models": sorted(settings.models),
+            "engines": sorted(engines),
+            "models": sorted({model for name in engines - {"local"} for model in offered_models(settings, name)}),
             "keys_required": bool(service.keys),
             "formats": ["md", "txt", "json", "jsonl", "parquet", "zip"],
             "limits": {

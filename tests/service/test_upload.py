@@ -189,6 +189,7 @@ def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path
         assert site.upload(engine="openai", model="nobody-knows-it")
         assert site.upload(engine="openai", max_cost_usd=1)
         assert site.upload(engine="openai", model="gpt-5.6-luna", longest_side=4000)  # the engine's own
+        assert site.http.get("/v1/info").json()["models"] == ["gpt-5.6-luna", "nobody-knows-it", "own"]
         assert site.upload(engine="openai", model="own", max_cost_usd=1)
 
 
