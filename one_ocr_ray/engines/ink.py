@@ -20,6 +20,7 @@ CELL_PX = 4
 SIDE_PX = 1600  # larger pages are looked at in this size
 LEAST_CONTRAST = 12  # of 255 within a cell
 OVER_THE_USUAL = 2.5  # times the contrast that a quarter of the cells stay below: noise and paper
+END_OF_RULE_CELLS = 20
 MOST_BLOTS = 300
 _CELL = np.ones((CELL_PX + 1, CELL_PX + 1), np.uint8)
 _LETTER_GAPS = np.ones((3, 7), np.uint8)
@@ -51,11 +52,14 @@ class PageInk:
         covered = np.zeros_like(self._ink)
         for corners in lines:
             cv2.fillPoly(covered, [np.round(_grown(corners) / self.cell_px - 0.5).astype(np.int32)], 1)
-        free = _without_rules(self._ink) & (1 - cv2.dilate(covered, _AROUND))
+        letters = _without_rules(self._ink)
+        free = letters & (1 - cv2.dilate(covered, _AROUND))
         if not free.any():
             return []
         _, labels, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(free, _LETTER_GAPS), connectivity=8)
         counts = np.bincount(labels[free > 0], minlength=len(boxes))
+        at_rules = np.unique(labels[(free & cv2.dilate(self._ink - letters, _AROUND)) > 0])
+        counts[at_rules[counts[at_rules] < END_OF_RULE_CELLS]] = 0  # where rules cross or end
         return [
             _blot(labels, free, number, boxes[number], int(counts[number]))
             for number in np.argsort(-counts)[:MOST_BLOTS].tolist()

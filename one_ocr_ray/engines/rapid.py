@@ -5,6 +5,7 @@ Importing this module costs about a second (OpenCV, RapidOCR); only `engines/loc
 
 from __future__ import annotations
 
+import gc
 import math
 from dataclasses import dataclass, replace
 from itertools import chain, pairwise
@@ -16,7 +17,7 @@ import openvino
 from rapidocr import EngineType, RapidOCR
 
 from one_ocr_ray.engines.finding import Box, Finder, Found
-from one_ocr_ray.engines.heap import keep_freed_memory
+from one_ocr_ray.engines.heap import give_back, keep_freed_memory, resident_bytes
 from one_ocr_ray.engines.precision import cpuinfo, slow_in_bfloat16
 from one_ocr_ray.policy import looks
 from one_ocr_ray.policy.layout import rotation
@@ -35,6 +36,8 @@ SAMPLE_LINES = 6  # the longest lines decide which way up a page is
 SAMPLE_CHARACTERS = 5
 LEAST_STROKE_PX = 8  # of the height of a line: more than a dot
 LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
+
+MOST_KEPT_BYTES = 900_000_000  # ordinary pages leave 550 to 750 MB
 
 _OPENVINO = "EngineConfig.openvino."
 
@@ -111,11 +114,30 @@ class PageReader:
     def __init__(self) -> None:
         cv2.setNumThreads(1)
         keep_freed_memory()
+        self._load()
+
+    def _load(self) -> None:
         self._rapid = _rapid_ocr()
         self._finder = Finder(self._rapid.text_det)
 
     def read(self, jpeg: bytes) -> PageReading:
         """Read a page whichever way up it is. Raises what OpenCV, OpenVINO and RapidOCR raise."""
+        try:
+            return self._read(jpeg)
+        finally:
+            if resident_bytes() > MOST_KEPT_BYTES:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
+        give_back()
+        if resident_bytes() > MOST_KEPT_BYTES:
+            del self._finder, self._rapid
+            gc.collect()
+            self._load()
+            give_back()
+
+    def _read(self, jpeg: bytes) -> PageReading:
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import random
 import re
+import subprocess
+import sys
 import unicodedata
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -24,7 +27,6 @@ from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
 
 @pytest.fixture(scope="module")
@@ -230,6 +232,37 @@ def test_small_print_on_a_large_sheet_is_read(engine: LocalEngine, child: PdfChi
     assert isinstance(image, PageImage)
     text = normalised(engine.read(image.data).text)
     assert [note for note in notes if normalised(note) not in text] == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="only Linux says how much memory a process has")
+def test_a_rare_page_leaves_no_memory_behind() -> None:
+    """Whatever the shape of a page, an engine stays below what a node counts for it, and gives it back afterwards."""
+    peak_mb, kept_mb = (float(mb) for mb in in_a_process_of_its_own(RARE_PAGES).split())
+    assert peak_mb < 1600
+    assert kept_mb < 950
+
+
+RARE_PAGES = """
+import io, resource
+from PIL import Image, ImageDraw
+from one_ocr_ray.engines.heap import resident_bytes
+from one_ocr_ray.engines.local import LocalEngine
+engine = LocalEngine()
+for width, height in ((16, 1600), (60, 1600), (1600, 16), (2000, 2000), (1600, 1600)):
+    page = Image.new("RGB", (width, height), "white")
+    for top in range(4, height, 200):
+        ImageDraw.Draw(page).text((2, top), "a line of text " * (width // 90 + 1), "black")
+        ImageDraw.Draw(page).line((0, top + 30, width, top + 30), "black", 2)
+    jpeg = io.BytesIO()
+    page.save(jpeg, "JPEG")
+    assert engine.read(jpeg.getvalue()).failure is None
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, resident_bytes() / 1e6)
+"""
+
+
+def in_a_process_of_its_own(program: str) -> str:
+    """What it prints."""
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
 
 
 def rendered(page: SparsePage, child: PdfChild, folder: Path) -> PageImage:
