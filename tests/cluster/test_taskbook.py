@@ -222,7 +222,7 @@ async def test_tasks_with_different_options_share_a_worker(site: BookSite, provi
     assert max(two.image_width or 0, two.image_height or 0) == 1600
     assert one.prompt_sha256 != two.prompt_sha256
     refused = await site.ended(await site.submit(identity_pdf(9, 1), engine="gemini"))
-    assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.AUTH)
+    assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.INVALID_OPTIONS)
     unknown = await site.ended(await site.submit(identity_pdf(9, 1), model="made-up"))
     assert (unknown.state, unknown.error and unknown.error.code) == (TaskState.FAILURE, ErrorCode.INVALID_OPTIONS)
 
