@@ -224,7 +224,7 @@ async def test_tasks_with_different_options_share_a_worker(site: BookSite, provi
     refused = await site.ended(await site.submit(identity_pdf(9, 1), engine="gemini"))
     assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.INVALID_OPTIONS)
     unknown = await site.ended(await site.submit(identity_pdf(9, 1), model="made-up"))
-    assert (unknown.state, unknown.error and unknown.error.code) == (TaskState.FAILURE, ErrorCode.INVALID_OPTIONS)
+    assert (unknown.state, unknown.error and unknown.error.code) == (TaskState.FAILURE, ErrorCode.MODEL_NOT_FOUND)
 
 
 async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite, provider: ProviderProcess) -> None:

@@ -56,6 +56,7 @@ def test_the_theme_is_the_systems_until_another_one_is_chosen(site: Site, visit:
     me.page.get_by_role("link", name="Light").click()
     light = me.page.evaluate(BACKGROUND)
     assert light != dark
+    me.wait_for_cookie("one_ocr_theme", "light")
     me.go("/history")
     assert me.page.evaluate(BACKGROUND) == light
     me.page.get_by_role("link", name="Automatic").click()

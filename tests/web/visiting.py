@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -66,6 +67,13 @@ class Visit:
         """Open `path` of the service."""
         self.page.goto(path)
         return self.page
+
+    def wait_for_cookie(self, name: str, value: str) -> None:
+        """Until a cookie that a script has set is the browser's, and not only the page's: the next request sends it."""
+        deadline_s = time.monotonic() + PATIENCE_MS / 1000
+        while (name, value) not in {(each.get("name"), each.get("value")) for each in self.context.cookies()}:
+            assert time.monotonic() < deadline_s
+            self.page.wait_for_timeout(10)
 
     def find(self, selector: str) -> Locator:
         return self.page.locator(selector)
