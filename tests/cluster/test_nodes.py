@@ -87,6 +87,48 @@ def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -
     assert ledger["pages_answered_again"] <= 16  # under way on the lost node, or not in the journal yet
 
 
+# The second node has an empty disk where the output is, as a node has that does not mount the shared folder.
+UNSHARED = """
+import subprocess, sys, time, ray
+from ray.cluster_utils import Cluster
+from one_ocr_ray.errors import OneOcrError
+from tests.cluster.outputs import read
+source, output, url = sys.argv[1:]
+cluster = Cluster()
+cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+start = f"{sys.executable} -m ray.scripts.scripts start --block --num-cpus=1 --object-store-memory=104857600"
+command = f"mount -t tmpfs none {output} && exec {start} --address={cluster.address}"
+with subprocess.Popen(["unshare", "-rm", "sh", "-c", command], stdout=subprocess.DEVNULL) as node:
+    try:
+        ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
+        while len(ray.nodes()) < 2:
+            time.sleep(0.2)
+        options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "shard_pages": 4}
+        told = []
+        read(output, source, on_stop=told.append, **options)
+    except OneOcrError as error:
+        inputs = told[0].as_json()["inputs"]
+        assert inputs["found"] == 20 > inputs["committed"] > 0, inputs
+        print(error)
+    finally:
+        node.terminate()
+"""
+
+
+@pytest.mark.timeout(300)
+def test_an_output_that_a_node_does_not_share_ends_with_exit_1(tmp_path: Path) -> None:
+    """Pages on another node's disk are not in the dataset: the run says so instead of counting what it sees."""
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    write_identity_pdfs(tmp_path / "in", range(20), 2)
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OPENAI_API_KEY": KEYS[0]}
+    with ProviderProcess(keys=KEYS, latency=Latency(seconds=0.5)) as provider:
+        command = [sys.executable, "-c", UNSHARED, str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    assert "documents where 20 are planned" in done.stdout
+    assert "Do all nodes share that folder?" in done.stdout
+
+
 def nodes_that_read(rows: list[Row]) -> set[str]:
     """Keys of the nodes that got an answer for a page."""
     names = {fingerprint(key): key for key in KEYS}
