@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -17,29 +15,11 @@ from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.verify import verify
 from tests import pdfs
-from tests.faults.s3 import BUCKET, environment, flaky, s3_server
+from tests.faults.s3 import flaky
 from tests.faults.small_run import SmallRun
 from tests.values import document
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-numbers = count(1)
 PAPERS = [document(1), document(2, page_count=9), document(1, uri="/pdfs/twin.pdf")]
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture
-def root(port: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A prefix that nobody has used, in the environment of a user."""
-    for name, value in environment(port).items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/some where? #1%/{next(numbers)}"
 
 
 def test_an_object_is_created_once(root: str) -> None:

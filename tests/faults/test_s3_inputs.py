@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -17,28 +16,12 @@ from one_ocr_ray.errors import StorageError
 from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, look_again, read_input
 from one_ocr_ray.storage.keys import fault_of_key
 from one_ocr_ray.storage.objects import Objects
-from tests.faults.s3 import BUCKET, environment, s3_server
+from tests.faults.s3 import BUCKET
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-numbers = count(1)
 NAMES = ["a.pdf", "report #1.pdf", "what? really.pdf", "[final] v2.pdf", "plus+sign.pdf", "100%.pdf", "a%20b.pdf"]
-
-
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with s3_server() as port:
-        yield port
-
-
-@pytest.fixture
-def root(port: int, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A prefix that nobody has used, in the environment of a user."""
-    for name, value in environment(port).items():
-        monkeypatch.setenv(name, value)
-    return f"s3://{BUCKET}/{next(numbers)}"
 
 
 def put(port: int, root: str, name: str) -> None:
