@@ -78,9 +78,7 @@ def test_a_silent_holder_is_overtaken_and_told(holder: subprocess.Popen[str], tm
 
 def test_a_living_holder_in_another_container_is_not_taken_for_dead(tmp_path: Path) -> None:
     """Its host has the same name, and its process is not to be seen from here: only its heartbeat tells."""
-    container = ["unshare", "--pid", "--fork", "--kill-child"]
-    if subprocess.run([*container, "true"], check=False, capture_output=True).returncode:
-        pytest.skip("nobody may make a namespace here")
+    container = ["unshare", "--map-root-user", "--pid", "--fork", "--kill-child"]
     absent = next(pid for pid in range(30_000, 1000, -1) if not Path(f"/proc/{pid}").exists())
     born = f'echo {absent - 1} > /proc/sys/kernel/ns_last_pid; "$0" "$@"; exit'
     command = [*container, "sh", "-c", born, sys.executable, "-c", HOLDER, str(tmp_path)]
