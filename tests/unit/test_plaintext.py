@@ -72,6 +72,7 @@ _HOSTILE = (
     "\\*",
     "([a](",
 )
+_MOST_GROWTH = 2.5**2  # of four times the page
 _WORDS = st.text("*_`~[]()#>|-\\!<&a1 \"'.", min_size=1, max_size=10)
 
 
@@ -79,14 +80,14 @@ _WORDS = st.text("*_`~[]()#>|-\\!<&a1 \"'.", min_size=1, max_size=10)
 @pytest.mark.parametrize("after", ["", "x"])
 def test_time_is_linear_in_the_length_of_hostile_pages(unit: str, after: str) -> None:
     """Marks that are never closed cost no more than others: four times the page, four times the time."""
-    assert _growth(unit, after) < 2.5**2
+    assert _growth(unit, after) < _MOST_GROWTH
 
 
 @settings(max_examples=40, deadline=None)
 @given(_WORDS, st.text("*_`x ", max_size=2))
 def test_time_is_linear_for_any_repeated_mix_of_marks(unit: str, after: str) -> None:
     """What nobody thought of, too."""
-    assert _growth(unit, after) < 2.5**2
+    assert _growth(unit, after) < _MOST_GROWTH
 
 
 def test_a_page_that_took_half_a_minute_is_done_at_once() -> None:
@@ -103,17 +104,21 @@ def test_a_character_of_five_thousand_digits_is_text() -> None:
 
 
 def _growth(unit: str, after: str) -> float:
-    """How many times longer a page takes that is four times as long."""
+    """How many times longer a page takes that is four times as long: of the least of several tries.
+
+    Another process on this core makes a try longer, never shorter: more tries tell it better where few tell too much.
+    """
     small = unit * (8000 // len(unit)) + after
-    return _cpu_s(small[: -len(after) or None] * 4 + after) / _cpu_s(small)
+    large = small[: -len(after) or None] * 4 + after
+    small_s = large_s = float("inf")
+    for number in range(25):
+        small_s, large_s = min(small_s, _cpu_s(small)), min(large_s, _cpu_s(large))
+        if number >= 4 and large_s < _MOST_GROWTH * small_s:
+            break
+    return large_s / small_s
 
 
 def _cpu_s(page: str) -> float:
-    """The least of several tries: another process on this core makes them longer, never shorter."""
-
-    def once() -> float:
-        begun = time.thread_time()
-        plain_text(page)
-        return time.thread_time() - begun
-
-    return max(min(once() for _ in range(5)), 2e-4)
+    begun = time.thread_time()
+    plain_text(page)
+    return max(time.thread_time() - begun, 2e-4)
