@@ -111,7 +111,9 @@ class PageReading:
 class PageReader:
     """RapidOCR with its models, which it loads with the first page. Not for use by several threads at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES) -> None:
+        """`most_kept_bytes`: a process that has more after a page gives memory back to the system."""
+        self._most_kept_bytes = most_kept_bytes
         cv2.setNumThreads(1)
         keep_freed_memory()
         self._load()
@@ -125,13 +127,13 @@ class PageReader:
         try:
             return self._read(jpeg)
         finally:
-            if resident_bytes() > MOST_KEPT_BYTES:
+            if resident_bytes() > self._most_kept_bytes:
                 self._give_back()
 
     def _give_back(self) -> None:
         """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
         give_back()
-        if resident_bytes() > MOST_KEPT_BYTES:
+        if resident_bytes() > self._most_kept_bytes:
             del self._finder, self._rapid
             gc.collect()
             self._load()
