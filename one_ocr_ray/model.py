@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from one_ocr_ray.blocks import Block, PageBox
+
 
 class ErrorCode(StrEnum):
     """Why a document, a page or a job failed. The value is what stands in the dataset."""
@@ -197,6 +199,8 @@ class Answer:
     rotation_deg: int = 0  # clockwise turn that made the page upright
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
+    blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # what `text` was written from; None: not known
+    page_box: PageBox | None = None
     said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned (policy/hearsay.py)
 
     @property

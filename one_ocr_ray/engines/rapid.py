@@ -94,16 +94,22 @@ class Line:
     def placed(self) -> TextLine:
         """Its text and place for the page layout."""
         short, long = sorted(self.box.size)
-        return TextLine(self.box.corners, place_words(self.reading.text, self.reading.centres, short / long))
+        return TextLine(
+            self.box.corners,
+            place_words(self.reading.text, self.reading.centres, short / long),
+            confidence=self.reading.score,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """A page as it was read: the clockwise turn in degrees that makes it upright, its lines with their places on the
-    upright page, and what its ink outside of lines looks like.
+    """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
+    lines with their places there, and what its ink outside of lines looks like.
     """
 
     turn_deg: int
+    width_px: int
+    height_px: int
     lines: list[Line]
     other_ink: frozenset[looks.Kind]
 
@@ -177,9 +183,9 @@ class PageReader:
             turned = self._recognise([_turned(box.pixels, 2) for box in sample])
             if rotation.is_better_turned(scored, [reading.scored for reading in turned]):
                 boxes = self._finder.find(_turned(page, 2)).boxes
-                return PageReading(180, _lines(boxes, self._recognise([box.pixels for box in boxes])), found.other_ink)
+                return _page(180, page, _lines(boxes, self._recognise([box.pixels for box in boxes])), found)
         readings += self._recognise([box.pixels for box in others])
-        return PageReading(0, _lines(by_length, readings), found.other_ink)
+        return _page(0, page, _lines(by_length, readings), found)
 
     def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))
@@ -269,6 +275,11 @@ def _scaled(crop: Pixels) -> Pixels:
 def _turned(pixels: Pixels, quarters: int) -> Pixels:
     """Turned to the left by a number of quarters."""
     return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+def _page(turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
+    height_px, width_px = page.shape[:2]
+    return PageReading(turn_deg, width_px, height_px, lines, found.other_ink)
 
 
 def _lines(boxes: Sequence[Box], readings: Sequence[_Reading]) -> list[Line]:

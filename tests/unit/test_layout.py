@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.layout import page_markdown
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +31,11 @@ def line(text: str, x: float, y: float, height: float = HEIGHT_PX) -> TextLine:
         words.append(Word(word, start * letter / width, (start + len(word.rstrip())) * letter / width))
         start += len(word)
     return TextLine(((x, y), (x + width, y), (x + width, y + height), (x, y + height)), tuple(words))
+
+
+def page_markdown(lines: Sequence[TextLine]) -> str:
+    """The Markdown of a page with `lines`."""
+    return to_markdown(page_blocks(PageContent(1200, 1600, tuple(lines))))
 
 
 def column(lines: list[str], x: float, y: float) -> list[TextLine]:

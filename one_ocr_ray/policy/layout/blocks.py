@@ -1,7 +1,7 @@
-"""From the rows of one column to blocks: headings, paragraphs, list items, code and tables.
+"""From the rows of one column to drafts of blocks: headings, paragraphs, list items, code and tables.
 
 Typography decides, not language: gaps, indents, line heights, markers, and whether the next word would still have
-fitted on the line before. Lengths are pixels; thresholds are multiples of the page's usual line height.
+fitted on the line before. Thresholds are multiples of the page's usual line height.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row, Segment, line_height, rows
 from one_ocr_ray.policy.layout.tables import Table, find_tables
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, join_lines
@@ -30,34 +32,6 @@ SLACK = 0.5  # room that is left over even on a full line
 HEADING_LINES = 3
 HEADING_CHARS = 120
 LEVEL_1, LEVEL_2 = 1.8, 1.5  # the height of a first and second level heading against the page's text
-
-
-@dataclass(frozen=True, slots=True)
-class Heading:
-    level: int  # 1-3
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Paragraph:
-    """Running text in one line; more than one line where the page breaks lines on purpose."""
-
-    lines: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ListItem:
-    marker: str  # "-" or a number with its "." or ")"
-    indent: float  # of its left edge, in line heights
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    lines: tuple[str, ...]
-
-
-Block = Heading | Paragraph | ListItem | Code | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,45 +82,22 @@ class _Column:
         return self.right - line.right < following.first_word_width + SLACK * self.height
 
 
-@dataclass(frozen=True, slots=True)
-class _Placed:
-    """A block with its extent from top to bottom of the page, and the notes beside it."""
-
-    block: Block
-    top: float
-    bottom: float
-    notes: list[Paragraph]
-
-    def distance(self, y: float) -> float:
-        return max(0.0, self.top - y, y - self.bottom)
-
-
-def page_blocks(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Block]:
-    """The blocks of a page, of each column in `regions` from top to bottom; a note comes after the block beside it."""
+def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Draft]:
+    """What stands in each column of `regions` from top to bottom; a note belongs to what it stands beside."""
     height = line_height(segment for region in regions for segment in region)
-    columns = [_parts(region, height) for region in regions]
-    texts = [part for column in columns for part, _ in column if not isinstance(part, Table)]
-    gap = _usual_gap(texts)
-    found: list[_Placed] = []
-    for part, extent in (part for column in columns for part in column):
-        found += [_Placed(part, *extent, [])] if isinstance(part, Table) else _text_blocks(part, height, gap)
+    parts = [part for region in regions for part in find_tables(rows(region), height)]
+    texts = [part if isinstance(part, Table) else [_line(row) for row in part] for part in parts]
+    gap = _usual_gap([text for text in texts if not isinstance(text, Table)])
+    found: list[Draft] = []
+    for text in texts:
+        if isinstance(text, Table):
+            found.append(Draft(BlockKind.TABLE, "", text.rows, table=text.grid))
+        else:
+            found += _text_drafts(text, height, gap)
     for note in notes:
         lines = [_line(row) for row in rows(note)]
-        beside = min(found, key=lambda placed: placed.distance((lines[0].top + lines[0].bottom) / 2))
-        beside.notes.append(Paragraph((join_lines([line.text for line in lines]),)))
-    return [block for placed in found for block in (placed.block, *placed.notes)]
-
-
-def _parts(region: Sequence[Segment], height: float) -> list[tuple[Table | list[Line], tuple[float, float]]]:
-    """The tables of a column and the lines between them, each with its top and bottom."""
-    found: list[tuple[Table | list[Line], tuple[float, float]]] = []
-    page, start = rows(region), 0
-    for part in find_tables(page, height):
-        end = start + len(part.rows if isinstance(part, Table) else part)
-        lines = [_line(row) for row in page[start:end]]
-        extent = min(line.top for line in lines), max(line.bottom for line in lines)
-        found.append((part if isinstance(part, Table) else [_line(row) for row in part], extent))
-        start = end
+        beside = min(found, key=lambda draft: draft.distance((lines[0].top + lines[0].bottom) / 2))
+        beside.notes.append(_draft(BlockKind.MARGIN_NOTE, join_lines([line.text for line in lines]), lines))
     return found
 
 
@@ -161,7 +112,7 @@ def _line(row: Row) -> Line:
     return Line(row, text, min(s.top for s in row), max(s.bottom for s in row))
 
 
-def _text_blocks(lines: Sequence[Line], height: float, gap: float) -> list[_Placed]:
+def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:
     column = _Column(height, min(line.left for line in lines), max(line.right for line in lines), gap)
     chunks: list[list[Line]] = []
     for line in lines:
@@ -169,10 +120,11 @@ def _text_blocks(lines: Sequence[Line], height: float, gap: float) -> list[_Plac
             chunks[-1].append(line)
         else:
             chunks.append([line])
-    return [
-        _Placed(_block(chunk, column), min(line.top for line in chunk), max(line.bottom for line in chunk), [])
-        for chunk in chunks
-    ]
+    return [_text_draft(chunk, column) for chunk in chunks]
+
+
+def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
+    return Draft(kind, text, tuple(line.row for line in lines))
 
 
 def _continues(chunk: Sequence[Line], line: Line, column: _Column) -> bool:
@@ -220,18 +172,21 @@ def _is_large(line: Line, column: _Column) -> bool:
     return line.height > (LEVEL_2 if doubtful else LARGE) * column.height
 
 
-def _block(chunk: Sequence[Line], column: _Column) -> Block:
+def _text_draft(chunk: Sequence[Line], column: _Column) -> Draft:
+    """A chunk of lines as what it is; the text of a paragraph has line ends where the page breaks lines on purpose."""
     text = join_lines([line.text for line in chunk])
     if _is_heading(chunk, column):
         ratio = max(line.height for line in chunk) / column.height
-        return Heading(3 - (ratio >= LEVEL_2) - (ratio >= LEVEL_1), text)
+        level = 3 - (ratio >= LEVEL_2) - (ratio >= LEVEL_1)
+        return replace(_draft(BlockKind.HEADING, text, chunk), level=level)
     if item := marks.split_item(text):
-        return ListItem(item[0], chunk[0].left / column.height, item[1])
+        draft = _draft(BlockKind.LIST_ITEM, item[1], chunk)
+        return replace(draft, marker=item[0], indent=chunk[0].left / column.height)
     if len(chunk) > 1 and not _broken_on_purpose(chunk, column):
-        return Paragraph((text,))
+        return _draft(BlockKind.PARAGRAPH, text, chunk)
     if 2 * sum(marks.looks_like_code(line.text) for line in chunk) >= len(chunk):
-        return Code(_indented(chunk))
-    return Paragraph(tuple(line.text for line in chunk))
+        return _draft(BlockKind.CODE, _indented(chunk), chunk)
+    return _draft(BlockKind.PARAGRAPH, "\n".join(line.text for line in chunk), chunk)
 
 
 def _is_heading(chunk: Sequence[Line], column: _Column) -> bool:
@@ -256,9 +211,9 @@ def _broken_on_purpose(chunk: Sequence[Line], column: _Column) -> bool:
     return 2 * short >= len(chunk) > 1
 
 
-def _indented(chunk: Sequence[Line]) -> tuple[str, ...]:
+def _indented(chunk: Sequence[Line]) -> str:
     """The lines of a listing with their indents as spaces of the listing's own character width."""
     left = min(line.left for line in chunk)
     longest = max(chunk, key=lambda line: len(line.text))
     char_width = (longest.right - longest.left) / len(longest.text)
-    return tuple(" " * round((line.left - left) / char_width) + line.text for line in chunk)
+    return "\n".join(" " * round((line.left - left) / char_width) + line.text for line in chunk)

@@ -1,20 +1,24 @@
 """Shapes on a page: recognised lines, the straight segments cut from them, and rows of segments.
 
-All lengths are pixels of the page image, x to the right and y down; every threshold is a multiple of a line height, so
-that nothing here depends on resolution.
+All lengths are in the unit of the page's content, pixels or points, x to the right and y down; every threshold is a
+multiple of a line height, so that nothing here depends on resolution.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.layout.places import printed_word
 from one_ocr_ray.policy.layout.text import with_leaders
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    from one_ocr_ray.blocks import BlockWord
+    from one_ocr_ray.policy.layout.content import PageContent
 
 Point = tuple[float, float]
 
@@ -34,10 +38,16 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class TextLine:
-    """A line as an OCR engine gives it: corners clockwise from the top left, the words in order."""
+    """A line as a reader gives it: corners clockwise from the top left, the words in order. None: not known."""
 
     corners: tuple[Point, Point, Point, Point]
     words: tuple[Word, ...]
+    confidence: float | None = None  # 0-1
+    size: float | None = None  # the em of its type, in the unit of the corners
+    bold: bool | None = None
+    mono: bool | None = None
+    italic: bool | None = None
+    angle: float | None = None  # degrees clockwise from the x axis; None: that of the corners
 
     @property
     def is_vertical(self) -> bool:
@@ -54,11 +64,12 @@ class TextLine:
 
 @dataclass(frozen=True, slots=True)
 class PlacedWord:
-    """A word with its place on the straightened page."""
+    """A word with its place on the straightened page. `printed`: the word, or words, where they stand on the page."""
 
     text: str
     left: float
     right: float
+    printed: tuple[BlockWord, ...] = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +79,7 @@ class Segment:
     words: tuple[PlacedWord, ...]
     top: float
     bottom: float
+    line: TextLine = field(compare=False)
 
     @property
     def left(self) -> float:
@@ -107,17 +119,17 @@ class Segment:
         if not gaps:
             return (self,)
         _, i = max(gaps)
-        return (Segment(self.words[:i], self.top, self.bottom), Segment(self.words[i:], self.top, self.bottom))
+        return replace(self, words=self.words[:i]), replace(self, words=self.words[i:])
 
 
 Row = tuple[Segment, ...]
 
 
-def straighten(lines: Sequence[TextLine]) -> tuple[Segment, ...]:
+def straighten(content: PageContent) -> tuple[Segment, ...]:
     """Turn the page by its skew and cut the lines into segments; lines without text are left out."""
-    lines = [line for line in lines if any(word.text.strip() for word in line.words)]
+    lines = [line for line in content.lines if any(word.text.strip() for word in line.words)]
     angle = _skew(lines)
-    return tuple(segment for line in lines for segment in _cut(_placed(line, angle)))
+    return tuple(segment for line in lines for segment in _cut(_placed(line, angle, content.pt_per_unit)))
 
 
 def line_height(segments: Iterable[Segment]) -> float:
@@ -171,20 +183,21 @@ def _tilt(line: TextLine) -> float:
     )
 
 
-def _placed(line: TextLine, angle: float) -> Segment:
+def _placed(line: TextLine, angle: float, pt_per_unit: float) -> Segment:
     cos, sin = math.cos(angle), math.sin(angle)
     turned = [(x * cos + y * sin, y * cos - x * sin) for x, y in line.corners]
     left, right = (turned[0][0] + turned[3][0]) / 2, (turned[1][0] + turned[2][0]) / 2
     top, bottom = (turned[0][1] + turned[1][1]) / 2, (turned[2][1] + turned[3][1]) / 2
+    words = [(word, printed_word(word, line, pt_per_unit)) for word in line.words if word.text.strip()]
     if line.is_vertical:  # a stray vertical line on a page of horizontal ones: its words share its whole width
-        return Segment((PlacedWord("".join(word.text for word in line.words), left, right),), top, bottom)
+        text = "".join(word.text for word in line.words)
+        return Segment((PlacedWord(text, left, right, tuple(printed for _, printed in words)),), top, bottom, line)
     width = right - left
-    words = tuple(
-        PlacedWord(with_leaders(word.text), left + word.start * width, left + word.end * width)
-        for word in line.words
-        if word.text.strip()
+    placed = tuple(
+        PlacedWord(with_leaders(word.text), left + word.start * width, left + word.end * width, (printed,))
+        for word, printed in words
     )
-    return Segment(words, top, bottom)
+    return Segment(placed, top, bottom, line)
 
 
 def _cut(segment: Segment) -> tuple[Segment, ...]:
@@ -194,4 +207,4 @@ def _cut(segment: Segment) -> tuple[Segment, ...]:
         if pieces[-1] and word.left - pieces[-1][-1].right > WIDE_GAP * segment.height:
             pieces.append([])
         pieces[-1].append(word)
-    return tuple(Segment(tuple(piece), segment.top, segment.bottom) for piece in pieces)
+    return tuple(replace(segment, words=tuple(piece)) for piece in pieces)

@@ -5,17 +5,20 @@ A table here is three rows or more that share at least two columns. Cells that s
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import Cell, TableGrid
 from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.geometry import PlacedWord, Row, Segment
+from one_ocr_ray.policy.layout.places import around
 from one_ocr_ray.policy.layout.text import is_leader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.geometry import Row, Segment
 
 MIN_ROWS = 3
 REACH = 3  # rows further down that a row may be aligned with: a heading of several rows lies between
@@ -29,9 +32,10 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Cells by rows; every row has as many cells as the table has columns."""
+    """A table and the printed rows that it was made of."""
 
-    rows: tuple[tuple[str, ...], ...]
+    rows: tuple[Row, ...]
+    grid: TableGrid
 
 
 def find_tables(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
@@ -73,13 +77,9 @@ def _with_leaders(row: Row) -> Row:
 
 
 def _joined(left: Segment, right: Segment) -> Segment:
-    words = (*left.words[:-1], _spaced(left), *right.words)
-    return Segment(words, min(left.top, right.top), max(left.bottom, right.bottom))
-
-
-def _spaced(segment: Segment) -> PlacedWord:
-    last = segment.words[-1]
-    return PlacedWord(last.text.rstrip() + " ", last.left, last.right)
+    last = left.words[-1]
+    words = (*left.words[:-1], replace(last, text=last.text.rstrip() + " "), *right.words)
+    return replace(left, words=words, top=min(left.top, right.top), bottom=max(left.bottom, right.bottom))
 
 
 def _run_end(page: Sequence[Row], start: int, height: float) -> int:
@@ -127,11 +127,12 @@ def _table(run: Sequence[Row], height: float) -> Table | None:
     if median(gaps) < CELL_GAP * height or 2 * listing >= len(run):
         return None
     columns = _columns(run)
-    grid = tuple(_cells(row, columns) for row in run)
+    grid = [_cells(row, columns) for row in run]
     full = sum(sum(map(bool, cells)) >= 2 for cells in grid)
     if len(columns) < 2 or full < MIN_ROWS or 2 * full < len(run):
         return None
-    return Table(grid)
+    cells = tuple(_cell(at, col, parts) for at, row in enumerate(grid) for col, parts in enumerate(row))
+    return Table(tuple(run), TableGrid(len(run), len(columns), cells))
 
 
 def _columns(run: Sequence[Row]) -> list[Interval]:
@@ -168,12 +169,17 @@ def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:
     )
 
 
-def _cells(row: Row, columns: Sequence[Interval]) -> tuple[str, ...]:
-    cells = [""] * len(columns)
+def _cells(row: Row, columns: Sequence[Interval]) -> list[list[Segment]]:
+    """What stands in each column."""
+    cells: list[list[Segment]] = [[] for _ in columns]
     for segment in row:
-        index = next((i for i, c in enumerate(columns) if _overlap(segment, c) > 0), 0)
-        cells[index] = f"{cells[index]} {segment.text}".strip()
-    return tuple(cells)
+        cells[next((i for i, c in enumerate(columns) if _overlap(segment, c) > 0), 0)].append(segment)
+    return cells
+
+
+def _cell(row: int, col: int, parts: Sequence[Segment]) -> Cell:
+    boxes = [printed.box for segment in parts for word in segment.words for printed in word.printed]
+    return Cell(row, col, " ".join(segment.text for segment in parts), box=around(boxes) if boxes else None)
 
 
 def _overlap(cell: Segment, column: Interval) -> float:

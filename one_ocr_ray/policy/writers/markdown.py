@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.blocks import Block, Code, Heading, ListItem, Paragraph
-from one_ocr_ray.policy.layout.tables import Table
+from one_ocr_ray.blocks import BlockKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from one_ocr_ray.blocks import Block, TableGrid
+
 HARD_BREAK = "  \n"
-NESTED = 0.4  # of a line height: a list item this much further in belongs to the one above
 
 # At the start of a line these would begin a heading, quote, list, rule or fence.
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|>|[-+*](?:\s|$)|(?:-{3,}|={3,}|\*{3,}|_{3,})$|```|~~~")
@@ -28,41 +28,43 @@ _INLINE = re.compile(
 def to_markdown(blocks: Iterable[Block]) -> str:
     """The blocks with one blank line between them; the items of a list follow each other without one."""
     parts: list[str] = []
-    nesting: list[tuple[float, int]] = []  # of the open items: indent on the page, spaces before what is nested in them
-    previous: Block | None = None
+    indents: list[int] = []  # of the open list items, by depth: spaces before what is nested in them
+    was_item = False
     for block in blocks:
-        if not isinstance(block, ListItem):
-            nesting.clear()
-        if previous is not None:
-            parts.append("\n" if isinstance(block, ListItem) and isinstance(previous, ListItem) else "\n\n")
-        parts.append(_item(block, nesting) if isinstance(block, ListItem) else _plain(block))
-        previous = block
+        is_item = block.kind is BlockKind.LIST_ITEM
+        if parts:
+            parts.append("\n" if is_item and was_item else "\n\n")
+        if not is_item:
+            indents.clear()
+        parts.append(_item(block, indents) if is_item else _plain(block))
+        was_item = is_item
     return "".join(parts)
 
 
-def _plain(block: Heading | Paragraph | Code | Table) -> str:
-    match block:
-        case Heading(level, text):
-            return f"{'#' * level} {_inline(text)}"
-        case Paragraph(lines):
-            return HARD_BREAK.join(_escaped(line) for line in lines)
-        case Code(lines):
-            return _code(lines)
-        case Table(rows):
-            return _table(rows)
+def _plain(block: Block) -> str:
+    if block.table is not None:
+        return _table(block.table)
+    if block.kind is BlockKind.HEADING:
+        return f"{'#' * (block.level or 1)} {_inline(block.text)}"
+    if block.kind is BlockKind.CODE:
+        return _code(block.text.split("\n"))
+    return HARD_BREAK.join(_escaped(line) for line in block.text.split("\n"))
 
 
-def _item(item: ListItem, nesting: list[tuple[float, int]]) -> str:
-    while nesting and item.indent < nesting[-1][0] + NESTED:
-        nesting.pop()
-    spaces = nesting[-1][1] if nesting else 0
-    nesting.append((item.indent, spaces + len(item.marker) + 1))
-    return f"{' ' * spaces}{item.marker} {_escaped(item.text)}"
+def _item(item: Block, indents: list[int]) -> str:
+    del indents[(item.level or 1) - 1 :]
+    spaces = indents[-1] if indents else 0
+    marker = item.marker or "-"
+    indents.append(spaces + len(marker) + 1)
+    return f"{' ' * spaces}{marker} {_escaped(item.text)}"
 
 
-def _table(rows: Sequence[Sequence[str]]) -> str:
-    lines = [_table_row([_inline(cell).replace("|", "\\|") for cell in row]) for row in rows]
-    lines.insert(1, _table_row(["---"] * len(rows[0])))
+def _table(grid: TableGrid) -> str:
+    places = [[""] * grid.cols for _ in range(grid.rows)]
+    for cell in grid.cells:
+        places[cell.row][cell.col] = _inline(cell.text).replace("|", "\\|")
+    lines = [_table_row(row) for row in places]
+    lines.insert(1, _table_row(["---"] * grid.cols))
     return "\n".join(lines)
 
 

@@ -1,0 +1,94 @@
+"""From drafts, which say what a block is and name its rows, to the numbered blocks of a page with their places."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import Block, BlockKind, BlockSource
+from one_ocr_ray.policy.layout.places import around, printed_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from one_ocr_ray.blocks import BlockWord, TableGrid
+    from one_ocr_ray.policy.layout.geometry import Row
+
+NESTED = 0.4  # of a line height: a list item this much further in belongs to the one above
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A block without its number. `notes` stand beside it and are read after it; they become its children."""
+
+    kind: BlockKind
+    text: str
+    rows: tuple[Row, ...]
+    level: int | None = None
+    marker: str | None = None
+    indent: float = 0.0  # of a list item's left edge, in line heights
+    table: TableGrid | None = None
+    notes: list[Draft] = field(default_factory=list)
+
+    @property
+    def top(self) -> float:
+        return min(segment.top for row in self.rows for segment in row)
+
+    @property
+    def bottom(self) -> float:
+        return max(segment.bottom for row in self.rows for segment in row)
+
+    def distance(self, y: float) -> float:
+        """How far above or below it `y` is."""
+        return max(0.0, self.top - y, y - self.bottom)
+
+
+def numbered(drafts: Iterable[Draft], source: BlockSource) -> tuple[Block, ...]:
+    """The blocks of a page in the order of `drafts`, each followed by its notes."""
+    blocks: list[Block] = []
+    items: list[tuple[float, int]] = []  # the open list items: indent and id
+    for draft in drafts:
+        block = _block(draft, len(blocks) + 1, source)
+        while items and (draft.kind is not BlockKind.LIST_ITEM or draft.indent < items[-1][0] + NESTED):
+            items.pop()
+        if draft.kind is BlockKind.LIST_ITEM:
+            block = replace(block, level=len(items) + 1, parent=items[-1][1] if items else None)
+            items.append((draft.indent, block.id))
+        blocks.append(block)
+        for note in draft.notes:
+            blocks.append(replace(_block(note, len(blocks) + 1, source), parent=block.id))
+            items.clear()
+    return tuple(blocks)
+
+
+def grid_text(grid: TableGrid) -> str:
+    """The cells joined by tabs and line ends; a cell that spans others stands in its first place."""
+    places = [[""] * grid.cols for _ in range(grid.rows)]
+    for cell in grid.cells:
+        places[cell.row][cell.col] = " ".join(cell.text.split())
+    return "\n".join("\t".join(row) for row in places)
+
+
+def _block(draft: Draft, number: int, source: BlockSource) -> Block:
+    lines = tuple(printed_line(row) for row in draft.rows)
+    return Block(
+        id=number,
+        kind=draft.kind,
+        text=grid_text(draft.table) if draft.table else draft.text,
+        box=around([line.box for line in lines]),
+        level=draft.level,
+        marker=draft.marker,
+        table=draft.table,
+        lines=lines,
+        source=source,
+        confidence=_confidence([word for line in lines for word in line.words]),
+    )
+
+
+def _confidence(words: Sequence[BlockWord]) -> float | None:
+    """The mean of the characters'; None where any is unknown."""
+    known = [(word.confidence, len(word.text)) for word in words if word.confidence is not None]
+    characters = sum(count for _, count in known)
+    return (
+        sum(score * count for score, count in known) / characters if characters and len(known) == len(words) else None
+    )

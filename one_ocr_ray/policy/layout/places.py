@@ -1,0 +1,62 @@
+"""Where things are, in points of the page as displayed: of words from their lines, of lines and blocks from words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockLine, BlockWord, Box
+from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, with_leaders
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.geometry import Point, Row, TextLine, Word
+
+
+def around(boxes: Sequence[Box]) -> Box:
+    """The smallest box around `boxes`, of which there is at least one."""
+    return Box(
+        min(box.x0 for box in boxes),
+        min(box.y0 for box in boxes),
+        max(box.x1 for box in boxes),
+        max(box.y1 for box in boxes),
+    )
+
+
+def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
+    """`word` of `line` with the upright box around its part of the line."""
+    top_left, top_right, bottom_right, bottom_left = line.corners
+    sides = (top_left, top_right), (bottom_left, bottom_right)
+    if line.is_vertical:
+        sides = (top_left, bottom_left), (top_right, bottom_right)
+    parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
+    ends = [_between(*side, part) for side in sides for part in parts]
+    xs, ys = [x * pt_per_unit for x, _ in ends], [y * pt_per_unit for _, y in ends]
+    box = Box(min(xs), min(ys), max(xs), max(ys))
+    return BlockWord(with_leaders(word.text).strip(), box, line.confidence, word.text[-1:].isspace())
+
+
+def printed_line(row: Row) -> BlockLine:
+    """The words of a row with their places; a blank follows the last one where text that goes on would need it."""
+    words: list[BlockWord] = []
+    for segment in row:
+        words += [printed for placed in segment.words for printed in placed.printed]
+        words[-1] = replace(words[-1], space=True)
+    last = words[-1].text
+    words[-1] = replace(words[-1], space=not (is_cjk(last[-1]) or is_hyphenated(last)))
+    return BlockLine(around([word.box for word in words]), tuple(words), _angle_deg(row[0].line))
+
+
+def _between(a: Point, b: Point, part: float) -> Point:
+    return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])
+
+
+def _angle_deg(line: TextLine) -> float:
+    """The direction of a line, clockwise from the x axis."""
+    if line.angle is not None:
+        return line.angle
+    top_left, top_right, _, bottom_left = line.corners
+    start, end = (top_left, bottom_left) if line.is_vertical else (top_left, top_right)
+    return math.degrees(math.atan2(end[1] - start[1], end[0] - start[0]))
