@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rapidfuzz.distance import Levenshtein
 
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.ocr.engine import LocalEngine
 from one_ocr_ray.model import PageImage
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.page.plain_text import plain_text
 
 LONGEST_SIDE_PX = 1600
 _SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\ufffe": "-"})

@@ -8,8 +8,8 @@ Print taken for blank is lost text; a blank page taken for print costs a needles
 from __future__ import annotations
 
 from one_ocr_ray.model import PageImage
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.blank import is_blank
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.page.blank import is_blank
 from tests.sheets import sheets
 
 SIZES_PX = (512, 800, 1600, 3200)

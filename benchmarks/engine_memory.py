@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
-from one_ocr_ray.engines.heap import resident_bytes
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.ocr.engine import LocalEngine
+from one_ocr_ray.engines.ocr.heap import resident_bytes
 from one_ocr_ray.model import Failure, PageImage
-from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.pdf.reader import PdfChild
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -25,8 +25,8 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
 
-from one_ocr_ray.policy.taskfile import StoredTask, encode_record, encode_task
-from one_ocr_ray.policy.tasks import TaskOutcome, TaskRecord, TaskState, TaskView
+from one_ocr_ray.policy.tasks.codec import StoredTask, encode_record, encode_task
+from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskRecord, TaskState, TaskView
 from tests.cluster.served import Served
 from tests.provider import Latency, ProviderProcess, identity_pdf
 

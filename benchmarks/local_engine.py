@@ -29,7 +29,7 @@ import duckdb
 import pypdfium2
 
 from benchmarks.processes import TreeWatch
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.ocr.engine import LocalEngine
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_SIDE_PX = 1600

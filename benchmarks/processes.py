@@ -86,8 +86,8 @@ def kind_of(process: psutil.Process) -> str:
     """What a process of a run is, by its command line."""
     line = " ".join(process.cmdline())
     for mark, kind in (
-        ("pdf_child", "pdf child"),
-        ("OcrReader", "engine"),
+        ("pdf.child", "pdf child"),
+        ("OcrEngineActor", "engine"),
         ("OcrWorker", "worker"),
         ("ray::", "render worker"),
         ("jobs/ocr.py", "driver"),

@@ -42,7 +42,7 @@ def render(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield {"path": row["path"], "page": number, "jpeg": jpeg.getvalue()}
 
 
-class Ask:
+class PageRequest:
     """The async actor: batches of pages in, their texts out, `in_flight` calls at once."""
 
     def __init__(self, base_url: str, in_flight: int) -> None:
@@ -77,7 +77,7 @@ def main(options: argparse.Namespace) -> int:
         ray.data.read_binary_files(str(options.folder), include_paths=True)
         .flat_map(render)
         .map_batches(
-            Ask,
+            PageRequest,
             fn_constructor_args=(options.base_url, options.in_flight),
             batch_size=max(1, options.in_flight // BATCHES_UNDER_WAY),
             compute=ray.data.ActorPoolStrategy(size=1),

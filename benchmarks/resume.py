@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import TreeWatch
-from one_ocr_ray.cluster.asking import ask_of, engine_choice, fingerprint_of, selection_of
+from one_ocr_ray.job_settings import engine_choice_of, fingerprint_of, page_request_of, selection_of
 from one_ocr_ray.model import DocumentRef, PageResult, PageStatus
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.plan import ShardPacker
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.settings import load
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_inputs
-from one_ocr_ray.storage.known import Known
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.open_shard import OpenShard
+from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.shard_commit import ShardCommit
+from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.fingerprint import Fingerprint
+    from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = "A line of a page, about as long as such lines are. " * 40
@@ -73,11 +73,11 @@ def make_output(source: Path, output: Path) -> None:
     """The output that a run of `source` would have left."""
     settings = load({"inputs": (str(source),), "output": str(output)})
     selection = selection_of(settings)
-    fingerprint = fingerprint_of(settings, engine_choice(settings), ask_of(settings), selection)
+    fingerprint = fingerprint_of(settings, engine_choice_of(settings), page_request_of(settings), selection)
     objects = Objects(str(output))
     run_dir, dataset = RunDirectory(objects), Dataset(objects, asdict(fingerprint))
     run_dir.claim(fingerprint)
-    known = Known(run_dir)
+    known = PlanIndex(run_dir)
     packer = ShardPacker(selection, shard_pages=settings.shard_pages, workers=1, is_new=known.meet)
     documents = (
         DocumentRef(f"sha256:{number:064x}", file.uri, file.name, file.size_bytes, file.version, 1)
@@ -88,7 +88,7 @@ def make_output(source: Path, output: Path) -> None:
     for shard in [*shards, *packer.flush()]:
         known.plan([shard])
         rows = [page_of(document, fingerprint) for document in shard.documents]
-        OpenShard(objects, dataset, shard, identity).commit(rows)
+        ShardCommit(objects, dataset, shard, identity).commit(rows)
 
 
 def page_of(document: DocumentRef, fingerprint: Fingerprint) -> PageResult:

@@ -84,7 +84,7 @@ class Soak:
 
     def kill(self) -> None:
         """A worker, or the book."""
-        kind = self.chance.choice(("TaskWorker", "TaskBook"))
+        kind = self.chance.choice(("TaskWorker", "TaskManagerActor"))
         for victim in self.served.processes(f"ray::{kind}"):
             with suppress(psutil.NoSuchProcess):
                 victim.kill()

@@ -14,11 +14,11 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks.accuracy import LONGEST_SIDE_PX, cer, normalised
-from one_ocr_ray.engines.local import LocalEngine
+from one_ocr_ray.engines.ocr.engine import LocalEngine
 from one_ocr_ray.model import PageImage
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.blank import is_blank
-from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.page.blank import is_blank
+from one_ocr_ray.policy.page.plain_text import plain_text
 from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 
 

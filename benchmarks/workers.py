@@ -23,30 +23,30 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")  # befo
 import psutil
 import ray
 
-from one_ocr_ray.cluster.job import Job
+from one_ocr_ray.cluster.batch.planner import Planner
+from one_ocr_ray.cluster.batch.run_driver import RunDriver
+from one_ocr_ray.cluster.batch.worker import CALLS_AT_ONCE, OcrWorker
 from one_ocr_ray.cluster.metrics import counted
 from one_ocr_ray.cluster.nodes import working_nodes
-from one_ocr_ray.cluster.pipeline import Pipeline
-from one_ocr_ray.cluster.planning import Planner
 from one_ocr_ray.cluster.rendering import PAGES_PER_YIELD, Rendered, RenderPlace
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.cluster.shards import ShardReader
-from one_ocr_ray.cluster.worker import CALLS_AT_ONCE, OcrWorker
+from one_ocr_ray.cluster.shard_reader import ShardReader
 from one_ocr_ray.engines.scripted import ScriptedEngine
-from one_ocr_ray.flow import OwnCpu, Reading, as_it_is
-from one_ocr_ray.inspection import PdfOptions
-from one_ocr_ray.model import Answer, Ask, PageImage
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.plan import ShardPacker
+from one_ocr_ray.job import Job
+from one_ocr_ray.model import Answer, PageImage, PageRequest
+from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.plan import ShardPacker
+from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.selection import parse_selection
-from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.reading.page import NoMetering, Reading, as_it_is
+from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.known import Known
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.resuming import Todo
+from one_ocr_ray.storage.pending_work import PendingWork
+from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
 from tests import pdfs
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from one_ocr_ray.policy.plan import RenderSlice
+    from one_ocr_ray.policy.dataset.plan import RenderSlice
 
 IMAGE_BYTES = 300_000
 PAGES_A_DOCUMENT = 250
@@ -87,15 +87,15 @@ class InstantWorker(OcrWorker):
 class InstantEngine(ScriptedEngine):
     """Says the same of every page, and remembers none."""
 
-    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         return Answer(text=TEXT)
 
 
 def instant_reading(job: Job) -> Reading:
     return counted(
         Reading(
-            engine=InstantEngine(), permits=FreePermits(), ask=job.ask, identity=job.identity, prompt_sha256=None,
-            metering=OwnCpu(), judge=as_it_is,
+            engine=InstantEngine(), permits=NoLimit(), ask=job.ask, identity=job.identity, prompt_sha256=None,
+            metering=NoMetering(), judge=as_it_is,
         )
     )  # fmt: skip
 
@@ -115,7 +115,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     identity, selection = RunIdentity("run", "config"), parse_selection("all")
     options = PdfOptions(longest_side_px=1600, max_pages=5000, max_file_bytes=1 << 30, password=None)
     job = Job(
-        output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=Ask(),
+        output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=PageRequest(),
         prompt_sha256=None, engine=None, limits=Limits(), prices={}, till=None,
         pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers),
     )  # fmt: skip
@@ -125,12 +125,12 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     ]
     await asyncio.gather(*(each.report.remote() for each in actors))
     objects = Objects(str(output))
-    known = Known(RunDirectory(objects))
+    known = PlanIndex(RunDirectory(objects))
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.meet)
-    pipeline = Pipeline(actors, Planner(known, packer, options, objects), known, selection, lambda _: None)
+    pipeline = RunDriver(actors, Planner(known, packer, options, objects), known, selection, lambda _: None)
     me = psutil.Process()
     started, before = time.monotonic(), cpu_s(me)
-    await pipeline.run(Todo([]), find_present_inputs((str(folder),)), inspections=2)
+    await pipeline.run(PendingWork([]), find_present_inputs((str(folder),)), inspections=2)
     took_s, after = time.monotonic() - started, cpu_s(me)
     all_s = sum(after[process] - before.get(process, 0.0) for process in after)
     mine_s = after[me] - before[me]

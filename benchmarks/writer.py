@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from one_ocr_ray.cluster.journaling import ROWS_AT_RISK
 from one_ocr_ray.model import PageResult, Shard
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.schema import PAGES, ZSTD_LEVEL, page_row
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.schema import PAGES, ZSTD_LEVEL, page_row
+from one_ocr_ray.reading.journal_writer import ROWS_AT_RISK
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.open_shard import OpenShard
+from one_ocr_ray.storage.shard_commit import ShardCommit
+from one_ocr_ray.storage.store.objects import Objects
 from tests import values
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ def measured(output: Objects, shards: int, rows: int, text_bytes: int) -> dict[s
         shard, pages = shard_of(number, rows, text_bytes)
         with added_to(alone):
             output.put(f"alone/{shard.shard_id}.parquet", parquet(pages))
-        work = OpenShard(output, dataset, shard, IDENTITY)
+        work = ShardCommit(output, dataset, shard, IDENTITY)
         with added_to(journal):
             for at in range(0, rows, ROWS_AT_RISK):
                 work.journal.write(pages[at : at + ROWS_AT_RISK])
         with added_to(opening):
-            again = OpenShard(output, dataset, shard, IDENTITY)
+            again = ShardCommit(output, dataset, shard, IDENTITY)
         if again.kept != {(page.document_id, page.page_number): page for page in pages}:
             raise SystemExit("The journal gives back other pages than it was given.")
         with added_to(commit):

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray import __version__
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
-from one_ocr_ray.policy.exporting import ExportFormat
+from one_ocr_ray.policy.dataset.export import ExportFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.settings import Settings
 
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
@@ -215,7 +215,7 @@ def _run(options: argparse.Namespace) -> int:
     environment.refuse_keys_in(environment.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
     gc.disable()
-    from one_ocr_ray.cluster.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
+    from one_ocr_ray.cluster.batch.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
 
     gc.freeze()  # what is imported stays: to look through it for garbage, now and at the end, takes 0.2 s
     gc.enable()
@@ -236,7 +236,7 @@ def _serve(options: argparse.Namespace) -> int:
     chosen = settings.load_service(_given(options, settings.ServiceSettings), options.config)
     environment.refuse_keys_in(environment.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
-    from one_ocr_ray.cluster.serving import serve_until_interrupted  # noqa: PLC0415
+    from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
 
     serve_until_interrupted(chosen, say=console.sayer(sys.stderr))
     return EXIT_OK
@@ -244,7 +244,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _estimate(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.dry_run import estimate  # noqa: PLC0415
+    from one_ocr_ray.estimate import estimate  # noqa: PLC0415
 
     found = estimate(_settings(options), say=console.sayer(sys.stderr))
     console.print_estimate(found, as_json=options.json, out=sys.stdout)
@@ -256,7 +256,7 @@ def _doctor(options: argparse.Namespace) -> int:
 
     chosen = _settings(options)
     settings.prepare_environment_for_ray(chosen)
-    from one_ocr_ray.cluster.doctor import examine  # noqa: PLC0415
+    from one_ocr_ray.cluster.batch.doctor import examine  # noqa: PLC0415
 
     return 1 if console.print_checks(examine(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
 
@@ -264,7 +264,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _export(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
     from one_ocr_ray.storage.export import export  # noqa: PLC0415
-    from one_ocr_ray.storage.uris import folder_of  # noqa: PLC0415
+    from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
 
     folder = folder_of(options.to, "--to")
     report = export(options.output, folder, ExportFormat(options.format))

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
-from one_ocr_ray.policy.doctoring import Verdict
-from one_ocr_ray.policy.estimating import ANSWER_S, BOUNDS
+from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS
+from one_ocr_ray.policy.doctor import Verdict
 from one_ocr_ray.policy.progress import waiting_words
 
 if TYPE_CHECKING:
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.policy import progress as run_progress
-    from one_ocr_ray.policy.doctoring import Check
-    from one_ocr_ray.policy.estimating import Estimate
-    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.policy.cost.estimate import Estimate
+    from one_ocr_ray.policy.dataset.summary import RunSummary
+    from one_ocr_ray.policy.doctor import Check
     from one_ocr_ray.storage.export import ExportReport
 
     Show = Callable[[run_progress.Progress], None]

@@ -149,7 +149,7 @@ RenderedPage = PageImage | PageUnrendered
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
+class PageRequest:
     """What an engine is asked to do with a page image; provider-neutral."""
 
     prompt: str = ""
@@ -201,7 +201,7 @@ class Answer:
     limits: AccountLimits | None = None
     blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # what `text` was written from; None: not known
     page_box: PageBox | None = None
-    said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned (policy/hearsay.py)
+    said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
 
     @property
     def ended_by_itself(self) -> bool:

@@ -10,11 +10,11 @@ import psutil
 from PIL import Image
 
 from one_ocr_ray.model import PageImage, PageUnrendered
-from one_ocr_ray.pdf import PdfInfo
+from one_ocr_ray.pdf.reader import PdfInfo
 
 if TYPE_CHECKING:
     from one_ocr_ray.model import ErrorCode
-    from one_ocr_ray.pdf import PdfChild
+    from one_ocr_ray.pdf.reader import PdfChild
 
 PX = 800
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from one_ocr_ray.pdf import PdfChild
+    from one_ocr_ray.pdf.reader import PdfChild
 
 A4, A3, A1, A0 = b"0 0 595 842", b"0 0 842 1191", b"0 0 1684 2384", b"0 0 2384 3370"
 

@@ -1,6 +1,6 @@
 """The cost ceiling of a job: one till, as an actor where several workers share it, and a purse in each worker.
 
-The arithmetic is that of `policy/budget.py`.
+The arithmetic is that of `policy/cost/budget.py`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from ray.exceptions import RayError
 from one_ocr_ray.cluster.nodes import ON_HEAD
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.budget import Purse, Till
+from one_ocr_ray.policy.cost.budget import Purse, Till
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.model import Ask, PageImage
-    from one_ocr_ray.policy.metering import ProviderMetering
+    from one_ocr_ray.model import PageImage, PageRequest
+    from one_ocr_ray.policy.cost.metering import ProviderMetering
 
 SPENT = (
     "The cost ceiling is reached (--max-cost; of an upload also max_cost_usd and its key's budget): the next request "
@@ -105,7 +105,7 @@ class SharedPurse:
         self._drawing = asyncio.Lock()
         self._draws: set[asyncio.Task[float]] = set()
 
-    async def reserve(self, image: PageImage, ask: Ask) -> float:
+    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
         """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
         most_usd = self._metering.most_usd(image, ask)
         if most_usd is None:

@@ -25,7 +25,7 @@ from one_ocr_ray.policy.ratelimit.messages import Grant
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.cluster.job import SentBefore
+    from one_ocr_ray.job import SentBefore
     from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback, Snapshot
 
 ACQUIRE = "acquire"

@@ -20,9 +20,9 @@ from one_ocr_ray.model import Action
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from one_ocr_ray.flow import Permits, Purse, Reading
-    from one_ocr_ray.model import Answer, Ask, DocumentResult, Failure, PageImage, PageResult
+    from one_ocr_ray.model import Answer, DocumentResult, Failure, PageImage, PageRequest, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Held, Snapshot
+    from one_ocr_ray.reading.page import Permits, Purse, Reading
 
 ENGINE = ("engine", "model")
 # Upper bounds in seconds. A render takes milliseconds, a request seconds, and a permit may take minutes.
@@ -157,7 +157,7 @@ class _CountedPurse:
         self._purse = purse
         self._engine = engine
 
-    async def reserve(self, image: PageImage, ask: Ask) -> float:
+    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
         return await self._purse.reserve(image, ask)
 
     async def close(self) -> None:
@@ -169,10 +169,12 @@ class _CountedPurse:
             _metrics().cost.inc(cost_usd, self._engine)
 
 
-def _counted_judge(judge: Callable[[Answer, Ask], Answer], engine: dict[str, str]) -> Callable[[Answer, Ask], Answer]:
+def _counted_judge(
+    judge: Callable[[Answer, PageRequest], Answer], engine: dict[str, str]
+) -> Callable[[Answer, PageRequest], Answer]:
     """Requests are counted when they have been judged: an answer that repeats itself is no success."""
 
-    def judged(answer: Answer, ask: Ask) -> Answer:
+    def judged(answer: Answer, ask: PageRequest) -> Answer:
         answer = judge(answer, ask)
         result = "ok"
         if answer.failure is not None:

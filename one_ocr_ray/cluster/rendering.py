@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.inspection import Opener
 from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
-from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.reading.inspection import Opener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ray import ObjectRef, ObjectRefGenerator
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from one_ocr_ray.inspection import PdfOptions
     from one_ocr_ray.model import DocumentRef, RenderedPage
-    from one_ocr_ray.policy.plan import RenderItem, RenderSlice
+    from one_ocr_ray.pdf.reader import PdfOptions
+    from one_ocr_ray.policy.dataset.plan import RenderItem, RenderSlice
     from one_ocr_ray.storage.inputs import InputFile
 
 # Rendering is a hundredth of a page's cost, and OCR engines take three quarters of each CPU: a quarter is left for it.

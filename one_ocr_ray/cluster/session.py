@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.cluster.joblog import job_config
+from one_ocr_ray.cluster.job_logging import job_config
 from one_ocr_ray.cluster.local_ray import local_ray
 from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.environment import refuse_keys_in

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from one_ocr_ray.model import Answer, Ask, Failure, PageImage
+    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest
 
 
 class Engine(Protocol):
@@ -19,7 +19,7 @@ class Engine(Protocol):
     def model(self) -> str:
         """What stands in the column `model`."""
 
-    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         """Send one request for `image`; a failed one is an `Answer` with `failure` set."""
 
     async def check(self) -> Failure | None:

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
-    from one_ocr_ray.engines.gemini import GeminiEngine
-    from one_ocr_ray.engines.openai import OpenAIEngine
+    from one_ocr_ray.engines.llm.gemini import GeminiEngine
+    from one_ocr_ray.engines.llm.openai import OpenAIEngine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +49,7 @@ def llm_engine(choice: EngineChoice, key: SecretStr | None) -> OpenAIEngine | Ge
     headers = {name: value.get_secret_value() for name, value in choice.headers.items()}
     query = {name: value.get_secret_value() for name, value in choice.query.items()}
     if choice.name == "gemini":
-        from one_ocr_ray.engines import gemini  # noqa: PLC0415
+        from one_ocr_ray.engines.llm import gemini  # noqa: PLC0415
 
         return gemini.GeminiEngine(
             gemini.GeminiOptions(
@@ -63,7 +63,7 @@ def llm_engine(choice: EngineChoice, key: SecretStr | None) -> OpenAIEngine | Ge
                 timeout_s=choice.timeout_s,
             )
         )
-    from one_ocr_ray.engines import openai  # noqa: PLC0415
+    from one_ocr_ray.engines.llm import openai  # noqa: PLC0415
 
     return openai.OpenAIEngine(
         openai.OpenAIOptions(

@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import Answer, Ask, PageImage, Usage
+from one_ocr_ray.model import Answer, PageImage, PageRequest, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,12 +24,12 @@ class ScriptedEngine:
         self, script: Mapping[int, Sequence[Answer]] | None = None, *, model: str = "scripted", latency_s: float = 0.0
     ) -> None:
         self.model = model
-        self.asked: list[tuple[int, Ask]] = []
+        self.asked: list[tuple[int, PageRequest]] = []
         self._times: Counter[int] = Counter()
         self._script = dict(script or {})
         self._latency_s = latency_s
 
-    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         """The script's next answer for this page, after `latency_s`."""
         number = image.page_number
         asked_before = self._times[number]

@@ -8,36 +8,40 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from one_ocr_ray import __version__
-from one_ocr_ray.service import batches, events, pagesapi, problems, resultsapi, sessions, system, tasks, uploads
-from one_ocr_ray.service.bodylimit import BodyLimit, BodyLimits
-from one_ocr_ray.service.context import Service, caches
-from one_ocr_ray.service.documented import described
-from one_ocr_ray.service.ended import Ended
-from one_ocr_ray.service.guard import Guard, HostAndHeaders
+from one_ocr_ray.service import problems
+from one_ocr_ray.service.api import batches, events, sessions, tasks, uploads
+from one_ocr_ray.service.api import health as system
+from one_ocr_ray.service.api import pages as pagesapi
+from one_ocr_ray.service.api import results as resultsapi
+from one_ocr_ray.service.api.openapi import described
+from one_ocr_ray.service.dependencies import Service, caches
+from one_ocr_ray.service.ended_sessions import Ended
 from one_ocr_ray.service.keys import load_keys
-from one_ocr_ray.service.making import Making
+from one_ocr_ray.service.middleware.auth import Guard, HostAndHeaders
+from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
+from one_ocr_ray.service.middleware.request_log import RequestLog
 from one_ocr_ray.service.options import offered_engines
-from one_ocr_ray.service.pages import add_pages
-from one_ocr_ray.service.pdfs import PdfReaders
-from one_ocr_ray.service.requestlog import RequestLog
+from one_ocr_ray.service.page_images import PdfReaders
+from one_ocr_ray.service.single_flight import Making
 from one_ocr_ray.service.spool import Spool
 from one_ocr_ray.service.streams import Streams
+from one_ocr_ray.service.web.pages import add_pages
 from one_ocr_ray.settings import LOOPBACK_HOSTS, password_of
-from one_ocr_ray.storage.endedsessions import EndedSessions
+from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from one_ocr_ray.service.book import TaskBook
     from one_ocr_ray.settings import ServiceSettings
-    from one_ocr_ray.storage.tasks import TaskStore
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
+    from one_ocr_ray.tasks.port import TaskManager
 
 _POLLS_PER_STREAM = 4  # a program may wait for many tasks at once
 
 _WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
 
 
-def create_app(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> FastAPI:
+def create_app(book: TaskManager, store: TaskStore, settings: ServiceSettings) -> FastAPI:
     """The service over `book` and `store`. Raises UsageError for keys or a spool that cannot be used."""
     service = _service(book, store, settings)
 
@@ -89,7 +93,7 @@ def body_limits(settings: ServiceSettings) -> BodyLimits:
     )
 
 
-def _service(book: TaskBook, store: TaskStore, settings: ServiceSettings) -> Service:
+def _service(book: TaskManager, store: TaskStore, settings: ServiceSettings) -> Service:
     keys = load_keys(settings.api_keys_file)
     spool = Spool(settings.spool, settings.min_free_bytes)
     rows, images = caches()

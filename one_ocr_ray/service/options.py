@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
-from one_ocr_ray.policy.pricing import Price, estimate_usd
-from one_ocr_ray.policy.selection import parse_selection
-from one_ocr_ray.policy.tasks import TaskOptions
+from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
+from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.service.problems import Problem
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.routing import Match
 
 from one_ocr_ray.errors import StorageError
-from one_ocr_ray.service.book import TaskBookUnavailableError
+from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI, Request
@@ -130,7 +130,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _of(lambda error: error))
     app.add_exception_handler(RequestValidationError, _of(_invalid))
     app.add_exception_handler(StarletteHTTPException, _http)
-    app.add_exception_handler(TaskBookUnavailableError, _of(lambda _: unavailable()))
+    app.add_exception_handler(TaskManagerUnavailableError, _of(lambda _: unavailable()))
     app.add_exception_handler(StorageError, _of(_storage))
 
 

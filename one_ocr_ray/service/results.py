@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, BinaryIO
 import orjson
 
 from one_ocr_ray.model import PageStatus
-from one_ocr_ray.policy.documents import PAGE_JOINT
-from one_ocr_ray.policy.exporting import FileNames
-from one_ocr_ray.policy.plaintext import plain_text
-from one_ocr_ray.policy.schema import encode_pages, page_row, write_pages
-from one_ocr_ray.service.bodies import status_body
+from one_ocr_ray.policy.dataset.documents import PAGE_JOINT
+from one_ocr_ray.policy.dataset.export import FileNames
+from one_ocr_ray.policy.dataset.schema import encode_pages, page_row, write_pages
+from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.service.api.schemas import status_body
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.model import PageResult
-    from one_ocr_ray.policy.tasks import TaskView
-    from one_ocr_ray.storage.tasks import TaskStore
+    from one_ocr_ray.policy.tasks.task import TaskView
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 _JSON = orjson.OPT_UTC_Z
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.journal import best_pages
-from one_ocr_ray.policy.spending import Spending, of_rows
+from one_ocr_ray.policy.cost.spending import Spending, of_rows
+from one_ocr_ray.policy.dataset.journal import best_pages
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.spent import recorded_spending
+from one_ocr_ray.storage.spending import recorded_spending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from one_ocr_ray.model import Ask, PageResult
-    from one_ocr_ray.policy.metering import ProviderMetering
-    from one_ocr_ray.policy.summary import OutputCounts
+    from one_ocr_ray.model import PageRequest, PageResult
+    from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.policy.dataset.summary import OutputCounts
     from one_ocr_ray.storage.dataset import Dataset
-    from one_ocr_ray.storage.objects import Objects
+    from one_ocr_ray.storage.store.objects import Objects
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class Dearest:
     """The most that requests of unknown cost can have cost. Without `metering`, at an engine of one's own, nothing."""
 
     metering: ProviderMetering | None
-    ask: Ask
+    ask: PageRequest
     longest_side_px: int
 
     def request_usd(self) -> float | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from one_ocr_ray.errors import DamagedError
-from one_ocr_ray.policy.schema import (
+from one_ocr_ray.policy.dataset.schema import (
     decode_documents,
     decode_pages,
     encode_documents,
@@ -22,13 +22,13 @@ from one_ocr_ray.policy.schema import (
     row_count,
 )
 from one_ocr_ray.storage.journal import staging_path
-from one_ocr_ray.storage.objects import GETS_AT_ONCE
+from one_ocr_ray.storage.store.objects import GETS_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult
-    from one_ocr_ray.storage.objects import Objects
+    from one_ocr_ray.storage.store.objects import Objects
 
 _Row = TypeVar("_Row")
 _Read = TypeVar("_Read")

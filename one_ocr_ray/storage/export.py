@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.policy.exporting import ExportFormat, FileNames, json_line, text_of
+from one_ocr_ray.policy.dataset.export import ExportFormat, FileNames, json_line, text_of
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.uris import is_remote, root_of
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.storage.input_lists import lines_of
-from one_ocr_ray.storage.keys import fault_of_key
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.uris import is_remote, local_path, shown, split_remote, uri_of_path, without_credentials
-from one_ocr_ray.storage.walking import WILDCARDS, fault_of_listing, glob, walk
+from one_ocr_ray.storage.store.keys import fault_of_key
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, local_path, shown, split_remote, uri_of_path, without_credentials
+from one_ocr_ray.storage.store.walking import WILDCARDS, fault_of_listing, glob, walk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from one_ocr_ray.storage.objects import ObjectInfo
-    from one_ocr_ray.storage.walking import Found
+    from one_ocr_ray.storage.store.objects import ObjectInfo
+    from one_ocr_ray.storage.store.walking import Found
 
 _PDF = ".pdf"
 _BARREN_SHOWN = 3

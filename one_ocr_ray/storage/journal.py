@@ -9,15 +9,15 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.journal import decode_segment, encode_segment
-from one_ocr_ray.storage.spent import record_spending
+from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment
+from one_ocr_ray.storage.spending import record_spending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.model import PageResult
-    from one_ocr_ray.policy.spending import Spending
-    from one_ocr_ray.storage.objects import Objects
+    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.storage.store.objects import Objects
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from one_ocr_ray.storage.objects import Objects
+    from one_ocr_ray.storage.store.objects import Objects
 
 FOLDER = "_run/lease"
 LOOK_AGAIN_S = 0.5

@@ -15,12 +15,12 @@ import orjson
 
 from one_ocr_ray.errors import DamagedError, StoppedError, UsageError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
-from one_ocr_ray.policy.fingerprint import Fingerprint, difference
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint, difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.storage.objects import Objects
+    from one_ocr_ray.storage.store.objects import Objects
 
 CONFIG = "_run/config.json"
 PLAN = "_run/plan"

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.policy.schema import SCHEMAS
-from one_ocr_ray.policy.selection import parse_selection
-from one_ocr_ray.policy.verifying import key_findings, shard_findings
+from one_ocr_ray.policy.dataset.schema import SCHEMAS
+from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.dataset.verify import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.uris import is_remote, root_of
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.cluster.bookclient import RemoteTaskBook
-from one_ocr_ray.cluster.bookstart import book_name, end_book
 from one_ocr_ray.cluster.nodes import NAMESPACE
-from one_ocr_ray.cluster.taskjob import service_job
-from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord, TaskState, TaskView
-from one_ocr_ray.service.book import TaskBookUnavailableError
+from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
+from one_ocr_ray.cluster.service.task_manager_start import book_name, end_book
+from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState, TaskView
 from one_ocr_ray.settings import load_service
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.port import TaskManagerUnavailableError
+from one_ocr_ray.tasks.service_config import service_config_of
 from tests.faults.network import cut_connections
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ PATIENCE_S = 120.0
 class BookSite:
     """A book, its store, and what an HTTP application would do with them."""
 
-    book: RemoteTaskBook
+    book: RemoteTaskManager
     store: TaskStore
     spool: Path
 
@@ -72,7 +72,7 @@ class BookSite:
         while time.monotonic() < give_up_at:
             try:
                 view = await self.book.changed(owner, task_id, rev, 5.0)
-            except TaskBookUnavailableError:  # it was killed, and this machine is slow
+            except TaskManagerUnavailableError:  # it was killed, and this machine is slow
                 continue
             assert view is not None, "the task is gone"
             assert view.rev >= rev, "rev fell"
@@ -101,7 +101,7 @@ def book_site(folder: Path, provider: ProviderProcess | None = None, **flags: An
     spool = folder / "spool"
     spool.mkdir(exist_ok=True)
     try:
-        yield BookSite(RemoteTaskBook(service_job(settings)), TaskStore(settings.store), spool)
+        yield BookSite(RemoteTaskManager(service_config_of(settings)), TaskStore(settings.store), spool)
     finally:
         end_book(settings.store)
 
@@ -127,6 +127,6 @@ def kill(site: BookSite, victim: str) -> None:
     """kill -9 of the site's book, or of every living actor of another class."""
     book_id = book_actor(site)._actor_id.hex()
     for actor_id, actor in ray._private.state.actors().items():
-        mine = actor_id == book_id if victim == "TaskBook" else actor["ActorClassName"] == victim
+        mine = actor_id == book_id if victim == "TaskManagerActor" else actor["ActorClassName"] == victim
         if mine and actor["State"] == "ALIVE":
             os.kill(actor["Pid"], signal.SIGKILL)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow.parquet as pq
 
-from one_ocr_ray.cluster.run import run
+from one_ocr_ray.cluster.batch.run import run
 from one_ocr_ray.settings import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.progress import Progress
-    from one_ocr_ray.policy.summary import RunSummary
 
 
 def read(

@@ -11,23 +11,23 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.cluster.budget import OwnTill, SharedPurse
-from one_ocr_ray.cluster.job import Job
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.cluster.shards import ShardReader
+from one_ocr_ray.cluster.shard_reader import ShardReader
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.flow import Reading
-from one_ocr_ray.inspection import PdfOptions
-from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure, Shard, Usage
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.metering import ProviderMetering
-from one_ocr_ray.policy.pricing import Price
-from one_ocr_ray.policy.quality import judge
+from one_ocr_ray.job import Job
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
+from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.cost.pricing import Price
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES
+from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.selection import ALL_PAGES
-from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.reading.page import Reading
+from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.inputs import look_again
-from one_ocr_ray.turns import FairTurns
+from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 from tests.provider import identity_pdf
 from tests.unit.wire_help import page_image
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.model import DocumentRef, PageImage, PageResult
-    from one_ocr_ray.policy.spending import Spending
+    from one_ocr_ray.policy.cost.spending import Spending
 
 OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30, password=None)
 PRICES = {"odd": Price(1.0, 10.0)}
@@ -55,7 +55,7 @@ class OddEngine:
     name: str = "openai"
     model: str = "odd"
 
-    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         await asyncio.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.02)))
         if self.chance.random() < self.stops:
             return NO_CREDIT
@@ -95,8 +95,8 @@ class Bounds:
     """What the readings of one worker share."""
 
     folder: Path
-    places: FairTurns = field(default_factory=lambda: FairTurns(PLACES, bytes_at_once=PLACES_BYTES))
-    lane: FairTurns = field(default_factory=lambda: FairTurns(LANES))
+    places: FairSemaphore = field(default_factory=lambda: FairSemaphore(PLACES, bytes_at_once=PLACES_BYTES))
+    lane: FairSemaphore = field(default_factory=lambda: FairSemaphore(LANES))
     slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
 
     def reader(self, name: str) -> ShardReader:
@@ -106,7 +106,7 @@ class Bounds:
             identity=RunIdentity(name, "config"),
             selection=ALL_PAGES,
             pdf=OPTIONS,
-            ask=Ask(prompt="Read."),
+            ask=PageRequest(prompt="Read."),
             prompt_sha256=None,
             engine=None,
             limits=Limits(),
@@ -136,8 +136,8 @@ def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:
     metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
     return Reading(
         engine=engine,
-        permits=FreePermits(),
-        ask=Ask(prompt="Read.", output_tokens_cap=100),
+        permits=NoLimit(),
+        ask=PageRequest(prompt="Read.", output_tokens_cap=100),
         identity=RunIdentity("run", "config"),
         prompt_sha256=None,
         metering=metering,
@@ -204,7 +204,7 @@ async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
     chance = random.Random(seed)
     till = SlowTill(1.0)
     metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
-    purse, ask = SharedPurse(till, metering), Ask(prompt="Read.", output_tokens_cap=100)
+    purse, ask = SharedPurse(till, metering), PageRequest(prompt="Read.", output_tokens_cap=100)
     image = page_image()
     most_usd = metering.most_usd(image, ask)
     assert most_usd
@@ -233,7 +233,7 @@ async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_turn_is_lost_with_a_task(seed: int) -> None:
     """Tasks that are cancelled before they begin, while they wait, and while they have their turn."""
-    chance, turns = random.Random(seed), FairTurns(3)
+    chance, turns = random.Random(seed), FairSemaphore(3)
 
     async def task(owner: str) -> None:
         async with turns.turn(owner):

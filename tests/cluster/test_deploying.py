@@ -6,7 +6,7 @@ import orjson
 import pytest
 import ray
 
-from one_ocr_ray.cluster.serving import build
+from one_ocr_ray.cluster.service.serving import build
 from one_ocr_ray.errors import UsageError
 
 KEY = {"env_vars": {"OPENAI_API_KEY": "sk-canary"}}

@@ -24,9 +24,9 @@ from one_ocr_ray.cluster.limiter import (
     limiter_actor_class,
     limiter_name,
 )
-from one_ocr_ray.cluster.permits import LeasedPermits
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, GateState, Limits, Priority, Throttle
+from one_ocr_ray.reading.permits import LeasedPermits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

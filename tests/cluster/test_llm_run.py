@@ -37,8 +37,8 @@ from tests.provider.ledger import arrivals, by_page, undercuts, worst_window
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.ratelimit.messages import Held, Snapshot
-    from one_ocr_ray.policy.summary import RunSummary
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASED_S = 2.0  # that long after a throttle requests may still arrive that had their permit; 0.3 s on a quiet machine

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.policy.dataset.summary import RunSummary
     from tests.provider.ledger import Row
 
 pytestmark = [pytest.mark.usefixtures("ray_cluster"), pytest.mark.timeout(600)]

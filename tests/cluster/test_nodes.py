@@ -14,9 +14,9 @@ from uuid import uuid4
 import pytest
 import ray
 
-from one_ocr_ray.cluster.readers import PooledEngine
+from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Answer, Ask, PageImage
+from one_ocr_ray.model import Answer, PageImage, PageRequest
 from one_ocr_ray.storage.verify import verify
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.waiting import until
@@ -140,7 +140,7 @@ LONG = PageImage(0, 10, 10, b"", "", 1, 1)
 
 @ray.remote(num_cpus=0)
 class Reader:
-    """A reader as `PooledEngine` sees it, without an OCR engine; it takes its time for a long page."""
+    """A reader as `EnginePool` sees it, without an OCR engine; it takes its time for a long page."""
 
     def read(self, image: PageImage) -> Answer:
         time.sleep(3.0 if image.page_number == LONG.page_number else 0.0)
@@ -158,12 +158,12 @@ def test_no_page_waits_behind_a_long_one() -> None:
     short = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(1, 7)]
 
     async def main() -> list[str]:
-        pool = PooledEngine(names)
+        pool = EnginePool(names)
         ray.get([actor.answer.remote() for actor in actors])
         ended = []
 
         async def ask(image: PageImage) -> None:
-            ended.append((await pool.analyze_image_async(image, Ask())).text)
+            ended.append((await pool.analyze_image_async(image, PageRequest())).text)
 
         await asyncio.gather(*(ask(image) for image in [LONG, *short]))
         return ended
@@ -178,14 +178,14 @@ def test_pages_go_to_the_readers_that_are_left() -> None:
     actors = [Reader.options(name=name).remote() for name in names]
 
     async def main() -> list[Answer]:
-        pool = PooledEngine(names)
+        pool = EnginePool(names)
         images = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(6)]
-        answers = [await pool.analyze_image_async(images[0], Ask())]
+        answers = [await pool.analyze_image_async(images[0], PageRequest())]
         ray.kill(actors[0])
-        answers += await asyncio.gather(*(pool.analyze_image_async(image, Ask()) for image in images[1:]))
+        answers += await asyncio.gather(*(pool.analyze_image_async(image, PageRequest()) for image in images[1:]))
         ray.kill(actors[1])
         with pytest.raises(StoppedError, match="are gone"):
-            await asyncio.gather(*(pool.analyze_image_async(image, Ask()) for image in images))
+            await asyncio.gather(*(pool.analyze_image_async(image, PageRequest()) for image in images))
         return answers
 
     assert [answer.text for answer in asyncio.run(main())] == [f"page {number}" for number in range(6)]

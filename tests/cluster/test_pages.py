@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.cluster.nodes import working_nodes
-from one_ocr_ray.cluster.pages import rendered_pages
+from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.inspection import PdfOptions
-from one_ocr_ray.policy.plan import SLICE_PAGES, render_slices
-from one_ocr_ray.policy.selection import ALL_PAGES
+from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.dataset.plan import SLICE_PAGES, render_slices
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.storage.inputs import look_again
 from tests.provider import identity_pdf
 

@@ -17,7 +17,7 @@ from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.policy.dataset.summary import RunSummary
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 

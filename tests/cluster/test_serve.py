@@ -14,7 +14,7 @@ import httpx
 import psutil
 import pytest
 
-from one_ocr_ray.service.proxylimit import UNSIZED_BYTES
+from one_ocr_ray.service.middleware.proxy_limit import UNSIZED_BYTES
 from tests.cluster.served import PATIENCE_S, Served
 from tests.provider import ProviderProcess, Rule, identity_pdf
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode, PageStatus
-from one_ocr_ray.policy.tasks import TaskOutcome, TaskState
-from one_ocr_ray.service.book import Load
+from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
 from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.cluster.books import OWNER, BookSite, book_actor, book_site, cut_off_workers, kill
 from tests.cluster.outputs import read, rows
@@ -302,7 +302,7 @@ async def test_an_expired_task_loses_its_bytes(provider: ProviderProcess, tmp_pa
         assert [path.name for path in files_of(site) if "tasks" in path.parts] in (["state.json"], []), "later nothing"
 
 
-@pytest.mark.parametrize("victim", ["TaskBook", "TaskWorker"])
+@pytest.mark.parametrize("victim", ["TaskManagerActor", "TaskWorker"])
 async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_path: Path, victim: str) -> None:
     """Every accepted task ends, no page told as done is asked for again, and no rev goes down."""
     provider.reset(latency=Latency(seconds=0.05), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1)])
@@ -343,7 +343,7 @@ async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path
         provider.reset(rules=[replace_page(failing, "doc-0030 page 1"), stalled])
         assert await site.book.retry(OWNER, task_id, None) is not None
         await site.until(task_id, lambda view: view.pages_done == 3)
-        kill(site, "TaskBook")
+        kill(site, "TaskManagerActor")
         view = await site.ended(task_id)
         assert (view.state, view.outcome) == (TaskState.SUCCESS, TaskOutcome.PARTIAL)
         assert [each.page_number for each in view.failures] == [1]

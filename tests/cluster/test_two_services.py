@@ -16,11 +16,11 @@ import pytest
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from one_ocr_ray.cluster.taskbook import CALLS_AT_ONCE, TaskBook
-from one_ocr_ray.cluster.taskjob import service_job
+from one_ocr_ray.cluster.service.task_manager import CALLS_AT_ONCE, TaskManagerActor
 from one_ocr_ray.policy.lease import deployment
-from one_ocr_ray.policy.tasks import TaskState
+from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.settings import load_service
+from one_ocr_ray.tasks.service_config import service_config_of
 from tests.cluster.books import OWNER, book_site
 from tests.cluster.served import Served
 from tests.provider import Latency, ProviderProcess, identity_pdf
@@ -28,8 +28,8 @@ from tests.provider import Latency, ProviderProcess, identity_pdf
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from one_ocr_ray.cluster.taskjob import ServiceJob
-    from one_ocr_ray.policy.tasks import TaskRecord, TaskView
+    from one_ocr_ray.policy.tasks.task import TaskRecord, TaskView
+    from one_ocr_ray.tasks.service_config import ServiceConfig
 
 PAGES, IN_FLIGHT = 40, 4
 PATIENCE_S = 120.0
@@ -40,9 +40,9 @@ def calls(provider: ProviderProcess) -> Counter[str]:
     return Counter(row.page for row in provider.rows() if row.page)
 
 
-def cluster(service: ServiceJob) -> Any:
+def cluster(service: ServiceConfig) -> Any:
     """The book that a cluster of its own would have: clusters do not see the names of each other's actors."""
-    book: Any = ray.remote(TaskBook)
+    book: Any = ray.remote(TaskManagerActor)
     return book.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(service)
 
 
@@ -72,7 +72,7 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
     """
     with ProviderProcess(keys=(), latency=Latency(seconds=0.4)) as provider, book_site(tmp_path, provider) as site:
         flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, "max_in_flight": IN_FLIGHT}
-        old = service_job(load_service({"store": site.store.root, **flags}))
+        old = service_config_of(load_service({"store": site.store.root, **flags}))
         new = replace(old, deployment=deployment(time.time() + 60, "new"))
         first, record = cluster(old), site.save(identity_pdf(1, PAGES))
         await first.accept.remote([record])
@@ -83,7 +83,7 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
         with pytest.raises(RayActorError):
             await ask_on(first, record)
         again = cluster(old)
-        with pytest.raises(RayTaskError, match="BookElsewhereError"):
+        with pytest.raises(RayTaskError, match="ManagerElsewhereError"):
             await ask_on(again, record)
         assert await again.serves.remote() == ""
         view = await second.task.remote(OWNER, record.task_id)

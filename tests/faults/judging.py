@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import WORK, Journal
-from one_ocr_ray.storage.known import Known
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.verify import verify
 from tests.provider import Identity
 from tests.provider.ledger import most_in_flight
@@ -105,7 +105,7 @@ def wrong_in(root: str, expected: set[str]) -> list[str]:
     output = Objects(root)
     dataset = Dataset(output, {})
     seen: list[str] = []
-    for shard_id in Known(RunDirectory(output)).shard_ids():
+    for shard_id in PlanIndex(RunDirectory(output)).shard_ids():
         for row in dataset.pages(shard_id):
             seen.append(identity_of(row))
             if str(Identity.parse(row.markdown or "doc-0000 page 0")) != seen[-1]:

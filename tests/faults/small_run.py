@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import obstore
 
-from one_ocr_ray.policy.documents import RunIdentity, same_bytes_result
-from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.plan import ShardPacker, render_slices
-from one_ocr_ray.policy.selection import ALL_PAGES
+from one_ocr_ray.policy.dataset.documents import RunIdentity, same_bytes_result
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.dataset.plan import ShardPacker, render_slices
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.known import Known
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.open_shard import OpenShard
-from one_ocr_ray.storage.resuming import what_is_open
+from one_ocr_ray.storage.pending_work import find_pending_work
+from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.shard_commit import ShardCommit
+from one_ocr_ray.storage.store.objects import Objects
 from tests.values import TIMED_OUT, page
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class SmallRun:
     mended: Mapping[str, DocumentRef] = field(default_factory=dict)  # what a retry finds at a URI that had failed
 
     def run(self, *, retry_failed: bool = False) -> None:
-        """To the end, as `cluster/run.py` does it."""
+        """To the end, as `cluster/batch/run.py` does it."""
         self._output = Objects(str(self.root))
         run_dir = RunDirectory(self._output)
         run_dir.claim(FINGERPRINT)
         self._identity = RunIdentity(self.run_id, FINGERPRINT.config_id)
         self._dataset = Dataset(self._output, asdict(FINGERPRINT))
-        known = Known(run_dir)
-        todo = what_is_open(known, self._dataset, self._output, retry_failed=retry_failed)
+        known = PlanIndex(run_dir)
+        todo = find_pending_work(known, self._dataset, self._output, retry_failed=retry_failed)
         copies = list(todo.stale_copies)
         for shard_id in todo.open_shards:
             shard = known.shard(shard_id)
@@ -80,7 +80,7 @@ class SmallRun:
         for shard_id in copies:
             self._copy(known.shard(shard_id), known)
 
-    def _new_shards(self, known: Known) -> Iterator[Shard]:
+    def _new_shards(self, known: PlanIndex) -> Iterator[Shard]:
         packer = ShardPacker(
             ALL_PAGES, shard_pages=SHARD_PAGES, workers=1, next_number=known.next_number, is_new=known.meet
         )
@@ -90,7 +90,7 @@ class SmallRun:
             known.plan([shard])
             yield shard
 
-    def _with_mended_files(self, shard: Shard, known: Known) -> Shard:
+    def _with_mended_files(self, shard: Shard, known: PlanIndex) -> Shard:
         documents = tuple(self.mended.get(each.uri, each) if each.failure else each for each in shard.documents)
         if documents != shard.documents:
             Journal(self._output, shard.shard_id, FINGERPRINT.config_id).mark_replacing()
@@ -99,7 +99,7 @@ class SmallRun:
         return shard
 
     def _read(self, shard: Shard, *, again: bool) -> None:
-        work = OpenShard(self._output, self._dataset, shard, self._identity, again=again)
+        work = ShardCommit(self._output, self._dataset, shard, self._identity, again=again)
         if work.is_read:
             work.settle()
             return
@@ -135,7 +135,7 @@ class SmallRun:
             results[key] = row
             self.safe(key, row.failure is None)
 
-    def _copy(self, shard: Shard, known: Known) -> None:
+    def _copy(self, shard: Shard, known: PlanIndex) -> None:
         homes = {known.home(document.document_id) for document in shard.documents}
         found = {row.document_id: row for home in homes if home for row in self._dataset.documents(home)}
         rows = [same_bytes_result(found[each.document_id], each) for each in shard.documents]

@@ -14,8 +14,8 @@ from obstore.store import MemoryStore
 
 from one_ocr_ray.errors import StorageError
 from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, look_again, read_input
-from one_ocr_ray.storage.keys import fault_of_key
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.keys import fault_of_key
+from one_ocr_ray.storage.store.objects import Objects
 from tests.faults.s3 import BUCKET
 
 if TYPE_CHECKING:

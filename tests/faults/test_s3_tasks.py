@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.errors import StoreInUseError
-from one_ocr_ray.policy.claims import ClaimStatus
 from one_ocr_ray.policy.lease import deployment
-from one_ocr_ray.policy.taskfile import StoredTask, not_begun
-from one_ocr_ray.policy.tasks import TaskRecord, TaskState, TaskView
-from one_ocr_ray.storage.booklease import BookLease, refuse_second
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.policy.tasks.codec import StoredTask, not_begun
+from one_ocr_ray.policy.tasks.idempotency import ClaimStatus
+from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.manager_lease import ManagerLease, refuse_second
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.faults.s3 import BUCKET, environment, s3_server
 from tests.values import NOON
 
@@ -66,10 +66,10 @@ def test_names_are_taken_once(store: TaskStore) -> None:
 
 def test_of_books_that_start_together_one_goes_on(store: TaskStore) -> None:
     """Each has a generation of its own, though all may write the same; the second service is told of the first."""
-    chance, later = threading.Barrier(5), list[BookLease]()
-    leases = [BookLease(store.root, deployment(1_700_000_000.0, "same")) for _ in range(5)]
+    chance, later = threading.Barrier(5), list[ManagerLease]()
+    leases = [ManagerLease(store.root, deployment(1_700_000_000.0, "same")) for _ in range(5)]
 
-    def take(lease: BookLease) -> None:
+    def take(lease: ManagerLease) -> None:
         chance.wait()
         with suppress(StoreInUseError):
             lease.take(lease.release)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
+from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.flow import Reading, read_page
-from one_ocr_ray.model import Ask, ErrorCode, PageStatus
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.metering import ProviderMetering
-from one_ocr_ray.policy.quality import judge
-from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.model import ErrorCode, PageRequest, PageStatus
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.page.quality import judge
+from one_ocr_ray.reading.page import Reading, read_page
+from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
 from tests.unit.wire_help import page_image
@@ -44,12 +44,12 @@ class Reader:
     def image(self, number: int) -> PageImage:
         return page_image(self._pages[number - 1], number)
 
-    async def read(self, number: int = 1, ask: Ask | None = None) -> PageResult:
+    async def read(self, number: int = 1, ask: PageRequest | None = None) -> PageResult:
         """What becomes of one page."""
         reading = Reading(
             engine=self.engine,
-            permits=FreePermits(),
-            ask=ask or Ask(prompt="Read the page and answer with its text."),
+            permits=NoLimit(),
+            ask=ask or PageRequest(prompt="Read the page and answer with its text."),
             identity=RunIdentity("run-1", "config-1"),
             prompt_sha256=None,
             metering=ProviderMetering("openai", "m", look="high", output_cap=8192),
@@ -142,7 +142,7 @@ async def test_a_model_that_does_not_think_is_named_with_what_to_do(reader: Read
     assert "--reasoning off" in row.failure.message
     assert "llava" not in row.failure.message
     assert [answer.said for answer in reader.heard] == ['"llava:7b" does not support thinking']
-    assert (await reader.read(ask=Ask(reasoning=None))).status is PageStatus.OK
+    assert (await reader.read(ask=PageRequest(reasoning=None))).status is PageStatus.OK
 
 
 @pytest.mark.parametrize("fault", ["vllm_too_long", "llamacpp_too_long"])
@@ -196,7 +196,7 @@ async def test_zhipus_filter_is_a_filter(reader: Reader) -> None:
 @pytest.mark.parametrize("schema", [False, True])
 async def test_what_servers_leave_in_an_answer_is_no_text(reader: Reader, fault: str, schema: bool) -> None:
     """Thoughts, tokens of a template and halves of characters go; the page, or its JSON, stays, for one request."""
-    ask = Ask(prompt="Read.", json_schema=SCHEMA if schema else None)
+    ask = PageRequest(prompt="Read.", json_schema=SCHEMA if schema else None)
     clean = await reader.read(ask=ask)
     reader.provider.change(rules=[Rule(fault=fault)])
     row = await reader.read(ask=ask)

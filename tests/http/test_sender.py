@@ -11,11 +11,11 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.gemini import GeminiEngine, GeminiOptions
-from one_ocr_ray.engines.http import BROKEN, NO_CONNECTION, NO_SUCH_HOST, HttpReply, HttpSender
-from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
-from one_ocr_ray.engines.wire import HttpRequest
-from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
+from one_ocr_ray.engines.llm.gemini import GeminiEngine, GeminiOptions
+from one_ocr_ray.engines.llm.http import BROKEN, NO_CONNECTION, NO_SUCH_HOST, HttpReply, HttpSender
+from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
+from one_ocr_ray.engines.llm.wire import HttpRequest
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
 from tests.http.local_servers import http_server, raw_server
 from tests.unit.wire_help import page_image
 
@@ -235,7 +235,7 @@ async def ask_openai(base_url: str) -> Answer:
     """One page through the engine `openai`."""
     engine = OpenAIEngine(OpenAIOptions(model="m", api_key=SecretStr(KEY), base_url=f"{base_url}/v1", timeout_s=5))
     try:
-        return await engine.analyze_image_async(page_image(), Ask(prompt="Read."))
+        return await engine.analyze_image_async(page_image(), PageRequest(prompt="Read."))
     finally:
         await engine.close()
 
@@ -286,7 +286,7 @@ async def test_gemini_engine_reads_a_page() -> None:
 
     async with http_server(handler) as url:
         engine = GeminiEngine(GeminiOptions(model="gemini-3.8-flash", api_key=SecretStr(KEY), base_url=url))
-        answer = await engine.analyze_image_async(page_image(), Ask(prompt="Read."))
+        answer = await engine.analyze_image_async(page_image(), PageRequest(prompt="Read."))
         await engine.close()
     assert (answer.text, answer.failure) == ("Read.", None)
 

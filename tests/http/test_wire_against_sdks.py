@@ -11,9 +11,9 @@ import pytest
 from aiohttp import web
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.gemini import GeminiEngine, GeminiOptions
-from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
-from one_ocr_ray.model import Ask
+from one_ocr_ray.engines.llm.gemini import GeminiEngine, GeminiOptions
+from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
+from one_ocr_ray.model import PageRequest
 from tests.http.local_servers import http_server
 from tests.unit.wire_help import page_image
 
@@ -63,12 +63,16 @@ def messages() -> list[Any]:
     return [{"role": "user", "content": [{"type": "text", "text": "Read."}, picture]}]
 
 
-OPENAI_CASES: list[tuple[Ask, dict[str, Any], dict[str, Any]]] = [
-    (Ask(prompt="Read."), {}, {}),
-    (Ask(prompt="Read.", temperature=0.6, output_tokens_cap=99), {}, {"temperature": 0.6, "max_completion_tokens": 99}),
-    (Ask(prompt="Read."), {"service_tier": "flex"}, {"service_tier": "flex"}),
+OPENAI_CASES: list[tuple[PageRequest, dict[str, Any], dict[str, Any]]] = [
+    (PageRequest(prompt="Read."), {}, {}),
     (
-        Ask(prompt="Read.", json_schema=json.dumps(SCHEMA), reasoning="high"),
+        PageRequest(prompt="Read.", temperature=0.6, output_tokens_cap=99),
+        {},
+        {"temperature": 0.6, "max_completion_tokens": 99},
+    ),
+    (PageRequest(prompt="Read."), {"service_tier": "flex"}, {"service_tier": "flex"}),
+    (
+        PageRequest(prompt="Read.", json_schema=json.dumps(SCHEMA), reasoning="high"),
         {},
         {
             "reasoning_effort": "high",
@@ -82,7 +86,7 @@ OPENAI_CASES: list[tuple[Ask, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("ask", "ours", "theirs"), OPENAI_CASES, ids=["plain", "warm", "flex", "schema"])
-async def test_openai(ask: Ask, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+async def test_openai(ask: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """Chat completions, as `openai.AsyncOpenAI` sends them."""
     recorder = Recorder(OPENAI_REPLY)
     async with http_server(recorder.handle) as url:
@@ -102,7 +106,7 @@ async def test_azure_classic() -> None:
     async with http_server(recorder.handle) as url:
         options = OpenAIOptions(model="d", api_key=SecretStr(KEY), base_url=f"{url}?api-version=2024-10-21")
         engine = OpenAIEngine(options)
-        await engine.analyze_image_async(IMAGE, Ask(prompt="Read."))
+        await engine.analyze_image_async(IMAGE, PageRequest(prompt="Read."))
         await engine.close()
         azure = openai.AsyncAzureOpenAI(api_key=KEY, azure_endpoint=url, api_version="2024-10-21", max_retries=0)
         async with azure as client:
@@ -112,11 +116,11 @@ async def test_azure_classic() -> None:
     assert recorder.asked[0] == recorder.asked[1]
 
 
-GEMINI_CASES: list[tuple[str, Ask, dict[str, Any], dict[str, Any]]] = [
-    ("gemini-3.8-flash", Ask(prompt="Read."), {}, {"thinking_config": {"thinking_level": "LOW"}}),
+GEMINI_CASES: list[tuple[str, PageRequest, dict[str, Any], dict[str, Any]]] = [
+    ("gemini-3.8-flash", PageRequest(prompt="Read."), {}, {"thinking_config": {"thinking_level": "LOW"}}),
     (
         "gemini-2.5-flash",
-        Ask(prompt="Read.", temperature=0.5, output_tokens_cap=99),
+        PageRequest(prompt="Read.", temperature=0.5, output_tokens_cap=99),
         {"media_resolution": "low"},
         {
             "thinking_config": {"thinking_budget": 1024},
@@ -127,7 +131,7 @@ GEMINI_CASES: list[tuple[str, Ask, dict[str, Any], dict[str, Any]]] = [
     ),
     (
         "gemini-3.8-flash",
-        Ask(prompt="Read.", reasoning=None, json_schema=json.dumps(SCHEMA)),
+        PageRequest(prompt="Read.", reasoning=None, json_schema=json.dumps(SCHEMA)),
         {"service_tier": "flex"},
         {"service_tier": "flex", "response_mime_type": "application/json", "response_json_schema": SCHEMA},
     ),
@@ -135,7 +139,7 @@ GEMINI_CASES: list[tuple[str, Ask, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("model", "ask", "ours", "theirs"), GEMINI_CASES, ids=["plain", "2.5", "flex and schema"])
-async def test_gemini(model: str, ask: Ask, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+async def test_gemini(model: str, ask: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """generateContent, as `google.genai.Client` sends it."""
     recorder = Recorder(GEMINI_REPLY)
     async with http_server(recorder.handle) as url:

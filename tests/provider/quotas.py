@@ -62,7 +62,7 @@ def strict_minute(limit: int, unit: Unit = Unit.REQUESTS, tolerance: float = 0.1
     )
 
 
-class Meter(Protocol):
+class GcraMeter(Protocol):
     """The state of one quota. Calls come with `now_s` that never falls."""
 
     quota: Quota
@@ -198,7 +198,7 @@ class Account:
     """
 
     def __init__(self, quotas: tuple[Quota, ...], now_s: float, *, failed_requests_count: bool = True) -> None:
-        self._meters: list[Meter] = [_METERS[quota.mode](quota, now_s) for quota in quotas]
+        self._meters: list[GcraMeter] = [_METERS[quota.mode](quota, now_s) for quota in quotas]
         self._failed_requests_count = failed_requests_count
 
     def admit(self, now_s: float, tokens: float) -> Refusal | None:
@@ -216,11 +216,11 @@ class Account:
         wait_s = max(meter.wait_s(now_s, _cost(meter, tokens)) for meter in self._meters)
         return Refusal(refusing.quota, wait_s, used, _cost(refusing, tokens))
 
-    def meter(self, unit: Unit) -> Meter | None:
+    def meter(self, unit: Unit) -> GcraMeter | None:
         """The quota of `unit` that rate-limit headers speak of: the longest one below a day."""
         meters = [meter for meter in self._meters if meter.quota.unit is unit and not meter.quota.is_daily]
         return max(meters, key=lambda meter: meter.quota.window_s, default=None)
 
 
-def _cost(meter: Meter, tokens: float) -> float:
+def _cost(meter: GcraMeter, tokens: float) -> float:
     return 1.0 if meter.quota.unit is Unit.REQUESTS else tokens

@@ -12,7 +12,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from tests.provider.questions import Dialect, Question
-from tests.provider.quotas import Meter, Quota, Refusal, Unit
+from tests.provider.quotas import GcraMeter, Quota, Refusal, Unit
 from tests.provider.replies import Reply, json_reply
 from tests.provider.scenario import Hint
 
@@ -40,7 +40,7 @@ def throttle(question: Question, refusal: Refusal, hint: Hint, now_at: float) ->
     return json_reply(429, body, headers, hint_s=told_s)
 
 
-def rate_headers(meters: Iterable[Meter | None], now_s: float) -> dict[str, str]:
+def rate_headers(meters: Iterable[GcraMeter | None], now_s: float) -> dict[str, str]:
     """`x-ratelimit-*` as OpenAI sends them: limits per minute, what remains, and the time until all is free again."""
     headers = {}
     for meter in meters:

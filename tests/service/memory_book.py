@@ -1,6 +1,6 @@
-"""A `TaskBook` in this process over a `TaskStore`, whose engine writes scripted text: for tests of HTTP and web pages.
+"""A `TaskManager` in this process over a `TaskStore`, whose engine writes scripted text: for tests of HTTP and pages.
 
-It keeps the promises of `service/book.py`, one page at a time, and journals and commits through the store's own
+It keeps the promises of `tasks/port.py`, one page at a time, and journals and commits through the store's own
 classes, so that results are read back as those of the real book are. State is in memory only.
 """
 
@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import DocumentRef, Failure, PageResult
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.documents import RunIdentity, document_result
-from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.selection import parse_selection
-from one_ocr_ray.policy.tasks import (
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.tasks.task import (
     PageEvent,
     PageFailure,
     TaskOutcome,
@@ -27,19 +27,19 @@ from one_ocr_ray.policy.tasks import (
     cursor_of,
     place_of,
 )
-from one_ocr_ray.service.book import Load, TaskBookUnavailableError
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.tasks import SHARD_ID
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.task_store import SHARD_ID
+from one_ocr_ray.tasks.port import Load, TaskManagerUnavailableError
 from tests.service.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.policy.tasks import TaskRecord
-    from one_ocr_ray.storage.tasks import TaskStore
+    from one_ocr_ray.policy.tasks.task import TaskRecord
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 
 @dataclass(slots=True)
@@ -69,7 +69,7 @@ class MemoryBook:
         self._check()
         if self.refusals:
             self.refusals -= 1
-            raise TaskBookUnavailableError
+            raise TaskManagerUnavailableError
         for record in records:
             if record.task_id not in self._tasks:
                 view = TaskView(record, TaskState.PENDING, 1, expires_at=datetime.now(UTC) + self.script.expires_in)
@@ -161,7 +161,7 @@ class MemoryBook:
 
     def _check(self) -> None:
         if self.unavailable:
-            raise TaskBookUnavailableError
+            raise TaskManagerUnavailableError
 
     async def _wait(self, owner: str, task_id: str, rev: int, wait_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + wait_s

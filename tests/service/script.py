@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
-    from one_ocr_ray.policy.tasks import TaskRecord
+    from one_ocr_ray.policy.tasks.task import TaskRecord
 
 
 def plain_page(record: TaskRecord, page_number: int) -> str:

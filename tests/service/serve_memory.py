@@ -13,9 +13,9 @@ import uvicorn
 
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.service.app import create_app
-from one_ocr_ray.service.requestlog import log_as_json
+from one_ocr_ray.service.middleware.request_log import log_as_json
 from one_ocr_ray.settings import load_service
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.service.memory_book import MemoryBook
 from tests.service.script import Script
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.settings import ServiceSettings
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.pdfs import text_pdf
 from tests.service.memory_book import MemoryBook
 

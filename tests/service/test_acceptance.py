@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.service import uploads
+from one_ocr_ray.service.api import uploads
 from tests import pdfs
 from tests.service.site import Site, problem
 

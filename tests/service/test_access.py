@@ -11,11 +11,11 @@ import httpx
 import pytest
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.service.ended import Ended
-from one_ocr_ray.service.guard import COOKIE
+from one_ocr_ray.service.api.sessions import own_page
+from one_ocr_ray.service.ended_sessions import Ended
 from one_ocr_ray.service.keys import ApiKeys, expiry_of, load_keys
-from one_ocr_ray.service.sessions import own_page
-from one_ocr_ray.storage.endedsessions import EndedSessions
+from one_ocr_ray.service.middleware.auth import COOKIE
+from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
 from tests import pdfs
 from tests.service.site import KEYS, Site, problem
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.service import events as service_events
+from one_ocr_ray.service.api import events as service_events
 from tests import pdfs
 from tests.service.script import Script
 from tests.service.site import Site, events, problem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.service.bodylimit import PARSED_BYTES
+from one_ocr_ray.service.middleware.body_limit import PARSED_BYTES
 from tests.pdfs import text_pdf
 from tests.service.site import problem
 

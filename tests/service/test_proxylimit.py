@@ -12,8 +12,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.service.middleware.proxy_limit import UNSIZED_BYTES, middlewares
 from one_ocr_ray.service.problems import MEDIA_TYPE
-from one_ocr_ray.service.proxylimit import UNSIZED_BYTES, middlewares
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from one_ocr_ray.policy.schema import PAGES
+from one_ocr_ray.policy.dataset.schema import PAGES
 from tests import pdfs
 from tests.service.script import Script
 from tests.service.site import Site, problem

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.service.making import Making
 from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.service.single_flight import Making
 from one_ocr_ray.service.streams import Streams
 from tests import pdfs
 from tests.service.script import Script

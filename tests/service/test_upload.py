@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.service.book import Load
 from one_ocr_ray.service.names import attachment, shown_name
-from one_ocr_ray.storage.key_budgets import KeyDay, keep_key_day
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.key_budgets import KeyDay, keep_key_day
+from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.service.site import Site, problem
 

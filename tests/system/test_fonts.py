@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray import fonts
-from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.pdf.reader import PdfChild, fonts
 from tests import pdfs
 from tests.children import image_of, opened, picture_of
 

@@ -17,7 +17,7 @@ import pytest
 from one_ocr_ray.errors import OutputInUseError
 from one_ocr_ray.policy.lease import decode_lease
 from one_ocr_ray.storage.lease import FOLDER, held_lease
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOLDER = """
 import sys, time
 from one_ocr_ray.storage.lease import held_lease
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
 with held_lease(Objects(sys.argv[1]), "other", print, lambda: print("lost", flush=True)):
     print("held", flush=True)
     time.sleep(60)

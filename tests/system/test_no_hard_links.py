@@ -38,7 +38,7 @@ def refuse(calls):
 
 refuse(%r)
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
 objects = Objects(sys.argv[1])
 try:
     print(objects.put_new("a/b", b"first"), objects.put_new("a/b", b"second"), objects.get("a/b"))

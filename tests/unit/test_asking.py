@@ -8,28 +8,28 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from one_ocr_ray.cluster.asking import (
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.job_settings import (
     HEEDED_BY,
-    ask_of,
-    engine_choice,
+    engine_choice_of,
     fingerprint_of,
-    idle_settings,
     limits_of,
     output_uri_of,
+    page_request_of,
     pdf_options_of,
     prices_of,
     selection_of,
+    settings_without_effect,
 )
-from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
-from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import Ask
-from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE
+from one_ocr_ray.model import PageRequest
+from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE
 from one_ocr_ray.settings import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from one_ocr_ray.policy.fingerprint import Fingerprint
+    from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def _no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("engine", ["openai", "gemini"])
 def test_an_engine_has_a_model_and_an_endpoint_of_its_own(engine: str) -> None:
     """The documented defaults, where nothing else is said."""
-    choice = engine_choice(load({"engine": engine}))
+    choice = engine_choice_of(load({"engine": engine}))
     assert choice is not None
     assert (choice.name, choice.model, choice.base_url) == (engine, DEFAULT_MODELS[engine], DEFAULT_BASE_URLS[engine])
     assert choice.look == "high"
@@ -49,23 +49,23 @@ def test_an_engine_has_a_model_and_an_endpoint_of_its_own(engine: str) -> None:
 def test_a_flag_wins_over_the_variable_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slash at its end goes; the variable is OpenAI's alone."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://variable/v1/")
-    assert engine_choice(load({"engine": "openai"})).base_url == "http://variable/v1"  # type: ignore[union-attr]
+    assert engine_choice_of(load({"engine": "openai"})).base_url == "http://variable/v1"  # type: ignore[union-attr]
     flags = {"engine": "openai", "base_url": "http://flag/v1"}
-    assert engine_choice(load(flags)).base_url == "http://flag/v1"  # type: ignore[union-attr]
-    assert engine_choice(load({"engine": "gemini"})).base_url == DEFAULT_BASE_URLS["gemini"]  # type: ignore[union-attr]
+    assert engine_choice_of(load(flags)).base_url == "http://flag/v1"  # type: ignore[union-attr]
+    assert engine_choice_of(load({"engine": "gemini"})).base_url == DEFAULT_BASE_URLS["gemini"]  # type: ignore[union-attr]
 
 
 def test_each_engine_has_its_word_for_looking_closely() -> None:
     """`detail` at openai, `media_resolution` at gemini."""
     looks = {"detail": "low", "media_resolution": "medium"}
-    assert engine_choice(load({"engine": "openai", **looks})).look == "low"  # type: ignore[union-attr]
-    assert engine_choice(load({"engine": "gemini", **looks})).look == "medium"  # type: ignore[union-attr]
+    assert engine_choice_of(load({"engine": "openai", **looks})).look == "low"  # type: ignore[union-attr]
+    assert engine_choice_of(load({"engine": "gemini", **looks})).look == "medium"  # type: ignore[union-attr]
 
 
 def test_secrets_of_a_choice_do_not_show() -> None:
     """It travels to workers and may be printed there; gateways take keys in headers and queries."""
     secrets = {"headers": '{"X-Key": "canary-1"}', "query": '{"key": "canary-2"}'}
-    choice = engine_choice(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
+    choice = engine_choice_of(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
     assert "canary" not in repr(choice)
     assert choice is not None
     assert choice.headers["X-Key"].get_secret_value() == "canary-1"
@@ -74,41 +74,41 @@ def test_secrets_of_a_choice_do_not_show() -> None:
 @pytest.mark.parametrize("flag", ["model", "base_url", "prompt_file", "schema", "max_cost"])
 def test_the_embedded_engine_refuses_what_only_an_llm_knows(flag: str) -> None:
     """A flag without effect would be a promise that is not kept."""
-    assert engine_choice(load({})) is None
+    assert engine_choice_of(load({})) is None
     with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')} needs an LLM engine"):
-        engine_choice(load({flag: "1"}))
+        engine_choice_of(load({flag: "1"}))
 
 
 def test_a_ceiling_needs_a_price() -> None:
     """Of the table or of the user; an unknown price or tier is refused before any work."""
     flags = {"engine": "openai", "model": "own", "max_cost": "5"}
     with pytest.raises(UsageError, match="price of own is unknown"):
-        engine_choice(load(flags))
+        engine_choice_of(load(flags))
     prices = json.dumps({"own": {"input_usd": 1, "output_usd": 2}})
     settings = load({**flags, "prices": prices})
-    assert engine_choice(settings) is not None
+    assert engine_choice_of(settings) is not None
     assert (prices_of(settings)["own"].output_usd, prices_of(settings)["own"].cached_usd) == (2, None)
     with pytest.raises(UsageError, match="price"):
-        engine_choice(load({**flags, "model": DEFAULT_MODELS["openai"], "service_tier": "priority"}))
+        engine_choice_of(load({**flags, "model": DEFAULT_MODELS["openai"], "service_tier": "priority"}))
 
 
 def test_the_prompt_is_built_in_for_its_purpose_or_the_users(tmp_path: Path) -> None:
     """Transcription, extraction with a schema, or the text of a file."""
     (tmp_path / "p.txt").write_text("Read it.", encoding="utf-8")
     (tmp_path / "s.json").write_text('{"type": "object"}')
-    assert ask_of(load({})) == Ask()
-    assert ask_of(load({"engine": "openai"})).prompt == TRANSCRIBE.text
-    extracting = ask_of(load({"engine": "openai", "schema": tmp_path / "s.json"}))
+    assert page_request_of(load({})) == PageRequest()
+    assert page_request_of(load({"engine": "openai"})).prompt == TRANSCRIBE.text
+    extracting = page_request_of(load({"engine": "openai", "schema": tmp_path / "s.json"}))
     assert (extracting.prompt, extracting.json_schema) == (EXTRACT.text, '{"type": "object"}')
     own = load({"engine": "openai", "schema": tmp_path / "s.json", "prompt_file": tmp_path / "p.txt"})
-    assert ask_of(own).prompt == "Read it."
+    assert page_request_of(own).prompt == "Read it."
 
 
 def test_the_limits_of_an_answer_come_from_the_settings() -> None:
     """`off` leaves the reasoning out, for servers that refuse the field."""
-    ask = ask_of(load({"engine": "openai", "output_tokens": "100", "reasoning": "off"}))
+    ask = page_request_of(load({"engine": "openai", "output_tokens": "100", "reasoning": "off"}))
     assert (ask.output_tokens_cap, ask.reasoning) == (100, None)
-    assert ask_of(load({"engine": "openai"})).reasoning == "low"
+    assert page_request_of(load({"engine": "openai"})).reasoning == "low"
 
 
 @pytest.mark.parametrize(("flag", "name"), [("schema", "--schema"), ("prompt_file", "--prompt-file")])
@@ -117,7 +117,7 @@ def test_a_file_that_cannot_be_read_is_named(flag: str, name: str, tmp_path: Pat
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     for file in ("gone", "binary"):
         with pytest.raises(UsageError, match=f"{name}: the file .*{file} cannot be read"):
-            ask_of(load({"engine": "openai", flag: tmp_path / file}))
+            page_request_of(load({"engine": "openai", flag: tmp_path / file}))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"type": 7}'])
@@ -125,12 +125,12 @@ def test_what_is_no_schema_is_refused(text: str, tmp_path: Path) -> None:
     """Before any page is read."""
     (tmp_path / "s.json").write_text(text)
     with pytest.raises(UsageError, match="--schema"):
-        ask_of(load({"engine": "openai", "schema": tmp_path / "s.json"}))
+        page_request_of(load({"engine": "openai", "schema": tmp_path / "s.json"}))
 
 
 def fingerprint(**flags: Any) -> Fingerprint:
     settings = load(flags)
-    return fingerprint_of(settings, engine_choice(settings), ask_of(settings), selection_of(settings))
+    return fingerprint_of(settings, engine_choice_of(settings), page_request_of(settings), selection_of(settings))
 
 
 def test_the_fingerprint_is_what_decides_a_rows_content(tmp_path: Path) -> None:
@@ -181,14 +181,15 @@ def test_what_is_no_selection_is_refused(pages: str) -> None:
 
 def test_settings_that_the_engine_does_not_heed_are_said_in_one_line() -> None:
     """Wherever they come from; a default says nothing, and every setting of an engine is judged."""
-    assert idle_settings(load({})) is None
+    assert settings_without_effect(load({})) is None
     given = {"rpm": 10, "timeout": 9, "headers": "{}", "media_resolution": "low", "longest_side": 800}
     said = "Without effect with --engine local: --rpm, --timeout, --headers, --media-resolution."
-    assert idle_settings(load(given)) == said
+    assert settings_without_effect(load(given)) == said
     assert (
-        idle_settings(load({**given, "engine": "openai"})) == "Without effect with --engine openai: --media-resolution."
+        settings_without_effect(load({**given, "engine": "openai"}))
+        == "Without effect with --engine openai: --media-resolution."
     )
-    assert idle_settings(load({**given, "engine": "gemini"})) is None
+    assert settings_without_effect(load({**given, "engine": "gemini"})) is None
     of_all_or_refused = {"engine", "model", "base_url", "longest_side", "prompt_file", "schema", "max_cost"}
     for name, setting in Settings.model_fields.items():
         extra = setting.json_schema_extra

@@ -12,9 +12,9 @@ import pytest
 
 from one_ocr_ray.errors import StoreInUseError
 from one_ocr_ray.policy.lease import STANDSTILL_S, Lease, deployment, is_later
-from one_ocr_ray.storage.booklease import FOLDER, BookLease, refuse_second
 from one_ocr_ray.storage.lease import Leases
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.manager_lease import FOLDER, ManagerLease, refuse_second
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Book:
     """What a book does with its lease: it ends when a later one has come."""
 
     def __init__(self, root: Path, of: str, ends_after_s: float = 0.0) -> None:
-        self.lease = BookLease(str(root), of)
+        self.lease = ManagerLease(str(root), of)
         self.lost = threading.Event()
         self.ended_at = 0.0
         self._ends_after_s = ends_after_s
@@ -85,8 +85,8 @@ def test_a_second_service_is_told_who_is_at_work(tmp_path: Path, books: list[Boo
 def test_a_dead_book_is_succeeded_at_once_and_its_number_is_not_given_again(tmp_path: Path, books: list[Book]) -> None:
     """Killed in the middle of its work: no wait; revs go on rising."""
     program = (
-        f"import os; from one_ocr_ray.storage.booklease import BookLease\n"
-        f"BookLease({str(tmp_path)!r}, {NEW!r}).take(id); os._exit(9)"
+        f"import os; from one_ocr_ray.storage.tasks.manager_lease import ManagerLease\n"
+        f"ManagerLease({str(tmp_path)!r}, {NEW!r}).take(id); os._exit(9)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
     begun = time.monotonic()

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.brake import Brake, says_nothing_new
+from one_ocr_ray.policy.failure_rate import FailureRateGuard, says_nothing_new
 
 
 def test_a_fifth_of_the_last_200_pages_is_the_limit() -> None:
     """40 of 200 may fail for one reason; the 41st stops the job."""
-    brake = Brake()
+    brake = FailureRateGuard()
     assert brake.add(160, {}) is None
     assert brake.add(40, {"refused": 40}) is None
     assert brake.add(1, {"refused": 1}) is ErrorCode.REFUSED
@@ -18,7 +18,7 @@ def test_a_fifth_of_the_last_200_pages_is_the_limit() -> None:
 
 def test_old_failures_are_forgotten() -> None:
     """A bad stretch that is over does not stop a job later."""
-    brake = Brake()
+    brake = FailureRateGuard()
     for _ in range(20):
         assert brake.add(10, {"refused": 2}) is None
     for _ in range(100):
@@ -27,18 +27,18 @@ def test_old_failures_are_forgotten() -> None:
 
 def test_different_reasons_do_not_add_up() -> None:
     """Many small troubles are not one cause to mend."""
-    assert Brake().add(200, {"refused": 39, "recitation": 39, "content_filtered": 39}) is None
+    assert FailureRateGuard().add(200, {"refused": 39, "recitation": 39, "content_filtered": 39}) is None
 
 
 def test_a_hostile_file_does_not_stop_the_job() -> None:
     """Its pages fail by its own fault, however many there are."""
-    assert Brake().add(5000, {"render_failed": 5000}) is None
+    assert FailureRateGuard().add(5000, {"render_failed": 5000}) is None
 
 
 def test_a_setting_that_the_provider_rejects_stops_at_once() -> None:
     """Three first pages rejected, none good; not when one was good before."""
-    assert Brake().add(3, {"provider_rejected": 3}) is ErrorCode.PROVIDER_REJECTED
-    brake = Brake()
+    assert FailureRateGuard().add(3, {"provider_rejected": 3}) is ErrorCode.PROVIDER_REJECTED
+    brake = FailureRateGuard()
     brake.add(1, {})
     assert brake.add(3, {"provider_rejected": 3}) is None
 

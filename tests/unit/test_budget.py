@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.budget import Purse, Till
+from one_ocr_ray.policy.cost.budget import Purse, Till
 
 MOST_USD = 0.01
 

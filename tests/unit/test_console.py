@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from one_ocr_ray import console
-from one_ocr_ray.policy.doctoring import Check, Verdict
+from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
+from one_ocr_ray.policy.dataset.sums import Sums
+from one_ocr_ray.policy.doctor import Check, Verdict
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
-from one_ocr_ray.policy.summary import OutputCounts, RunSummary
-from one_ocr_ray.policy.sums import Sums
 from one_ocr_ray.storage.export import ExportReport
 
 

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.model import Ask, PageStatus, Shard
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.metering import ProviderMetering
-from one_ocr_ray.policy.pricing import Price
-from one_ocr_ray.policy.spending import Spending, row_key
-from one_ocr_ray.policy.summary import COUNTED_COLUMNS, OutputCounts
+from one_ocr_ray.model import PageRequest, PageStatus, Shard
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.cost.pricing import Price
+from one_ocr_ray.policy.cost.spending import Spending, row_key
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
 from one_ocr_ray.storage.costs import Dearest, spending_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.open_shard import OpenShard
-from one_ocr_ray.storage.spent import record_spending
+from one_ocr_ray.storage.shard_commit import ShardCommit
+from one_ocr_ray.storage.spending import record_spending
+from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import PageResult
 
-ASK = Ask(prompt="Read.", output_tokens_cap=1000)
+ASK = PageRequest(prompt="Read.", output_tokens_cap=1000)
 DOCUMENT = document(1, page_count=2)
 SHARD = Shard("s", (DOCUMENT,))
 
@@ -48,7 +48,7 @@ class Output:
 
     def commit(self, run_id: str, *, again: bool = False) -> None:
         """All that a run does after its last page."""
-        work = OpenShard(self.objects, self.dataset, SHARD, RunIdentity(run_id, "config"), again=again)
+        work = ShardCommit(self.objects, self.dataset, SHARD, RunIdentity(run_id, "config"), again=again)
         work.commit(list(work.kept.values()))
 
     def spending(self, *open_shards: str) -> Spending:
@@ -119,7 +119,7 @@ def test_rows_of_two_attempts_are_both_paid(tmp_path: Path) -> None:
     output = Output(tmp_path)
     output.journal(row(1, 0.01), row(2, 0.01))
     output.journal(row(2, 0.02, minute=1))
-    late = OpenShard(output.objects, output.dataset, SHARD, RunIdentity("late", "config"))
+    late = ShardCommit(output.objects, output.dataset, SHARD, RunIdentity("late", "config"))
     output.commit("one")
     assert output.spending().known_usd == pytest.approx(0.04)
     late.commit([replace(each, finished_at=NOON + timedelta(hours=1)) for each in late.kept.values()])

@@ -11,7 +11,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from one_ocr_ray.service.proxylimit import CALLBACK
+from one_ocr_ray.service.middleware.proxy_limit import CALLBACK
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "grafana-dashboard.json").read_text())
@@ -123,7 +123,7 @@ def test_the_proxies_of_kuberay_limit_bodies() -> None:
     for group in groups(kuberay("rayservice")):
         (container,) = group["template"]["spec"]["containers"]
         given = {each["name"]: each.get("value") for each in container["env"]}
-        assert given.get(CALLBACK) == "one_ocr_ray.service.proxylimit:middlewares"
+        assert given.get(CALLBACK) == "one_ocr_ray.service.middleware.proxy_limit:middlewares"
 
 
 @pytest.mark.parametrize("path", ["cluster.yaml", "deploy/kuberay/rayjob.yaml", "deploy/kuberay/rayservice.yaml"])

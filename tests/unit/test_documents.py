@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import ErrorCode, Failure, Outcome, PageStatus
-from one_ocr_ray.policy.documents import PAGE_JOINT, RunIdentity, document_result, same_bytes_result
+from one_ocr_ray.policy.dataset.documents import PAGE_JOINT, RunIdentity, document_result, same_bytes_result
 from tests.values import NOON, TIMED_OUT, document, page
 
 RUN = RunIdentity("run", "config")

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from one_ocr_ray.ending import Ending
 from one_ocr_ray.errors import StoppedError, StorageError
-from one_ocr_ray.flow import read_page
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.stopping import Ending
 from tests.unit.test_flow import DOWN, GOOD, Scene
 from tests.unit.wire_help import page_image
 from tests.values import document

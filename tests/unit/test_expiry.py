@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from one_ocr_ray.policy.expiry import CATCH_UP, believed
+from one_ocr_ray.policy.tasks.expiry import CATCH_UP, believed
 from tests.values import NOON
 
 MINUTE_S = 60.0

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from one_ocr_ray.cli import main
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
-from one_ocr_ray.policy.exporting import ExportFormat, FileNames
+from one_ocr_ray.policy.dataset.export import ExportFormat, FileNames
 from one_ocr_ray.storage.export import export
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
 from tests import datasets
 from tests.values import TIMED_OUT, document, page
 

@@ -17,30 +17,30 @@ from hypothesis import strategies as st
 from PIL import Image
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.http import BROKEN
-from one_ocr_ray.engines.openai import OpenAIEngine, OpenAIOptions
+from one_ocr_ray.engines.llm.http import BROKEN
+from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.flow import OwnCpu, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.model import (
     Action,
     Answer,
-    Ask,
     ErrorCode,
     Failure,
     PageImage,
+    PageRequest,
     PageStatus,
     PageUnrendered,
     PageWarning,
     Usage,
 )
-from one_ocr_ray.policy.documents import RunIdentity
-from one_ocr_ray.policy.metering import ProviderMetering
-from one_ocr_ray.policy.pricing import Price
-from one_ocr_ray.policy.quality import judge
-from one_ocr_ray.policy.retry import RetryBudget
-from one_ocr_ray.policy.spending import Spending, may_be_billed, row_key
-from one_ocr_ray.ratelimiter import FreePermits
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.cost.pricing import Price
+from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.page.quality import judge
+from one_ocr_ray.policy.page.retry import RetryBudget
+from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
+from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.unit.wire_help import page_image
 from tests.values import NOON, TIMED_OUT, document
@@ -66,7 +66,7 @@ HALF = Answer(text="half", truncated=True, usage=Usage(1000, 50, 0), finish_reas
 CUT_BEFORE_TEXT = Answer(truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
 LOOP = Answer(text="and so on and on and on " * 100, usage=Usage(1000, 600, 0))
 
-ASK = Ask(prompt="Read.")
+ASK = PageRequest(prompt="Read.")
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
 PRICES = {"scripted": Price(1.0, 10.0)}  # USD per million tokens
 
@@ -104,7 +104,7 @@ class RecordingPurse:
         self.reservations = 0
         self.refusal: StoppedError | None = None
 
-    async def reserve(self, image: PageImage, ask: Ask) -> float:
+    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
         if self.refusal:
             raise self.refusal
         self.reservations += 1
@@ -123,7 +123,7 @@ class TimedEngine(ScriptedEngine):
         self.images: list[PageImage] = []
         self._clock = clock
 
-    async def analyze_image_async(self, image: PageImage, ask: Ask) -> Answer:
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         self.images.append(image)
         answer = await super().analyze_image_async(image, ask)
         self._clock.advance(self.takes_s)
@@ -135,7 +135,7 @@ class Scene:
     """One page in front of an engine that answers `answers`, the last one again and again."""
 
     answers: Sequence[Answer | Failure] = (GOOD,)
-    ask: Ask = ASK
+    ask: PageRequest = ASK
     jitter: Callable[[], float] = lambda: 0.5
     latency_s: float = 0.0  # really waited
     clock: ManualClock = field(default_factory=ManualClock)
@@ -165,7 +165,7 @@ class Scene:
         return await read_page(document(1), page or page_image(), replace(self.reading, **changes))
 
     @property
-    def asks(self) -> list[Ask]:
+    def asks(self) -> list[PageRequest]:
         return [ask for _, ask in self.engine.asked]
 
 
@@ -270,7 +270,7 @@ async def test_a_page_that_could_not_be_rendered_is_a_failed_row() -> None:
 async def test_an_engine_of_ones_own_takes_what_it_gets() -> None:
     """Its tokens are not known, its money is nothing, and no text on a page with ink is an answer."""
     scene = Scene([Answer(text="")])
-    row = await scene.read(permits=FreePermits(), metering=OwnCpu(), judge=as_it_is)
+    row = await scene.read(permits=NoLimit(), metering=NoMetering(), judge=as_it_is)
     assert (row.status, row.markdown, row.attempts) == ("ok", "", 1)
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (None, None, 0.0)
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.model import Shard
-from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.taskfile import not_begun
-from one_ocr_ray.policy.tasks import TaskRecord
-from one_ocr_ray.storage.booklease import BookLease
-from one_ocr_ray.storage.folder import delete_files
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.tasks.codec import not_begun
+from one_ocr_ray.policy.tasks.task import TaskRecord
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.storage.store.folder import delete_files
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.values import NOON, document, page
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def test_whatever_a_promise_rests_on_is_synced(tmp_path: Path, steps: Steps) -> 
     store.save_upload(record.task_id, spool)
     store.save_record(record)
     store.save_task(not_begun(record))
-    lease = BookLease(store.root, "now")
+    lease = ManagerLease(store.root, "now")
     lease.take(lambda: None)
     store.claim("owner", "key", "fingerprint")
     placed = [path for step, path in steps if step in ("link", "replace")]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.gemini import GeminiOptions, build_body, build_request, parse_response
-from one_ocr_ray.model import Ask
+from one_ocr_ray.engines.llm.gemini import GeminiOptions, build_body, build_request, parse_response
+from one_ocr_ray.model import PageRequest
 from tests.unit.wire_help import assert_as_expected, body_of, page_image, samples
 
 KEY = "AIzaSyCANARY0123456789abcdefghij_klmno"
@@ -23,9 +23,9 @@ def options(**changes: Any) -> GeminiOptions:
     return GeminiOptions(**{"model": "gemini-3.8-flash", "api_key": SecretStr(KEY), **changes})
 
 
-def sent(ask: Ask | None = None, **changes: Any) -> dict[str, Any]:
+def sent(ask: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
     """The body that `ask` becomes."""
-    return json.loads(build_body(options(**changes), page_image(), ask or Ask(prompt="Read.")))
+    return json.loads(build_body(options(**changes), page_image(), ask or PageRequest(prompt="Read.")))
 
 
 @pytest.mark.parametrize("sample", samples("gemini"), ids=lambda sample: sample["name"])
@@ -45,7 +45,7 @@ def test_a_reply_cut_anywhere_is_still_an_answer(sample: dict[str, Any]) -> None
 
 def test_body_says_everything_explicitly() -> None:
     """Resolution, cap and thinking are never left to a default; the text stands behind the image."""
-    body = sent(Ask(prompt="Read.", output_tokens_cap=4096, temperature=0.2))
+    body = sent(PageRequest(prompt="Read.", output_tokens_cap=4096, temperature=0.2))
     picture, text = body["contents"][0]["parts"]
     assert base64.b64decode(picture["inlineData"]["data"]) == page_image().data
     assert text == {"text": "Read."}
@@ -75,12 +75,12 @@ def test_body_says_everything_explicitly() -> None:
 )
 def test_thinking(model: str, reasoning: str | None, thinking: dict[str, Any] | None) -> None:
     """2.5 takes a budget, later models a level, earlier ones nothing."""
-    assert sent(Ask(reasoning=reasoning), model=model)["generationConfig"].get("thinkingConfig") == thinking
+    assert sent(PageRequest(reasoning=reasoning), model=model)["generationConfig"].get("thinkingConfig") == thinking
 
 
 def test_flex_and_schema() -> None:
     """Half price is one field; a schema goes as JSON Schema."""
-    body = sent(Ask(json_schema='{"type":"object"}'), service_tier="flex", media_resolution="low")
+    body = sent(PageRequest(json_schema='{"type":"object"}'), service_tier="flex", media_resolution="low")
     config = body["generationConfig"]
     assert body["serviceTier"] == "flex"
     assert (config["responseMimeType"], config["responseJsonSchema"]) == ("application/json", {"type": "object"})
@@ -90,7 +90,7 @@ def test_flex_and_schema() -> None:
 @pytest.mark.parametrize("model", ["gemini-3.8-flash", "models/gemini-3.8-flash"])
 def test_address_and_key(model: str) -> None:
     """The key goes into its header, never into the address."""
-    request = build_request(options(model=model, base_url="http://127.0.0.1:1/x/"), page_image(), Ask())
+    request = build_request(options(model=model, base_url="http://127.0.0.1:1/x/"), page_image(), PageRequest())
     assert request.url == "http://127.0.0.1:1/x/v1beta/models/gemini-3.8-flash:generateContent"
     assert request.headers["x-goog-api-key"] == KEY
     assert KEY not in repr(request) + repr(options())

@@ -7,7 +7,7 @@ import sys
 
 PAGE_AFTER_PAGE = """
 import resource
-from one_ocr_ray.engines.heap import keep_freed_memory
+from one_ocr_ray.engines.ocr.heap import keep_freed_memory
 {setting}
 for page in range(12):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

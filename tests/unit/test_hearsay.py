@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.hearsay import SAID_CHARS, cleaned
-from one_ocr_ray.policy.prompts import TRANSCRIBE
+from one_ocr_ray.policy.page.prompts import TRANSCRIBE
+from one_ocr_ray.policy.page.provider_message import SAID_CHARS, cleaned
 
 MODEL = "Qwen/Qwen3-VL-235B-A22B-Instruct-FP8"
 

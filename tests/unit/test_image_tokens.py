@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
+from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 
 A4 = {100: (827, 1169), 120: (992, 1403), 150: (1240, 1754), 200: (1654, 2338), 300: (2481, 3507)}
 

@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.storage import walking
 from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, look_again
-from one_ocr_ray.storage.uris import local_path
+from one_ocr_ray.storage.store import walking
+from one_ocr_ray.storage.store.uris import local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable

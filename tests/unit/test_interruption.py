@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from one_ocr_ray.cluster.interruption import INTERRUPTED
 from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.shutdown import INTERRUPTED
 
 RUN = """
 import asyncio, os, signal, sys, time
-from one_ocr_ray.cluster.interruption import Interruption
+from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.errors import StoppedError
 
 async def read(interruption):
@@ -65,7 +65,7 @@ def test_two_signals_at_once_are_one() -> None:
 
 STARTING = """
 import os, signal, time
-from one_ocr_ray.cluster.interruption import Interruption
+from one_ocr_ray.shutdown import Interruption
 
 try:
     with Interruption():

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.journal import best_pages, decode_segment, encode_segment
+from one_ocr_ray.policy.dataset.journal import best_pages, decode_segment, encode_segment
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
 
 if TYPE_CHECKING:

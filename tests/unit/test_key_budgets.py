@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.cluster.keybudget import KeyBudgets, today
-from one_ocr_ray.storage.key_budgets import KeyDay, keep_key_day, key_day
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.cluster.service.key_budget import KeyBudgets, today
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.key_budgets import KeyDay, keep_key_day, key_day
 
 if TYPE_CHECKING:
     from pathlib import Path

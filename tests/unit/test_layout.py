@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
-from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from one_ocr_ray.model import PageWarning
-from one_ocr_ray.policy.legibility import LineRead, page_warnings, sure_of_no_text
-from one_ocr_ray.policy.looks import Kind
+from one_ocr_ray.policy.page.legibility import LineRead, page_warnings, sure_of_no_text
+from one_ocr_ray.policy.page.looks import Kind
 
 GOOD = LineRead(900, 30, 0.99, 0.6, 0.0)
 VANISHED = LineRead(900, 30, 0.3, 0.6, 1.0)

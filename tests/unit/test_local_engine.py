@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 from rapidfuzz.distance import Levenshtein
 
-from one_ocr_ray.engines.local import LocalEngine
-from one_ocr_ray.engines.rapid import LINE_HEIGHT_PX, usual_width_px
-from one_ocr_ray.model import Ask, ErrorCode, PageImage, PageWarning
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.engines.ocr.engine import LocalEngine
+from one_ocr_ray.engines.ocr.rapid import LINE_HEIGHT_PX, usual_width_px
+from one_ocr_ray.model import ErrorCode, PageImage, PageRequest, PageWarning
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.page.plain_text import plain_text
 from tests import pdfs
 from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 
@@ -170,7 +170,7 @@ def test_a_turned_table_makes_no_headings(engine: LocalEngine) -> None:
 async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:
     """Not an exception: a row with a code."""
     image = PageImage(1, 10, 10, b"not a JPEG", "", 100, 0)
-    answer = await engine.analyze_image_async(image, Ask())
+    answer = await engine.analyze_image_async(image, PageRequest())
     assert answer.failure is not None
     assert answer.failure.code is ErrorCode.OCR_FAILED
 
@@ -245,8 +245,8 @@ def test_a_rare_page_leaves_no_memory_behind() -> None:
 RARE_PAGES = """
 import io, resource
 from PIL import Image, ImageDraw
-from one_ocr_ray.engines.heap import resident_bytes
-from one_ocr_ray.engines.rapid import PageReader
+from one_ocr_ray.engines.ocr.heap import resident_bytes
+from one_ocr_ray.engines.ocr.rapid import PageReader
 reader = PageReader(most_kept_bytes=900_000_000)
 for width, height in ((16, 1600), (60, 1600), (1600, 16), (2000, 2000), (1600, 1600)):
     page = Image.new("RGB", (width, height), "white")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.looks import (
+from one_ocr_ray.policy.page.looks import (
     LONGEST_LINE_PX,
     PASS_PX,
     TILE_PX,

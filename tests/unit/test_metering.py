@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from one_ocr_ray.model import Ask, PageImage, Usage
-from one_ocr_ray.policy.image_tokens import gemini_image_tokens, openai_image_tokens
-from one_ocr_ray.policy.metering import ProviderMetering
-from one_ocr_ray.policy.pricing import Price
+from one_ocr_ray.model import PageImage, PageRequest, Usage
+from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.cost.pricing import Price
 
 IMAGE = PageImage(1, 1131, 1600, b"", "", 100, 0)
-ASK = Ask(prompt="p" * 400, json_schema="s" * 40, output_tokens_cap=2000)
+ASK = PageRequest(prompt="p" * 400, json_schema="s" * 40, output_tokens_cap=2000)
 
 
 def metering(

@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.hints import duration_s
-from one_ocr_ray.engines.openai import OpenAIOptions, build_body, build_request, parse_response
-from one_ocr_ray.engines.openai_schema import is_strict
+from one_ocr_ray.engines.llm.hints import duration_s
+from one_ocr_ray.engines.llm.openai import OpenAIOptions, build_body, build_request, parse_response
+from one_ocr_ray.engines.llm.openai_schema import is_strict
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import Ask
+from one_ocr_ray.model import PageRequest
 from tests.unit.wire_help import assert_as_expected, body_of, page_image, samples
 
 KEY = "sk-canary-0123456789abcdef"
@@ -26,9 +26,9 @@ def options(**changes: Any) -> OpenAIOptions:
     return OpenAIOptions(**{"model": "gpt-5.6-luna", "api_key": SecretStr(KEY), **changes})
 
 
-def sent(ask: Ask | None = None, **changes: Any) -> dict[str, Any]:
+def sent(ask: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
     """The body that `ask` becomes."""
-    return json.loads(build_body(options(**changes), page_image(), ask or Ask(prompt="Read.")))
+    return json.loads(build_body(options(**changes), page_image(), ask or PageRequest(prompt="Read.")))
 
 
 @pytest.mark.parametrize("sample", samples("openai"), ids=lambda sample: sample["name"])
@@ -48,7 +48,7 @@ def test_a_reply_cut_anywhere_is_still_an_answer(sample: dict[str, Any]) -> None
 
 def test_body_says_everything_explicitly() -> None:
     """Detail, cap and reasoning are never left to a provider's default."""
-    body = sent(Ask(prompt="Read.", output_tokens_cap=4096))
+    body = sent(PageRequest(prompt="Read.", output_tokens_cap=4096))
     text, picture = body["messages"][0]["content"]
     assert text == {"type": "text", "text": "Read."}
     assert picture["image_url"]["detail"] == "high"
@@ -59,14 +59,14 @@ def test_body_says_everything_explicitly() -> None:
 
 def test_reasoning_none_leaves_the_field_out() -> None:
     """Servers that refuse the field can be asked without it."""
-    assert "reasoning_effort" not in sent(Ask(reasoning=None))
+    assert "reasoning_effort" not in sent(PageRequest(reasoning=None))
 
 
 def test_temperature_goes_where_it_is_taken() -> None:
     """OpenAI's models refuse a temperature beside reasoning; self-hosted servers take both."""
-    warm = Ask(temperature=0.6)
+    warm = PageRequest(temperature=0.6)
     assert "temperature" not in sent(warm)
-    assert sent(Ask(temperature=0.6, reasoning="none"))["temperature"] == 0.6
+    assert sent(PageRequest(temperature=0.6, reasoning="none"))["temperature"] == 0.6
     assert sent(warm, base_url="http://127.0.0.1:8000/v1")["temperature"] == 0.6
 
 
@@ -93,7 +93,7 @@ def test_flex_and_schema() -> None:
         "required": ["a"],
         "additionalProperties": False,
     }
-    body = sent(Ask(json_schema=json.dumps(schema)), service_tier="flex")
+    body = sent(PageRequest(json_schema=json.dumps(schema)), service_tier="flex")
     assert body["service_tier"] == "flex"
     assert body["response_format"] == {
         "type": "json_schema",
@@ -148,19 +148,19 @@ AZURE = "https://name.openai.azure.com"
 )
 def test_address(changes: dict[str, Any], url: str) -> None:
     """One base URL reaches OpenAI, Azure's two APIs, self-hosted servers and gateways."""
-    assert build_request(options(**changes), page_image(), Ask()).url == url
+    assert build_request(options(**changes), page_image(), PageRequest()).url == url
 
 
 def test_where_the_key_goes() -> None:
     """Azure reads `api-key`; everybody else a bearer token; no key, no header; extra headers win."""
     key = {"Authorization": f"Bearer {KEY}"}
-    assert key.items() <= dict(build_request(options(), page_image(), Ask()).headers).items()
-    azure = build_request(options(base_url=f"{AZURE}/openai/v1"), page_image(), Ask()).headers
+    assert key.items() <= dict(build_request(options(), page_image(), PageRequest()).headers).items()
+    azure = build_request(options(base_url=f"{AZURE}/openai/v1"), page_image(), PageRequest()).headers
     assert azure["api-key"] == KEY
     assert "Authorization" not in azure
-    assert "Authorization" not in build_request(options(api_key=None), page_image(), Ask()).headers
+    assert "Authorization" not in build_request(options(api_key=None), page_image(), PageRequest()).headers
     own = options(extra_headers={"Authorization": "Basic x"})
-    assert build_request(own, page_image(), Ask()).headers["Authorization"] == "Basic x"
+    assert build_request(own, page_image(), PageRequest()).headers["Authorization"] == "Basic x"
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_a_key_with_a_line_break_is_refused_without_being_shown() -> None:
 def test_secrets_stay_out_of_reprs() -> None:
     """Neither options nor requests show the key, the headers or the query."""
     secret = options(extra_headers={"x-key": KEY}, extra_query={"key": KEY})
-    shown = repr(secret) + repr(build_request(secret, page_image(), Ask()))
+    shown = repr(secret) + repr(build_request(secret, page_image(), PageRequest()))
     assert KEY not in shown
     assert base64.b64encode(page_image().data).decode() not in shown
 

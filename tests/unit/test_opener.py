@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.inspection import CHANGED, Opener, PdfOptions
 from one_ocr_ray.model import Failure, PageImage
-from one_ocr_ray.pdf import PdfChild
+from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
+from one_ocr_ray.reading.inspection import CHANGED, Opener
 from one_ocr_ray.storage.inputs import look_again
 from tests import pdfs
 

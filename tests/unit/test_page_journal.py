@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.cluster.journaling import ROWS_AT_RISK, SEGMENT_S, PageJournal, Risk
 from one_ocr_ray.model import PageResult
+from one_ocr_ray.reading.journal_writer import ROWS_AT_RISK, SEGMENT_S, JournalWriter, UnflushedRows
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects
 from tests.values import document, page
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def journal(tmp_path: Path) -> Journal:
 async def test_a_full_segment_and_the_end_at_the_same_instant(journal: Journal) -> None:
     """Pages that all finish in one turn of the loop, the last of the shard among them, do not keep the writer alive."""
     safe: list[PageResult] = []
-    pages = PageJournal(journal, safe.append, Risk())
+    pages = JournalWriter(journal, safe.append, UnflushedRows())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     await asyncio.sleep(0.01)  # the writer waits for more
@@ -43,7 +43,7 @@ async def test_a_full_segment_and_the_end_at_the_same_instant(journal: Journal) 
 async def test_a_lone_page_is_written_without_company(journal: Journal) -> None:
     """A page that no other follows becomes safe by itself."""
     safe = asyncio.Event()
-    pages = PageJournal(journal, lambda _: safe.set(), Risk())
+    pages = JournalWriter(journal, lambda _: safe.set(), UnflushedRows())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     async with asyncio.timeout(30):
@@ -57,7 +57,7 @@ async def test_a_page_becomes_safe_while_every_other_thread_is_busy(journal: Jou
     loop, threads_may_end = asyncio.get_running_loop(), threading.Event()
     busy = [loop.run_in_executor(None, threads_may_end.wait) for _ in range(64)]
     safe = asyncio.Event()
-    pages = PageJournal(journal, lambda _: safe.set(), Risk())
+    pages = JournalWriter(journal, lambda _: safe.set(), UnflushedRows())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     try:
@@ -72,10 +72,10 @@ async def test_a_page_becomes_safe_while_every_other_thread_is_busy(journal: Jou
 
 async def test_the_last_pages_are_told_however_often_the_end_is_cancelled(journal: Journal) -> None:
     """A shard that fails writes its last pages; the stop that comes on top of it waits until they are told as safe."""
-    risk, threads_may_go_on = Risk(), threading.Event()
+    risk, threads_may_go_on = UnflushedRows(), threading.Event()
     held_up = [risk.threads.submit(threads_may_go_on.wait) for _ in range(64)]
     safe: list[PageResult] = []
-    pages = PageJournal(journal, safe.append, risk)
+    pages = JournalWriter(journal, safe.append, risk)
     pages.add(page(document(), 1))
     end = asyncio.create_task(pages.finish())
     for _ in range(2):
@@ -91,8 +91,8 @@ async def test_the_last_pages_are_told_however_often_the_end_is_cancelled(journa
 
 async def test_journals_of_one_worker_share_what_a_crash_may_cost(tmp_path: Path) -> None:
     """Half of the rows in either of two shards are enough for both to be written at once, long before their time."""
-    output, risk, safe = Objects(str(tmp_path)), Risk(), asyncio.Queue[PageResult]()
-    journals = [PageJournal(Journal(output, name, "config"), safe.put_nowait, risk) for name in ("a", "b")]
+    output, risk, safe = Objects(str(tmp_path)), UnflushedRows(), asyncio.Queue[PageResult]()
+    journals = [JournalWriter(Journal(output, name, "config"), safe.put_nowait, risk) for name in ("a", "b")]
     writers = [asyncio.create_task(journal.keep_writing()) for journal in journals]
     started = asyncio.get_running_loop().time()
     rounds = 5

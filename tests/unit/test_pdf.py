@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from one_ocr_ray import pdf_child
 from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
-from one_ocr_ray.pdf import PdfChild, PdfInfo, PdfLimits, document_id_of
-from one_ocr_ray.policy.blank import is_blank
+from one_ocr_ray.pdf import child as pdf_child
+from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, PdfLimits, document_id_of
+from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
 from tests.children import PX, failure_of, image_of, opened, picture_of
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.pdf import PdfChild
-from one_ocr_ray.policy.blank import is_blank
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
 from tests.children import image_of, opened
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure, PageImage
-from one_ocr_ray.pdf import PdfChild, PdfLimits
+from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 from tests.children import PX, ends, failure_of, image_of, opened, picture_of, process_of
 
@@ -108,7 +108,7 @@ def test_the_child_has_nowhere_to_print_to(child: PdfChild) -> None:
 
 MEMORY = """
 import resource, sys
-from one_ocr_ray.pdf import PdfChild, PdfLimits
+from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 bomb = pdfs.spaces_bomb_pdf()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -162,7 +162,7 @@ def test_a_child_that_takes_nothing_in_is_given_up() -> None:
 
 INTERRUPTED = """
 import signal
-from one_ocr_ray.pdf import PdfChild, PdfLimits
+from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 
 with PdfChild(PdfLimits(page_timeout_s=5)) as child:

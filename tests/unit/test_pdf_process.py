@@ -16,8 +16,8 @@ import psutil
 import pytest
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.pdf import PdfChild, PdfLimits
-from one_ocr_ray.pdf_process import LostError, PdfProcess, minimal_environment
+from one_ocr_ray.pdf.process import LostError, PdfProcess, minimal_environment
+from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 from tests.children import ends, image_of, opened, process_of
 
@@ -58,7 +58,7 @@ def test_close_ends_the_process() -> None:
 
 PARENT = """
 import sys, threading
-from one_ocr_ray.pdf import PdfChild, PdfLimits
+from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 child = PdfChild(PdfLimits(memory_bytes=16 << 30, page_timeout_s=600))
 child.inspect(pdfs.endless_page_pdf())
@@ -108,7 +108,7 @@ def test_the_working_directory_is_no_place_to_import_from(tmp_path: Path, monkey
 
 def test_our_process_does_not_load_pdfium() -> None:
     """Importing `pdf` leaves pdfium out: a crash in it cannot be ours."""
-    probe = "import sys, one_ocr_ray.pdf; sys.exit('pypdfium2' in sys.modules)"
+    probe = "import sys, one_ocr_ray.pdf.reader; sys.exit('pypdfium2' in sys.modules)"
     subprocess.run([sys.executable, "-c", probe], check=True, cwd=ROOT)
 
 
@@ -153,7 +153,7 @@ def test_a_child_that_lies_in_its_frames_is_lost(tmp_path: Path, frame: str) -> 
         os.write(0, {frame})
         time.sleep(600)
     """
-    environment = _with_module(tmp_path, "one_ocr_ray/pdf_child.py", program)
+    environment = _with_module(tmp_path, "one_ocr_ray/pdf/child.py", program)
     (tmp_path / "one_ocr_ray" / "__init__.py").touch()
     process = PdfProcess(1 << 30, 30, environment)
     try:

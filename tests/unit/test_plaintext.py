@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.plaintext import plain_text
+from one_ocr_ray.policy.page.plain_text import plain_text
 
 
 @pytest.mark.parametrize(

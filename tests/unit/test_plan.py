@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
-from one_ocr_ray.policy.plan import (
+from one_ocr_ray.policy.dataset.plan import (
     COPIES_PER_SHARD,
     COPIES_WAITING,
     FIRST_SHARD_PAGES,
@@ -16,7 +16,7 @@ from one_ocr_ray.policy.plan import (
     ShardPacker,
     render_slices,
 )
-from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
 from tests.values import document
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.engines.precision import slow_in_bfloat16
+from one_ocr_ray.engines.ocr.precision import slow_in_bfloat16
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from one_ocr_ray.model import Usage
-from one_ocr_ray.policy.pricing import PRICES, PRICES_AS_OF, PRICES_SOURCE, Price, cost_usd, estimate_usd, price_of
+from one_ocr_ray.policy.cost.pricing import PRICES, PRICES_AS_OF, PRICES_SOURCE, Price, cost_usd, estimate_usd, price_of
 
 USAGE = Usage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.policy.prompts import EXTRACT, TRANSCRIBE, Prompt
+from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, Prompt
 
 
 @pytest.mark.parametrize(

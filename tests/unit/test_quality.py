@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
-from one_ocr_ray.policy.extraction import complaint, schema_fault
-from one_ocr_ray.policy.quality import judge, repeats, without_controls, without_fence
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
+from one_ocr_ray.policy.page.extraction import complaint, schema_fault
+from one_ocr_ray.policy.page.quality import judge, repeats, without_controls, without_fence
 
 SCHEMA = json.dumps(
     {
@@ -24,14 +24,14 @@ SCHEMA = json.dumps(
 
 def fails_with(text: str, *, truncated: bool = False, schema: str | None = None) -> ErrorCode | None:
     """The code that judging `text` gives."""
-    failure = judge(Answer(text=text, truncated=truncated), Ask(json_schema=schema)).failure
+    failure = judge(Answer(text=text, truncated=truncated), PageRequest(json_schema=schema)).failure
     return failure.code if failure else None
 
 
 def test_a_good_answer_passes_unchanged() -> None:
     """Markdown with a table, code and a formula is left alone."""
     text = "# Title\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n```python\nx = 1\n```\n\n$$e = mc^2$$"
-    assert judge(Answer(text=text), Ask()) == Answer(text=text)
+    assert judge(Answer(text=text), PageRequest()) == Answer(text=text)
 
 
 def test_empty_is_a_bad_reply_unless_the_cap_was_reached() -> None:
@@ -42,7 +42,7 @@ def test_empty_is_a_bad_reply_unless_the_cap_was_reached() -> None:
 
 def test_truncated_text_is_kept_beside_its_failure() -> None:
     """The page loop may take it in the end."""
-    answer = judge(Answer(text="half", truncated=True), Ask())
+    answer = judge(Answer(text="half", truncated=True), PageRequest())
     assert answer.text == "half"
     assert answer.failure is not None
     assert (answer.failure.code, answer.failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
@@ -51,7 +51,7 @@ def test_truncated_text_is_kept_beside_its_failure() -> None:
 def test_an_earlier_failure_stays() -> None:
     """What the provider has said is not judged again."""
     filtered = Failure(ErrorCode.CONTENT_FILTERED, "Filtered.")
-    assert judge(Answer(text="", failure=filtered), Ask()).failure is filtered
+    assert judge(Answer(text="", failure=filtered), PageRequest()).failure is filtered
 
 
 def test_refusing_words_are_no_refusal() -> None:
@@ -89,7 +89,7 @@ def test_controls(dirty: str, clean: str) -> None:
 @given(st.text(st.characters()))
 def test_cleaned_text_can_be_stored(text: str) -> None:
     """Whatever a model writes fits a UTF-8 column and holds no NUL."""
-    cleaned = judge(Answer(text=text), Ask()).text
+    cleaned = judge(Answer(text=text), PageRequest()).text
     assert "\x00" not in cleaned
     assert cleaned.encode().decode() == cleaned
 
@@ -202,9 +202,9 @@ PAGES_OF_ONE_LINE = [
 def test_real_repetition_that_ended_by_itself_is_text(page: str) -> None:
     """The same text that ran into the cap, or that nobody has said to be at its end, is a loop."""
     for finish in ("stop", "STOP", "end_turn"):
-        assert judge(Answer(text=page, finish_reason=finish), Ask()).failure is None
+        assert judge(Answer(text=page, finish_reason=finish), PageRequest()).failure is None
     for cut_off in (Answer(text=page, finish_reason="length", truncated=True), Answer(text=page)):
-        failure = judge(cut_off, Ask()).failure
+        failure = judge(cut_off, PageRequest()).failure
         assert failure is not None
         assert failure.code is ErrorCode.REPETITION
 
@@ -218,17 +218,17 @@ UNITS = st.text(st.characters(categories=["L", "N", "P", "Zs"]), min_size=1, max
 def test_a_page_full_of_one_line_is_text_and_a_loop_to_the_cap_is_none(before: str, unit: str) -> None:
     """Whatever the line is: 6,000 characters fit a page, and 12,000 do not, even where the model ended them."""
     page = before + unit * (6_000 // len(unit))
-    assert judge(Answer(text=page, finish_reason="stop"), Ask()).failure is None
+    assert judge(Answer(text=page, finish_reason="stop"), PageRequest()).failure is None
     loop = before + unit * (12_000 // len(unit) + 1)
     assert fails_with(loop, truncated=True) is ErrorCode.REPETITION
-    failure = judge(Answer(text=loop, finish_reason="stop"), Ask()).failure
+    failure = judge(Answer(text=loop, finish_reason="stop"), PageRequest()).failure
     assert failure is not None
     assert failure.code is ErrorCode.REPETITION
 
 
 def test_repetition_asks_for_another_try_and_keeps_the_text() -> None:
     """A loop that ran into the cap is a loop, not a truncation."""
-    answer = judge(Answer(text="again and " * 500, truncated=True), Ask())
+    answer = judge(Answer(text="again and " * 500, truncated=True), PageRequest())
     assert answer.failure is not None
     assert (answer.failure.code, answer.failure.action) == (ErrorCode.REPETITION, Action.ALTER)
     assert answer.text
@@ -239,7 +239,7 @@ def test_repetition_asks_for_another_try_and_keeps_the_text() -> None:
 
 def test_a_reply_that_satisfies_the_schema_passes_without_its_fence() -> None:
     """The column `data` gets bare JSON."""
-    answer = judge(Answer(text='```json\n{"name": "x", "rows": [1, 2]}\n```'), Ask(json_schema=SCHEMA))
+    answer = judge(Answer(text='```json\n{"name": "x", "rows": [1, 2]}\n```'), PageRequest(json_schema=SCHEMA))
     assert answer.failure is None
     assert json.loads(answer.text) == {"name": "x", "rows": [1, 2]}
 
@@ -255,14 +255,14 @@ def test_rows_that_are_equal_are_no_loop_in_valid_json() -> None:
 )
 def test_a_reply_that_breaks_the_schema(reply: str) -> None:
     """It may be asked for once more, with the error."""
-    failure = judge(Answer(text=reply), Ask(json_schema=SCHEMA)).failure
+    failure = judge(Answer(text=reply), PageRequest(json_schema=SCHEMA)).failure
     assert failure is not None
     assert (failure.code, failure.action) == (ErrorCode.SCHEMA_MISMATCH, Action.ALTER)
 
 
 def test_cut_off_json_says_so() -> None:
     """The sentence for the model names the reason that it can mend."""
-    failure = judge(Answer(text='{"name": "x', truncated=True), Ask(json_schema=SCHEMA)).failure
+    failure = judge(Answer(text='{"name": "x', truncated=True), PageRequest(json_schema=SCHEMA)).failure
     assert failure is not None
     assert "cut off" in failure.message
 
@@ -321,7 +321,7 @@ PAGE = "# Title\n\nText"
 )
 def test_thoughts_and_boxes_around_an_answer_go(said: str) -> None:
     """They are the server's, not the page's."""
-    assert judge(Answer(text=said), Ask()).text == PAGE
+    assert judge(Answer(text=said), PageRequest()).text == PAGE
 
 
 @pytest.mark.parametrize(
@@ -339,12 +339,12 @@ def test_thoughts_and_boxes_around_an_answer_go(said: str) -> None:
 )
 def test_a_page_that_shows_such_tags_loses_nothing(page: str) -> None:
     """Papers and manuals write of them."""
-    assert judge(Answer(text=page), Ask()).text == page.strip()
+    assert judge(Answer(text=page), PageRequest()).text == page.strip()
 
 
 def test_a_thought_that_reached_the_cap_is_no_text() -> None:
     """It is asked for with more room."""
-    failure = judge(Answer(text="<think>A title, and", truncated=True), Ask()).failure
+    failure = judge(Answer(text="<think>A title, and", truncated=True), PageRequest()).failure
     assert failure is not None
     assert (failure.code, failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
 
@@ -352,13 +352,13 @@ def test_a_thought_that_reached_the_cap_is_no_text() -> None:
 @pytest.mark.parametrize("before", ["<think>{no}</think>", "The JSON is {so}.\n</think>\n", "<|begin_of_box|>"])
 def test_json_behind_thoughts_counts(before: str) -> None:
     """An extraction is judged by what follows them."""
-    answer = judge(Answer(text=f'{before}{{"name": "x", "rows": []}}'), Ask(json_schema=SCHEMA))
+    answer = judge(Answer(text=f'{before}{{"name": "x", "rows": []}}'), PageRequest(json_schema=SCHEMA))
     assert (answer.text, answer.failure) == ('{"name": "x", "rows": []}', None)
 
 
 def test_half_a_character_in_json_goes() -> None:
     """Escaped or not; whole pairs and escaped backslashes stay."""
     said = r'{"name": "a\ud83d b \ud83d\ude00 c:\\ud83d", "rows": []}'
-    answer = judge(Answer(text=said), Ask(json_schema=SCHEMA))
+    answer = judge(Answer(text=said), PageRequest(json_schema=SCHEMA))
     assert answer.failure is None
     assert json.loads(answer.text)["name"] == "a b \N{GRINNING FACE} c:\\ud83d"

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import AccountLimits
-from one_ocr_ray.policy.ratelimit.adapt import HEADROOM, LOWEST_SHARE, Pace, Probe, Rates, is_of_longer
+from one_ocr_ray.policy.ratelimit.adapt import HEADROOM, LOWEST_SHARE, AdaptiveRate, Probe, Rates, is_of_longer
 from one_ocr_ray.policy.ratelimit.messages import Limits, Throttle
 
 SOON = Throttle(retry_after_s=0.0)
@@ -17,7 +17,7 @@ NO_JITTER = 0.0
 
 
 def paused(retry_after_s: float | None, jitter: float) -> float:
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(Throttle(retry_after_s), 0.0, jitter)
     return pace.paused_until
 
@@ -29,9 +29,9 @@ def test_a_pause_lasts_as_long_as_the_hint_and_a_little_more() -> None:
     assert paused(None, 0.0) == 1.0
 
 
-def held_below_its_limit() -> Pace:
+def held_below_its_limit() -> AdaptiveRate:
     """At its full rate, throttled there a moment ago: the next throttle is no stray one."""
-    pace = Pace(-100.0)
+    pace = AdaptiveRate(-100.0)
     pace.throttle(SOON, -10.0, NO_JITTER)
     assert pace.share(0.0) == 1.0
     return pace
@@ -39,7 +39,7 @@ def held_below_its_limit() -> Pace:
 
 def test_a_shorter_hint_does_not_end_a_longer_pause() -> None:
     """Throttles of one moment may carry different hints."""
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(Throttle(30.0), 0.0, NO_JITTER)
     pace.throttle(Throttle(1.0), 0.5, NO_JITTER)
     assert pace.paused_until == 30.0
@@ -57,7 +57,7 @@ def test_a_storm_of_throttles_is_one_cut() -> None:
 
 def test_what_was_sent_before_a_pause_is_not_held_against_the_rate_after_it() -> None:
     """A refusal that comes in during a long pause was caused by the old rate, which has been cut already."""
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(Throttle(30.0), 0.0, NO_JITTER)
     pace.throttle(Throttle(25.0), 5.0, NO_JITTER)
     assert pace.share(30.0) == pytest.approx(0.8)
@@ -74,7 +74,7 @@ def test_the_rate_recovers_by_a_hundredth_of_the_ceiling_a_second() -> None:
 
 def test_a_stray_throttle_is_forgotten_soon() -> None:
     """One at the full rate after a while without any came of requests that met on their way, not of the limit."""
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(SOON, 30.0, NO_JITTER)
     assert pace.share(30.0) == pytest.approx(0.8)
     assert pace.share(32.0) == pytest.approx(0.9)
@@ -83,7 +83,7 @@ def test_a_stray_throttle_is_forgotten_soon() -> None:
 
 def test_a_throttle_soon_after_a_stray_one_is_none() -> None:
     """So it was the limit all the same: from then on the rate comes back slowly."""
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(SOON, 30.0, NO_JITTER)
     pace.throttle(SOON, 36.0, NO_JITTER)
     assert pace.share(38.0) == pytest.approx(0.82)
@@ -102,7 +102,7 @@ def test_a_rate_that_was_throttled_is_passed_slowly() -> None:
 
 def test_slow_down_halves_the_rate_and_its_recovery() -> None:
     """The provider says that the rate itself rose too fast; the recovery is normal again once it is complete."""
-    pace = Pace(0.0)
+    pace = AdaptiveRate(0.0)
     pace.throttle(Throttle(0.0, slow_down=True), 0.0, NO_JITTER)
     assert pace.share(0.0) == pytest.approx(0.5)
     assert pace.share(10.0) == pytest.approx(0.55)
@@ -114,7 +114,7 @@ def test_slow_down_halves_the_rate_and_its_recovery() -> None:
 @given(st.lists(st.tuples(st.floats(0, 100), st.booleans(), st.none() | st.floats(0, 60), st.booleans())))
 def test_the_share_stays_within_its_bounds(events: list[tuple[float, bool, float | None, bool]]) -> None:
     """Whatever comes, some of the rate is left, and never more than all of it."""
-    pace, now = Pace(0.0), 0.0
+    pace, now = AdaptiveRate(0.0), 0.0
     for passed_s, throttled, hint_s, slow_down in events:
         now += passed_s
         before = pace.share(now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.ratelimit.members import CLIENT_SILENCE_S, JOB_SILENCE_S, Members
+from one_ocr_ray.policy.ratelimit.members import CLIENT_SILENCE_S, JOB_SILENCE_S, ClientTable
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Limits
 
 SLOW = Limits(requests_per_minute=60, max_in_flight=10)
@@ -13,9 +13,9 @@ FAST = Limits(requests_per_minute=600, tokens_per_minute=1000)
 A, B = Client("a", "job", limits=SLOW), Client("b", "other", limits=FAST)
 
 
-def two_members() -> Members:
+def two_members() -> ClientTable:
     """One client of each of two jobs, at 0 s."""
-    members = Members()
+    members = ClientTable()
     members.see(A, Feedback(), 0.0)
     members.see(B, Feedback(), 0.0)
     return members
@@ -38,7 +38,7 @@ def test_a_job_may_change_its_limits() -> None:
 
 def test_only_a_job_that_nobody_knew_is_new() -> None:
     """A second client of it is not."""
-    members = Members()
+    members = ClientTable()
     assert members.see(A, Feedback(), 0.0)
     assert not members.see(A, Feedback(), 1.0)
     assert not members.see(Client("c", "job", limits=SLOW), Feedback(), 1.0)
@@ -73,7 +73,7 @@ def test_an_older_message_that_comes_later_changes_nothing() -> None:
 
 def test_members_that_a_new_gate_does_not_know_bring_their_requests_along() -> None:
     """After a restart of the limiter, what is under way is known from the first message."""
-    members = Members()
+    members = ClientTable()
     members.see(A, Feedback(received=100, finished=93), 0.0)
     assert members.in_flight == 7
 
@@ -121,7 +121,7 @@ events = st.lists(
 @given(events)
 def test_the_sums_are_those_of_the_members(story: list[tuple[str, str, int, float]]) -> None:
     """Whatever is said in whatever order, the bucket's and the jobs' counts are the sums over their clients."""
-    members, now = Members(), 0.0
+    members, now = ClientTable(), 0.0
     known: set[str] = set()
     for name, event, number, passed_s in story:
         now += passed_s

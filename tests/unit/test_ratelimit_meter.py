@@ -13,7 +13,7 @@ from one_ocr_ray.policy.ratelimit.meter import (
     MISSED_AT_MOST_S,
     SAVED_AT_MOST_S,
     DayMeter,
-    Meter,
+    GcraMeter,
 )
 
 RATE = 10.0
@@ -24,7 +24,7 @@ asks = st.lists(st.tuples(st.floats(0, 5), st.floats(0.1, 30)), min_size=1, max_
 @given(asks)
 def test_grants_never_overtake_the_rate(asked: list[tuple[float, float]]) -> None:
     """From any grant on to the end of any later one, what was granted took its time at the rate, but for a moment."""
-    meter, now, grants = Meter(), 100.0, []
+    meter, now, grants = GcraMeter(), 100.0, []
     for idle_s, amount in asked:
         now += idle_s
         start = max(now, meter.next_at)
@@ -41,14 +41,14 @@ def test_grants_never_overtake_the_rate(asked: list[tuple[float, float]]) -> Non
 
 def test_an_amount_beyond_any_burst_is_granted_and_the_next_one_pays() -> None:
     """A page of an hour's tokens goes out now; the one after it waits the hour."""
-    meter = Meter()
+    meter = GcraMeter()
     meter.take(0.0, 3600 * RATE, RATE)
     assert meter.next_at == 3600.0
 
 
 def test_an_idle_meter_saves_no_more_than_a_moment_up() -> None:
     """After an hour of silence the rate is what it was, and a hundredth more until the moment is made up for."""
-    meter = Meter()
+    meter = GcraMeter()
     meter.take(0.0, 1, RATE)
     first_s = meter.take(3600.0, 20, RATE)
     assert first_s == pytest.approx(2.0 * (1 - CATCH_UP))
@@ -59,7 +59,7 @@ def test_an_idle_meter_saves_no_more_than_a_moment_up() -> None:
 
 def test_what_was_not_used_makes_later_grants_denser_but_never_a_burst() -> None:
     """A small refund is spent at little more than the rate, a large one at no more than twice, until it is gone."""
-    small, large = Meter(), Meter()
+    small, large = GcraMeter(), GcraMeter()
     for meter, refund in ((small, 0.2), (large, 50)):
         meter.take(0.0, 100, RATE)
         meter.settle(-refund, 1.0, RATE)
@@ -74,14 +74,14 @@ def test_what_was_not_used_makes_later_grants_denser_but_never_a_burst() -> None
 
 def test_refunds_are_bounded() -> None:
     """Whatever comes back, five seconds of the rate are kept."""
-    meter = Meter()
+    meter = GcraMeter()
     meter.settle(-1e9, 0.0, RATE)
     assert meter.take(0.0, 1000, RATE) == 1000 / RATE - SAVED_AT_MOST_S
 
 
 def test_what_was_used_beyond_the_grant_is_paid_at_once() -> None:
     """A surplus pushes the next grant away by its time, counted from now if the meter is idle."""
-    meter = Meter()
+    meter = GcraMeter()
     meter.take(0.0, 10, RATE)
     meter.settle(5, 0.2, RATE)
     assert meter.next_at == 1.5

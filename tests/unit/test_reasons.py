@@ -9,7 +9,7 @@ import obstore
 import pytest
 from obstore.store import LocalStore, from_url
 
-from one_ocr_ray.storage.reasons import reason_of
+from one_ocr_ray.storage.store.reasons import reason_of
 
 if TYPE_CHECKING:
     from pathlib import Path

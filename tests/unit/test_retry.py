@@ -8,14 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.model import Action, Answer, Ask, ErrorCode, Failure
-from one_ocr_ray.policy.retry import (
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
+from one_ocr_ray.policy.page.retry import (
+    AttemptState,
     Done,
     RetryBudget,
     RetryPolicy,
     Step,
     Stop,
-    Tries,
     Wait,
     alter,
     backoff_s,
@@ -34,10 +34,10 @@ RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.ALTER, 200)
 REJECTED = Failure(ErrorCode.PROVIDER_REJECTED, "No.", Action.FAIL, 400)
 
 
-def play(*answers: Answer | Failure, ask: Ask | None = None) -> tuple[list[Step], Step]:
+def play(*answers: Answer | Failure, ask: PageRequest | None = None) -> tuple[list[Step], Step]:
     """Feed answers one after the other, the last for ever, as the page loop does: all steps, and the last of them."""
     script = [answer if isinstance(answer, Answer) else Answer(failure=answer) for answer in answers]
-    ask, tries, steps = ask or Ask(prompt="Read."), Tries(), list[Step]()
+    ask, tries, steps = ask or PageRequest(prompt="Read."), AttemptState(), list[Step]()
     while len(steps) < 50:
         answer = script[min(len(steps), len(script) - 1)]
         step = next_step(POLICY, tries, answer, ask, jitter=0.5, elapsed_s=0.0)
@@ -51,7 +51,7 @@ def play(*answers: Answer | Failure, ask: Ask | None = None) -> tuple[list[Step]
 def test_a_good_answer_is_done() -> None:
     """One request, one attempt."""
     answer = Answer(text="good")
-    assert play(answer)[1] == Done(answer, Tries(attempts=1))
+    assert play(answer)[1] == Done(answer, AttemptState(attempts=1))
 
 
 @pytest.mark.parametrize(("failure", "requests"), [(DOWN, 5), (TIMED_OUT, 3), (ODD, 3), (REJECTED, 1)])
@@ -72,7 +72,7 @@ def test_retries_end_with_the_first_good_answer() -> None:
 
 def test_a_throttle_costs_no_attempt_and_changes_nothing() -> None:
     """However often the account is throttled, the page is asked for as before."""
-    ask = Ask(prompt="Read.", temperature=0.2)
+    ask = PageRequest(prompt="Read.", temperature=0.2)
     steps, last = play(*[THROTTLED] * 30, Answer(text="good"), ask=ask)
     assert all(isinstance(step, Wait) and step.ask == ask for step in steps[:-1])
     assert isinstance(last, Done)
@@ -98,7 +98,7 @@ def test_the_day_is_believed_to_be_over_at_the_third_throttle_in_a_row() -> None
 
 def test_money_stops_at_once() -> None:
     """An empty account is not asked again."""
-    assert play(NO_CREDIT)[0] == [Stop(NO_CREDIT, Tries(attempts=1))]
+    assert play(NO_CREDIT)[0] == [Stop(NO_CREDIT, AttemptState(attempts=1))]
 
 
 def test_a_refused_key_is_asked_once_more() -> None:
@@ -114,7 +114,7 @@ def test_what_the_engine_has_learned_is_asked_at_once() -> None:
     """The same question, without a wait and without a use of other retries; not for ever."""
     learned = Failure(ErrorCode.PROVIDER_REJECTED, "Otherwise.", Action.AGAIN, 422)
     steps, last = play(learned, DOWN, DOWN, DOWN, DOWN, Answer(text="good"))
-    assert steps[0] == Wait(0.0, Ask(prompt="Read."), Tries(attempts=1, agains=1))
+    assert steps[0] == Wait(0.0, PageRequest(prompt="Read."), AttemptState(attempts=1, agains=1))
     assert isinstance(last, Done)
     assert (last.answer.text, last.tries.attempts) == ("good", 6)
     assert len(play(learned)[0]) == 3
@@ -142,7 +142,7 @@ def test_truncated_text_outlives_a_failed_second_try(later: Failure) -> None:
 
 def test_truncated_without_text_fails_after_one_try_with_less_thinking() -> None:
     """Thinking ate the cap: less of it, and twice the cap."""
-    steps, last = play(Answer(truncated=True, failure=CUT_OFF), ask=Ask(reasoning="high"))
+    steps, last = play(Answer(truncated=True, failure=CUT_OFF), ask=PageRequest(reasoning="high"))
     assert isinstance(steps[0], Wait)
     assert (steps[0].ask.reasoning, steps[0].ask.output_tokens_cap) == ("low", 16384)
     assert (len(steps), last) == (2, Done(Answer(truncated=True, failure=CUT_OFF), last.tries))
@@ -150,7 +150,7 @@ def test_truncated_without_text_fails_after_one_try_with_less_thinking() -> None
 
 def test_recitation_is_tried_three_times_ever_warmer() -> None:
     """A quotation filter looks at the words; other words may pass."""
-    steps, last = play(RECITED, ask=Ask(temperature=0.0))
+    steps, last = play(RECITED, ask=PageRequest(temperature=0.0))
     waits = [step for step in steps if isinstance(step, Wait)]
     assert [step.ask.temperature for step in waits] == pytest.approx([0.3, 0.6, 0.9])
     assert isinstance(last, Done)
@@ -160,8 +160,8 @@ def test_recitation_is_tried_three_times_ever_warmer() -> None:
 def test_deadline() -> None:
     """A page that has been tried for two hours is given up."""
     answer = Answer(failure=DOWN)
-    late = next_step(POLICY, Tries(), answer, Ask(), jitter=0.5, elapsed_s=7200.0)
-    assert late == Done(answer, Tries(attempts=1, transport=1))
+    late = next_step(POLICY, AttemptState(), answer, PageRequest(), jitter=0.5, elapsed_s=7200.0)
+    assert late == Done(answer, AttemptState(attempts=1, transport=1))
 
 
 # --- waits
@@ -182,7 +182,7 @@ def test_backoff_doubles() -> None:
 @given(jitter=st.floats(0, 1, exclude_max=True))
 def test_a_throttle_waits_at_least_as_long_as_it_is_told(jitter: float) -> None:
     """The hint is a minimum."""
-    step = next_step(POLICY, Tries(), Answer(failure=THROTTLED), Ask(), jitter=jitter, elapsed_s=0.0)
+    step = next_step(POLICY, AttemptState(), Answer(failure=THROTTLED), PageRequest(), jitter=jitter, elapsed_s=0.0)
     assert isinstance(step, Wait)
     assert 20.0 <= step.wait_s < 22.6
 
@@ -200,19 +200,27 @@ def test_a_limit_on_the_rate_of_spending_is_waited_out_ever_longer() -> None:
 @pytest.mark.parametrize(
     ("code", "before", "after"),
     [
-        (ErrorCode.REPETITION, Ask(), Ask(temperature=0.6)),
-        (ErrorCode.REPETITION, Ask(temperature=1.0), Ask(temperature=1.3)),
-        (ErrorCode.RECITATION, Ask(temperature=1.9), Ask(temperature=2.0)),
-        (ErrorCode.CONTEXT_TOO_LONG, Ask(), Ask(image_scale=0.7, output_tokens_cap=4096)),
-        (ErrorCode.CONTEXT_TOO_LONG, Ask(output_tokens_cap=500), Ask(image_scale=0.7, output_tokens_cap=500)),
-        (ErrorCode.PROVIDER_REJECTED, Ask(), Ask(image_scale=0.7)),
-        (ErrorCode.TRUNCATED, Ask(reasoning=None), Ask(reasoning=None, output_tokens_cap=16384)),
-        (ErrorCode.TRUNCATED, Ask(reasoning="minimal"), Ask(reasoning="minimal", output_tokens_cap=16384)),
-        (ErrorCode.PROVIDER_REJECTED, Ask(image_scale=0.4), None),
-        (ErrorCode.CONTENT_FILTERED, Ask(), None),
+        (ErrorCode.REPETITION, PageRequest(), PageRequest(temperature=0.6)),
+        (ErrorCode.REPETITION, PageRequest(temperature=1.0), PageRequest(temperature=1.3)),
+        (ErrorCode.RECITATION, PageRequest(temperature=1.9), PageRequest(temperature=2.0)),
+        (ErrorCode.CONTEXT_TOO_LONG, PageRequest(), PageRequest(image_scale=0.7, output_tokens_cap=4096)),
+        (
+            ErrorCode.CONTEXT_TOO_LONG,
+            PageRequest(output_tokens_cap=500),
+            PageRequest(image_scale=0.7, output_tokens_cap=500),
+        ),
+        (ErrorCode.PROVIDER_REJECTED, PageRequest(), PageRequest(image_scale=0.7)),
+        (ErrorCode.TRUNCATED, PageRequest(reasoning=None), PageRequest(reasoning=None, output_tokens_cap=16384)),
+        (
+            ErrorCode.TRUNCATED,
+            PageRequest(reasoning="minimal"),
+            PageRequest(reasoning="minimal", output_tokens_cap=16384),
+        ),
+        (ErrorCode.PROVIDER_REJECTED, PageRequest(image_scale=0.4), None),
+        (ErrorCode.CONTENT_FILTERED, PageRequest(), None),
     ],
 )
-def test_alter(code: ErrorCode, before: Ask, after: Ask | None) -> None:
+def test_alter(code: ErrorCode, before: PageRequest, after: PageRequest | None) -> None:
     """Each failure changes what caused it and nothing else."""
     assert alter(before, Answer(failure=Failure(code, "x", Action.ALTER))) == after
 
@@ -220,7 +228,7 @@ def test_alter(code: ErrorCode, before: Ask, after: Ask | None) -> None:
 def test_a_broken_schema_is_told_to_the_model() -> None:
     """The error stands behind the prompt; a cut-off reply gets more room too."""
     failure = Failure(ErrorCode.SCHEMA_MISMATCH, "The reply is not JSON.", Action.ALTER)
-    altered = alter(Ask(prompt="Fill."), Answer(text="{", failure=failure, truncated=True))
+    altered = alter(PageRequest(prompt="Fill."), Answer(text="{", failure=failure, truncated=True))
     assert altered is not None
     assert altered.prompt.startswith("Fill.\n\n")
     assert "The reply is not JSON." in altered.prompt

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.selection import ALL_PAGES, PageSelection, parse_selection
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES, PageSelection, parse_selection
 
 PAGE = st.integers(1, 60)
 RANGES = st.lists(st.tuples(PAGE, st.one_of(st.none(), PAGE)), min_size=1, max_size=6)

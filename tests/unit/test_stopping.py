@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.stopping import is_asked_again, wait_s
+from one_ocr_ray.policy.page.stopping import is_asked_again, wait_s
 
 seconds = st.floats(0, 1e6)
 

@@ -12,13 +12,13 @@ import pytest
 
 from one_ocr_ray.errors import DamagedError, OneOcrError, StorageError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Shard
-from one_ocr_ray.policy.documents import RunIdentity, document_result
-from one_ocr_ray.policy.fingerprint import Fingerprint
+from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.known import Known
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import CONFIG as CONFIG_PATH
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, document, page
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def test_a_plan_that_lost_its_bytes_is_refused(output: Objects, data: bytes | No
     output.delete("_run/plan/000001.json")
     if data is not None:
         output.put("_run/plan/000001.json", data)
-    for read in (lambda: list(run_dir.plan()), lambda: run_dir.batch(1), lambda: Known(run_dir)):
+    for read in (lambda: list(run_dir.plan()), lambda: run_dir.batch(1), lambda: PlanIndex(run_dir)):
         with pytest.raises(DamagedError, match=r"The file _run/plan/000001\.json .* Put it back from a copy"):
             read()
 

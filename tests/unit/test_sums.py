@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.policy.sums import Sums, difference
+from one_ocr_ray.policy.dataset.sums import Sums, difference
 
 
 def test_equal_sums_say_nothing() -> None:

@@ -11,17 +11,25 @@ import orjson
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure
-from one_ocr_ray.policy.claims import ANSWERED_WITHIN, ClaimStatus, claim_of, encode_claim
-from one_ocr_ray.policy.documents import RunIdentity, document_result
-from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.taskfile import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
-from one_ocr_ray.policy.tasks import PageFailure, RetryOrder, TaskOptions, TaskOutcome, TaskRecord, TaskState, TaskView
-from one_ocr_ray.storage.booklease import BookLease
+from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.tasks.codec import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
+from one_ocr_ray.policy.tasks.idempotency import ANSWERED_WITHIN, ClaimStatus, claim_of, encode_claim
+from one_ocr_ray.policy.tasks.task import (
+    PageFailure,
+    RetryOrder,
+    TaskOptions,
+    TaskOutcome,
+    TaskRecord,
+    TaskState,
+    TaskView,
+)
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.tasks import SHARD_ID, TaskStore
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
+from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
 from tests.values import NOON, TIMED_OUT, document, page
 
 TASK = "t_" + "A" * 22
@@ -152,7 +160,7 @@ def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None
     objects = Objects(accepted.root)
     for path in ("book/.nfs000000000001", "book/.DS_Store", "book/²", "tasks/.DS_Store", "tasks/x/record.json"):
         objects.put(path, b"")
-    lease = BookLease(accepted.root, "now")
+    lease = ManagerLease(accepted.root, "now")
     assert lease.take(lambda: None) == 1
     lease.release()
     assert accepted.task_ids() == {TASK}

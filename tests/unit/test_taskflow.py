@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
-from one_ocr_ray.policy.taskflow import (
-    PageNote,
-    TaskEnd,
+from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskRecord, TaskState, TaskView
+from one_ocr_ray.policy.tasks.transitions import (
+    PageOutcome,
+    TaskResult,
     can_be_retried,
     ended,
     new_events,
@@ -22,7 +23,6 @@ from one_ocr_ray.policy.taskflow import (
     staying,
     with_notes,
 )
-from one_ocr_ray.policy.tasks import TaskOutcome, TaskRecord, TaskState, TaskView
 from tests.values import NOON, TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ RECORD = TaskRecord("t_" + "A" * 22, "b_1", "", "a.pdf", 3, "sha256:0", NOON)
 STOPPED = Failure(ErrorCode.BUDGET, "spent")
 
 
-def notes(good: Iterable[int] = (), failed: Iterable[int] = ()) -> dict[int, PageNote]:
+def notes(good: Iterable[int] = (), failed: Iterable[int] = ()) -> dict[int, PageOutcome]:
     """Notes of pages, as a worker makes them."""
     of = document(1)
     rows = [page(of, n, input_tokens=10, output_tokens=5) for n in good]
@@ -71,19 +71,19 @@ def test_how_a_task_ends(
     good: list[int], failed: list[int], total: int, state: TaskState, outcome: TaskOutcome
 ) -> None:
     """By its pages."""
-    end = ended(view(good, failed, total), TaskEnd(), NOON, WEEK)
+    end = ended(view(good, failed, total), TaskResult(), NOON, WEEK)
     assert (end.state, end.outcome, end.finished_at, end.expires_at) == (state, outcome, NOON, NOON + WEEK)
 
 
 def test_what_ends_a_task_as_a_whole() -> None:
     """A document that cannot be opened and a stopped job are failures with an error; a cancelled task is revoked."""
-    corrupt = ended(view(total=None), TaskEnd(failure=Failure(ErrorCode.PDF_CORRUPT, "cut")), NOON, WEEK)
+    corrupt = ended(view(total=None), TaskResult(failure=Failure(ErrorCode.PDF_CORRUPT, "cut")), NOON, WEEK)
     assert (corrupt.state, corrupt.outcome) == (TaskState.FAILURE, TaskOutcome.EMPTY)
     assert corrupt.error is not None
     assert corrupt.error.code is ErrorCode.PDF_CORRUPT
-    stopped = ended(view(good=[1]), TaskEnd(failure=STOPPED), NOON, WEEK)
+    stopped = ended(view(good=[1]), TaskResult(failure=STOPPED), NOON, WEEK)
     assert (stopped.state, stopped.outcome) == (TaskState.FAILURE, TaskOutcome.PARTIAL)
-    revoked = ended(view(good=[1]), TaskEnd(cancelled=True), NOON, WEEK)
+    revoked = ended(view(good=[1]), TaskResult(cancelled=True), NOON, WEEK)
     assert (revoked.state, revoked.outcome, revoked.pages_done) == (TaskState.REVOKED, TaskOutcome.PARTIAL, 1)
 
 
@@ -107,19 +107,19 @@ def test_revs_rise_within_and_across_generations() -> None:
 
 def test_what_a_retry_reads() -> None:
     """Failed pages of an ended task, or those named of them; a stopped one goes on where it was."""
-    partial = ended(view(good=[1], failed=[2, 3]), TaskEnd(), NOON, WEEK)
+    partial = ended(view(good=[1], failed=[2, 3]), TaskResult(), NOON, WEEK)
     assert retry_of(view(good=[1], failed=[2]), None, "r") is None, "it is running"
-    assert retry_of(ended(view(good=[1, 2, 3]), TaskEnd(), NOON, WEEK), None, "r") is None
+    assert retry_of(ended(view(good=[1, 2, 3]), TaskResult(), NOON, WEEK), None, "r") is None
     assert retry_of(partial, [1], "r") is None, "that page is good"
     everything, one = retry_of(partial, None, "r"), retry_of(partial, [1, 3], "r")
     assert everything is not None
     assert everything.pages is None
     assert one is not None
     assert one.pages == (3,)
-    corrupt = ended(view(total=None), TaskEnd(failure=Failure(ErrorCode.PDF_CORRUPT, "cut")), NOON, WEEK)
+    corrupt = ended(view(total=None), TaskResult(failure=Failure(ErrorCode.PDF_CORRUPT, "cut")), NOON, WEEK)
     assert retry_of(corrupt, None, "r") is None
-    crashed = TaskEnd(failure=Failure(ErrorCode.RENDER_CRASHED, "The worker died 5 times on this document."))
-    for end in (TaskEnd(failure=STOPPED), TaskEnd(cancelled=True), crashed):
+    crashed = TaskResult(failure=Failure(ErrorCode.RENDER_CRASHED, "The worker died 5 times on this document."))
+    for end in (TaskResult(failure=STOPPED), TaskResult(cancelled=True), crashed):
         assert retry_of(ended(view(good=[1]), end, NOON, WEEK), None, "r") is not None
         assert can_be_retried(ended(view(good=[1]), end, NOON, WEEK))
     assert not can_be_retried(corrupt)
@@ -127,7 +127,7 @@ def test_what_a_retry_reads() -> None:
 
 def test_a_retry_keeps_what_is_good() -> None:
     """The state is RETRY until it ends, and only the pages that are read again are open."""
-    partial = ended(view(good=[1], failed=[2, 3]), TaskEnd(), NOON, WEEK)
+    partial = ended(view(good=[1], failed=[2, 3]), TaskResult(), NOON, WEEK)
     order = retry_of(partial, [3], "r")
     assert order is not None
     of = document(1)

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from one_ocr_ray.cluster.taskjob import TaskOrder, identity_of, left_usd, service_job, task_job
 from one_ocr_ray.errors import OptionsError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.tasks import TaskOptions, TaskRecord
+from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
 from one_ocr_ray.settings import load_service
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.service_config import TaskAssignment, identity_of, left_usd, service_config_of, task_job
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def order(**options: Any) -> TaskOrder:
-    return TaskOrder(TaskRecord("t_1", "b_1", "", "a.pdf", 1, "", datetime.now(UTC), TaskOptions(**options)))
+def order(**options: Any) -> TaskAssignment:
+    return TaskAssignment(TaskRecord("t_1", "b_1", "", "a.pdf", 1, "", datetime.now(UTC), TaskOptions(**options)))
 
 
 def left(folder: Path, flags: dict[str, Any], **options: Any) -> float | None:
-    service = service_job(load_service({"store": str(folder), "engine": "openai", **flags}))
+    service = service_config_of(load_service({"store": str(folder), "engine": "openai", **flags}))
     job, _ = task_job(service, order(**options), TaskStore(str(folder)))
     return left_usd(service, order(**options), job, TaskStore(str(folder)))
 
@@ -59,7 +59,7 @@ def test_what_the_service_does_not_offer_is_not_told_as_a_bad_key(tmp_path: Path
 def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path) -> None:
     """What --rpm, --tpm and --rpd tell of one provider says nothing of the next; the bound on requests is for all."""
     flags = {"engine": "openai", "engines": "gemini", "rpm": 5, "tpm": 100, "rpd": 7, "max_in_flight": 9}
-    service, store = service_job(load_service({"store": str(tmp_path), **flags})), TaskStore(str(tmp_path))
+    service, store = service_config_of(load_service({"store": str(tmp_path), **flags})), TaskStore(str(tmp_path))
     own, other = (task_job(service, order(engine=engine), store)[0].limits for engine in ("openai", "gemini"))
     assert own == Limits(5, 100, 7, 9)
     assert other == Limits(None, None, None, 9)
@@ -67,7 +67,7 @@ def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path
 
 def test_another_release_or_setting_is_another_identity(tmp_path: Path) -> None:
     """A book that lives on in a cluster is replaced by the new code's, not kept for its settings."""
-    service = service_job(load_service({"store": str(tmp_path)}))
-    assert identity_of(service) == identity_of(service_job(load_service({"store": str(tmp_path)})))
-    assert identity_of(service) != identity_of(service_job(load_service({"store": str(tmp_path), "rpm": 5})))
+    service = service_config_of(load_service({"store": str(tmp_path)}))
+    assert identity_of(service) == identity_of(service_config_of(load_service({"store": str(tmp_path)})))
+    assert identity_of(service) != identity_of(service_config_of(load_service({"store": str(tmp_path), "rpm": 5})))
     assert identity_of(service) != identity_of(service, version="another")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.cluster.taskkeeper import TaskKeeper
 from one_ocr_ray.errors import StorageError
-from one_ocr_ray.policy.fingerprint import Fingerprint
-from one_ocr_ray.policy.taskfile import SET_ASIDE, StoredTask
-from one_ocr_ray.policy.tasks import TaskOutcome, TaskRecord, TaskState, TaskView
-from one_ocr_ray.storage.objects import Objects
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.tasks.codec import SET_ASIDE, StoredTask
+from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskRecord, TaskState, TaskView
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.tasks import SHARD_ID, TaskStore
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
+from one_ocr_ray.tasks.lifecycle import TaskLifecycle
 from tests.values import NOON
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def record(letter: str) -> TaskRecord:
 
 
 @pytest.fixture
-def keeper(tmp_path: Path) -> TaskKeeper:
+def keeper(tmp_path: Path) -> TaskLifecycle:
     """Over a store with a good task (g), one that has ended (e), one that is refused (r), and all that is bad."""
     store = TaskStore(str(tmp_path))
     for letter in ("g", "e", "r", *"ABCDEFGHIJ"[: len(ASIDE)]):
@@ -68,10 +68,10 @@ def keeper(tmp_path: Path) -> TaskKeeper:
     refused(tmp_path / "tasks" / record("r").task_id)
     (tmp_path / "book").mkdir()
     (tmp_path / "book" / ".nfs00000001").touch()
-    return TaskKeeper(store, timedelta(days=14))
+    return TaskLifecycle(store, timedelta(days=14))
 
 
-def test_one_bad_file_costs_one_task(keeper: TaskKeeper) -> None:
+def test_one_bad_file_costs_one_task(keeper: TaskLifecycle) -> None:
     """The good one is read, the ended one stays ended, bad ones have failed with a sentence."""
     assert [entry.view.record for entry in keeper.recover(1)] == [record("g")]
     states = {entry.view.record.task_id[2]: entry.view for entry in keeper.table.entries()}
@@ -82,7 +82,7 @@ def test_one_bad_file_costs_one_task(keeper: TaskKeeper) -> None:
         assert states[letter].rev > states["e"].rev
 
 
-async def test_a_task_that_is_set_aside_is_only_deleted(keeper: TaskKeeper, tmp_path: Path) -> None:
+async def test_a_task_that_is_set_aside_is_only_deleted(keeper: TaskLifecycle, tmp_path: Path) -> None:
     """Nothing of it is read again or expires; its owner may delete it."""
     keeper.recover(1)
     entry = keeper.table.get(OWNER, record("E").task_id)
@@ -99,7 +99,7 @@ async def test_a_task_that_is_set_aside_is_only_deleted(keeper: TaskKeeper, tmp_
     assert bytes_below(folder) == {}
 
 
-def test_what_was_refused_is_taken_up_later(keeper: TaskKeeper, tmp_path: Path) -> None:
+def test_what_was_refused_is_taken_up_later(keeper: TaskLifecycle, tmp_path: Path) -> None:
     """By the next sweep, as it stands then."""
     keeper.recover(1)
     folder = tmp_path / "tasks" / record("r").task_id
@@ -111,7 +111,7 @@ def test_what_was_refused_is_taken_up_later(keeper: TaskKeeper, tmp_path: Path) 
     assert keeper.take_up(entries) == []
 
 
-def test_a_store_that_is_away_is_no_tasks_fault(keeper: TaskKeeper, tmp_path: Path) -> None:
+def test_a_store_that_is_away_is_no_tasks_fault(keeper: TaskLifecycle, tmp_path: Path) -> None:
     """The book looks again; it does not begin without its tasks."""
     (tmp_path / "tasks").rename(tmp_path / "away")
     (tmp_path / "book").rename(tmp_path / "elsewhere")

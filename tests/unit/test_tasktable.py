@@ -11,19 +11,19 @@ from itertools import product
 
 import pytest
 
-from one_ocr_ray.cluster.tasktable import Entry, TaskTable
-from one_ocr_ray.policy.tasks import TaskRecord, TaskState, TaskView
-from one_ocr_ray.turns import FairTurns
+from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
+from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
+from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
 from tests.values import NOON
 
 
-def entry(number: int, owner: str = "a", **changes: object) -> Entry:
+def entry(number: int, owner: str = "a", **changes: object) -> TaskEntry:
     """Task `number`, created that many seconds after noon."""
     record = TaskRecord(f"t_{number:022d}", f"b_{number % 2}", owner, "a.pdf", 1, "", NOON + timedelta(seconds=number))
-    return Entry(replace(TaskView(record, TaskState.PENDING, rev=1), **changes))  # type: ignore[arg-type]
+    return TaskEntry(replace(TaskView(record, TaskState.PENDING, rev=1), **changes))  # type: ignore[arg-type]
 
 
-def ids(table: TaskTable, owner: str = "a", cursor: str = "", **narrowed: object) -> tuple[list[int], str | None]:
+def ids(table: TaskRegistry, owner: str = "a", cursor: str = "", **narrowed: object) -> tuple[list[int], str | None]:
     """The numbers of a page of the list, and its cursor."""
     page = table.page(
         owner,
@@ -35,7 +35,7 @@ def ids(table: TaskTable, owner: str = "a", cursor: str = "", **narrowed: object
 
 def test_the_list_is_by_age_and_survives_what_comes_and_goes() -> None:
     """A cursor stays good while tasks are added and removed."""
-    table = TaskTable()
+    table = TaskRegistry()
     entries = [entry(number) for number in (3, 1, 5, 2, 4)]
     for each in (*entries, entry(9, owner="b")):
         table.add(each)
@@ -52,7 +52,7 @@ def test_the_list_is_by_age_and_survives_what_comes_and_goes() -> None:
 
 def test_expired_tasks_are_not_listed() -> None:
     """They are still known, for whoever asks by id."""
-    table = TaskTable()
+    table = TaskRegistry()
     table.add(entry(1, state=TaskState.SUCCESS, expires_at=NOON))
     assert ids(table) == ([], None)
     assert table.get("a", f"t_{1:022d}") is not None
@@ -62,12 +62,12 @@ def test_expired_tasks_are_not_listed() -> None:
 def test_a_cursor_that_was_never_given_is_refused(cursor: str) -> None:
     """Whatever it is made of."""
     with pytest.raises(ValueError, match=r".*"):
-        ids(TaskTable(), cursor=cursor)
+        ids(TaskRegistry(), cursor=cursor)
 
 
 async def test_who_waits_is_told() -> None:
     """Of a change and of the removal; and not later than asked."""
-    table, one = TaskTable(), entry(1)
+    table, one = TaskRegistry(), entry(1)
     table.add(one)
     await one.news_within(0.0)
     waiting = asyncio.create_task(one.news_within(60.0))
@@ -83,7 +83,7 @@ async def test_who_waits_is_told() -> None:
 
 async def test_turns_go_round_the_owners() -> None:
     """Someone who comes late with one task does not wait for all the tasks of someone else."""
-    turns, order = FairTurns(1), list[str]()
+    turns, order = FairSemaphore(1), list[str]()
 
     async def work(owner: str, name: str) -> None:
         async with turns.turn(owner):
@@ -100,7 +100,7 @@ async def test_turns_go_round_the_owners() -> None:
 
 async def test_a_turn_that_is_not_wanted_any_more_is_passed_on() -> None:
     """Cancelled while it waits, or in the instant of its turn."""
-    turns = FairTurns(1)
+    turns = FairSemaphore(1)
     ended = asyncio.Event()
 
     async def hold() -> None:
@@ -123,14 +123,14 @@ async def test_a_turn_that_is_not_wanted_any_more_is_passed_on() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_lists_and_counts_are_those_of_the_tasks_after_any_changes(seed: int) -> None:
     """They are kept as tasks come, change and go, so that nobody has to look at all of them."""
-    chance, table = random.Random(seed), TaskTable()
-    entries: list[Entry] = []
+    chance, table = random.Random(seed), TaskRegistry()
+    entries: list[TaskEntry] = []
     for number in range(300):
         if not entries or chance.random() < 0.4:
             record = TaskRecord(
                 f"t_{number:022d}", f"b_{number % 7}", chance.choice("xy"), "a.pdf", 1, "", NOON + timedelta(number)
             )
-            entries.append(Entry(TaskView(record, chance.choice(list(TaskState)), rev=1)))
+            entries.append(TaskEntry(TaskView(record, chance.choice(list(TaskState)), rev=1)))
             table.add(entries[-1])
         elif chance.random() < 0.8:
             entry = chance.choice(entries)

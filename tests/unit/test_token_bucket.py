@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.policy.bucket import TokenBucket
-from one_ocr_ray.ratelimiter import FreePermits, RateLimitedError, TokenBucketRateLimiter
+from one_ocr_ray.policy.ratelimit.bucket import TokenBucket
+from one_ocr_ray.reading.token_bucket import NoLimit, RateLimitedError, TokenBucketRateLimiter
 
 
 class Clock:
@@ -120,7 +120,7 @@ async def test_who_is_cancelled_takes_nothing_and_blocks_nobody() -> None:
 
 async def test_free_permits_are_free() -> None:
     """An engine on this cluster waits for nobody."""
-    permits = FreePermits()
+    permits = NoLimit()
     waiting = asyncio.create_task(permits.acquire(1_000_000))
     await asyncio.sleep(0)
     assert waiting.done()

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from one_ocr_ray.turns import FairTurns
+from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 
 
 async def settled() -> None:
@@ -21,7 +21,7 @@ def test_of_shared_turns_the_next_owner_finds_one_free(at_once: int, held: list[
     """Each owner in turn has half of what the others leave, however many they ask for."""
 
     async def main() -> list[int]:
-        turns, had = FairTurns(at_once, shared=True), Counter[str]()
+        turns, had = FairSemaphore(at_once, shared=True), Counter[str]()
 
         async def take(owner: str) -> None:
             await turns.take(owner)
@@ -42,7 +42,7 @@ def test_bytes_in_hand_are_bounded_and_the_largest_goes_alone() -> None:
     """Pages of 41 MB do not wait by the hundreds in memory; one that is larger than the bound is read all the same."""
 
     async def main() -> None:
-        turns, in_hand, most = FairTurns(256, bytes_at_once=100), 0, 0
+        turns, in_hand, most = FairSemaphore(256, bytes_at_once=100), 0, 0
 
         async def page(size: int) -> None:
             nonlocal in_hand, most
@@ -67,7 +67,7 @@ def test_no_turn_is_lost_to_work_that_is_cancelled_at_any_moment(shared: bool) -
     """Thousands of cancels before, at and after the turn: all are free at the end, and nobody waits."""
 
     async def main() -> None:
-        turns, chance = FairTurns(8, shared=shared, bytes_at_once=50), random.Random(18)
+        turns, chance = FairSemaphore(8, shared=shared, bytes_at_once=50), random.Random(18)
 
         async def work(owner: str, size: int) -> None:
             await turns.take(owner, size)

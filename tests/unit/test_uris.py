@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.uris import is_remote, local_path, shown, split_remote, uri_of_path, without_credentials
+from one_ocr_ray.storage.store.uris import is_remote, local_path, shown, split_remote, uri_of_path, without_credentials
 
 NAMES = ["report #1.pdf", "what? really.pdf", "[final] v2.pdf", "plus+sign.pdf", "100%.pdf", "a%20b.pdf", "a&b=c.pdf"]
 

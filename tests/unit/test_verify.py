@@ -13,14 +13,14 @@ import pytest
 from one_ocr_ray.cli import main
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Outcome, PageStatus
-from one_ocr_ray.policy.documents import RunIdentity, document_result
-from one_ocr_ray.policy.exporting import ExportFormat
-from one_ocr_ray.policy.selection import ALL_PAGES, parse_selection
-from one_ocr_ray.policy.verifying import key_findings, shard_findings
+from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
+from one_ocr_ray.policy.dataset.export import ExportFormat
+from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
+from one_ocr_ray.policy.dataset.verify import key_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.export import export
-from one_ocr_ray.storage.objects import Objects
 from one_ocr_ray.storage.run_dir import CONFIG
+from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.verify import verify
 from tests import datasets
 from tests.values import NOON, TIMED_OUT, document, page

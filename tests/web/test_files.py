@@ -42,7 +42,7 @@ def test_templates_hold_no_script_style_or_handler() -> None:
     for template in (WEB / "templates").glob("*.html"):
         text = template.read_text()
         assert not re.search(r"<script(?![^>]* src=)|<style|\sstyle=|\son[a-z]+=|javascript:|https?://", text), template
-        assert text.count("|safe") == (template.name == "task.html"), "the one that service/markdown.py made safe"
+        assert text.count("|safe") == (template.name == "task.html"), "the one that service/web/markdown.py made safe"
 
 
 def test_static_files_may_be_kept_for_ever_under_their_version(site: Site) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from one_ocr_ray.service.markdown import MAX_CHARACTERS, to_html
+from one_ocr_ray.service.web.markdown import MAX_CHARACTERS, to_html
 from tests.web.payloads import PAYLOADS
 
 _HARMFUL_TAG = re.compile(

@@ -11,9 +11,9 @@ import pytest
 from playwright.sync_api import expect
 
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.tasks import TaskState
-from one_ocr_ray.service import words as catalogue
-from one_ocr_ray.service.words import LANGUAGES, language_of, words
+from one_ocr_ray.policy.tasks.task import TaskState
+from one_ocr_ray.service.web import i18n as catalogue
+from one_ocr_ray.service.web.i18n import LANGUAGES, language_of, words
 from tests.pdfs import text_pdf
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ class Rate:
     tokens: float | None
 
 
-class Pace:
+class AdaptiveRate:
     """The share of the ceiling in use: down at throttles, up again with time."""
 
     def __init__(self, now: float) -> None:
@@ -141,7 +141,7 @@ class Rates:
     """The rates of a bucket from all of the above."""
 
     def __init__(self, now: float) -> None:
-        self.pace = Pace(now)
+        self.pace = AdaptiveRate(now)
         self.probe = Probe(now)
         self._heard = Limits()
         self._told = Limits()

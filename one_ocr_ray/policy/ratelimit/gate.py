@@ -16,9 +16,9 @@ from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.adapt import Rates
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
 from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
-from one_ocr_ray.policy.ratelimit.members import Members
+from one_ocr_ray.policy.ratelimit.members import ClientTable
 from one_ocr_ray.policy.ratelimit.messages import GateState, Grant, Held, Priority, Snapshot
-from one_ocr_ray.policy.ratelimit.meter import DayMeter, Meter
+from one_ocr_ray.policy.ratelimit.meter import DayMeter, GcraMeter
 from one_ocr_ray.policy.ratelimit.patience import REFUSED_AT_MOST_S, Patience
 from one_ocr_ray.policy.ratelimit.shares import FairShares
 
@@ -50,15 +50,15 @@ class Gate:
     def __init__(self, now: float) -> None:
         # Permits of a gate that died a moment ago may still be spent: this one begins with nothing and with silence.
         self._silent_until = now + LEAD_S + QUANTUM_S
-        self._requests = Meter()
-        self._tokens = Meter()
+        self._requests = GcraMeter()
+        self._tokens = GcraMeter()
         self._day = DayMeter()
         self._knows_a_day = False
         self._rates = Rates(now)
         self._window = InFlightWindow()
         self._breaker = Breaker()
         self._patience = Patience()
-        self._members = Members()
+        self._members = ClientTable()
         self._shares = {priority: FairShares() for priority in Priority}  # among owners
         self._shares_of: defaultdict[str, FairShares] = defaultdict(FairShares)  # among the jobs of each
         self._questions: dict[str, Question] = {}

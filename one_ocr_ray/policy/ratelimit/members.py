@@ -35,7 +35,7 @@ class Job:
 
 
 @dataclass(slots=True)
-class Member:
+class ClientState:
     """One client. In flight is what was granted to it minus what it says has ended."""
 
     who: Client
@@ -48,12 +48,12 @@ class Member:
         return self.granted - self.finished
 
 
-class Members:
+class ClientTable:
     """All jobs and clients that were heard of lately."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
-        self._members: dict[str, Member] = {}
+        self._members: dict[str, ClientState] = {}
         self.in_flight = 0
         self.limits = Limits()  # the lowest of all jobs
 
@@ -71,7 +71,7 @@ class Members:
         job.seen_at = now
         member = self._members.get(who.client_id)
         if member is None:
-            member = self._members[who.client_id] = Member(who, now)
+            member = self._members[who.client_id] = ClientState(who, now)
             self._count(member, feedback.received, feedback.finished)
         member.seen_at = now
         self._count(member, member.granted, max(member.finished, feedback.finished))  # messages may overtake each other
@@ -106,7 +106,7 @@ class Members:
             self._find_limits()
         return silent
 
-    def _count(self, member: Member, granted: int, finished: int) -> None:
+    def _count(self, member: ClientState, granted: int, finished: int) -> None:
         change = granted - finished - member.in_flight
         member.granted, member.finished = granted, finished
         self.in_flight += change

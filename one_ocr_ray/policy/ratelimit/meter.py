@@ -21,7 +21,7 @@ _HOUR_S = 3600.0
 _HOURS_KEPT = 25  # 24 and the one under way: no 24 hours hold more than the limit, wherever the provider's day begins
 
 
-class Meter:
+class GcraMeter:
     """One rate. An idle meter saves no burst up; an amount larger than any burst is granted, and the next one pays."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from one_ocr_ray.policy.summary import RunSummary
+    from one_ocr_ray.policy.dataset.summary import RunSummary
     from tests.provider import ProviderProcess
     from tests.provider.ledger import Row
 

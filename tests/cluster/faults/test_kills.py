@@ -81,7 +81,7 @@ def kill_one(name: str) -> Callable[[], None]:
     return kill
 
 
-@pytest.mark.parametrize("victim", ["ray::OcrWorker", "ray::RateLimiter", "pdf_child", "ray::render"])
+@pytest.mark.parametrize("victim", ["ray::OcrWorker", "ray::RateLimiter", "pdf.child", "ray::render"])
 def test_any_other_process_dies_and_the_run_goes_on(victim: str, site: Site, ray_cluster: None) -> None:
     """Its work is done by another one, not as a failed page; only a worker may cost anything."""
     with Saboteur(site, after=10, kill=kill_one(victim)) as saboteur:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.policy.tasks import TaskRecord, TaskState
-from one_ocr_ray.storage.objects import Objects
-from one_ocr_ray.storage.tasks import TaskStore
+from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.cluster.books import book_site
 from tests.cluster.served import Served
 from tests.provider import identity_pdf

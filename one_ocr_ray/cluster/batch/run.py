@@ -1,0 +1,294 @@
+"""One whole run, from settings to summary: what `one-ocr run` and `jobs/ocr.py` do."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.cluster.batch.planner import Planner
+from one_ocr_ray.cluster.batch.run_driver import RunDriver
+from one_ocr_ray.cluster.batch.worker import start_workers
+from one_ocr_ray.cluster.batch.worker_scaler import WorkerScaler, first_nodes
+from one_ocr_ray.cluster.budget import start_till
+from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
+from one_ocr_ray.cluster.engine_setup import begin_limiter
+from one_ocr_ray.cluster.job_logging import describe_submission
+from one_ocr_ray.cluster.session import ending_actors, ray_session
+from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
+from one_ocr_ray.job import Job, RunTotals
+from one_ocr_ray.job_settings import (
+    dearest_of,
+    engine_choice_of,
+    fingerprint_of,
+    limits_of,
+    output_uri_of,
+    page_request_of,
+    pdf_options_of,
+    prices_of,
+    selection_of,
+    settings_without_effect,
+)
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.plan import ShardPacker
+from one_ocr_ray.policy.dataset.summary import RunSummary
+from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.shutdown import Interruption
+from one_ocr_ray.storage.costs import spending_of
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.inputs import find_present_inputs
+from one_ocr_ray.storage.journal import shards_at_work
+from one_ocr_ray.storage.lease import held_lease
+from one_ocr_ray.storage.pending_work import find_pending_work
+from one_ocr_ray.storage.plan_index import PlanIndex
+from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.sent_requests import sent_lately
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import shown
+from one_ocr_ray.storage.sums import count_output, prove_output
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.job import SentBefore
+    from one_ocr_ray.model import PageRequest
+    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.policy.dataset.summary import OutputCounts
+    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.storage.inputs import InputFile
+    from one_ocr_ray.storage.pending_work import PendingWork
+
+INPUTS_SHOWN = 3
+
+
+def run(
+    settings: Settings,
+    on_progress: Callable[[Progress], None],
+    say: Callable[[str], None],
+    on_stop: Callable[[RunSummary], None] = lambda _: None,
+) -> RunSummary:
+    """Read what `settings` ask for, resuming what earlier runs left open; `say` gets a sentence now and then.
+
+    Raises UsageError before any work, StoppedError when the run ended early and can be resumed, after `on_stop` was
+    told how far it came. In the same way OneOcrError, when rows are missing at the end that the plan has.
+    """
+    started = time.monotonic()
+    selection = selection_of(settings)
+    choice, ask = engine_choice_of(settings), page_request_of(settings)
+    fingerprint = fingerprint_of(settings, choice, ask, selection)
+    if idle := settings_without_effect(settings):
+        say(idle)
+    files = find_present_inputs(settings.inputs, say)  # the user's mistakes come before anything is written
+    output = Objects(output_uri_of(settings))
+    work = _Run(
+        settings=settings,
+        choice=choice,
+        ask=ask,
+        prompt_sha256=fingerprint.prompt_sha256,
+        selection=selection,
+        config=asdict(fingerprint),
+        identity=RunIdentity(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}", fingerprint.config_id),
+        output=output,
+        dataset=Dataset(output, asdict(fingerprint)),
+        run_dir=RunDirectory(output),
+        interruption=Interruption(settings.stop_wait if choice else 0.0, say),
+    )
+    with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
+        work.run_dir.claim(fingerprint)
+        known = PlanIndex(work.run_dir, selection)
+        try:
+            tally = work.read_what_is_open(known, files, on_progress, say)
+        except StoppedError as stopped:
+            on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
+            raise
+        counts, fault = prove_output(work.dataset, known, output.root)
+        work.add_costs(counts)
+    exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
+    summary = _summary(work, tally, counts, time.monotonic() - started, exit_code)
+    if fault is not None:
+        on_stop(summary)
+        raise OneOcrError(fault)
+    return summary
+
+
+def _summary_of_stopped(work: _Run, known: PlanIndex, elapsed_s: float, exit_code: int) -> RunSummary:
+    """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
+    counts = count_output(work.dataset, known)
+    work.add_costs(counts)
+    return _summary(work, sum(work.tallies, RunTotals()), counts, elapsed_s, exit_code)
+
+
+def _summary(work: _Run, tally: RunTotals, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
+    return RunSummary(
+        run_id=work.identity.run_id,
+        output=work.output.root,
+        counts=counts,
+        requests=tally.requests,
+        input_tokens=tally.input_tokens,
+        output_tokens=tally.output_tokens,
+        cost_usd=tally.cost_usd,
+        elapsed_s=elapsed_s,
+        exit_code=exit_code,
+        pages_read=tally.pages_read,
+        warnings=tally.warnings,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Run:
+    """One run on one output, whose lease is held."""
+
+    settings: Settings
+    choice: EngineChoice | None
+    ask: PageRequest
+    prompt_sha256: str | None
+    selection: PageSelection
+    config: dict[str, Any]
+    identity: RunIdentity
+    output: Objects
+    dataset: Dataset
+    run_dir: RunDirectory
+    interruption: Interruption
+    tallies: list[RunTotals] = field(default_factory=list)  # of a pipeline that has ended, however it did
+
+    def read_what_is_open(
+        self,
+        known: PlanIndex,
+        files: Iterator[InputFile],
+        on_progress: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> RunTotals:
+        """Shards that earlier runs left open, then what is new in `files`; Ray is started only when there is any."""
+        todo = find_pending_work(known, self.dataset, self.output, retry_failed=self.settings.retry_failed)
+        new_files = (file for file in files if not known.covers(file))
+        first = list(itertools.islice(new_files, 1))
+        if not todo and not first:
+            return RunTotals()
+        address = ray_address(self.settings)
+        with ray_session(address, self._metadata()):
+            if self.choice and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
+                begin_limiter(self.choice)
+            asyncio.run(describe_submission(self._metadata()))
+            return asyncio.run(self._read(known, todo, itertools.chain(first, new_files), on_progress, say))
+
+    def _metadata(self) -> dict[str, str]:
+        """What Ray's dashboard says of this job."""
+        inputs = [shown(each) for each in self.settings.inputs]
+        more = f" and {len(inputs) - INPUTS_SHOWN} more" if len(inputs) > INPUTS_SHOWN else ""
+        return {
+            "one_ocr_run_id": self.identity.run_id,
+            "one_ocr_input": " ".join(inputs[:INPUTS_SHOWN]) + more,
+            "one_ocr_output": shown(self.output.root),
+            "one_ocr_engine": self.settings.engine,
+            "one_ocr_model": str(self.config["model"]),
+        }
+
+    def add_costs(self, counts: OutputCounts) -> None:
+        """Add what was spent on what does not stand in the output."""
+        spending = self.spending(counts, shards_at_work(self.output))
+        counts.cost_usd, counts.unknown_usd = spending.told_usd, spending.unknown_usd
+
+    async def _read(
+        self,
+        known: PlanIndex,
+        todo: PendingWork,
+        files: Iterator[InputFile],
+        on_progress: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> RunTotals:
+        """Start the actors, run the pipeline, end the actors."""
+        autoscaled = ray_address(self.settings) != LOCAL_RAY
+        with self.interruption.ends_this_task(), ending_actors() as actors:
+            nodes = await first_nodes(say, autoscaled=autoscaled)
+            run_id = self.identity.run_id
+            readers = {} if self.choice else start_readers(nodes, run_id)
+            actors.extend(readers.values())
+            till = None
+            if self.settings.max_cost is not None:
+                till, keeper = start_till(self._left_usd(self.settings.max_cost, known, todo), run_id)
+                actors.append(keeper)
+            count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
+            sent_before = self._sent_before(known, todo) if self.settings.rpd is not None else {}
+            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till, sent_before)
+            workers = start_workers(job, nodes, count, list(readers))
+            actors.extend(workers)
+            packer = ShardPacker(
+                self.selection,
+                shard_pages=self.settings.shard_pages,
+                workers=count,
+                next_number=known.next_number,
+                is_new=known.meet,
+            )
+            planner = Planner(known, packer, job.pdf, self.output)
+            recruiter = None if self.settings.workers else WorkerScaler(job, nodes, actors, autoscaled=autoscaled)
+            pipeline = RunDriver(
+                workers,
+                planner,
+                known,
+                self.selection,
+                on_progress,
+                interruption=self.interruption,
+                say=say,
+                recruiter=recruiter,
+            )
+            try:
+                return await pipeline.run(todo, files, inspections=2 * len(nodes))
+            finally:
+                self.tallies.append(pipeline.tally)
+                if recruiter is not None:
+                    recruiter.done()
+
+    def _sent_before(self, known: PlanIndex, todo: PendingWork) -> SentBefore:
+        return sent_lately(
+            self.output,
+            self.dataset,
+            shards=known.shard_ids(copies=False),
+            open_shards=(*todo.open_shards, *todo.failed_shards),
+            config_id=self.identity.config_id,
+            now=datetime.now(UTC),
+        )
+
+    def _left_usd(self, ceiling_usd: float, known: PlanIndex, todo: PendingWork) -> float:
+        spent_usd = self.spending(count_output(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
+        if spent_usd is None:
+            raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
+        return ceiling_usd - spent_usd
+
+    def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
+        """What this output has cost so far: what its documents say, and what does not stand there."""
+        return spending_of(
+            self.output,
+            self.dataset,
+            counts,
+            open_shards=open_shards,
+            config_id=self.identity.config_id,
+            dearest=dearest_of(self.choice, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
+        )
+
+    def _job(self, cpus: int, readers: int, workers: int, till: str | None, sent_before: SentBefore) -> Job:
+        settings = self.settings
+        places = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
+        return Job(
+            output=self.output.root,
+            config=self.config,
+            identity=self.identity,
+            selection=self.selection,
+            pdf=pdf_options_of(settings),
+            ask=self.ask,
+            prompt_sha256=self.prompt_sha256,
+            engine=self.choice,
+            limits=limits_of(settings),
+            prices=prices_of(settings),
+            till=till,
+            sent_before=sent_before,
+            pages_at_once=max(1, places // workers),
+            render_tasks=max(1, cpus // workers),
+            stop_wait_s=settings.stop_wait if self.choice else 0.0,
+        )

@@ -1,0 +1,105 @@
+"""What a worker reads its pages with: the embedded engine's pool, or an LLM engine under the cluster's rate limiter."""
+
+from __future__ import annotations
+
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
+from one_ocr_ray.cluster.engine_pool import EnginePool
+from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
+from one_ocr_ray.cluster.metrics import counted
+from one_ocr_ray.engines.choice import llm_engine
+from one_ocr_ray.environment import provider_key
+from one_ocr_ray.job_settings import metering_of
+from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
+from one_ocr_ray.policy.page.quality import judge
+from one_ocr_ray.policy.ratelimit.messages import Client, Priority
+from one_ocr_ray.reading.page import NoBudget, NoMetering, Reading, as_it_is
+from one_ocr_ray.reading.permits import LeasedPermits
+from one_ocr_ray.reading.token_bucket import NoLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.cluster.budget import SharedTill
+    from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.job import Job
+
+
+def local_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
+    """The embedded engine for worker `number` of the run; `readers` by name."""
+    return pooled_reading(job, EnginePool(readers, first=number))
+
+
+def pooled_reading(job: Job, pool: EnginePool) -> Reading:
+    """The embedded engine for `job`; jobs may share a pool."""
+    return counted(
+        Reading(
+            engine=pool,
+            permits=NoLimit(),
+            ask=job.ask,
+            identity=job.identity,
+            prompt_sha256=job.prompt_sha256,
+            metering=NoMetering(),
+            judge=as_it_is,
+        )
+    )
+
+
+def llm_reading(job: Job, number: int) -> Reading:
+    """The LLM engine of `job` for its worker `number`, with this node's key. Raises UsageError when there is none."""
+    if job.engine is None:
+        raise ValueError("the job has no LLM engine")
+    permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
+    till = RemoteTill(job.till) if job.till is not None else None
+    return metered_reading(job, job.engine, engine_on_node(job.engine), permits, till)
+
+
+def engine_on_node(choice: EngineChoice) -> Engine:
+    """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
+    return llm_engine(choice, provider_key(choice.name))
+
+
+def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
+    """`client`'s line to the limiter of the account that `choice` uses on this node. `owner` gets a fair share, and
+    `job` one of that; a job without an owner is its own.
+    """
+    limiter = RemoteLimiter(_limiter_on_node(choice), job.sent_before)
+    # A worker that is restarted counts from zero again, so it must be a new client.
+    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
+    return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
+
+
+def begin_limiter(choice: EngineChoice) -> None:
+    """Have the limiter started that processes with this one's key will ask for. Its own process takes a second to come,
+    as theirs do. Raises UsageError for a file of a key that cannot be read.
+    """
+    get_limiter(_limiter_on_node(choice))
+
+
+def _limiter_on_node(choice: EngineChoice) -> str:
+    """The name of the limiter of the account that `choice` uses on this node."""
+    key = provider_key(choice.name)
+    account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
+    return limiter_name(choice.name, account, choice.model)
+
+
+def metered_reading(
+    job: Job, choice: EngineChoice, engine: Engine, permits: LeasedPermits, till: SharedTill | None
+) -> Reading:
+    """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
+    metering = metering_of(choice, job.prices, job.ask)
+    return counted(
+        Reading(
+            engine=engine,
+            permits=permits,
+            ask=job.ask,
+            identity=job.identity,
+            prompt_sha256=job.prompt_sha256,
+            metering=metering,
+            judge=judge,
+            purse=SharedPurse(till, metering) if till is not None else NoBudget(),
+        )
+    )

@@ -1,0 +1,226 @@
+"""The service on Ray Serve: the deployment, and `one-ocr serve` from its start to its end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack, closing
+from typing import TYPE_CHECKING, Any, Self
+
+import ray
+from ray import serve
+from ray.serve.config import BackpressureConfig
+
+from one_ocr_ray.cluster.engine_setup import engine_on_node
+from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
+from one_ocr_ray.cluster.service.task_manager_start import end_book, refuse_second_service, start_book
+from one_ocr_ray.cluster.session import ray_session
+from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
+from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.policy.page import stopping
+from one_ocr_ray.service.app import create_app
+from one_ocr_ray.service.middleware.proxy_limit import variables
+from one_ocr_ray.service.middleware.request_log import log_as_json
+from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address, unknown_variables
+from one_ocr_ray.storage.tasks.manager_lease import refuse_second
+from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.service_config import ServiceConfig, service_config_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+    from ray.serve import Application
+
+    from one_ocr_ray.settings import ServiceSettings
+
+APPLICATION = "one-ocr"
+# Event streams and long polls hold their place for up to a minute: there must be more places than the application's own
+# limits allow, so that those answer, and not a queue.
+ONGOING_REQUESTS = 2000
+QUEUED_REQUESTS = 200
+RETRY_AFTER_S = 5
+DRAIN_S = 5.0
+READY_WITHIN_S = 60.0
+# A proxy or replica that has died is missed this soon.
+HEALTH_CHECK_S = 2.0
+_OF_THE_CONTROLLER = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_CHECK_S:g}"}
+
+
+class OneOcr:
+    """The ingress deployment: one replica of the application. It holds nothing that another one does not find."""
+
+    def __init__(self, service: ServiceConfig) -> None:
+        refuse_keys_in(ray.get_runtime_context().runtime_env)  # of the application or the deployment in Serve's file
+        self._service = service
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        log_as_json()
+        settings = self._service.settings
+        return create_app(RemoteTaskManager(self._service), TaskStore(settings.store), settings)
+
+
+def build(arguments: dict[str, str]) -> Application:
+    """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's.
+
+    Raises UsageError for settings that cannot be used, and for a key in the runtime environment.
+    """
+    refuse_keys_in(submitted_runtime_env())
+    if ray.is_initialized():
+        refuse_keys_in(ray.get_runtime_context().runtime_env)
+    if said := unknown_variables():
+        logging.getLogger(__name__).warning(said)
+    return application(service_config_of(_with_whole_paths(load_service(dict(arguments)))))
+
+
+def application(service: ServiceConfig) -> Application:
+    """The service as Serve runs it.
+
+    Takes no CPU: batch jobs book all of them, and uploads must come in beside them.
+    """
+    ingress: Any = serve.deployment(
+        serve.ingress()(OneOcr),
+        name=APPLICATION,
+        max_ongoing_requests=ONGOING_REQUESTS,
+        max_queued_requests=QUEUED_REQUESTS,
+        backpressure_config=BackpressureConfig(status_code=503, retry_after_s=RETRY_AFTER_S),
+        ray_actor_options={"num_cpus": 0},
+        health_check_period_s=HEALTH_CHECK_S,
+        graceful_shutdown_timeout_s=DRAIN_S,
+    )
+    app: Application = ingress.bind(service)
+    return app
+
+
+def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM; `say` gets a sentence when the service can be used.
+
+    Ends what it has started: the application, the book, and a Ray of its own. Raises UsageError for settings that
+    cannot be used, StoppedError where the service does not come up.
+    """
+    address = ray_address(settings)
+    settings = _with_whole_paths(settings)
+    if address == LOCAL_RAY:
+        settings = settings.model_copy(update={"port": _free_port(settings)})
+    service = service_config_of(settings)
+    if address == LOCAL_RAY:
+        _check_key(service)
+        refuse_second(settings.store, say)
+    app = application(service)
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    with _Interruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
+        interruption.listen()  # again: Ray has a handler of its own for SIGTERM
+        interruption.raise_if_any()
+        refuse_second_service(settings.store, say)
+        started.callback(end_book, settings.store)
+        start_book(service)
+        interruption.raise_if_any()
+        serve.start(
+            proxy_location="HeadOnly",
+            http_options={"host": settings.host, "port": settings.port},
+            controller_options={"runtime_env": {"env_vars": _OF_THE_CONTROLLER | variables(settings)}},
+        )
+        interruption.raise_if_any()
+        started.callback(serve.delete, APPLICATION)
+        serve.run(app, name=APPLICATION, route_prefix="/")
+        _await_ready(settings, interruption)
+        say(f"One OCR listens on {_url(settings)}; uploads and results are kept in {settings.store}.")
+        interruption.happened.wait()
+
+
+class _Interruption:
+    """Ctrl-C and SIGTERM as an event, between the steps of starting and ending; a second one ends the process.
+
+    An exception at any moment, as Python raises for Ctrl-C, would leave Ray half started. Supervisors that signal a
+    process and its group mean it once.
+    """
+
+    def __init__(self) -> None:
+        self.happened = threading.Event()
+        self._first_s = math.inf
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self.listen()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def listen(self) -> None:
+        for number in self._before:
+            signal.signal(number, self._on_signal)
+
+    def raise_if_any(self) -> None:
+        if self.happened.is_set():
+            raise KeyboardInterrupt
+
+    def _on_signal(self, *_: object) -> None:
+        if stopping.is_asked_again(self._first_s, time.monotonic()):
+            os._exit(StoppedError.exit_code)
+        self._first_s = min(self._first_s, time.monotonic())
+        self.happened.set()
+
+
+def _await_ready(settings: ServiceSettings, interruption: _Interruption) -> None:
+    """Wait until the service answers where it is said to listen."""
+    give_up_at = time.monotonic() + READY_WITHIN_S
+    while True:
+        interruption.raise_if_any()
+        try:
+            with closing(urllib.request.urlopen(f"{_url(settings)}/healthz", timeout=5)):  # noqa: S310 - http
+                return
+        except (urllib.error.URLError, OSError):
+            if time.monotonic() > give_up_at:
+                raise StoppedError(
+                    f"The service does not answer on {_url(settings)}. Where Serve runs on this cluster already, "
+                    "its own host and port hold: give those, or end it with `serve shutdown`."
+                ) from None
+            interruption.happened.wait(0.2)
+
+
+def _check_key(service: ServiceConfig) -> None:
+    """Find a missing key before anything is started. Raises UsageError."""
+    choice, _ = service.engines[service.settings.engine]
+    if choice is not None:
+        engine_on_node(choice)
+
+
+def _url(settings: ServiceSettings) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - asked at, not bound
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+def _free_port(settings: ServiceSettings) -> int:
+    """The port that is set, found free, or a free one for port 0. Raises UsageError for one that is in use."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise UsageError(
+                f"The port {settings.port} of {settings.host} cannot be listened on ({error.strerror}). "
+                "Give another one: --port N."
+            ) from error
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _with_whole_paths(settings: ServiceSettings) -> ServiceSettings:
+    """Local paths as this process sees them: the service's processes have other working folders."""
+    paths = {
+        name: path.expanduser().absolute()
+        for name in ("api_keys_file", "spool", "password_file")
+        if (path := getattr(settings, name)) is not None
+    }
+    return settings.model_copy(update={**paths, "store": TaskStore(settings.store).root})

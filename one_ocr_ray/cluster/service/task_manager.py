@@ -1,0 +1,267 @@
+"""`TaskManagerActor`: the detached actor that knows every task of one store and has them read.
+
+What it knows is rebuilt from the store at its start: it may die at any moment. Its workers and OCR engines are its own
+and die with it; what they had finished is in the journals and is not read again. One store has one book: that of the
+service which was deployed last (`storage/tasks/manager_lease.py`). The one before it ends its work and is gone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import ray
+
+from one_ocr_ray.cluster.metrics import show_tasks
+from one_ocr_ray.cluster.service.task_dispatcher import TaskDispatcher
+from one_ocr_ray.errors import OneOcrError, StorageError, StoreInUseError
+from one_ocr_ray.policy.tasks.expiry import believed
+from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
+from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.lifecycle import TaskLifecycle
+from one_ocr_ray.tasks.port import Load
+from one_ocr_ray.tasks.service_config import identity_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.tasks.task import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
+    from one_ocr_ray.tasks.registry import TaskEntry
+    from one_ocr_ray.tasks.service_config import ServiceConfig
+
+log = logging.getLogger(__name__)
+
+CALLS_AT_ONCE = 20_000  # status requests and event streams wait here
+SHOW_EVERY_S = 5.0
+SWEEP_EVERY_S = 60.0
+CLAIMS_EVERY_SWEEPS = 60
+EVENTS_KEPT_FOR = timedelta(minutes=10)  # in memory, after the end of their task
+ENTRIES_AT_ONCE = 1000  # of a sweep; then requests have their turn
+ORPHAN_SWEEPS = 60  # an upload whose record never came is removed after an hour
+START_AGAIN_S = 1.0
+REST_WITHIN_S = 8.0
+READY_WITHIN_S = 30.0  # then the caller is told to come back
+
+
+class ManagerElsewhereError(OneOcrError):
+    """Another service has the store; the caller is told to come back."""
+
+
+class TaskManagerActor:
+    """Actor body; the calls are those of `tasks.port.TaskManager`."""
+
+    def __init__(self, service: ServiceConfig) -> None:
+        self._service = service
+        self._store = TaskStore(service.settings.store)
+        self._keeper = TaskLifecycle(self._store, timedelta(days=service.settings.expiry_days))
+        self._table = self._keeper.table
+        self._lease = ManagerLease(self._store.root, service.deployment)
+        self._elsewhere = False  # another service has the store
+        self._deleting: set[str] = set()
+        self._sweeps = 0
+        self._last_look: tuple[datetime, float] | None = None  # the time that was believed, and the monotonic clock
+        self._orphans: dict[str, int] = {}  # sweeps that have seen them
+        self._loop = asyncio.get_running_loop()
+        self._ending: asyncio.Task[None] | None = None
+        self._started = self._loop.create_task(self._start())
+        self._upkeep = self._loop.create_task(self._keep_up())
+
+    async def serves(self) -> str:
+        """What this book was started with, as `identity_of` tells it; nothing while another service has the store."""
+        return "" if self._elsewhere else identity_of(self._service)
+
+    async def accept(self, records: Sequence[TaskRecord]) -> None:
+        tending = await self._ready()
+        tending.take([entry for record in records if (entry := self._keeper.accept(record)) is not None])
+
+    async def task(self, owner: str, task_id: str) -> TaskView | None:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        return entry.view if entry is not None else None
+
+    async def changed(self, owner: str, task_id: str, rev: int, wait_s: float) -> TaskView | None:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is not None and entry.view.rev <= rev:
+            await entry.news_within(wait_s)
+        return entry.view if entry is not None and not entry.deleted else None
+
+    async def events(self, owner: str, task_id: str, rev: int, wait_s: float) -> tuple[TaskView, tuple[PageEvent, ...]]:
+        await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is not None and entry.view.rev <= rev:
+            await entry.news_within(wait_s)
+        if entry is None or entry.deleted:
+            raise KeyError(task_id)
+        view = entry.view
+        return view, await self._keeper.events_after(entry, rev) if view.rev > rev else ()
+
+    async def tasks(
+        self, owner: str, state: TaskState | None, batch_id: str | None, limit: int, cursor: str
+    ) -> TaskPage:
+        await self._ready()
+        return self._table.page(owner, cursor, state=state, batch_id=batch_id, limit=limit, now=datetime.now(UTC))
+
+    async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None or not await self._keeper.begin_retry(entry, pages):
+            return None
+        tending.take([entry])
+        return entry.view
+
+    async def cancel(self, owner: str, task_id: str) -> TaskView | None:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None:
+            return None
+        if await self._keeper.begin_cancel(entry):
+            await tending.stop(entry)
+        return entry.view
+
+    async def delete(self, owner: str, task_id: str) -> bool:
+        tending = await self._ready()
+        entry = self._table.get(owner, task_id)
+        if entry is None:
+            return False
+        self._deleting.add(task_id)
+        try:
+            if not await self._keeper.begin_delete(entry):
+                return False
+            await tending.stop(entry)
+            await self._keeper.delete(entry)
+        finally:
+            self._deleting.discard(task_id)
+        return True
+
+    async def load(self) -> Load:
+        await self._ready()
+        return Load(*self._table.load())
+
+    async def rest(self) -> None:
+        """End all work for now, before this book is ended; its tasks go on with the next one."""
+        if self._started.done():
+            await (await self._started).rest()
+        await asyncio.to_thread(self._lease.release)
+
+    def _lost(self, lease: ManagerLease) -> None:
+        """A book of a later deployment waits for the end of this one. Called in a thread."""
+
+        def end() -> None:
+            self._ending = self._loop.create_task(self._end(lease))
+
+        self._loop.call_soon_threadsafe(end)
+
+    async def _end(self, lease: ManagerLease) -> None:
+        while not self._started.done():
+            if lease is not self._lease:  # it was still waiting for its own turn, and has noticed
+                return
+            await asyncio.sleep(START_AGAIN_S)
+        log.warning("a service that was deployed later has this store now; this one ends")
+        self._elsewhere = True
+        try:
+            async with asyncio.timeout(REST_WITHIN_S):
+                await self.rest()
+        finally:
+            ray.kill(ray.get_runtime_context().current_actor)
+
+    async def sweep(self) -> None:
+        """Remove what has expired, take up what was stored and never handed over."""
+        now = await self._believed_now()
+        for number, entry in enumerate(self._table.entries()):
+            if number % ENTRIES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            await self._look_at(entry, now)
+        deleting = set(self._deleting)
+        stored = await asyncio.to_thread(self._store.task_ids)
+        await self._take_up(stored - self._table.ids() - deleting - self._deleting)
+        if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
+            await asyncio.to_thread(self._store.sweep_claims, now)
+        self._sweeps += 1
+
+    async def _look_at(self, entry: TaskEntry, now: datetime) -> None:
+        expires_at, finished_at = entry.view.expires_at, entry.view.finished_at
+        try:
+            if expires_at is not None and expires_at <= now:
+                await self._keeper.expire(entry, now)
+        except StorageError as error:
+            log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
+        if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
+            entry.events = None
+
+    async def _believed_now(self) -> datetime:
+        """The time to erase by; kept in the store, for the book after this one."""
+        now, monotonic_s = datetime.now(UTC), time.monotonic()
+        if self._last_look is None:
+            kept = await asyncio.to_thread(self._store.clock)
+            self._last_look = (kept if kept is not None else now), monotonic_s
+        last, last_s = self._last_look
+        now = believed(last, now, monotonic_s - last_s)
+        self._last_look = now, monotonic_s
+        await asyncio.to_thread(self._store.keep_clock, now)
+        return now
+
+    async def _take_up(self, unknown: set[str]) -> None:
+        """A process that died between storing a task and handing it over leaves it here."""
+        entries, nameless = await asyncio.to_thread(self._keeper.look_up, unknown)
+        (await self._ready()).take(self._keeper.take_up(entries))
+        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
+        for task_id, sweeps in self._orphans.items():
+            if sweeps > ORPHAN_SWEEPS:
+                await asyncio.to_thread(self._store.delete, task_id)
+
+    async def _ready(self) -> TaskDispatcher:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while not (self._elsewhere or self._started.done()):
+                await asyncio.wait({self._started}, timeout=START_AGAIN_S)
+        if self._elsewhere:
+            raise ManagerElsewhereError
+        return await self._started
+
+    async def _start(self) -> TaskDispatcher:
+        tending = None  # made once: a store that is away must not cost a set of processes at each look
+        while True:
+            try:
+                generation = self._lease.generation or await self._begin()
+                tending = tending or TaskDispatcher(self._service, self._keeper)
+                tending.take(await asyncio.to_thread(self._keeper.recover, generation))
+            except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
+                log.warning("the book cannot start yet: %s", error)
+            except Exception:
+                log.exception("the book cannot start")
+            else:
+                return tending
+            await asyncio.sleep(START_AGAIN_S)
+
+    async def _begin(self) -> int:
+        """The generation of this book, once no other one is at work."""
+        lease = self._lease
+        try:
+            generation = await asyncio.to_thread(lease.take, partial(self._lost, lease))
+        except OneOcrError as error:
+            self._elsewhere = isinstance(error, StoreInUseError)
+            self._lease = ManagerLease(self._store.root, self._service.deployment)
+            await asyncio.to_thread(lease.release)
+            raise
+        self._elsewhere = False
+        return generation
+
+    async def _keep_up(self) -> None:
+        await asyncio.shield(self._started)
+        next_sweep = SWEEP_EVERY_S
+        while True:
+            await asyncio.sleep(SHOW_EVERY_S)
+            show_tasks(self._table.by_state())
+            next_sweep -= SHOW_EVERY_S
+            if next_sweep <= 0:
+                next_sweep = SWEEP_EVERY_S
+                try:
+                    await self.sweep()
+                except StorageError as error:
+                    log.warning("the sweep was cut short: %s", error)
+                except Exception:  # the next one may come further
+                    log.exception("the sweep was cut short")

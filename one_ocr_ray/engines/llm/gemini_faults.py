@@ -1,0 +1,116 @@
+"""What the errors of the Gemini API mean: Google's status name, ErrorInfo.reason and quotaId, then the HTTP status.
+
+The English sentence of a per-minute throttle is that of OpenAI's empty account; it decides nothing. Three rules
+(marked) have only text to go by. Sources: ai.google.dev troubleshooting and rate-limit pages, google.rpc.error_details.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.engines.llm.hints import duration_s, wait_hint_s
+from one_ocr_ray.engines.llm.wire import (
+    AUTH,
+    BILLING,
+    CONTEXT,
+    FORBIDDEN,
+    NO_MODEL,
+    PAGE_FORBIDDEN,
+    THROTTLED,
+    UNAVAILABLE,
+    ErrorBody,
+    Verdict,
+    read_error,
+    verdict_by_status,
+)
+from one_ocr_ray.model import Action, ErrorCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NO_QUOTA = Verdict(
+    ErrorCode.BILLING, Action.STOP, "The account's tier has no quota at all for this model; choose another or pay"
+)
+DAY_THROTTLE = Verdict(ErrorCode.QUOTA_DAY, Action.PAUSE, "The account's quota for today is reached", least_wait_s=1.0)
+DAY_QUOTA = Verdict(ErrorCode.QUOTA_DAY, Action.STOP, "The account's quota for today is used up")
+SPEND_RATE = Verdict(
+    ErrorCode.PROVIDER_UNAVAILABLE,
+    Action.PAUSE,
+    "The account spends faster than its tier allows",
+    slow_down=True,
+    least_wait_s=60.0,
+)
+
+_BY_STATUS_NAME = {
+    "PERMISSION_DENIED": AUTH,
+    "UNAUTHENTICATED": AUTH,
+    "FAILED_PRECONDITION": AUTH,  # the free tier is not offered in this country
+    "NOT_FOUND": NO_MODEL,
+    "UNAVAILABLE": UNAVAILABLE,
+    "INTERNAL": UNAVAILABLE,
+    "DEADLINE_EXCEEDED": UNAVAILABLE,
+    "ABORTED": UNAVAILABLE,
+}
+# A zero is left out of Google's JSON, so `quotaValue` may be missing where the text says "limit: 0".
+_LIMIT_ZERO = re.compile(r"limit: 0(?![0-9.])")
+# The empty prepaid account has the status, the HTTP code and the missing details of the spend-rate limit: text only.
+_PREPAID_EMPTY = "prepayment credits are depleted"
+# "The input token count (1300000) exceeds the maximum number of tokens allowed" is an INVALID_ARGUMENT: text only.
+_CONTEXT_TEXT = re.compile(r"input token count .{0,24}exceeds the maximum")
+_DAY_HINT_S = 3600.0
+
+
+def fault(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
+    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
+
+    key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
+    """
+    error = read_error(payload) or ErrorBody()
+    if status < 400 and error.http_status is not None:
+        status = error.http_status
+    hint_s = _hint_s(headers, error)
+    verdict = _verdict(status, error, hint_s)
+    if verdict is FORBIDDEN and key_works:
+        verdict = PAGE_FORBIDDEN
+    return verdict.failure(status, error, hint_s)
+
+
+def _verdict(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:
+    if any(str(detail.get("reason")).startswith("API_KEY_") for detail in error.details):
+        return AUTH  # arrives as 400 INVALID_ARGUMENT
+    if error.status == "RESOURCE_EXHAUSTED" or status == 429:
+        return _exhausted(status, error, hint_s)
+    if status == 400 and _CONTEXT_TEXT.search(error.message):
+        return CONTEXT
+    return _BY_STATUS_NAME.get(error.status) or verdict_by_status(status)
+
+
+def _exhausted(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:
+    if status == 402 or _PREPAID_EMPTY in error.message:
+        return BILLING
+    violations = _violations(error)
+    if _LIMIT_ZERO.search(error.message) or any(str(violation.get("quotaValue")) == "0" for violation in violations):
+        return NO_QUOTA
+    if any("PerDay" in str(violation.get("quotaId")) for violation in violations):
+        return DAY_QUOTA if hint_s is not None and hint_s > _DAY_HINT_S else DAY_THROTTLE
+    # The limit on spending per ten minutes comes without details and without a hint.
+    return THROTTLED if violations or hint_s is not None else SPEND_RATE
+
+
+def _violations(error: ErrorBody) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for detail in error.details:
+        violations = detail.get("violations")
+        if isinstance(violations, list):
+            found += [violation for violation in violations if isinstance(violation, dict)]
+    return found
+
+
+def _hint_s(headers: Mapping[str, str], error: ErrorBody) -> float | None:
+    waits = [wait_hint_s(headers, error.message)]
+    for detail in error.details:
+        delay_s = duration_s(str(detail.get("retryDelay", "")))
+        # RetryInfo is cut to whole seconds ("58s" for 58.93 s): waiting exactly so long fails again.
+        waits.append(None if delay_s is None else delay_s + 1.0)
+    return max((wait for wait in waits if wait is not None), default=None)

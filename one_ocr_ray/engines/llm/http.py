@@ -1,0 +1,167 @@
+"""The one sender under the LLM engines: a prepared request goes out, a reply or a `Failure` comes back.
+
+It retries nothing and follows no redirect. aiohttp's exceptions are translated by type here and nowhere else; their
+texts may hold the URL with its query, so they are not repeated.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from dataclasses import dataclass, field, replace
+from email.utils import formatdate
+from typing import TYPE_CHECKING
+from urllib.request import getproxies, proxy_bypass
+
+import aiohttp
+from yarl import URL
+
+from one_ocr_ray import __version__
+from one_ocr_ray.engines.llm.wire import lowered
+from one_ocr_ray.model import Action, ErrorCode, Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
+
+    from aiohttp.abc import AbstractStreamWriter
+
+    from one_ocr_ray.engines.llm.wire import HttpRequest
+
+CHECK_TIMEOUT_S = 15.0
+CONNECT_TIMEOUT_S = 10.0
+REPLY_MAX_BYTES = 32 << 20
+# vLLM's server (uvicorn) closes an idle connection after 5 s. Closing first saves a request from meeting a closed one.
+_KEEP_ALIVE_S = 4.0
+# A large body goes out in pieces, so that other pages' answers are heard between them.
+_PIECE_BYTES = 1 << 20
+
+
+def _unavailable(sentence: str) -> Failure:
+    return Failure(ErrorCode.PROVIDER_UNAVAILABLE, sentence, Action.RETRY)
+
+
+NO_SUCH_HOST = _unavailable("The provider's host name cannot be resolved.")
+NO_TLS = _unavailable("The provider's TLS certificate is not accepted.")
+NO_CONNECTION = _unavailable("The provider's server cannot be reached.")
+BROKEN = replace(_unavailable("The connection to the provider broke before the reply was complete."), answer_lost=True)
+# What a first request shows to be wrong for good; a broken connection may be chance.
+UNREACHABLE = frozenset({NO_SUCH_HOST, NO_TLS, NO_CONNECTION})
+
+
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """One reply; header names in lower case, `date` always among them."""
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class HttpSender:
+    """Keeps one session, opened in the loop of the first request. It serves one host."""
+
+    def __init__(self, *, timeout_s: float) -> None:
+        self._timeout_s = timeout_s
+        self._session: aiohttp.ClientSession | None = None
+        self._proxy: URL | None = None
+
+    async def send(self, request: HttpRequest, *, timeout_s: float | None = None) -> HttpReply | Failure:
+        """Send `request` once: a POST when it has a body, else a GET. `timeout_s` covers all, up to the last byte."""
+        total_s = self._timeout_s if timeout_s is None else timeout_s
+        exchange = self._exchange(request, total_s)
+        del request  # its body is the largest thing here, and goes once it is sent
+        try:
+            async with exchange as response:
+                return await _reply(response)
+        except (aiohttp.ClientError, OSError) as error:
+            return _translated(error, total_s)
+
+    def _exchange(self, request: HttpRequest, total_s: float) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
+        return self._open(request).request(
+            "GET" if request.body is None else "POST",
+            URL(request.url, encoded=True),
+            data=None if request.body is None else _SentOnce(request.body),
+            headers={**request.headers, "X-Client-Request-Id": uuid.uuid4().hex},
+            timeout=aiohttp.ClientTimeout(total=total_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
+            allow_redirects=False,  # a redirect would carry the key to another host
+            proxy=self._proxy,
+        )
+
+    def _open(self, request: HttpRequest) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._proxy = _proxy_for(URL(request.url, encoded=True))
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"one-ocr-ray/{__version__}"},
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class _SentOnce(aiohttp.Payload):
+    """A body that is let go once it is sent: while the provider thinks, a page has its image and no longer copy of it.
+
+    Nothing sends a POST twice below this module, redirects included.
+    """
+
+    _autoclose = True
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._size = len(body)
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return ""  # a page is not for logs
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        body, self._value = memoryview(self._value), b""
+        for start in range(0, len(body), _PIECE_BYTES):
+            await writer.write(body[start : start + _PIECE_BYTES])
+
+
+async def _reply(response: aiohttp.ClientResponse) -> HttpReply | Failure:
+    body = bytearray()
+    async for piece in response.content.iter_any():
+        body += piece
+        if len(body) > REPLY_MAX_BYTES:
+            message = "The reply is far too large."
+            return Failure(ErrorCode.PROVIDER_BAD_RESPONSE, message, Action.RETRY, response.status)
+    # The date stands in for the server's clock where a Retry-After is a date.
+    headers = {"date": formatdate(time.time(), usegmt=True)} | lowered(response.headers)
+    return HttpReply(response.status, headers, bytes(body))
+
+
+def _proxy_for(url: URL) -> URL | None:
+    """The proxy that the environment names for `url` (HTTPS_PROXY, NO_PROXY), looked up once.
+
+    aiohttp's own `trust_env` reads ~/.netrc too, refuses the request when it finds an entry beside our key, and costs
+    two thread switches per request.
+    """
+    proxy = getproxies().get(url.scheme)
+    return URL(proxy) if proxy and not proxy_bypass(url.host or "") else None
+
+
+# The first that fits holds: the more special types stand before those they are derived from.
+_BY_TYPE: tuple[tuple[type[Exception], Failure], ...] = (
+    (aiohttp.ConnectionTimeoutError, NO_CONNECTION),
+    (aiohttp.ClientConnectorDNSError, NO_SUCH_HOST),
+    (aiohttp.ClientConnectorCertificateError, NO_TLS),
+    (aiohttp.ClientConnectorSSLError, NO_TLS),
+    (aiohttp.ClientConnectorError, NO_CONNECTION),
+)
+
+
+def _translated(error: Exception, total_s: float) -> Failure:
+    for kind, failure in _BY_TYPE:
+        if isinstance(error, kind):
+            return failure
+    if isinstance(error, TimeoutError):
+        return Failure(ErrorCode.PROVIDER_TIMEOUT, f"No reply within {total_s:g} s.", Action.RETRY)
+    return BROKEN  # reset, closed, a body cut short, a reply that is not HTTP

@@ -1,0 +1,242 @@
+"""What the providers' wire formats share: requests as values, tolerant reading of JSON, errors and what they mean.
+
+Pure: nothing here sends, waits or reads a clock. A provider's sentence may quote the key ("Incorrect API key provided:
+sk-..."), so every `Failure` has our own words; the sentence travels cleaned, beside it, for the console alone.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import urlsplit
+
+import orjson
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.model import Action, ErrorCode, Failure, Usage
+from one_ocr_ray.policy.page.provider_message import cleaned
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic import SecretStr
+
+    from one_ocr_ray.model import Answer, PageRequest
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """One request, ready to send: a POST with its JSON `body`, or a GET without one. Nothing of it shows in a repr."""
+
+    url: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
+def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:
+    """Raise UsageError for an address or a key that no request could be made with."""
+    try:
+        parts = urlsplit(base_url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError("The base URL must look like https://host/path.")
+    if parts.username is not None or parts.password is not None:
+        raise UsageError("The base URL must not hold a user name or a password; send them as a header.")
+    if api_key is not None and not re.fullmatch(r"[!-~]+", api_key.get_secret_value()):
+        raise UsageError("The API key is empty or holds a character that no key has.")
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """An error of any known shape, flattened; '' and () stand for what is not there.
+
+    `message` serves the few rules that have nothing but text to go by; it must not be shown.
+    """
+
+    code: str = ""
+    type: str = ""
+    param: str = ""
+    status: str = ""  # Google's name, such as RESOURCE_EXHAUSTED
+    inner_code: str = ""
+    http_status: int | None = None  # where the body names one: gateways answer 200 with an error inside
+    message: str = field(default="", repr=False)
+    details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)  # OpenRouter's
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an error means, before it is tied to one reply."""
+
+    code: ErrorCode
+    action: Action
+    sentence: str
+    slow_down: bool = False
+    least_wait_s: float | None = None
+
+    def failure(self, http_status: int, error: ErrorBody = ErrorBody(), hint_s: float | None = None) -> Failure:
+        """The failure of one reply: our sentence, with the provider's own code behind it where that is harmless."""
+        where = [f"HTTP {http_status}"] if http_status >= 300 else []
+        names = (error.code, error.inner_code, error.status, error.type)
+        where += [name for name in names if _WORD.fullmatch(name)][:1]
+        where += [f"parameter {error.param}"] if _PATH.fullmatch(error.param) else []
+        waits = [seconds for seconds in (hint_s, self.least_wait_s) if seconds is not None]
+        return Failure(
+            self.code,
+            f"{self.sentence} ({', '.join(where)})." if where else f"{self.sentence}.",
+            self.action,
+            http_status,
+            retry_after_s=max(waits, default=None),
+            slow_down=self.slow_down,
+        )
+
+
+# Codes are words; keys hold digits and hyphens. What does not look like a code is not repeated.
+_WORD = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,7}")
+_PATH = re.compile(r"[a-z_]{1,24}(?:\.[a-z_]{1,24}|\[\d{1,3}\]){0,6}")
+
+BAD_REPLY = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
+AUTH = Verdict(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
+# A bare 403 may mean the key or this page alone: gateways and filters on the way answer so to content they do not like.
+FORBIDDEN = Verdict(AUTH.code, AUTH.action, AUTH.sentence)
+PAGE_FORBIDDEN = Verdict(
+    ErrorCode.CONTENT_FILTERED,
+    Action.FAIL,
+    "A filter of the provider or before it refuses this page, though the key works",
+)
+BILLING = Verdict(ErrorCode.BILLING, Action.STOP, "The account has no credit or budget left; check its billing page")
+NO_MODEL = Verdict(
+    ErrorCode.MODEL_NOT_FOUND, Action.STOP, "The model or the address is not known there; check --model and --base-url"
+)
+UNAVAILABLE = Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The provider cannot answer right now")
+THROTTLED = Verdict(
+    ErrorCode.PROVIDER_UNAVAILABLE, Action.PAUSE, "The account's rate limit is reached", least_wait_s=1.0
+)
+REJECTED = Verdict(ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The provider rejects the request")
+BAD_IMAGE = Verdict(ErrorCode.PROVIDER_REJECTED, Action.ALTER, "The provider rejects the page image")
+CONTEXT = Verdict(ErrorCode.CONTEXT_TOO_LONG, Action.ALTER, "The page and the answer do not fit the model's context")
+FILTERED = Verdict(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's content filter blocks the page")
+
+
+def verdict_by_status(status: int) -> Verdict:
+    """What an HTTP status says when the body says nothing better."""
+    if status >= 500 or status in {408, 409, 425}:
+        return UNAVAILABLE
+    if status < 300:  # an error inside a reply that calls itself good
+        return BAD_REPLY
+    return {401: AUTH, 402: BILLING, 403: FORBIDDEN, 404: NO_MODEL, 413: BAD_IMAGE, 429: THROTTLED}.get(
+        status, REJECTED
+    )
+
+
+def is_from_model(answer: Answer) -> bool:
+    """Whether a model has answered, so that the key and its rights were good."""
+    return answer.failure is None or answer.usage != Usage()
+
+
+class Options(Protocol):
+    """What of an engine's options an error may quote."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def api_key(self) -> SecretStr | None: ...
+
+    @property
+    def extra_headers(self) -> Mapping[str, str]: ...
+
+    @property
+    def extra_query(self) -> Mapping[str, str]: ...
+
+
+def with_sentence(answer: Answer, body: bytes, options: Options, ask: PageRequest) -> Answer:
+    """`answer` with what the provider says of its failure, in a form that a person may be shown."""
+    error = read_error(read_json(body)) if answer.failure is not None else None
+    if error is None or not error.message:
+        return answer
+    key = [] if options.api_key is None else [options.api_key.get_secret_value()]
+    secrets = [*key, *options.extra_headers.values(), *options.extra_query.values()]
+    return replace(answer, said=cleaned(error.message, secrets=secrets, prompt=ask.prompt, known=[options.model]))
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle).
+
+    Halves of surrogate pairs, NaN and Infinity, which servers written in Python send, are taken as they are.
+    """
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        with suppress(ValueError, RecursionError):
+            return json.loads(body.decode(errors="replace"))
+        return None
+
+
+def read_error(payload: Any) -> ErrorBody | None:
+    """The error in a reply, whatever its shape; None when it holds none.
+
+    Known shapes: `{"error": object | string | list}`, the same wrapped in a list (Google), and the flat
+    `{"object": "error", "message", "type", "code"}` of vLLM and SGLang.
+    """
+    payload = _first(payload)
+    if not isinstance(payload, dict):
+        return None
+    error = _first(payload.get("error"))
+    if not error and payload.get("object") == "error":
+        error = payload
+    if isinstance(error, str) and error:
+        return ErrorBody(message=error)
+    return _flattened(error) if isinstance(error, dict) and error else None
+
+
+def _flattened(error: dict[str, Any]) -> ErrorBody:
+    inner = error.get("innererror")
+    details, metadata = error.get("details"), error.get("metadata")
+    code = _text(error.get("code"))
+    return ErrorBody(
+        code=code,
+        type=_text(error.get("type")),
+        param=_text(error.get("param")),
+        status=_text(error.get("status")),
+        inner_code=_text(inner.get("code")) if isinstance(inner, dict) else "",
+        http_status=int(code) if re.fullmatch(r"[45][0-9][0-9]", code) else None,
+        message=_text(error.get("message")),
+        details=tuple(entry for entry in details if isinstance(entry, dict)) if isinstance(details, list) else (),
+        metadata=metadata if isinstance(metadata, dict) else {},
+    )
+
+
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _text(value: Any) -> str:
+    return str(value) if isinstance(value, str | int) else ""
+
+
+def count(value: Any) -> int | None:
+    """A token count as a provider sends it; None when it is missing, null or nonsense."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
+
+
+def label(value: Any) -> str | None:
+    """A short printable name out of a reply (a model version, a request id); None when it is not one."""
+    return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None
+
+
+def reason(value: Any) -> str | None:
+    """A finish reason as it stands in the dataset; `other` for what does not look like one."""
+    if value is None:
+        return None
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else "other"
+
+
+def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers under lower-case names."""
+    return {str(name).lower(): value for name, value in headers.items()}

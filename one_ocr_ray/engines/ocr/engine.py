@@ -1,0 +1,82 @@
+"""The embedded OCR engine: RapidOCR with PP-OCRv6 small on OpenVINO, no key and no network.
+
+The models are inside the RapidOCR wheel. `rapid.py` finds and reads lines, `policy/layout` makes Markdown of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.errors import EngineError
+from one_ocr_ray.model import Answer, ErrorCode, Failure
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.content import PageContent
+from one_ocr_ray.policy.layout.rotation import mean_score
+from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text
+from one_ocr_ray.policy.writers.markdown import to_markdown
+
+if TYPE_CHECKING:
+    from one_ocr_ray.engines.ocr.rapid import PageReader, PageReading
+    from one_ocr_ray.model import PageImage, PageRequest
+
+PT_PER_PX = 72 / 200  # where the size of the sheet is not known
+
+
+class LocalEngine:
+    """Reads pages on one CPU core. To use more cores take more processes with an engine each; threads do not help."""
+
+    name = "local"
+    model = DEFAULT_MODELS["local"]
+
+    def __init__(self) -> None:
+        self._reader: PageReader | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-ocr")
+
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+        """Read one page in this engine's one thread. `ask` says nothing to an OCR engine."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read, image.data)
+
+    async def close(self) -> None:
+        """Let the page under way finish and start no other."""
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX) -> Answer:
+        """Read one page image, in the calling thread; one call at a time. `pt_per_px` is its scale.
+
+        The answer's text is Markdown, empty for a page without text; its confidence is the characters' mean score. The
+        first call loads the models; raises `EngineError` when they cannot be loaded.
+        """
+        reader = self._reader = self._reader or _load_reader()
+        try:
+            return _answer(reader.read(jpeg), pt_per_px)
+        except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a
+            # page, and whatever the layout makes of that, costs one page
+            return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
+
+
+def _answer(page: PageReading, pt_per_px: float) -> Answer:
+    """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
+    lines = [line for line in page.lines if line.read.is_text]
+    other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
+    placed = tuple(line.placed for line in lines)
+    content = PageContent(page.width_px, page.height_px, placed, pt_per_px, rotate=page.turn_deg)
+    blocks = page_blocks(content)
+    return Answer(
+        text=to_markdown(blocks),
+        blocks=blocks,
+        page_box=content.page_box,
+        confidence=mean_score([line.scored for line in lines]) if lines else sure_of_no_text(other_ink),
+        rotation_deg=page.turn_deg,
+        warnings=page_warnings([line.read for line in page.lines]),
+    )
+
+
+def _load_reader() -> PageReader:
+    try:
+        from one_ocr_ray.engines.ocr.rapid import PageReader  # noqa: PLC0415 - a second of imports, not for every process
+    except ImportError as exc:
+        raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
+    return PageReader()

@@ -1,0 +1,98 @@
+"""Where a page image has ink that no line holds. What to do about it is decided in policy/page/looks.py."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from one_ocr_ray.policy.page.looks import LONG_CELLS, THIN_CELLS, Blot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[Any]
+
+CELL_PX = 4
+SIDE_PX = 1600  # larger pages are looked at in this size
+LEAST_CONTRAST = 12  # of 255 within a cell
+OVER_THE_USUAL = 2.5  # times the contrast that a quarter of the cells stay below: noise and paper
+END_OF_RULE_CELLS = 20
+MOST_BLOTS = 300
+_CELL = np.ones((CELL_PX + 1, CELL_PX + 1), np.uint8)
+_LETTER_GAPS = np.ones((3, 7), np.uint8)
+_RULE = np.ones((1, LONG_CELLS), np.uint8)
+_ACROSS = np.ones((THIN_CELLS + 1, 1), np.uint8)
+_AROUND = np.ones((3, 3), np.uint8)
+AROUND_A_LINE = 0.4  # of its height belongs to it as well: accents, the ends of tails
+
+
+class PageInk:
+    """The cells of a page that have ink: those with edges in them, whatever the colours."""
+
+    def __init__(self, page: Pixels) -> None:
+        height, width = page.shape[:2]
+        shrunk = max(1.0, max(height, width) / SIDE_PX)
+        if shrunk > 1:
+            size = max(1, round(width / shrunk)), max(1, round(height / shrunk))
+            page = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
+        gray = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
+        start = min(CELL_PX // 2, min(gray.shape) - 1)
+        cells = slice(start, None, CELL_PX)
+        contrast = (cv2.dilate(gray, _CELL) - cv2.erode(gray, _CELL))[cells, cells]
+        usual = float(np.percentile(contrast, 25))
+        self.cell_px = CELL_PX * shrunk
+        self._ink = (contrast >= max(LEAST_CONTRAST, OVER_THE_USUAL * usual)).astype(np.uint8)
+
+    def blots(self, lines: Iterable[Pixels] = ()) -> list[Blot]:
+        """The ink outside of `lines` (the corners of each in px), the largest blots only where there are very many."""
+        covered = np.zeros_like(self._ink)
+        for corners in lines:
+            cv2.fillPoly(covered, [np.round(_grown(corners) / self.cell_px - 0.5).astype(np.int32)], 1)
+        letters = _without_rules(self._ink)
+        free = letters & (1 - cv2.dilate(covered, _AROUND))
+        if not free.any():
+            return []
+        _, labels, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(free, _LETTER_GAPS), connectivity=8)
+        counts = np.bincount(labels[free > 0], minlength=len(boxes))
+        at_rules = np.unique(labels[(free & cv2.dilate(self._ink - letters, _AROUND)) > 0])
+        counts[at_rules[counts[at_rules] < END_OF_RULE_CELLS]] = 0  # where rules cross or end
+        return [
+            _blot(labels, free, number, boxes[number], int(counts[number]))
+            for number in np.argsort(-counts)[:MOST_BLOTS].tolist()
+            if number and counts[number] > 1
+        ]
+
+
+def _without_rules(ink: Pixels) -> Pixels:
+    """Without long thin lines, which would join all that they touch: frames, rules of tables."""
+    for along, across in ((_RULE, _ACROSS), (_RULE.T, _ACROSS.T)):
+        thin = 1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, across)
+        ink = cv2.subtract(ink, cv2.min(cv2.morphologyEx(ink, cv2.MORPH_OPEN, along), thin))
+    return ink
+
+
+def _blot(labels: Pixels, free: Pixels, number: int, box: Pixels, cells: int) -> Blot:
+    left, top, width, height = box[:4].tolist()
+    part = np.s_[top : top + height, left : left + width]
+    own = (labels[part] == number) & (free[part] > 0)
+    rows, columns = np.flatnonzero(own.any(axis=1)), np.flatnonzero(own.any(axis=0))
+    return Blot(
+        left + int(columns[0]),
+        top + int(rows[0]),
+        int(columns[-1] - columns[0]) + 1,
+        int(rows[-1] - rows[0]) + 1,
+        cells,
+    )
+
+
+def _grown(corners: Pixels) -> Pixels:
+    """A box made larger on all sides by what belongs to its line as well."""
+    height = min(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[0] - corners[1]))
+    outwards = corners - corners.mean(axis=0)
+    lengths = np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1)
+    grown: Pixels = corners + outwards / lengths * max(height, 1) * AROUND_A_LINE
+    return grown

@@ -1,0 +1,154 @@
+"""Where the lines of a page image are: RapidOCR's detector in passes of bounded size, and closer looks at what is left.
+
+How closely to look, and where once more, is decided in policy/page/looks.py.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+from rapidocr.utils.process_img import get_rotate_crop_image
+
+from one_ocr_ray.engines.ocr.ink import PageInk
+from one_ocr_ray.policy.layout.geometry import TextLine
+from one_ocr_ray.policy.page import looks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from one_ocr_ray.policy.layout.geometry import Point
+
+    Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
+    Corners = NDArray[Any]  # four points, clockwise from the top left, px
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a line is, and its pixels laid level: the crops of tall boxes are turned to the left."""
+
+    corners: tuple[Point, Point, Point, Point]  # clockwise from the top left, px
+    pixels: Pixels
+    guessed: bool = False  # ink in which the detector sees no line
+
+    @property
+    def size(self) -> tuple[float, float]:
+        """Width and height in px, at least 1."""
+        line = TextLine(self.corners, ())
+        return max(line.width, 1.0), max(line.height, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The lines of a page, and what the ink outside of them looks like."""
+
+    boxes: list[Box]
+    other_ink: frozenset[looks.Kind]
+
+
+class Finder:
+    """Finds lines with RapidOCR's detector."""
+
+    def __init__(self, detector: Any) -> None:
+        self._detector = detector
+
+    def find(self, page: Pixels) -> Found:
+        """The boxes of all lines, and of what may be one."""
+        ink = PageInk(page)
+        scale = looks.pass_scale(page.shape[1], page.shape[0])
+        found = self._pass(page, scale)
+        sure = [box for box in found if not looks.is_small(_short_side(box) * scale, scale)]
+        left = ink.blots(sure)
+        if not (unread := looks.worth_a_look(left, lines_found=bool(found))):
+            return Found([_box(page, corners) for corners in found], _kinds(left))
+        closer = _new(self._closer(page, unread, ink.cell_px), sure)
+        seen = sure + closer + _new(found, sure + closer)
+        left = ink.blots(seen)
+        guesses = _new((_corners(blot, ink.cell_px) for blot in left if looks.may_be_a_line(blot)), seen, share=0.1)
+        boxes = [_box(page, corners) for corners in seen]
+        return Found(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
+
+    def _closer(self, page: Pixels, blots: Sequence[looks.Blot], cell_px: float) -> Iterator[Corners]:
+        for window in looks.windows(blots):
+            left, top, width, height = window.around(cell_px)
+            for corners in self._pass(_cut(page, left, top, width, height), looks.window_scale(width, height)):
+                inside = np.clip(corners + np.array((left, top)), 0, (page.shape[1] - 1, page.shape[0] - 1)).astype(
+                    np.float32
+                )
+                if _short_side(inside) >= 1:
+                    yield inside
+
+    def _pass(self, page: Pixels, scale: float) -> list[Corners]:
+        """The lines that the detector sees in `page` when it is scaled."""
+        height, width = page.shape[:2]
+        size = looks.net_px(width * scale), looks.net_px(height * scale)
+        seen = self._text_map(page, *size)
+        boxes, _ = self._detector.postprocess_op(seen[None, None], (height, width))
+        return [corners for corners in boxes if not looks.is_rule(*_sides(corners))]
+
+    def _text_map(self, page: Pixels, width: int, height: int) -> Pixels:
+        """How much each pixel of the scaled page looks like text, 0-1; of large ones tile by tile."""
+        page = cv2.resize(page, (width, height))
+        seen: Pixels = np.zeros((height, width), np.float32)
+        for top, bottom in looks.tiles(height, width):
+            for left, right in looks.tiles(width, height):
+                tile = np.s_[top:bottom, left:right]
+                pixels = page[tile].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
+                np.maximum(seen[tile], self._detector.session(pixels)[0, 0], out=seen[tile])
+        return seen
+
+
+def _kinds(blots: Iterable[looks.Blot]) -> frozenset[looks.Kind]:
+    return frozenset(blot.kind for blot in blots)
+
+
+def _sides(corners: Corners) -> tuple[float, float]:
+    return float(np.linalg.norm(corners[0] - corners[1])), float(np.linalg.norm(corners[0] - corners[3]))
+
+
+def _short_side(corners: Corners) -> float:
+    return min(_sides(corners))
+
+
+def _new(boxes: Iterable[Corners], known: Sequence[Corners], share: float = 0.5) -> list[Corners]:
+    """Those of `boxes` of which the `known` ones cover no more than a share."""
+    rectangles = [cv2.boundingRect(corners.astype(np.int32)) for corners in known]
+    return [box for box in boxes if _covered(cv2.boundingRect(box.astype(np.int32)), rectangles) <= share]
+
+
+def _covered(box: Sequence[int], others: Iterable[Sequence[int]]) -> float:
+    """The share of a box (left, top, width, height) that lies in others."""
+    left, top, width, height = box
+    common = (
+        max(0, min(left + width, x + w) - max(left, x)) * max(0, min(top + height, y + h) - max(top, y))
+        for x, y, w, h in others
+    )
+    return sum(common) / (width * height)
+
+
+def _cut(page: Pixels, left: int, top: int, width: int, height: int) -> Pixels:
+    """A window of the page; what lies outside of the page looks as its edge does."""
+    page_height, page_width = page.shape[:2]
+    right, bottom = left + width, top + height
+    inside = page[max(0, top) : bottom, max(0, left) : right]
+    beyond = max(0, -top), max(0, bottom - page_height), max(0, -left), max(0, right - page_width)
+    return cv2.copyMakeBorder(inside, *beyond, cv2.BORDER_REPLICATE) if any(beyond) else inside
+
+
+def _corners(blot: looks.Blot, cell_px: float) -> Corners:
+    """The box of a line that fills a blot."""
+    left, top = (blot.left - 1) * cell_px, (blot.top - 1) * cell_px
+    right, bottom = (blot.left + blot.width + 1) * cell_px, (blot.top + blot.height + 1) * cell_px
+    return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
+
+
+def _box(page: Pixels, corners: Corners, *, guessed: bool = False) -> Box:
+    height, width = page.shape[:2]
+    inside = np.clip(corners, 0, (width - 1, height - 1)).astype(np.float32)
+    top_left, top_right, bottom_right, bottom_left = ((float(x), float(y)) for x, y in inside)
+    pixels = get_rotate_crop_image(page, inside.copy())
+    return Box((top_left, top_right, bottom_right, bottom_left), pixels, guessed)

@@ -1,0 +1,286 @@
+"""What touches pixels in the embedded OCR: decoding, finding lines, reading them, turning the page the right way up.
+
+Importing this module costs about a second (OpenCV, RapidOCR); only `engine.py` does, and only when a page comes.
+"""
+
+from __future__ import annotations
+
+import gc
+import math
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+import openvino
+from rapidocr import EngineType, RapidOCR
+
+from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
+from one_ocr_ray.engines.ocr.line_finder import Box, Finder, Found
+from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
+from one_ocr_ray.policy.layout import rotation
+from one_ocr_ray.policy.layout.geometry import TextLine
+from one_ocr_ray.policy.layout.words import place_words
+from one_ocr_ray.policy.page import looks
+from one_ocr_ray.policy.page.legibility import LineRead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
+
+SAMPLE_LINES = 6  # the longest lines decide which way up a page is
+SAMPLE_CHARACTERS = 5
+LEAST_STROKE_PX = 8  # of the height of a line: more than a dot
+LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
+
+MOST_KEPT_BYTES = 1_300_000_000  # ordinary pages of many kinds, one after the other, leave up to 1.2 GB
+
+_OPENVINO = "EngineConfig.openvino."
+
+# Measured on English and Chinese pages: characters right, CPU seconds per page low, one core per process.
+SETTINGS = {
+    "Global.log_level": "critical",
+    "Global.use_cls": False,  # the classifier of upside-down lines turns good lines over
+    "Global.return_word_box": True,  # gives the places of characters
+    "Det.engine_type": EngineType.OPENVINO,
+    "Det.max_candidates": 20_000,  # lines of a page
+    "Rec.engine_type": EngineType.OPENVINO,
+    "Rec.rec_batch_num": 1,  # a batch pads short lines to its longest one
+    "Rec.rec_img_shape": [3, LINE_HEIGHT_PX, LINE_HEIGHT_PX],  # no padding of short lines either
+    f"{_OPENVINO}inference_num_threads": 1,
+    f"{_OPENVINO}enable_cpu_pinning": False,  # pinned processes all share the first core
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What a line says. `centres` are the middles of its characters but spaces, as fractions of its length."""
+
+    text: str
+    score: float
+    centres: tuple[float, ...]
+    inked: float  # the share of its columns that have ink
+    unread: float  # the share of those that are far from every character
+
+    @property
+    def scored(self) -> rotation.Scored:
+        return self.score, len(self.centres)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a page as it was read."""
+
+    box: Box
+    reading: _Reading
+
+    @property
+    def scored(self) -> rotation.Scored:
+        """Its score 0-1 and how many characters it has."""
+        return self.reading.scored
+
+    @property
+    def read(self) -> LineRead:
+        """How well it was read."""
+        height, length = sorted(self.box.size)
+        reading = self.reading
+        return LineRead(length, height, reading.score, reading.inked, reading.unread, self.box.guessed)
+
+    @property
+    def placed(self) -> TextLine:
+        """Its text and place for the page layout."""
+        short, long = sorted(self.box.size)
+        return TextLine(
+            self.box.corners,
+            place_words(self.reading.text, self.reading.centres, short / long),
+            confidence=self.reading.score,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PageReading:
+    """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
+    lines with their places there, and what its ink outside of lines looks like.
+    """
+
+    turn_deg: int
+    width_px: int
+    height_px: int
+    lines: list[Line]
+    other_ink: frozenset[looks.Kind]
+
+
+class PageReader:
+    """RapidOCR with its models, which it loads with the first page. Not for use by several threads at once."""
+
+    def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES) -> None:
+        """`most_kept_bytes`: a process that has more after a page gives memory back to the system."""
+        self._most_kept_bytes = most_kept_bytes
+        cv2.setNumThreads(1)
+        keep_freed_memory()
+        self._load()
+
+    def _load(self) -> None:
+        self._rapid = _rapid_ocr()
+        self._finder = Finder(self._rapid.text_det)
+
+    def read(self, jpeg: bytes) -> PageReading:
+        """Read a page whichever way up it is. Raises what OpenCV, OpenVINO and RapidOCR raise."""
+        try:
+            return self._read(jpeg)
+        finally:
+            if resident_bytes() > self._most_kept_bytes:
+                self._give_back()
+
+    def _give_back(self) -> None:
+        """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
+        give_back()
+        if resident_bytes() > self._most_kept_bytes:
+            del self._finder, self._rapid
+            gc.collect()
+            self._load()
+            give_back()
+
+    def _read(self, jpeg: bytes) -> PageReading:
+        page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if page is None:
+            raise ValueError("not an image")
+        found = self._finder.find(page)
+        if not rotation.runs_sideways(box.size for box in found.boxes) or self._has_tall_pictures(found.boxes):
+            return self._read_level(page, found)
+        laid = _turned(page, 1)
+        sideways = self._read_level(laid, self._finder.find(laid))
+        if rotation.mean_score([line.scored for line in sideways.lines]) < rotation.LEGIBLE:
+            return self._read_level(page, found)
+        if sideways.turn_deg == 0 and self._is_vertical_writing(sideways.lines):
+            return sideways
+        return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
+
+    def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:
+        """Whether the longest level boxes are text and the longest tall ones are not, neither way up."""
+        by_length = sorted(boxes, key=lambda box: -max(box.size))
+        level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
+        tall = [box.pixels for box in by_length if rotation.is_tall(box.size)][:SAMPLE_LINES]
+        return self._are_text(level) and not self._are_text(tall)
+
+    def _are_text(self, crops: list[Pixels]) -> bool:
+        return any(
+            rotation.is_text([reading.scored for reading in self._recognise(each)])
+            for each in (crops, [_turned(crop, 2) for crop in crops])
+        )
+
+    def _read_level(self, page: Pixels, found: Found) -> PageReading:
+        """Read a page that is upright or upside down. Only where the longest lines read badly are they turned."""
+        by_length = sorted(found.boxes, key=lambda box: (rotation.is_tall(box.size), -max(box.size)))
+        sample, others = by_length[:SAMPLE_LINES], by_length[SAMPLE_LINES:]
+        readings = self._recognise([box.pixels for box in sample])
+        scored = [reading.scored for reading in readings]
+        if rotation.mean_score(scored) < rotation.SURE:
+            turned = self._recognise([_turned(box.pixels, 2) for box in sample])
+            if rotation.is_better_turned(scored, [reading.scored for reading in turned]):
+                boxes = self._finder.find(_turned(page, 2)).boxes
+                return _page(180, page, _lines(boxes, self._recognise([box.pixels for box in boxes])), found)
+        readings += self._recognise([box.pixels for box in others])
+        return _page(0, page, _lines(by_length, readings), found)
+
+    def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
+        longest = max(lines, key=lambda line: len(line.reading.text))
+        height, width = longest.box.pixels.shape[:2]
+        middles = [centre * width for centre in longest.reading.centres[:SAMPLE_CHARACTERS]]
+        cells = [longest.box.pixels[:, max(0, round(x - height / 2)) : round(x + height / 2)] for x in middles]
+        characters = self._recognise([_turned(cell, 3) for cell in cells])
+        return rotation.is_vertical_writing(longest.reading.text, [character.text for character in characters])
+
+    def _recognise(self, crops: Sequence[Pixels]) -> list[_Reading]:
+        return [self._recognise_one(crop) for crop in crops]
+
+    def _recognise_one(self, crop: Pixels) -> _Reading:
+        """A line longer than the model takes is read in pieces, cut where it has the least ink."""
+        line = _scaled(crop)
+        width = line.shape[1]
+        cuts = _cuts(line, looks.pieces(width))
+        if len(cuts) == 2:
+            text, score, centres = self._read_piece(line)
+            return _reading(line, text, score, centres)
+        read = [self._read_piece(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
+        centres = [
+            (left + centre * (right - left)) / width
+            for (left, right), (_, _, found) in zip(pairwise(cuts), read, strict=True)
+            for centre in found
+        ]
+        score = rotation.mean_score([(score, len(found)) for _, score, found in read])
+        return _reading(line, " ".join(text for text, _, _ in read), score, centres)
+
+    def _read_piece(self, piece: Pixels) -> tuple[str, float, list[float]]:
+        found = self._rapid.recognize_txt([piece])
+        words = found.word_results[0]
+        places = [(column + 0.5) / words.line_txt_len for column in chain(*words.word_cols)]
+        return found.txts[0], found.scores[0], places
+
+
+def _cuts(line: Pixels, pieces: int) -> list[int]:
+    """Where a line is cut into about equal pieces: at the columns with the least ink near there."""
+    width = line.shape[1]
+    contrast = np.ptp(cv2.cvtColor(line, cv2.COLOR_BGR2GRAY), axis=0) if pieces > 1 else ()
+    cuts = [0]
+    for index in range(1, pieces):
+        start = round(index * width / pieces) - LINE_HEIGHT_PX
+        cuts.append(start + int(np.argmin(contrast[start : start + 2 * LINE_HEIGHT_PX])))
+    return [*cuts, width]
+
+
+def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) -> _Reading:
+    """What was read in a line, and how much of its ink says something. Columns with less than a dot has are no ink."""
+    gray = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY)
+    strokes = np.abs(gray.astype(np.int16) - int(np.median(gray))) > np.ptp(gray) / 3
+    inked = np.flatnonzero(strokes.sum(axis=0) >= LEAST_STROKE_PX)
+    places = np.array([-math.inf, *(centre * line.shape[1] for centre in centres), math.inf])
+    after = np.searchsorted(places, inked)
+    distance = np.minimum(places[after] - inked, inked - places[after - 1])
+    unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
+    return _Reading(text, score, tuple(centres), len(inked) / line.shape[1], unread)
+
+
+def _rapid_ocr() -> Any:
+    """RapidOCR, whose annotations are not those of the objects it returns, in numbers that are fast on this CPU."""
+    rapid: Any = RapidOCR(params=SETTINGS)
+    finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
+    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
+        config = {name.rpartition(".")[2].upper(): value for name, value in SETTINGS.items() if _OPENVINO in name}
+        config["INFERENCE_PRECISION_HINT"] = "f32"
+        for session in (finder.session, reader.session):
+            session.session = openvino.Core().compile_model(session.model, "CPU", config).create_infer_request()
+    return rapid
+
+
+def usual_width_px(width_px: float) -> int:
+    """The nearest of the 80 or so widths that lines are read in, a thirteenth from their own at most.
+
+    OpenVINO makes programs for every width that it has not had before and keeps them: with the widths as they come,
+    that is a tenth of all CPU time on a manual of 40 pages and half of the memory after it.
+    """
+    step_px = 8 if width_px < 128 else 16 if width_px < 256 else 32
+    return max(1, round(width_px / step_px)) * step_px
+
+
+def _scaled(crop: Pixels) -> Pixels:
+    height, width = crop.shape[:2]
+    return cv2.resize(crop, (usual_width_px(width * LINE_HEIGHT_PX / height), LINE_HEIGHT_PX))
+
+
+def _turned(pixels: Pixels, quarters: int) -> Pixels:
+    """Turned to the left by a number of quarters."""
+    return np.ascontiguousarray(np.rot90(pixels, quarters))
+
+
+def _page(turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
+    height_px, width_px = page.shape[:2]
+    return PageReading(turn_deg, width_px, height_px, lines, found.other_ink)
+
+
+def _lines(boxes: Sequence[Box], readings: Sequence[_Reading]) -> list[Line]:
+    return [Line(box, reading) for box, reading in zip(boxes, readings, strict=True)]

@@ -1,0 +1,166 @@
+"""From settings to what a run works with: engine, prompt, limits, pages. Made once, by the driver, without Ray."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic import SecretStr
+
+from one_ocr_ray.engines.choice import EngineChoice
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.model import PageRequest
+from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.cost.metering import ProviderMetering
+from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.page.extraction import schema_fault
+from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
+from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.settings import base_url, password_of
+from one_ocr_ray.storage.costs import Dearest
+from one_ocr_ray.storage.store.uris import root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.settings import Settings
+
+
+# Settings that only some engines heed; those of a provider that change what a run does are refused with another.
+_LLM = frozenset({"openai", "gemini"})
+HEEDED_BY = {
+    **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
+    **dict.fromkeys(("service_tier", "headers", "query", "prices"), _LLM),
+    **dict.fromkeys(("detail", "output_cap_field"), frozenset({"openai"})),
+    "media_resolution": frozenset({"gemini"}),
+}
+
+
+def settings_without_effect(settings: Settings) -> str | None:
+    """One sentence about what is set and has no effect on the chosen engine; None when all has one."""
+    idle = [
+        f"--{name.replace('_', '-')}"
+        for name, engines in HEEDED_BY.items()
+        if name in settings.model_fields_set and settings.engine not in engines
+    ]
+    return f"Without effect with --engine {settings.engine}: {', '.join(idle)}." if idle else None
+
+
+def engine_choice_of(settings: Settings) -> EngineChoice | None:
+    """The LLM engine of a run; None for the embedded one. Raises UsageError for settings that only an LLM knows."""
+    if settings.engine == "local":
+        for name in ("model", "base_url", "prompt_file", "schema", "max_cost"):
+            if getattr(settings, name) is not None:
+                raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
+        return None
+    model = settings.model or DEFAULT_MODELS[settings.engine]
+    if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
+        raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
+    return EngineChoice(
+        name=settings.engine,
+        model=model,
+        base_url=(base_url(settings) or DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
+        timeout_s=settings.timeout,
+        detail=settings.detail,
+        media_resolution=settings.media_resolution,
+        service_tier=settings.service_tier,
+        output_cap_field=None if settings.output_cap_field == "auto" else settings.output_cap_field,
+        headers=settings.headers,
+        query=settings.query,
+    )
+
+
+def page_request_of(settings: Settings) -> PageRequest:
+    """What is asked for each page. Raises UsageError for a prompt or a schema that cannot be used."""
+    if settings.engine == "local":
+        return PageRequest()
+    schema = _text(settings.schema, "--schema") if settings.schema else None
+    if schema is not None and (fault := schema_fault(schema)):
+        raise UsageError(f"--schema: {fault}")
+    built_in = EXTRACT if schema is not None else TRANSCRIBE
+    return PageRequest(
+        prompt=_text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text,
+        json_schema=schema,
+        output_tokens_cap=settings.output_tokens,
+        reasoning=None if settings.reasoning == "off" else settings.reasoning,
+    )
+
+
+def selection_of(settings: Settings) -> PageSelection:
+    """The wanted pages. Raises UsageError for what is not a selection."""
+    try:
+        return parse_selection(settings.pages)
+    except ValueError as error:
+        raise UsageError(f"--pages: {error}.") from error
+
+
+def pdf_options_of(settings: Settings) -> PdfOptions:
+    """How documents are opened and rendered. Raises UsageError for a password file that cannot be read."""
+    password = password_of(settings)
+    return PdfOptions(
+        longest_side_px=settings.longest_side,
+        max_pages=settings.max_pages,
+        max_file_bytes=settings.max_file_bytes,
+        password=SecretStr(password) if password is not None else None,
+    )
+
+
+def output_uri_of(settings: Settings) -> str:
+    """Where the results go: a URI, or an absolute path. Raises UsageError when it is not said."""
+    if not settings.output:
+        raise UsageError("Say where the results go: --output URI.")
+    return root_of(settings.output)
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the user has said of the account."""
+    return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
+
+
+def fingerprint_of(
+    settings: Settings, choice: EngineChoice | None, ask: PageRequest, selection: PageSelection
+) -> Fingerprint:
+    """What makes this run the same work as another."""
+    return Fingerprint(
+        engine=settings.engine,
+        model=choice.model if choice else DEFAULT_MODELS["local"],
+        prompt_sha256=prompt_sha256(ask.prompt) if choice else None,
+        schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
+        longest_side_px=settings.longest_side,
+        pages=str(selection),
+    )
+
+
+def metering_of(choice: EngineChoice, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
+    """What requests of `ask` to that engine take; it has learned nothing yet."""
+    return ProviderMetering(
+        choice.name,
+        choice.model,
+        look=choice.look,
+        tier=choice.service_tier,
+        prices=prices,
+        output_cap=ask.output_tokens_cap,
+    )
+
+
+def dearest_of(choice: EngineChoice | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions) -> Dearest:
+    """What requests of unknown cost count for a ceiling."""
+    return Dearest(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
+
+
+def prices_of(settings: Settings) -> dict[str, Price]:
+    """The user's prices, which go before the table's."""
+    return {
+        model: Price(price.input_usd, price.output_usd, price.cached_usd) for model, price in settings.prices.items()
+    }
+
+
+def _text(path: Path, flag: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{flag}: the file {path} cannot be read.") from error

@@ -1,0 +1,116 @@
+"""The parent's end of the rendering child: start it, ask it one question at a time under a deadline, end it.
+
+Knows frames and processes, nothing of PDFs. `pdf_child` describes the frames; it is not imported, for it loads pdfium.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.errors import OneOcrError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Header = dict[str, Any]
+
+_FRAME = struct.Struct(">II")
+# A frame comes from a process that hostile input may have taken over: it cannot make this one allocate at will.
+_MAX_HEADER_BYTES = 4096
+_MAX_PAYLOAD_BYTES = 256 << 20
+
+
+class LostError(Exception):
+    """The child gave no answer: it died, or `timed_out`."""
+
+    def __init__(self, *, timed_out: bool) -> None:
+        super().__init__()
+        self.timed_out = timed_out
+
+
+def minimal_environment() -> dict[str, str]:
+    """What Python needs to find this package again, and nothing else: no key of this process reaches the child."""
+    paths = (str(Path(entry).absolute()) for entry in sys.path)
+    return {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+class PdfProcess:
+    """A running child program. After an exception from `ask` the only thing left to do is `kill`."""
+
+    def __init__(
+        self,
+        memory_bytes: int,
+        start_timeout_s: float,
+        environment: Mapping[str, str],
+        font_folders: Sequence[str] = (),
+    ) -> None:
+        """Start the program and wait until it is ready; OneOcrError, with its last words, when it never is."""
+        self._socket, childs_end = socket.socketpair()
+        with childs_end:
+            self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+                # -P: the working directory may hold strangers' files and is no place to import from.
+                [sys.executable, "-P", "-m", "one_ocr_ray.pdf.child", str(memory_bytes), *font_folders],
+                stdin=childs_end.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        try:
+            self._receive(time.monotonic() + start_timeout_s)
+        except (OSError, ValueError) as error:
+            self._popen.kill()
+            last_words = self._popen.communicate()[1].decode(errors="replace").strip().splitlines()[-1:]
+            self.kill()
+            raise OneOcrError(f"the PDF process cannot be started: {' '.join(last_words) or error!r}") from error
+        if self._popen.stderr:
+            self._popen.stderr.close()  # the child has closed its end: what pdfium says about a document is not for us
+
+    def ask(self, header: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
+        """Send one frame and return the frame that answers it. Raises LostError at the latest after `timeout_s`."""
+        deadline = time.monotonic() + timeout_s
+        head = json.dumps(header).encode()
+        try:
+            self._socket.settimeout(timeout_s)
+            self._socket.sendall(_FRAME.pack(len(head), len(payload)) + head)
+            self._socket.sendall(payload)
+            return self._receive(deadline)
+        except TimeoutError as error:
+            raise LostError(timed_out=True) from error
+        except (OSError, ValueError) as error:
+            raise LostError(timed_out=False) from error
+
+    def kill(self) -> None:
+        """End the process now. It has no children of its own."""
+        self._popen.kill()
+        self._popen.wait()
+        self._socket.close()
+
+    def _receive(self, deadline: float) -> tuple[Header, bytes]:
+        header_bytes, payload_bytes = _FRAME.unpack(self._read(_FRAME.size, deadline))
+        if header_bytes > _MAX_HEADER_BYTES or payload_bytes > _MAX_PAYLOAD_BYTES:
+            raise ValueError("a frame beyond all bounds")
+        header: Header = json.loads(self._read(header_bytes, deadline))
+        return header, bytes(self._read(payload_bytes, deadline))
+
+    def _read(self, size_bytes: int, deadline: float) -> bytearray:
+        buffer = bytearray(size_bytes)
+        rest = memoryview(buffer)
+        while rest:
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                raise TimeoutError
+            self._socket.settimeout(left_s)
+            count = self._socket.recv_into(rest)
+            if count == 0:
+                raise ConnectionResetError
+            rest = rest[count:]
+        return buffer

@@ -1,0 +1,167 @@
+"""What a run would take: pages, tokens, money and time, worked out from what its documents say of themselves.
+
+An estimate rests on assumptions, which stand here by name and are shown with it. A blank page asks no engine and a
+retry asks it again; neither is known before the pages are read, and neither is reckoned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, Usage
+from one_ocr_ray.policy.ratelimit.estimate import OutputEstimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.policy.ratelimit.messages import Limits
+
+PAGE_ASPECT = 2**0.5  # A4
+ANSWER_S = 15.0  # a full page at about 100 tokens a second, with little reasoning before it
+RENDER_CPU_S = 0.02  # open, draw, compress, send; measured 0.007 to 0.02 by kind of page
+LOCAL_CPU_S = (
+    1.6  # the embedded engine, one core; measured 1.3 over a mixed collection, dense pages take several times that
+)
+_DAY_S = 86_400.0
+
+# What can hold a run back, in words.
+BOUNDS = {
+    "rpm": "the requests per minute (--rpm)",
+    "tpm": "the tokens per minute (--tpm)",
+    "rpd": "the requests per day (--rpd)",
+    "max_in_flight": "the requests under way at once (--max-in-flight)",
+    "cpu": "the CPUs",
+}
+
+
+@dataclass(slots=True)
+class Survey:
+    """What an input holds. Files with the same bytes are read once, so the pages of a copy do not count."""
+
+    selection: PageSelection
+    documents: int = 0
+    copies: int = 0
+    pages: int = 0
+    unreadable: list[DocumentRef] = field(default_factory=list)
+    _met: set[str] = field(default_factory=set, init=False, repr=False)
+
+    def add(self, document: DocumentRef) -> None:
+        """Count one file."""
+        self.documents += 1
+        if document.failure is not None or document.page_count is None:
+            self.unreadable.append(document)
+        elif document.document_id in self._met:
+            self.copies += 1
+        else:
+            self._met.add(document.document_id)
+            self.pages += len(self.selection.of(document.page_count))
+
+
+@dataclass(frozen=True, slots=True)
+class PageNeed:
+    """What one page takes. Tokens are None where an engine has none; the cost is None where the price is unknown."""
+
+    cpu_s: float
+    cost_usd: float | None
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    counted_tokens: int = 0  # against the tokens per minute
+
+
+LOCAL_PAGE = PageNeed(cpu_s=LOCAL_CPU_S, cost_usd=0.0)
+
+
+def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int) -> PageNeed:
+    """What one full page takes at a provider; its output is what the rate limiter expects of a first answer."""
+    image = PageImage(1, round(longest_side_px / PAGE_ASPECT), longest_side_px, b"", "", 0, 0)
+    counted = metering.estimate_tokens(image, ask)
+    usage = Usage(metering.input_tokens(image, ask), OutputEstimate(ask.output_tokens_cap).tokens)
+    return PageNeed(RENDER_CPU_S, metering.cost_usd(usage), usage.input_tokens, usage.output_tokens, counted)
+
+
+def seconds_by_bound(pages: int, need: PageNeed, limits: Limits | None, cpus: int) -> dict[str, float]:
+    """How long `pages` would take if only that one bound held; the largest is what the run takes.
+
+    limits: None for the embedded engine. A quota of a day is waited out, from one midnight to the next.
+    """
+    seconds = {"cpu": pages * need.cpu_s / cpus}
+    if limits is None or not pages:
+        return seconds
+    if limits.requests_per_minute:
+        seconds["rpm"] = pages * 60 / limits.requests_per_minute
+    if limits.tokens_per_minute:
+        seconds["tpm"] = pages * need.counted_tokens * 60 / limits.tokens_per_minute
+    if limits.requests_per_day:
+        seconds["rpd"] = (ceil(pages / limits.requests_per_day) - 1) * _DAY_S
+    if limits.max_in_flight:
+        seconds["max_in_flight"] = ceil(pages / limits.max_in_flight) * ANSWER_S
+    return seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A dry run's result. `as_json` is what `one-ocr estimate --json` prints."""
+
+    engine: str
+    model: str
+    survey: Survey
+    page: PageNeed
+    seconds_by: Mapping[str, float]
+    cpus: int
+    limits: Limits | None
+
+    @property
+    def bound_by(self) -> str:
+        """What holds the run back: a key of `BOUNDS`."""
+        return max(self.seconds_by, key=self.seconds_by.__getitem__)
+
+    @property
+    def seconds(self) -> float:
+        return self.seconds_by[self.bound_by]
+
+    @property
+    def limits_unknown(self) -> bool:
+        """Whether the account has limits that were not said, so that the run may take longer."""
+        return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
+
+    def of_all_pages(self, of_a_page: float | None) -> float | None:
+        """`of_a_page` times the pages; None where it is unknown."""
+        return None if of_a_page is None else of_a_page * self.survey.pages
+
+    def as_json(self) -> dict[str, Any]:
+        survey, page = self.survey, self.page
+        return {
+            "engine": self.engine,
+            "model": self.model,
+            "documents": {
+                "total": survey.documents,
+                "readable": survey.documents - len(survey.unreadable),
+                "copies": survey.copies,
+                "unreadable": len(survey.unreadable),
+            },
+            "pages": survey.pages,
+            "tokens": {
+                "input": self.of_all_pages(page.input_tokens),
+                "output": self.of_all_pages(page.output_tokens),
+            },
+            "cost_usd": self.of_all_pages(page.cost_usd),
+            "seconds": round(self.seconds, 1),
+            "bound_by": self.bound_by,
+            "seconds_by": {name: round(seconds, 1) for name, seconds in self.seconds_by.items()},
+            "limits_unknown": self.limits_unknown,
+            "assumed": {
+                "page": asdict(page),
+                "page_aspect": round(PAGE_ASPECT, 4),
+                "answer_s": None if self.limits is None else ANSWER_S,
+                "cpus": self.cpus,
+            },
+            "unreadable": [
+                {"source_uri": each.uri, "code": each.failure.code, "message": each.failure.message}
+                for each in survey.unreadable
+                if each.failure is not None
+            ],
+        }

@@ -1,0 +1,96 @@
+"""What requests to a provider take: tokens before they are sent, money after. One per worker, for it learns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.model import PageImage
+from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
+from one_ocr_ray.policy.cost.pricing import Price, cost_usd, estimate_usd
+from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.model import PageRequest, Usage
+
+# Four Latin characters or about one CJK character are a token; prompts are mostly Latin.
+PROMPT_CHARS_PER_TOKEN = 4
+OTHER_INPUT_TOKENS = 50  # roles, separators
+
+
+class ProviderMetering:
+    """Tokens and money of one model: estimates from the providers' formulas, costs from what they report."""
+
+    def __init__(
+        self,
+        engine: str,
+        model: str,
+        *,
+        look: str,
+        tier: str | None = None,
+        prices: Mapping[str, Price] | None = None,
+        output_cap: int,
+    ) -> None:
+        """look: `detail` of openai or `media_resolution` of gemini. prices: those of the user, before the table's."""
+        self._engine = engine
+        self._model = model
+        self._look = look
+        self._tier = tier
+        self._prices = prices
+        self._output = OutputEstimate(output_cap)
+        self._input = InputScale()
+
+    def input_tokens(self, image: PageImage, ask: PageRequest) -> int:
+        """About what goes in: the formula, corrected by what answers have shown."""
+        return round(self._formula_tokens(image, ask) * self._input.factor)
+
+    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
+        """An answer tells what its request really took; what it does not tell teaches nothing."""
+        if usage.output_tokens is not None:
+            self._output.observe(usage.output_tokens)
+        if usage.input_tokens:
+            self._input.observe(self._formula_tokens(image, ask), usage.input_tokens)
+
+    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+        """About what the account's limit will count: in and out together; Gemini counts input alone."""
+        tokens = self.input_tokens(image, ask)
+        return tokens if self._engine == "gemini" else tokens + self._output.tokens
+
+    def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
+        """The most that the request can cost; None when the model's price is unknown."""
+        # The formulas are estimates: a fifth on top keeps the ceiling safe from their error.
+        tokens = self.input_tokens(image, ask) * 6 // 5
+        return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
+
+    def dearest_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
+        """The most that `requests` requests for one page image can have cost, asked anew with a doubled cap."""
+        image = PageImage(1, width_px, height_px, b"", "", 0, 0)
+        first_usd = self.most_usd(image, ask)
+        later_usd = self.most_usd(image, replace(ask, output_tokens_cap=2 * ask.output_tokens_cap))
+        if first_usd is None or later_usd is None:
+            return None
+        return first_usd + (requests - 1) * later_usd if requests else 0.0
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What a request of `usage` has cost; None when that is unknown."""
+        return cost_usd(usage, self._model, self._tier, self._prices)
+
+    def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
+        of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
+        picture = of_image(self._model, image.width_px, image.height_px, self._look)
+        text = len(ask.prompt) + len(ask.json_schema or "")
+        return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
+
+
+def total_tokens(usage: Usage) -> int | None:
+    """Tokens in and out; None when one of them is unknown."""
+    if usage.input_tokens is None or usage.output_tokens is None:
+        return None
+    return usage.input_tokens + usage.output_tokens
+
+
+def input_tokens(usage: Usage) -> int | None:
+    """Tokens in alone: https://ai.google.dev/gemini-api/docs/rate-limits counts those in its TPM."""
+    return usage.input_tokens

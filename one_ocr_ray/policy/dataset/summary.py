@@ -1,0 +1,89 @@
+"""What a run says at its end: counts of the whole output, and what this run has used. The `--json` summary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
+from one_ocr_ray.model import Outcome
+from one_ocr_ray.policy.dataset.sums import Sums
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+# The columns of `documents` that an output's counts are made from.
+COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd", "error")
+
+
+@dataclass(slots=True)
+class OutputCounts:
+    """Documents and pages of an output, by how they ended, what they have cost, and what is planned of them."""
+
+    documents: Counter[str] = field(default_factory=Counter)
+    pages: Counter[str] = field(default_factory=Counter)
+    cost_usd: float | None = 0.0  # as far as it is known; None: there is no price
+    unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
+    untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
+    planned: Sums = field(default_factory=Sums)
+    unopened: Counter[str] = field(default_factory=Counter)  # documents, by the code of their error
+
+    def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
+        """Count the rows of `documents` of a shard; those of `copies` have no pages of their own, and cost nothing."""
+        costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
+        if len(costs) == len(rows):
+            self.cost_usd = (self.cost_usd or 0.0) + sum(costs)
+        elif not copies:
+            self.untold.add(shard_id)
+        for row in rows:
+            self.documents[row["outcome"]] += 1
+            if row["error"] is not None:
+                self.unopened[row["error"]["code"]] += 1
+            if not copies:
+                for status in ("ok", "blank", "failed"):
+                    self.pages[status] += row[f"pages_{status}"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when every page and every document is good, 3 when some failed."""
+        bad = self.pages["failed"] + self.documents[Outcome.FAILED] + self.documents[Outcome.PARTIAL]
+        return EXIT_SOME_FAILED if bad else EXIT_OK
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """One run at its end. `as_json` has the names of the public contract."""
+
+    run_id: str
+    output: str
+    counts: OutputCounts
+    requests: Mapping[str, int]
+    input_tokens: int
+    output_tokens: int
+    cost_usd: float | None
+    elapsed_s: float
+    exit_code: int
+    pages_read: int  # by this run
+    warnings: Mapping[str, int]  # pages that this run has read, by warning
+
+    def as_json(self) -> dict[str, Any]:
+        documents, pages = self.counts.documents, self.counts.pages
+        return {
+            "run_id": self.run_id,
+            "inputs": {"found": self.counts.planned.documents, "committed": sum(documents.values())},
+            "documents": {
+                "total": sum(documents.values()),
+                "ok": documents[Outcome.COMPLETE],
+                "partial": documents[Outcome.PARTIAL],
+                "failed": documents[Outcome.FAILED],
+            },
+            "pages": {"total": sum(pages.values()), **{name: pages[name] for name in ("ok", "blank", "failed")}},
+            "requests": {name: self.requests.get(name, 0) for name in ("sent", "throttled", "retried")},
+            "tokens": {"input": self.input_tokens, "output": self.output_tokens},
+            "cost_usd": self.cost_usd,
+            "cost_usd_total": self.counts.cost_usd,
+            "elapsed_s": round(self.elapsed_s, 3),
+            "output": self.output,
+            "exit_code": self.exit_code,
+        }

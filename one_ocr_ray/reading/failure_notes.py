@@ -1,0 +1,30 @@
+"""What a worker has heard providers say of failures, for the driver to tell the user once; never logged."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.model import Action
+
+if TYPE_CHECKING:
+    from one_ocr_ray.model import Answer
+    from one_ocr_ray.policy.ratelimit.messages import Held
+
+
+class FailureNotes:
+    """The first sentence for each error code, and the one for throttles."""
+
+    def __init__(self) -> None:
+        self._said: dict[str, str] = {}
+        self._said_of_throttle: dict[str, str] = {}
+
+    def hear(self, answer: Answer) -> None:
+        """A page or the job ends with this answer, or the account is throttled."""
+        failure = answer.failure
+        if failure is not None and answer.said:
+            said = self._said_of_throttle if failure.action is Action.PAUSE else self._said
+            said.setdefault(failure.code.value, f"{failure.message} The provider says: {answer.said}")
+
+    def told(self, held: Held | None) -> dict[str, str]:
+        """What is worth telling: a throttle only while it holds the run up."""
+        return self._said if held is None else self._said_of_throttle | self._said

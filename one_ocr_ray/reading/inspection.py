@@ -1,0 +1,135 @@
+"""Opening input files: once for the plan, which says who each is and how many pages it has, and again to be drawn.
+
+pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
+from one_ocr_ray.pdf.reader import PdfChild, PdfOptions, document_id_of
+from one_ocr_ray.storage.inputs import is_folder, look_again, read_input
+from one_ocr_ray.storage.store.uris import is_remote, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from one_ocr_ray.storage.inputs import InputFile
+
+
+CHANGED = Failure(
+    ErrorCode.RENDER_FAILED,
+    "The file has gone, or has other bytes than when it was planned; those are a document of their own. "
+    "With the old file in its place, --retry-failed reads this page.",
+)
+
+
+def inspect_all(files: Iterable[InputFile], options: PdfOptions, *, children: int) -> Iterator[DocumentRef]:
+    """`inspect` for each of `files`, in their order, with so many child processes at once; two files a child ahead."""
+    idle: SimpleQueue[PdfChild] = SimpleQueue()
+
+    def with_idle_child(file: InputFile) -> DocumentRef:
+        child = idle.get()
+        try:
+            return inspect(file, options, child)
+        finally:
+            idle.put(child)
+
+    with ExitStack() as stack:
+        for _ in range(children):
+            idle.put(stack.enter_context(PdfChild()))
+        threads = stack.enter_context(ThreadPoolExecutor(children, thread_name_prefix="inspect"))
+        under_way: deque[Future[DocumentRef]] = deque()
+        for file in files:
+            under_way.append(threads.submit(with_idle_child, file))
+            if len(under_way) >= 2 * children:
+                yield under_way.popleft().result()
+        for future in under_way:
+            yield future.result()
+
+
+def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRef:
+    """Open `file` once in `child`: its id, page count, or why it cannot be read."""
+    if (unopened := _unopened(file, options)) is not None:
+        return unopened
+    source = source_of(file.uri)
+    document_id = document_id_of(source) if source is not None else None
+    if source is None or document_id is None:
+        return _failed(file, ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
+    info = child.inspect(source, options.password_text)
+    if isinstance(info, Failure):
+        return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
+    if info.page_count > options.max_pages:
+        message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
+        return _failed(file, ErrorCode.TOO_MANY_PAGES, message, document_id)
+    return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
+
+
+def _unopened(file: InputFile, options: PdfOptions) -> DocumentRef | None:
+    """What can be said of `file` without opening it."""
+    if file.version is None:
+        return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
+    if is_folder(file.uri):  # which can be listed by now: a row without pages, for its files have rows of their own
+        identity = hashlib.sha256(f"{file.uri} {file.version}".encode()).hexdigest()
+        return DocumentRef(f"uri-sha256:{identity}", file.uri, file.name, 0, file.version, page_count=0)
+    if file.size_bytes > options.max_file_bytes:
+        message = f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
+        return _failed(file, ErrorCode.TOO_LARGE, message)
+    return None
+
+
+def _failed(file: InputFile, code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
+    identity = document_id or f"uri-sha256:{hashlib.sha256(file.uri.encode()).hexdigest()}"
+    failure = Failure(code, message)
+    return DocumentRef(identity, file.uri, file.name, file.size_bytes, file.version, None, failure)
+
+
+class Opener:
+    """A child process, and which document of the plan is open in it: slices of one document fetch and check it once.
+
+    What tells a document is its bytes, never its etag or mtime: a copy or a backup brings new ones of those.
+    """
+
+    def __init__(self, child: PdfChild) -> None:
+        self.child = child
+        self._open: tuple[str | None, ...] | None = None  # what is open, as `_key` tells it
+
+    def inspect(self, file: InputFile, options: PdfOptions) -> DocumentRef:
+        """`inspect` in the child process."""
+        self._open = None
+        return inspect(file, options, self.child)
+
+    def open(self, document: DocumentRef, options: PdfOptions) -> Failure | None:
+        """Have `document` open in the child process; why that cannot be, also where it has other bytes by now."""
+        now = None if is_remote(document.uri) else look_again(document.uri)
+        key = _key(document, now, options)
+        if key == self._open:
+            return None
+        self._open = None
+        source = source_of(document.uri)
+        planned = now is not None and (now.version, now.size_bytes) == (document.version, document.size_bytes)
+        if source is None or not (planned or document_id_of(source) == document.document_id):
+            return CHANGED
+        opened = self.child.inspect(source, options.password_text)
+        if isinstance(opened, Failure):
+            return opened
+        self._open = key
+        return None
+
+
+def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> tuple[str | None, ...]:
+    """An object's bytes are in memory and stay what they are; those of a file may change under the child process."""
+    version = None if now is None else f"{now.version} {now.size_bytes}"
+    return document.document_id, document.uri, version, options.password_text
+
+
+def source_of(uri: str) -> Path | bytes | None:
+    """What to open: a local path, or an object's bytes; None when the object is not there."""
+    return read_input(uri) if is_remote(uri) else Path(local_path(uri))

@@ -1,0 +1,124 @@
+"""When finished pages become safe: after half a second, or when four of them wait in a worker; off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.cost.spending import Spending
+from one_ocr_ray.reading.page import nobody
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.storage.journal import Journal
+
+# A crash repeats what is not written yet: the promise is 1 s or 16 rows a worker. Writing takes its part of the second,
+# and while some rows are written as many may finish.
+ROWS_AT_RISK = 4
+SEGMENT_S = 0.5
+WRITES_AT_ONCE = 8
+
+
+class UnflushedRows:
+    """The finished pages of one worker that are not being written yet; several journals share it.
+
+    They also share `threads`, which nobody else has: segments must not wait while shards are opened and committed.
+    """
+
+    def __init__(self) -> None:
+        self._rows = 0
+        self.full = asyncio.Event()
+        self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="journal")
+
+    def change(self, rows: int) -> None:
+        """So many more, or fewer."""
+        self._rows += rows
+        if self._rows >= ROWS_AT_RISK:
+            self.full.set()
+        else:
+            self.full.clear()
+
+
+class JournalWriter:
+    """Takes a shard's pages as they finish and writes them in segments; `on_safe` hears of each page written.
+
+    Takes, too, what requests have cost that no page tells, and writes that first; `on_recorded` hears of it.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        on_safe: Callable[[PageResult], None],
+        risk: UnflushedRows,
+        on_recorded: Callable[[Spending], None] = nobody,
+    ) -> None:
+        self._journal = journal
+        self._on_safe = on_safe
+        self._on_recorded = on_recorded
+        self._risk = risk
+        self._untold = Spending()
+        self._waiting: list[PageResult] = []
+        self._some = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    def add(self, page: PageResult) -> None:
+        """Take one finished page."""
+        self._waiting.append(page)
+        self._some.set()
+        self._risk.change(1)
+
+    def add_untold(self, spending: Spending) -> None:
+        """Take what requests have cost that no page tells."""
+        self._untold += spending
+        self._some.set()
+
+    async def _flush(self) -> None:
+        """Write what is waiting; returns when it is safe."""
+        async with self._writing:
+            pages, self._waiting = self._waiting, []
+            untold, self._untold = self._untold, Spending()
+            self._some.clear()
+            self._risk.change(-len(pages))
+            loop = asyncio.get_running_loop()
+            try:
+                if untold.most_usd != 0.0:
+                    await loop.run_in_executor(self._risk.threads, self._journal.record, untold)
+                if untold != Spending():
+                    self._on_recorded(untold)
+                    untold = Spending()
+                if pages:
+                    await loop.run_in_executor(self._risk.threads, self._journal.write, pages)
+            except BaseException:  # they are not safe: the last flush of the shard tries once more
+                self._untold += untold
+                self._waiting = pages + self._waiting
+                self._risk.change(len(pages))
+                raise
+        for page in pages:
+            self._on_safe(page)
+
+    async def finish(self) -> None:
+        """Write what is waiting to the end, also when cancelled meanwhile: a page that is safe must be told as such."""
+        last = asyncio.create_task(self._flush())
+        cancelled = None
+        while not last.done():
+            try:
+                await asyncio.wait([last])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        last.result()
+        if cancelled is not None:
+            raise cancelled
+
+    async def keep_writing(self) -> None:
+        """Write segments until cancelled; to run beside the reading. Raises StorageError when storage refuses."""
+        while True:
+            await self._some.wait()
+            # Not `wait_for`, which in Python 3.11 loses a cancellation that comes in the instant the pages are enough.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SEGMENT_S):
+                    await self._risk.full.wait()
+            await asyncio.shield(self._flush())

@@ -1,0 +1,282 @@
+"""The limiter's client: hands one worker process's leases to its coroutines, and tells the limiter what became of them.
+
+At any time there is one question to the limiter, while coroutines wait for more permits than there are. A permit is an
+instant: it is used then or given back. Nothing is ever sent without one, also while the limiter is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Action
+from one_ocr_ray.policy.cost.metering import total_tokens
+from one_ocr_ray.policy.ratelimit.holding import Holding
+from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.model import Answer, Failure, Usage
+    from one_ocr_ray.policy.ratelimit.messages import Client, Grant, Held
+
+# A permit that comes later than this, and than a step of its lease, is given back: its instant is long gone. Less than
+# what the limiter leaves unused of a minute, so that late ones do not push the next minute over the limit.
+LATE_S = 0.2
+TICK_S = 0.001  # timers are no finer
+# Permits that are late (the event loop stood still) do not go out at once, which a provider that looks at single
+# seconds would refuse: they stay this share of their step apart, so that the delay is made up for in a while.
+KEPT_APART = 0.99
+JITTER_S = 0.005  # so late is every event loop
+HEARTBEAT_S = 5.0
+BACK_OFF_S = 0.1
+BACK_OFF_AT_MOST_S = 2.0
+# A question costs a millisecond of CPU, here and at the limiter. One that comes after a rest waits for others to join
+# it, for a share of a request's time that nobody notices.
+COMPANY_SHARE = 0.005
+COMPANY_AT_MOST_S = 0.02
+# News travel with the next question. When none is asked in this time they travel alone; much sooner, but in company for
+# a fiftieth of a request's time, when somebody may wait for the places of requests that have ended.
+NEWS_WAIT_S = 0.5
+NEWS_WAIT_SHARE = 0.02
+NEWS_WAIT_WHEN_CROWDED_S = (0.005, 0.05)  # at least, at most
+
+
+class Limiter(Protocol):
+    """What this client needs of the limiter."""
+
+    async def ready(self) -> None:
+        """Have it started."""
+
+    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+        """A grant, or None when the limiter cannot be reached now."""
+
+    def report(self, client: Client, feedback: Feedback) -> None:
+        """Pass feedback on, without waiting."""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiter:
+    tokens: int
+    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(frozen=True, slots=True)
+class _Permit:
+    due: float  # loop time
+    step_s: float  # to the next one
+    tokens: float
+
+
+class LeasedPermits:
+    """`Permits` from a limiter, for the coroutines of one event loop. Each `acquire` is followed by one `report`."""
+
+    def __init__(
+        self, limiter: Limiter, client: Client, tokens_counted: Callable[[Usage], int | None] = total_tokens
+    ) -> None:
+        """`tokens_counted`: what of a request's usage the account's limit counts."""
+        self._limiter = limiter
+        self._client = client
+        self._tokens_counted = tokens_counted
+        self._waiting: deque[_Waiter] = deque()
+        self._permits: deque[_Permit] = deque()
+        self._asking: asyncio.Task[None] | None = None
+        self._firing: asyncio.TimerHandle | None = None
+        self._apart_at = 0.0  # not before then is the next permit used
+        self._telling: asyncio.TimerHandle | None = None
+        self._tell_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
+        self._news = Feedback()
+        self._usual_latency_s = 1.0
+        self._crowded = False
+        self._holding = Holding()
+
+    async def ready(self) -> None:
+        """Have the limiter started."""
+        await self._limiter.ready()
+
+    async def acquire(self, tokens: int) -> None:
+        """Wait until one request of about `tokens` tokens may be sent; first come, first served.
+
+        Raises StoppedError when the bucket is closed: the account cannot be used, or its day is used up.
+        """
+        waiter = _Waiter(tokens)
+        self._waiting.append(waiter)
+        self._ask()
+        try:
+            await waiter.turn
+        except asyncio.CancelledError:
+            with suppress(ValueError):
+                self._waiting.remove(waiter)
+            if not waiter.turn.cancelled() and waiter.turn.exception() is None:  # both in one instant
+                self._give_back(1, tokens)
+            raise
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        """Say what became of the request that was acquired with `estimated_tokens`; None: it was given up."""
+        if answer is None:
+            self._ended(1, 0.0)
+            return
+        used = self._tokens_counted(answer.usage)
+        self._ended(1, 0.0 if used is None else used - estimated_tokens)
+        if answer.limits is not None:
+            self._news = replace(self._news, limits=answer.limits)
+        failure = answer.failure
+        self._holding.heard(failure, asyncio.get_running_loop().time())
+        if failure is None:
+            self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
+            self._answered(latency_s)
+        elif failure.action is Action.PAUSE:
+            self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
+        elif failure.action is Action.RETRY:
+            self._news = replace(self._news, failed_after_s=(*self._news.failed_after_s, latency_s))
+        else:  # a refusal is an answer, but how fast it came says nothing of the server's load
+            self._answered(self._usual_latency_s)
+
+    def held(self) -> Held | None:
+        """What has kept requests from being answered for a while; None while they are."""
+        return self._holding.at(asyncio.get_running_loop().time())
+
+    def stop(self, failure: Failure) -> None:
+        """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
+        self._tell_at_once(replace(self._news, stop=failure))
+
+    async def close(self) -> None:
+        """Give everything back. Nobody may be waiting any more."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
+        if self._firing is not None:
+            self._firing.cancel()
+        self._give_back(len(self._permits), 0.0)
+        self._permits.clear()
+        self._news = replace(self._news, finished=self._news.received, leaving=True)
+        self._tell()
+
+    def _ask(self) -> None:
+        if self._asking is None and len(self._waiting) > len(self._permits):
+            self._asking = asyncio.get_running_loop().create_task(self._keep_asking())
+            self._asking.add_done_callback(self._asked)
+
+    async def _keep_asking(self) -> None:
+        await asyncio.sleep(min(COMPANY_SHARE * self._usual_latency_s, COMPANY_AT_MOST_S))
+        back_off_s = BACK_OFF_S
+        while (wanted := len(self._waiting) - len(self._permits)) > 0:
+            tokens_each = sum(waiter.tokens for waiter in self._waiting) / len(self._waiting)
+            grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_news())
+            if grant is None:
+                await asyncio.sleep(back_off_s)
+                back_off_s = min(2 * back_off_s, BACK_OFF_AT_MOST_S)
+            elif grant.stopped:
+                self._fail_waiting(StoppedError(grant.stopped.message, grant.stopped.code))
+            else:
+                back_off_s = BACK_OFF_S
+                if grant.held is not None:
+                    self._holding.told(grant.held, asyncio.get_running_loop().time())
+                self._receive(grant, tokens_each)
+
+    def _asked(self, task: asyncio.Task[None]) -> None:
+        self._asking = None
+        if not task.cancelled():
+            if error := task.exception():
+                self._fail_waiting(error)
+            self._ask()
+
+    def _fail_waiting(self, error: BaseException) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft().turn
+            if not turn.done():
+                turn.set_exception(error)
+
+    def _receive(self, grant: Grant, tokens_each: float) -> None:
+        # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
+        first = asyncio.get_running_loop().time() + grant.first_in_s
+        self._crowded = grant.crowded
+        step_s = grant.step_s
+        self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
+        self._news = replace(self._news, received=self._news.received + grant.permits)
+        self._fire()
+
+    def _fire(self) -> None:
+        """Use the permits whose time has come; come back for the next one."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        while self._permits and self._next_at() <= now + TICK_S:
+            fired_at = max(self._next_at(), now - JITTER_S)
+            permit = self._permits.popleft()
+            on_time = now - permit.due <= max(LATE_S, permit.step_s)
+            waiter = self._next_waiter() if on_time else None
+            if waiter is None:
+                self._give_back(1, permit.tokens)
+            else:
+                self._apart_at = fired_at + KEPT_APART * permit.step_s
+                self._news = replace(
+                    self._news, unsettled_tokens=self._news.unsettled_tokens + waiter.tokens - permit.tokens
+                )
+                waiter.turn.set_result(None)
+        if self._firing is not None:
+            self._firing.cancel()
+        self._firing = loop.call_at(self._next_at(), self._fire) if self._permits else None
+        self._ask()
+
+    def _next_at(self) -> float:
+        """When the first permit may be used: it is due, and the one before it far enough away."""
+        return max(self._permits[0].due, self._apart_at)
+
+    def _next_waiter(self) -> _Waiter | None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.turn.done():
+                return waiter
+        return None
+
+    def _answered(self, latency_s: float) -> None:
+        news = self._news
+        self._news = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
+
+    def _give_back(self, permits: int, tokens: float) -> None:
+        """`permits` for requests of `tokens` in all are over, and were not used."""
+        self._news = replace(self._news, unused=self._news.unused + permits)
+        self._ended(permits, -tokens)
+
+    def _ended(self, permits: int, unsettled_tokens: float) -> None:
+        """`permits` are over, used or not."""
+        news = self._news
+        self._news = replace(
+            news, finished=news.finished + permits, unsettled_tokens=news.unsettled_tokens + unsettled_tokens
+        )
+        at_least_s, at_most_s = NEWS_WAIT_WHEN_CROWDED_S
+        soon_s = min(max(NEWS_WAIT_SHARE * self._usual_latency_s, at_least_s), at_most_s)
+        self._tell_within(soon_s if self._crowded else NEWS_WAIT_S)
+
+    def _tell_at_once(self, news: Feedback) -> None:
+        """Pass on that the bucket must close, and send nothing more on permits from before."""
+        self._news = news
+        self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
+        self._permits.clear()
+        self._tell()
+        self._ask()
+
+    def _tell_within(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        at = loop.time() + wait_s
+        if self._telling is None or at < self._tell_at:
+            if self._telling is not None:
+                self._telling.cancel()
+            self._telling, self._tell_at = loop.call_at(at, self._tell), at
+
+    def _tell(self) -> None:
+        self._limiter.report(self._client, self._take_news())
+
+    def _take_news(self) -> Feedback:
+        news = self._news
+        self._news = Feedback(news.received, news.finished, news.unused)
+        if self._telling is not None:
+            self._telling.cancel()
+            self._telling = None
+        if news.received > news.finished:
+            self._tell_within(HEARTBEAT_S)
+        return news

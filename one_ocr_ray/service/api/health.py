@@ -1,0 +1,101 @@
+"""How the service is: alive, ready, what it is and what it takes; and the description of the API."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, Response
+
+from one_ocr_ray import __version__
+from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.service.api.openapi import problems
+from one_ocr_ray.service.api.schemas import json_response
+from one_ocr_ray.service.dependencies import Parts
+from one_ocr_ray.service.options import offered_engines, offered_models
+from one_ocr_ray.tasks.port import TaskManagerUnavailableError
+
+router = APIRouter(tags=["service"])
+
+_PATIENCE_S = 5.0
+_NO_TASK = "t_" + "0" * 22
+DOCS = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>One OCR on Ray: API</title>
+<link rel="stylesheet" href="/static/vendor/swagger-ui/swagger-ui.css">
+</head>
+<body>
+<div id="swagger-ui"></div>
+<script src="/static/vendor/swagger-ui/swagger-ui-bundle.js"></script>
+<script src="/static/js/docs.js"></script>
+</body>
+</html>
+"""
+
+
+@router.get("/healthz", response_model=dict[str, str])
+async def healthz() -> Response:
+    """Whether this process answers. Looks at nothing else."""
+    return json_response({"status": "ok"})
+
+
+@router.get("/readyz", response_model=dict[str, Any], responses={503: {"description": "not ready", "model": dict}})
+async def readyz(service: Parts) -> Response:
+    """Whether the task book and the store answer."""
+
+    async def store() -> None:
+        await asyncio.to_thread(service.store.task, _NO_TASK)
+
+    checks = {}
+    for name, look in (("book", service.book.load), ("store", store)):
+        try:
+            await asyncio.wait_for(look(), _PATIENCE_S)
+            checks[name] = "ok"
+        except (TaskManagerUnavailableError, OneOcrError, TimeoutError):
+            checks[name] = "unavailable"
+    ready = set(checks.values()) == {"ok"}
+    body = {"status": "ready" if ready else "unavailable", "checks": checks}
+    return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
+
+
+@router.get("/v1/info", response_model=dict[str, Any], responses=problems(401, 429))
+async def info(service: Parts) -> Response:
+    """Version, engines, the models that uploads may name, and limits."""
+    settings = service.settings
+    engines = offered_engines(settings)
+    return json_response(
+        {
+            "name": "one-ocr-ray",
+            "version": __version__,
+            "engine": settings.engine,
+            "model": settings.model,
+            "engines": sorted(engines),
+            "models": sorted({model for name in engines - {"local"} for model in offered_models(settings, name)}),
+            "keys_required": bool(service.keys),
+            "formats": ["md", "txt", "json", "jsonl", "parquet", "zip"],
+            "limits": {
+                "file_bytes": settings.max_file_bytes,
+                "request_bytes": settings.max_request_bytes,
+                "files": settings.max_files,
+                "pages": settings.max_pages,
+                "requests_per_second": settings.requests_per_second,
+                "streams": settings.max_streams_per_key,
+            },
+            "expiry_days": settings.expiry_days,
+        }
+    )
+
+
+@router.get("/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """The description of the API."""
+    return json_response(request.app.openapi())
+
+
+@router.get("/docs", include_in_schema=False)
+async def docs() -> Response:
+    """The description of the API for people, from files of this package alone."""
+    return HTMLResponse(DOCS)

@@ -1,0 +1,255 @@
+"""`POST /upload`: files to disk, a quick look at each, everything durable in the store, then the 202."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from secrets import token_urlsafe
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Header, Request
+from fastapi.responses import JSONResponse, RedirectResponse, Response
+
+from one_ocr_ray.errors import StorageError
+from one_ocr_ray.model import Failure
+from one_ocr_ray.policy.tasks.idempotency import ClaimStatus, claim_of
+from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState
+from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problems
+from one_ocr_ray.service.api.schemas import UploadAnswer
+from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.service.multipart import Form, SpooledFile, read_form
+from one_ocr_ray.service.names import shown_name
+from one_ocr_ray.service.negotiation import wants_html
+from one_ocr_ray.service.options import options_in, parse_options
+from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.service.spool import storage_full
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.key_budgets import key_day
+from one_ocr_ray.tasks.port import TaskManagerUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+router = APIRouter(tags=["tasks"])
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        # Described in words: what it does depends on earlier requests, which no schema can say.
+        include_in_schema=False,
+    ),
+]
+
+
+_PATIENCE_S = (0.5, 1.0, 2.0, 4.0)  # for a book that is being restarted; accepting twice is safe
+
+
+@dataclass(frozen=True, slots=True)
+class _Accepted:
+    """A file that becomes a task."""
+
+    file: SpooledFile
+    record: TaskRecord
+
+
+@router.post(
+    "/upload",
+    status_code=202,
+    response_model=UploadAnswer,
+    responses=problems(400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 503, 507),
+    openapi_extra=UPLOAD_BODY,
+)
+async def upload(request: Request, service: Parts, owner: Owner, idempotency_key: IdempotencyKey = None) -> Response:
+    """Upload PDFs: each becomes a task, and all of them a batch. The ids come at once; the work goes on behind them.
+
+    With the header `Idempotency-Key`, 1 to 255 characters, the same request sent again within 24 hours is done once:
+    later ones get the first answer with `Idempotent-Replay: true`.
+    """
+    await _check_load(service)
+    with service.spool.room() as room:
+        form = await read_form(
+            request.headers.get("content-type", ""),
+            request.stream(),
+            room,
+            service.spool,
+            max_files=service.settings.max_files,
+            max_file_bytes=service.settings.max_file_bytes,
+        )
+        options = parse_options(options_in(form.texts), service.settings)
+        await _check_budget(service, owner, options)
+        # A browser sends one nameless file of no bytes where none was chosen.
+        files = [file for file in form.files if file.name or file.size_bytes]
+        if not files:
+            raise Problem("no_files", "The form has no file: put PDFs into its field files.")
+        doing = asyncio.ensure_future(_once(service, owner, idempotency_key, Form(files, form.texts), options))
+        try:
+            body, replayed = await asyncio.shield(doing)
+        except asyncio.CancelledError:  # the client is gone: what was begun is ended before its files are removed
+            await asyncio.wait([doing])
+            raise
+    return _answer(request, body, replayed=replayed)
+
+
+async def _check_load(service: Service) -> None:
+    service.spool.check_space()
+    load = await service.book.load()
+    settings = service.settings
+    if load.open_tasks >= settings.max_open_tasks or load.open_pages >= settings.max_open_pages:
+        raise Problem("overloaded", "Too much work is waiting; try again later.", retry_after_s=30)
+
+
+async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
+    """Raises Problem for a key whose budget of the day is spent: better now than as a failed task."""
+    budget_usd, now = service.settings.key_budget_usd, datetime.now(UTC)
+    if budget_usd is None or (options.engine or service.settings.engine) == "local":
+        return
+    stands = await asyncio.to_thread(key_day, Objects(service.store.root), owner, now.date())
+    if stands is not None and stands.is_over:
+        detail = f"The {budget_usd:g} USD a day of this key are spent; the next day begins at 00:00 UTC."
+        midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+        raise Problem("key_budget_reached", detail, retry_after_s=int((midnight - now).total_seconds()) + 1)
+
+
+async def _once(
+    service: Service, owner: str, key: str | None, form: Form, options: TaskOptions
+) -> tuple[dict[str, Any], bool]:
+    """The answer's body, and whether an earlier request with the same key got it first."""
+    if key is None:
+        return await _accept(service, owner, form, options, None), False
+    claim = await asyncio.to_thread(service.store.claim, owner, key, _fingerprint(form, options))
+    if claim.status is ClaimStatus.ANSWERED:
+        return claim.response, True
+    if claim.status is ClaimStatus.IN_PROGRESS:
+        detail = "The first request with this Idempotency-Key is still running."
+        raise Problem("idempotency_in_progress", detail, retry_after_s=2)
+    if claim.status is ClaimStatus.REUSED:
+        raise Problem("idempotency_key_reused", "This Idempotency-Key came before with another request.")
+    body = None
+    try:
+        body = await _accept(service, owner, form, options, claim_of(key))
+    finally:
+        await asyncio.to_thread(service.store.settle, owner, key, body)
+    return body, False
+
+
+def _fingerprint(form: Form, options: TaskOptions) -> str:
+    files = [(shown_name(file.name), file.document_id) for file in form.files]
+    return hashlib.sha256(repr((files, options)).encode()).hexdigest()
+
+
+async def _accept(service: Service, owner: str, form: Form, options: TaskOptions, claim: str | None) -> dict[str, Any]:
+    """Refuse what is no good, and make the rest durable. Raises the first refusal when nothing is left."""
+    refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in form.files))
+    good = [file for file, refusal in zip(form.files, refusals, strict=True) if refusal is None]
+    rejected = [(file, refusal) for file, refusal in zip(form.files, refusals, strict=True) if refusal is not None]
+    if not good:
+        raise rejected[0][1]
+    batch_id, now = f"b_{token_urlsafe(16)}", datetime.now(UTC)
+    accepted = [
+        _Accepted(
+            file,
+            TaskRecord(
+                task_id=f"t_{token_urlsafe(16)}",
+                batch_id=batch_id,
+                owner=owner,
+                filename=shown_name(file.name),
+                size_bytes=file.size_bytes,
+                document_id=file.document_id,
+                created_at=now,
+                options=options,
+                claim=claim,
+            ),
+        )
+        for file in good
+    ]
+    await _keep(service, accepted)
+    return _body(batch_id, [each.record for each in accepted], rejected)
+
+
+async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem | None:
+    if file.too_large:
+        limit = service.settings.max_file_bytes
+        return Problem("upload_too_large", f"The file is larger than {limit:,} bytes.")
+    info = await service.pdfs.inspect(owner, file.path)
+    if isinstance(info, Failure):
+        return Problem(info.code.value, info.message)
+    if info.page_count > service.settings.max_pages:
+        detail = f"The PDF says it has {info.page_count:,} pages; at most {service.settings.max_pages:,} are taken."
+        return Problem("too_many_pages", detail)
+    return None
+
+
+async def _keep(service: Service, accepted: Sequence[_Accepted]) -> None:
+    """Bytes first, then what was accepted, then the book: a task that anyone knows of is whole in the store."""
+    try:
+        await asyncio.to_thread(_store, service, accepted)
+    except StorageError as error:
+        raise storage_full() from error
+    for patience_s in (*_PATIENCE_S, None):
+        try:
+            await service.book.accept([each.record for each in accepted])
+        except TaskManagerUnavailableError:
+            if patience_s is None:
+                await asyncio.to_thread(_remove, service, accepted)
+                raise
+            await asyncio.sleep(patience_s)
+        else:
+            return
+
+
+def _store(service: Service, accepted: Sequence[_Accepted]) -> None:
+    try:
+        for each in accepted:
+            service.store.save_upload(each.record.task_id, each.file.path)
+        for each in accepted:
+            service.store.save_record(each.record)
+    except StorageError:
+        with contextlib.suppress(StorageError):
+            _remove(service, accepted)
+        raise
+
+
+def _remove(service: Service, accepted: Sequence[_Accepted]) -> None:
+    for each in accepted:
+        service.store.delete(each.record.task_id)
+
+
+def _body(batch_id: str, records: Sequence[TaskRecord], rejected: list[tuple[SpooledFile, Problem]]) -> dict[str, Any]:
+    return {
+        "batch_id": batch_id,
+        "task_ids": [record.task_id for record in records],
+        "tasks": [
+            {
+                "task_id": record.task_id,
+                "filename": record.filename,
+                "state": TaskState.PENDING,
+                "size_bytes": record.size_bytes,
+                "status_url": f"/task_status/{record.task_id}",
+                "events_url": f"/task_status/{record.task_id}/events",
+            }
+            for record in records
+        ],
+        "rejected": [
+            {"filename": shown_name(file.name), "code": problem.code, "detail": problem.detail}
+            for file, problem in rejected
+        ],
+    }
+
+
+def _answer(request: Request, body: dict[str, Any], *, replayed: bool) -> Response:
+    one = len(body["task_ids"]) == 1
+    if wants_html(request.headers.get("accept", "")):
+        page = f"/tasks/{body['task_ids'][0]}" if one and not body["rejected"] else f"/batches/{body['batch_id']}"
+        return RedirectResponse(page, 303)
+    location = body["tasks"][0]["status_url"] if one else f"/v1/batches/{body['batch_id']}"
+    headers = {"Location": location, "Retry-After": "2", "Cache-Control": "no-store"}
+    if replayed:
+        headers["Idempotent-Replay"] = "true"
+    return JSONResponse(orjson.loads(orjson.dumps(body)), 202, headers)

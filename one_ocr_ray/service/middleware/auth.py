@@ -1,0 +1,214 @@
+"""The middlewares that decide who may pass: host names, security headers, keys, sessions, cross-site defence, rate.
+
+Everything needs a key but what `_is_open` names: a route that is added later is closed until someone opens it.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import OrderedDict
+from http.cookies import CookieError, SimpleCookie
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import Headers
+
+from one_ocr_ray.policy.ratelimit.bucket import TokenBucket
+from one_ocr_ray.service.keys import NOBODY, ApiKeys
+from one_ocr_ray.service.problems import Problem, answer
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from one_ocr_ray.service.ended_sessions import Ended
+
+COOKIE = "one_ocr_session"
+_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, often, and by programs that know no key
+_OPEN_PATHS = frozenset({*_PROBES, "/login", "/logout", "/favicon.ico", "/robots.txt"})
+_BURST_S = 2.0  # a caller may do at once what this many seconds allow
+_CALLERS = 10_000  # whose rates are remembered
+
+SECURITY_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class HostAndHeaders:
+    """Answers only to the host names it knows (None: to all), and puts the security headers on every response."""
+
+    def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                given = {name for name, _ in message["headers"]}
+                more = [header for header in self._headers if header[0] not in given]
+                message = {**message, "headers": [*message["headers"], *more]}
+            await send(message)
+
+        if not self._knows(Headers(scope=scope).get("host", "")) and scope["path"] not in _PROBES:
+            problem = Problem("invalid_host", "This service does not answer to that host name.")
+            await answer(scope, problem)(scope, receive, send_with_headers)
+            return
+        await self._app(scope, receive, send_with_headers)
+
+    def _knows(self, host: str) -> bool:
+        return self._hosts is None or _host_name(host) in self._hosts
+
+
+class Guard:
+    """Finds out who is calling, puts it in `scope["state"]["owner"]`, and stops those who may not."""
+
+    def __init__(self, app: ASGIApp, keys: ApiKeys, ended: Ended, requests_per_second: float) -> None:
+        self._app = app
+        self._keys = keys
+        self._ended = ended
+        self._rates = _Rates(requests_per_second)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            self._check(scope, await self._session_owner(scope))
+        except Problem as problem:
+            await answer(scope, problem)(scope, receive, send)
+            return
+        await self._app(scope, receive, send)
+
+    async def _session_owner(self, scope: Scope) -> str | None:
+        session = session_in(Headers(scope=scope)) if self._keys else None
+        owner = self._keys.owner_of_session(session, time.time()) if session else None
+        return None if owner is None or session is None or await self._ended.knows(session) else owner
+
+    def _check(self, scope: Scope, session_owner: str | None) -> None:
+        """Raises Problem for a request that must not pass."""
+        headers = Headers(scope=scope)
+        given = _keys_in(headers)
+        if not given and scope["method"] not in _SAFE_METHODS:
+            refuse_cross_site(headers, must_tell=COOKIE in headers.get("cookie", ""))
+        if scope["path"] in _PROBES:
+            return
+        if not self._keys and not _is_local(scope):
+            raise Problem("local_only", "Without API keys this service answers its own machine only.")
+        owner = self._owner(given, session_owner) if self._keys else NOBODY
+        state = scope.setdefault("state", {})
+        state["owner"] = owner
+        self._rates.take(owner or _client(scope))
+        if owner is None and not _is_open(scope["path"]):
+            raise Problem(
+                "unauthorized",
+                "Give an API key as Authorization: Bearer or X-Api-Key, or log in.",
+                headers={"WWW-Authenticate": 'Bearer realm="one-ocr"'},
+            )
+
+    def _owner(self, given: list[str], session_owner: str | None) -> str | None:
+        owners = {self._keys.owner_of(key) for key in given}
+        if owners:
+            return owners.pop() if len(owners) == 1 else None  # two keys that disagree are none
+        return session_owner
+
+
+class _Rates:
+    """A token bucket for each of the latest callers. Raises Problem for one whose bucket is empty."""
+
+    def __init__(self, per_second: float) -> None:
+        self._per_second = per_second
+        self._burst = max(1.0, per_second * _BURST_S)
+        self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
+
+    def take(self, caller: str) -> None:
+        now = time.monotonic()
+        bucket = self._buckets.pop(caller, None) or TokenBucket(self._per_second, self._burst, now)
+        self._buckets[caller] = bucket
+        if len(self._buckets) > _CALLERS:
+            self._buckets.popitem(last=False)
+        wait_s = bucket.wait_s(1, now)
+        if wait_s > 0:
+            raise Problem("rate_limited", "Too many requests; slow down.", retry_after_s=math.ceil(wait_s))
+        bucket.take(1, now)
+
+
+def refuse_cross_site(headers: Headers, *, must_tell: bool) -> None:
+    """Raises Problem for a request that another site made a browser send.
+
+    Browsers tell where a request comes from; `must_tell` refuses one that does not, other programs may stay silent.
+    """
+    site, origin = headers.get("sec-fetch-site"), headers.get("origin")
+    if site is not None:
+        allowed = site in {"same-origin", "none"}
+    elif origin is not None:
+        allowed = origin.partition("://")[2] == headers.get("host", "")
+    else:
+        allowed = not must_tell
+    if not allowed:
+        raise Problem("cross_site", "A request that changes something must come from the service's own pages.")
+
+
+def session_in(headers: Headers) -> str | None:
+    """The session that the request's cookie carries."""
+    try:
+        cookies = SimpleCookie(headers.get("cookie", ""))
+    except CookieError:
+        return None
+    return cookies[COOKIE].value if COOKIE in cookies else None
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN_PATHS or path.startswith("/static/")
+
+
+def _keys_in(headers: Headers) -> list[str]:
+    """The keys a program gave, in headers that browsers do not send on their own.
+
+    `Basic` is for a proxy before us; anything else in Authorization is meant for us, be it a key or not.
+    """
+    keys = headers.getlist("x-api-key")
+    for value in headers.getlist("authorization"):
+        scheme, _, token = value.partition(" ")
+        if scheme.lower() != "basic":
+            keys.append(token.strip() if scheme.lower() == "bearer" else "")
+    return keys
+
+
+def _client(scope: Scope) -> str:
+    client = scope.get("client")
+    return f"client {client[0]}" if client else "client unknown"
+
+
+def _is_local(scope: Scope) -> bool:
+    """Whether the request comes from this machine, or through a socket that is a file.
+
+    Ray Serve listens where its own configuration says, which the application's settings know nothing of.
+    """
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0]) if client else None
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return address is None or (mapped or address).is_loopback
+
+
+def _host_name(host: str) -> str:
+    """The name in a Host header, without port; of an IPv6 address what stands in its brackets."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()

@@ -1,0 +1,144 @@
+"""Uploaded PDFs in the hands of child processes that may die: a quick look before they are accepted, and page images.
+
+A reader belongs to one call at a time and keeps its document open for the next; a call that is given up goes on in its
+thread, and keeps its owner's turn, until the child's deadline ends it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, TypeVar
+
+from one_ocr_ray.model import Failure, PageImage
+from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, PdfLimits
+from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
+
+_Result = TypeVar("_Result")
+
+_READERS = 4  # one owner has two of them at most
+_WAITING = 100  # images of one owner that may wait for a reader: each holds a place among the requests under way
+_LIMITS = PdfLimits(open_timeout_s=10.0, page_timeout_s=10.0)
+LARGEST_SIDE_PX = 4000
+
+
+class PdfReaders:
+    """A few child processes, started when they are first needed."""
+
+    def __init__(self, store: TaskStore, folder: Path, password: str | None) -> None:
+        self._turns = FairSemaphore(_READERS, shared=True)
+        self._threads = ThreadPoolExecutor(_READERS, thread_name_prefix="pdf")
+        self._readers = [_Reader(store, folder, password) for _ in range(_READERS)]
+        self._idle = list(self._readers)
+        self._lock = threading.Lock()
+
+    async def inspect(self, owner: str, path: Path) -> PdfInfo | Failure:
+        """What opening the PDF at `path` tells."""
+        return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path))
+
+    async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
+        """Page `page_number` of a task's upload as a JPEG, `width_px` across to within a pixel.
+
+        Raises FileNotFoundError when the upload is not there, IndexError when it has no such page, Problem when too
+        many of the owner's are waiting.
+        """
+        if self._turns.waiting(owner) >= _WAITING:
+            raise Problem("rate_limited", "Too many images are being drawn; ask for a few at a time.", retry_after_s=2)
+        return await self._run_in_turn(owner, task_id, lambda reader: reader.image(task_id, page_number, width_px))
+
+    async def forget(self, task_id: str) -> None:
+        """Drop what readers have open of a task."""
+        await asyncio.wrap_future(self._begin(task_id, lambda reader: reader.forget(task_id)))
+
+    def close(self) -> None:
+        """End the children."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for reader in self._readers:
+            reader.close()
+
+    async def _run_in_turn(self, owner: str, task_id: str | None, work: Callable[[_Reader], _Result]) -> _Result:
+        await self._turns.take(owner)
+        loop = asyncio.get_running_loop()
+
+        def give_back(_: Future[_Result]) -> None:
+            with suppress(RuntimeError):  # the loop has ended
+                loop.call_soon_threadsafe(self._turns.give_back, owner)
+
+        running = self._begin(task_id, work)
+        running.add_done_callback(give_back)
+        return await asyncio.wrap_future(running)
+
+    def _begin(self, task_id: str | None, work: Callable[[_Reader], _Result]) -> Future[_Result]:
+        def call() -> _Result:
+            with self._lock:  # as many readers as threads: one is idle; at best the one that has the task open
+                reader = next((each for each in self._idle if each.task_id == task_id), self._idle[0])
+                self._idle.remove(reader)
+            try:
+                return work(reader)
+            finally:
+                with self._lock:
+                    self._idle.append(reader)
+
+        return self._threads.submit(call)
+
+
+class _Reader:
+    """One child process and the document it has open."""
+
+    def __init__(self, store: TaskStore, folder: Path, password: str | None) -> None:
+        self.task_id: str | None = None
+        self._store = store
+        self._folder = folder
+        self._password = password
+        self._child = PdfChild(_LIMITS)
+        self._page_count = 0
+        self._copy: TemporaryDirectory[str] | None = None
+
+    def inspect(self, path: Path) -> PdfInfo | Failure:
+        self._drop()
+        return self._child.inspect(path, self._password)
+
+    def image(self, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
+        if self.task_id != task_id and (failure := self._open(task_id)) is not None:
+            return failure
+        if page_number > self._page_count:
+            raise IndexError(page_number)
+        # pdfium is told the longest side; a first drawing tells which one that is.
+        page = self._child.render(page_number, width_px)
+        if isinstance(page, PageImage) and page.height_px > page.width_px:
+            longest_px = round(width_px * page.height_px / page.width_px)
+            page = self._child.render(page_number, min(longest_px, LARGEST_SIDE_PX))
+        return page.data if isinstance(page, PageImage) else page.failure
+
+    def forget(self, task_id: str) -> None:
+        if self.task_id == task_id:
+            self.close()
+
+    def close(self) -> None:
+        self._drop()
+        self._child.close()
+
+    def _open(self, task_id: str) -> Failure | None:
+        self._drop()
+        self._copy = TemporaryDirectory(dir=self._folder)
+        info = self._child.inspect(self._store.fetch_upload(task_id, Path(self._copy.name)), self._password)
+        if isinstance(info, Failure):
+            return info
+        self.task_id, self._page_count = task_id, info.page_count
+        return None
+
+    def _drop(self) -> None:
+        self.task_id = None
+        if self._copy is not None:
+            self._copy.cleanup()
+            self._copy = None

@@ -1,0 +1,48 @@
+"""What earlier runs of an output have sent in the last day, as its rows tell: for the account's limit of a day."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.storage.journal import Journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime
+
+    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.store.objects import Objects
+
+DAY = timedelta(hours=25)  # as the limiter counts it
+
+
+def sent_lately(
+    output: Objects,
+    dataset: Dataset,
+    *,
+    shards: Iterable[str],
+    open_shards: Iterable[str],
+    config_id: str,
+    now: datetime,
+) -> dict[str, list[tuple[float, int]]]:
+    """Requests by run: when, in seconds since 1970, and how many. What was throttled is in no row."""
+    by_row: dict[str, dict[tuple[str, int, float], int]] = defaultdict(dict)
+    recent = [
+        shard_id
+        for shard_id, documents in dataset.counts(shards, ["finished_at"])
+        if any(now - each["finished_at"] < DAY for each in documents)
+    ]
+    for row in _rows(output, dataset, dict.fromkeys((*recent, *open_shards)), config_id):
+        if now - row.finished_at < DAY and row.attempts:
+            finished_at_s = row.finished_at.timestamp()
+            by_row[row.run_id][row.document_id, row.page_number, finished_at_s] = row.attempts
+    return {run: [(at_s, attempts) for (_, _, at_s), attempts in rows.items()] for run, rows in by_row.items()}
+
+
+def _rows(output: Objects, dataset: Dataset, shards: Iterable[str], config_id: str) -> Iterator[PageResult]:
+    for shard_id in shards:
+        yield from dataset.pages(shard_id)
+        yield from Journal(output, shard_id, config_id).read()

@@ -1,0 +1,261 @@
+"""Objects under one root, a folder or a bucket prefix, through obstore. The only place that knows obstore's errors.
+
+Writing is whole or not at all: `put_new` creates an object that is not there yet and never replaces one; two writers
+of one name are told apart by the store itself.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import quote
+
+import obstore
+from obstore.exceptions import (
+    AlreadyExistsError,
+    BaseError,
+    InvalidPathError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, from_url
+
+from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.storage.store.folder import delete_files, write_file
+from one_ocr_ray.storage.store.keys import list_any_keys
+from one_ocr_ray.storage.store.reasons import reason_of
+from one_ocr_ray.storage.store.uris import is_remote, shown, split_remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from obstore.store import ObjectStore, RetryConfig
+
+_Read = TypeVar("_Read")
+
+# A store far away answers in tens of milliseconds, however small the object.
+GETS_AT_ONCE = 16
+# About twenty seconds of silence or refusals; obstore's own three would end a run of hours for a hiccup.
+_PATIENCE: RetryConfig = {
+    "max_retries": 12,
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 3},
+    "retry_timeout": timedelta(minutes=1),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """One object of a listing; `path` is relative to the root, `version` changes when the bytes do."""
+
+    path: str
+    size_bytes: int
+    version: str
+
+
+class Objects:
+    """The objects under `root`; paths are relative to it, with `/`. Safe to use from several threads."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._folder = None if is_remote(root) else Path(root).absolute()
+        self._store = _open(root)
+
+    def __reduce__(self) -> tuple[type[Objects], tuple[str]]:
+        return Objects, (self.root,)  # a store is a connection: another process opens its own
+
+    def put_new(self, path: str, data: bytes, *, staged: str | None = None, lasting: bool = True) -> bool:
+        """Create `path` with `data`; False, and nothing changed, when it is there already.
+
+        `staged`: where a folder takes the bytes before they appear at `path` in one step; a killed writer leaves them
+        beside it otherwise. Object stores need no such place. `lasting`: on the disk, file and folder, before this
+        returns; what is worth nothing after a loss of power need not be.
+        """
+        return self._write(path, data, staged, overwrite=False, lasting=lasting)
+
+    def put(self, path: str, data: bytes | Path, *, staged: str | None = None, lasting: bool = True) -> None:
+        """Create or replace `path`, whole, with `data` or the bytes of a local file; the rest as in `put_new`."""
+        self._write(path, data, staged, overwrite=True, lasting=lasting)
+
+    def get_file(self, path: str, file: Path) -> bool:
+        """Write the bytes of `path` to a local file, piece by piece; False when it is not there."""
+        try:
+            with file.open("wb") as out:
+                for piece in obstore.get(self._store, path).stream():
+                    out.write(piece)
+        except FileNotFoundError:
+            return False
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+        return True
+
+    def get(self, path: str) -> bytes | None:
+        """The bytes of `path`; None when it is not there."""
+        try:
+            return bytes(obstore.get(self._store, path).bytes())
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+
+    def get_many(self, paths: Sequence[str]) -> Iterator[bytes | None]:
+        """`get` of each path in turn, several under way at once, few in memory."""
+        with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="objects") as threads:
+            for start in range(0, len(paths), GETS_AT_ONCE):
+                yield from threads.map(self.get, paths[start : start + GETS_AT_ONCE])
+
+    def read_with(self, path: str, read: Callable[[Any], _Read]) -> _Read | None:
+        """What `read` makes of the open file of `path`, of which it need not fetch all; None when it is not there."""
+        try:
+            return read(_RangeFile(self._store, path))
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+
+    def head(self, path: str) -> ObjectInfo | None:
+        """Size and version of `path`; None when it is not there."""
+        try:
+            meta = obstore.head(self._store, path)
+        except FileNotFoundError:
+            return None
+        except (BaseError, OSError) as error:
+            raise self._translated("read", path, error) from error
+        return ObjectInfo(path, meta["size"], _version(meta))
+
+    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Everything under the folder `prefix`, in no promised order; keys that cannot be read stand among the others.
+
+        Of S3 alone: elsewhere such a key ends the listing.
+        """
+        last = ""
+        try:
+            for batch in obstore.list(self._store, prefix or None):
+                for meta in batch:
+                    last = meta["path"]
+                    yield ObjectInfo(last, meta["size"], _version(meta))
+        except InvalidPathError as error:
+            bucket = self.root.removeprefix("s3://")
+            if bucket == self.root or "/" in bucket:
+                raise self._translated("listed", prefix, error) from error
+            yield from self._list_after(last, bucket, prefix)
+        except (BaseError, OSError) as error:
+            raise self._translated("listed", prefix, error) from error
+
+    def _list_after(self, last: str, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
+        """What S3, which lists in the order of names, has after `last`."""
+        try:
+            for each in list_any_keys(bucket, prefix):
+                if each.key > last:
+                    yield ObjectInfo(each.key, each.size_bytes, each.modified)
+        except OSError as error:
+            raise self._translated("listed", prefix, error) from error
+
+    def folders(self, prefix: str) -> set[str]:
+        """The names of the folders directly under the folder `prefix`."""
+        try:
+            found = obstore.list_with_delimiter(self._store, prefix)["common_prefixes"]
+        except (BaseError, OSError) as error:
+            raise self._translated("listed", prefix, error) from error
+        return {path.rstrip("/").rpartition("/")[2] for path in found}
+
+    def delete(self, path: str) -> None:
+        """Remove `path`; no error when it is not there."""
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._translated("deleted from", path, error) from error
+
+    def delete_all(self, prefix: str, *, but: str | None = None) -> None:
+        """Remove everything under the folder `prefix`, what killed writers have left there included; `but` stays."""
+        if self._folder is not None and but is not None:
+            try:
+                delete_files(self._folder / prefix, but=self._folder / but)
+            except OSError as error:
+                raise self._translated("deleted from", prefix, error) from error
+            return
+        if self._folder is not None:
+            shutil.rmtree(self._folder / prefix, ignore_errors=True)
+            with suppress(OSError):  # others are in it still
+                (self._folder / prefix).parent.rmdir()
+            return
+        paths = [info.path for info in self.list(prefix) if info.path != but]
+        try:
+            obstore.delete(self._store, paths)
+        except FileNotFoundError:
+            return
+        except (BaseError, OSError) as error:
+            raise self._translated("deleted from", prefix, error) from error
+
+    def _write(self, path: str, data: bytes | Path, staged: str | None, *, overwrite: bool, lasting: bool) -> bool:
+        try:
+            if self._folder is not None:
+                aside = self._folder / staged if staged else None
+                return write_file(self._folder / path, data, staged=aside, overwrite=overwrite, lasting=lasting)
+            obstore.put(self._store, path, data, mode="overwrite" if overwrite else "create")
+        except AlreadyExistsError:
+            # A store that lost its answer is asked again by obstore and then says that the object is there: our own.
+            return self.get(path) == data
+        except (BaseError, OSError) as error:
+            raise self._translated("written to", path, error) from error
+        return True
+
+    def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
+        where = shown(f"{self.root}/{path}".rstrip("/"))
+        if isinstance(error, PermissionDeniedError | UnauthenticatedError | PermissionError):
+            return StorageError(f"{where} cannot be {verb}: permission denied.")
+        return StorageError(f"{where} cannot be {verb}: {reason_of(error)}. Mend that, and the same command resumes.")
+
+
+class _RangeFile(io.RawIOBase):
+    """An object as a file that can be read and sought; fetches what is read."""
+
+    def __init__(self, store: ObjectStore, path: str) -> None:
+        self._store = store
+        self._path = path
+        self._size = obstore.head(store, path)["size"]
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._at
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._at = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: self._size}[whence]
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = min(len(buffer), self._size - self._at)
+        if wanted <= 0:
+            return 0
+        buffer[:wanted] = memoryview(obstore.get_range(self._store, self._path, start=self._at, length=wanted))
+        self._at += wanted
+        return wanted
+
+
+def _open(root: str) -> ObjectStore:
+    try:
+        if is_remote(root):
+            bucket, prefix = split_remote(root)
+            return from_url(f"{bucket}/{quote(prefix)}".rstrip("/"), retry_config=_PATIENCE)
+        return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
+    except (BaseError, ValueError) as error:
+        raise UsageError(f"{shown(root)} is not a storage URI that can be opened.") from error
+    except OSError as error:
+        raise UsageError(f"The folder {root} cannot be created: {reason_of(error)}.") from error
+
+
+def _version(meta: obstore.ObjectMeta) -> str:
+    return meta["e_tag"] or meta["last_modified"].isoformat()

@@ -1,0 +1,71 @@
+"""Whether storage does what a run needs: faults as sentences, found with one small object that does not stay."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@contextmanager
+def marked(root: str) -> Iterator[tuple[str, str | None]]:
+    """An object under `root` for the time of the block: its path, and what is wrong with writing there."""
+    path = f"_run/doctor-{token_hex(8)}"
+    new_folder = not is_remote(root) and not Path(root).exists()
+    try:
+        objects = Objects(root)
+        fault = _fault_of_writing(objects, path)
+    except OneOcrError as error:
+        yield path, str(error)
+        return
+    try:
+        yield path, fault
+    finally:
+        with suppress(OneOcrError, OSError):  # a store that cannot delete is told of; others may use a new folder now
+            objects.delete(path)
+            if new_folder:
+                Path(root).rmdir()
+
+
+def _fault_of_writing(objects: Objects, path: str) -> str | None:
+    """Two writers of one name: the second must be told so, or two runs would overwrite each other's pages."""
+    if not objects.put_new(path, b"first"):
+        return "The store says that a new object is there already."
+    if objects.put_new(path, b"second") or objects.get(path) != b"first":
+        return "The store overwrites what is there (no put-if-absent). Use one that knows If-None-Match."
+    objects.delete(path)  # as a run does with its journals
+    objects.put_new(path, b"mark")
+    return None
+
+
+def fault_of_seeing(root: str, path: str) -> str | None:
+    """Why the object at `path` cannot be seen from this machine. Creates nothing."""
+    try:
+        seen = Objects(root).head(path) is not None if is_remote(root) else Path(root, path).exists()
+    except OneOcrError as error:
+        return str(error)
+    return None if seen else f"{root} is another folder there. Use a shared folder or an object store."
+
+
+def fault_of_reading(uri: str) -> str | None:
+    """Why the input file at `uri` cannot be read on this machine."""
+    try:
+        if look_again(uri).version is None:
+            return f"{uri} is not there. Use a shared folder or an object store."
+        if not is_remote(uri):
+            with Path(local_path(uri)).open("rb") as file:
+                file.read(1)
+    except OneOcrError as error:
+        return str(error)
+    except OSError as error:
+        return f"{uri} cannot be read: {error.strerror}."
+    return None

@@ -1,0 +1,112 @@
+"""`book/<generation>.json` in the service's store: which task book has the store now, and what its revs count from.
+
+Of two services the one that was deployed later has the store. Its book claims the next generation, waits until the book
+before it has ended (or is dead, or stands still), and only then reads tasks; a book of an earlier deployment that meets
+a living later one refuses. A generation's number is never given again: an ended book leaves its own there, empty.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import StorageError, StoreInUseError
+from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, is_later, judge
+from one_ocr_ray.storage.lease import LOOK_AGAIN_S, Leases, is_dead, may_take, my_lease
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.task_store import BOOK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+FOLDER = BOOK
+ENDED = b""
+
+
+class ManagerLease:
+    """One book's hold on the store at `root`. Its calls block."""
+
+    def __init__(self, root: str, deployment: str) -> None:
+        """`deployment`: which service the book is of, as `policy.lease.deployment` names it."""
+        self._leases = Leases(Objects(root), FOLDER)
+        # The token: two books that start together must not write equal objects, which a store takes for one's own.
+        self._mine = my_lease(f"{deployment}.{token_hex(8)}")
+        self._ended = threading.Event()
+        self._heart: threading.Thread | None = None
+        self.generation = 0
+
+    def take(self, on_lost: Callable[[], None]) -> int:
+        """Become the only book; its generation. Keeps the hold from then on, until `release`.
+
+        Raises StoreInUseError where a book of a later deployment is at work; it is to be released then, too. `on_lost`
+        is called, in a thread, when one comes later.
+        """
+        self._refuse_later()
+        generation = self._leases.highest()[0] + 1
+        while not self._leases.put_new(generation, self._mine, lasting=True):
+            generation += 1
+        self.generation = generation
+        lost = threading.Event()
+
+        def on_lost_unless_ended() -> None:
+            lost.set()
+            if not self._ended.is_set():
+                on_lost()
+
+        beating = (self._ended, generation, self._mine, on_lost_unless_ended)
+        self._heart = threading.Thread(target=self._leases.beat_until, args=beating, name="book-lease", daemon=True)
+        self._heart.start()
+        for number in sorted(self._leases.generations()):
+            if number < generation:
+                self._await_end(number, lost)
+                self._leases.delete(number)
+        return generation
+
+    def release(self) -> None:
+        """Let the next book begin."""
+        self._ended.set()
+        if self._heart is not None and self._heart is not threading.current_thread():
+            self._heart.join(HEARTBEAT_S)
+        try:
+            if self.generation:
+                self._leases.put(self.generation, ENDED)
+        except StorageError:
+            return  # it will stand still and be waited out
+
+    def _refuse_later(self) -> None:
+        generation, holder = self._leases.highest()
+        later = holder is not None and is_later(holder, self._mine)
+        if later and not may_take(self._leases, generation, holder, lambda _: None):
+            raise in_use(self._leases.root, holder)
+
+    def _await_end(self, generation: int, lost: threading.Event) -> None:
+        """Return when the book of an earlier generation reads nothing any more."""
+        data = self._leases.get(generation)
+        first, first_s = decode_lease(data or ENDED), time.monotonic()
+        while data:
+            now = decode_lease(data)
+            if now != first:  # it lives, and looks for a later generation at each beat
+                first, first_s = now, time.monotonic()
+            if judge(first, now, time.monotonic() - first_s, holder_is_dead=is_dead(now)) is Verdict.TAKE:
+                return
+            if lost.wait(LOOK_AGAIN_S):
+                raise in_use(self._leases.root, self._leases.highest()[1])
+            data = self._leases.get(generation)
+
+
+def refuse_second(root: str, on_wait: Callable[[str], None]) -> None:
+    """Raises StoreInUseError while a book of another service is at work on the store at `root`."""
+    leases = Leases(Objects(root), FOLDER)
+    generation, holder = leases.highest()
+    if holder is not None and not may_take(leases, generation, holder, on_wait):
+        raise in_use(root, holder)
+
+
+def in_use(root: str, holder: Lease | None) -> StoreInUseError:
+    """The sentence for who comes second."""
+    by = f" (process {holder.pid} on {holder.host})" if holder is not None else ""
+    return StoreInUseError(
+        f"Another service{by} is at work on the store {root}. Stop that one, or give another --store."
+    )

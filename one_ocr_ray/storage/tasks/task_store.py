@@ -1,0 +1,261 @@
+"""The service's store, a folder or a bucket prefix: uploads, records, states and results of tasks; idempotency keys.
+
+tasks/<id>/upload.pdf       as it came
+tasks/<id>/record.json      what was accepted, written once
+tasks/<id>/state.json       where the task stood when its state last changed for good
+tasks/<id>/output/          its dataset, of one shard
+idempotency/<owner>/<sha256 of key>.json
+book/<number>.json          which book has the store, see `booklease.py`
+book/clock                  what time it was at the last sweep
+
+Every call blocks. Task ids come from outside: one that cannot be an id is as if it were not there.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from one_ocr_ray.errors import StorageError
+from one_ocr_ray.policy.dataset.journal import best_pages
+from one_ocr_ray.policy.tasks.codec import (
+    StoredTask,
+    being_deleted,
+    decode_record,
+    decode_task,
+    encode_record,
+    encode_task,
+    not_begun,
+    remembered,
+    set_aside,
+)
+from one_ocr_ray.policy.tasks.idempotency import (
+    Claim,
+    ClaimStatus,
+    claim_of,
+    encode_claim,
+    fingerprint_in,
+    is_void,
+    judge_claim,
+)
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.policy.tasks.task import TaskRecord
+
+log = logging.getLogger(__name__)
+
+TASKS = "tasks"
+IDEMPOTENCY = "idempotency"
+BOOK = "book"
+CLOCK = f"{BOOK}/clock"
+# A task's dataset has one shard of one document; number 0, so that a run on it may add more.
+SHARD_ID = "000000"
+
+_TASK_ID = re.compile(r"t_[A-Za-z0-9_-]{22}")
+_NO_KEYS = "open"  # the owner's folder where the service has no keys
+_LOADS_AT_ONCE = 32
+
+
+class TaskStore:
+    """What of the service outlives every process. Safe to use from several threads and processes."""
+
+    def __init__(self, root: str) -> None:
+        """Raises UsageError for a root that cannot be opened; every method StorageError when the store refuses."""
+        self.root = root_of(root)
+        self._objects = Objects(self.root)
+
+    def __reduce__(self) -> tuple[type[TaskStore], tuple[str]]:
+        return TaskStore, (self.root,)
+
+    def save_upload(self, task_id: str, file: Path) -> None:
+        """Keep the bytes of `file` as the task's upload; `file` itself stays."""
+        self._objects.put(_upload(task_id), file)
+
+    def save_record(self, record: TaskRecord) -> None:
+        """Keep what was accepted, once; to be written after the upload."""
+        self._objects.put_new(_path(record.task_id, "record.json"), encode_record(record))
+
+    def upload_uri(self, task_id: str) -> str:
+        """Where the upload stands: an absolute path, or an object's URI."""
+        return f"{self.root}/{_upload(task_id)}"
+
+    def fetch_upload(self, task_id: str, folder: Path) -> Path:
+        """The upload as a local file: the stored one, or for a remote store a copy in `folder`.
+
+        Raises FileNotFoundError when it is not there.
+        """
+        if not _is_id(task_id):
+            raise FileNotFoundError(task_id)
+        stored, copy = Path(self.upload_uri(task_id)), folder / f"{task_id}.pdf"
+        found = self._objects.get_file(_upload(task_id), copy) if is_remote(self.root) else stored.is_file()
+        if not found:
+            raise FileNotFoundError(task_id)
+        return copy if is_remote(self.root) else stored
+
+    def output_uri(self, task_id: str) -> str:
+        """The task's dataset, as `--output` would name it."""
+        return f"{self.root}/{TASKS}/{task_id}/output"
+
+    def pages(self, task_id: str) -> list[PageResult]:
+        """The task's finished pages in order: committed rows, and rows that are safe but not committed yet."""
+        output = self._output(task_id)
+        fingerprint = RunDirectory(output).fingerprint() if output else None
+        if output is None or fingerprint is None:
+            return []
+        # In this order: a commit in between moves the rows from the journal to the dataset.
+        journaled = Journal(output, SHARD_ID, fingerprint.config_id).read()
+        committed = Dataset(output, {}).pages(SHARD_ID)
+        return sorted(best_pages([*committed, *journaled]).values(), key=lambda page: page.page_number)
+
+    def document(self, task_id: str) -> DocumentResult | None:
+        """The document's committed row; None until the task has ended."""
+        output = self._output(task_id)
+        return next(iter(Dataset(output, {}).documents(SHARD_ID)), None) if output else None
+
+    def files(self, task_id: str, kind: Literal["pages", "documents"]) -> bytes | None:
+        """The committed Parquet file of the task, as it stands; None until there is one."""
+        return self._objects.get(_path(task_id, f"output/{kind}/{SHARD_ID}.parquet")) if _is_id(task_id) else None
+
+    def save_task(self, task: StoredTask) -> None:
+        """Keep where a task stands now."""
+        self._objects.put(_path(task.view.record.task_id, "state.json"), encode_task(task))
+
+    def task(self, task_id: str) -> StoredTask | None:
+        """Where the task stood when it was last kept; None when there is no such task.
+
+        A task whose state cannot be read does not begin again: it may have ended, and be paid. It is set aside.
+        """
+        if not _is_id(task_id):
+            return None
+        state = self._objects.get(_path(task_id, "state.json"))
+        record = self._objects.get(_path(task_id, "record.json")) if state is None else None
+        try:
+            if state is not None:
+                return decode_task(state)
+            return not_begun(decode_record(record)) if record is not None else None
+        except ValueError:
+            log.warning("the files of task %s are damaged or of a newer release; it is set aside", task_id)
+            record = record or self._objects.get(_path(task_id, "record.json"))
+            return set_aside(task_id, [state, record])
+
+    def check(self) -> None:
+        """Raises StorageError where the store as a whole is away."""
+        self._objects.get(f"{BOOK}/nothing")
+
+    def clock(self) -> datetime | None:
+        """The time that was kept last; None before the first, and where it cannot be read."""
+        data = self._objects.get(CLOCK)
+        try:
+            return datetime.fromisoformat(data.decode()) if data else None
+        except ValueError:
+            return None
+
+    def keep_clock(self, now: datetime) -> None:
+        """Keep what time it is."""
+        self._objects.put(CLOCK, now.isoformat().encode(), lasting=False)
+
+    def task_ids(self) -> set[str]:
+        """Every task of which anything is stored."""
+        return {name for name in self._objects.folders(TASKS) if _is_id(name)}
+
+    def load(self, task_ids: set[str]) -> Iterator[tuple[str, StoredTask | StorageError | None]]:
+        """`task` of many, read side by side; in its place what the store says where it refuses one."""
+
+        def task(task_id: str) -> StoredTask | StorageError | None:
+            try:
+                return self.task(task_id)
+            except StorageError as error:
+                return error
+
+        with ThreadPoolExecutor(_LOADS_AT_ONCE, thread_name_prefix="task-store") as threads:
+            yield from zip(task_ids, threads.map(task, task_ids), strict=True)
+
+    def delete(self, task_id: str) -> None:
+        """Remove every byte of a task. A deletion that is cut short is known by its state, and may be repeated."""
+        if not _is_id(task_id):
+            return
+        if task := self.task(task_id):
+            self.save_task(being_deleted(task))
+            self._forget_claim(task.view.record)
+        self._erase(task_id)
+        self._objects.delete(_path(task_id, "state.json"))
+
+    def expire(self, task: StoredTask) -> StoredTask:
+        """Remove every byte of an expired task but that it was there; gives what is kept."""
+        self._erase(task.view.record.task_id)
+        kept = remembered(task)
+        self.save_task(kept)
+        return kept
+
+    def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
+        """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
+        path, now = _claim_path(owner, claim_of(key)), datetime.now(UTC)
+        mine = encode_claim(fingerprint, now)
+        while not self._objects.put_new(path, mine):
+            data = self._objects.get(path)
+            claim = judge_claim(data, fingerprint, now) if data is not None else None
+            if claim is not None:
+                return claim
+            self._objects.delete(path)
+        return Claim(ClaimStatus.NEW)
+
+    def settle(self, owner: str, key: str, response: Any) -> None:
+        """Answer every later request of this key with `response` (JSON); None: the request failed, the key is free."""
+        path = _claim_path(owner, claim_of(key))
+        data = self._objects.get(path)
+        if data is None or response is None:
+            self._objects.delete(path)
+        else:
+            self._objects.put(path, encode_claim(fingerprint_in(data), datetime.now(UTC), response))
+
+    def sweep_claims(self, now: datetime) -> None:
+        """Remove the claims that bind nobody any more."""
+        for info in list(self._objects.list(IDEMPOTENCY)):
+            data = self._objects.get(info.path)
+            if data is not None and is_void(data, now):
+                self._objects.delete(info.path)
+
+    def _forget_claim(self, record: TaskRecord) -> None:
+        """Remove the claim whose response speaks of the task: its file's name stands there."""
+        if record.claim is None:
+            return
+        path = _claim_path(record.owner, record.claim)
+        data = self._objects.get(path)
+        if data is not None and record.task_id.encode() in data:  # else the key was claimed again since
+            self._objects.delete(path)
+
+    def _erase(self, task_id: str) -> None:
+        self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
+
+    def _output(self, task_id: str) -> Objects | None:
+        if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
+            return None
+        return Objects(self.output_uri(task_id))
+
+
+def _is_id(task_id: str) -> bool:
+    return _TASK_ID.fullmatch(task_id) is not None
+
+
+def _path(task_id: str, name: str) -> str:
+    return f"{TASKS}/{task_id}/{name}"
+
+
+def _upload(task_id: str) -> str:
+    return _path(task_id, "upload.pdf")
+
+
+def _claim_path(owner: str, claim: str) -> str:
+    return f"{IDEMPOTENCY}/{owner or _NO_KEYS}/{claim}.json"

@@ -1,0 +1,243 @@
+"""`TaskLifecycle`: every change of a task, first in the store where it must outlive the book, then for whoever waits.
+
+It knows nothing of workers; what a view becomes is decided in `policy/tasks/transitions.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime
+from secrets import token_hex
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import OneOcrError, StorageError
+from one_ocr_ray.policy.tasks.codec import StoredTask, as_set_aside, being_deleted
+from one_ocr_ray.policy.tasks.task import PageEvent, TaskState, TaskView
+from one_ocr_ray.policy.tasks.transitions import (
+    TaskResult,
+    ended,
+    new_events,
+    next_rev,
+    note_of,
+    retry_of,
+    retrying,
+    started,
+    staying,
+    with_notes,
+)
+from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+    from datetime import timedelta
+
+    from one_ocr_ray.policy.tasks.task import TaskRecord
+    from one_ocr_ray.policy.tasks.transitions import PageOutcome, TaskUpdate
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
+
+log = logging.getLogger(__name__)
+
+TRY_AGAIN_S = (0.5, 30.0)  # at first and at most, while the store refuses
+
+
+class TaskLifecycle:
+    """The tasks of one store, for the coroutines of one event loop."""
+
+    def __init__(self, store: TaskStore, kept_for: timedelta) -> None:
+        self.table = TaskRegistry()
+        self.generation = 0
+        self._store = store
+        self._kept_for = kept_for
+
+    def recover(self, generation: int) -> list[TaskEntry]:
+        """Take up all that the store has; gives the tasks that are not finished, oldest first. Blocks.
+
+        `generation`: of this book, for it to count its revs from.
+        """
+        self.generation = generation
+        self._store.check()
+        entries, _ = self.look_up(self._store.task_ids())
+        return self.take_up(entries)
+
+    def look_up(self, task_ids: set[str]) -> tuple[list[TaskEntry], set[str]]:
+        """What the store has of tasks, and the ids of which it has no more than an upload. Blocks.
+
+        One task's fault costs that task: it is set aside, or looked for once more with the next sweep. Raises
+        StorageError where the store as a whole is away.
+        """
+        entries: list[TaskEntry] = []
+        nameless: set[str] = set()
+        refused = False
+        for task_id, stored in self._store.load(task_ids):
+            try:
+                if isinstance(stored, StorageError):
+                    raise stored
+                if stored is None:
+                    nameless.add(task_id)
+                elif stored.deleted:
+                    self._store.delete(task_id)
+                else:
+                    entries.append(self._recalled(stored))
+            except StorageError as error:
+                log.warning("task %s is left out for now: %s", task_id, error)
+                refused = True
+        if refused:
+            self._store.check()
+        return entries, nameless
+
+    def take_up(self, entries: Iterable[TaskEntry]) -> list[TaskEntry]:
+        """Have `entries`, but those that are there already, in the table; gives the unfinished, oldest first."""
+        new = [entry for entry in entries if entry.view.record.task_id not in self.table]
+        for entry in new:
+            self.table.add(entry)
+        return sorted((entry for entry in new if not entry.view.state.terminal), key=lambda entry: entry.key)
+
+    def accept(self, record: TaskRecord) -> TaskEntry | None:
+        """Take up a task; None where it is there already."""
+        if record.task_id in self.table:
+            return None
+        entry = TaskEntry(TaskView(record, TaskState.PENDING, next_rev(0, self.generation)))
+        self.table.add(entry)
+        return entry
+
+    def note(self, entry: TaskEntry, update: TaskUpdate) -> None:
+        """Take in what a worker tells on its way."""
+        self._publish(entry, started(entry.view, _now()), update.pages, update.pages_total, update.pages_running)
+
+    async def end(self, entry: TaskEntry, end: TaskResult) -> None:
+        """Take in the last that a worker tells; what was asked for meanwhile has its way."""
+        async with entry.turning:
+            if entry.deleted:
+                return
+            if entry.cancelled:
+                end = replace(end, cancelled=True)
+            self._publish(entry, entry.view, end.pages, None, 0)
+            view = ended(entry.view, end, _now(), self._kept_for)
+            view = replace(view, rev=next_rev(view.rev, self.generation))
+            await self._until_kept(lambda: self._store.save_task(StoredTask(view)))
+            entry.retry, entry.notes = None, {}
+            self.table.publish(entry, view)
+
+    async def begin_cancel(self, entry: TaskEntry) -> bool:
+        """Whether the task was still open; if so it will be revoked, whatever happens."""
+        async with entry.turning:
+            if entry.view.state.terminal or entry.deleted:
+                return False
+            view = ended(entry.view, TaskResult(cancelled=True), _now(), self._kept_for)
+            await asyncio.to_thread(self._store.save_task, StoredTask(view))
+            entry.cancelled = True
+            return True
+
+    async def begin_retry(self, entry: TaskEntry, pages: Sequence[int] | None) -> bool:
+        """Whether there is something to read again; if so it will be, whatever happens."""
+        async with entry.turning:
+            order = retry_of(entry.view, pages, f"{entry.view.record.task_id}-{token_hex(3)}")
+            if order is None or entry.deleted or entry.erased or entry.aside:
+                return False
+            rows = await asyncio.to_thread(self._store.pages, entry.view.record.task_id)
+            notes = staying(rows, order)
+            view = replace(retrying(entry.view, notes), rev=next_rev(entry.view.rev, self.generation))
+            await asyncio.to_thread(self._store.save_task, StoredTask(view, order))
+            entry.retry, entry.notes, entry.cancelled = order, notes, False
+            entry.events = entry.events or list(new_events({}, map(note_of, rows), entry.view.rev))
+            self.table.publish(entry, view)
+            return not entry.deleted
+
+    async def begin_delete(self, entry: TaskEntry) -> bool:
+        """Whether the task was still there; if so it will be gone, whatever happens, and is so for everybody now."""
+        async with entry.turning:
+            if entry.deleted:
+                return False
+            await asyncio.to_thread(self._store.save_task, being_deleted(StoredTask(entry.view)))
+            self.table.remove(entry)
+            return True
+
+    async def delete(self, entry: TaskEntry) -> None:
+        """Remove every byte of a task that nobody works on."""
+        record = entry.view.record
+        async with entry.turning:
+            await asyncio.to_thread(self._store.delete, record.task_id)
+
+    async def expire(self, entry: TaskEntry, now: datetime) -> None:
+        """Remove the bytes of a task whose time is over, and in the end what is remembered of it."""
+        expires_at = entry.view.expires_at
+        if expires_at is None or expires_at > now:
+            return
+        if expires_at + self._kept_for <= now:
+            self.table.remove(entry)
+            await asyncio.to_thread(self._store.delete, entry.view.record.task_id)
+        elif not entry.erased:
+            async with entry.turning:
+                if entry.view.expires_at is None or entry.deleted:
+                    return  # a retry came first
+                kept = await asyncio.to_thread(self._store.expire, StoredTask(entry.view))
+                entry.erased, entry.events, entry.view = True, None, kept.view
+
+    async def events_after(self, entry: TaskEntry, rev: int) -> tuple[PageEvent, ...]:
+        """The pages that ended after `rev`. Those that an earlier book was told of come with the rev of now."""
+        if entry.events is None:
+            view = entry.view
+            events = await asyncio.to_thread(self._stored_events, entry)
+            if entry.view is not view or not view.state.terminal:
+                return tuple(event for event in events if event.rev > rev)
+            entry.events = events
+        return tuple(event for event in entry.events if event.rev > rev)
+
+    def _stored_events(self, entry: TaskEntry) -> list[PageEvent]:
+        notes = [note_of(row) for row in self._store.pages(entry.view.record.task_id)]
+        return list(new_events({}, notes, entry.view.rev))
+
+    def _recalled(self, stored: StoredTask) -> TaskEntry:
+        """A task as an earlier book has left it; of an unfinished one also what stands in its journal."""
+        entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None)
+        if not stored.aside and not stored.view.state.terminal:
+            try:
+                self._recall(entry)
+            except StorageError:
+                raise
+            except (OneOcrError, ValueError) as error:
+                log.warning("task %s is set aside: %s", stored.view.record.task_id, error)
+                stored = as_set_aside(stored)
+        if stored.aside:
+            view = replace(stored.view, rev=next_rev(stored.view.rev, self.generation))
+            entry = TaskEntry(view, aside=True)
+        return entry
+
+    def _recall(self, entry: TaskEntry) -> None:
+        """What the book before this one knew of an unfinished task, from its journal."""
+        rows = self._store.pages(entry.view.record.task_id)
+        entry.notes = staying(rows, entry.retry) if entry.retry else {row.page_number: note_of(row) for row in rows}
+        rev = next_rev(entry.view.rev, self.generation)
+        view = with_notes(entry.view, entry.notes)
+        if rows:
+            view = started(view, min(row.started_at for row in rows))
+        entry.view = replace(view, rev=rev)
+        entry.events = list(new_events({}, entry.notes.values(), rev))
+
+    def _publish(
+        self, entry: TaskEntry, view: TaskView, pages: Iterable[PageOutcome], total: int | None, running: int
+    ) -> None:
+        pages = tuple(pages)
+        rev = next_rev(view.rev, self.generation)
+        events = new_events(entry.notes, pages, rev)
+        entry.notes.update((note.page_number, note) for note in pages)
+        view = with_notes(view, entry.notes, total=total, running=running)
+        if view != entry.view or events:
+            self.table.publish(entry, replace(view, rev=rev), events)
+
+    async def _until_kept(self, keep: Callable[[], None]) -> None:
+        """A task that has ended is told as ended only when the store knows; while it refuses, it is asked again."""
+        wait_s, at_most_s = TRY_AGAIN_S
+        while True:
+            try:
+                return await asyncio.to_thread(keep)
+            except StorageError as error:
+                log.warning("the end of a task cannot be kept yet: %s", error)
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, at_most_s)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

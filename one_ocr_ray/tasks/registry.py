@@ -1,0 +1,158 @@
+"""The book's tasks in memory: their views, the events of their pages, who waits for news of them. No Ray, no store."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, insort
+from collections import Counter, defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.tasks.task import TaskPage, TaskState, cursor_of, place_of
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.tasks.task import PageEvent, RetryOrder, TaskView
+    from one_ocr_ray.policy.tasks.transitions import PageOutcome, TaskResult
+
+_Key = tuple[datetime, str]  # orders tasks by age
+_List = tuple[str, str, TaskState | None]  # owner, batch, state; empty and None: of any
+_NO_BATCH = "-"  # of a task that was set aside
+
+
+@dataclass(eq=False, slots=True)
+class TaskEntry:
+    """One task. `events` is None where its pages' events must be told from the store."""
+
+    view: TaskView
+    retry: RetryOrder | None = None
+    erased: bool = False
+    notes: dict[int, PageOutcome] = field(default_factory=dict)
+    events: list[PageEvent] | None = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change of what is kept at a time
+    work: asyncio.Task[None] | None = None  # from being handed out to being kept as ended
+    reading: asyncio.Task[TaskResult] | None = None  # the part of it that may be cancelled while no worker is at it
+    worker: int | None = None  # that reads it now
+    cancelled: bool = False
+    aside: bool = False  # its files cannot be understood: it stays as it is, unless it is deleted
+    deleted: bool = False
+
+    @property
+    def key(self) -> _Key:
+        return self.view.record.created_at, self.view.record.task_id
+
+    async def news_within(self, wait_s: float) -> None:
+        """Wait until the view changes, at the latest for `wait_s`."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.changed.wait(), wait_s)
+
+
+class TaskRegistry:
+    """For the coroutines of one event loop. What is asked often costs what open tasks do, not kept ones."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, TaskEntry] = {}
+        self._open: dict[str, TaskEntry] = {}
+        self._states = Counter[TaskState]()
+        self._orders: dict[_List, list[_Key]] = defaultdict(list)  # oldest first
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._entries
+
+    def entries(self) -> list[TaskEntry]:
+        """All of them."""
+        return list(self._entries.values())
+
+    def ids(self) -> set[str]:
+        """The ids of all tasks."""
+        return set(self._entries)
+
+    def get(self, owner: str, task_id: str) -> TaskEntry | None:
+        """The task where it is theirs."""
+        entry = self._entries.get(task_id)
+        return entry if entry is not None and entry.view.record.owner == owner else None
+
+    def add(self, entry: TaskEntry) -> None:
+        """Take up a task."""
+        self._entries[entry.view.record.task_id] = entry
+        for order in _lists(entry.view):
+            insort(self._orders[order], entry.key)
+        self._count(entry.view, 1)
+
+    def publish(self, entry: TaskEntry, view: TaskView, events: tuple[PageEvent, ...] = ()) -> None:
+        """`view` is how the task stands now; whoever waits is told."""
+        before, entry.view = entry.view, view
+        if before.state is not view.state and view.record.task_id in self._entries:
+            self._take_out(entry, _of_state(before))
+            insort(self._orders[_of_state(view)], entry.key)
+            self._count(before, -1)
+            self._count(view, 1)
+        if entry.events is not None:
+            entry.events.extend(events)
+        self._wake(entry)
+
+    def remove(self, entry: TaskEntry) -> None:
+        """The task is not there any more; whoever waits is told."""
+        if self._entries.pop(entry.view.record.task_id, None) is not None:
+            for order in _lists(entry.view):
+                self._take_out(entry, order)
+            self._count(entry.view, -1)
+            self._open.pop(entry.view.record.task_id, None)
+        entry.deleted = True
+        self._wake(entry)
+
+    def page(
+        self, owner: str, cursor: str, *, state: TaskState | None, batch_id: str | None, limit: int, now: datetime
+    ) -> TaskPage:
+        """Tasks newest first, without those that have expired. Raises ValueError for a cursor it did not give."""
+        order = self._orders.get((owner, batch_id or "", None if batch_id else state), [])
+        position = bisect_left(order, place_of(cursor)) if cursor else len(order)
+        found: list[TaskView] = []
+        for number in range(position - 1, -1, -1):
+            view = self._entries[order[number][1]].view
+            expired = view.expires_at is not None and view.expires_at <= now
+            if expired or (state and view.state is not state):
+                continue
+            if len(found) == limit:
+                last = found[-1].record
+                return TaskPage(tuple(found), cursor_of(last.created_at, last.task_id))
+            found.append(view)
+        return TaskPage(tuple(found))
+
+    def load(self) -> tuple[int, int]:
+        """Unfinished tasks, and their unfinished pages; a task that was not opened yet counts as one page."""
+        views = [each.view for each in self._open.values()]
+        return len(views), sum(1 if view.pages_total is None else view.pages_total - view.pages_done for view in views)
+
+    def by_state(self) -> Counter[str]:
+        """How many tasks are in which state; each state is told."""
+        return Counter({state.value: self._states[state] for state in TaskState})
+
+    def _count(self, view: TaskView, change: int) -> None:
+        self._states[view.state] += change
+        if change > 0 and not view.state.terminal:
+            self._open[view.record.task_id] = self._entries[view.record.task_id]
+        elif change > 0:
+            self._open.pop(view.record.task_id, None)
+
+    def _take_out(self, entry: TaskEntry, of: _List) -> None:
+        order = self._orders[of]
+        del order[bisect_left(order, entry.key)]
+        if not order:
+            del self._orders[of]
+
+    def _wake(self, entry: TaskEntry) -> None:
+        entry.changed.set()
+        entry.changed = asyncio.Event()
+
+
+def _of_state(view: TaskView) -> _List:
+    return view.record.owner, "", view.state
+
+
+def _lists(view: TaskView) -> tuple[_List, ...]:
+    """The lists that a task is in: its owner's, its batch's, that of its state."""
+    owner = view.record.owner
+    return (owner, "", None), (owner, view.record.batch_id or _NO_BATCH, None), _of_state(view)

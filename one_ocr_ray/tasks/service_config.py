@@ -1,0 +1,168 @@
+"""From the service's settings and an upload's options to the `Job` of one task."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import asdict, astuple, dataclass, replace
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from pydantic import SecretStr
+
+from one_ocr_ray import __version__
+from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
+from one_ocr_ray.job import Job
+from one_ocr_ray.job_settings import (
+    dearest_of,
+    engine_choice_of,
+    fingerprint_of,
+    limits_of,
+    page_request_of,
+    pdf_options_of,
+    prices_of,
+    selection_of,
+)
+from one_ocr_ray.model import ErrorCode, PageRequest
+from one_ocr_ray.policy.cost.pricing import estimate_usd
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.lease import deployment
+from one_ocr_ray.settings import Settings
+from one_ocr_ray.storage.costs import spending_with
+from one_ocr_ray.storage.store.objects import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+    from one_ocr_ray.policy.tasks.task import RetryOrder, TaskOptions, TaskRecord
+    from one_ocr_ray.settings import ServiceSettings
+    from one_ocr_ray.storage.tasks.task_store import TaskStore
+
+# Of the settings, those that say something of the configured engine alone.
+_OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost")
+
+
+# What is told of the account of the configured engine says nothing of another's.
+_NO_LIMITS = dict.fromkeys(("rpm", "tpm", "rpd"))
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceConfig:
+    """What the service is set to do, as its book and workers need it: no key, and no file that must be read again."""
+
+    settings: ServiceSettings
+    engines: Mapping[str, tuple[EngineChoice | None, PageRequest]]  # by name; a choice of None is the embedded engine
+    deployment: str  # of two services on one store the one that was deployed later has it
+
+
+@dataclass(frozen=True, slots=True)
+class TaskAssignment:
+    """A task as it is handed to a worker."""
+
+    record: TaskRecord
+    retry: RetryOrder | None = None
+
+
+def service_config_of(settings: ServiceSettings) -> ServiceConfig:
+    """The work of a service of these settings. Raises UsageError for those that cannot be used."""
+    selection_of(settings)
+    names = dict.fromkeys((settings.engine, *settings.engines))
+    engines = {name: _engine(settings, name) for name in names}
+    return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
+
+
+def _engine(settings: ServiceSettings, name: str) -> tuple[EngineChoice | None, PageRequest]:
+    if name == settings.engine:
+        return engine_choice_of(settings), page_request_of(settings)
+    if name not in {"local", "openai", "gemini"}:
+        raise UsageError(f"--engines: there is no engine {name}; choose of local, openai, gemini.")
+    others: dict[str, Any] = dict.fromkeys(_OF_ONE_ENGINE) | {"engine": name, "headers": {}, "query": {}}
+    if name != "local":  # a prompt and a ceiling are any LLM's
+        others |= {"prompt_file": settings.prompt_file, "schema": settings.schema}
+    settings = settings.model_copy(update=others)
+    return engine_choice_of(settings), page_request_of(settings)
+
+
+def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
+    """The job of one task. Raises OptionsError for options that this service cannot follow."""
+    options = order.record.options
+    choice, ask = _asked(service, options)
+    engine = options.engine or service.settings.engine
+    settings = service.settings.model_copy(
+        update={
+            **({} if engine == service.settings.engine else _NO_LIMITS),
+            "engine": engine,
+            "longest_side": options.longest_side or service.settings.longest_side,
+            "pages": options.pages or service.settings.pages,
+        }
+    )
+    selection = selection_of(settings)
+    fingerprint = fingerprint_of(settings, choice, ask, selection)
+    run_id = order.retry.run_id if order.retry else order.record.task_id
+    job = Job(
+        output=store.output_uri(order.record.task_id),
+        config=asdict(fingerprint),
+        identity=RunIdentity(run_id, fingerprint.config_id),
+        selection=selection,
+        pdf=pdf_options_of(settings),
+        ask=ask,
+        prompt_sha256=fingerprint.prompt_sha256,
+        engine=choice,
+        limits=limits_of(settings),
+        prices=prices_of(settings),
+        till=None,
+        pages_at_once=settings.max_in_flight,
+        render_tasks=1,
+        stop_wait_s=settings.stop_wait if choice else 0.0,
+    )
+    return job, fingerprint
+
+
+def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineChoice | None, PageRequest]:
+    name = options.engine or service.settings.engine
+    if name not in service.engines:
+        raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
+    choice, ask = service.engines[name]
+    if choice is None:
+        if options.model or options.prompt or options.max_cost_usd:
+            raise OptionsError("model, prompt and max_cost_usd need an LLM engine.", ErrorCode.INVALID_OPTIONS)
+        return None, ask
+    if options.model not in (None, choice.model, *service.settings.models):
+        raise OptionsError(
+            f"This service does not offer the model {options.model}; its operator names them by --models.",
+            ErrorCode.MODEL_NOT_FOUND,
+        )
+    return (
+        replace(choice, model=options.model) if options.model else choice,
+        replace(ask, prompt=options.prompt) if options.prompt else ask,
+    )
+
+
+def left_usd(service: ServiceConfig, order: TaskAssignment, job: Job, store: TaskStore) -> float | None:
+    """What the task may still cost; None where it has no ceiling. Raises StoppedError when that cannot be told."""
+    ceilings_usd = [each for each in (order.record.options.max_cost_usd, service.settings.max_cost) if each is not None]
+    if not ceilings_usd or job.engine is None:
+        return None
+    if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
+        raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
+    dearest = dearest_of(job.engine, job.prices, job.ask, job.pdf)
+    spent_usd = spending_with(Objects(job.output), store.pages(order.record.task_id), dearest).most_usd
+    if spent_usd is None:
+        raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
+    return min(ceilings_usd) - spent_usd
+
+
+def identity_of(service: ServiceConfig, version: str = __version__) -> str:
+    """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
+    names = (*Settings.model_fields, "store", "expiry_days", "models", "key_budget_usd")
+    told = [(name, _plain(getattr(service.settings, name))) for name in names]
+    asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
+    return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    return {name: _plain(each) for name, each in value.items()} if isinstance(value, dict) else str(value)
