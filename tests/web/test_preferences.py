@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.service.site import Site
     from tests.web.conftest import NewVisit
 
-WEB = Path(catalogue.__file__).parent / "web"
+WEB = Path(catalogue.__file__).parent
 BACKGROUND = "getComputedStyle(document.documentElement).backgroundColor"
 
 
@@ -96,7 +96,7 @@ def test_the_catalogues_have_the_same_sentences_with_the_same_gaps() -> None:
 def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     """Templates and scripts name keys that exist; every state and error code has words; nothing is left over."""
     known = set(words("en").sentences)
-    sources = [*WEB.glob("templates/*.html"), *WEB.glob("static/js/*.js"), *WEB.parent.glob("*.py")]
+    sources = [*WEB.glob("templates/*.html"), *WEB.glob("static/js/*.js"), *WEB.parent.rglob("*.py")]
     texts = [path.read_text() for path in sources]
     named = {key for text in texts for key in re.findall(r"""["']([a-z]+(?:\.[a-z_\d]+)+)["']""", text)}
     called = {key for text in texts for key in re.findall(r"""(?:\bt|\bsay)\(["']([a-z_.\d]+)["'][,)]""", text)}
