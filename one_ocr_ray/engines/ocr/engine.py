@@ -13,6 +13,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.boldness import bold_lines
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.rotation import mean_score
 from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text
@@ -61,8 +62,9 @@ def _answer(page: PageReading, pt_per_px: float) -> Answer:
     """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
     lines = [line for line in page.lines if line.read.is_text]
     other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
-    placed = tuple(line.placed for line in lines)
-    content = PageContent(page.width_px, page.height_px, placed, pt_per_px, rotate=page.turn_deg)
+    bold = bold_lines([line.strokes for line in lines])
+    placed = tuple(line.placed(bold=each) for line, each in zip(lines, bold, strict=True))
+    content = PageContent(page.width_px, page.height_px, placed, pt_per_px, regions=page.regions, rotate=page.turn_deg)
     blocks = page_blocks(content)
     return Answer(
         text=to_markdown(blocks),

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-import openvino
-from rapidocr import EngineType, RapidOCR
 
 from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
 from one_ocr_ray.engines.ocr.line_finder import Box, Finder, Found
-from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
+from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr
+from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.policy.layout import rotation
+from one_ocr_ray.policy.layout.boldness import Strokes
 from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.words import place_words
 from one_ocr_ray.policy.page import looks
@@ -30,30 +30,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from one_ocr_ray.policy.layout.content import Region
+
     Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
 
 SAMPLE_LINES = 6  # the longest lines decide which way up a page is
 SAMPLE_CHARACTERS = 5
 LEAST_STROKE_PX = 8  # of the height of a line: more than a dot
-LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
 
 MOST_KEPT_BYTES = 1_300_000_000  # ordinary pages of many kinds, one after the other, leave up to 1.2 GB
-
-_OPENVINO = "EngineConfig.openvino."
-
-# Measured on English and Chinese pages: characters right, CPU seconds per page low, one core per process.
-SETTINGS = {
-    "Global.log_level": "critical",
-    "Global.use_cls": False,  # the classifier of upside-down lines turns good lines over
-    "Global.return_word_box": True,  # gives the places of characters
-    "Det.engine_type": EngineType.OPENVINO,
-    "Det.max_candidates": 20_000,  # lines of a page
-    "Rec.engine_type": EngineType.OPENVINO,
-    "Rec.rec_batch_num": 1,  # a batch pads short lines to its longest one
-    "Rec.rec_img_shape": [3, LINE_HEIGHT_PX, LINE_HEIGHT_PX],  # no padding of short lines either
-    f"{_OPENVINO}inference_num_threads": 1,
-    f"{_OPENVINO}enable_cpu_pinning": False,  # pinned processes all share the first core
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +48,7 @@ class _Reading:
     text: str
     score: float
     centres: tuple[float, ...]
+    stroke_px: float  # the mean width of its strokes at the height that lines are read in
     inked: float  # the share of its columns that have ink
     unread: float  # the share of those that are far from every character
 
@@ -91,26 +77,29 @@ class Line:
         return LineRead(length, height, reading.score, reading.inked, reading.unread, self.box.guessed)
 
     @property
-    def placed(self) -> TextLine:
+    def strokes(self) -> Strokes:
+        """What its ink is like, on the page as it came."""
+        height = min(self.box.size)
+        return Strokes(self.reading.stroke_px * height / LINE_HEIGHT_PX, height, len(self.reading.centres))
+
+    def placed(self, *, bold: bool | None = None) -> TextLine:
         """Its text and place for the page layout."""
         short, long = sorted(self.box.size)
-        return TextLine(
-            self.box.corners,
-            place_words(self.reading.text, self.reading.centres, short / long),
-            confidence=self.reading.score,
-        )
+        words = place_words(self.reading.text, self.reading.centres, short / long)
+        return TextLine(self.box.corners, words, confidence=self.reading.score, bold=bold)
 
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
     """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
-    lines with their places there, and what its ink outside of lines looks like.
+    lines and regions with their places there, and what its ink outside of lines looks like.
     """
 
     turn_deg: int
     width_px: int
     height_px: int
     lines: list[Line]
+    regions: tuple[Region, ...]
     other_ink: frozenset[looks.Kind]
 
 
@@ -125,8 +114,9 @@ class PageReader:
         self._load()
 
     def _load(self) -> None:
-        self._rapid = _rapid_ocr()
+        self._rapid = rapid_ocr()
         self._finder = Finder(self._rapid.text_det)
+        self._regions = RegionFinder()
 
     def read(self, jpeg: bytes) -> PageReading:
         """Read a page whichever way up it is. Raises what OpenCV, OpenVINO and RapidOCR raise."""
@@ -140,7 +130,7 @@ class PageReader:
         """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
         give_back()
         if resident_bytes() > self._most_kept_bytes:
-            del self._finder, self._rapid
+            del self._finder, self._rapid, self._regions
             gc.collect()
             self._load()
             give_back()
@@ -157,7 +147,7 @@ class PageReader:
         if rotation.mean_score([line.scored for line in sideways.lines]) < rotation.LEGIBLE:
             return self._read_level(page, found)
         if sideways.turn_deg == 0 and self._is_vertical_writing(sideways.lines):
-            return sideways
+            return replace(sideways, regions=())  # the layout model knows no such pages
         return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
     def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:
@@ -182,10 +172,16 @@ class PageReader:
         if rotation.mean_score(scored) < rotation.SURE:
             turned = self._recognise([_turned(box.pixels, 2) for box in sample])
             if rotation.is_better_turned(scored, [reading.scored for reading in turned]):
-                boxes = self._finder.find(_turned(page, 2)).boxes
-                return _page(180, page, _lines(boxes, self._recognise([box.pixels for box in boxes])), found)
+                page = _turned(page, 2)
+                boxes = self._finder.find(page).boxes
+                return self._page(180, page, _lines(boxes, self._recognise([box.pixels for box in boxes])), found)
         readings += self._recognise([box.pixels for box in others])
-        return _page(0, page, _lines(by_length, readings), found)
+        return self._page(0, page, _lines(by_length, readings), found)
+
+    def _page(self, turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
+        """`page`: as it is after that turn."""
+        height_px, width_px = page.shape[:2]
+        return PageReading(turn_deg, width_px, height_px, lines, self._regions.find(page), found.other_ink)
 
     def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))
@@ -242,19 +238,15 @@ def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) ->
     after = np.searchsorted(places, inked)
     distance = np.minimum(places[after] - inked, inked - places[after - 1])
     unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
-    return _Reading(text, score, tuple(centres), len(inked) / line.shape[1], unread)
+    return _Reading(text, score, tuple(centres), _stroke_px(strokes), len(inked) / line.shape[1], unread)
 
 
-def _rapid_ocr() -> Any:
-    """RapidOCR, whose annotations are not those of the objects it returns, in numbers that are fast on this CPU."""
-    rapid: Any = RapidOCR(params=SETTINGS)
-    finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
-    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
-        config = {name.rpartition(".")[2].upper(): value for name, value in SETTINGS.items() if _OPENVINO in name}
-        config["INFERENCE_PRECISION_HINT"] = "f32"
-        for session in (finder.session, reader.session):
-            session.session = openvino.Core().compile_model(session.model, "CPU", config).create_infer_request()
-    return rapid
+def _stroke_px(strokes: Pixels) -> float:
+    """The mean length of the runs of ink along a line, but for those of rules and bars; 0 without ink."""
+    ends = np.diff(strokes.astype(np.int8), axis=1, prepend=0, append=0)
+    runs = np.argwhere(ends < 0)[:, 1] - np.argwhere(ends > 0)[:, 1]
+    runs = runs[runs < LINE_HEIGHT_PX / 2]
+    return float(np.mean(runs)) if len(runs) else 0.0
 
 
 def usual_width_px(width_px: float) -> int:
@@ -275,11 +267,6 @@ def _scaled(crop: Pixels) -> Pixels:
 def _turned(pixels: Pixels, quarters: int) -> Pixels:
     """Turned to the left by a number of quarters."""
     return np.ascontiguousarray(np.rot90(pixels, quarters))
-
-
-def _page(turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
-    height_px, width_px = page.shape[:2]
-    return PageReading(turn_deg, width_px, height_px, lines, found.other_ink)
 
 
 def _lines(boxes: Sequence[Box], readings: Sequence[_Reading]) -> list[Line]:

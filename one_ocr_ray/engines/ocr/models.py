@@ -1,0 +1,46 @@
+"""The models of the embedded OCR: with which settings they run on OpenVINO, in numbers that are fast on this CPU."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import openvino
+from rapidocr import EngineType, RapidOCR
+
+from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
+
+LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
+
+_OPENVINO = "EngineConfig.openvino."
+
+# Measured on English and Chinese pages: characters right, CPU seconds per page low, one core per process.
+SETTINGS = {
+    "Global.log_level": "critical",
+    "Global.use_cls": False,  # the classifier of upside-down lines turns good lines over
+    "Global.return_word_box": True,  # gives the places of characters
+    "Det.engine_type": EngineType.OPENVINO,
+    "Det.max_candidates": 20_000,  # lines of a page
+    "Rec.engine_type": EngineType.OPENVINO,
+    "Rec.rec_batch_num": 1,  # a batch pads short lines to its longest one
+    "Rec.rec_img_shape": [3, LINE_HEIGHT_PX, LINE_HEIGHT_PX],  # no padding of short lines either
+    f"{_OPENVINO}inference_num_threads": 1,
+    f"{_OPENVINO}enable_cpu_pinning": False,  # pinned processes all share the first core
+}
+
+
+def openvino_config() -> dict[str, Any]:
+    """OpenVINO's settings for each of the models."""
+    config = {name.rpartition(".")[2].upper(): value for name, value in SETTINGS.items() if _OPENVINO in name}
+    return {**config, "INFERENCE_PRECISION_HINT": "f32"} if slow_in_bfloat16(cpuinfo()) else config
+
+
+def rapid_ocr() -> Any:
+    """RapidOCR, whose annotations are not those of the objects it returns."""
+    rapid: Any = RapidOCR(params=SETTINGS)
+    finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
+    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
+        for session in (finder.session, reader.session):
+            session.session = (
+                openvino.Core().compile_model(session.model, "CPU", openvino_config()).create_infer_request()
+            )
+    return rapid

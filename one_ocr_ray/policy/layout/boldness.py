@@ -1,0 +1,46 @@
+"""Which lines of a scanned page are set in bold type: those whose strokes are thicker than the page's text has them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+THICKER = 1.25  # times the strokes of the usual line, made as large; bold type has 1.3 to 2 times those of its family
+LEAST_CHARACTERS = 2  # the strokes of one character say nothing
+LEAST_ON_A_PAGE = 60  # characters that make it known what is usual
+
+
+@dataclass(frozen=True, slots=True)
+class Strokes:
+    """What a line's ink is like: the mean width of its strokes and its height in px, how many characters it has."""
+
+    width_px: float
+    height_px: float
+    characters: int
+
+
+def bold_lines(lines: Sequence[Strokes]) -> list[bool | None]:
+    """For each line whether it is bold; None where too little is known."""
+    usual_px = _usual([(line.width_px, line.characters) for line in lines])
+    height_px = _usual([(line.height_px, line.characters) for line in lines])
+    if sum(line.characters for line in lines) < LEAST_ON_A_PAGE or not usual_px or not height_px:
+        return [None] * len(lines)
+    return [
+        line.width_px > THICKER * usual_px * max(1.0, line.height_px / height_px)
+        if line.characters >= LEAST_CHARACTERS
+        else None
+        for line in lines
+    ]
+
+
+def _usual(values: Sequence[tuple[float, int]]) -> float:
+    """The median of values that count as often as is said beside them; 0 when there are none."""
+    half = sum(count for _, count in values) / 2
+    for value, count in sorted(values):
+        half -= count
+        if half <= 0:
+            return value
+    return 0.0
