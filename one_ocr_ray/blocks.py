@@ -44,6 +44,14 @@ class BlockSource(StrEnum):
     LLM = "llm"
 
 
+class Positions(StrEnum):
+    """What the dataset keeps of the places on a page: the setting `--positions`."""
+
+    NONE = "none"
+    BLOCKS = "blocks"
+    WORDS = "words"  # blocks with their lines and words
+
+
 @dataclass(frozen=True, slots=True)
 class Box:
     """An upright rectangle in points: x0 <= x1, y0 <= y1."""
@@ -125,3 +133,10 @@ class Block:
     lines: tuple[BlockLine, ...] | None = None  # only where words with places are asked for
     source: BlockSource = BlockSource.OCR
     confidence: float | None = None  # 0-1
+
+
+@dataclass(frozen=True, slots=True)
+class PackedBlocks:
+    """The blocks of a page in little memory, as rows carry them; `policy/dataset/packing.py` packs and unpacks."""
+
+    data: bytes = field(repr=False)

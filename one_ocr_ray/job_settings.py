@@ -77,7 +77,7 @@ def engine_choice_of(settings: Settings) -> EngineChoice | None:
 def page_request_of(settings: Settings) -> PageRequest:
     """What is asked for each page. Raises UsageError for a prompt or a schema that cannot be used."""
     if settings.engine == "local":
-        return PageRequest()
+        return PageRequest(positions=settings.positions)
     schema = _text(settings.schema, "--schema") if settings.schema else None
     if schema is not None and (fault := schema_fault(schema)):
         raise UsageError(f"--schema: {fault}")
@@ -87,6 +87,7 @@ def page_request_of(settings: Settings) -> PageRequest:
         json_schema=schema,
         output_tokens_cap=settings.output_tokens,
         reasoning=None if settings.reasoning == "off" else settings.reasoning,
+        positions=settings.positions,
     )
 
 
@@ -132,6 +133,7 @@ def fingerprint_of(
         schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
         longest_side_px=settings.longest_side,
         pages=str(selection),
+        positions=settings.positions,
     )
 
 

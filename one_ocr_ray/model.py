@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import Positions
+
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from one_ocr_ray.blocks import Block, PageBox
+    from one_ocr_ray.blocks import Block, PackedBlocks, PageBox
 
 
 class ErrorCode(StrEnum):
@@ -59,13 +61,8 @@ class ErrorCode(StrEnum):
 
 
 _RETRYABLE = frozenset(
-    {
-        ErrorCode.PROVIDER_TIMEOUT,
-        ErrorCode.PROVIDER_UNAVAILABLE,
-        ErrorCode.PROVIDER_BAD_RESPONSE,
-        ErrorCode.RENDER_TIMEOUT,
-        ErrorCode.RENDER_CRASHED,
-    }
+    {ErrorCode.PROVIDER_TIMEOUT, ErrorCode.PROVIDER_UNAVAILABLE, ErrorCode.PROVIDER_BAD_RESPONSE}
+    | {ErrorCode.RENDER_TIMEOUT, ErrorCode.RENDER_CRASHED}
 )
 
 
@@ -131,9 +128,8 @@ class PageImage:
     sha256: str
     ink_cells: int
     render_ms: int
-    glyphs_missing: bool = (
-        False  # letters of the page are not drawn: neither the document nor the machine has their font
-    )
+    glyphs_missing: bool = False  # letters are not drawn: neither the document nor the machine has their font
+    page_box: PageBox | None = None  # None: not known, as of a picture without resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +153,7 @@ class PageRequest:
     output_tokens_cap: int = 8192
     reasoning: str | None = "low"  # effort; None leaves the field out, for servers that refuse it
     temperature: float | None = None  # None leaves it to the provider
+    positions: Positions = Positions.BLOCKS  # what is kept of the places on the page
     image_scale: float = 1.0  # sides of the image sent, as a share of the rendered ones; for the page loop to apply
 
 
@@ -200,7 +197,6 @@ class Answer:
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
     blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # what `text` was written from; None: not known
-    page_box: PageBox | None = None
     said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
 
     @property
@@ -272,6 +268,8 @@ class PageResult:
     queue_ms: int | None = None
     latency_ms: int | None = None
     warnings: tuple[PageWarning, ...] = ()  # of a page that is ok
+    page_box: PageBox | None = None
+    blocks: PackedBlocks | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

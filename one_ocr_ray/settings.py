@@ -24,6 +24,7 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from one_ocr_ray import environment
+from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings_reading import complaint, of_unknown_variables, one_or_several, read_config
 
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     max_file_bytes: int = _flag("N", "Input and output", "refuse a larger file", 2 << 30, ge=1)
     password: SecretStr | None = _flag("TEXT", "Input and output", "for encrypted PDFs")
     password_file: Path | None = _flag("F", "Input and output", "file that holds the password")
+    positions: Positions = _flag("WHAT", "Input and output", "places to keep: none, blocks or words", Positions.BLOCKS)
     retry_failed: bool = _flag(None, "Input and output", "process again the pages and documents that failed", False)
 
     engine: Literal["local", "openai", "gemini"] = _flag("NAME", "Engine", "local, openai or gemini", "local")

@@ -52,7 +52,7 @@ def write(
 
 
 def to_version_1(output: Path) -> None:
-    """Make the dataset at `output` what releases before the column `warnings` wrote."""
+    """Make the dataset at `output` what releases before the columns of version 2 wrote."""
     config = output / CONFIG
     values = orjson.loads(config.read_bytes())
     del values["schema_version"]
@@ -60,5 +60,5 @@ def to_version_1(output: Path) -> None:
     for file in [*output.glob("pages/*.parquet"), *output.glob("documents/*.parquet")]:
         table = pq.ParquetFile(file).read()
         footer = table.schema.metadata | {b"one_ocr_ray.schema_version": b"1"}
-        columns = [name for name in table.column_names if name != "warnings"]
+        columns = [name for name in table.column_names if name not in ("warnings", "page_box", "blocks")]
         pq.write_table(table.select(columns).replace_schema_metadata(footer), file)

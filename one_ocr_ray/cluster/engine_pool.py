@@ -44,7 +44,7 @@ class OcrEngineActor:
 
     def read(self, image: PageImage) -> Answer:
         """The engine's answer for one page image."""
-        return self._engine.read(image.data)
+        return self._engine.read_page(image)
 
     def answer(self) -> None:
         """Say that it is there."""

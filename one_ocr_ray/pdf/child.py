@@ -10,7 +10,7 @@ bytes. The first frame out is empty: "ready". Every frame in has `do` in its hea
 `refused` in the header where pdfium said no. Anything worse ends the process, which is an answer too.
 
     open    {path | payload, password}         -> {page_count, encrypted} or {refused: "open", pdfium_error: 1..6}
-    render  {page_number, longest_side_px}     -> {width_px, height_px, ink_cells, glyphs_missing} + JPEG
+    render  {page_number, longest_side_px}     -> {width_px, height_px, page_box, ink_cells, glyphs_missing} + JPEG
     text    {page_number}                      -> {} + UTF-8
 """
 
@@ -79,14 +79,16 @@ class _Reader:
     def render(self, header: Header, _: bytes) -> tuple[Header, memoryview]:
         with contextlib.closing(self._page(header["page_number"])) as page:
             image = _draw(page, header["longest_side_px"]).to_pil()  # shares the bitmap's memory
-            longest_side_pt = max(page.get_size())
+            width_pt, height_pt = page.get_size()
+            rotate_deg = page.get_rotation()
             glyphs_missing = self._substitutes.asked and lacks_glyphs(page)
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=JPEG_QUALITY)
-        size = {"width_px": image.width, "height_px": image.height}
         return {
-            **size,
-            "ink_cells": ink_cells(image, longest_side_pt),
+            "width_px": image.width,
+            "height_px": image.height,
+            "page_box": (width_pt, height_pt, rotate_deg),
+            "ink_cells": ink_cells(image, max(width_pt, height_pt)),
             "glyphs_missing": glyphs_missing,
         }, jpeg.getbuffer()
 

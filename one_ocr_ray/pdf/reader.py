@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
+from one_ocr_ray.blocks import PageBox
 from one_ocr_ray.model import ErrorCode, Failure, PageImage, PageUnrendered, RenderedPage
 from one_ocr_ray.pdf import fonts
 from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
@@ -140,8 +141,9 @@ class PdfChild:
         if isinstance(answer, Failure):
             return PageUnrendered(page_number, answer, render_ms)
         header, jpeg = answer
+        box = PageBox(*header.pop("page_box"))
         sha256 = hashlib.sha256(jpeg).hexdigest()
-        return PageImage(page_number, data=jpeg, sha256=sha256, render_ms=render_ms, **header)
+        return PageImage(page_number, data=jpeg, sha256=sha256, render_ms=render_ms, page_box=box, **header)
 
     def text_layer(self, page_number: int) -> str | Failure:
         """The text that page `page_number` (1-based) of the open document carries; empty for a scan."""

@@ -16,6 +16,8 @@ from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered, Usage
 from one_ocr_ray.policy.cost.spending import PageUsage, may_be_billed
+from one_ocr_ray.policy.dataset.packing import pack
+from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.page.retry import AttemptState, RetryBudget, RetryPolicy, Stop, Wait, next_step
 from one_ocr_ray.reading.stopping import Ending
@@ -257,6 +259,7 @@ def _result(
         cost_usd=spent.cost_usd,
         confidence=answer.confidence,
         warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
+        blocks=None if answer.failure else pack(answer.blocks, reading.ask.positions),
         render_ms=page.render_ms,
         queue_ms=round(spent.queue_s * 1000),
         latency_ms=round(spent.latency_s * 1000) if spent.attempts else None,
@@ -275,4 +278,5 @@ def _with_image(result: PageResult, image: PageImage, answer: Answer) -> PageRes
         image_height=image.height_px,
         image_sha256=image.sha256,
         rotation=answer.rotation_deg,
+        page_box=image.page_box and turned(image.page_box, answer.rotation_deg),
     )

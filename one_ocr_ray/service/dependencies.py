@@ -57,7 +57,7 @@ class Service:
         rows = self.rows.get(key)
         if rows is None:
             rows = await asyncio.to_thread(self.store.pages, view.record.task_id)
-            self.rows.put(key, rows, sum(len(row.markdown or "") * 2 + 1000 for row in rows))
+            self.rows.put(key, rows, sum(_bytes(row) for row in rows))
         return rows
 
     async def html(self, owner: str, markdown: str) -> str:
@@ -69,6 +69,10 @@ class Service:
         self.rows.discard(lambda key: key[0] == task_id)
         self.images.discard(lambda key: key[0] == task_id)
         await self.pdfs.forget(task_id)
+
+
+def _bytes(row: PageResult) -> int:
+    return 1000 + len(row.markdown or "") * 2 + (len(row.blocks.data) if row.blocks else 0)
 
 
 def caches() -> tuple[BoundedCache[tuple[str, int], list[PageResult]], BoundedCache[tuple[str, int, int], bytes]]:

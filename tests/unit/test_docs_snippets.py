@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from one_ocr_ray.blocks import Block, BlockKind, Box, Positions
 from one_ocr_ray.cli import main
 from one_ocr_ray.model import ErrorCode, Failure
+from one_ocr_ray.policy.dataset.packing import pack
 from tests import datasets
 from tests.snippets import ROOT, blocks, run_snippet
 from tests.values import TIMED_OUT, document, page
@@ -26,7 +28,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a dataset `out`: good and failed pages, an extraction, a document that cannot be opened."""
     root = tmp_path_factory.mktemp("docs")
     paper, bill, locked = document(1), document(2), document(3, page_count=None, failure=LOCKED)
-    pages = [page(paper, 1), page(paper, 2, failure=TIMED_OUT), page(paper, 3, markdown="last")]
+    title = Block(1, BlockKind.HEADING, "text of page 1", Box(72, 72, 200, 90), level=1)
+    pages = [page(paper, 1, blocks=pack([title], Positions.BLOCKS)), page(paper, 2, failure=TIMED_OUT)]
+    pages += [page(paper, 3, markdown="last")]
     pages += [page(bill, number, markdown="", data='{"total": 12.5}') for number in (1, 2, 3)]
     datasets.write(root / "out", [paper, bill, locked], pages)
     return root

@@ -16,8 +16,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from one_ocr_ray.blocks import (
+    Block,
+    BlockKind,
+    BlockLine,
+    BlockSource,
+    BlockWord,
+    Box,
+    Cell,
+    PageBox,
+    Positions,
+    TableGrid,
+)
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus, PageWarning
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
+from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment
+from one_ocr_ray.policy.dataset.packing import pack, unpack
 from one_ocr_ray.policy.dataset.schema import decode_documents, decode_pages, encode_documents, encode_pages
 from tests.values import NOON, TIMED_OUT, document, page
 
@@ -26,6 +40,15 @@ if TYPE_CHECKING:
 
 TIME = "timestamp[us, tz=UTC]"
 ERROR = "struct<code: string, message: string, retryable: bool, http_status: int16>"
+BOX = "struct<x0: float, y0: float, x1: float, y1: float>"
+CELL = f"struct<row: int16, col: int16, row_span: int16, col_span: int16, box: {BOX}, text: string, is_header: bool>"
+TABLE = f"struct<rows: int32, cols: int32, header_rows: int16, cells: list<element: {CELL}>>"
+WORD = f"struct<text: string, box: {BOX}, confidence: float, space: bool>"
+BLOCK = (
+    f"struct<id: int32, kind: string, box: {BOX}, text: string, level: int8, marker: string, table: {TABLE}, "
+    f"parent: int32, continues: bool, lines: list<element: struct<box: {BOX}, angle: float, "
+    f"words: list<element: {WORD}>>>, source: string, confidence: float>"
+)
 GOLDEN_PAGES = {
     "document_id": "string*", "page_number": "int32*", "page_count": "int32*", "source_uri": "string*",
     "source_name": "string*", "status": "string*", "markdown": "string", "data": "string", "error": ERROR,
@@ -35,7 +58,8 @@ GOLDEN_PAGES = {
     "input_tokens": "int64", "output_tokens": "int64", "cached_tokens": "int64", "cost_usd": "double",
     "confidence": "double", "render_ms": "int64", "queue_ms": "int64", "latency_ms": "int64",
     "started_at": f"{TIME}*", "finished_at": f"{TIME}*", "run_id": "string*", "config_id": "string*",
-    "warnings": "list<element: string>*",
+    "warnings": "list<element: string>*", "page_box": "struct<width: float, height: float, rotate: int16>",
+    "blocks": f"list<element: {BLOCK}>",
 }  # fmt: skip
 GOLDEN_DOCUMENTS = {
     "document_id": "string*", "source_uri": "string*", "source_name": "string*", "size_bytes": "int64*",
@@ -52,10 +76,27 @@ def spelled(schema: pa.Schema) -> dict[str, str]:
 
 
 PAPER = document(page_count=2)
+SHEET = Box(10.01, 20.02, 300.3, 40.4)
+WORDS = (BlockWord("Títle", SHEET, 0.9876), BlockWord("标题", SHEET, None, space=False))
+BLOCKS = (
+    Block(1, BlockKind.HEADING, "Títle 标题", SHEET, level=1, lines=(BlockLine(SHEET, WORDS, -1.25),), confidence=0.5),
+    Block(2, BlockKind.LIST_ITEM, "one", level=1, marker="-", source=BlockSource.LLM, continues=True),
+    Block(
+        3,
+        BlockKind.TABLE,
+        "a\nb\tc",
+        table=TableGrid(
+            2, 2, (Cell(0, 0, "a", col_span=2, is_header=True), Cell(1, 0, "b", box=SHEET), Cell(1, 1, "c")), 1
+        ),
+        parent=2,
+    ),
+)
 PAGES = [
     page(PAPER, 1, markdown="# Títle 标题", confidence=0.5, rotation=90, input_tokens=3, prompt_sha256="ab"),
     page(PAPER, 2, failure=Failure(ErrorCode.PROVIDER_UNAVAILABLE, "gone", http_status=503), attempts=5),
     page(PAPER, 3, warnings=(PageWarning.LINES_DROPPED, PageWarning.GLYPHS_MISSING)),
+    page(PAPER, 4, blocks=pack(BLOCKS, Positions.WORDS), page_box=PageBox(595.28, 841.89, 90)),
+    page(PAPER, 5, blocks=pack((), Positions.BLOCKS)),
 ]
 
 
@@ -94,6 +135,17 @@ def test_results_come_back_as_they_were() -> None:
     assert decode_pages(encode_pages(PAGES, {})) == PAGES
     rows = [document_result(PAPER, PAGES, RunIdentity("run", "config"), NOON)]
     assert decode_documents(encode_documents(rows, {})) == rows
+
+
+@pytest.mark.parametrize("positions", list(Positions))
+def test_blocks_come_back_as_they_were(positions: Positions) -> None:
+    """By the dataset and by the journal, with what was asked for and nothing else."""
+    row = page(PAPER, 1, blocks=pack(BLOCKS, positions))
+    wanted = BLOCKS if positions is Positions.WORDS else tuple(replace(block, lines=None) for block in BLOCKS)
+    for back in (decode_pages(encode_pages([row], {})), decode_segment(encode_segment([row], "c"), "c")):
+        assert back is not None
+        packed = back[0].blocks
+        assert (packed is None) if positions is Positions.NONE else (packed is not None and unpack(packed) == wanted)
 
 
 WHOLE = st.integers(-(2**63), 2**63 - 1)

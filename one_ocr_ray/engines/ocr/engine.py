@@ -38,11 +38,15 @@ class LocalEngine:
 
     async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         """Read one page in this engine's one thread. `ask` says nothing to an OCR engine."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read, image.data)
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read_page, image)
 
     async def close(self) -> None:
         """Let the page under way finish and start no other."""
         self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def read_page(self, image: PageImage) -> Answer:
+        """The same in the calling thread; one call at a time."""
+        return self.read(image.data, image.page_box.width / image.width_px if image.page_box else PT_PER_PX)
 
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX) -> Answer:
         """Read one page image, in the calling thread; one call at a time. `pt_per_px` is its scale.
@@ -69,7 +73,6 @@ def _answer(page: PageReading, pt_per_px: float) -> Answer:
     return Answer(
         text=to_markdown(blocks),
         blocks=blocks,
-        page_box=content.page_box,
         confidence=mean_score([line.scored for line in lines]) if lines else sure_of_no_text(other_ink),
         rotation_deg=page.turn_deg,
         warnings=page_warnings([line.read for line in page.lines]),

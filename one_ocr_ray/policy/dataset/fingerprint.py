@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
-SCHEMA_VERSION = "2"  # of the dataset's files; version 1 has no column `warnings`
+SCHEMA_VERSION = "2"  # of the dataset's files; version 1 has no `warnings`, `page_box`, `blocks`
 
 _NAMES = {
     "schema_version": "dataset version",
@@ -17,12 +17,13 @@ _NAMES = {
     "schema_sha256": "--schema",
     "longest_side_px": "--longest-side",
     "pages": "--pages",
+    "positions": "--positions",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Engine, model, prompt, schema, image size, page selection and table schema of a run; holds no secret."""
+    """Engine, model, prompt, schema, image size, pages, kept places and dataset version of a run; holds no secret."""
 
     engine: str
     model: str
@@ -30,6 +31,7 @@ class Fingerprint:
     schema_sha256: str | None
     longest_side_px: int
     pages: str
+    positions: str = "blocks"
     schema_version: str = SCHEMA_VERSION
 
     @property

@@ -15,8 +15,11 @@ import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
 from one_ocr_ray import __version__
+from one_ocr_ray.blocks import PageBox
 from one_ocr_ray.model import DocumentResult, ErrorCode, Failure, Outcome, PageResult, PageStatus, PageWarning
 from one_ocr_ray.policy.dataset.fingerprint import SCHEMA_VERSION
+from one_ocr_ray.policy.dataset.packing import as_json, pack_rows
+from one_ocr_ray.policy.layout.places import turned
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -24,11 +27,44 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 5_000
 ZSTD_LEVEL = 3
 _ROWS_AT_ONCE = 250  # rows as Python objects are five times their size in Arrow
-_TEXTS = ("markdown", "data")
+_TEXTS = ("markdown", "data", "blocks")
 
 _TIME = pa.timestamp("us", tz="UTC")
 _ERROR = pa.struct(
     [("code", pa.string()), ("message", pa.string()), ("retryable", pa.bool_()), ("http_status", pa.int16())]
+)
+
+
+_BOX = pa.struct([(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")])
+_PAGE_BOX = pa.struct([("width", pa.float32()), ("height", pa.float32()), ("rotate", pa.int16())])
+_CELL = pa.struct(
+    [
+        *((name, pa.int16()) for name in ("row", "col", "row_span", "col_span")),
+        ("box", _BOX),
+        ("text", pa.string()),
+        ("is_header", pa.bool_()),
+    ]
+)
+_TABLE = pa.struct(
+    [("rows", pa.int32()), ("cols", pa.int32()), ("header_rows", pa.int16()), ("cells", pa.list_(_CELL))]
+)
+_WORD = pa.struct([("text", pa.string()), ("box", _BOX), ("confidence", pa.float32()), ("space", pa.bool_())])
+_LINE = pa.struct([("box", _BOX), ("angle", pa.float32()), ("words", pa.list_(_WORD))])
+_BLOCK = pa.struct(
+    [
+        ("id", pa.int32()),
+        ("kind", pa.string()),
+        ("box", _BOX),
+        ("text", pa.string()),
+        ("level", pa.int8()),
+        ("marker", pa.string()),
+        ("table", _TABLE),
+        ("parent", pa.int32()),
+        ("continues", pa.bool_()),
+        ("lines", pa.list_(_LINE)),
+        ("source", pa.string()),
+        ("confidence", pa.float32()),
+    ]
 )
 
 
@@ -72,6 +108,8 @@ PAGES = pa.schema(
         _required("run_id", pa.string()),
         _required("config_id", pa.string()),
         _required("warnings", pa.list_(pa.string())),
+        ("page_box", _PAGE_BOX),
+        ("blocks", pa.list_(_BLOCK)),
     ]
 )
 
@@ -99,7 +137,8 @@ DOCUMENTS = pa.schema(
     ]
 )
 
-_PAGES_V1 = pa.schema([column for column in PAGES if column.name != "warnings"])
+_NEW_IN_2 = ("warnings", "page_box", "blocks")
+_PAGES_V1 = pa.schema([column for column in PAGES if column.name not in _NEW_IN_2])
 
 # By version and kind of table: what `read_rows` can be given.
 SCHEMAS = {
@@ -125,7 +164,9 @@ def encode_documents(results: Iterable[DocumentResult], config: Mapping[str, Any
 
 def decode_pages(data: bytes) -> list[PageResult]:
     """The rows of a Parquet file written by `encode_pages`."""
-    return [page_result(row) for row in read_rows(data)]
+    file = pq.ParquetFile(pa.BufferReader(data))
+    batches = file.iter_batches(_ROWS_AT_ONCE, use_threads=False)
+    return [page_result(row) for batch in batches for row in batch.to_pylist()]
 
 
 def decode_documents(data: bytes) -> list[DocumentResult]:
@@ -206,7 +247,7 @@ def page_row(result: PageResult) -> dict[str, Any]:
     failed = result.status is PageStatus.FAILED
     if (result.markdown is None) is not failed or (result.failure is not None) is not failed:
         raise ValueError(f"page {result.page_number}: failed pages have an error and no markdown, others the reverse")
-    return _row(result)
+    return _row(result) | {"blocks": as_json(result.blocks) if result.blocks else None}
 
 
 def _failure(row: dict[str, Any]) -> Failure | None:
@@ -218,9 +259,15 @@ def _failure(row: dict[str, Any]) -> Failure | None:
 
 def page_result(row: dict[str, Any]) -> PageResult:
     """The result that `page_row` made `row` of, also in version 1."""
-    failure = _failure(row)
-    warnings = tuple(PageWarning(code) for code in row.get("warnings", ()))
-    return PageResult(**{**row, "status": PageStatus(row["status"]), "failure": failure, "warnings": warnings})
+    blocks, page_box = row.get("blocks"), row.get("page_box")
+    known = {
+        "failure": _failure(row),
+        "status": PageStatus(row["status"]),
+        "warnings": tuple(PageWarning(code) for code in row.get("warnings", ())),
+        "page_box": page_box and turned(PageBox(**page_box), 0),
+        "blocks": None if blocks is None else pack_rows(blocks),
+    }
+    return PageResult(**{**row, **known})
 
 
 def _document_result(row: dict[str, Any]) -> DocumentResult:

@@ -89,6 +89,6 @@ def _confidence(words: Sequence[BlockWord]) -> float | None:
     """The mean of the characters'; None where any is unknown."""
     known = [(word.confidence, len(word.text)) for word in words if word.confidence is not None]
     characters = sum(count for _, count in known)
-    return (
-        sum(score * count for score, count in known) / characters if characters and len(known) == len(words) else None
-    )
+    if not characters or len(known) < len(words):
+        return None
+    return round(sum(score * count for score, count in known) / characters, 4)

@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import BlockLine, BlockWord, Box
+from one_ocr_ray.blocks import BlockLine, BlockWord, Box, PageBox
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, with_leaders
 
 if TYPE_CHECKING:
@@ -25,6 +25,12 @@ def around(boxes: Sequence[Box]) -> Box:
     )
 
 
+def turned(page: PageBox, turn_deg: int) -> PageBox:
+    """`page` when it is turned clockwise by quarters."""
+    width, height = round(page.width, 2), round(page.height, 2)
+    return PageBox(*((height, width) if turn_deg % 180 else (width, height)), (page.rotate + turn_deg) % 360)
+
+
 def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
     """`word` of `line` with the upright box around its part of the line."""
     top_left, top_right, bottom_right, bottom_left = line.corners
@@ -33,9 +39,10 @@ def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
         sides = (top_left, bottom_left), (top_right, bottom_right)
     parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
     ends = [_between(*side, part) for side in sides for part in parts]
-    xs, ys = [x * pt_per_unit for x, _ in ends], [y * pt_per_unit for _, y in ends]
+    xs, ys = [round(x * pt_per_unit, 2) for x, _ in ends], [round(y * pt_per_unit, 2) for _, y in ends]
     box = Box(min(xs), min(ys), max(xs), max(ys))
-    return BlockWord(with_leaders(word.text).strip(), box, line.confidence, word.text[-1:].isspace())
+    confidence = None if line.confidence is None else round(line.confidence, 4)
+    return BlockWord(with_leaders(word.text).strip(), box, confidence, word.text[-1:].isspace())
 
 
 def printed_line(row: Row) -> BlockLine:
@@ -59,4 +66,4 @@ def _angle_deg(line: TextLine) -> float:
         return line.angle
     top_left, top_right, _, bottom_left = line.corners
     start, end = (top_left, bottom_left) if line.is_vertical else (top_left, top_right)
-    return math.degrees(math.atan2(end[1] - start[1], end[0] - start[0]))
+    return round(math.degrees(math.atan2(end[1] - start[1], end[0] - start[0])), 2)
