@@ -140,3 +140,16 @@ class PackedBlocks:
     """The blocks of a page in little memory, as rows carry them; `policy/dataset/packing.py` packs and unpacks."""
 
     data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TextLayer:
+    """The text layer of a page and where its image has ink, as the process that reads PDFs packs them.
+
+    `policy/text_layer` unpacks them.
+    """
+
+    data: bytes = field(repr=False)
+    ink: bytes = field(repr=False)  # rows of bits, a cell of 4 px each
+    ink_columns: int
+    document_id: str = ""  # whose fonts these are: what was found of them holds for its other pages

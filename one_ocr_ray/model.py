@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import Positions
+from one_ocr_ray.blocks import Positions, TextLayer
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from one_ocr_ray.blocks import Block, PackedBlocks, PageBox
+    from one_ocr_ray.blocks import Block, PackedBlocks, PageBox, TextLayer
 
 
 class ErrorCode(StrEnum):
@@ -130,6 +130,7 @@ class PageImage:
     render_ms: int
     glyphs_missing: bool = False  # letters are not drawn: neither the document nor the machine has their font
     page_box: PageBox | None = None  # None: not known, as of a picture without resolution
+    layer: TextLayer | None = None  # where it is wanted
 
 
 @dataclass(frozen=True, slots=True)

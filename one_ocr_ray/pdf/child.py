@@ -1,17 +1,18 @@
 """The program that may die: holds one open PDF in pdfium and answers one request at a time.
 
 Run by `pdf/reader.py` as `python -m one_ocr_ray.pdf.child MEMORY_BYTES FONT_FOLDER...`. A PDF can hang pdfium for
-ever, abort the process or eat all memory, so everything that touches pdfium lives here, and in `glyphs`, which is a
-part of this program like `ink`. Imports pypdfium2, Pillow and the standard library only: it starts in a tenth of a
-second and knows nothing of keys, Ray or the network.
+ever, abort the process or eat all memory, so everything that touches pdfium lives here and in the parts of this
+program: `glyphs`, `ink`, `text` and `shapes`. Imports pypdfium2, Pillow and the standard library only: it starts in a
+tenth of a second and knows nothing of keys, Ray or the network.
 
 Its standard input is a socket, for both ways. A frame is two big-endian 32-bit lengths, a JSON header and payload
 bytes. The first frame out is empty: "ready". Every frame in has `do` in its header and gets exactly one frame out, with
 `refused` in the header where pdfium said no. Anything worse ends the process, which is an answer too.
 
     open    {path | payload, password}         -> {page_count, encrypted} or {refused: "open", pdfium_error: 1..6}
-    render  {page_number, longest_side_px}     -> {width_px, height_px, page_box, ink_cells, glyphs_missing} + JPEG
-    text    {page_number}                      -> {} + UTF-8
+    render  {page_number, longest_side_px, layer}
+            -> {width_px, height_px, page_box, ink_cells, glyphs_missing, jpeg_bytes} + JPEG
+               and where the layer is asked for {layer_bytes, ink_columns} + text layer + grid of ink
 """
 
 from __future__ import annotations
@@ -33,10 +34,11 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from one_ocr_ray.pdf.glyphs import Substitutes, lacks_glyphs
-from one_ocr_ray.pdf.ink import ink_cells
+from one_ocr_ray.pdf.ink import ink_cells, ink_grid
+from one_ocr_ray.pdf.text import layer_of
 
 Header = dict[str, Any]
-Action = Callable[[Header, bytes], tuple[Header, bytes | memoryview]]
+Action = Callable[[Header, bytes], tuple[Header, bytes]]
 
 FRAME = struct.Struct(">II")
 JPEG_QUALITY = 85
@@ -76,12 +78,19 @@ class _Reader:
         encrypted = pdfium_c.FPDF_GetSecurityHandlerRevision(raw) >= 0
         return {"page_count": pdfium_c.FPDF_GetPageCount(raw), "encrypted": encrypted}, b""
 
-    def render(self, header: Header, _: bytes) -> tuple[Header, memoryview]:
+    def render(self, header: Header, _: bytes) -> tuple[Header, bytes]:
+        layer, reply = b"", {}
         with contextlib.closing(self._page(header["page_number"])) as page:
             image = _draw(page, header["longest_side_px"]).to_pil()  # shares the bitmap's memory
             width_pt, height_pt = page.get_size()
             rotate_deg = page.get_rotation()
             glyphs_missing = self._substitutes.asked and lacks_glyphs(page)
+            if header["layer"]:
+                layer = layer_of(page)
+        if header["layer"]:
+            reply["layer_bytes"] = len(layer)
+            reply["ink_columns"], grid = ink_grid(image)
+            layer += grid
         jpeg = io.BytesIO()
         image.save(jpeg, "JPEG", quality=JPEG_QUALITY)
         return {
@@ -90,11 +99,9 @@ class _Reader:
             "page_box": (width_pt, height_pt, rotate_deg),
             "ink_cells": ink_cells(image, max(width_pt, height_pt)),
             "glyphs_missing": glyphs_missing,
-        }, jpeg.getbuffer()
-
-    def text(self, header: Header, _: bytes) -> tuple[Header, bytes]:
-        with contextlib.closing(self._page(header["page_number"])) as page:
-            return {}, page.get_textpage().get_text_bounded().encode()
+            "jpeg_bytes": jpeg.tell(),
+            **reply,
+        }, jpeg.getvalue() + layer
 
     def _page(self, page_number: int) -> Any:
         page = self._document[page_number - 1]
@@ -139,7 +146,7 @@ def _receive(requests: BinaryIO) -> tuple[Header, bytes] | None:
     return json.loads(requests.read(header_bytes)), requests.read(payload_bytes)
 
 
-def _send(replies: BinaryIO, header: Header, payload: bytes | memoryview = b"") -> None:
+def _send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
     head = json.dumps(header).encode()
     replies.write(FRAME.pack(len(head), len(payload)) + head)
     replies.write(payload)
@@ -170,7 +177,7 @@ def main() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, standard error could quote a document
     reader = _Reader(Substitutes(sys.argv[2:]))
     _send(replies, {})
-    actions: dict[str, Action] = {"open": reader.open, "render": reader.render, "text": reader.text}
+    actions: dict[str, Action] = {"open": reader.open, "render": reader.render}
     while frame := _receive(requests):
         header, payload = frame
         try:

@@ -23,6 +23,9 @@ MAX_NOISE_LEVELS = 10  # beyond it is ink on any paper: a page full of print to 
 QUIET_SHARE = 0.1  # of the blocks: margins, and the space between paragraphs
 GAIN = 16  # keeps sixteenths of a level where Pillow counts in whole ones
 
+GRID_PX = 4  # of the grid of ink: small letters stand in five cells
+GRID_LEVELS = 4  # of 255: mean of the edges in a cell; the lightest gray that people read on white is twice that
+
 _AMPLIFY = [min(255, GAIN * level) for level in range(256)]
 
 
@@ -37,6 +40,17 @@ def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
     band = image.crop((0, top, image.width, top + max(1, image.height // 8)))
     in_band = _strong_cells(band, cell_px)
     return in_band if in_band >= PLENTY_OF_INK_CELLS else _ink_cells(image, cell_px)
+
+
+def ink_grid(image: Image.Image) -> tuple[int, bytes]:
+    """The cells of 4 px that have edges in them: how many in a row, and rows of bits, each filled up to whole bytes."""
+    gray = image.convert("L").reduce(GRID_PX // 2)
+    beside, below = (ImageChops.difference(gray, ImageChops.offset(gray, *step)) for step in ((-1, 0), (0, -1)))
+    edges = ImageChops.lighter(beside, below)
+    edges.paste(0, (edges.width - 1, 0, edges.width, edges.height))  # `offset` goes round
+    edges.paste(0, (0, edges.height - 1, edges.width, edges.height))
+    cells = edges.reduce(2).point([255 * (level >= GRID_LEVELS) for level in range(256)])
+    return cells.width, cells.convert("1", dither=Image.Dither.NONE).tobytes()
 
 
 def _strong_cells(band: Image.Image, cell_px: int) -> int:

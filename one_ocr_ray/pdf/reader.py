@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from one_ocr_ray.blocks import PageBox
+from one_ocr_ray.blocks import PageBox, TextLayer
 from one_ocr_ray.model import ErrorCode, Failure, PageImage, PageUnrendered, RenderedPage
 from one_ocr_ray.pdf import fonts
 from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
@@ -31,7 +31,6 @@ _HEAD_BYTES = 1024  # where "%PDF-" must stand (Adobe's PDF Reference 1.7, appen
 _TAIL_BYTES = 2048
 _END = re.compile(rb"startxref\s+(\d{1,15})\s+%%EOF[\s\0]*\Z")
 _CROSS_REFERENCE = re.compile(rb"\s*(xref|\d+\s+\d+\s+obj)\b")  # a table, or the object that holds a stream
-_UNWANTED = dict.fromkeys({*range(32), 0x7F, 0xFFFE, 0xFFFF} - {ord("\t"), ord("\n")})  # for str.translate
 
 _UNLOADABLE = Failure(ErrorCode.RENDER_FAILED, "The PDF library cannot load this page.")
 _CRASHED = Failure(ErrorCode.RENDER_CRASHED, "The PDF library died on this page: out of memory, or an internal error.")
@@ -130,25 +129,29 @@ class PdfChild:
             self._opened = source, password
         return info
 
-    def render(self, page_number: int, longest_side_px: int) -> RenderedPage:
+    def render(self, page_number: int, longest_side_px: int, *, layer: bool = False) -> RenderedPage:
         """Draw page `page_number` (1-based) of the open document, scaled to `longest_side_px` exactly.
 
-        Takes at most `page_timeout_s`, and `open_timeout_s` before it where the process had to be replaced.
+        `layer`: bring its text layer along. Takes at most `page_timeout_s`, and `open_timeout_s` before it where the
+        process had to be replaced.
         """
         started = time.perf_counter()
-        answer = self._ask_page({"do": "render", "page_number": page_number, "longest_side_px": longest_side_px})
+        request = {"do": "render", "page_number": page_number, "longest_side_px": longest_side_px, "layer": layer}
+        answer = self._ask_page(request)
         render_ms = round((time.perf_counter() - started) * 1000)
         if isinstance(answer, Failure):
             return PageUnrendered(page_number, answer, render_ms)
-        header, jpeg = answer
+        header, payload = answer
         box = PageBox(*header.pop("page_box"))
-        sha256 = hashlib.sha256(jpeg).hexdigest()
-        return PageImage(page_number, data=jpeg, sha256=sha256, render_ms=render_ms, page_box=box, **header)
-
-    def text_layer(self, page_number: int) -> str | Failure:
-        """The text that page `page_number` (1-based) of the open document carries; empty for a scan."""
-        answer = self._ask_page({"do": "text", "page_number": page_number})
-        return answer if isinstance(answer, Failure) else _clean(answer[1].decode())
+        jpeg_bytes, text = header.pop("jpeg_bytes"), None
+        if layer:
+            ink_at = jpeg_bytes + header.pop("layer_bytes")
+            text = TextLayer(payload[jpeg_bytes:ink_at], payload[ink_at:], header.pop("ink_columns"))
+            payload = payload[:jpeg_bytes]
+        sha256 = hashlib.sha256(payload).hexdigest()
+        return PageImage(
+            page_number, data=payload, sha256=sha256, render_ms=render_ms, page_box=box, layer=text, **header
+        )
 
     def _refuse_unopened(self, source: Path | bytes) -> Failure | None:
         """What the first bytes tell without pdfium."""
@@ -257,11 +260,3 @@ def _without_pages(source: Path | bytes) -> Failure:
             if _CROSS_REFERENCE.match(stream.read(64)):
                 return Failure(ErrorCode.PDF_EMPTY, "The PDF has no pages.")
     return _CORRUPT
-
-
-def _clean(text: str) -> str:
-    r"""Line ends as \n, words that a hyphen breaks over two lines joined, no control characters.
-
-    pdfium puts U+FFFE or U+0002 in the place of such a hyphen and its line break.
-    """
-    return text.replace("\r\n", "\n").translate(_UNWANTED)

@@ -9,6 +9,7 @@ import pytest
 from one_ocr_ray.pdf.reader import PdfChild, fonts
 from tests import pdfs
 from tests.children import image_of, opened, picture_of
+from tests.layers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +36,7 @@ def child() -> Iterator[PdfChild]:
 def test_east_asian_text_is_drawn(child: PdfChild, line: str, font: pdfs.CidFont) -> None:
     """Every character of the line leaves ink in its place."""
     opened(child, pdfs.unembedded_pdf(line, font))
-    assert child.text_layer(1) == line
+    assert text_of(child, 1) == line
     assert not image_of(child, 1).glyphs_missing
     picture = picture_of(child, 1, 1584).convert("L")  # two pixels a point
     for index, character in enumerate(line):

@@ -19,6 +19,7 @@ from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, PdfLimits, document_id_of
 from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
 from tests.children import PX, failure_of, image_of, opened, picture_of
+from tests.layers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,13 +81,13 @@ def test_a_file_that_is_not_there_or_no_file_is_not_found(child: PdfChild, tmp_p
 def test_either_password_opens_an_encrypted_document(child: PdfChild, password: str) -> None:
     """User and owner password both show the pages."""
     assert opened(child, pdfs.encrypted_pdf(page_count=2), password) == PdfInfo(page_count=2, encrypted=True)
-    assert child.text_layer(2) == "encrypted page 2 of 2"
+    assert text_of(child, 2) == "encrypted page 2 of 2"
 
 
 def test_a_document_with_an_owner_password_only_opens_without_one(child: PdfChild) -> None:
     """A file that only forbids printing can be read, and says that it is encrypted."""
     assert opened(child, pdfs.encrypted_pdf(user_password="")) == PdfInfo(page_count=1, encrypted=True)
-    assert child.text_layer(1) == "encrypted page 1 of 1"
+    assert text_of(child, 1) == "encrypted page 1 of 1"
 
 
 def test_a_password_for_a_document_without_one_is_ignored(child: PdfChild) -> None:
@@ -139,7 +140,7 @@ def test_pages_come_by_their_number_from_a_file_and_from_bytes(child: PdfChild, 
     for source in (data, path):
         assert child.inspect(source) == PdfInfo(page_count=5, encrypted=False)
         for number in (4, 1, 5, 2, 3):
-            assert child.text_layer(number) == pdfs.identity("alpha", number, 5)
+            assert text_of(child, number) == pdfs.identity("alpha", number, 5)
         digests.append([image_of(child, number).sha256 for number in range(1, 6)])
     assert digests[0] == digests[1]
     assert len(set(digests[0])) == 5
@@ -269,14 +270,11 @@ def test_noise_and_shadow_of_a_scan_are_no_ink(child: PdfChild) -> None:
 # ---------------------------------------------------------------- the text layer
 
 
-def test_the_text_layer_is_plain_text(child: PdfChild) -> None:
-    r"""Lines end in \n, a word broken by a hyphen is whole again, and control characters are gone."""
+def test_the_text_layer_comes_with_the_image(child: PdfChild) -> None:
+    """One exchange gives both; control characters are gone, and a broken word keeps its hyphen at the line's end."""
     lines = (rb"first\000 line", b"a broken exam-", b"ple of a word", b"last")
     body = b" T* ".join(b"(%s) Tj" % line for line in lines)
     opened(child, pdfs.content_pdf(b"BT /F1 12 Tf 14 TL 72 700 Td " + body + b" ET", b""))
-    text = child.text_layer(1)
-    assert isinstance(text, str)
-    assert "first line\n" in text
-    assert "broken example of" in text
-    assert all(character == "\n" or character.isprintable() for character in text)
-    assert child.text_layer(2) == ""
+    assert text_of(child, 1) == "first line\na broken exam-\nple of a word\nlast"
+    assert text_of(child, 2) == ""
+    assert image_of(child, 1).layer is None

@@ -14,6 +14,7 @@ from one_ocr_ray.model import ErrorCode, Failure, PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 from tests.children import PX, ends, failure_of, image_of, opened, picture_of, process_of
+from tests.layers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +39,7 @@ def test_a_page_that_is_not_there_fails(child: PdfChild, number: int) -> None:
     """A number outside the document is a failed page like any other."""
     opened(child, pdfs.text_pdf(3))
     assert failure_of(child, number) is ErrorCode.RENDER_FAILED
-    assert child.text_layer(1) == pdfs.identity("document", 1, 3)
+    assert text_of(child, 1) == pdfs.identity("document", 1, 3)
 
 
 def test_a_bad_page_fails_alone_and_costs_no_process(child: PdfChild) -> None:
@@ -46,8 +47,8 @@ def test_a_bad_page_fails_alone_and_costs_no_process(child: PdfChild) -> None:
     assert opened(child, pdfs.bad_page_pdf(3, bad_page=2)).page_count == 3
     first = process_of(child)
     assert failure_of(child, 2) is ErrorCode.RENDER_FAILED
-    assert isinstance(child.text_layer(2), Failure)
-    assert (child.text_layer(1), child.text_layer(3)) == ("document page 1 of 3", "document page 3 of 3")
+    assert isinstance(text_of(child, 2), Failure)
+    assert (text_of(child, 1), text_of(child, 3)) == ("document page 1 of 3", "document page 3 of 3")
     assert process_of(child) == first
     opened(child, pdfs.text_pdf())
     assert process_of(child) != first
@@ -80,9 +81,9 @@ def test_a_page_that_never_ends_times_out_and_the_next_is_drawn() -> None:
         first = process_of(child)
         assert failure_of(child, 2) is ErrorCode.RENDER_TIMEOUT
         assert ends(first)
-        assert child.text_layer(3) == pdfs.identity("endless", 3, 3)
+        assert text_of(child, 3) == pdfs.identity("endless", 3, 3)
         assert process_of(child) != first
-        text = child.text_layer(2)
+        text = text_of(child, 2)
         assert isinstance(text, Failure)
         assert text.code is ErrorCode.RENDER_TIMEOUT
 
@@ -110,12 +111,13 @@ MEMORY = """
 import resource, sys
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
+from tests.layers import text_of
 bomb = pdfs.spaces_bomb_pdf()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 with PdfChild(PdfLimits(memory_bytes=400 << 20)) as child:
     print(child.inspect(bomb).page_count)
     print(child.render(1, 800).failure.code)
-    print(child.text_layer(2))
+    print(text_of(child, 2))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
@@ -144,7 +146,7 @@ def test_a_child_killed_from_outside_costs_at_most_one_page() -> None:
         opened(child, pdfs.text_pdf(3))
         process_of(child).kill()
         assert failure_of(child, 1) is ErrorCode.RENDER_CRASHED
-        assert child.text_layer(2) == pdfs.identity("document", 2, 3)
+        assert text_of(child, 2) == pdfs.identity("document", 2, 3)
         process_of(child).kill()
         assert opened(child, pdfs.text_pdf(4)).page_count == 4
 
@@ -164,6 +166,7 @@ INTERRUPTED = """
 import signal
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
+from tests.layers import text_of
 
 with PdfChild(PdfLimits(page_timeout_s=5)) as child:
     child.inspect(pdfs.endless_page_pdf(3, bad_page=2))
@@ -173,7 +176,7 @@ with PdfChild(PdfLimits(page_timeout_s=5)) as child:
         child.render(2, 1600)
     except KeyboardInterrupt:
         print("interrupted")
-    print(child.text_layer(3))
+    print(text_of(child, 3))
 """
 
 

@@ -12,6 +12,7 @@ from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
 from tests.children import image_of, opened, picture_of
+from tests.layers import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +71,7 @@ def test_odd_entries_leave_the_page_as_it_is(child: PdfChild, entries: bytes) ->
     expected = plain(child)
     opened(child, with_entries(entries))
     assert image_of(child, 1).data == expected
-    assert child.text_layer(1) == "a line"
+    assert text_of(child, 1) == "a line"
 
 
 @pytest.mark.parametrize("box", [b"0 0 0 0", b"5 5 5 800", b"612 792 0 0", b"0 0 1e38 1e38", b"0 0 nan 10"])

@@ -1,0 +1,197 @@
+"""What a page's text layer holds: characters with their places, the runs and fonts they are set in, pictures, rulings.
+
+A part of the child program: imports pypdfium2 and the standard library only. Nothing is judged here: what is invisible
+or wrong is told by `policy/text_layer`, which also reads the format that `layer_of` writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import math
+import struct
+from typing import Any
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+
+from one_ocr_ray.pdf.shapes import OBJECTS_MAX, Shapes, all_objects
+
+# Beyond these a page is no text to read from its layer: the reply stays below 4 MB, the time below a second.
+CHARACTERS_MAX = 50_000
+VALUES_MAX = 500  # of form fields
+VALUE_CHARACTERS_MAX = 2_000
+
+_HEAD = struct.Struct(">I")
+_POINTER, _INT, _UINT = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint
+_SPACES = frozenset({0x20, 0x0D, 0x0A})
+
+
+def _fast(function: Any, result: Any, *arguments: Any) -> Any:
+    """A function of pdfium that takes and gives plain integers for pointers: it is called for every character."""
+    return ctypes.CFUNCTYPE(result, *arguments)(ctypes.cast(function, ctypes.c_void_p).value or 0)
+
+
+_unicode = _fast(pdfium_c.FPDFText_GetUnicode, _UINT, _POINTER, _INT)
+_object = _fast(pdfium_c.FPDFText_GetTextObject, _POINTER, _POINTER, _INT)
+_generated = _fast(pdfium_c.FPDFText_IsGenerated, _INT, _POINTER, _INT)
+_unmapped = _fast(pdfium_c.FPDFText_HasUnicodeMapError, _INT, _POINTER, _INT)
+_loose_box = _fast(pdfium_c.FPDFText_GetLooseCharBox, _INT, _POINTER, _INT, _POINTER)
+_ink_box = _fast(pdfium_c.FPDFText_GetCharBox, _INT, _POINTER, _INT, *[_POINTER] * 4)
+_matrix = _fast(pdfium_c.FPDFText_GetMatrix, _INT, _POINTER, _INT, _POINTER)
+_font = _fast(pdfium_c.FPDFTextObj_GetFont, _POINTER, _POINTER)
+_render_mode = _fast(pdfium_c.FPDFTextObj_GetTextRenderMode, _INT, _POINTER)
+_fill_colour = _fast(pdfium_c.FPDFPageObj_GetFillColor, _INT, _POINTER, *[_POINTER] * 4)
+
+
+def layer_of(page: Any) -> bytes:
+    """The text layer of `page` in one piece: the length of a JSON head, the head, arrays with an entry a character."""
+    head: dict[str, Any] = {"width": page.get_width(), "height": page.get_height(), "to_display": _to_display(page)}
+    shapes = Shapes(all_objects(page))
+    head["cut"] = shapes.cut
+    arrays = b""
+    with contextlib.suppress(pdfium.PdfiumError), contextlib.closing(page.get_textpage()) as text:
+        count = text.count_chars()
+        head["cut"] = shapes.cut or count > CHARACTERS_MAX
+        head |= {"characters": 0} if head["cut"] else {"characters": count}
+        if not head["cut"]:
+            runs, arrays = _characters(ctypes.cast(text.raw, ctypes.c_void_p).value, count, shapes)
+            head |= runs
+    head |= {"pictures": shapes.pictures(), "rulings": shapes.rulings(), **_annotations(page)}
+    encoded = json.dumps(head).encode()
+    return _HEAD.pack(len(encoded)) + encoded + arrays
+
+
+def _to_display(page: Any) -> list[float]:
+    """The matrix from the page's own space to points as displayed: after /Rotate, origin at the top left, y down."""
+    scale = 1000  # pdfium answers in whole units
+    size = round(page.get_width() * scale), round(page.get_height() * scale)
+    x, y = ctypes.c_int(), ctypes.c_int()
+
+    def shown(at_x: float, at_y: float) -> tuple[float, float]:
+        pdfium_c.FPDF_PageToDevice(page, 0, 0, *size, 0, at_x, at_y, x, y)
+        return x.value / scale, y.value / scale
+
+    reach = 100.0
+    (e, f), (a, b), (c, d) = shown(0, 0), shown(reach, 0), shown(0, reach)
+    return [(a - e) / reach, (b - f) / reach, (c - e) / reach, (d - f) / reach, e, f]
+
+
+def _characters(text: Any, count: int, shapes: Shapes) -> tuple[dict[str, Any], bytes]:
+    """Runs and fonts; then codes, runs, flags (1: generated, 2: no mapping), loose boxes and ink boxes as arrays."""
+    codes = (ctypes.c_uint32 * count)(*[_unicode(text, index) for index in range(count)])
+    loose, ink = (ctypes.c_float * (4 * count))(), (ctypes.c_double * (4 * count))()
+    loose_at, ink_at = ctypes.addressof(loose), ctypes.addressof(ink)
+    flags = bytearray(count)
+    run_of = (ctypes.c_int32 * count)()
+    runs: dict[int, int] = {}
+    first: list[int] = []
+    for index in range(count):
+        piece = _object(text, index)
+        run = -1 if not piece else runs.setdefault(piece, len(runs))
+        if run == len(first):
+            first.append(index)
+        run_of[index] = run
+        if codes[index] in _SPACES:
+            flags[index] = _generated(text, index) == 1
+        else:
+            flags[index] = 2 * (_unmapped(text, index) == 1)
+            at = ink_at + 32 * index
+            _ink_box(text, index, at, at + 16, at + 8, at + 24)  # pdfium's order: left, right, bottom, top
+        _loose_box(text, index, loose_at + 16 * index)
+    fonts: dict[int, dict[str, Any]] = {}
+    described = [_run(text, piece, at, shapes, fonts) for piece, at in zip(runs, first, strict=True)]
+    boxes = (ctypes.c_float * (4 * count))(*ink)
+    arrays = b"".join((bytes(codes), bytes(run_of), bytes(flags), bytes(loose), bytes(boxes)))
+    return {"runs": described, "fonts": list(fonts.values())}, arrays
+
+
+def _run(text: Any, piece: int, first: int, shapes: Shapes, fonts: dict[int, dict[str, Any]]) -> list[Any]:
+    """What one text object has: font, direction as a matrix, render mode, opacity, place in the order of painting."""
+    matrix = (ctypes.c_float * 6)()
+    _matrix(text, first, ctypes.addressof(matrix))
+    colour = (ctypes.c_uint * 4)(0, 0, 0, 255)
+    at = ctypes.addressof(colour)
+    _fill_colour(piece, at, at + 4, at + 8, at + 12)
+    font = _font(piece) or 0
+    if font not in fonts:
+        fonts[font] = _described(font, len(fonts))
+    direction = [round(value, 4) if math.isfinite(value) else 0.0 for value in matrix[:4]]
+    return [fonts[font]["number"], direction, _render_mode(piece), colour[3], shapes.order.get(piece, -1)]
+
+
+def _described(font: int, number: int) -> dict[str, Any]:
+    if not font:
+        return {"number": number, "name": "", "embedded": True, "flags": 0, "weight": 400, "size": 0}
+    handle = ctypes.cast(font, pdfium_c.FPDF_FONT)
+    name = ctypes.create_string_buffer(128)
+    pdfium_c.FPDFFont_GetBaseFontName(handle, name, len(name))
+    size = ctypes.c_size_t(0)
+    pdfium_c.FPDFFont_GetFontData(handle, None, 0, size)
+    return {
+        "number": number,
+        "name": name.value.decode(errors="replace"),
+        "embedded": pdfium_c.FPDFFont_GetIsEmbedded(handle) == 1,
+        "flags": pdfium_c.FPDFFont_GetFlags(handle),
+        "weight": pdfium_c.FPDFFont_GetWeight(handle),
+        "size": size.value,  # in bytes: tells fonts of one name apart
+    }
+
+
+def _annotations(page: Any) -> dict[str, Any]:
+    """What is drawn and does not stand in the text page: values of form fields, and how many other annotations."""
+    values: list[list[Any]] = []
+    drawn = 0
+    for index in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), OBJECTS_MAX)):
+        annotation = pdfium_c.FPDFPage_GetAnnot(page, index)
+        if not annotation:
+            continue
+        try:
+            kind = pdfium_c.FPDFAnnot_GetSubtype(annotation)
+            hidden = pdfium_c.FPDFAnnot_GetFlags(annotation) & (pdfium_c.FPDF_ANNOT_FLAG_HIDDEN | _NO_VIEW)
+            if hidden or kind in _WITHOUT_TEXT:
+                continue
+            value = _value(page, annotation, kind) if len(values) < VALUES_MAX else None
+            if value is None:
+                drawn += 1
+            elif value:
+                rect = pdfium_c.FS_RECTF()
+                pdfium_c.FPDFAnnot_GetRect(annotation, rect)
+                values.append([value, [rect.left, rect.bottom, rect.right, rect.top]])
+        finally:
+            pdfium_c.FPDFPage_CloseAnnot(annotation)
+    return {"values": values, "annotations": drawn}
+
+
+_NO_VIEW = 1 << 5
+_WITHOUT_TEXT = frozenset(
+    {
+        pdfium_c.FPDF_ANNOT_LINK,
+        pdfium_c.FPDF_ANNOT_POPUP,
+        pdfium_c.FPDF_ANNOT_HIGHLIGHT,
+        pdfium_c.FPDF_ANNOT_UNDERLINE,
+        pdfium_c.FPDF_ANNOT_SQUIGGLY,
+        pdfium_c.FPDF_ANNOT_STRIKEOUT,
+        pdfium_c.FPDF_ANNOT_TEXT,
+    }
+)
+_FIELDS_WITH_TEXT = frozenset(
+    {pdfium_c.FPDF_FORMFIELD_TEXTFIELD, pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
+)
+
+
+def _value(page: Any, annotation: Any, kind: int) -> str | None:
+    """The text of a form field, empty where it has none; None for what is drawn otherwise."""
+    if kind != pdfium_c.FPDF_ANNOT_WIDGET:
+        return None
+    if not page.formenv:
+        return None
+    field = pdfium_c.FPDFAnnot_GetFormFieldType(page.formenv, annotation)
+    if field not in _FIELDS_WITH_TEXT:
+        return "" if field in {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON} else None
+    units = (ctypes.c_ushort * VALUE_CHARACTERS_MAX)()
+    length = pdfium_c.FPDFAnnot_GetFormFieldValue(page.formenv, annotation, units, ctypes.sizeof(units))
+    if length > ctypes.sizeof(units):
+        return None
+    return bytes(units)[: max(0, length - 2)].decode("utf-16-le", errors="replace")

@@ -1,0 +1,289 @@
+"""A text layer as values: unpacked from what the child process sends, places in points of the page as displayed.
+
+The child has read a hostile file: what does not fit the format is refused, whatever it is. Nothing is judged here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import struct
+from array import array
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from one_ocr_ray.policy.layout.content import Ruling
+
+if TYPE_CHECKING:
+    from one_ocr_ray.blocks import TextLayer
+
+INK_PX = 4  # of a cell of the grid, in the page's image
+_HEAD = struct.Struct(">I")
+CHARACTERS_MAX = 50_000
+_ENTRY_BYTES = 4 + 4 + 1 + 16 + 16  # code, run, flags, loose box, ink box
+_GENERATED, _UNMAPPED = 1, 2
+_INVISIBLE_MODES = frozenset({3, 7})  # no paint; a clip alone
+_TRANSPARENT = 13  # of 255: less is not seen
+_MONO, _ITALIC, _BOLD_WEIGHT = 1 << 0, 1 << 6, 600
+_MATH_FONT = re.compile(
+    r"^(?:[A-Z]{6}\+)?(?:CMMI|CMSY|CMEX|MSAM|MSBM|EUF|MTMI|MTSY|RMTMI|LMMath|.*Math)", re.IGNORECASE
+)
+_MONO_FONT = re.compile(r"mono|courier|consol|typewriter|cmtt|menlo", re.IGNORECASE)
+_BOLD_FONT = re.compile(r"bold|black|heavy|semibold|cmbx|-bd", re.IGNORECASE)
+_ITALIC_FONT = re.compile(r"italic|oblique|cmti|-it\b", re.IGNORECASE)
+
+BoxPt = tuple[float, float, float, float]  # left, top, right, bottom
+_Matrix = tuple[float, float, float, float, float, float]
+
+
+class LayerError(Exception):
+    """What came is no text layer."""
+
+
+class Glyph(NamedTuple):
+    """A character of the layer."""
+
+    text: str
+    box: BoxPt  # as wide as it moves on, as high as its type is large
+    ink: BoxPt  # what it covers, as far as its font tells
+    run: int  # -1: in none, as generated characters are
+    place: int  # in the layer
+    generated: bool
+    unmapped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Font:
+    """A font of the page. `key` names it in its document."""
+
+    key: str
+    name: str
+    embedded: bool
+    bold: bool
+    italic: bool
+    mono: bool
+    math: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Characters of one text object: font, direction (degrees clockwise), place in the order of painting."""
+
+    font: int
+    angle: float
+    hidden: bool  # drawn without paint
+    order: int  # -1: not known
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on the page."""
+
+    box: BoxPt
+    order: int
+    transparent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FormValue:
+    """The text in a field of a form."""
+
+    text: str = field(repr=False)
+    box: BoxPt
+
+
+@dataclass(frozen=True, slots=True)
+class InkGrid:
+    """Where the page's image has ink, in cells of `cell_pt` points; a row is a number whose highest bit is its left."""
+
+    rows: tuple[int, ...]
+    columns: int  # with those that fill the last byte
+    cell_pt: float
+
+    def cells(self, box: BoxPt) -> tuple[int, int, int]:
+        """The rows from and to (outside) that `box` touches, and a mask of its columns."""
+        top, bottom = (max(0, math.floor(box[1] / self.cell_pt)), min(len(self.rows), math.ceil(box[3] / self.cell_pt)))
+        left = max(0, math.floor(box[0] / self.cell_pt))
+        right = min(self.columns, math.ceil(box[2] / self.cell_pt))
+        mask = ((1 << max(0, right - left)) - 1) << (self.columns - right) if right > left else 0
+        return top, bottom, mask
+
+    def has(self, box: BoxPt) -> bool:
+        """Whether any cell in `box` has ink."""
+        top, bottom, mask = self.cells(box)
+        for row in self.rows[top:bottom]:  # noqa: SIM110 - asked for every character, and `any` takes twice as long
+            if row & mask:
+                return True
+        return False
+
+    def count(self) -> int:
+        return sum(row.bit_count() for row in self.rows)
+
+    def without(self, boxes: list[BoxPt]) -> InkGrid:
+        """The ink outside of `boxes`."""
+        rows = list(self.rows)
+        for box in boxes:
+            top, bottom, mask = self.cells(box)
+            for row in range(top, bottom):
+                rows[row] &= ~mask
+        return InkGrid(tuple(rows), self.columns, self.cell_pt)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The text layer of one page."""
+
+    width: float
+    height: float
+    glyphs: tuple[Glyph, ...] = field(repr=False)
+    runs: tuple[Run, ...]
+    fonts: tuple[Font, ...]
+    pictures: tuple[Picture, ...]
+    rulings: tuple[Ruling, ...]
+    values: tuple[FormValue, ...]
+    annotations: int  # that are drawn and whose text, if any, is not known
+    cut: bool  # there is too much on the page to look at all of it
+    ink: InkGrid
+
+
+def unpacked(packed: TextLayer) -> Layer:
+    """The layer that the child process has packed. Raises LayerError."""
+    try:
+        (length,) = _HEAD.unpack_from(packed.data)
+        head = json.loads(packed.data[_HEAD.size : _HEAD.size + length])
+        return _layer(head, packed.data[_HEAD.size + length :], packed)
+    except (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error) as error:
+        raise LayerError from error
+
+
+def _layer(head: dict[str, Any], arrays: bytes, packed: TextLayer) -> Layer:
+    matrix: _Matrix = tuple(float(value) for value in head["to_display"])  # type: ignore[assignment]
+    width, height = float(head["width"]), float(head["height"])
+    stride = (packed.ink_columns + 7) // 8
+    rows = tuple(
+        int.from_bytes(packed.ink[at : at + stride]) for at in range(0, len(packed.ink) - stride + 1, max(1, stride))
+    )
+    cell_pt = max(width / max(1, packed.ink_columns), height / max(1, len(rows)))
+    fonts = tuple(_font(each) for each in head.get("fonts", ()))
+    runs = tuple(_run(each, matrix, len(fonts)) for each in head.get("runs", ()))
+    return Layer(
+        width=width,
+        height=height,
+        glyphs=_without_ligatures(_glyphs(arrays, int(head.get("characters", 0)), matrix), runs),
+        runs=runs,
+        fonts=fonts,
+        pictures=tuple(Picture(_shown(box, matrix), int(order), bool(thin)) for order, box, thin in head["pictures"]),
+        rulings=tuple(Ruling(*_shown(line[:4], matrix), float(line[4])) for line in head["rulings"]),
+        values=tuple(FormValue(str(text), _shown(box, matrix)) for text, box in head["values"]),
+        annotations=int(head["annotations"]),
+        cut=bool(head["cut"]),
+        ink=InkGrid(rows, 8 * stride, cell_pt),
+    )
+
+
+def _font(described: dict[str, Any]) -> Font:
+    name, flags = str(described["name"]), int(described["flags"])
+    plain = name.partition("+")[2] or name
+    return Font(
+        key=f"{name} {described['size']} {flags} {described['weight']}",
+        name=name,
+        embedded=bool(described["embedded"]),
+        bold=described["weight"] >= _BOLD_WEIGHT or _BOLD_FONT.search(plain) is not None,
+        italic=bool(flags & _ITALIC) or _ITALIC_FONT.search(plain) is not None,
+        mono=bool(flags & _MONO) or _MONO_FONT.search(plain) is not None,
+        math=_MATH_FONT.search(name) is not None,
+    )
+
+
+def _run(described: list[Any], to_display: _Matrix, fonts: int) -> Run:
+    font, (a, b, _, _), mode, opacity, order = described
+    if not 0 <= font < fonts:
+        raise LayerError
+    right, down = a * to_display[0] + b * to_display[2], a * to_display[1] + b * to_display[3]
+    angle = math.degrees(math.atan2(down, right)) % 360
+    quarter = round(angle / 90) * 90
+    return Run(
+        font=int(font),
+        angle=float(quarter % 360) if abs(angle - quarter) < 3 else angle,
+        hidden=mode in _INVISIBLE_MODES or (mode in {0, 4} and opacity < _TRANSPARENT),
+        order=int(order),
+    )
+
+
+def _glyphs(arrays: bytes, count: int, matrix: _Matrix) -> list[Glyph]:
+    if not 0 <= count <= CHARACTERS_MAX or len(arrays) != _ENTRY_BYTES * count:
+        raise LayerError
+    at = 9 * count
+    codes, runs = array("I", arrays[: 4 * count]), array("i", arrays[4 * count : 8 * count])
+    flags = arrays[8 * count : at]
+    loose, ink = array("f", arrays[at : at + 16 * count]), array("f", arrays[at + 16 * count :])
+    boxes = _transformed(loose, matrix), _transformed(ink, matrix)
+    found: list[Glyph] = []
+    high = 0
+    for place, (code, run, flag, box, inked) in enumerate(zip(codes, runs, flags, *boxes, strict=True)):
+        if 0xD800 <= code < 0xDC00:  # the first half of a character beyond the first plane
+            high = code
+            continue
+        if 0xDC00 <= code < 0xE000 and high:
+            code = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00  # noqa: PLW2901
+        high = 0
+        text = chr(code) if code <= 0x10FFFF else "\ufffd"
+        found.append(Glyph(text, box, inked, run, place, flag & _GENERATED > 0, flag & _UNMAPPED > 0))
+    return found
+
+
+def _transformed(values: array[float], matrix: _Matrix) -> list[BoxPt]:
+    """Boxes, four values each, as displayed."""
+    if not all(map(math.isfinite, values)):
+        raise LayerError
+    a, b, c, d, e, f = matrix
+    if abs(b) > abs(a):  # the page is turned by a quarter
+        xs = [c * y + e for y in values[1::4]], [c * y + e for y in values[3::4]]
+        ys = [b * x + f for x in values[0::4]], [b * x + f for x in values[2::4]]
+    else:
+        xs = [a * x + e for x in values[0::4]], [a * x + e for x in values[2::4]]
+        ys = [d * y + f for y in values[1::4]], [d * y + f for y in values[3::4]]
+    return [
+        (p if p < r else r, q if q < s else s, r if p < r else p, s if q < s else q)
+        for p, q, r, s in zip(xs[0], ys[0], xs[1], ys[1], strict=True)
+    ]
+
+
+def _without_ligatures(glyphs: list[Glyph], runs: tuple[Run, ...]) -> tuple[Glyph, ...]:
+    """The letters of a ligature, which all have its whole box, each with its part of that."""
+    start = 0
+    for end in range(1, len(glyphs) + 1):
+        first = glyphs[start]
+        if end < len(glyphs) and glyphs[end].box == first.box and glyphs[end].run == first.run:
+            continue
+        if end - start > 1 and 0 <= first.run < len(runs):
+            count = end - start
+            for part in range(count):
+                letter = glyphs[start + part]
+                box, ink = (_part(each, part / count, 1 / count, runs[first.run].angle) for each in letter[1:3])
+                glyphs[start + part] = letter._replace(box=box, ink=ink)
+        start = end
+    return tuple(glyphs)
+
+
+def _part(box: BoxPt, start: float, share: float, angle: float) -> BoxPt:
+    """A part of a box along the direction of its text."""
+    left, top, right, bottom = box
+    if angle in {180.0, 270.0}:
+        start = 1 - start - share
+    if angle in {90.0, 270.0}:
+        height = bottom - top
+        return left, top + start * height, right, top + (start + share) * height
+    width = right - left
+    return left + start * width, top, left + (start + share) * width, bottom
+
+
+def _shown(box: list[float], matrix: _Matrix) -> BoxPt:
+    a, b, c, d, e, f = matrix
+    x0, y0, x1, y1 = (float(value) for value in box)
+    xs = sorted((a * x0 + c * y0 + e, a * x1 + c * y1 + e))
+    ys = sorted((b * x0 + d * y0 + f, b * x1 + d * y1 + f))
+    if not all(math.isfinite(value) for value in (*xs, *ys)):
+        raise LayerError
+    return xs[0], ys[0], xs[1], ys[1]

@@ -1,0 +1,189 @@
+"""From characters with places to lines of text as the layout takes them.
+
+The order and the line ends of a layer are worth nothing: lines are built from the boxes. Only the spaces that stand
+between two neighbours of the layer are believed. Text that runs in another direction than most of the page is built in
+a frame of its own (frames.py), and put back as a line on its side.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, NamedTuple
+
+from one_ocr_ray.policy.layout.geometry import TextLine
+from one_ocr_ray.policy.layout.text import is_cjk
+from one_ocr_ray.policy.text_layer.frames import corners_of, framed
+from one_ocr_ray.policy.text_layer.spelling import placed_words, read_backwards
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from one_ocr_ray.policy.text_layer.layer import Glyph, Layer
+
+# Multiples of the size of the type.
+LINE_GAP = 0.6  # pieces further apart are lines of their own
+JUSTIFIED = 1.3  # a space within one text object is not wider, else it parts columns
+BACK = 0.5  # a character this far left of the end of the one before begins a new piece
+SAME_LINE, OTHER_SIZE = 0.35, 0.7  # middles that differ by less, of types of one size and of two
+RAISED, SMALL = 0.15, 0.8  # a superscript
+
+_RIGHT_TO_LEFT = frozenset({"R", "AL"})
+
+
+class Mark(NamedTuple):
+    """A glyph in the frame of its direction, in which text runs to the right."""
+
+    glyph: Glyph
+    left: float
+    top: float
+    right: float
+    bottom: float
+    spaced: bool  # a space stands before it in the layer
+
+    @property
+    def size(self) -> float:
+        return self.bottom - self.top
+
+
+@dataclass(frozen=True, slots=True)
+class LayerLine:
+    """A line and the glyphs that it is made of, in reading order."""
+
+    marks: tuple[Mark, ...]
+    angle: float  # of its frame, degrees clockwise
+    line: TextLine
+
+
+@dataclass(slots=True)
+class _Open:
+    """A line that may go on to the right."""
+
+    marks: list[Mark]
+    right: float
+    middle: float
+    size: float
+
+
+def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
+    """The lines that `glyphs` make, on the page as displayed."""
+    letters: list[tuple[Glyph, bool]] = []
+    spaced = True
+    for glyph in glyphs:
+        if glyph.run < 0 or glyph.text.isspace():
+            spaced = True
+            continue
+        # What lies between two neighbours may have been dropped, a space among it.
+        letters.append((glyph, spaced or glyph.place - letters[-1][0].place > 2))
+        spaced = False
+    frames: dict[float, list[Mark]] = {}
+    downwards = _downwards(layer, [glyph for glyph, _ in letters])
+    for number, (glyph, spaced) in enumerate(letters):
+        angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
+        frames.setdefault(angle, []).append(Mark(glyph, *framed(glyph.box, angle), spaced))
+    return [_finished(marks, angle, layer) for angle, found in frames.items() for marks in _joined(_pieces(found))]
+
+
+def text_of(marks: Iterable[Mark]) -> str:
+    """The characters of marks without spaces."""
+    return "".join(mark.glyph.text for mark in marks)
+
+
+def _downwards(layer: Layer, letters: Sequence[Glyph]) -> set[int]:
+    """Which of the letters are written downwards, as Chinese and Japanese may be, by their numbers."""
+    found: set[int] = set()
+    for number in range(1, len(letters)):
+        above, below = letters[number - 1], letters[number]
+        if below.text < "\u2e80" or above.text < "\u2e80" or layer.runs[below.run].angle:
+            continue
+        height = below.box[3] - below.box[1]
+        middle = (above.box[0] + above.box[2] - below.box[0] - below.box[2]) / 2
+        if abs(middle) < 0.2 * height and 0.6 * height < below.box[1] - above.box[1] < 1.3 * height:
+            found |= {number - 1, number}
+    return found
+
+
+def _pieces(marks: Sequence[Mark]) -> list[list[Mark]]:
+    """Runs of characters that follow each other in the layer and on the page."""
+    pieces: list[list[Mark]] = []
+    for mark in marks:
+        if pieces and _follows(pieces[-1][-1], mark):
+            pieces[-1].append(mark)
+        else:
+            pieces.append([mark])
+    return pieces
+
+
+def _follows(last: Mark, mark: Mark) -> bool:
+    size, smaller = last.bottom - last.top, mark.bottom - mark.top
+    if smaller > size:
+        size, smaller = smaller, size
+    gap = mark.left - last.right
+    reach = JUSTIFIED if mark.glyph.run == last.glyph.run else LINE_GAP
+    if not -BACK * size < gap < reach * size and not (
+        is_right_to_left(last.glyph.text) and -reach * size < last.left - mark.right < 3 * size
+    ):
+        return False
+    overlap = min(last.bottom, mark.bottom) - max(last.top, mark.top)
+    return overlap > 0.5 * smaller or is_raised(mark, last) or is_raised(last, mark)
+
+
+def is_raised(mark: Mark, base: Mark) -> bool:
+    """Whether `mark` is a superscript of `base`."""
+    return mark.size < SMALL * base.size and base.bottom - mark.bottom > RAISED * base.size and mark.bottom > base.top
+
+
+def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
+    """Pieces that stand close beside each other on one line put together, from left to right."""
+    lines: list[_Open] = []
+    rows: dict[int, list[_Open]] = {}  # by the height at which they stand
+    step = 4.0
+    for piece in sorted(pieces, key=lambda each: min(mark.left for mark in each)):
+        middle, size = median((m.top + m.bottom) / 2 for m in piece), median(m.size for m in piece)
+        new = _Open(piece, max(m.right for m in piece), middle, size)
+        left = min(m.left for m in piece)
+        reach = int(max(size, step) // step) + 1
+        at = int(middle // step)
+        near = (line for row in range(at - reach, at + reach + 1) for line in rows.get(row, ()))
+        fitting = [line for line in near if _goes_on(line, new, left)]
+        if not fitting:
+            lines.append(new)
+            rows.setdefault(at, []).append(new)
+            continue
+        line = max(fitting, key=lambda each: each.right)
+        line.marks += piece
+        line.right = max(line.right, new.right)
+    return [line.marks for line in lines]
+
+
+def _goes_on(line: _Open, piece: _Open, left: float) -> bool:
+    larger, smaller = max(line.size, piece.size), min(line.size, piece.size)
+    most = SAME_LINE if smaller > SMALL * larger else OTHER_SIZE / 2
+    return abs(line.middle - piece.middle) < most * larger and -BACK * larger < left - line.right < LINE_GAP * larger
+
+
+def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
+    left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
+    sizes = sorted(mark.size for mark in marks)
+    body = [mark for mark in marks if mark.size > SMALL * sizes[-1]]
+    top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
+    if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
+        marks = sorted(marks, key=lambda mark: mark.glyph.place)
+        words = read_backwards(marks)
+    else:
+        words = placed_words(marks, left, right, bottom, sizes[-1])
+    fonts = Counter(layer.runs[mark.glyph.run].font for mark in marks)
+    bold, mono, italic = (
+        2 * sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > len(marks)
+        for name in ("bold", "mono", "italic")
+    )
+    corners = corners_of(left, top, right, bottom, angle)
+    size = sizes[len(sizes) // 2]
+    line = TextLine(corners, words, size=size, bold=bold, mono=mono, italic=italic, angle=angle)
+    return LayerLine(tuple(marks), angle, line)
+
+
+def is_right_to_left(text: str) -> bool:
+    return text > "\u0590" and not is_cjk(text[0]) and unicodedata.bidirectional(text[0]) in _RIGHT_TO_LEFT

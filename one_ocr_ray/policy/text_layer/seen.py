@@ -1,0 +1,126 @@
+"""Which characters of a layer a reader of the page sees. The others are dropped; how many, and why, is counted.
+
+White text on white, text under a picture or a box, text beyond the edge of the page: all of it stands in the layer, and
+nothing in the file flags it. The picture of the page tells.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.text_layer.layer import BoxPt, Glyph, Layer, Picture
+
+SAME_PLACE = 0.15  # of the height: the same character so near by is drawn twice, for a bold face or a shadow
+ROW_PT = 8.0  # in which characters at one place are looked for
+GRID = 50  # of cells, for the share of the page that pictures cover
+_HYPHEN = "\x02"  # pdfium's code for a hyphen at the end of a line
+_PIECES = {"\u00a0": " ", "\u00ad": "-", _HYPHEN: "-"}
+_NOT_TEXT = frozenset({"Cc", "Co", "Cn", "Cs"})
+# Bullets and arrows of the fonts Symbol and Wingdings, whose codes stand in Unicode's private area.
+_SYMBOLS = str.maketrans("\uf0b7\uf0a7\uf076\uf0d8\uf0a8\uf0fc\uf0e0\uf0e8\uf06e\uf071\uf02d", "•▪•➢□✓→→■□-")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is left of a layer: the glyphs that are seen, and the spaces; how many of the others, by reason."""
+
+    glyphs: tuple[Glyph, ...]
+    invisible: int
+    covered: int
+    off_page: int
+    doubled: int
+    no_ink: int
+    undrawn: int  # of those that are kept: no font of the file or the machine draws them
+
+
+def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
+    """Part what is seen from what is not.
+
+    `glyphs_missing`: the machine has no glyphs for some text in fonts that are not in the file. Nothing of such text is
+    drawn, and the layer is all there is of it.
+    """
+    covers = [p for p in layer.pictures if _area(p.box) > 0]
+    kept: list[Glyph] = []
+    counts: Counter[str] = Counter()
+    places: dict[tuple[str, int], list[BoxPt]] = {}
+    for glyph in layer.glyphs:
+        if glyph.text.isspace() or glyph.run < 0:
+            if glyph.text != "\n":
+                kept.append(glyph)
+            continue
+        glyph = glyph._replace(text=_plain(glyph.text))  # noqa: PLW2901
+        if not (why := _unseen(glyph, layer, covers, glyphs_missing=glyphs_missing)) and _is_double(glyph, places):
+            why = "doubled"
+        if why:
+            counts[why] += 1
+        if not why or why == "undrawn":
+            kept.append(glyph)
+    return Seen(tuple(kept), **{name: counts[name] for name in _REASONS})
+
+
+_REASONS = ("invisible", "covered", "off_page", "doubled", "no_ink", "undrawn")
+
+
+def is_bad(text: str) -> bool:
+    """Whether a character says nothing: replaced, private, unassigned, a control."""
+    return text == "\ufffd" or unicodedata.category(text[0]) in _NOT_TEXT
+
+
+def image_share(layer: Layer) -> float:
+    """The share of the page that pictures cover."""
+    step_x, step_y = layer.width / GRID, layer.height / GRID
+    if not step_x or not step_y:
+        return 0.0
+    rows = [0] * GRID
+    for picture in layer.pictures:
+        left, top, right, bottom = picture.box
+        first, last = max(0, round(left / step_x)), min(GRID, round(right / step_x))
+        mask = ((1 << (last - first)) - 1) << first if last > first else 0
+        for row in range(max(0, round(top / step_y)), min(GRID, round(bottom / step_y))):
+            rows[row] |= mask
+    return sum(row.bit_count() for row in rows) / GRID**2
+
+
+def _plain(text: str) -> str:
+    """A character as it is written in running text: ligatures as letters, the bullets of Symbol as bullets."""
+    if "\ufb00" <= text <= "\ufb06":
+        return unicodedata.normalize("NFKC", text)
+    return _PIECES.get(text) or text.translate(_SYMBOLS)
+
+
+def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing: bool) -> str:
+    run = layer.runs[glyph.run] if glyph.run < len(layer.runs) else None
+    if run is None or run.hidden:
+        return "invisible"
+    left, top, right, bottom = box = glyph.ink if _area(glyph.ink) > 0 else glyph.box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    if not (0 <= x <= layer.width and 0 <= y <= layer.height):
+        return "off_page"
+    for picture in covers:
+        (p, q, r, s), later = picture.box, picture.order > run.order >= 0
+        if later and p <= x <= r and q <= y <= s:
+            return "covered"
+    if layer.ink.has(box):
+        return ""
+    return "undrawn" if glyphs_missing and not layer.fonts[run.font].embedded else "no_ink"
+
+
+def _is_double(glyph: Glyph, places: dict[tuple[str, int], list[BoxPt]]) -> bool:
+    """Whether the same character stands at the same place already."""
+    left, top, _, bottom = box = glyph.box
+    near = SAME_PLACE * (bottom - top)
+    row = round(top / ROW_PT)
+    for at in (row - 1, row, row + 1):
+        for other in places.get((glyph.text, at), ()):
+            if -near < other[0] - left < near and -near < other[1] - top < near:
+                return True
+    places.setdefault((glyph.text, row), []).append(box)
+    return False
+
+
+def _area(box: BoxPt) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

@@ -1,0 +1,95 @@
+"""From the characters of one line to its words: where a space stands, what is raised, which way it is read."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.geometry import Word
+from one_ocr_ray.policy.layout.text import is_cjk
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.text_layer.lines import Mark
+
+# Multiples of the size of the type.
+SPACE = 0.2  # between characters that do not follow each other in the layer
+WIDE_SPACE = 0.8  # between those that do: pdfium sees spaces itself
+CLOSED = 0.55  # what is left of a justified space: less than what parts columns to the layout
+RAISED, SMALL = 0.15, 0.8  # a superscript
+BACKWARDS_SPACE = 3.0
+
+LETTER_SPACED_WORDS, LETTER_SPACED_LENGTH = 10, 1.6  # more words of one line, with fewer letters each in the mean
+
+_SUPERSCRIPTS = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿ")
+
+
+def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float, largest: float) -> tuple[Word, ...]:
+    """The words of a line from `left` to `right`, whose largest type stands on `bottom`.
+
+    A word before a justified space reaches into that, so that the layout takes it for no gap between columns.
+    """
+    words: list[list[Mark]] = []
+    for mark in marks:
+        if words and not _space_between(words[-1][-1], mark):
+            words[-1].append(mark)
+        else:
+            words.append([mark])
+    words = _without_letter_spacing(words)
+    length = max(right - left, 1e-6)
+    placed: list[Word] = []
+    for number, word in enumerate(words):
+        end, space = max(mark.right for mark in word), ""
+        if number + 1 < len(words):
+            following, space = words[number + 1][0], " "
+            if following.glyph.run == word[-1].glyph.run:
+                end = max(end, following.left - CLOSED * following.size)
+        placed.append(Word(_text(word, bottom, largest) + space, (word[0].left - left) / length, (end - left) / length))
+    return tuple(placed)
+
+
+def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
+    """A line that runs to the left as one word, its characters in the order of the layer, which is that of reading."""
+    text = marks[0].glyph.text
+    for before, mark in pairwise(marks):
+        far = abs(mark.left - before.right) > BACKWARDS_SPACE * mark.size
+        text += " " * (mark.spaced or far) + mark.glyph.text
+    return (Word(text, 0.0, 1.0),)
+
+
+def _space_between(a: Mark, b: Mark) -> bool:
+    gap, size = b.left - a.right, max(a.size, b.size)
+    if 0 < b.glyph.place - a.glyph.place <= 2:
+        return b.spaced or gap > WIDE_SPACE * size
+    if is_cjk(a.glyph.text[0]) and is_cjk(b.glyph.text[0]):
+        return gap > WIDE_SPACE * size
+    return gap > SPACE * size or (b.spaced and gap > SPACE / 2 * size)
+
+
+def _without_letter_spacing(words: list[list[Mark]]) -> list[list[Mark]]:
+    """Words whose letters are parted by spaces for looks made whole: where the gap is no wider than the usual one."""
+    if len(words) <= LETTER_SPACED_WORDS or sum(map(len, words)) > LETTER_SPACED_LENGTH * len(words):
+        return words
+    if not all(word[0].glyph.text[0].isalpha() and not is_cjk(word[0].glyph.text[0]) for word in words):
+        return words
+    usual = median(b[0].left - a[-1].right for a, b in pairwise(words))
+    whole = [words[0]]
+    for word in words[1:]:
+        if word[0].left - whole[-1][-1].right <= 1.5 * usual:
+            whole[-1] = whole[-1] + word
+        else:
+            whole.append(word)
+    return whole
+
+
+def _text(word: Sequence[Mark], bottom: float, largest: float) -> str:
+    small = SMALL * largest
+    if all(mark.bottom - mark.top >= small for mark in word):
+        return "".join([mark.glyph.text for mark in word])
+    text = ""
+    for mark in word:
+        raised = mark.size < small and bottom - mark.bottom > RAISED * largest
+        text += mark.glyph.text.translate(_SUPERSCRIPTS) if raised and text else mark.glyph.text
+    return text

@@ -1,0 +1,248 @@
+"""What is made of text layers: each case a small PDF that one writer or another would make."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.blocks import TextLayer
+from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.text_layer.frames import content_of
+from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
+from one_ocr_ray.policy.text_layer.lines import layer_lines
+from one_ocr_ray.policy.text_layer.seen import image_share, seen_of
+from one_ocr_ray.policy.writers.markdown import to_markdown
+from tests import pdfs
+from tests.children import opened
+from tests.layers import layer_of, lines_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_ocr_ray.policy.text_layer.layer import Layer
+
+BLACK_PICTURE = b"/Type/XObject/Subtype/Image/ColorSpace/DeviceGray/BitsPerComponent 8/Width 2/Height 2"
+GRAY_PIXELS = b"\x20\xf0\xf0\x20"
+
+
+@pytest.fixture(scope="module")
+def child() -> Iterator[PdfChild]:
+    with PdfChild() as child:
+        yield child
+
+
+def page_of(child: PdfChild, content: bytes, *, resources: bytes = b"", entries: bytes = b"", more: list = ()) -> Layer:  # type: ignore[type-arg, assignment]
+    """The layer of a page with `content`; objects of `more` are numbered from 6."""
+    objects = pdfs.page_objects([content], resources=resources, page_entries=[entries])
+    opened(child, pdfs.write([*objects, *more]))
+    return layer_of(child, 1, 1600)
+
+
+def at(text: bytes, x: float, y: float, size: float = 12, before: bytes = b"") -> bytes:
+    return b"BT %s /F1 %g Tf %g %g Td (%s) Tj ET\n" % (before, size, x, y, text)
+
+
+@pytest.mark.parametrize("spacing", [b"3", b"6"])
+def test_letters_that_are_spaced_are_one_word(child: PdfChild, spacing: bytes) -> None:
+    """Character spacing of a quarter and of half an em makes no spaces."""
+    layer = page_of(child, b"%s Tc " % spacing + at(b"HELLO", 72, 700))
+    assert lines_of(layer) == ["HELLO"]
+
+
+def test_spaces_written_between_letters_are_taken_out(child: PdfChild) -> None:
+    """A title whose letters are parted by real spaces is words again; a line of single letters stays."""
+    layer = page_of(child, at(b"A N N U A L   R E P O R T", 72, 700) + at(b"a b c", 72, 650))
+    assert lines_of(layer) == ["ANNUAL REPORT", "a b c"]
+
+
+def test_text_painted_twice_counts_once(child: PdfChild) -> None:
+    """A bold face or a shadow that is made by painting again, with other text painted in between."""
+    between = b"".join(at(b"between", 72, 650 - 20 * row) for row in range(8))
+    layer = page_of(child, at(b"Bold", 72, 700) + between + at(b"Bold", 72.4, 700))
+    assert lines_of(layer) == ["Bold"] + ["between"] * 8
+    assert seen_of(layer).doubled == 4
+
+
+def test_the_same_word_below_is_no_double(child: PdfChild) -> None:
+    """Equal lines under each other stay."""
+    assert lines_of(page_of(child, at(b"ditto", 72, 700) + at(b"ditto", 72, 688))) == ["ditto", "ditto"]
+
+
+def test_a_raised_digit_is_a_superscript_on_its_line(child: PdfChild) -> None:
+    """By text rise, and by a smaller type that is moved up; what follows stays on the line."""
+    risen = b"BT /F1 12 Tf 72 700 Td (E=mc) Tj 5 Ts /F1 7 Tf (2) Tj 0 Ts /F1 12 Tf ( holds) Tj ET\n"
+    moved = at(b"word", 72, 650) + at(b"12", 98.2, 655, 7) + at(b"next", 110, 650)
+    assert lines_of(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
+
+
+def test_columns_painted_row_by_row_are_read_one_after_the_other(child: PdfChild) -> None:
+    """The order of painting is no order of reading."""
+    left = [b"The left column has a text that runs on", b"over some lines of its own and comes", b"to its end here."]
+    right = [b"The right column tells of other things", b"in lines that stand beside those, and", b"it ends as well."]
+    body = b"".join(
+        at(a, 72, 700 - 14 * row, 10) + at(b, 330, 700 - 14 * row, 10)
+        for row, (a, b) in enumerate(zip(left * 3, right * 3, strict=True))
+    )
+    layer = page_of(child, body)
+    text = to_markdown(page_blocks(content_of(layer, layer_lines(layer, seen_of(layer).glyphs))))
+    assert text.rindex("left column") < text.index("right column")
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_turned_page_is_read_as_displayed(child: PdfChild, turn: int) -> None:
+    """Characters that are turned against the page's own turn stand upright: the lines come from top to bottom."""
+    matrix = {0: b"1 0 0 1 100 700", 90: b"0 1 -1 0 100 100", 180: b"-1 0 0 -1 500 100", 270: b"0 -1 1 0 500 700"}[turn]
+    body = b"BT %s Tm /F1 12 Tf 14 TL (first line) Tj T* (second line) Tj ET" % matrix
+    layer = page_of(child, body, entries=b"/Rotate %d" % turn)
+    lines = layer_lines(layer, seen_of(layer).glyphs)
+    content = content_of(layer, lines)
+    first, second = sorted(content.lines, key=lambda line: line.words[0].text)
+    assert lines_of(layer) == ["first line", "second line"]
+    assert content.rotate == 0
+    assert first.corners[0][1] < second.corners[0][1]
+
+
+@pytest.mark.parametrize(("turn", "rotate"), [(90, 90), (180, 180), (270, 270)])
+def test_text_on_its_side_turns_the_page(child: PdfChild, turn: int, rotate: int) -> None:
+    """A page whose text is displayed sideways is laid out upright, and says by how much it was turned."""
+    layer = page_of(child, at(b"first line", 72, 700) + at(b"second line", 72, 686), entries=b"/Rotate %d" % turn)
+    content = content_of(layer, layer_lines(layer, seen_of(layer).glyphs))
+    first, second = sorted(content.lines, key=lambda line: line.words[0].text)
+    assert content.rotate == (360 - rotate) % 360
+    assert first.corners[0][0] < first.corners[1][0]
+    assert first.corners[0][1] < second.corners[0][1]
+    assert 0 <= first.corners[0][0] < content.width
+
+
+HIDDEN = {
+    "mode 3": (at(b"hidden", 72, 650, before=b"3 Tr"), b"", "invisible"),
+    "mode 7": (b"q " + at(b"hidden", 72, 650, before=b"7 Tr") + b" Q", b"", "invisible"),
+    "alpha 0": (b"q /G gs " + at(b"hidden", 72, 650) + b" Q", b"/ExtGState<</G<</ca 0>>>>", "invisible"),
+    "white": (b"1 g " + at(b"hidden", 72, 650) + b" 0 g", b"", "no_ink"),
+    "under a box": (at(b"hidden", 72, 650) + b"0 g 60 640 200 30 re f", b"", "no_ink"),
+    "clipped": (b"q 0 0 10 10 re W n " + at(b"hidden", 72, 650) + b" Q", b"", "no_ink"),
+    "off the page": (at(b"hidden", 72, 900), b"", "off_page"),
+    "under a picture": (
+        at(b"hidden", 72, 650) + b"q 200 0 0 40 60 640 cm /X Do Q",
+        b"/XObject<</X 6 0 R>>",
+        "covered",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", HIDDEN)
+def test_what_nobody_sees_is_dropped(child: PdfChild, case: str) -> None:
+    """However text is hidden, the layer has it; the picture of the page does not."""
+    content, resources, reason = HIDDEN[case]
+    picture = pdfs.Stream(BLACK_PICTURE, GRAY_PIXELS)
+    layer = page_of(child, at(b"seen", 72, 700) + content, resources=resources, more=[picture])
+    assert lines_of(layer) == ["seen"]
+    assert getattr(seen_of(layer), reason) == len("hidden")
+
+
+def test_white_text_on_a_dark_box_is_seen(child: PdfChild) -> None:
+    """It is the contrast that counts, not the colour."""
+    layer = page_of(child, b"0 g 60 640 200 30 re f 1 g " + at(b"reversed", 72, 650))
+    assert lines_of(layer) == ["reversed"]
+
+
+def test_a_picture_behind_text_covers_nothing(child: PdfChild) -> None:
+    """A background is painted first; how much of the page pictures cover is known."""
+    picture = pdfs.Stream(BLACK_PICTURE, b"\xf0\xf0\xf0\xf0")
+    body = b"q 306 0 0 792 0 0 cm /X Do Q 0 g " + at(b"on a background", 72, 700)
+    layer = page_of(child, body, resources=b"/XObject<</X 6 0 R>>", more=[picture])
+    assert lines_of(layer) == ["on a background"]
+    assert image_share(layer) == pytest.approx(0.5, abs=0.02)
+
+
+def test_places_inside_of_forms_are_those_of_the_page(child: PdfChild) -> None:
+    """A picture in a form that is moved and made larger has its box on the page."""
+    form = b"/Type/XObject/Subtype/Form/BBox[0 0 100 100]/Resources<</XObject<</X 7 0 R>>>>"
+    more = [pdfs.Stream(form, b"10 0 0 10 5 5 cm /X Do"), pdfs.Stream(BLACK_PICTURE, GRAY_PIXELS)]
+    layer = page_of(child, b"q 2 0 0 2 100 100 cm /Y Do Q", resources=b"/XObject<</Y 6 0 R>>", more=more)
+    (picture,) = layer.pictures
+    assert picture.box == pytest.approx((110, 792 - 130, 130, 792 - 110), abs=0.1)
+
+
+def test_drawn_lines_are_told(child: PdfChild) -> None:
+    """Stroked lines, thin filled boxes, and the sides of a grid in one path; no shades and no curves."""
+    lines = b"72 700 m 300 700 l S 72 600 228 0.5 re f "
+    grid = b"100 300 m 300 300 l 100 300 m 100 400 l 100 400 m 300 400 l S "
+    others = b"72 500 100 50 re f 400 400 m 450 450 500 450 550 400 c S"
+    found = {tuple(round(v) for v in (r.x0, r.y0, r.x1, r.y1)) for r in page_of(child, lines + grid + others).rulings}
+    assert found == {
+        (72, 92, 300, 92), (72, 192, 300, 192), (100, 492, 300, 492), (100, 392, 100, 492), (100, 392, 300, 392),
+    }  # fmt: skip
+
+
+def test_values_of_a_form_are_added(child: PdfChild) -> None:
+    """They are drawn and do not stand in the text of the page."""
+    opened(child, pdfs.filled_form_pdf())
+    layer = layer_of(child, 1)
+    content = content_of(layer, layer_lines(layer, seen_of(layer).glyphs))
+    assert [word.text for line in content.lines for word in line.words] == ["FILLED IN"]
+    assert layer.annotations == 1
+
+
+def test_a_font_that_is_not_drawn_keeps_its_text(child: PdfChild) -> None:
+    """Without any font for it the picture is empty, and the layer is all there is."""
+    layer = page_of(child, at(b"x", 72, 700))
+    glyphs_missing = [font.embedded for font in layer.fonts] == [False]
+    white = page_of(child, b"1 g " + at(b"lost", 72, 700))
+    assert glyphs_missing
+    assert lines_of(white, glyphs_missing=True) == ["lost"]
+    assert seen_of(white, glyphs_missing=True).undrawn == 4
+    assert lines_of(white) == []
+
+
+def test_letters_of_a_ligature_stand_side_by_side(child: PdfChild) -> None:
+    """A glyph that stands for two letters gives both, in parts of its box; the second is no double of the first."""
+    unicode_map = b"begincmap 1 begincodespacerange <00> <ff> endcodespacerange 1 beginbfchar <58> <00660066> endbfchar"
+    objects = pdfs.page_objects([b"BT /F1 12 Tf 72 700 Td (staX) Tj ET"])
+    objects[2] = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>"
+    opened(child, pdfs.write([*objects, pdfs.Stream(b"", unicode_map + b" endcmap")]))
+    layer = layer_of(child, 1, 1600)
+    assert lines_of(layer) == ["staff"]
+    first, second = layer.glyphs[-2:]
+    assert first.box[2] == pytest.approx(second.box[0])
+
+
+def test_arabic_is_in_the_order_of_reading(child: PdfChild) -> None:
+    """A line that runs to the left is one word of the layout, its characters in the order of the layer."""
+    opened(child, pdfs.unembedded_pdf("שלום עולם", pdfs.IDENTITY))
+    (line,) = lines_of(layer_of(child, 1, 1600), glyphs_missing=True)
+    assert set(line.split()) == {"שלום", "עולם"} or set(line[::-1].split()) == {"שלום", "עולם"}
+
+
+@pytest.mark.parametrize("data", [b"", b"\0\0\0\2{}", b"\xff\xff\xff\xff", struct.pack(">I", 4) + b"null"])
+def test_what_is_no_layer_is_refused(data: bytes) -> None:
+    """The process that packs it has read a hostile file."""
+    with pytest.raises(LayerError):
+        unpacked(TextLayer(data, b"", 0))
+
+
+def test_a_layer_of_wrong_lengths_is_refused(child: PdfChild) -> None:
+    """Arrays that are shorter than the head says, and boxes that are no numbers."""
+    opened(child, pdfs.text_pdf())
+    page = child.render(1, 400, layer=True)
+    packed = page.layer  # type: ignore[union-attr]
+    assert packed is not None
+    (length,) = struct.unpack_from(">I", packed.data)
+    head = json.loads(packed.data[4 : 4 + length])
+    assert head["characters"] == len(pdfs.identity("document", 1, 1))
+    for broken in (packed.data[:-1], packed.data + b"\0", packed.data[:-4] + struct.pack("<f", float("nan"))):
+        with pytest.raises(LayerError):
+            unpacked(TextLayer(broken, packed.ink, packed.ink_columns))
+
+
+def test_a_page_of_very_many_characters_is_cut(child: PdfChild) -> None:
+    """Its layer is not read, and says so: it takes no more time and memory than the bounds allow."""
+    line = b"(" + b"x" * 1000 + b") Tj T* "
+    opened(child, pdfs.content_pdf(b"BT /F1 1 Tf 1 TL 10 780 Td " + line * 60 + b" ET", b""))
+    layer = layer_of(child, 1)
+    assert layer.cut
+    assert layer.glyphs == ()
