@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_ocr_ray.blocks import Block, BlockKind, BlockWord, Box, Cell, TableGrid
-from one_ocr_ray.policy.alignment import with_places
+from one_ocr_ray.policy.page.answer_places import with_places
 
 VOCABULARY = ("of", "the", "and", "in", "a", "ray", "page", "table", "reader", "dataset", "column", "result", "limit")
 
