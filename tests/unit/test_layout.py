@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,11 +15,14 @@ from hypothesis import strategies as st
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
+from one_ocr_ray.policy.layout.places import printed_word
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from one_ocr_ray.blocks import Box
 
 HEIGHT_PX = 20.0
 
@@ -242,3 +247,37 @@ def test_place_and_size_of_the_image_make_no_difference(
         for each in lines
     ]
     assert page_markdown(moved) == page_markdown(lines)
+
+
+def contains(outer: Box | None, inner: Box) -> bool:
+    """Whether `inner` lies in `outer`, of which there is one."""
+    return (
+        outer is not None
+        and outer.x0 <= inner.x0
+        and outer.y0 <= inner.y0
+        and outer.x1 >= inner.x1
+        and outer.y1 >= inner.y1
+    )
+
+
+@given(PAGE, st.sampled_from([1.0, 0.36]), st.floats(-0.05, 0.05))
+def test_every_word_stands_in_one_block_that_contains_it(
+    page: Sequence[Sequence[tuple[str, int, int]]], pt_per_unit: float, slope: float
+) -> None:
+    """With its own place, however the page is turned; and the block's text has its letters."""
+    placed = [(text, x, 80 + 26 * row + shaken) for row, lines in enumerate(page) for text, x, shaken in lines]
+    lines = [
+        replace(each, corners=tuple((x - slope * y, y + slope * x) for x, y in each.corners))  # type: ignore[arg-type]
+        for each in (line(*each) for each in placed)
+    ]
+    blocks = page_blocks(PageContent(1200, 1600, tuple(lines), pt_per_unit))
+    found = [word for block in blocks for each in block.lines or () for word in each.words]
+    expected = [printed_word(word, each, pt_per_unit) for each in lines for word in each.words]
+    assert Counter((word.text, word.box) for word in found) == Counter((word.text, word.box) for word in expected)
+    for block in blocks:
+        words = [word for each in block.lines or () for word in each.words]
+        assert all(contains(block.box, word.box) for word in words)
+        assert all(contains(each.box, word.box) for each in block.lines or () for word in each.words)
+        letters = Counter(filter(str.isalpha, "".join(word.text for word in words)))
+        assert Counter(filter(str.isalpha, block.text)) == letters
+    assert [block.id for block in blocks] == list(range(1, len(blocks) + 1))

@@ -46,9 +46,10 @@ class LocalEngine:
 
     def read_page(self, image: PageImage) -> Answer:
         """The same in the calling thread; one call at a time."""
-        return self.read(image.data, image.page_box.width / image.width_px if image.page_box else PT_PER_PX)
+        pt_per_px = image.page_box.width / image.width_px if image.page_box else PT_PER_PX
+        return self.read(image.data, pt_per_px, image.page_number)
 
-    def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX) -> Answer:
+    def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:
         """Read one page image, in the calling thread; one call at a time. `pt_per_px` is its scale.
 
         The answer's text is Markdown, empty for a page without text; its confidence is the characters' mean score. The
@@ -56,13 +57,13 @@ class LocalEngine:
         """
         reader = self._reader = self._reader or _load_reader()
         try:
-            return _answer(reader.read(jpeg), pt_per_px)
+            return _answer(reader.read(jpeg), pt_per_px, page_number)
         except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a
             # page, and whatever the layout makes of that, costs one page
             return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
 
 
-def _answer(page: PageReading, pt_per_px: float) -> Answer:
+def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
     """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
     lines = [line for line in page.lines if line.read.is_text]
     other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
@@ -71,7 +72,7 @@ def _answer(page: PageReading, pt_per_px: float) -> Answer:
     content = PageContent(page.width_px, page.height_px, placed, pt_per_px, regions=page.regions, rotate=page.turn_deg)
     blocks = page_blocks(content)
     return Answer(
-        text=to_markdown(blocks),
+        text=to_markdown(blocks, page_number),
         blocks=blocks,
         confidence=mean_score([line.scored for line in lines]) if lines else sure_of_no_text(other_ink),
         rotation_deg=page.turn_deg,

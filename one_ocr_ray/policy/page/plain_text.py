@@ -29,6 +29,8 @@ _BACKTICKS = re.compile(r"`+")
 _IMAGE_OR_LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\s]|\([^()\s]*\))*(?:\s+\"[^\"]*\")?\)")
 _AUTOLINK = re.compile(r"<((?:https?|mailto|ftp):[^<>\s]*)>")
 _LINE_BREAK = re.compile(r"<br\s*/?>", re.IGNORECASE)
+_CELL_JOINT = re.compile(r"</t[dh]>\s*<t[dh](?:\s[^<>]*)?>", re.IGNORECASE)
+_TABLE_TAG = re.compile(r"</?(?:table|thead|tbody|tfoot|tr|t[dh]|caption)(?:\s[^<>]*)?>", re.IGNORECASE)
 _CHARACTER = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
@@ -58,7 +60,7 @@ _EMPHASIS = (
 
 def plain_text(markdown: str) -> str:
     """The text of `markdown`: headings, emphasis, quotes, fences and escapes lose their marks, list markers stay, table
-    cells are parted by tabs, links give their text and images their alternative text.
+    cells, in HTML too, are parted by tabs, links give their text and images their alternative text.
     """
     return "\n".join(_lines(markdown))
 
@@ -74,8 +76,8 @@ def _lines(markdown: str) -> Iterator[str]:
                 yield line
         elif mark:
             fence = mark[1]
-        elif not _is_rule(line.rstrip()):
-            yield _line(line.rstrip())
+        elif not _is_rule(line.rstrip()) and ((text := _line(line.rstrip())) or not _TABLE_TAG.search(line)):
+            yield text
 
 
 def _is_rule(line: str) -> bool:
@@ -120,7 +122,7 @@ def _code_spans(line: str) -> Iterator[tuple[str, bool]]:
 
 
 def _without_marks(text: str) -> str:
-    text = _LINE_BREAK.sub(" ", text)
+    text = _TABLE_TAG.sub("", _CELL_JOINT.sub(CELL_SEPARATOR, _LINE_BREAK.sub(" ", text)))
     text = _IMAGE_OR_LINK.sub(r"\1", _IMAGE_OR_LINK.sub(r"\1", text))  # twice: an image may be a link's text
     text = _AUTOLINK.sub(r"\1", text)
     for emphasis in _EMPHASIS:

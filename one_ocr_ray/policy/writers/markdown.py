@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.writers.html import to_html_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from one_ocr_ray.blocks import Block, TableGrid
 
 HARD_BREAK = "  \n"
+BLANK_LINE = "\n\n"
 
 # At the start of a line these would begin a heading, quote, list, rule or fence.
 _LINE_START = re.compile(r"#{1,6}(?:\s|$)|>|[-+*](?:\s|$)|(?:-{3,}|={3,}|\*{3,}|_{3,})$|```|~~~")
+_MARKER = re.compile(r"[-+*]|\d{1,9}[.)]")
+_CLOSING = re.compile(r"(?<=\s)#+$")
+_FIGURE_TEXT = re.compile(r"[\[\]<&\\`]")
 _NUMBER_START = re.compile(r"^(\d{1,9})(?=[.)]\s)")
 # In a line: a tag, an entity, a backslash before punctuation, a pair of emphasis marks, a code span, a link.
 _INLINE = re.compile(
@@ -25,57 +31,97 @@ _INLINE = re.compile(
 )
 
 
-def to_markdown(blocks: Iterable[Block]) -> str:
-    """The blocks with one blank line between them; the items of a list follow each other without one."""
-    parts: list[str] = []
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A block as Markdown, and what stands between it and the one before."""
+
+    block: Block
+    text: str
+    joint: str = BLANK_LINE
+
+
+def to_markdown(blocks: Iterable[Block], page_number: int = 1) -> str:
+    """The blocks with one blank line between them; the items of a list follow each other without one.
+
+    What belongs to the sheet and not to the text is left out. `page_number` stands in the names of figures.
+    """
+    parts = [part for each in written(blocks, page_number) for part in (each.joint, each.text)]
+    return "".join(parts[1:])
+
+
+def written(blocks: Iterable[Block], page_number: int) -> list[Written]:
+    """The same block by block; without those of which nothing is written."""
+    found: list[Written] = []
     indents: list[int] = []  # of the open list items, by depth: spaces before what is nested in them
-    was_item = False
     for block in blocks:
-        is_item = block.kind is BlockKind.LIST_ITEM
-        if parts:
-            parts.append("\n" if is_item and was_item else "\n\n")
-        if not is_item:
+        if block.kind.is_furniture:
+            continue
+        if block.kind is not BlockKind.LIST_ITEM:
             indents.clear()
-        parts.append(_item(block, indents) if is_item else _plain(block))
-        was_item = is_item
-    return "".join(parts)
+            text = _plain(block, page_number)
+            found += [Written(block, text)] if text else []
+        elif block.text.strip():
+            after_item = bool(found) and found[-1].block.kind is BlockKind.LIST_ITEM
+            found.append(Written(block, _item(block, indents), "\n" if after_item else BLANK_LINE))
+    return found
 
 
-def _plain(block: Block) -> str:
+def _plain(block: Block, page_number: int) -> str:
     if block.table is not None:
-        return _table(block.table)
-    if block.kind is BlockKind.HEADING:
-        return f"{'#' * (block.level or 1)} {_inline(block.text)}"
-    if block.kind is BlockKind.CODE:
-        return _code(block.text.split("\n"))
-    return HARD_BREAK.join(_escaped(line) for line in block.text.split("\n"))
+        return to_html_table(block.table) if block.table.has_spans else _table(block.table)
+    if block.kind is BlockKind.FIGURE:
+        text = _FIGURE_TEXT.sub(_escape, " ".join(block.text.split()))
+        return f"![{text}]({figure_path(page_number, block.id)})"
+    return _WRITERS.get(block.kind, _paragraph)(block) if block.text.strip() else ""
+
+
+def _paragraph(block: Block) -> str:
+    return HARD_BREAK.join(_escaped(line) for line in block.text.split("\n") if line.strip())
+
+
+def _heading(block: Block) -> str:
+    return f"{'#' * (block.level or 1)} {_CLOSING.sub(_escape, _inline(' '.join(block.text.split())))}"
+
+
+def _formula(block: Block) -> str:
+    lines = [line.replace("$", r"\$") for line in block.text.split("\n") if line.strip()]
+    return "\n".join(("$$", *lines, "$$"))
+
+
+def figure_path(page_number: int, block_id: int) -> str:
+    """Where the picture of a figure stands beside the Markdown, once figures are exported."""
+    return f"figures/p{page_number}-{block_id}.png"
 
 
 def _item(item: Block, indents: list[int]) -> str:
     del indents[(item.level or 1) - 1 :]
     spaces = indents[-1] if indents else 0
-    marker = item.marker or "-"
+    marker, text = item.marker or "-", item.text
+    if not _MARKER.fullmatch(marker):
+        marker, text = "-", f"{marker} {text}"
     indents.append(spaces + len(marker) + 1)
-    return f"{' ' * spaces}{marker} {_escaped(item.text)}"
+    lines = [_escaped(line) for line in text.split("\n") if line.strip()]
+    return f"{' ' * spaces}{marker} {(HARD_BREAK + ' ' * indents[-1]).join(lines)}"
 
 
 def _table(grid: TableGrid) -> str:
     places = [[""] * grid.cols for _ in range(grid.rows)]
     for cell in grid.cells:
-        places[cell.row][cell.col] = _inline(cell.text).replace("|", "\\|")
-    lines = [_table_row(row) for row in places]
-    lines.insert(1, _table_row(["---"] * grid.cols))
-    return "\n".join(lines)
+        lines = [_inline(line).replace("|", "\\|") for line in cell.text.split("\n")]
+        places[cell.row][cell.col] = "<br>".join(lines)
+    rows = [_table_row(row) for row in places]
+    rows.insert(1, _table_row(["---"] * grid.cols))
+    return "\n".join(rows)
 
 
 def _table_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _code(lines: Sequence[str]) -> str:
-    longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
+def _code(block: Block) -> str:
+    longest = max(map(len, re.findall("`+", block.text)), default=0)
     fence = "`" * max(3, longest + 1)
-    return "\n".join((fence, *lines, fence))
+    return f"{fence}\n{block.text}\n{fence}"
 
 
 def _escaped(line: str) -> str:
@@ -86,4 +132,11 @@ def _escaped(line: str) -> str:
 
 
 def _inline(text: str) -> str:
-    return _INLINE.sub(lambda match: "".join("\\" + char for char in match[0]), text)
+    return _INLINE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return "".join("\\" + char for char in match[0])
+
+
+_WRITERS = {BlockKind.HEADING: _heading, BlockKind.CODE: _code, BlockKind.FORMULA: _formula}

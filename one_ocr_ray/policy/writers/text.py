@@ -1,0 +1,34 @@
+"""Writing blocks as plain text: what the page says, without the marks that say how it looks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from one_ocr_ray.blocks import Block
+
+INDENT = "  "  # of a list item in another
+
+
+def to_text(blocks: Iterable[Block]) -> str:
+    """The blocks with a blank line between them, list items without one, a table's cells parted by tabs."""
+    parts: list[str] = []
+    was_item = False
+    for block in blocks:
+        if block.kind.is_furniture or not block.text.strip():
+            continue
+        is_item = block.kind is BlockKind.LIST_ITEM
+        if parts:
+            parts.append("\n" if is_item and was_item else "\n\n")
+        parts.append(_item(block) if is_item else block.text)
+        was_item = is_item
+    return "".join(parts)
+
+
+def _item(item: Block) -> str:
+    start = f"{INDENT * ((item.level or 1) - 1)}{item.marker or '-'} "
+    return start + item.text.replace("\n", "\n" + " " * len(start))
