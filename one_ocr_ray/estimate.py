@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.job_settings import (
-    engine_choice_of,
+    engine_options_of,
     limits_of,
     page_request_of,
     pdf_options_of,
@@ -23,7 +23,7 @@ from one_ocr_ray.storage.inputs import find_present_inputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.policy.cost.estimate import PageNeed
     from one_ocr_ray.settings import Settings
 
@@ -34,7 +34,7 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     Opens every input file, in as many child processes as there are CPUs; those that cannot be read are named in the
     result. Raises UsageError for settings that a run would refuse, and when there is no input.
     """
-    selection, choice = selection_of(settings), engine_choice_of(settings)
+    selection, choice = selection_of(settings), engine_options_of(settings)
     page = _page_need(settings, choice)
     if idle := settings_without_effect(settings):
         say(idle)
@@ -56,14 +56,14 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     )
 
 
-def _page_need(settings: Settings, choice: EngineChoice | None) -> PageNeed:
+def _page_need(settings: Settings, choice: EngineOptions | None) -> PageNeed:
     ask = page_request_of(settings)
     if choice is None:
         return LOCAL_PAGE
     metering = ProviderMetering(
         choice.name,
         choice.model,
-        look=choice.look,
+        image_detail=choice.image_detail,
         tier=choice.service_tier,
         prices=prices_of(settings),
         output_cap=ask.output_tokens_cap,

@@ -11,7 +11,7 @@ from one_ocr_ray.model import Action
 from one_ocr_ray.policy.failure_rate import says_nothing_new
 
 if TYPE_CHECKING:
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import Answer, ErrorCode, PageRequest, PageResult
     from one_ocr_ray.pdf.reader import PdfOptions
     from one_ocr_ray.policy.cost.pricing import Price
@@ -36,7 +36,7 @@ class Job:
     pdf: PdfOptions
     ask: PageRequest
     prompt_sha256: str | None
-    engine: EngineChoice | None  # None: the embedded engine
+    engine: EngineOptions | None  # None: the embedded engine
     limits: Limits
     prices: Mapping[str, Price]
     till: str | None  # name of the actor that keeps the cost ceiling

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
-from one_ocr_ray.engines.choice import EngineChoice
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
@@ -50,7 +50,7 @@ def settings_without_effect(settings: Settings) -> str | None:
     return f"Without effect with --engine {settings.engine}: {', '.join(idle)}." if idle else None
 
 
-def engine_choice_of(settings: Settings) -> EngineChoice | None:
+def engine_options_of(settings: Settings) -> EngineOptions | None:
     """The LLM engine of a run; None for the embedded one. Raises UsageError for settings that only an LLM knows."""
     if settings.engine == "local":
         for name in ("model", "base_url", "prompt_file", "schema", "max_cost"):
@@ -60,15 +60,14 @@ def engine_choice_of(settings: Settings) -> EngineChoice | None:
     model = settings.model or DEFAULT_MODELS[settings.engine]
     if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
         raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
-    return EngineChoice(
+    return EngineOptions(
         name=settings.engine,
         model=model,
         base_url=(base_url(settings) or DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
         timeout_s=settings.timeout,
-        detail=settings.detail,
-        media_resolution=settings.media_resolution,
+        image_detail=settings.media_resolution if settings.engine == "gemini" else settings.detail,
         service_tier=settings.service_tier,
-        output_cap_field=None if settings.output_cap_field == "auto" else settings.output_cap_field,
+        output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
         headers=settings.headers,
         query=settings.query,
     )
@@ -123,7 +122,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def fingerprint_of(
-    settings: Settings, choice: EngineChoice | None, ask: PageRequest, selection: PageSelection
+    settings: Settings, choice: EngineOptions | None, ask: PageRequest, selection: PageSelection
 ) -> Fingerprint:
     """What makes this run the same work as another."""
     return Fingerprint(
@@ -137,19 +136,19 @@ def fingerprint_of(
     )
 
 
-def metering_of(choice: EngineChoice, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
+def metering_of(choice: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
     """What requests of `ask` to that engine take; it has learned nothing yet."""
     return ProviderMetering(
         choice.name,
         choice.model,
-        look=choice.look,
+        image_detail=choice.image_detail,
         tier=choice.service_tier,
         prices=prices,
         output_cap=ask.output_tokens_cap,
     )
 
 
-def dearest_of(choice: EngineChoice | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions) -> Dearest:
+def dearest_of(choice: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions) -> Dearest:
     """What requests of unknown cost count for a ceiling."""
     return Dearest(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
 

@@ -9,7 +9,7 @@ from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import counted
-from one_ocr_ray.engines.choice import llm_engine
+from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.job_settings import metering_of
 from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.budget import SharedTill
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Job
 
 
@@ -57,12 +57,12 @@ def llm_reading(job: Job, number: int) -> Reading:
     return metered_reading(job, job.engine, engine_on_node(job.engine), permits, till)
 
 
-def engine_on_node(choice: EngineChoice) -> Engine:
+def engine_on_node(choice: EngineOptions) -> Engine:
     """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
     return llm_engine(choice, provider_key(choice.name))
 
 
-def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
+def permits_of(job: Job, choice: EngineOptions, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
     """`client`'s line to the limiter of the account that `choice` uses on this node. `owner` gets a fair share, and
     `job` one of that; a job without an owner is its own.
     """
@@ -72,14 +72,14 @@ def permits_of(job: Job, choice: EngineChoice, client: str, priority: Priority, 
     return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
 
 
-def begin_limiter(choice: EngineChoice) -> None:
+def begin_limiter(choice: EngineOptions) -> None:
     """Have the limiter started that processes with this one's key will ask for. Its own process takes a second to come,
     as theirs do. Raises UsageError for a file of a key that cannot be read.
     """
     get_limiter(_limiter_on_node(choice))
 
 
-def _limiter_on_node(choice: EngineChoice) -> str:
+def _limiter_on_node(choice: EngineOptions) -> str:
     """The name of the limiter of the account that `choice` uses on this node."""
     key = provider_key(choice.name)
     account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
@@ -87,7 +87,7 @@ def _limiter_on_node(choice: EngineChoice) -> str:
 
 
 def metered_reading(
-    job: Job, choice: EngineChoice, engine: Engine, permits: LeasedPermits, till: SharedTill | None
+    job: Job, choice: EngineOptions, engine: Engine, permits: LeasedPermits, till: SharedTill | None
 ) -> Reading:
     """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
     metering = metering_of(choice, job.prices, job.ask)

@@ -15,7 +15,7 @@ from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
 from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
     dearest_of,
-    engine_choice_of,
+    engine_options_of,
     fingerprint_of,
     limits_of,
     page_request_of,
@@ -34,7 +34,7 @@ from one_ocr_ray.storage.store.objects import Objects
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
     from one_ocr_ray.policy.tasks.task import RetryOrder, TaskOptions, TaskRecord
     from one_ocr_ray.settings import ServiceSettings
@@ -53,7 +53,7 @@ class ServiceConfig:
     """What the service is set to do, as its book and workers need it: no key, and no file that must be read again."""
 
     settings: ServiceSettings
-    engines: Mapping[str, tuple[EngineChoice | None, PageRequest]]  # by name; a choice of None is the embedded engine
+    engines: Mapping[str, tuple[EngineOptions | None, PageRequest]]  # by name; a choice of None is the embedded engine
     deployment: str  # of two services on one store the one that was deployed later has it
 
 
@@ -73,16 +73,16 @@ def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
 
 
-def _engine(settings: ServiceSettings, name: str) -> tuple[EngineChoice | None, PageRequest]:
+def _engine(settings: ServiceSettings, name: str) -> tuple[EngineOptions | None, PageRequest]:
     if name == settings.engine:
-        return engine_choice_of(settings), page_request_of(settings)
+        return engine_options_of(settings), page_request_of(settings)
     if name not in {"local", "openai", "gemini"}:
         raise UsageError(f"--engines: there is no engine {name}; choose of local, openai, gemini.")
     others: dict[str, Any] = dict.fromkeys(_OF_ONE_ENGINE) | {"engine": name, "headers": {}, "query": {}}
     if name != "local":  # a prompt and a ceiling are any LLM's
         others |= {"prompt_file": settings.prompt_file, "schema": settings.schema}
     settings = settings.model_copy(update=others)
-    return engine_choice_of(settings), page_request_of(settings)
+    return engine_options_of(settings), page_request_of(settings)
 
 
 def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
@@ -120,7 +120,7 @@ def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) ->
     return job, fingerprint
 
 
-def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineChoice | None, PageRequest]:
+def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions | None, PageRequest]:
     name = options.engine or service.settings.engine
     if name not in service.engines:
         raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)

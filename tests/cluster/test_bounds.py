@@ -133,7 +133,7 @@ class Bounds:
 
 
 def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:
-    metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
+    metering = ProviderMetering("openai", "odd", image_detail="high", prices=PRICES, output_cap=100)
     return Reading(
         engine=engine,
         permits=NoLimit(),
@@ -203,7 +203,7 @@ async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
     """Pages that are cancelled while they draw, wait or have reserved: all that was not spent can still be."""
     chance = random.Random(seed)
     till = SlowTill(1.0)
-    metering = ProviderMetering("openai", "odd", look="high", prices=PRICES, output_cap=100)
+    metering = ProviderMetering("openai", "odd", image_detail="high", prices=PRICES, output_cap=100)
     purse, ask = SharedPurse(till, metering), PageRequest(prompt="Read.", output_tokens_cap=100)
     image = page_image()
     most_usd = metering.most_usd(image, ask)

@@ -7,9 +7,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from pydantic import SecretStr
 
-from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode, PageRequest, PageStatus
 from one_ocr_ray.policy.cost.metering import ProviderMetering
@@ -19,7 +17,7 @@ from one_ocr_ray.reading.page import Reading, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
-from tests.unit.wire_help import page_image
+from tests.unit.wire_help import llm_engine, page_image
 from tests.values import document
 
 if TYPE_CHECKING:
@@ -38,8 +36,7 @@ class Reader:
         self.clock = ManualClock()
         self.heard: list[Answer] = []
         self._pages = pages
-        key = SecretStr(DEFAULT_KEY)
-        self.engine = OpenAIEngine(OpenAIOptions(model="m", api_key=key, base_url=provider.openai_url, **options))
+        self.engine = llm_engine("openai", key=DEFAULT_KEY, base_url=provider.openai_url, **options)
 
     def image(self, number: int) -> PageImage:
         return page_image(self._pages[number - 1], number)
@@ -52,7 +49,7 @@ class Reader:
             ask=ask or PageRequest(prompt="Read the page and answer with its text."),
             identity=RunIdentity("run-1", "config-1"),
             prompt_sha256=None,
-            metering=ProviderMetering("openai", "m", look="high", output_cap=8192),
+            metering=ProviderMetering("openai", "m", image_detail="high", output_cap=8192),
             judge=judge,
             clock=self.clock,
             jitter=lambda: 0.5,
@@ -119,7 +116,7 @@ async def test_a_server_that_knows_the_cap_by_another_name_is_asked_with_that(re
 
 async def test_a_name_that_was_set_is_kept(provider: Provider, page_images: list[bytes]) -> None:
     """Whoever sets it knows better; the refusal stands in the row."""
-    reader = Reader(provider, page_images, output_cap_field="max_completion_tokens")
+    reader = Reader(provider, page_images, output_cap_fields=("max_completion_tokens",))
     provider.change(rules=[Rule(fault="mistral_cap_field")])
     assert code_of(await reader.read()) is ErrorCode.PROVIDER_REJECTED
     assert reader.requests == 1

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aiohttp import web
-from pydantic import SecretStr
 
-from one_ocr_ray.engines.llm.gemini import GeminiEngine, GeminiOptions
 from one_ocr_ray.engines.llm.http import BROKEN, NO_CONNECTION, NO_SUCH_HOST, HttpReply, HttpSender
-from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.engines.llm.wire import HttpRequest
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
 from tests.http.local_servers import http_server, raw_server
-from tests.unit.wire_help import page_image
+from tests.unit.wire_help import llm_engine, page_image
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -233,7 +230,7 @@ async def test_a_closed_sender_opens_again() -> None:
 
 async def ask_openai(base_url: str) -> Answer:
     """One page through the engine `openai`."""
-    engine = OpenAIEngine(OpenAIOptions(model="m", api_key=SecretStr(KEY), base_url=f"{base_url}/v1", timeout_s=5))
+    engine = llm_engine("openai", key=KEY, base_url=f"{base_url}/v1", timeout_s=5)
     try:
         return await engine.analyze_image_async(page_image(), PageRequest(prompt="Read."))
     finally:
@@ -285,7 +282,7 @@ async def test_gemini_engine_reads_a_page() -> None:
         return web.json_response({"candidates": [{"content": {"parts": parts}, "finishReason": "STOP"}]})
 
     async with http_server(handler) as url:
-        engine = GeminiEngine(GeminiOptions(model="gemini-3.8-flash", api_key=SecretStr(KEY), base_url=url))
+        engine = llm_engine("gemini", model="gemini-3.8-flash", key=KEY, base_url=url)
         answer = await engine.analyze_image_async(page_image(), PageRequest(prompt="Read."))
         await engine.close()
     assert (answer.text, answer.failure) == ("Read.", None)
@@ -308,11 +305,7 @@ async def preflight(engine: str, model: tuple[int, Any], listing: tuple[int, Any
         return web.json_response(body, status=status)
 
     async with http_server(handler) as url:
-        reader: OpenAIEngine | GeminiEngine
-        if engine == "openai":
-            reader = OpenAIEngine(OpenAIOptions(model="m", api_key=SecretStr(KEY), base_url=f"{url}/v1"))
-        else:
-            reader = GeminiEngine(GeminiOptions(model="m", api_key=SecretStr(KEY), base_url=url))
+        reader = llm_engine(engine, key=KEY, base_url=f"{url}/v1" if engine == "openai" else url)
         failure = await reader.check()
         await reader.close()
     return failure.code if failure else None
@@ -360,7 +353,7 @@ async def test_preflight_finds_nobody_there() -> None:
     """A wrong address is told before anything is rendered."""
     async with raw_server(lambda _, __: asyncio.sleep(0)) as url:
         pass
-    engine = OpenAIEngine(OpenAIOptions(model="m", base_url=f"{url}/v1"))
+    engine = llm_engine("openai", key=None, base_url=f"{url}/v1")
     assert await engine.check() == NO_CONNECTION
     await engine.close()
 
@@ -373,6 +366,6 @@ async def test_preflight_forgives_a_broken_connection() -> None:
         writer.transport.abort()
 
     async with raw_server(handler) as url:
-        engine = OpenAIEngine(OpenAIOptions(model="m", base_url=f"{url}/v1"))
+        engine = llm_engine("openai", key=None, base_url=f"{url}/v1")
         assert await engine.check() is None
         await engine.close()

@@ -9,13 +9,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from pydantic import SecretStr
 
-from one_ocr_ray.engines.llm.gemini import GeminiEngine, GeminiOptions
-from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.model import PageRequest
 from tests.http.local_servers import http_server
-from tests.unit.wire_help import page_image
+from tests.unit.wire_help import llm_engine, page_image
 
 openai = pytest.importorskip("openai")
 genai = pytest.importorskip("google.genai")
@@ -90,7 +87,7 @@ async def test_openai(ask: PageRequest, ours: dict[str, Any], theirs: dict[str, 
     """Chat completions, as `openai.AsyncOpenAI` sends them."""
     recorder = Recorder(OPENAI_REPLY)
     async with http_server(recorder.handle) as url:
-        engine = OpenAIEngine(OpenAIOptions(model="m", api_key=SecretStr(KEY), base_url=f"{url}/v1", **ours))
+        engine = llm_engine("openai", key=KEY, base_url=f"{url}/v1", **ours)
         answer = await engine.analyze_image_async(IMAGE, ask)
         await engine.close()
         async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0) as client:
@@ -104,8 +101,7 @@ async def test_azure_classic() -> None:
     """The deployment in the path, the version in the query, the key in `api-key`, as `openai.AsyncAzureOpenAI` does."""
     recorder = Recorder(OPENAI_REPLY)
     async with http_server(recorder.handle) as url:
-        options = OpenAIOptions(model="d", api_key=SecretStr(KEY), base_url=f"{url}?api-version=2024-10-21")
-        engine = OpenAIEngine(options)
+        engine = llm_engine("openai", model="d", key=KEY, base_url=f"{url}?api-version=2024-10-21")
         await engine.analyze_image_async(IMAGE, PageRequest(prompt="Read."))
         await engine.close()
         azure = openai.AsyncAzureOpenAI(api_key=KEY, azure_endpoint=url, api_version="2024-10-21", max_retries=0)
@@ -121,7 +117,7 @@ GEMINI_CASES: list[tuple[str, PageRequest, dict[str, Any], dict[str, Any]]] = [
     (
         "gemini-2.5-flash",
         PageRequest(prompt="Read.", temperature=0.5, output_tokens_cap=99),
-        {"media_resolution": "low"},
+        {"image_detail": "low"},
         {
             "thinking_config": {"thinking_budget": 1024},
             "temperature": 0.5,
@@ -143,7 +139,7 @@ async def test_gemini(model: str, ask: PageRequest, ours: dict[str, Any], theirs
     """generateContent, as `google.genai.Client` sends it."""
     recorder = Recorder(GEMINI_REPLY)
     async with http_server(recorder.handle) as url:
-        engine = GeminiEngine(GeminiOptions(model=model, api_key=SecretStr(KEY), base_url=url, **ours))
+        engine = llm_engine("gemini", model=model, key=KEY, base_url=url, **ours)
         answer = await engine.analyze_image_async(IMAGE, ask)
         await engine.close()
         # Newer packages ask for v1 by themselves; our contract is v1beta, which has every field.

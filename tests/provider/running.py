@@ -69,7 +69,7 @@ class Provider(Control):
     """A provider in a thread of this process.
 
         with Provider(rate_headers=True) as provider:
-            engine = OpenAIEngine(base_url=provider.openai_url, ...)
+            options = EngineOptions(name="openai", model="m", base_url=provider.openai_url)
 
     Keywords are fields of `Scenario`.
     """

@@ -12,7 +12,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job_settings import (
     HEEDED_BY,
-    engine_choice_of,
+    engine_options_of,
     fingerprint_of,
     limits_of,
     output_uri_of,
@@ -40,32 +40,32 @@ def _no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("engine", ["openai", "gemini"])
 def test_an_engine_has_a_model_and_an_endpoint_of_its_own(engine: str) -> None:
     """The documented defaults, where nothing else is said."""
-    choice = engine_choice_of(load({"engine": engine}))
+    choice = engine_options_of(load({"engine": engine}))
     assert choice is not None
     assert (choice.name, choice.model, choice.base_url) == (engine, DEFAULT_MODELS[engine], DEFAULT_BASE_URLS[engine])
-    assert choice.look == "high"
+    assert choice.image_detail == "high"
 
 
 def test_a_flag_wins_over_the_variable_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     """A slash at its end goes; the variable is OpenAI's alone."""
     monkeypatch.setenv("OPENAI_BASE_URL", "http://variable/v1/")
-    assert engine_choice_of(load({"engine": "openai"})).base_url == "http://variable/v1"  # type: ignore[union-attr]
+    assert engine_options_of(load({"engine": "openai"})).base_url == "http://variable/v1"  # type: ignore[union-attr]
     flags = {"engine": "openai", "base_url": "http://flag/v1"}
-    assert engine_choice_of(load(flags)).base_url == "http://flag/v1"  # type: ignore[union-attr]
-    assert engine_choice_of(load({"engine": "gemini"})).base_url == DEFAULT_BASE_URLS["gemini"]  # type: ignore[union-attr]
+    assert engine_options_of(load(flags)).base_url == "http://flag/v1"  # type: ignore[union-attr]
+    assert engine_options_of(load({"engine": "gemini"})).base_url == DEFAULT_BASE_URLS["gemini"]  # type: ignore[union-attr]
 
 
 def test_each_engine_has_its_word_for_looking_closely() -> None:
     """`detail` at openai, `media_resolution` at gemini."""
     looks = {"detail": "low", "media_resolution": "medium"}
-    assert engine_choice_of(load({"engine": "openai", **looks})).look == "low"  # type: ignore[union-attr]
-    assert engine_choice_of(load({"engine": "gemini", **looks})).look == "medium"  # type: ignore[union-attr]
+    assert engine_options_of(load({"engine": "openai", **looks})).image_detail == "low"  # type: ignore[union-attr]
+    assert engine_options_of(load({"engine": "gemini", **looks})).image_detail == "medium"  # type: ignore[union-attr]
 
 
 def test_secrets_of_a_choice_do_not_show() -> None:
     """It travels to workers and may be printed there; gateways take keys in headers and queries."""
     secrets = {"headers": '{"X-Key": "canary-1"}', "query": '{"key": "canary-2"}'}
-    choice = engine_choice_of(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
+    choice = engine_options_of(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
     assert "canary" not in repr(choice)
     assert choice is not None
     assert choice.headers["X-Key"].get_secret_value() == "canary-1"
@@ -74,22 +74,22 @@ def test_secrets_of_a_choice_do_not_show() -> None:
 @pytest.mark.parametrize("flag", ["model", "base_url", "prompt_file", "schema", "max_cost"])
 def test_the_embedded_engine_refuses_what_only_an_llm_knows(flag: str) -> None:
     """A flag without effect would be a promise that is not kept."""
-    assert engine_choice_of(load({})) is None
+    assert engine_options_of(load({})) is None
     with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')} needs an LLM engine"):
-        engine_choice_of(load({flag: "1"}))
+        engine_options_of(load({flag: "1"}))
 
 
 def test_a_ceiling_needs_a_price() -> None:
     """Of the table or of the user; an unknown price or tier is refused before any work."""
     flags = {"engine": "openai", "model": "own", "max_cost": "5"}
     with pytest.raises(UsageError, match="price of own is unknown"):
-        engine_choice_of(load(flags))
+        engine_options_of(load(flags))
     prices = json.dumps({"own": {"input_usd": 1, "output_usd": 2}})
     settings = load({**flags, "prices": prices})
-    assert engine_choice_of(settings) is not None
+    assert engine_options_of(settings) is not None
     assert (prices_of(settings)["own"].output_usd, prices_of(settings)["own"].cached_usd) == (2, None)
     with pytest.raises(UsageError, match="price"):
-        engine_choice_of(load({**flags, "model": DEFAULT_MODELS["openai"], "service_tier": "priority"}))
+        engine_options_of(load({**flags, "model": DEFAULT_MODELS["openai"], "service_tier": "priority"}))
 
 
 def test_the_prompt_is_built_in_for_its_purpose_or_the_users(tmp_path: Path) -> None:
@@ -130,7 +130,7 @@ def test_what_is_no_schema_is_refused(text: str, tmp_path: Path) -> None:
 
 def fingerprint(**flags: Any) -> Fingerprint:
     settings = load(flags)
-    return fingerprint_of(settings, engine_choice_of(settings), page_request_of(settings), selection_of(settings))
+    return fingerprint_of(settings, engine_options_of(settings), page_request_of(settings), selection_of(settings))
 
 
 def test_the_fingerprint_is_what_decides_a_rows_content(tmp_path: Path) -> None:

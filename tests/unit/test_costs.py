@@ -40,7 +40,7 @@ class Output:
         self.objects = Objects(str(folder))
         self.dataset = Dataset(self.objects, {})
         prices = {"m": Price(1.0, 10.0)} if prices is None else prices
-        metering = ProviderMetering("openai", "m", look="high", prices=prices, output_cap=1000)
+        metering = ProviderMetering("openai", "m", image_detail="high", prices=prices, output_cap=1000)
         self.dearest = Dearest(metering, ASK, 1600)
 
     def journal(self, *pages: PageResult) -> None:

@@ -59,7 +59,7 @@ def test_no_pages_take_no_time() -> None:
 def test_a_page_needs_what_its_image_and_prompt_cost() -> None:
     """An A4 page by the provider's formula, the prompt on top, priced by the user's table."""
     metering = ProviderMetering(
-        "openai", "own", look="high", prices={"own": Price(1.0, 10.0)}, output_cap=8192
+        "openai", "own", image_detail="high", prices={"own": Price(1.0, 10.0)}, output_cap=8192
     )  # fmt: skip
     need = llm_page(metering, PageRequest(prompt="x" * 400), longest_side_px=1600)
     assert need.input_tokens == openai_image_tokens("own", 1131, 1600) + 100 + 50
@@ -70,7 +70,7 @@ def test_a_page_needs_what_its_image_and_prompt_cost() -> None:
 
 def test_the_output_of_a_page_keeps_under_its_cap() -> None:
     """A cap of 64 tokens is not a thousand."""
-    metering = ProviderMetering("gemini", "gemini-3.8-flash", look="high", output_cap=64)
+    metering = ProviderMetering("gemini", "gemini-3.8-flash", image_detail="high", output_cap=64)
     need = llm_page(metering, PageRequest(output_tokens_cap=64), longest_side_px=1600)
     assert need.output_tokens == 64
     assert need.counted_tokens == need.input_tokens  # Gemini's limit counts input alone

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from pydantic import SecretStr
 
+from one_ocr_ray.engines.llm.codec import CODECS
+from one_ocr_ray.engines.llm.engine import LlmEngine
 from one_ocr_ray.engines.llm.http import BROKEN
-from one_ocr_ray.engines.llm.openai import OpenAIEngine, OpenAIOptions
 from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import (
@@ -42,7 +42,7 @@ from one_ocr_ray.policy.page.retry import RetryBudget
 from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
-from tests.unit.wire_help import page_image
+from tests.unit.wire_help import engine_options, page_image
 from tests.values import NOON, TIMED_OUT, document
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Scene:
         script = [each if isinstance(each, Answer) else Answer(failure=each) for each in self.answers]
         self.engine = TimedEngine(script, self.clock, latency_s=self.latency_s)
         self.permits = RecordingPermits(self.clock)
-        self.metering = ProviderMetering("openai", "scripted", look="high", prices=PRICES, output_cap=8192)
+        self.metering = ProviderMetering("openai", "scripted", image_detail="high", prices=PRICES, output_cap=8192)
         self.reading = Reading(
             engine=self.engine,
             permits=self.permits,
@@ -217,7 +217,7 @@ async def test_a_permit_is_asked_for_the_tokens_of_the_request() -> None:
     scene = Scene()
     await scene.read()
     assert scene.permits.acquired == [
-        ProviderMetering("openai", "scripted", look="high", output_cap=8192).estimate_tokens(page_image(), ASK)
+        ProviderMetering("openai", "scripted", image_detail="high", output_cap=8192).estimate_tokens(page_image(), ASK)
     ]
 
 
@@ -567,7 +567,7 @@ async def test_unknown_stays_unknown() -> None:
 
 async def test_an_unknown_price_is_no_price_of_zero() -> None:
     """Tokens are known, money is not."""
-    row = await Scene().read(metering=ProviderMetering("openai", "nobody-knows", look="high", output_cap=8192))
+    row = await Scene().read(metering=ProviderMetering("openai", "nobody-knows", image_detail="high", output_cap=8192))
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (1000, 100, None)
 
 
@@ -690,8 +690,8 @@ async def test_neither_a_key_nor_a_page_shows_in_a_repr() -> None:
     """Reprs end in logs and tracebacks."""
     key, content = "sk-top-secret", "confidential"
     image = page_image(content.encode())
-    options = OpenAIOptions(model="m", api_key=SecretStr(key), extra_headers={"X-Key": key}, extra_query={"key": key})
-    reading = replace(Scene().reading, engine=OpenAIEngine(options))
+    options = engine_options("openai", key=key, headers={"X-Key": key}, query={"key": key})
+    reading = replace(Scene().reading, engine=LlmEngine(options, CODECS["openai"]))
     answer = Answer(text=content)
     rows = [await Scene([answer], ask=ask).read(image) for ask in (ASK, replace(ASK, json_schema="{}"))]
     rows.append(await Scene([Answer(text=f'"{content}"')], ask=replace(ASK, json_schema="{}")).read(image))

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
-from one_ocr_ray.engines.llm.gemini import GeminiOptions, build_body, build_request, parse_response
+from one_ocr_ray.engines.llm.gemini import build_body, build_request, parse_response
 from one_ocr_ray.model import PageRequest
-from tests.unit.wire_help import assert_as_expected, body_of, page_image, samples
+from tests.unit.wire_help import assert_as_expected, body_of, engine_options, page_image, samples
+
+if TYPE_CHECKING:
+    from one_ocr_ray.engines.options import EngineOptions
 
 KEY = "AIzaSyCANARY0123456789abcdefghij_klmno"
 
 
-def options(**changes: Any) -> GeminiOptions:
+def options(**changes: Any) -> EngineOptions:
     """Options with a key that must not be seen anywhere."""
-    return GeminiOptions(**{"model": "gemini-3.8-flash", "api_key": SecretStr(KEY), **changes})
+    return engine_options("gemini", **{"model": "gemini-3.8-flash", "key": KEY, **changes})
 
 
 def sent(ask: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
@@ -80,7 +82,7 @@ def test_thinking(model: str, reasoning: str | None, thinking: dict[str, Any] | 
 
 def test_flex_and_schema() -> None:
     """Half price is one field; a schema goes as JSON Schema."""
-    body = sent(PageRequest(json_schema='{"type":"object"}'), service_tier="flex", media_resolution="low")
+    body = sent(PageRequest(json_schema='{"type":"object"}'), service_tier="flex", image_detail="low")
     config = body["generationConfig"]
     assert body["serviceTier"] == "flex"
     assert (config["responseMimeType"], config["responseJsonSchema"]) == ("application/json", {"type": "object"})

@@ -16,16 +16,20 @@ ASK = PageRequest(prompt="p" * 400, json_schema="s" * 40, output_tokens_cap=2000
 
 
 def metering(
-    engine: str = "openai", model: str = "own", look: str = "high", tier: str | None = None
+    engine: str = "openai", model: str = "own", image_detail: str = "high", tier: str | None = None
 ) -> ProviderMetering:
     prices = {"own": Price(1.0, 10.0, 0.1)}
-    return ProviderMetering(engine, model, look=look, tier=tier, prices=prices, output_cap=ASK.output_tokens_cap)
+    cap = ASK.output_tokens_cap
+    return ProviderMetering(engine, model, image_detail=image_detail, tier=tier, prices=prices, output_cap=cap)
 
 
 def test_input_is_image_prompt_and_schema() -> None:
-    """By the provider's formula for this model, size and look, four characters to a token."""
+    """By the provider's formula for this model, size and detail, four characters to a token."""
     assert metering().input_tokens(IMAGE, ASK) == openai_image_tokens("own", 1131, 1600, "high") + 110 + 50
-    assert metering(look="low").input_tokens(IMAGE, ASK) == openai_image_tokens("own", 1131, 1600, "low") + 110 + 50
+    assert (
+        metering(image_detail="low").input_tokens(IMAGE, ASK)
+        == openai_image_tokens("own", 1131, 1600, "low") + 110 + 50
+    )
     gemini = metering("gemini", "gemini-3.8-flash", "medium")
     assert gemini.input_tokens(IMAGE, ASK) == gemini_image_tokens("gemini-3.8-flash", 1131, 1600, "medium") + 110 + 50
 

@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import SecretStr
 
 from one_ocr_ray.engines.llm.hints import duration_s
-from one_ocr_ray.engines.llm.openai import OpenAIOptions, build_body, build_request, parse_response
-from one_ocr_ray.engines.llm.openai_schema import is_strict
+from one_ocr_ray.engines.llm.openai import build_body, build_request, is_strict, parse_response
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
-from tests.unit.wire_help import assert_as_expected, body_of, page_image, samples
+from tests.unit.wire_help import assert_as_expected, body_of, engine_options, llm_engine, page_image, samples
+
+if TYPE_CHECKING:
+    from one_ocr_ray.engines.options import EngineOptions
 
 KEY = "sk-canary-0123456789abcdef"
 
 
-def options(**changes: Any) -> OpenAIOptions:
+def options(**changes: Any) -> EngineOptions:
     """Options with a key that must not be seen anywhere."""
-    return OpenAIOptions(**{"model": "gpt-5.6-luna", "api_key": SecretStr(KEY), **changes})
+    return engine_options("openai", **{"model": "gpt-5.6-luna", "key": KEY, **changes})
 
 
 def sent(ask: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
@@ -76,10 +77,10 @@ def test_temperature_goes_where_it_is_taken() -> None:
         ({}, "max_completion_tokens"),
         ({"base_url": "http://127.0.0.1:8000/v1"}, "max_completion_tokens"),
         ({"base_url": "http://127.0.0.1:11434/v1"}, "max_tokens"),
-        ({"output_cap_field": "max_tokens"}, "max_tokens"),
+        ({"output_cap_fields": ("max_tokens",)}, "max_tokens"),
     ],
 )
-def test_name_of_the_output_cap(changes: dict[str, str], name: str) -> None:
+def test_name_of_the_output_cap(changes: dict[str, Any], name: str) -> None:
     """Ollama knows only the old name, and without a cap it writes for ever."""
     body = sent(**changes)
     assert [field for field in body if field.startswith("max_")] == [name]
@@ -133,7 +134,7 @@ AZURE = "https://name.openai.azure.com"
             f"{AZURE}/openai/deployments/my%20gpt/chat/completions?api-version=2024-10-21",
         ),
         (
-            {"base_url": f"{AZURE}/openai", "model": "d", "extra_query": {"api-version": "2024-10-21"}},
+            {"base_url": f"{AZURE}/openai", "model": "d", "query": {"api-version": "2024-10-21"}},
             f"{AZURE}/openai/deployments/d/chat/completions?api-version=2024-10-21",
         ),
         (
@@ -141,7 +142,7 @@ AZURE = "https://name.openai.azure.com"
             f"{AZURE}/openai/deployments/d/chat/completions?api-version=2024-10-21",
         ),
         (
-            {"base_url": "https://gw.example/x/v1", "extra_query": {"t": "a b"}},
+            {"base_url": "https://gw.example/x/v1", "query": {"t": "a b"}},
             "https://gw.example/x/v1/chat/completions?t=a+b",
         ),
     ],
@@ -158,8 +159,8 @@ def test_where_the_key_goes() -> None:
     azure = build_request(options(base_url=f"{AZURE}/openai/v1"), page_image(), PageRequest()).headers
     assert azure["api-key"] == KEY
     assert "Authorization" not in azure
-    assert "Authorization" not in build_request(options(api_key=None), page_image(), PageRequest()).headers
-    own = options(extra_headers={"Authorization": "Basic x"})
+    assert "Authorization" not in build_request(options(key=None), page_image(), PageRequest()).headers
+    own = options(headers={"Authorization": "Basic x"})
     assert build_request(own, page_image(), PageRequest()).headers["Authorization"] == "Basic x"
 
 
@@ -169,19 +170,19 @@ def test_where_the_key_goes() -> None:
 def test_a_base_url_that_cannot_work_is_refused(base_url: str) -> None:
     """A slip in the address is told at once."""
     with pytest.raises(UsageError):
-        options(base_url=base_url)
+        llm_engine("openai", key=KEY, base_url=base_url)
 
 
 def test_a_key_with_a_line_break_is_refused_without_being_shown() -> None:
     """The rest of a key file must not become a header."""
     with pytest.raises(UsageError) as refused:
-        options(api_key=SecretStr(f"{KEY}\n"))
+        llm_engine("openai", key=f"{KEY}\n")
     assert KEY not in str(refused.value)
 
 
 def test_secrets_stay_out_of_reprs() -> None:
     """Neither options nor requests show the key, the headers or the query."""
-    secret = options(extra_headers={"x-key": KEY}, extra_query={"key": KEY})
+    secret = options(headers={"x-key": KEY}, query={"key": KEY})
     shown = repr(secret) + repr(build_request(secret, page_image(), PageRequest()))
     assert KEY not in shown
     assert base64.b64encode(page_image().data).decode() not in shown

@@ -6,6 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
+
+from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
+from one_ocr_ray.engines.llm.codec import CODECS
+from one_ocr_ray.engines.llm.engine import LlmEngine
+from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.model import Answer, PageImage
 
 HERE = Path(__file__).parent / "wire_samples"
@@ -16,6 +22,28 @@ def page_image(data: bytes = b"\xff\xd8\xff\xe0jpeg", number: int = 1) -> PageIm
     return PageImage(
         page_number=number, width_px=1240, height_px=1754, data=data, sha256="0" * 64, ink_cells=900, render_ms=12
     )
+
+
+def engine_options(
+    name: str, *, model: str = "m", key: str | None, base_url: str | None = None, **changes: Any
+) -> EngineOptions:
+    """Options for one provider; headers and query are given as plain text."""
+    secrets = {each: SecretStr(value) for each, value in changes.pop("headers", {}).items()}
+    query = {each: SecretStr(value) for each, value in changes.pop("query", {}).items()}
+    return EngineOptions(
+        name=name,
+        model=model,
+        api_key=SecretStr(key) if key is not None else None,
+        base_url=base_url or DEFAULT_BASE_URLS[name],
+        headers=secrets,
+        query=query,
+        **changes,
+    )
+
+
+def llm_engine(name: str, **options: Any) -> LlmEngine:
+    """An engine with these options."""
+    return LlmEngine(engine_options(name, **options), CODECS[name])
 
 
 def samples(provider: str) -> list[dict[str, Any]]:

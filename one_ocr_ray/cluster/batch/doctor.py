@@ -21,10 +21,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from one_ocr_ray import __version__
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.engines.choice import llm_engine
+from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.job_settings import engine_choice_of, output_uri_of, page_request_of, selection_of
+from one_ocr_ray.job_settings import engine_options_of, output_uri_of, page_request_of, selection_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor as doctoring
 from one_ocr_ray.policy.doctor import Check, ClusterFacts, NodeFacts, Verdict, Versions
@@ -35,7 +35,7 @@ from one_ocr_ray.storage.store.probe import fault_of_reading, fault_of_seeing, m
 if TYPE_CHECKING:
     from ray import ObjectRef
 
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import Failure
     from one_ocr_ray.settings import Settings
 
@@ -48,7 +48,7 @@ class Question:
     """What every node is asked; None: not to be looked at."""
 
     address: str
-    engine: EngineChoice | None
+    engine: EngineOptions | None
     input_uri: str | None
     output: str | None
     mark: str | None
@@ -61,7 +61,7 @@ def examine(settings: Settings) -> list[Check]:
     """
     selection_of(settings)
     page_request_of(settings)
-    choice = engine_choice_of(settings)
+    choice = engine_options_of(settings)
     checks = [doctoring.runtime_env(keys_in(submitted_runtime_env()))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
@@ -183,7 +183,7 @@ def _fault_of_local_engine() -> str | None:
     return f"{', '.join(missing)} cannot be imported. Install this package with its dependencies." if missing else None
 
 
-def _faults_of_llm(choice: EngineChoice) -> tuple[str | None, str | None]:
+def _faults_of_llm(choice: EngineOptions) -> tuple[str | None, str | None]:
     """What is wrong with this node's key, and what the provider says of it; without a key it is not asked."""
     try:
         key = provider_key(choice.name)
@@ -194,7 +194,7 @@ def _faults_of_llm(choice: EngineChoice) -> tuple[str | None, str | None]:
     return None, failure.message if failure else None
 
 
-async def _asked(choice: EngineChoice) -> Failure | None:
+async def _asked(choice: EngineOptions) -> Failure | None:
     engine = llm_engine(choice, provider_key(choice.name))
     try:
         return await engine.check()
@@ -212,7 +212,7 @@ def _of_ray(cluster: ClusterFacts | None) -> list[Check]:
     ]
 
 
-def _of_engine(choice: EngineChoice | None, nodes: list[NodeFacts]) -> list[Check]:
+def _of_engine(choice: EngineOptions | None, nodes: list[NodeFacts]) -> list[Check]:
     if choice is None:
         return [
             Check("key", Verdict.SKIP, "The embedded engine needs no key."),

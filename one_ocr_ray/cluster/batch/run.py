@@ -23,7 +23,7 @@ from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
 from one_ocr_ray.job import Job, RunTotals
 from one_ocr_ray.job_settings import (
     dearest_of,
-    engine_choice_of,
+    engine_options_of,
     fingerprint_of,
     limits_of,
     output_uri_of,
@@ -54,7 +54,7 @@ from one_ocr_ray.storage.sums import count_output, prove_output
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from one_ocr_ray.engines.choice import EngineChoice
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import SentBefore
     from one_ocr_ray.model import PageRequest
     from one_ocr_ray.policy.cost.spending import Spending
@@ -81,7 +81,7 @@ def run(
     """
     started = time.monotonic()
     selection = selection_of(settings)
-    choice, ask = engine_choice_of(settings), page_request_of(settings)
+    choice, ask = engine_options_of(settings), page_request_of(settings)
     fingerprint = fingerprint_of(settings, choice, ask, selection)
     if idle := settings_without_effect(settings):
         say(idle)
@@ -146,7 +146,7 @@ class _Run:
     """One run on one output, whose lease is held."""
 
     settings: Settings
-    choice: EngineChoice | None
+    choice: EngineOptions | None
     ask: PageRequest
     prompt_sha256: str | None
     selection: PageSelection

@@ -1,122 +1,131 @@
-"""The engine `openai`: chat completions of OpenAI, Azure OpenAI, vLLM, SGLang, Ollama and gateways.
+"""The codec `openai`: chat completions of OpenAI, Azure OpenAI, vLLM, SGLang, Ollama and gateways.
 
-`build_request` and `parse_response` are pure, so a batch file can be written and read with them too; `OpenAIEngine`
-only sends. What errors mean stands in openai_faults.py. Source: OpenAI and Azure OpenAI API references.
+Pure functions, as `Codec` lists them; what errors mean stands in openai_faults.py. Source: OpenAI and Azure OpenAI API
+references.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 
 import orjson
 import pybase64
 
-from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.hints import account_limits
-from one_ocr_ray.engines.llm.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
-from one_ocr_ray.engines.llm.openai_cap import OTHER_CAP_FIELD, CapField
-from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, fault, verdict_of_finish
-from one_ocr_ray.engines.llm.openai_schema import is_strict
-from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageImage, PageRequest, Usage
+from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, verdict_of_finish
+from one_ocr_ray.engines.llm.openai_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
+from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pydantic import SecretStr
+    from one_ocr_ray.engines.options import EngineOptions
+    from one_ocr_ray.model import PageImage, PageRequest
 
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenAIOptions:
-    """One model at one endpoint. Everything that can hold a secret is kept out of the repr.
-
-    base_url: with `/v1`. Azure's classic API: `https://NAME.openai.azure.com?api-version=V`; `model` is the deployment.
-    detail: how closely the image is looked at: low, high, original (auto may cost 8,580 tokens for one page).
-    service_tier: `flex` is half the price; None leaves it to the account.
-    output_cap_field: None sends `max_completion_tokens` until the server shows that it knows `max_tokens` alone: by
-        its refusal, or as Ollama, which ignores the other name and would write without end.
-    """
-
-    model: str
-    api_key: SecretStr | None = None
-    base_url: str = field(default=DEFAULT_BASE_URLS["openai"], repr=False)
-    detail: str = "high"
-    service_tier: str | None = None
-    output_cap_field: str | None = None
-    extra_headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    extra_query: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout_s: float = 300.0
-
-    def __post_init__(self) -> None:
-        """Raise UsageError for an address or a key that no request could be made with."""
-        wire.check_endpoint(self.base_url, self.api_key)
-
 
 # --- request ---------------------------------------------------------------------------------------------------------
 
 
-def build_request(options: OpenAIOptions, image: PageImage, ask: PageRequest) -> wire.HttpRequest:
+def build_request(options: EngineOptions, image: PageImage, page_request: PageRequest) -> wire.HttpRequest:
     """The request for one page."""
-    url = _url(options, "/chat/completions")
-    return wire.HttpRequest(url, _headers(options), build_body(options, image, ask))
+    body = build_body(options, image, page_request)
+    return wire.HttpRequest(_url(options, "/chat/completions"), _headers(options), body)
 
 
-def build_body(options: OpenAIOptions, image: PageImage, ask: PageRequest) -> bytes:
+def build_body(options: EngineOptions, image: PageImage, page_request: PageRequest) -> bytes:
     """The JSON body for one page; also a batch file's `body`.
 
     The prompt goes into the user's message: many templates of self-hosted OCR models know no system message.
     """
     picture = {
         "url": "data:image/jpeg;base64," + pybase64.b64encode_as_string(image.data),
-        "detail": options.detail,
+        "detail": options.image_detail,
     }
-    content = [{"type": "text", "text": ask.prompt}, {"type": "image_url", "image_url": picture}]
+    content = [{"type": "text", "text": page_request.prompt}, {"type": "image_url", "image_url": picture}]
     body: dict[str, Any] = {
         "model": options.model,
         "messages": [{"role": "user", "content": content}],
-        options.output_cap_field or CapField.of(options.base_url).name: ask.output_tokens_cap,
+        _cap_fields(options)[0]: page_request.output_tokens_cap,
     }
-    if ask.reasoning is not None:
-        body["reasoning_effort"] = ask.reasoning
-    if ask.temperature is not None and _takes_temperature(options, ask):
-        body["temperature"] = ask.temperature
+    if page_request.reasoning is not None:
+        body["reasoning_effort"] = page_request.reasoning
+    # OpenAI's own models refuse a temperature together with reasoning; self-hosted servers take both.
+    hosted = urlsplit(options.base_url).hostname == "api.openai.com" or _is_azure(options)
+    if page_request.temperature is not None and (not hosted or page_request.reasoning in {None, "none"}):
+        body["temperature"] = page_request.temperature
     if options.service_tier is not None:
         body["service_tier"] = options.service_tier
-    if ask.json_schema is not None:
-        schema = orjson.loads(ask.json_schema)
+    if page_request.json_schema is not None:
+        schema = orjson.loads(page_request.json_schema)
         named = {"name": "page", "strict": is_strict(schema), "schema": schema}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
     return orjson.dumps(body)
 
 
-def _takes_temperature(options: OpenAIOptions, ask: PageRequest) -> bool:
-    """OpenAI's own models refuse a temperature together with reasoning; self-hosted servers take both."""
-    hosted = urlsplit(options.base_url).hostname == "api.openai.com" or _is_azure(options)
-    return not hosted or ask.reasoning in {None, "none"}
+_UNSUPPORTED = frozenset(
+    {"allOf", "not", "if", "then", "else", "dependentRequired", "dependentSchemas", "patternProperties"}
+)
 
 
-def _headers(options: OpenAIOptions) -> dict[str, str]:
+def is_strict(schema: Any) -> bool:
+    """True for a schema that strict mode takes (structured-outputs guide).
+
+    The root must be an object, and every object must require all of its fields and forbid others. The rest is sent as
+    non-strict; replies are validated here in either case.
+    """
+    return isinstance(schema, dict) and schema.get("type") == "object" and "anyOf" not in schema and _is_closed(schema)
+
+
+def _is_closed(schema: Any) -> bool:
+    if isinstance(schema, list):
+        return all(_is_closed(entry) for entry in schema)
+    if not isinstance(schema, dict):
+        return True
+    if not _UNSUPPORTED.isdisjoint(schema):
+        return False
+    properties = schema.get("properties")
+    if isinstance(properties, dict):
+        required = schema.get("required")
+        if schema.get("additionalProperties") is not False or not isinstance(required, list):
+            return False
+        if set(properties) != set(required):
+            return False
+    return all(_is_closed(entry) for entry in schema.values())
+
+
+def model_request(options: EngineOptions) -> wire.HttpRequest:
+    """A GET that asks whether the server knows the model."""
+    return wire.HttpRequest(_url(options, f"/models/{quote(options.model, safe='')}"), _headers(options))
+
+
+def models_request(options: EngineOptions) -> wire.HttpRequest:
+    """A GET for the server's list of models."""
+    return wire.HttpRequest(_url(options, "/models"), _headers(options))
+
+
+def _headers(options: EngineOptions) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     if options.api_key is not None:
         key = options.api_key.get_secret_value()
         headers |= {"api-key": key} if _is_azure(options) else {"Authorization": f"Bearer {key}"}
-    return headers | dict(options.extra_headers)
+    return headers | wire.revealed(options.headers)
 
 
-def _query(options: OpenAIOptions) -> dict[str, str]:
-    return dict(parse_qsl(urlsplit(options.base_url).query)) | dict(options.extra_query)
+def _query(options: EngineOptions) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(options.base_url).query)) | wire.revealed(options.query)
 
 
-def _is_azure(options: OpenAIOptions) -> bool:
+def _is_azure(options: EngineOptions) -> bool:
     host = urlsplit(options.base_url).hostname or ""
     return host.endswith(_AZURE_HOSTS) or "api-version" in _query(options)
 
 
-def _url(options: OpenAIOptions, route: str) -> str:
+def _url(options: EngineOptions, route: str) -> str:
     base, query = urlsplit(options.base_url), _query(options)
     path = base.path.rstrip("/")
     # Azure's classic API has its version in the query and the deployment in the path; its v1 API looks like OpenAI's.
@@ -142,7 +151,7 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
         limits=account_limits(headers),
     )
     if status != 200 or wire.read_error(payload) is not None:
-        return replace(blank, failure=fault(status, headers, payload, key_works=key_works))
+        return replace(blank, failure=parse_error(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
         return replace(blank, failure=wire.BAD_REPLY.failure(status))
     blank = replace(blank, usage=_usage(payload.get("usage")), model_version=wire.label(payload.get("model")))
@@ -189,75 +198,43 @@ def _usage(usage: Any) -> Usage:
     )
 
 
-# --- engine ----------------------------------------------------------------------------------------------------------
+def lacks_model(options: EngineOptions, models: Any) -> bool:
+    """True if the list of models in this JSON is complete and lacks the model. Azure lists no deployments."""
+    listed = models.get("data") if isinstance(models, dict) else None
+    if not isinstance(listed, list) or not listed or _is_azure(options):
+        return False
+    return not any(isinstance(model, dict) and model.get("id") == options.model for model in listed)
 
 
-class OpenAIEngine:
-    """Reads page images with one model behind the chat-completions protocol."""
+# --- name of the output cap ------------------------------------------------------------------------------------------
 
-    name = "openai"
-
-    def __init__(self, options: OpenAIOptions) -> None:
-        self._options = options
-        self._http = HttpSender(timeout_s=options.timeout_s)
-        self._key_works = False
-        self._cap_field = CapField.of(options.base_url)
-
-    @property
-    def model(self) -> str:
-        """The model's name as it was asked for."""
-        return self._options.model
-
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
-        """Send one request for `image`; a failed one is an `Answer` with `failure` set."""
-        sent = self._options.output_cap_field or self._cap_field.name
-        reply = await self._http.send(build_request(replace(self._options, output_cap_field=sent), image, ask))
-        if isinstance(reply, Failure):
-            return Answer(failure=reply)
-        if self._options.output_cap_field is None and self._cap_field.learns(sent, reply.status, reply.body):
-            return Answer(failure=OTHER_CAP_FIELD.failure(reply.status))
-        answer = parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
-        self._key_works = self._key_works or wire.is_from_model(answer)
-        return wire.with_sentence(answer, reply.body, self._options, ask)
-
-    async def check(self) -> Failure | None:
-        """What seems wrong with the address, the key or the model, found without asking the model anything.
-
-        Many servers have no such route, so only a plain refusal counts; None means that nothing speaks against a start.
-        That the model is unknown (`model_not_found`) is a hint: gateways answer for more names than they list.
-        """
-        reply = await self._get(f"/models/{quote(self.model, safe='')}")
-        if isinstance(reply, Failure):
-            return reply if reply in UNREACHABLE else None
-        if reply.status == 200:
-            return None
-        payload = wire.read_json(reply.body)
-        failure = fault(reply.status, reply.headers, payload)
-        if failure.code is ErrorCode.MODEL_NOT_FOUND:
-            return failure if await self._model_is_missing() else None
-        return failure if failure.action is Action.STOP and not _lacks_scope(payload) else None
-
-    async def _model_is_missing(self) -> bool:
-        """Whether the server's own list of models works and does not hold this one. Azure lists no deployments."""
-        if _is_azure(self._options):
-            return False
-        reply = await self._get("/models")
-        payload = None if isinstance(reply, Failure) or reply.status != 200 else wire.read_json(reply.body)
-        models = payload.get("data") if isinstance(payload, dict) else None
-        if not isinstance(models, list) or not models:
-            return False
-        return not any(isinstance(model, dict) and model.get("id") == self.model for model in models)
-
-    async def _get(self, route: str) -> HttpReply | Failure:
-        request = wire.HttpRequest(_url(self._options, route), _headers(self._options))
-        return await self._http.send(request, timeout_s=CHECK_TIMEOUT_S)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._http.close()
+_NEWER, _OLDER = "max_completion_tokens", "max_tokens"
+# Ollama ignores the newer name without an error, and then its answer has no bound.
+_OLLAMA_PORT = 11434
+_OLLAMA = b'"system_fingerprint":"fp_ollama"'
+# A field that a server does not know: Mistral's 422 names it in its details, others in their sentence or `param`.
+_UNKNOWN_FIELD = re.compile(
+    rb"extra_forbidden|unsupported|not supported|unknown|unrecogni[sz]ed|unexpected|not permitted|not allowed",
+    re.IGNORECASE,
+)
 
 
-def _lacks_scope(payload: Any) -> bool:
-    """Whether a key may ask models but not list them: a 403 that only its text tells from a refused key."""
-    error = wire.read_error(payload)
-    return error is not None and "missing scopes" in error.message.lower()
+def adapt(sent: EngineOptions, status: int, body: bytes) -> EngineOptions:
+    """The options for later requests, with another name for the output cap where the server wants one.
+
+    Requests that are under way when the name changes are refused for the old name, and learn the same again.
+    """
+    name, *others = _cap_fields(sent)
+    if not others:
+        return sent  # set by the user, or the only name that the server has not refused
+    if status == 200:
+        return replace(sent, output_cap_fields=(_OLDER, _NEWER)) if _OLLAMA in body and name != _OLDER else sent
+    if status not in {400, 422} or name.encode() not in body or not _UNKNOWN_FIELD.search(body):
+        return sent
+    error = wire.read_error(wire.read_json(body)) or wire.ErrorBody()
+    return replace(sent, output_cap_fields=tuple(others)) if error.param in {"", name} else sent
+
+
+def _cap_fields(options: EngineOptions) -> tuple[str, ...]:
+    older_first = urlsplit(options.base_url).port == _OLLAMA_PORT
+    return options.output_cap_fields or ((_OLDER, _NEWER) if older_first else (_NEWER, _OLDER))

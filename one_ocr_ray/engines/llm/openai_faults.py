@@ -105,7 +105,7 @@ _LOOP_TEXT = "token repeat limit reached"
 _DAY_HINT_S = 900.0
 
 
-def fault(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
+def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
     """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
 
     key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.

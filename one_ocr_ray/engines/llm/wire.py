@@ -10,7 +10,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import orjson
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from pydantic import SecretStr
 
+    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import Answer, PageRequest
 
 
@@ -120,6 +121,9 @@ THROTTLED = Verdict(
 REJECTED = Verdict(ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The provider rejects the request")
 BAD_IMAGE = Verdict(ErrorCode.PROVIDER_REJECTED, Action.ALTER, "The provider rejects the page image")
 CONTEXT = Verdict(ErrorCode.CONTEXT_TOO_LONG, Action.ALTER, "The page and the answer do not fit the model's context")
+ASKED_OTHERWISE = Verdict(
+    ErrorCode.PROVIDER_REJECTED, Action.AGAIN, "The server knows a field of the request by another name"
+)
 FILTERED = Verdict(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's content filter blocks the page")
 
 
@@ -139,30 +143,26 @@ def is_from_model(answer: Answer) -> bool:
     return answer.failure is None or answer.usage != Usage()
 
 
-class Options(Protocol):
-    """What of an engine's options an error may quote."""
-
-    @property
-    def model(self) -> str: ...
-
-    @property
-    def api_key(self) -> SecretStr | None: ...
-
-    @property
-    def extra_headers(self) -> Mapping[str, str]: ...
-
-    @property
-    def extra_query(self) -> Mapping[str, str]: ...
+def lacks_scope(payload: Any) -> bool:
+    """True if OpenAI lets the key ask models but not list them; only the text of such a 403 says so."""
+    error = read_error(payload)
+    return error is not None and "missing scopes" in error.message.lower()
 
 
-def with_sentence(answer: Answer, body: bytes, options: Options, ask: PageRequest) -> Answer:
-    """`answer` with what the provider says of its failure, in a form that a person may be shown."""
+def with_sentence(answer: Answer, body: bytes, options: EngineOptions, page_request: PageRequest) -> Answer:
+    """`answer` with the provider's sentence about its failure, cleaned so that a person may be shown it."""
     error = read_error(read_json(body)) if answer.failure is not None else None
     if error is None or not error.message:
         return answer
-    key = [] if options.api_key is None else [options.api_key.get_secret_value()]
-    secrets = [*key, *options.extra_headers.values(), *options.extra_query.values()]
-    return replace(answer, said=cleaned(error.message, secrets=secrets, prompt=ask.prompt, known=[options.model]))
+    hidden = [*options.headers.values(), *options.query.values(), *([options.api_key] if options.api_key else [])]
+    secrets = [each.get_secret_value() for each in hidden]
+    said = cleaned(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
+    return replace(answer, said=said)
+
+
+def revealed(values: Mapping[str, SecretStr]) -> dict[str, str]:
+    """Headers or query parameters as they are sent."""
+    return {name: value.get_secret_value() for name, value in values.items()}
 
 
 def read_json(body: bytes) -> Any:

@@ -28,15 +28,15 @@ class ProviderMetering:
         engine: str,
         model: str,
         *,
-        look: str,
+        image_detail: str,
         tier: str | None = None,
         prices: Mapping[str, Price] | None = None,
         output_cap: int,
     ) -> None:
-        """look: `detail` of openai or `media_resolution` of gemini. prices: those of the user, before the table's."""
+        """image_detail: how closely an image is looked at. prices: those of the user, before the table's."""
         self._engine = engine
         self._model = model
-        self._look = look
+        self._image_detail = image_detail
         self._tier = tier
         self._prices = prices
         self._output = OutputEstimate(output_cap)
@@ -79,7 +79,7 @@ class ProviderMetering:
 
     def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
         of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
-        picture = of_image(self._model, image.width_px, image.height_px, self._look)
+        picture = of_image(self._model, image.width_px, image.height_px, self._image_detail)
         text = len(ask.prompt) + len(ask.json_schema or "")
         return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
 
