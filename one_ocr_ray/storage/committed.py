@@ -1,0 +1,56 @@
+"""The documents of a dataset that are finished, with their pages. One shard is in memory at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.uris import is_remote, root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from one_ocr_ray.model import DocumentResult, PageResult, Shard
+
+
+def committed_documents(output: str) -> CommittedDocuments:
+    """Open the dataset at `output`. Raise UsageError when there is none, or no finished document in it."""
+    root = root_of(output)
+    if not is_remote(root) and not Path(root).is_dir():
+        raise UsageError(f"There is no dataset at {output}.")
+    source = CommittedDocuments(Objects(root))
+    if not source.shards:
+        raise UsageError(f"There is no finished document in {output} yet.")
+    return source
+
+
+class CommittedDocuments:
+    """The committed shards of a dataset, in planning order."""
+
+    def __init__(self, output: Objects) -> None:
+        self._dataset = Dataset(output, config={})
+        committed = self._dataset.committed()
+        planned = [shard for batch in RunDirectory(output).plan() for shard in batch]
+        # A shard whose files were mended stands in several batches: the last of them holds, in the place of the first.
+        latest = {shard.shard_id: shard for shard in planned}
+        self.shards = [shard for shard in latest.values() if shard.shard_id in committed]
+        self._home = {
+            each.document_id: shard.shard_id for shard in planned if not shard.copies for each in shard.documents
+        }
+
+    def documents(self, shard: Shard) -> list[DocumentResult]:
+        return self._dataset.documents(shard.shard_id)
+
+    def with_pages(self, shard: Shard) -> Iterator[tuple[DocumentResult, list[PageResult]]]:
+        """Each document of `shard` with its pages, which for a copy stand in the shard of the first such file."""
+        pages: dict[str, list[PageResult]] = defaultdict(list)
+        for shard_id in sorted({self._home[each.document_id] for each in shard.documents}):
+            for page in self._dataset.pages(shard_id):
+                pages[page.document_id].append(page)
+        for document in self.documents(shard):
+            yield document, pages[document.document_id]
