@@ -1,4 +1,4 @@
-"""What the engine of a `MemoryBook` does: its text, its delays, its failures."""
+"""What a `ScriptedReader` does: its text, its delays, its failures."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
 
+    from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.tasks.task import TaskRecord
 
 
@@ -36,7 +37,7 @@ class Script:
     expires_in: timedelta = timedelta(days=7)
 
     def page(
-        self, record: TaskRecord, document: DocumentRef, page_number: int, config_id: str, *, again: bool
+        self, record: TaskRecord, document: DocumentRef, page_number: int, identity: RunIdentity, *, again: bool
     ) -> PageResult:
         """The row of a page; `again` for one that a retry reads, which is good."""
         code = None if again else self.failures.get(page_number)
@@ -53,8 +54,8 @@ class Script:
             model="scripted",
             started_at=now,
             finished_at=now,
-            run_id="run",
-            config_id=config_id,
+            run_id=identity.run_id,
+            config_id=identity.config_id,
             markdown=None if code else "" if blank else self.text(record, page_number),
             failure=Failure(code, f"The script says {code.value}.") if code else None,
             attempts=3 if code else 1,

@@ -1,4 +1,4 @@
-"""The service on a free port of this machine, in a thread of the test's process, over a `MemoryBook`."""
+"""The service on a free port of this machine, in a thread of the test's process, over a `ScriptedManager`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from one_ocr_ray.service.app import create_app
 from one_ocr_ray.settings import ServiceSettings
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.pdfs import text_pdf
-from tests.service.memory_book import MemoryBook
+from tests.service.scripted_manager import ScriptedManager
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -40,8 +40,8 @@ class Site:
         (folder / "spool").mkdir()
         self.settings = ServiceSettings(store=str(folder / "store"), spool=folder / "spool", **settings)
         self.store = TaskStore(self.settings.store)
-        self.book = MemoryBook(self.store, script)
-        self.app: FastAPI = create_app(self.book, self.store, self.settings)
+        self.manager = ScriptedManager(self.store, script)
+        self.app: FastAPI = create_app(self.manager, self.store, self.settings)
         self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="error", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._serve)
         self._loop = asyncio.new_event_loop()
@@ -77,7 +77,7 @@ class Site:
 
     def let_pages_go(self) -> None:
         """Open the script's gate."""
-        gate = self.book.script.gate
+        gate = self.manager.script.gate
         assert gate is not None
         self._loop.call_soon_threadsafe(gate.set)
 
@@ -93,7 +93,7 @@ class Site:
     def finished(self, *files: bytes, **options: Any) -> str:
         """Upload one file and wait for its end; the id of its task."""
         task_id = self.upload(*files, **options)[0]
-        self.run(self.book.settled(task_id))
+        self.run(self.manager.settled(task_id))
         return task_id
 
     def status(self, task_id: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.service.api import uploads
+from one_ocr_ray.tasks import submission
 from tests import pdfs
 from tests.service.site import Site, problem
 
@@ -24,16 +24,16 @@ class TestAcceptance:
     def test_a_book_that_comes_back_soon_is_waited_for(self, tmp_path: Path) -> None:
         """One refusal of the book is not the client's concern."""
         with Site(tmp_path) as site:
-            site.book.refusals = 1
+            site.manager.refusals = 1
             assert site.status(site.upload()[0])["task_id"]
 
     def test_a_book_that_stays_away_leaves_nothing_in_the_store(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """503, no task in the store that would be done unasked when the book comes back, and the key is free."""
-        monkeypatch.setattr(uploads, "_PATIENCE_S", (0.01, 0.01))
+        monkeypatch.setattr(submission, "RETRY_AFTER_S", (0.01, 0.01))
         with Site(tmp_path) as site:
-            site.book.refusals = 3
+            site.manager.refusals = 3
             files, key = {"files": ("a.pdf", pdfs.text_pdf())}, {"Idempotency-Key": "k"}
             assert problem(site.http.post("/upload", files=files, headers=key)) == (503, "overloaded")
             assert site.store.task_ids() == set()

@@ -29,7 +29,7 @@ class Served:
 
     def __init__(self, folder: Path, *arguments: str, largest_file_blocks: str) -> None:
         self.spool = folder / "spool"
-        command = [sys.executable, "-m", "tests.service.serve_memory", "--store", str(folder / "store"), *arguments]
+        command = [sys.executable, "-m", "tests.service.serve_scripted", "--store", str(folder / "store"), *arguments]
         limited = ["sh", "-c", 'ulimit -f "$0"; exec "$@"', largest_file_blocks, *command, "--set"]
         self._popen = subprocess.Popen([*limited, f"spool={self.spool}"], stdout=subprocess.PIPE, text=True)
         assert self._popen.stdout is not None

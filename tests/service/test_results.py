@@ -65,7 +65,7 @@ def test_a_page_that_is_not_there_is_404_and_one_to_come_409(tmp_path: Path) -> 
         assert "retry-after" in waiting.headers
         assert problem(site.http.get(f"/v1/tasks/{task_id}/pages/2")) == (404, "page_not_found")
         site.let_pages_go()
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
         assert site.http.get(f"/v1/tasks/{task_id}/pages/3").status_code == 200
         assert problem(site.http.get(f"/v1/tasks/{task_id}/pages/4")) == (404, "page_not_found")
         for wrong in ("0", "-1", "x", "1.5", "99999999999999999999"):
@@ -111,7 +111,7 @@ def test_a_result_is_a_file_with_a_name(site: Site, form: str) -> None:
     """Whatever the upload was called, the download has a safe name by the format, in both forms of RFC 6266."""
     files = {"files": ('发票 "a";b.PDF', pdfs.text_pdf())}
     task_id = site.http.post("/upload", files=files).json()["task_ids"][0]
-    site.run(site.book.settled(task_id))
+    site.run(site.manager.settled(task_id))
     answer = site.http.get(f"/v1/tasks/{task_id}/result?format={form}")
     assert answer.status_code == 200
     disposition = answer.headers["content-disposition"]
@@ -171,7 +171,7 @@ def test_a_batch_result_holds_every_task(site: Site) -> None:
     files = [("files", ("../same.pdf", pdfs.text_pdf(n))) for n in (1, 3)]
     body = site.http.post("/upload", files=files).json()
     for task_id in body["task_ids"]:
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
     answer = site.http.get(f"/v1/batches/{body['batch_id']}/result")
     assert int(answer.headers["content-length"]) == len(answer.content)
     names = zipfile.ZipFile(io.BytesIO(answer.content)).namelist()

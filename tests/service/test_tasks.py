@@ -133,14 +133,14 @@ def test_the_list_is_newest_first_and_goes_on_with_its_cursor(tmp_path: Path) ->
 def test_a_retry_reads_failed_pages_only(site: Site, body: object) -> None:
     """All forms of the request read the failed page again and no other; then nothing is left to retry."""
     task_id = site.finished(pdfs.text_pdf(3))
-    before, calls = site.status(task_id), site.book.calls[task_id]
+    before, calls = site.status(task_id), site.manager.reader.calls[task_id]
     answer = site.http.post(f"/v1/tasks/{task_id}/retry", **({} if body is None else {"json": body}))
     assert (answer.status_code, answer.json()["state"]) == (202, "RETRY")
-    site.run(site.book.settled(task_id))
+    site.run(site.manager.settled(task_id))
     after = site.status(task_id)
     assert (after["state"], after["outcome"], after["failures"]) == ("SUCCESS", "complete", [])
     assert after["rev"] > before["rev"]
-    assert site.book.calls[task_id] == calls + 1
+    assert site.manager.reader.calls[task_id] == calls + 1
     assert problem(site.http.post(f"/v1/tasks/{task_id}/retry")) == (409, "nothing_to_retry")
 
 
@@ -173,7 +173,7 @@ def test_a_deleted_task_leaves_nothing(tmp_path: Path) -> None:
         files = {"files": (f"{canary}.pdf", pdfs.text_pdf(2, canary))}
         answer = site.http.post("/upload", files=files, headers={"Idempotency-Key": canary})
         task_id = answer.json()["task_ids"][0]
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
         assert canary in site.http.get(f"/v1/tasks/{task_id}/result").text
         assert site.http.get(f"/v1/tasks/{task_id}/pages/1/image").status_code == 200
         assert site.http.delete(f"/v1/tasks/{task_id}").status_code == 204
@@ -197,7 +197,7 @@ def test_a_batch_sums_up_its_tasks(site: Site) -> None:
     """Counts, pages and usage are those of its tasks together; cancelling an ended one changes nothing."""
     ids = site.upload(pdfs.text_pdf(1), pdfs.text_pdf(3))
     for task_id in ids:
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
     batch_id = site.status(ids[0])["batch_id"]
     body = site.http.get(f"/v1/batches/{batch_id}").json()
     assert (body["state"], body["counts"]) == ("SUCCESS", {"SUCCESS": 2})

@@ -126,7 +126,7 @@ def _folders(site: Site) -> set[Path]:
     """What stands where a name could lead to: beside the store, in it, and beside its tasks' files."""
     spool = [path for path in site.folder.glob("spool/*/*") if path.name != "lock"]
     task = [path.name for path in site.folder.glob("store/tasks/*/*")]
-    assert set(task) <= {"upload.pdf", "record.json", "output"}
+    assert set(task) <= {"upload.pdf", "record.json", "state.json", "output"}
     return {*site.folder.parent.glob("*"), *site.folder.glob("*"), *site.folder.glob("store/*"), *spool}
 
 
@@ -166,7 +166,7 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
         record = stored.view.record if stored is not None else None
         assert record is not None
         assert (record.options.pages, record.options.longest_side, record.options.max_cost_usd) == ("1,3", 800, 1.0)
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
         assert site.status(task_id)["progress"]["pages_total"] == 2
 
 
@@ -277,13 +277,13 @@ class TestLimits:
     def test_an_overloaded_or_missing_book_is_503_with_a_hint(self, tmp_path: Path) -> None:
         """Uploads are put off while too much is open; everything but /healthz is while the book is away."""
         with Site(tmp_path) as site:
-            site.book.load_now = Load(open_tasks=10_000, open_pages=0)
+            site.manager.load_now = Load(open_tasks=10_000, open_pages=0)
             answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())})
             assert problem(answer) == (503, "overloaded")
             assert int(answer.headers["retry-after"]) > 0
-            site.book.load_now = None
+            site.manager.load_now = None
             task_id = site.finished()
-            site.book.unavailable = True
+            site.manager.unavailable = True
             for answer in (site.http.get(f"/task_status/{task_id}"), site.http.get("/v1/tasks")):
                 assert problem(answer) == (503, "overloaded")
                 assert "retry-after" in answer.headers

@@ -24,7 +24,7 @@ def test_tasks_are_filtered_paged_and_deleted(visit: NewVisit, tmp_path: Path) -
         good = [site.upload(text_pdf(2))[0] for _ in range(33)]
         bad = [site.upload(text_pdf(1))[0] for _ in range(2)]
         for task_id in (*good, *bad):
-            site.run(site.book.settled(task_id))
+            site.run(site.manager.settled(task_id))
         me = visit(site)
         me.go("/history")
         rows = me.find("tr[data-task]")

@@ -93,7 +93,7 @@ def test_a_connection_that_is_cut_comes_back_and_nothing_is_missed(visit: NewVis
         cable.cut()
         expect(me.find("#notice")).to_contain_text("connection was lost")
         site.let_pages_go()
-        site.run(site.book.settled(task_id))
+        site.run(site.manager.settled(task_id))
         cable.mend()
         me.state("partial")
         expect(me.find("#notice")).to_contain_text("Connected again")
@@ -106,7 +106,7 @@ def test_pages_that_end_before_their_number_is_known_are_not_missed(visit: NewVi
     """A page opened while the task waits, whose first news is that everything is read, shows all of it."""
     with Site(tmp_path, Script(start_delay_s=2)) as site:
         me = visit(site)
-        me.context.route("**/events", lambda route: (site.run(site.book.settled(task_id)), route.continue_()))
+        me.context.route("**/events", lambda route: (site.run(site.manager.settled(task_id)), route.continue_()))
         (task_id,) = site.upload(text_pdf(3))
         me.go(f"/tasks/{task_id}")
         assert me.find("#waiting").is_visible()

@@ -23,13 +23,14 @@ from one_ocr_ray.policy.tasks.expiry import believed
 from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.lifecycle import TaskLifecycle
-from one_ocr_ray.tasks.port import Load
+from one_ocr_ray.tasks.manager import LocalTaskManager
 from one_ocr_ray.tasks.service_config import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.policy.tasks.task import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
+    from one_ocr_ray.tasks.port import Load
     from one_ocr_ray.tasks.registry import TaskEntry
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
@@ -59,9 +60,9 @@ class TaskManagerActor:
         self._store = TaskStore(service.settings.store)
         self._keeper = TaskLifecycle(self._store, timedelta(days=service.settings.expiry_days))
         self._table = self._keeper.table
+        self._dispatcher: TaskDispatcher | None = None
         self._lease = ManagerLease(self._store.root, service.deployment)
         self._elsewhere = False  # another service has the store
-        self._deleting: set[str] = set()
         self._sweeps = 0
         self._last_look: tuple[datetime, float] | None = None  # the time that was believed, and the monotonic clock
         self._orphans: dict[str, int] = {}  # sweeps that have seen them
@@ -75,77 +76,38 @@ class TaskManagerActor:
         return "" if self._elsewhere else identity_of(self._service)
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
-        tending = await self._ready()
-        tending.take([entry for record in records if (entry := self._keeper.accept(record)) is not None])
+        await (await self._ready()).accept(records)
 
     async def task(self, owner: str, task_id: str) -> TaskView | None:
-        await self._ready()
-        entry = self._table.get(owner, task_id)
-        return entry.view if entry is not None else None
+        return await (await self._ready()).task(owner, task_id)
 
     async def changed(self, owner: str, task_id: str, rev: int, wait_s: float) -> TaskView | None:
-        await self._ready()
-        entry = self._table.get(owner, task_id)
-        if entry is not None and entry.view.rev <= rev:
-            await entry.news_within(wait_s)
-        return entry.view if entry is not None and not entry.deleted else None
+        return await (await self._ready()).changed(owner, task_id, rev, wait_s)
 
     async def events(self, owner: str, task_id: str, rev: int, wait_s: float) -> tuple[TaskView, tuple[PageEvent, ...]]:
-        await self._ready()
-        entry = self._table.get(owner, task_id)
-        if entry is not None and entry.view.rev <= rev:
-            await entry.news_within(wait_s)
-        if entry is None or entry.deleted:
-            raise KeyError(task_id)
-        view = entry.view
-        return view, await self._keeper.events_after(entry, rev) if view.rev > rev else ()
+        return await (await self._ready()).events(owner, task_id, rev, wait_s)
 
     async def tasks(
         self, owner: str, state: TaskState | None, batch_id: str | None, limit: int, cursor: str
     ) -> TaskPage:
-        await self._ready()
-        return self._table.page(owner, cursor, state=state, batch_id=batch_id, limit=limit, now=datetime.now(UTC))
+        return await (await self._ready()).tasks(owner, state, batch_id, limit, cursor)
 
     async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
-        tending = await self._ready()
-        entry = self._table.get(owner, task_id)
-        if entry is None or not await self._keeper.begin_retry(entry, pages):
-            return None
-        tending.take([entry])
-        return entry.view
+        return await (await self._ready()).retry(owner, task_id, pages)
 
     async def cancel(self, owner: str, task_id: str) -> TaskView | None:
-        tending = await self._ready()
-        entry = self._table.get(owner, task_id)
-        if entry is None:
-            return None
-        if await self._keeper.begin_cancel(entry):
-            await tending.stop(entry)
-        return entry.view
+        return await (await self._ready()).cancel(owner, task_id)
 
     async def delete(self, owner: str, task_id: str) -> bool:
-        tending = await self._ready()
-        entry = self._table.get(owner, task_id)
-        if entry is None:
-            return False
-        self._deleting.add(task_id)
-        try:
-            if not await self._keeper.begin_delete(entry):
-                return False
-            await tending.stop(entry)
-            await self._keeper.delete(entry)
-        finally:
-            self._deleting.discard(task_id)
-        return True
+        return await (await self._ready()).delete(owner, task_id)
 
     async def load(self) -> Load:
-        await self._ready()
-        return Load(*self._table.load())
+        return await (await self._ready()).load()
 
     async def rest(self) -> None:
         """End all work for now, before this book is ended; its tasks go on with the next one."""
-        if self._started.done():
-            await (await self._started).rest()
+        if self._dispatcher is not None and self._started.done():
+            await self._dispatcher.rest()
         await asyncio.to_thread(self._lease.release)
 
     def _lost(self, lease: ManagerLease) -> None:
@@ -176,9 +138,10 @@ class TaskManagerActor:
             if number % ENTRIES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             await self._look_at(entry, now)
-        deleting = set(self._deleting)
+        manager = await self._ready()
+        deleting = set(manager.deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
-        await self._take_up(stored - self._table.ids() - deleting - self._deleting)
+        await self._take_up(stored - self._table.ids() - deleting - manager.deleting)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
         self._sweeps += 1
@@ -208,13 +171,13 @@ class TaskManagerActor:
     async def _take_up(self, unknown: set[str]) -> None:
         """A process that died between storing a task and handing it over leaves it here."""
         entries, nameless = await asyncio.to_thread(self._keeper.look_up, unknown)
-        (await self._ready()).take(self._keeper.take_up(entries))
+        (await self._ready()).adopt(entries)
         self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
         for task_id, sweeps in self._orphans.items():
             if sweeps > ORPHAN_SWEEPS:
                 await asyncio.to_thread(self._store.delete, task_id)
 
-    async def _ready(self) -> TaskDispatcher:
+    async def _ready(self) -> LocalTaskManager:
         async with asyncio.timeout(READY_WITHIN_S):
             while not (self._elsewhere or self._started.done()):
                 await asyncio.wait({self._started}, timeout=START_AGAIN_S)
@@ -222,19 +185,19 @@ class TaskManagerActor:
             raise ManagerElsewhereError
         return await self._started
 
-    async def _start(self) -> TaskDispatcher:
-        tending = None  # made once: a store that is away must not cost a set of processes at each look
+    async def _start(self) -> LocalTaskManager:
         while True:
             try:
                 generation = self._lease.generation or await self._begin()
-                tending = tending or TaskDispatcher(self._service, self._keeper)
-                tending.take(await asyncio.to_thread(self._keeper.recover, generation))
+                if self._dispatcher is None:  # made once: a store that is away must not cost processes at each look
+                    self._dispatcher = TaskDispatcher(self._service, self._keeper)
+                self._dispatcher.take(await asyncio.to_thread(self._keeper.recover, generation))
             except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
                 log.warning("the book cannot start yet: %s", error)
             except Exception:
                 log.exception("the book cannot start")
             else:
-                return tending
+                return LocalTaskManager(self._keeper, self._dispatcher)
             await asyncio.sleep(START_AGAIN_S)
 
     async def _begin(self) -> int:

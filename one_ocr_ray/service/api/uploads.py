@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,7 +27,7 @@ from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import key_day
-from one_ocr_ray.tasks.port import TaskManagerUnavailableError
+from one_ocr_ray.tasks.submission import Submission, submit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,17 +44,6 @@ IdempotencyKey = Annotated[
         include_in_schema=False,
     ),
 ]
-
-
-_PATIENCE_S = (0.5, 1.0, 2.0, 4.0)  # for a book that is being restarted; accepting twice is safe
-
-
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    """A file that becomes a task."""
-
-    file: SpooledFile
-    record: TaskRecord
 
 
 @router.post(
@@ -152,9 +139,8 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
     if not good:
         raise rejected[0][1]
     batch_id, now = f"b_{token_urlsafe(16)}", datetime.now(UTC)
-    accepted = [
-        _Accepted(
-            file,
+    submissions = [
+        Submission(
             TaskRecord(
                 task_id=f"t_{token_urlsafe(16)}",
                 batch_id=batch_id,
@@ -166,11 +152,15 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
                 options=options,
                 claim=claim,
             ),
+            file.path,
         )
         for file in good
     ]
-    await _keep(service, accepted)
-    return _body(batch_id, [each.record for each in accepted], rejected)
+    try:
+        await submit(submissions, service.store, service.book)
+    except StorageError as error:
+        raise storage_full() from error
+    return _body(batch_id, [each.record for each in submissions], rejected)
 
 
 async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem | None:
@@ -184,41 +174,6 @@ async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem |
         detail = f"The PDF says it has {info.page_count:,} pages; at most {service.settings.max_pages:,} are taken."
         return Problem("too_many_pages", detail)
     return None
-
-
-async def _keep(service: Service, accepted: Sequence[_Accepted]) -> None:
-    """Bytes first, then what was accepted, then the book: a task that anyone knows of is whole in the store."""
-    try:
-        await asyncio.to_thread(_store, service, accepted)
-    except StorageError as error:
-        raise storage_full() from error
-    for patience_s in (*_PATIENCE_S, None):
-        try:
-            await service.book.accept([each.record for each in accepted])
-        except TaskManagerUnavailableError:
-            if patience_s is None:
-                await asyncio.to_thread(_remove, service, accepted)
-                raise
-            await asyncio.sleep(patience_s)
-        else:
-            return
-
-
-def _store(service: Service, accepted: Sequence[_Accepted]) -> None:
-    try:
-        for each in accepted:
-            service.store.save_upload(each.record.task_id, each.file.path)
-        for each in accepted:
-            service.store.save_record(each.record)
-    except StorageError:
-        with contextlib.suppress(StorageError):
-            _remove(service, accepted)
-        raise
-
-
-def _remove(service: Service, accepted: Sequence[_Accepted]) -> None:
-    for each in accepted:
-        service.store.delete(each.record.task_id)
 
 
 def _body(batch_id: str, records: Sequence[TaskRecord], rejected: list[tuple[SpooledFile, Problem]]) -> dict[str, Any]:

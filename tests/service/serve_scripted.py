@@ -1,4 +1,4 @@
-"""`python -m tests.service.serve_memory --port N --store DIR [--keys FILE]`: the service over a `MemoryBook`.
+"""`python -m tests.service.serve_scripted --port N --store DIR [--keys FILE]`: the service over a `ScriptedManager`.
 
 Prints one line, `listening on http://...`, when it can be used. Port 0 takes a free one.
 """
@@ -16,8 +16,8 @@ from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.middleware.request_log import log_as_json
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
-from tests.service.memory_book import MemoryBook
 from tests.service.script import Script
+from tests.service.scripted_manager import ScriptedManager
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
         script.text = lambda _record, _page_number: options.text.read_text(encoding="utf-8")
     if options.log:
         log_as_json()
-    app = create_app(MemoryBook(store, script), store, settings)
+    app = create_app(ScriptedManager(store, script), store, settings)
     server = Announcing(uvicorn.Config(app, host="127.0.0.1", port=options.port, log_level="warning"))
     server.run()
 
