@@ -26,7 +26,7 @@ import ray
 from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.batch.worker import CALLS_AT_ONCE, OcrWorker
-from one_ocr_ray.cluster.metrics import counted
+from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.rendering import PAGES_PER_YIELD, Rendered, RenderPlace
 from one_ocr_ray.cluster.session import ray_session
@@ -92,11 +92,10 @@ class InstantEngine(ScriptedEngine):
 
 
 def instant_reading(job: Job) -> Reading:
-    return counted(
-        Reading(
-            engine=InstantEngine(), permits=NoLimit(), ask=job.ask, identity=job.identity, prompt_sha256=None,
-            metering=NoMetering(), judge=as_it_is,
-        )
+    engine = InstantEngine()
+    return Reading(
+        engine=engine, permits=NoLimit(), ask=job.ask, identity=job.identity, prompt_sha256=None,
+        metering=NoMetering(), judge=as_it_is, observers=(RequestMetrics(engine.name, engine.model).observe,),
     )  # fmt: skip
 
 

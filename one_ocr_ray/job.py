@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.failure_rate import says_nothing_new
+from one_ocr_ray.reading.events import RequestDone
 
 if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.model import Answer, ErrorCode, PageRequest, PageResult
+    from one_ocr_ray.model import ErrorCode, PageRequest, PageResult
     from one_ocr_ray.pdf.reader import PdfOptions
     from one_ocr_ray.policy.cost.pricing import Price
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.ratelimit.messages import Held, Limits
+    from one_ocr_ray.reading.events import ReadingEvent
 
 
 # Requests of earlier runs of the last day, by run: when, in seconds since 1970, and how many.
@@ -59,9 +61,10 @@ class RunTotals:
     warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
     failed_as_before: int = 0  # pages that were read again, and are not among `failures`
 
-    def add_answer(self, answer: Answer) -> None:
+    def observe(self, event: ReadingEvent) -> None:
         """Count a request that was refused as too many: its page keeps no count of those."""
-        if answer.failure is not None and answer.failure.action is Action.PAUSE:
+        failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
+        if failure is not None and failure.action is Action.PAUSE:
             self.requests["throttled"] += 1
 
     def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:

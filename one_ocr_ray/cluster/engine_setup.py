@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
-from one_ocr_ray.cluster.metrics import counted
+from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.job_settings import metering_of
@@ -35,16 +35,15 @@ def local_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
 
 def pooled_reading(job: Job, pool: EnginePool) -> Reading:
     """The embedded engine for `job`; jobs may share a pool."""
-    return counted(
-        Reading(
-            engine=pool,
-            permits=NoLimit(),
-            ask=job.ask,
-            identity=job.identity,
-            prompt_sha256=job.prompt_sha256,
-            metering=NoMetering(),
-            judge=as_it_is,
-        )
+    return Reading(
+        engine=pool,
+        permits=NoLimit(),
+        ask=job.ask,
+        identity=job.identity,
+        prompt_sha256=job.prompt_sha256,
+        metering=NoMetering(),
+        judge=as_it_is,
+        observers=(RequestMetrics(pool.name, pool.model).observe,),
     )
 
 
@@ -91,15 +90,14 @@ def metered_reading(
 ) -> Reading:
     """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
     metering = metering_of(choice, job.prices, job.ask)
-    return counted(
-        Reading(
-            engine=engine,
-            permits=permits,
-            ask=job.ask,
-            identity=job.identity,
-            prompt_sha256=job.prompt_sha256,
-            metering=metering,
-            judge=judge,
-            purse=SharedPurse(till, metering) if till is not None else NoBudget(),
-        )
+    return Reading(
+        engine=engine,
+        permits=permits,
+        ask=job.ask,
+        identity=job.identity,
+        prompt_sha256=job.prompt_sha256,
+        metering=metering,
+        judge=judge,
+        purse=SharedPurse(till, metering) if till is not None else NoBudget(),
+        observers=(RequestMetrics(engine.name, engine.model).observe,),
     )

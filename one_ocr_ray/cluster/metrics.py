@@ -7,22 +7,21 @@ the dataset, not from here. No document id, page number, key or text is ever a l
 
 from __future__ import annotations
 
-import time
 from collections import Counter as Multiset
-from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from one_ocr_ray.model import Action
+from one_ocr_ray.reading.events import RequestDone, RequestSent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
-    from one_ocr_ray.model import Answer, DocumentResult, Failure, PageImage, PageRequest, PageResult
-    from one_ocr_ray.policy.ratelimit.messages import Held, Snapshot
-    from one_ocr_ray.reading.page import Permits, Purse, Reading
+    from one_ocr_ray.model import Answer, DocumentResult, PageResult
+    from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.reading.events import ReadingEvent
 
 ENGINE = ("engine", "model")
 # Upper bounds in seconds. A render takes milliseconds, a request seconds, and a permit may take minutes.
@@ -94,94 +93,41 @@ def show_rates(engine: str, model: str, now: Snapshot) -> None:
             _metrics().rate_limit.set(per_minute, {"engine": engine, "model": model, "kind": kind})
 
 
-def counted(reading: Reading) -> Reading:
-    """`reading` with its requests counted: the same permits, purse and judge, and a count beside each."""
-    engine = {"engine": reading.engine.name, "model": reading.engine.model}
-    return replace(
-        reading,
-        permits=_CountedPermits(reading.permits, engine),
-        purse=_CountedPurse(reading.purse, engine),
-        judge=_counted_judge(reading.judge, engine),
-    )
+class RequestMetrics:
+    """Observer of `read_page`: counts the requests to one engine and model."""
 
+    def __init__(self, engine: str, model: str) -> None:
+        self._engine = {"engine": engine, "model": model}
+        self._key = engine, model
 
-class _CountedPermits:
-    """`Permits` of the page loop: how long each took, and what the requests under them used."""
-
-    def __init__(self, permits: Permits, engine: dict[str, str]) -> None:
-        self._permits = permits
-        self._engine = engine
-        self._key = (engine["engine"], engine["model"])
-
-    async def ready(self) -> None:
-        await self._permits.ready()
-
-    async def acquire(self, tokens: int) -> None:
-        asked_s = time.monotonic()
-        await self._permits.acquire(tokens)
-        _metrics().permit_wait_seconds.observe(time.monotonic() - asked_s)
-        self._under_way(1)
-
-    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
-        self._permits.report(estimated_tokens, answer, latency_s)
-        self._under_way(-1)
+    def observe(self, event: ReadingEvent) -> None:
         metrics = _metrics()
-        if answer is None:
-            metrics.requests.inc(1, {**self._engine, "result": GIVEN_UP})
-            return
-        metrics.request_seconds.observe(latency_s)
-        used = answer.usage
-        for kind, tokens in (
-            ("input", used.input_tokens),
-            ("output", used.output_tokens),
-            ("cached", used.cached_tokens),
-        ):
-            if tokens:
-                metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
+        if isinstance(event, RequestSent):
+            metrics.permit_wait_seconds.observe(event.waited_s)
+            self._add_in_flight(1)
+        elif isinstance(event, RequestDone):
+            self._add_in_flight(-1)
+            if event.cost_usd:
+                metrics.cost.inc(event.cost_usd, self._engine)
+            if event.answer is None:
+                metrics.requests.inc(1, {**self._engine, "result": GIVEN_UP})
+            else:
+                metrics.request_seconds.observe(event.latency_s)
+                self._count_answer(event.answer)
 
-    def stop(self, failure: Failure) -> None:
-        self._permits.stop(failure)
-
-    def held(self) -> Held | None:
-        return self._permits.held()
-
-    def _under_way(self, change: int) -> None:
-        _in_flight[self._key] += change
-        _metrics().in_flight.set(_in_flight[self._key], self._engine)
-
-
-class _CountedPurse:
-    """`Purse` of the page loop, and what was paid from it."""
-
-    def __init__(self, purse: Purse, engine: dict[str, str]) -> None:
-        self._purse = purse
-        self._engine = engine
-
-    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
-        return await self._purse.reserve(image, ask)
-
-    async def close(self) -> None:
-        await self._purse.close()
-
-    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
-        self._purse.settle(reserved_usd, cost_usd)
-        if cost_usd:
-            _metrics().cost.inc(cost_usd, self._engine)
-
-
-def _counted_judge(
-    judge: Callable[[Answer, PageRequest], Answer], engine: dict[str, str]
-) -> Callable[[Answer, PageRequest], Answer]:
-    """Requests are counted when they have been judged: an answer that repeats itself is no success."""
-
-    def judged(answer: Answer, ask: PageRequest) -> Answer:
-        answer = judge(answer, ask)
+    def _count_answer(self, answer: Answer) -> None:
+        metrics, used = _metrics(), answer.usage
         result = "ok"
         if answer.failure is not None:
             result = THROTTLED if answer.failure.action is Action.PAUSE else answer.failure.code.value
-        _metrics().requests.inc(1, {**engine, "result": result})
+        metrics.requests.inc(1, {**self._engine, "result": result})
         if result == THROTTLED:
-            _metrics().throttled.inc(1, engine)
-        return answer
+            metrics.throttled.inc(1, self._engine)
+        kinds = {"input": used.input_tokens, "output": used.output_tokens, "cached": used.cached_tokens}
+        for kind, tokens in kinds.items():
+            if tokens:
+                metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
 
-    return judged
+    def _add_in_flight(self, change: int) -> None:
+        _in_flight[self._key] += change
+        _metrics().in_flight.set(_in_flight[self._key], self._engine)

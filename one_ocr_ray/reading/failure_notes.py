@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import Action
+from one_ocr_ray.reading.events import FailureReported
 
 if TYPE_CHECKING:
-    from one_ocr_ray.model import Answer
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.events import ReadingEvent
 
 
 class FailureNotes:
@@ -18,12 +19,14 @@ class FailureNotes:
         self._said: dict[str, str] = {}
         self._said_of_throttle: dict[str, str] = {}
 
-    def hear(self, answer: Answer) -> None:
-        """A page or the job ends with this answer, or the account is throttled."""
-        failure = answer.failure
-        if failure is not None and answer.said:
+    def observe(self, event: ReadingEvent) -> None:
+        """Note what the provider says of a failure that is reported."""
+        if not isinstance(event, FailureReported):
+            return
+        failure, sentence = event.answer.failure, event.answer.said
+        if failure is not None and sentence:
             said = self._said_of_throttle if failure.action is Action.PAUSE else self._said
-            said.setdefault(failure.code.value, f"{failure.message} The provider says: {answer.said}")
+            said.setdefault(failure.code.value, f"{failure.message} The provider says: {sentence}")
 
     def told(self, held: Held | None) -> dict[str, str]:
         """What is worth telling: a throttle only while it holds the run up."""

@@ -20,6 +20,7 @@ from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.page.retry import AttemptState, RetryBudget, RetryPolicy, Stop, Wait, next_step
+from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.stopping import Ending
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.events import Observer, ReadingEvent
 
 RETRY_LOOK_AGAIN_S = 1.0
 
@@ -133,15 +135,18 @@ class Reading:
     metering: Metering
     judge: Callable[[Answer, PageRequest], Answer]
     purse: Purse = field(default_factory=NoBudget)
-    hear: Callable[[Answer], None] = lambda _: (
-        None
-    )  # told of failures that a page or the job ends with, and of throttles
+    observers: tuple[Observer, ...] = ()
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     retries: RetryBudget = field(default_factory=RetryBudget)
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
     untold: Callable[[Spending], None] = nobody  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
+
+    def notify(self, event: ReadingEvent) -> None:
+        """Tell every observer."""
+        for observer in self.observers:
+            observer(event)
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
@@ -172,7 +177,7 @@ async def _answer(image: PageImage, reading: Reading, spent: PageUsage) -> tuple
         step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = step.tries.attempts
         if answer.failure is not None and (not isinstance(step, Wait) or answer.failure.action is Action.PAUSE):
-            reading.hear(answer)
+            reading.notify(FailureReported(answer))
         if isinstance(step, Stop):
             reading.permits.stop(step.failure)
             raise StoppedError(step.failure.message, step.failure.code)
@@ -195,30 +200,35 @@ async def _retry_allowed(reading: Reading) -> None:
 async def _request(image: PageImage, ask: PageRequest, reading: Reading, spent: PageUsage) -> Answer:
     """One request under one permit, judged."""
     clock = reading.clock
-    waited_s = clock.monotonic_s()
+    began_s = clock.monotonic_s()
     with reading.ending.waiting():
         reserved_usd = await reading.purse.reserve(image, ask)
     cost_usd: float | None = 0.0
     most_usd = reading.metering.most_usd(image, ask)
     try:
-        tokens = reading.metering.estimate_tokens(image, ask)
+        tokens, reserved_s = reading.metering.estimate_tokens(image, ask), clock.monotonic_s()
         with reading.ending.waiting():
             await reading.permits.acquire(tokens)
-        asked_s = clock.monotonic_s()
-        spent.queue_s += asked_s - waited_s
+        sent_s = clock.monotonic_s()
+        spent.queue_s += sent_s - began_s
+        reading.notify(RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
         try:
             with reading.ending.asking():
                 answer = await reading.engine.analyze_image_async(image, ask)
         finally:
-            latency_s = clock.monotonic_s() - asked_s
+            latency_s = clock.monotonic_s() - sent_s
             reading.permits.report(tokens, answer, latency_s)
             cost_usd = _cost_usd(answer, reading.metering)
             spent.add(answer, latency_s, cost_usd, most_usd)
+            if answer is None:
+                reading.notify(RequestDone(None, latency_s, cost_usd))
         reading.metering.learn(image, ask, answer.usage)
+        answer = reading.judge(answer, ask)
+        reading.notify(RequestDone(answer, latency_s, cost_usd))
+        return answer
     finally:
         reading.purse.settle(reserved_usd, cost_usd)
-    return reading.judge(answer, ask)
 
 
 def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:

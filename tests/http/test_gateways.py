@@ -13,6 +13,7 @@ from one_ocr_ray.model import ErrorCode, PageRequest, PageStatus
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
+from one_ocr_ray.reading.events import FailureReported
 from one_ocr_ray.reading.page import Reading, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
@@ -23,7 +24,8 @@ from tests.values import document
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.model import Answer, PageImage, PageResult
+    from one_ocr_ray.model import PageImage, PageResult
+    from one_ocr_ray.reading.events import ReadingEvent
 
 SCHEMA = '{"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}'
 
@@ -34,7 +36,7 @@ class Reader:
     def __init__(self, provider: Provider, pages: Sequence[bytes], **options: Any) -> None:
         self.provider = provider
         self.clock = ManualClock()
-        self.heard: list[Answer] = []
+        self.events: list[ReadingEvent] = []
         self._pages = pages
         self.engine = llm_engine("openai", key=DEFAULT_KEY, base_url=provider.openai_url, **options)
 
@@ -53,7 +55,7 @@ class Reader:
             judge=judge,
             clock=self.clock,
             jitter=lambda: 0.5,
-            hear=self.heard.append,
+            observers=(self.events.append,),
         )
         return await read_page(document(1), self.image(number), reading)
 
@@ -138,7 +140,8 @@ async def test_a_model_that_does_not_think_is_named_with_what_to_do(reader: Read
     assert (row.failure.code, row.status) == (ErrorCode.PROVIDER_REJECTED, PageStatus.FAILED)
     assert "--reasoning off" in row.failure.message
     assert "llava" not in row.failure.message
-    assert [answer.said for answer in reader.heard] == ['"llava:7b" does not support thinking']
+    reported = [event.answer.said for event in reader.events if isinstance(event, FailureReported)]
+    assert reported == ['"llava:7b" does not support thinking']
     assert (await reader.read(ask=PageRequest(reasoning=None))).status is PageStatus.OK
 
 

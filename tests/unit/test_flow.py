@@ -39,6 +39,7 @@ from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.page.retry import RetryBudget
+from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDone, RequestSent
 from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
@@ -625,6 +626,42 @@ async def test_an_error_with_usage_counts() -> None:
     row = await Scene([filtered]).read()
     assert (row.status, row.input_tokens, row.output_tokens) == ("failed", 1000, 30)
     assert row.cost_usd == pytest.approx(0.0013)
+
+
+# --- what observers are told
+
+
+async def test_observers_are_told_of_each_request() -> None:
+    """What it waited, how it ended as judged, what it cost; and of failures that a page ends with, and of throttles."""
+    scene, events = Scene([THROTTLED, LOOP, REJECTED]), list[ReadingEvent]()
+    scene.permits.wait_s, scene.engine.takes_s = 2.0, 3.0
+    row = await scene.read(observers=(events.append,))
+    kinds = [type(event) for event in events]
+    request = [RequestSent, RequestDone]
+    assert kinds == [*request, FailureReported, *request, *request, FailureReported]
+    assert {event.waited_s for event in events if isinstance(event, RequestSent)} == {2.0}
+    done = [event for event in events if isinstance(event, RequestDone)]
+    codes = [event.answer and event.answer.failure and event.answer.failure.code for event in done]
+    assert codes == [THROTTLED.code, ErrorCode.REPETITION, REJECTED.code]
+    assert [(event.latency_s, event.cost_usd) for event in done] == [
+        (3.0, 0.0),
+        (3.0, pytest.approx(0.007)),
+        (3.0, 0.0),
+    ]
+    assert row.failure == REJECTED
+
+
+async def test_observers_are_told_of_a_request_that_was_given_up() -> None:
+    """It is under way no more, without an answer and with an unknown cost."""
+    scene, events = Scene(latency_s=3600.0), list[ReadingEvent]()
+    task = asyncio.create_task(scene.read(observers=(events.append,)))
+    for _ in ("the queue", "the permit"):
+        await asyncio.sleep(0)
+    scene.clock.advance(1.5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert events == [RequestSent(0.0), RequestDone(None, 1.5, None)]
 
 
 # --- of many pages, and of every script

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.job import Job
-    from one_ocr_ray.model import Answer, Failure, PageRequest, PageResult, Shard
+    from one_ocr_ray.model import Failure, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.page import Reading
 
@@ -95,12 +95,7 @@ class OcrWorker:
     def _reading(self) -> Reading:
         """Made at first use: a missing key must come out of `check_engine`, not as the death of an actor."""
         reading = self._make_reading()
-
-        def judge(answer: Answer, ask: PageRequest) -> Answer:
-            self._tally.add_answer(answer)
-            return reading.judge(answer, ask)
-
-        return replace(reading, judge=judge, hear=self._sayings.hear)
+        return replace(reading, observers=(*reading.observers, self._tally.observe, self._sayings.observe))
 
     async def check_engine(self, ask_provider: bool) -> Failure | None:
         """Whether this node has what the engine needs; with `ask_provider`, what the provider says of it."""
