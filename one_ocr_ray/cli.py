@@ -10,9 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray import __version__
+from one_ocr_ray import __version__, dataset_commands
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
-from one_ocr_ray.policy.dataset.export import ExportFormat
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -98,8 +97,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         if command.prog.endswith(f" {wanted}"):
             _add_settings(command)
     _add_serve(commands, wanted)
-    _add_export(commands)
-    _add_verify(commands)
+    dataset_commands.add_to(commands)
     return parser
 
 
@@ -177,27 +175,6 @@ def _add_serve(commands: _Commands, wanted: str) -> None:
         _add_flags(command, ServiceSettings, _OF_RUNS_ALONE)
 
 
-def _add_export(commands: _Commands) -> None:
-    command = commands.add_parser(
-        "export", help="write files from a dataset",
-        description="Write one file per document, or one file of JSON lines, from the dataset at OUTPUT.",
-    )  # fmt: skip
-    command.set_defaults(command=_export)
-    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-    command.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
-    formats = [each.value for each in ExportFormat]
-    command.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
-
-
-def _add_verify(commands: _Commands) -> None:
-    command = commands.add_parser(
-        "verify", help="check a dataset",
-        description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
-    )  # fmt: skip
-    command.set_defaults(command=_verify)
-    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-
-
 def _settings(options: argparse.Namespace) -> Settings:
     from one_ocr_ray import settings  # noqa: PLC0415
 
@@ -259,24 +236,6 @@ def _doctor(options: argparse.Namespace) -> int:
     from one_ocr_ray.cluster.batch.doctor import examine  # noqa: PLC0415
 
     return 1 if console.print_checks(examine(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
-
-
-def _export(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.storage.export import export  # noqa: PLC0415
-    from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
-
-    folder = folder_of(options.to, "--to")
-    report = export(options.output, folder, ExportFormat(options.format))
-    console.print_export(report, folder, sys.stderr)
-    return EXIT_OK
-
-
-def _verify(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.storage.verify import verify  # noqa: PLC0415
-
-    return 1 if console.print_findings(verify(options.output), sys.stdout) else EXIT_OK
 
 
 if __name__ == "__main__":

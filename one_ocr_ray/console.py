@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.estimate import Estimate
     from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.doctor import Check
+    from one_ocr_ray.policy.evaluation.report import EvalReport
     from one_ocr_ray.storage.export import ExportReport
 
     Show = Callable[[run_progress.Progress], None]
@@ -177,6 +178,25 @@ def print_findings(findings: Iterable[str], out: TextIO) -> int:
         print(finding, file=out)
     print("The dataset is sound." if not number else f"{_count(number, 'finding')}.", file=out)
     return number
+
+
+def print_evaluation(report: EvalReport, *, as_json: bool, out: TextIO) -> None:
+    """A table of the figures, by reader, route reason and document; or one JSON object."""
+    if as_json:
+        print(orjson.dumps(report.as_json()).decode(), file=out)
+        return
+    print(f"{'':<32} {'pages':>7} {'CER':>7} {'WER':>7} {'order':>7} {'TEDS':>7} {'heads':>7}", file=out)
+    groups = {"": {"all": report.all}, "reader": report.readers, "reason": report.reasons, "document": report.documents}
+    for title, group in groups.items():
+        for name, totals in sorted(group.items()):
+            told = totals.figures()
+            shares = (told[key] for key in ("cer", "wer", "order", "teds", "headings_f1"))
+            cells = ["" if share is None else f"{share:.4f}" for share in shares]
+            label = f"{title} {name}".strip()
+            print(
+                f"{label[:32]:<32} {told['pages']:>7} {' '.join(f'{c:>7}' for c in cells[:4])} {cells[4]:>9}", file=out
+            )
+    print(f"Pages without a truth: {report.without_truth}. Truths without a page: {report.unread}.", file=out)
 
 
 def print_checks(checks: Sequence[Check], *, as_json: bool, out: TextIO) -> int:

@@ -13,7 +13,7 @@ from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Set
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
 
@@ -54,3 +54,15 @@ class CommittedDocuments:
                 pages[page.document_id].append(page)
         for document in self.documents(shard):
             yield document, pages[document.document_id]
+
+    @property
+    def document_ids(self) -> Set[str]:
+        """The ids of all planned documents."""
+        return self._home.keys()
+
+    def pages_of(self, document_id: str) -> list[PageResult]:
+        """The pages of one document, in order; none where it is not finished. Reads the document's whole shard."""
+        shard_id = self._home.get(document_id)
+        if shard_id is None or all(shard.shard_id != shard_id for shard in self.shards):
+            return []
+        return [page for page in self._dataset.pages(shard_id) if page.document_id == document_id]

@@ -1,0 +1,84 @@
+"""The commands on a finished dataset: export, verify, eval. Each imports its heavy modules when it is called."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import EXIT_OK
+from one_ocr_ray.policy.dataset.export import ExportFormat
+
+if TYPE_CHECKING:
+    import argparse
+
+    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
+
+
+def add_to(commands: _Commands) -> None:
+    """Add these commands to the parser of `one-ocr`."""
+    _add_export(commands)
+    _add_verify(commands)
+    _add_eval(commands)
+
+
+def _add_export(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "export", help="write files from a dataset",
+        description="Write one file per document, or one file of JSON lines, from the dataset at OUTPUT.",
+    )  # fmt: skip
+    command.set_defaults(command=_export)
+    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
+    command.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
+    formats = [each.value for each in ExportFormat]
+    command.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
+
+
+def _add_verify(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "verify", help="check a dataset",
+        description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
+    )  # fmt: skip
+    command.set_defaults(command=_verify)
+    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
+
+
+def _add_eval(commands: _Commands) -> None:
+    command = commands.add_parser(
+        "eval", help="compare a dataset with a truth",
+        description="Character and word errors, order, tables and headings of the dataset at OUTPUT against a truth.",
+    )  # fmt: skip
+    command.set_defaults(command=_eval)
+    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
+    command.add_argument("--truth", metavar="DIR_OR_OUTPUT", required=True, help="folder of texts, or another dataset")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    command.add_argument("--html", metavar="F", help="write a page with the worst pages side by side")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.storage.export import export  # noqa: PLC0415
+    from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
+
+    folder = folder_of(options.to, "--to")
+    report = export(options.output, folder, ExportFormat(options.format))
+    console.print_export(report, folder, sys.stderr)
+    return EXIT_OK
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.storage.verify import verify  # noqa: PLC0415
+
+    return 1 if console.print_findings(verify(options.output), sys.stdout) else EXIT_OK
+
+
+def _eval(options: argparse.Namespace) -> int:
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.storage.evaluate import evaluate, write_html  # noqa: PLC0415
+
+    report = evaluate(options.output, options.truth)
+    if options.html:
+        write_html(report, Path(options.html))
+    console.print_evaluation(report, as_json=options.json, out=sys.stdout)
+    return EXIT_OK

@@ -1,0 +1,84 @@
+"""An evaluation as one HTML page: the figures, and the worst pages with what differs marked side by side."""
+
+from __future__ import annotations
+
+from difflib import SequenceMatcher
+from html import escape
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.page.plain_text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from one_ocr_ray.policy.evaluation.report import EvalReport, ScoredPage, Totals
+
+MOST_WORDS = 5_000  # of a page that is shown; comparing takes time with their square
+COLUMNS = ("pages", "cer", "wer", "order", "tables", "teds", "headings", "headings_f1")
+
+_HEAD = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>one-ocr eval</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+:root { color-scheme: light dark }
+body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .2rem .8rem; text-align: right }
+th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #8884 }
+.page { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem }
+.page > div { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; padding: 1rem }
+del { background: #d332; color: inherit } ins { background: #2a23; color: inherit; text-decoration: none }
+@media (max-width: 50rem) { .page { grid-template-columns: 1fr } }
+</style></head><body><h1>one-ocr eval</h1>
+"""
+
+
+def html_report(report: EvalReport) -> Iterator[str]:
+    """The page in pieces. All text of documents is escaped; nothing is loaded from elsewhere."""
+    yield _HEAD
+    yield from _table("All", {"all": report.all})
+    for title, group in (
+        ("By reader", report.readers),
+        ("By route reason", report.reasons),
+        ("By document", report.documents),
+    ):
+        yield from _table(title, group)
+    yield "<h2>Worst pages</h2><p>Left the truth, right what was read; marked is what differs.</p>\n"
+    for page in report.worst():
+        yield from _side_by_side(page)
+    yield "</body></html>\n"
+
+
+def _table(title: str, group: Mapping[str, Totals]) -> Iterator[str]:
+    heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in COLUMNS)
+    yield f"<h2>{title}</h2><table><tr><th></th>{heads}</tr>\n"
+    for name, totals in sorted(group.items()):
+        figures = totals.figures()
+        cells = "".join(f"<td>{'' if figures[column] is None else figures[column]}</td>" for column in COLUMNS)
+        yield f"<tr><td>{escape(name)}</td>{cells}</tr>\n"
+    yield "</table>\n"
+
+
+def _side_by_side(page: ScoredPage) -> Iterator[str]:
+    where = page.source_name + (f", page {page.page_number}" if page.page_number is not None else "")
+    yield f"<h3>{escape(where)}: character errors {page.score.cer:.1%} ({escape(page.reader)})</h3>\n"
+    truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
+    left, right = _marked(_spaced(truth), _spaced(plain_text(page.markdown or "")))
+    yield f'<div class="page"><div>{left}</div><div>{right}</div></div>\n'
+
+
+def _spaced(text: str) -> list[str]:
+    """The words of `text`, each with the white space behind it."""
+    words: list[str] = []
+    for line in text.splitlines():
+        own = line.split()
+        words += [f"{word} " for word in own[:-1]] + [f"{word}\n" for word in own[-1:]]
+    return words[:MOST_WORDS]
+
+
+def _marked(truth: list[str], read: list[str]) -> tuple[str, str]:
+    left, right = [], []
+    for kind, a, b, c, d in SequenceMatcher(None, truth, read).get_opcodes():
+        old, new = escape("".join(truth[a:b])), escape("".join(read[c:d]))
+        left.append(old if kind == "equal" or not old else f"<del>{old}</del>")
+        right.append(new if kind == "equal" or not new else f"<ins>{new}</ins>")
+    return "".join(left), "".join(right)

@@ -1,0 +1,111 @@
+"""One page against its truth: errors of characters and words, order, tables, headings."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from rapidfuzz.distance import LCSseq, Levenshtein
+from rapidfuzz.fuzz import ratio
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.evaluation.table_similarity import teds
+from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
+from one_ocr_ray.policy.page.plain_text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.blocks import Block
+
+SAME_HEADING = 80  # per cent of the letters
+_SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-", "‐": "-", "\ufffe": "-"})
+_NO_RUNNING_TEXT = frozenset({BlockKind.TABLE, BlockKind.FIGURE, BlockKind.FORMULA})
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What a page really says. `is_markdown`: its headings and tables are known too, else only its text."""
+
+    text: str
+    is_markdown: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PageScore:
+    """What was compared of one page. Errors are edits: characters or words put in, left out or changed."""
+
+    characters: int  # of the truth, without white space
+    character_errors: int
+    words: int  # of the truth
+    word_errors: int
+    words_found: int  # in both, whatever their order
+    words_in_order: int  # of those, in the order of the truth
+    tables: tuple[float, ...] = ()  # the TEDS of each table of the truth
+    headings_true: int = 0
+    headings_read: int = 0
+    headings_found: int = 0  # of the true ones
+    headings_right: int = 0  # of those that were read
+
+    @property
+    def cer(self) -> float:
+        """The share of errors, which may be more than 1; of a page without text, 1 where anything was read."""
+        return self.character_errors / self.characters if self.characters else float(self.character_errors > 0)
+
+
+def score_page(markdown: str | None, truth: Truth) -> PageScore:
+    """Compare what was read of a page, None for nothing, with its truth.
+
+    Against Markdown, tables and formulas are left out of the text, since they are measured by themselves. Letters are
+    compared in NFKC, with one kind of quotes and dashes and without white space.
+    """
+    read = markdown or ""
+    if not truth.is_markdown:
+        return _text_score(plain_text(read), truth.text)
+    found, wanted = markdown_blocks(read), markdown_blocks(truth.text)
+    score = _text_score(_running_text(found), _running_text(wanted))
+    true, said = _headings(wanted), _headings(found)
+    grids = [block.table for block in found if block.table is not None]
+    return PageScore(
+        score.characters,
+        score.character_errors,
+        score.words,
+        score.word_errors,
+        score.words_found,
+        score.words_in_order,
+        tables=tuple(
+            max((teds(grid, block.table) for grid in grids), default=0.0) for block in wanted if block.table is not None
+        ),
+        headings_true=len(true),
+        headings_read=len(said),
+        headings_found=sum(any(ratio(heading, other) > SAME_HEADING for other in said) for heading in true),
+        headings_right=sum(any(ratio(heading, other) > SAME_HEADING for other in true) for heading in said),
+    )
+
+
+def _text_score(read: str, truth: str) -> PageScore:
+    said, true = _words(read), _words(truth)
+    both = Counter(said) & Counter(true)
+    letters = "".join(true)
+    return PageScore(
+        characters=len(letters),
+        character_errors=Levenshtein.distance("".join(said), letters),
+        words=len(true),
+        word_errors=Levenshtein.distance(said, true),
+        words_found=both.total(),
+        words_in_order=LCSseq.similarity(said, true),
+    )
+
+
+def _words(text: str) -> list[str]:
+    return unicodedata.normalize("NFKC", text).translate(_SAME).split()
+
+
+def _running_text(blocks: Sequence[Block]) -> str:
+    return "\n".join(block.text for block in blocks if block.kind not in _NO_RUNNING_TEXT)
+
+
+def _headings(blocks: Sequence[Block]) -> list[str]:
+    return ["".join(_words(block.text)) for block in blocks if block.kind is BlockKind.HEADING]
