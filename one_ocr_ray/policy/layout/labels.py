@@ -1,0 +1,55 @@
+"""What the regions of a layout model say of the segments of a page. How far that is believed is decided by who asks.
+
+A model names a title "header" and a paragraph "equation" at times: alone, its word moves nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.places import around
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from one_ocr_ray.blocks import Box
+    from one_ocr_ray.policy.layout.content import PageContent, Region
+    from one_ocr_ray.policy.layout.geometry import Segment
+
+COVERED = 0.6  # of a segment lies in a region that says something of it
+
+
+@dataclass(frozen=True, slots=True)
+class Labels:
+    """The regions of a page. They are places on the page as it came, and not as it was straightened."""
+
+    regions: tuple[Region, ...]
+    pt_per_unit: float
+
+    @classmethod
+    def of(cls, content: PageContent) -> Labels:
+        return cls(content.regions, content.pt_per_unit)
+
+    def score(self, segment: Segment, *labels: str) -> float:
+        """The best score of the regions with one of `labels` that hold the segment; 0 when there is none."""
+        place = self._place(segment)
+        held = [region.score for region in self.regions if region.label in labels and _share(place, region) >= COVERED]
+        return max(held, default=0.0)
+
+    def within(self, region: Region, segments: Collection[Segment]) -> list[Segment]:
+        """Those of `segments` that lie in a region."""
+        return [segment for segment in segments if _share(self._place(segment), region) >= COVERED]
+
+    def _place(self, segment: Segment) -> Box:
+        box = around([printed.box for word in segment.words for printed in word.printed])
+        scale = self.pt_per_unit
+        return type(box)(box.x0 / scale, box.y0 / scale, box.x1 / scale, box.y1 / scale)
+
+
+def _share(box: Box, region: Region) -> float:
+    """The share of a box that lies in a region."""
+    common = max(0.0, min(box.x1, region.x1) - max(box.x0, region.x0)) * max(
+        0.0, min(box.y1, region.y1) - max(box.y0, region.y0)
+    )
+    return common / max((box.x1 - box.x0) * (box.y1 - box.y0), 1e-9)
