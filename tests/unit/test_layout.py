@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -18,34 +17,17 @@ from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from one_ocr_ray.policy.layout.places import printed_word
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
+from tests.page_lines import HEIGHT_PX, column, line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.blocks import Box
 
-HEIGHT_PX = 20.0
-
-
-def line(text: str, x: float, y: float, height: float = HEIGHT_PX) -> TextLine:
-    """`text` with its top left corner at (x, y), every letter half as wide as the line is high."""
-    letter = height / 2
-    width = letter * len(text)
-    words, start = [], 0
-    for word in re.findall(r"\S+ ?", text):
-        words.append(Word(word, start * letter / width, (start + len(word.rstrip())) * letter / width))
-        start += len(word)
-    return TextLine(((x, y), (x + width, y), (x + width, y + height), (x, y + height)), tuple(words))
-
 
 def page_markdown(lines: Sequence[TextLine]) -> str:
     """The Markdown of a page with `lines`."""
     return to_markdown(page_blocks(PageContent(1200, 1600, tuple(lines))))
-
-
-def column(lines: list[str], x: float, y: float) -> list[TextLine]:
-    """Lines of running text below each other."""
-    return [line(text, x, y + 1.3 * HEIGHT_PX * number) for number, text in enumerate(lines)]
 
 
 PROSE = ["the first line of a paragraph that", "goes on over its second line and", "ends with the third one here now"]

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.blocks import column_drafts
 from one_ocr_ray.policy.layout.drafts import numbered
+from one_ocr_ray.policy.layout.furniture import furniture_drafts, part_furniture
 from one_ocr_ray.policy.layout.geometry import straighten
+from one_ocr_ray.policy.layout.labels import Labels
 from one_ocr_ray.policy.layout.margin_notes import part_notes
 from one_ocr_ray.policy.layout.reading_order import regions
 
@@ -22,5 +25,12 @@ if TYPE_CHECKING:
 
 def page_blocks(content: PageContent) -> tuple[Block, ...]:
     """The blocks of one page in reading order; none when there is no text on it. All have their lines and words."""
-    text, notes = part_notes(straighten(content))
-    return numbered(column_drafts(regions(text), notes), content.source) if text else ()
+    labels = Labels.of(content)
+    sheet = part_furniture(straighten(content), labels, content.height)
+    text, notes = part_notes(sheet.text)
+    drafts = [
+        *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),
+        *(column_drafts(regions(text), notes) if text else ()),
+        *furniture_drafts(sheet.feet, BlockKind.PAGE_FOOTER),
+    ]
+    return numbered(drafts, content.source)

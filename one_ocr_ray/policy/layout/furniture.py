@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.labels import Labels
 
 EDGE = 0.14  # of the page's height at its top and its bottom
-LIKELY, SURE = 0.3, 0.85  # scores of a region: enough for small type, enough for any
-LARGE = 1.6  # times the line height: type of a title
+LIKELY, SURE = 0.4, 0.95  # scores of a region: enough for small type, enough for any
+LARGE = 1.25  # times the line height: perhaps the type of a title
 NUMBER_GAP = 0.9  # of the line height: between a page number and the text
 FOOT_GAP = 1.2  # the same for a row with more than the number
 FARTHER = 1.6  # times the distance of the rows before: a row further away is not one of theirs
@@ -76,7 +76,10 @@ def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft
 
 
 def _is_labelled(segment: Segment, labels: Labels, label: str, height: float) -> bool:
-    return labels.score(segment, label) >= (SURE if segment.height > LARGE * height else LIKELY)
+    """Whether the model says so, and nothing else of it with more certainty."""
+    score = labels.score(segment, label)
+    least = SURE if segment.height > LARGE * height else LIKELY
+    return score >= max(least, labels.score(segment, "title", "text", "table_caption", "table"))
 
 
 def _at_edge(
@@ -97,7 +100,7 @@ def _at_edge(
 
     sure = {s for s in segments if (is_near(s) or s in outermost) and is_labelled(s)}
     if sure:
-        reach = max(s.middle for s in sure) if at_top else min(s.middle for s in sure)
+        reach = max(s.bottom for s in sure) if at_top else min(s.top for s in sure)
         return sure | {
             s
             for s in segments

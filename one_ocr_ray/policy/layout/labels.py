@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.content import PageContent, Region
     from one_ocr_ray.policy.layout.geometry import Segment
 
-COVERED = 0.6  # of a segment lies in a region that says something of it
+COVERED = 0.6  # of the width of a segment lies in a region that says something of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class Labels:
     def score(self, segment: Segment, *labels: str) -> float:
         """The best score of the regions with one of `labels` that hold the segment; 0 when there is none."""
         place = self._place(segment)
-        held = [region.score for region in self.regions if region.label in labels and _share(place, region) >= COVERED]
+        held = [region.score for region in self.regions if region.label in labels and _holds(region, place)]
         return max(held, default=0.0)
 
     def within(self, region: Region, segments: Collection[Segment]) -> list[Segment]:
         """Those of `segments` that lie in a region."""
-        return [segment for segment in segments if _share(self._place(segment), region) >= COVERED]
+        return [segment for segment in segments if _holds(region, self._place(segment))]
 
     def _place(self, segment: Segment) -> Box:
         box = around([printed.box for word in segment.words for printed in word.printed])
@@ -47,9 +47,7 @@ class Labels:
         return type(box)(box.x0 / scale, box.y0 / scale, box.x1 / scale, box.y1 / scale)
 
 
-def _share(box: Box, region: Region) -> float:
-    """The share of a box that lies in a region."""
-    common = max(0.0, min(box.x1, region.x1) - max(box.x0, region.x0)) * max(
-        0.0, min(box.y1, region.y1) - max(box.y0, region.y0)
-    )
-    return common / max((box.x1 - box.x0) * (box.y1 - box.y0), 1e-9)
+def _holds(region: Region, box: Box) -> bool:
+    """Whether a box lies in a region, which may be lower than the box of its line is."""
+    common = min(box.x1, region.x1) - max(box.x0, region.x0)
+    return region.y0 <= (box.y0 + box.y1) / 2 <= region.y1 and common >= COVERED * (box.x1 - box.x0)

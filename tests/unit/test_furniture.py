@@ -1,0 +1,87 @@
+"""Page heads, page feet and page numbers: what is taken for one and what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.content import PageContent, Region
+from one_ocr_ray.policy.layout.furniture import is_page_number
+from one_ocr_ray.policy.writers.markdown import to_markdown
+from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.blocks import Block
+    from one_ocr_ray.policy.layout.geometry import TextLine
+
+LINES = ["some lines of text that fill the page and go on,", "one after the other, down to its very end here"]
+TEXT = column(LINES * 12, 200, 200)
+
+
+def blocks(lines: Sequence[TextLine], *regions: Region) -> tuple[Block, ...]:
+    """The blocks of a page."""
+    return page_blocks(PageContent(PAGE_WIDTH_PX, PAGE_HEIGHT_PX, tuple(lines), regions=regions))
+
+
+def kinds(found: Sequence[Block]) -> dict[str, BlockKind]:
+    """The kind of each block by its text."""
+    return {block.text: block.kind for block in found}
+
+
+def test_heads_and_feet_that_the_model_names_are_kept_out_of_the_markdown() -> None:
+    """They come first and last among the blocks, and what stands beside a head is one too."""
+    lines = [line("12", 200, 120), line("A Book on Pages", 500, 120), *TEXT, line("Draft of May", 500, 1500)]
+    found = blocks(lines, Region("header", 495, 118, 660, 142, 0.7), Region("footer", 495, 1498, 640, 1522, 0.6))
+    assert [block.kind for block in found][:2] == [BlockKind.PAGE_NUMBER, BlockKind.PAGE_HEADER]
+    assert found[-1].kind is BlockKind.PAGE_FOOTER
+    markdown = to_markdown(found)
+    assert "some lines" in markdown
+    assert not any(text in markdown for text in ("12", "Book", "Draft"))
+
+
+def test_a_title_is_not_taken_for_a_head_at_a_doubtful_word() -> None:
+    """Large type needs a sure model; the middle of the page is no place for a head however sure it is."""
+    title = line("Unit 2", 200, 100, 60)
+    assert kinds(blocks([title, *TEXT], Region("header", 195, 95, 400, 165, 0.7)))["Unit 2"] is BlockKind.HEADING
+    assert kinds(blocks([title, *TEXT], Region("header", 195, 95, 400, 165, 0.97)))["Unit 2"] is BlockKind.PAGE_HEADER
+    lines = [*TEXT, line("A line of the text", 200, 900), *column(["more of it"], 200, 1000)]
+    found = blocks(lines, Region("header", 195, 895, 420, 925, 0.9))
+    assert all(not block.kind.is_furniture for block in found)
+
+
+@pytest.mark.parametrize("number", ["17", "- 17 -", "[17]", "xvii", "Page 17", "17/30", "第 17 页", "一七", "Seite 17"])
+def test_a_number_apart_from_the_text_is_that_of_the_page(number: str) -> None:
+    """Without a word of the model."""
+    assert kinds(blocks([*TEXT, line(number, 580, 1500)]))[number] is BlockKind.PAGE_NUMBER
+
+
+@pytest.mark.parametrize("text", ["1989 was a good year", "I.", "17 apples", "Total", "1,136", ""])
+def test_other_texts_are_no_page_numbers(text: str) -> None:
+    """Words, amounts, nothing; a lone roman one may be one."""
+    assert is_page_number(text) is (text == "I.")
+
+
+def test_what_stands_beside_the_page_number_is_a_foot() -> None:
+    """A running title in its row."""
+    found = kinds(blocks([*TEXT, line("416", 200, 1500), line("Factors and Multiples", 400, 1500)]))
+    assert found["416"] is BlockKind.PAGE_NUMBER
+    assert found["Factors and Multiples"] is BlockKind.PAGE_FOOTER
+
+
+def test_the_last_row_of_a_table_is_no_foot() -> None:
+    """Its rows are as far apart from each other as it is from them."""
+    rows = [(line(name, 200, y), line(amount, 700, y)) for name, amount, y in
+            [("Rent", "120", 1300), ("Food", "340", 1360), ("Books", "75", 1420), ("Total", "535", 1480)]]  # fmt: skip
+    found = blocks([*TEXT, *(cell for row in rows for cell in row)])
+    assert all(not block.kind.is_furniture for block in found)
+
+
+def test_a_page_of_nothing_but_furniture_keeps_it_as_text() -> None:
+    """A page with ink has text."""
+    found = blocks([line("CONFIDENTIAL", 500, 60)], Region("header", 495, 55, 640, 85, 0.9))
+    assert [block.kind for block in found] == [BlockKind.PARAGRAPH]
