@@ -115,7 +115,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     options = PdfOptions(longest_side_px=1600, max_pages=5000, max_file_bytes=1 << 30, password=None)
     job = Job(
         output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=PageRequest(),
-        prompt_sha256=None, engine=None, limits=Limits(), prices={}, till=None,
+        prompt_sha256=None, engine=None, limits=Limits(), prices={}, budget=None,
         pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers),
     )  # fmt: skip
     node, actor = working_nodes()[0], ray.remote(InstantWorker)

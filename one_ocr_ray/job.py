@@ -41,7 +41,7 @@ class Job:
     engine: EngineOptions | None  # None: the embedded engine
     limits: Limits
     prices: Mapping[str, Price]
-    till: str | None  # name of the actor that keeps the cost ceiling
+    budget: str | None  # name of the actor that keeps the cost ceiling
     pages_at_once: int  # a worker's share of the run's requests under way
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests under way when the job must stop

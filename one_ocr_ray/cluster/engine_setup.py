@@ -5,7 +5,9 @@ from __future__ import annotations
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.cluster.budget import RemoteTill, SharedPurse
+import ray
+
+from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
@@ -15,14 +17,14 @@ from one_ocr_ray.job_settings import metering_of
 from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
-from one_ocr_ray.reading.page import NoBudget, NoMetering, Reading, as_it_is
+from one_ocr_ray.reading.budget import BudgetShare
+from one_ocr_ray.reading.page import NoMetering, Reading, as_it_is
 from one_ocr_ray.reading.permits import LeasedPermits
 from one_ocr_ray.reading.token_bucket import NoLimit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.cluster.budget import SharedTill
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Job
@@ -52,8 +54,8 @@ def llm_reading(job: Job, number: int) -> Reading:
     if job.engine is None:
         raise ValueError("the job has no LLM engine")
     permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
-    till = RemoteTill(job.till) if job.till is not None else None
-    return metered_reading(job, job.engine, engine_on_node(job.engine), permits, till)
+    budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
+    return metered_reading(job, job.engine, engine_on_node(job.engine), permits, budgets)
 
 
 def engine_on_node(choice: EngineOptions) -> Engine:
@@ -86,18 +88,17 @@ def _limiter_on_node(choice: EngineOptions) -> str:
 
 
 def metered_reading(
-    job: Job, choice: EngineOptions, engine: Engine, permits: LeasedPermits, till: SharedTill | None
+    job: Job, choice: EngineOptions, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]
 ) -> Reading:
-    """`engine` for the pages of `job`, under `permits` and the cost ceiling that `till` keeps."""
-    metering = metering_of(choice, job.prices, job.ask)
+    """`engine` for the pages of `job`, under `permits` and the cost ceilings of `budgets`."""
     return Reading(
         engine=engine,
         permits=permits,
         ask=job.ask,
         identity=job.identity,
         prompt_sha256=job.prompt_sha256,
-        metering=metering,
+        metering=metering_of(choice, job.prices, job.ask),
         judge=judge,
-        purse=SharedPurse(till, metering) if till is not None else NoBudget(),
+        budgets=budgets,
         observers=(RequestMetrics(engine.name, engine.model).observe,),
     )

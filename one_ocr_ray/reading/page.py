@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.budget import BudgetShare
     from one_ocr_ray.reading.events import Observer, ReadingEvent
 
 RETRY_LOOK_AGAIN_S = 1.0
@@ -72,32 +73,6 @@ class Metering(Protocol):
         """The most that the request can cost; None when the model's price is unknown."""
 
 
-class Purse(Protocol):
-    """The run's cost ceiling as one worker sees it; each `reserve` is followed by one `settle`."""
-
-    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
-        """Set aside the most that the request can cost, in USD. Raises StoppedError when the ceiling leaves no room."""
-
-    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
-        """The request has cost `cost_usd`; None: unknown."""
-
-    async def close(self) -> None:
-        """No request will follow: what is not spent is somebody else's again."""
-
-
-class NoBudget:
-    """`Purse` of a run without a cost ceiling."""
-
-    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
-        return 0.0
-
-    def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
-        pass
-
-    async def close(self) -> None:
-        pass
-
-
 class NoMetering:
     """`Metering` of an engine on this cluster: no tokens, no money."""
 
@@ -134,7 +109,7 @@ class Reading:
     prompt_sha256: str | None
     metering: Metering
     judge: Callable[[Answer, PageRequest], Answer]
-    purse: Purse = field(default_factory=NoBudget)
+    budgets: tuple[BudgetShare, ...] = ()  # a request must fit into each
     observers: tuple[Observer, ...] = ()
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     retries: RetryBudget = field(default_factory=RetryBudget)
@@ -201,11 +176,14 @@ async def _request(image: PageImage, ask: PageRequest, reading: Reading, spent: 
     """One request under one permit, judged."""
     clock = reading.clock
     began_s = clock.monotonic_s()
-    with reading.ending.waiting():
-        reserved_usd = await reading.purse.reserve(image, ask)
     cost_usd: float | None = 0.0
     most_usd = reading.metering.most_usd(image, ask)
+    reserved: list[BudgetShare] = []
     try:
+        with reading.ending.waiting():
+            for share in reading.budgets:
+                await share.reserve(most_usd)
+                reserved.append(share)
         tokens, reserved_s = reading.metering.estimate_tokens(image, ask), clock.monotonic_s()
         with reading.ending.waiting():
             await reading.permits.acquire(tokens)
@@ -228,7 +206,8 @@ async def _request(image: PageImage, ask: PageRequest, reading: Reading, spent: 
         reading.notify(RequestDone(answer, latency_s, cost_usd))
         return answer
     finally:
-        reading.purse.settle(reserved_usd, cost_usd)
+        for share in reserved:
+            share.settle(most_usd or 0.0, cost_usd)
 
 
 def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:

@@ -112,7 +112,7 @@ def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) ->
         engine=choice,
         limits=limits_of(settings),
         prices=prices_of(settings),
-        till=None,
+        budget=None,
         pages_at_once=settings.max_in_flight,
         render_tasks=1,
         stop_wait_s=settings.stop_wait if choice else 0.0,

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.cluster.budget import OwnTill, SharedPurse
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.shard_reader import ShardReader
@@ -18,18 +17,19 @@ from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.job import Job
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
 from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.cost.budget import Budget
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.inputs import look_again
 from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 from tests.provider import identity_pdf
-from tests.unit.wire_help import page_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -111,7 +111,7 @@ class Bounds:
             engine=None,
             limits=Limits(),
             prices=PRICES,
-            till=None,
+            budget=None,
             pages_at_once=PLACES,
             render_tasks=1,
             stop_wait_s=0.1,
@@ -132,7 +132,7 @@ class Bounds:
             self.slots.release()
 
 
-def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:
+def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
     metering = ProviderMetering("openai", "odd", image_detail="high", prices=PRICES, output_cap=100)
     return Reading(
         engine=engine,
@@ -142,7 +142,7 @@ def reading(engine: OddEngine, till: OwnTill | None = None) -> Reading:
         prompt_sha256=None,
         metering=metering,
         judge=judge,
-        purse=SharedPurse(till or OwnTill(1000.0), metering),
+        budgets=(share or BudgetShare(free_usd=1000.0),),
     )
 
 
@@ -189,32 +189,33 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
     assert len(pages) == PAGES
 
 
-class SlowTill(OwnTill):
-    """A till that is a moment away."""
+class SlowBudget:
+    """A budget that is a moment away."""
 
-    async def draw(self, needed_usd: float) -> float:
-        chunk = await super().draw(needed_usd)
+    def __init__(self, left_usd: float) -> None:
+        self._budget = Budget(left_usd)
+
+    async def allocate(self, needed_usd: float) -> float:
+        chunk = self._budget.allocate(needed_usd)
         await asyncio.sleep(0.001)
         return chunk
+
+    async def refund(self, usd: float) -> None:
+        self._budget.refund(usd)
 
 
 @pytest.mark.parametrize("seed", range(5))
 async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
     """Pages that are cancelled while they draw, wait or have reserved: all that was not spent can still be."""
     chance = random.Random(seed)
-    till = SlowTill(1.0)
-    metering = ProviderMetering("openai", "odd", image_detail="high", prices=PRICES, output_cap=100)
-    purse, ask = SharedPurse(till, metering), PageRequest(prompt="Read.", output_tokens_cap=100)
-    image = page_image()
-    most_usd = metering.most_usd(image, ask)
-    assert most_usd
+    share, most_usd = BudgetShare(SlowBudget(1.0)), 0.003
 
     async def page() -> None:
-        reserved_usd = await purse.reserve(image, ask)
+        await share.reserve(most_usd)
         try:
             await asyncio.sleep(chance.random() / 100)
         finally:
-            purse.settle(reserved_usd, 0.0)
+            share.settle(most_usd, 0.0)
 
     for _ in range(30):
         pages = [asyncio.create_task(page()) for _ in range(30)]
@@ -225,7 +226,8 @@ async def test_no_share_of_the_ceiling_is_lost_with_a_page(seed: int) -> None:
     requests = 0
     with suppress(OneOcrError):
         while True:
-            purse.settle(await purse.reserve(image, ask), most_usd)
+            await share.reserve(most_usd)
+            share.settle(most_usd, most_usd)
             requests += 1
     assert requests == pytest.approx(1.0 / most_usd, abs=1)
 

@@ -48,7 +48,7 @@ async def test_it_is_cut_when_its_time_is_over() -> None:
         await page
     assert stopped.value.code is ErrorCode.BILLING
     assert [answer for _, answer, _ in scene.permits.reports] == [None]
-    assert scene.purse.settled == [(0.01, None)]
+    assert scene.share.settled == [(scene.most_usd, None)]
 
 
 async def test_nothing_is_sent_again_after_the_end_has_begun() -> None:
@@ -71,7 +71,7 @@ async def test_a_page_that_waits_for_its_permit_ends_at_once() -> None:
     ending.begin(REASON, 30.0)
     with pytest.raises(StoppedError):
         await page
-    assert scene.purse.settled == [(0.01, 0.0)]
+    assert scene.share.settled == [(scene.most_usd, 0.0)]
     assert not scene.asks
 
 
@@ -81,7 +81,7 @@ async def test_a_page_that_comes_later_is_not_begun() -> None:
     ending.begin(REASON, 30.0)
     with pytest.raises(StoppedError):
         await reading(scene, ending)
-    assert not scene.purse.reservations
+    assert not scene.share.reservations
 
 
 async def test_the_first_reason_stands_and_the_shortest_wait_counts() -> None:

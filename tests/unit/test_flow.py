@@ -39,6 +39,7 @@ from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.page.retry import RetryBudget
+from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDone, RequestSent
 from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
@@ -97,21 +98,23 @@ class RecordingPermits:
         self.stops.append(failure)
 
 
-class RecordingPurse:
-    """`Purse` that sets a cent aside for each request."""
+class RecordingShare(BudgetShare):
+    """A share without a ceiling that remembers how it is asked."""
 
     def __init__(self) -> None:
+        super().__init__(free_usd=1e6)
         self.settled: list[tuple[float, float | None]] = []
         self.reservations = 0
         self.refusal: StoppedError | None = None
 
-    async def reserve(self, image: PageImage, ask: PageRequest) -> float:
+    async def reserve(self, most_usd: float | None) -> None:
         if self.refusal:
             raise self.refusal
+        await super().reserve(most_usd)
         self.reservations += 1
-        return 0.01
 
     def settle(self, reserved_usd: float, cost_usd: float | None) -> None:
+        super().settle(reserved_usd, cost_usd)
         self.settled.append((reserved_usd, cost_usd))
 
 
@@ -140,7 +143,7 @@ class Scene:
     jitter: Callable[[], float] = lambda: 0.5
     latency_s: float = 0.0  # really waited
     clock: ManualClock = field(default_factory=ManualClock)
-    purse: RecordingPurse = field(default_factory=RecordingPurse)
+    share: RecordingShare = field(default_factory=RecordingShare)
     untold: list[Spending] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -156,7 +159,7 @@ class Scene:
             prompt_sha256="p" * 64,
             metering=self.metering,
             judge=judge,
-            purse=self.purse,
+            budgets=(self.share,),
             untold=self.untold.append,
             clock=self.clock,
             jitter=self.jitter,
@@ -164,6 +167,11 @@ class Scene:
 
     async def read(self, page: RenderedPage | None = None, **changes: Any) -> PageResult:
         return await read_page(document(1), page or page_image(), replace(self.reading, **changes))
+
+    @property
+    def most_usd(self) -> float | None:
+        """What is set aside for a request."""
+        return self.metering.most_usd(page_image(), self.ask)
 
     @property
     def asks(self) -> list[PageRequest]:
@@ -236,7 +244,7 @@ async def test_a_blank_page_asks_nobody() -> None:
     assert (row.input_tokens, row.output_tokens, row.cost_usd, row.latency_ms) == (0, 0, 0.0, None)
     assert row.image_sha256 == page_image().sha256
     assert not scene.asks + scene.permits.acquired
-    assert scene.purse.reservations == 0
+    assert scene.share.reservations == 0
 
 
 async def test_a_page_of_which_nothing_is_drawn_is_not_blank() -> None:
@@ -505,17 +513,26 @@ async def test_a_closed_limiter_sends_nothing() -> None:
         await scene.read()
     assert not scene.asks
     assert not scene.permits.reports
-    assert scene.purse.settled == [(0.01, 0.0)]
+    assert scene.share.settled == [(scene.most_usd, 0.0)]
 
 
 async def test_a_spent_budget_asks_for_no_permit() -> None:
     """The ceiling comes before the queue."""
     scene = Scene()
-    scene.purse.refusal = StoppedError("Spent.", ErrorCode.BUDGET)
+    scene.share.refusal = StoppedError("Spent.", ErrorCode.BUDGET)
     with pytest.raises(StoppedError, match="Spent"):
         await scene.read()
     assert not scene.permits.acquired
-    assert not scene.purse.settled
+    assert not scene.share.settled
+
+
+async def test_a_request_must_fit_into_every_budget() -> None:
+    """A key's budget that is spent stops the page, and the task's own gets its reservation back."""
+    scene = Scene()
+    with pytest.raises(StoppedError, match="ceiling is reached"):
+        await scene.read(budgets=(scene.share, BudgetShare(free_usd=0.0)))
+    assert not scene.asks
+    assert scene.share.settled == [(scene.most_usd, 0.0)]
 
 
 async def test_a_request_that_is_cancelled_gives_its_permit_back() -> None:
@@ -530,7 +547,7 @@ async def test_a_request_that_is_cancelled_gives_its_permit_back() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert scene.permits.reports == [(scene.permits.acquired[0], None, 1.5)]
-    assert scene.purse.settled == [(0.01, None)]
+    assert scene.share.settled == [(scene.most_usd, None)]
 
 
 async def test_a_page_that_is_cancelled_in_the_queue_has_nothing_to_report() -> None:
@@ -538,12 +555,12 @@ async def test_a_page_that_is_cancelled_in_the_queue_has_nothing_to_report() -> 
     scene = Scene()
     task = asyncio.create_task(scene.read())
     await asyncio.sleep(0)
-    assert scene.purse.reservations == 1
+    assert scene.share.reservations == 1
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not scene.permits.acquired + scene.permits.reports
-    assert scene.purse.settled == [(0.01, 0.0)]
+    assert scene.share.settled == [(scene.most_usd, 0.0)]
 
 
 # --- tokens and money
@@ -555,7 +572,7 @@ async def test_discarded_answers_are_paid_too() -> None:
     row = await scene.read()
     assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (2100, 200, 400)
     assert row.cost_usd == pytest.approx((2100 * 1 + 200 * 10) / 1e6)
-    assert [cost_usd for _, cost_usd in scene.purse.settled] == [pytest.approx(0.0015), pytest.approx(0.0026)]
+    assert [cost_usd for _, cost_usd in scene.share.settled] == [pytest.approx(0.0015), pytest.approx(0.0026)]
 
 
 async def test_unknown_stays_unknown() -> None:
@@ -568,7 +585,8 @@ async def test_unknown_stays_unknown() -> None:
 
 async def test_an_unknown_price_is_no_price_of_zero() -> None:
     """Tokens are known, money is not."""
-    row = await Scene().read(metering=ProviderMetering("openai", "nobody-knows", image_detail="high", output_cap=8192))
+    metering = ProviderMetering("openai", "nobody-knows", image_detail="high", output_cap=8192)
+    row = await Scene().read(metering=metering, budgets=())
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (1000, 100, None)
 
 
@@ -578,7 +596,7 @@ async def test_an_error_without_usage_counts_nothing() -> None:
     row = await scene.read()
     assert (row.input_tokens, row.output_tokens) == (1000, 100)
     assert row.cost_usd == pytest.approx(0.002)
-    assert [cost_usd for _, cost_usd in scene.purse.settled] == [0.0, 0.0, pytest.approx(0.002)]
+    assert [cost_usd for _, cost_usd in scene.share.settled] == [0.0, 0.0, pytest.approx(0.002)]
     assert scene.untold == []
 
 
@@ -589,7 +607,7 @@ async def test_an_answer_that_was_lost_may_have_been_billed(lost: Failure) -> No
     row = await scene.read()
     assert (row.status, row.attempts) == ("ok", 2)
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (None, None, None)
-    assert [cost_usd for _, cost_usd in scene.purse.settled] == [None, pytest.approx(0.002)]
+    assert [cost_usd for _, cost_usd in scene.share.settled] == [None, pytest.approx(0.002)]
     (beside,) = scene.untold
     assert beside.rows == (row_key(row),)
     assert (beside.requests, beside.input_tokens, beside.output_tokens) == (0, 1000, 100)  # the row counts requests
@@ -698,7 +716,7 @@ def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], 
     assert len(scene.engine.asked) == len(scene.permits.acquired) == len(scene.permits.reports)
     assert [tokens for tokens, _, _ in scene.permits.reports] == scene.permits.acquired
     assert [answer for _, answer, _ in scene.permits.reports] == played
-    assert scene.purse.reservations == len(scene.purse.settled) == len(played)
+    assert scene.share.reservations == len(scene.share.settled) == len(played)
     if row is None:
         assert played[-1].failure in {NO_CREDIT, UNKNOWN_KEY, TODAY}
     else:

@@ -20,7 +20,7 @@ MOST_USD = 0.01
 def drawn(keeper: KeyBudgets, owner: str) -> float:
     """All that can be drawn."""
     total = 0.0
-    while chunk := keeper.draw(owner, MOST_USD):
+    while chunk := keeper.allocate(owner, MOST_USD):
         total += chunk
     return total
 
@@ -28,10 +28,10 @@ def drawn(keeper: KeyBudgets, owner: str) -> float:
 def test_each_key_has_the_budget_and_no_more_of_it_after_a_crash(tmp_path: Path) -> None:
     """What was handed out by a keeper that died counts as spent; what was given back can be spent."""
     keeper = KeyBudgets(str(tmp_path), 1.0)
-    in_hand = keeper.draw("a", MOST_USD)
+    in_hand = keeper.allocate("a", MOST_USD)
     again = KeyBudgets(str(tmp_path), 1.0)
     assert in_hand + drawn(again, "a") == pytest.approx(1.0, abs=MOST_USD)
-    again.give_back("a", 0.5)
+    again.refund("a", 0.5)
     assert drawn(again, "a") == pytest.approx(0.5, abs=MOST_USD)
     assert drawn(again, "b") == pytest.approx(1.0, abs=MOST_USD)
 
@@ -40,11 +40,11 @@ def test_a_day_is_over_when_a_request_was_refused(tmp_path: Path) -> None:
     """A rest that no request fits into is no budget; money that comes back is."""
     store, keeper = Objects(str(tmp_path)), KeyBudgets(str(tmp_path), 0.1)
     assert key_day(store, "a", today()) is None
-    keeper.draw("a", MOST_USD)
+    keeper.allocate("a", MOST_USD)
     assert not _is_over(store)
     drawn(keeper, "a")
     assert _is_over(store)
-    keeper.give_back("a", 0.05)
+    keeper.refund("a", 0.05)
     assert not _is_over(store)
 
 
@@ -60,7 +60,7 @@ def test_a_new_day_has_a_new_budget(tmp_path: Path) -> None:
 
 def test_a_budget_that_was_lowered_holds_as_it_is_now(tmp_path: Path) -> None:
     """What is left of the higher one is cut to it."""
-    KeyBudgets(str(tmp_path), 5.0).draw("a", MOST_USD)
+    KeyBudgets(str(tmp_path), 5.0).allocate("a", MOST_USD)
     assert drawn(KeyBudgets(str(tmp_path), 1.0), "a") == pytest.approx(1.0, abs=MOST_USD)
 
 

@@ -14,7 +14,7 @@ from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.batch.worker import start_workers
 from one_ocr_ray.cluster.batch.worker_scaler import WorkerScaler, first_nodes
-from one_ocr_ray.cluster.budget import start_till
+from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.engine_setup import begin_limiter
 from one_ocr_ray.cluster.job_logging import describe_submission
@@ -210,13 +210,13 @@ class _Run:
             run_id = self.identity.run_id
             readers = {} if self.choice else start_readers(nodes, run_id)
             actors.extend(readers.values())
-            till = None
+            budget = None
             if self.settings.max_cost is not None:
-                till, keeper = start_till(self._left_usd(self.settings.max_cost, known, todo), run_id)
+                budget, keeper = start_budget(self._left_usd(self.settings.max_cost, known, todo), run_id)
                 actors.append(keeper)
             count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
             sent_before = self._sent_before(known, todo) if self.settings.rpd is not None else {}
-            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, till, sent_before)
+            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget, sent_before)
             workers = start_workers(job, nodes, count, list(readers))
             actors.extend(workers)
             packer = ShardPacker(
@@ -272,7 +272,7 @@ class _Run:
             dearest=dearest_of(self.choice, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
         )
 
-    def _job(self, cpus: int, readers: int, workers: int, till: str | None, sent_before: SentBefore) -> Job:
+    def _job(self, cpus: int, readers: int, workers: int, budget: str | None, sent_before: SentBefore) -> Job:
         settings = self.settings
         places = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
         return Job(
@@ -286,7 +286,7 @@ class _Run:
             engine=self.choice,
             limits=limits_of(settings),
             prices=prices_of(settings),
-            till=till,
+            budget=budget,
             sent_before=sent_before,
             pages_at_once=max(1, places // workers),
             render_tasks=max(1, cpus // workers),

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
-from one_ocr_ray.cluster.budget import OwnTill
+from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, EnginePool
 from one_ocr_ray.cluster.engine_setup import engine_on_node, metered_reading, permits_of, pooled_reading
 from one_ocr_ray.cluster.nodes import ANCHOR_BYTES
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.cluster.service.key_budget import KeyTill
+from one_ocr_ray.cluster.service.key_budget import LOST
 from one_ocr_ray.cluster.shard_reader import ShardReader, page_places
 from one_ocr_ray.errors import OneOcrError, OptionsError, StoppedError, StorageError, UsageError
 from one_ocr_ray.job_settings import pdf_options_of
@@ -28,6 +28,7 @@ from one_ocr_ray.policy.dataset.fingerprint import difference
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, note_of
+from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import look_again
 from one_ocr_ray.storage.run_dir import RunDirectory
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.cluster.budget import SharedTill
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Job
@@ -237,17 +237,18 @@ class TaskWorker:
         ceiling_usd = await asyncio.to_thread(left_usd, self._service, order, job, self._store)
         owner = f"service {order.record.owner}"
         permits = permits_of(job, job.engine, job.identity.run_id, Priority.ONLINE, owner=owner)
-        till: SharedTill | None = OwnTill(ceiling_usd) if ceiling_usd is not None else None
+        budgets = [] if ceiling_usd is None else [BudgetShare(free_usd=ceiling_usd)]
         if self._key_budgets is not None:
-            till = KeyTill(self._key_budgets, order.record.owner, till)
-        reading = metered_reading(job, job.engine, engine, permits, till)
+            budgets.append(BudgetShare(RemoteBudget(self._key_budgets, order.record.owner, lost=LOST)))
+        reading = metered_reading(job, job.engine, engine, permits, tuple(budgets))
         try:
             yield reading
         finally:
             with suppress(OneOcrError):
                 await permits.close()
-            with suppress(OneOcrError):
-                await reading.purse.close()
+            for share in budgets:
+                with suppress(OneOcrError):
+                    await share.close()
 
 
 def start_task_workers(

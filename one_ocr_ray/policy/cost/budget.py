@@ -1,17 +1,16 @@
-"""The cost ceiling of a job, reckoned before each request: what is spent and what is in flight never pass it.
+"""A cost ceiling, counted before requests are sent: what is spent and what is under way never pass it.
 
-Money is handed out in chunks, so that not every request asks: a purse in each worker draws chunks from the one till of
-the job, reserves the most a request can cost, and takes back what it did not cost.
+Money is handed out in chunks, so that not every request asks. `reading/budget.py` holds a worker's share.
 """
 
 from __future__ import annotations
 
-# A chunk holds this many requests at their dearest: few questions, and little lies idle in other purses at the end.
+# A chunk holds this many requests at their dearest: few questions, and at the end little lies idle in other shares.
 CHUNK_REQUESTS = 16
 
 
-class Till:
-    """What is left of the ceiling and not handed out, in USD."""
+class Budget:
+    """What is left of a ceiling and not handed out, in USD. Also the body of an actor where workers share a ceiling."""
 
     def __init__(self, left_usd: float) -> None:
         self._left_usd = max(0.0, left_usd)
@@ -20,7 +19,7 @@ class Till:
     def left_usd(self) -> float:
         return self._left_usd
 
-    def draw(self, needed_usd: float) -> float:
+    def allocate(self, needed_usd: float) -> float:
         """A chunk of at least `needed_usd`; 0.0 when there is not that much."""
         if self._left_usd < needed_usd:
             return 0.0
@@ -29,40 +28,6 @@ class Till:
         self._left_usd -= chunk
         return chunk
 
-    def give_back(self, usd: float) -> None:
-        """Take back what a purse does not need."""
+    def refund(self, usd: float) -> None:
+        """Take back what a share does not need."""
         self._left_usd += usd
-
-
-class Purse:
-    """A worker's share: what it may still reserve, and how many reservations are out."""
-
-    def __init__(self) -> None:
-        self._free_usd = 0.0
-        self.reservations = 0
-
-    def add(self, usd: float) -> None:
-        """Put a chunk in."""
-        self._free_usd += usd
-
-    def missing(self, usd: float) -> float:
-        """How much must be added before `usd` can be reserved."""
-        return max(0.0, usd - self._free_usd)
-
-    def empty(self) -> float:
-        """Take everything out that is not reserved."""
-        usd, self._free_usd = self._free_usd, 0.0
-        return usd
-
-    def reserve(self, usd: float) -> bool:
-        """Set the most that one request can cost aside; False when there is not that much."""
-        if self._free_usd < usd:
-            return False
-        self._free_usd -= usd
-        self.reservations += 1
-        return True
-
-    def settle(self, reserved_usd: float, cost_usd: float) -> None:
-        """A request that had `reserved_usd` set aside has cost `cost_usd`."""
-        self._free_usd += reserved_usd - cost_usd
-        self.reservations -= 1
