@@ -9,6 +9,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.job_settings import (
     engine_options_of,
     limits_of,
+    metering_of,
     page_request_of,
     pdf_options_of,
     prices_of,
@@ -16,7 +17,6 @@ from one_ocr_ray.job_settings import (
     settings_without_effect,
 )
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
-from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.reading.inspection import inspect_all
 from one_ocr_ray.storage.inputs import find_present_inputs
 
@@ -60,12 +60,5 @@ def _page_need(settings: Settings, choice: EngineOptions | None) -> PageNeed:
     ask = page_request_of(settings)
     if choice is None:
         return LOCAL_PAGE
-    metering = ProviderMetering(
-        choice.name,
-        choice.model,
-        image_detail=choice.image_detail,
-        tier=choice.service_tier,
-        prices=prices_of(settings),
-        output_cap=ask.output_tokens_cap,
-    )
+    metering = metering_of(choice, prices_of(settings), ask)
     return llm_page(metering, ask, settings.longest_side)

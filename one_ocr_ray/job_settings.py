@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import SecretStr
 
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
@@ -138,9 +139,11 @@ def fingerprint_of(
 
 def metering_of(choice: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
     """What requests of `ask` to that engine take; it has learned nothing yet."""
+    codec = CODECS[choice.name]
     return ProviderMetering(
-        choice.name,
+        codec.image_tokens,
         choice.model,
+        limit_counts_output=codec.LIMIT_COUNTS_OUTPUT,
         image_detail=choice.image_detail,
         tier=choice.service_tier,
         prices=prices,

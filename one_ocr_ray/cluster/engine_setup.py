@@ -11,6 +11,7 @@ from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
+from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.job_settings import metering_of
@@ -70,7 +71,7 @@ def permits_of(job: Job, choice: EngineOptions, client: str, priority: Priority,
     limiter = RemoteLimiter(_limiter_on_node(choice), job.sent_before)
     # A worker that is restarted counts from zero again, so it must be a new client.
     who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
-    return LeasedPermits(limiter, who, input_tokens if choice.name == "gemini" else total_tokens)
+    return LeasedPermits(limiter, who, total_tokens if CODECS[choice.name].LIMIT_COUNTS_OUTPUT else input_tokens)
 
 
 def begin_limiter(choice: EngineOptions) -> None:

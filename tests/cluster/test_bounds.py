@@ -18,6 +18,7 @@ from one_ocr_ray.job import Job
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.budget import Budget
+from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -133,7 +134,7 @@ class Bounds:
 
 
 def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
-    metering = ProviderMetering("openai", "odd", image_detail="high", prices=PRICES, output_cap=100)
+    metering = ProviderMetering(openai_image_tokens, "odd", image_detail="high", prices=PRICES, output_cap=100)
     return Reading(
         engine=engine,
         permits=NoLimit(),

@@ -10,6 +10,7 @@ import pytest
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode, PageRequest, PageStatus
+from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
@@ -51,7 +52,7 @@ class Reader:
             ask=ask or PageRequest(prompt="Read the page and answer with its text."),
             identity=RunIdentity("run-1", "config-1"),
             prompt_sha256=None,
-            metering=ProviderMetering("openai", "m", image_detail="high", output_cap=8192),
+            metering=ProviderMetering(openai_image_tokens, "m", image_detail="high", output_cap=8192),
             judge=judge,
             clock=self.clock,
             jitter=lambda: 0.5,

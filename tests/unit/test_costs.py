@@ -10,6 +10,7 @@ import pytest
 
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.model import PageRequest, PageStatus, Shard
+from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.cost.spending import Spending, row_key
@@ -40,7 +41,7 @@ class Output:
         self.objects = Objects(str(folder))
         self.dataset = Dataset(self.objects, {})
         prices = {"m": Price(1.0, 10.0)} if prices is None else prices
-        metering = ProviderMetering("openai", "m", image_detail="high", prices=prices, output_cap=1000)
+        metering = ProviderMetering(openai_image_tokens, "m", image_detail="high", prices=prices, output_cap=1000)
         self.dearest = Dearest(metering, ASK, 1600)
 
     def journal(self, *pages: PageResult) -> None:

@@ -10,7 +10,7 @@ import pytest
 from one_ocr_ray.cli import main
 from one_ocr_ray.model import ErrorCode, Failure, PageRequest
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, PageNeed, Survey, llm_page, seconds_by_bound
-from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
+from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
@@ -59,7 +59,7 @@ def test_no_pages_take_no_time() -> None:
 def test_a_page_needs_what_its_image_and_prompt_cost() -> None:
     """An A4 page by the provider's formula, the prompt on top, priced by the user's table."""
     metering = ProviderMetering(
-        "openai", "own", image_detail="high", prices={"own": Price(1.0, 10.0)}, output_cap=8192
+        openai_image_tokens, "own", image_detail="high", prices={"own": Price(1.0, 10.0)}, output_cap=8192
     )  # fmt: skip
     need = llm_page(metering, PageRequest(prompt="x" * 400), longest_side_px=1600)
     assert need.input_tokens == openai_image_tokens("own", 1131, 1600) + 100 + 50
@@ -70,7 +70,9 @@ def test_a_page_needs_what_its_image_and_prompt_cost() -> None:
 
 def test_the_output_of_a_page_keeps_under_its_cap() -> None:
     """A cap of 64 tokens is not a thousand."""
-    metering = ProviderMetering("gemini", "gemini-3.8-flash", image_detail="high", output_cap=64)
+    metering = ProviderMetering(
+        gemini_image_tokens, "gemini-3.8-flash", limit_counts_output=False, image_detail="high", output_cap=64
+    )
     need = llm_page(metering, PageRequest(output_tokens_cap=64), longest_side_px=1600)
     assert need.output_tokens == 64
     assert need.counted_tokens == need.input_tokens  # Gemini's limit counts input alone

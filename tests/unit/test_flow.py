@@ -33,6 +33,7 @@ from one_ocr_ray.model import (
     PageWarning,
     Usage,
 )
+from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
@@ -71,6 +72,10 @@ LOOP = Answer(text="and so on and on and on " * 100, usage=Usage(1000, 600, 0))
 ASK = PageRequest(prompt="Read.")
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
 PRICES = {"scripted": Price(1.0, 10.0)}  # USD per million tokens
+
+
+def metering(model: str = "scripted", prices: dict[str, Price] | None = None) -> ProviderMetering:
+    return ProviderMetering(openai_image_tokens, model, image_detail="high", prices=prices, output_cap=8192)
 
 
 class RecordingPermits:
@@ -150,7 +155,7 @@ class Scene:
         script = [each if isinstance(each, Answer) else Answer(failure=each) for each in self.answers]
         self.engine = TimedEngine(script, self.clock, latency_s=self.latency_s)
         self.permits = RecordingPermits(self.clock)
-        self.metering = ProviderMetering("openai", "scripted", image_detail="high", prices=PRICES, output_cap=8192)
+        self.metering = metering(prices=PRICES)
         self.reading = Reading(
             engine=self.engine,
             permits=self.permits,
@@ -225,9 +230,7 @@ async def test_a_permit_is_asked_for_the_tokens_of_the_request() -> None:
     """The limiter hears the estimate before, and the answer with the real count after."""
     scene = Scene()
     await scene.read()
-    assert scene.permits.acquired == [
-        ProviderMetering("openai", "scripted", image_detail="high", output_cap=8192).estimate_tokens(page_image(), ASK)
-    ]
+    assert scene.permits.acquired == [metering().estimate_tokens(page_image(), ASK)]
 
 
 async def test_the_answer_is_judged() -> None:
@@ -585,8 +588,7 @@ async def test_unknown_stays_unknown() -> None:
 
 async def test_an_unknown_price_is_no_price_of_zero() -> None:
     """Tokens are known, money is not."""
-    metering = ProviderMetering("openai", "nobody-knows", image_detail="high", output_cap=8192)
-    row = await Scene().read(metering=metering, budgets=())
+    row = await Scene().read(metering=metering("nobody-knows"), budgets=())
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (1000, 100, None)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.model import PageImage, PageRequest, Usage
 from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
@@ -19,8 +20,16 @@ def metering(
     engine: str = "openai", model: str = "own", image_detail: str = "high", tier: str | None = None
 ) -> ProviderMetering:
     prices = {"own": Price(1.0, 10.0, 0.1)}
-    cap = ASK.output_tokens_cap
-    return ProviderMetering(engine, model, image_detail=image_detail, tier=tier, prices=prices, output_cap=cap)
+    codec = CODECS[engine]
+    return ProviderMetering(
+        codec.image_tokens,
+        model,
+        limit_counts_output=codec.LIMIT_COUNTS_OUTPUT,
+        image_detail=image_detail,
+        tier=tier,
+        prices=prices,
+        output_cap=ASK.output_tokens_cap,
+    )
 
 
 def test_input_is_image_prompt_and_schema() -> None:

@@ -1,4 +1,8 @@
-"""What a provider is: a module of pure functions between pages and HTTP. A new provider is a new module in `CODECS`."""
+"""What a provider is: a module of pure functions between pages and HTTP.
+
+A new provider is a new module in `CODECS`, and a line in `engines/defaults.py`, `environment.KEY_VARIABLES` and the
+settings that name engines.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,13 @@ class Codec(Protocol):
     """Builds requests and parses replies. Sends nothing, waits for nothing, remembers nothing.
 
     A batch file is written with `build_body` and read with `parse_response`.
+    LIMIT_COUNTS_OUTPUT: the account's limit on tokens counts the answers, too.
     """
+
+    LIMIT_COUNTS_OUTPUT: bool
+
+    def image_tokens(self, model: str, width_px: int, height_px: int, detail: str) -> int:
+        """About how many input tokens a page image costs."""
 
     def build_request(self, options: EngineOptions, image: PageImage, page_request: PageRequest) -> HttpRequest:
         """The request for one page."""

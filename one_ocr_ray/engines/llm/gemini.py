@@ -16,12 +16,16 @@ import pybase64
 from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.gemini_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
 from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
+from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import PageImage, PageRequest
+
+image_tokens = gemini_image_tokens
+LIMIT_COUNTS_OUTPUT = False  # https://ai.google.dev/gemini-api/docs/rate-limits
 
 # --- request ---------------------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from one_ocr_ray.engines.llm.hints import account_limits
 from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, verdict_of_finish
 from one_ocr_ray.engines.llm.openai_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
 from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
+from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import PageImage, PageRequest
 
+image_tokens = openai_image_tokens
+LIMIT_COUNTS_OUTPUT = True
 _AZURE_HOSTS = (".openai.azure.com", ".services.ai.azure.com", ".cognitiveservices.azure.com")
 
 # --- request ---------------------------------------------------------------------------------------------------------

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageImage
-from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.pricing import Price, cost_usd, estimate_usd
 from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import PageRequest, Usage
 
+# Tokens of one image, by model, width and height in pixels, and image detail.
+ImageTokens = Callable[[str, int, int, str], int]
 # Four Latin characters or about one CJK character are a token; prompts are mostly Latin.
 PROMPT_CHARS_PER_TOKEN = 4
 OTHER_INPUT_TOKENS = 50  # roles, separators
@@ -25,16 +27,20 @@ class ProviderMetering:
 
     def __init__(
         self,
-        engine: str,
+        image_tokens: ImageTokens,
         model: str,
         *,
+        limit_counts_output: bool = True,
         image_detail: str,
         tier: str | None = None,
         prices: Mapping[str, Price] | None = None,
         output_cap: int,
     ) -> None:
-        """image_detail: how closely an image is looked at. prices: those of the user, before the table's."""
-        self._engine = engine
+        """image_tokens: the provider's formula. limit_counts_output: the account's token limit counts answers too.
+        prices: the user's, before the table's.
+        """
+        self._image_tokens = image_tokens
+        self._limit_counts_output = limit_counts_output
         self._model = model
         self._image_detail = image_detail
         self._tier = tier
@@ -54,9 +60,9 @@ class ProviderMetering:
             self._input.observe(self._formula_tokens(image, ask), usage.input_tokens)
 
     def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
-        """About what the account's limit will count: in and out together; Gemini counts input alone."""
+        """About what the account's limit will count."""
         tokens = self.input_tokens(image, ask)
-        return tokens if self._engine == "gemini" else tokens + self._output.tokens
+        return tokens + self._output.tokens if self._limit_counts_output else tokens
 
     def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
         """The most that the request can cost; None when the model's price is unknown."""
@@ -78,8 +84,7 @@ class ProviderMetering:
         return cost_usd(usage, self._model, self._tier, self._prices)
 
     def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
-        of_image = gemini_image_tokens if self._engine == "gemini" else openai_image_tokens
-        picture = of_image(self._model, image.width_px, image.height_px, self._image_detail)
+        picture = self._image_tokens(self._model, image.width_px, image.height_px, self._image_detail)
         text = len(ask.prompt) + len(ask.json_schema or "")
         return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
 
