@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.store import from_url
 
+from tests.faults.death_costs import Cost, Death, costs_of, safe_pages, wrong_in
 from tests.faults.drivers import Driver
-from tests.faults.judging import Cost, Death, costs_of, safe_pages, wrong_in
 from tests.faults.s3 import BUCKET, environment, s3_server
 from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
 

@@ -78,7 +78,7 @@ def make_output(source: Path, output: Path) -> None:
     run_dir, dataset = RunDirectory(objects), Dataset(objects, asdict(fingerprint))
     run_dir.claim(fingerprint)
     known = PlanIndex(run_dir)
-    packer = ShardPacker(selection, shard_pages=settings.shard_pages, workers=1, is_new=known.meet)
+    packer = ShardPacker(selection, shard_pages=settings.shard_pages, workers=1, is_new=known.mark_seen)
     documents = (
         DocumentRef(f"sha256:{number:064x}", file.uri, file.name, file.size_bytes, file.version, 1)
         for number, file in enumerate(find_inputs([str(source)]))

@@ -125,7 +125,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     await asyncio.gather(*(each.report.remote() for each in actors))
     objects = Objects(str(output))
     known = PlanIndex(RunDirectory(objects))
-    packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.meet)
+    packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.mark_seen)
     pipeline = RunDriver(actors, Planner(known, packer, options, objects), known, selection, lambda _: None)
     me = psutil.Process()
     started, before = time.monotonic(), cpu_s(me)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import Action
-from one_ocr_ray.policy.failure_rate import says_nothing_new
+from one_ocr_ray.policy.failure_rate import fails_as_before
 from one_ocr_ray.reading.events import RequestDone
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class RunTotals:
     def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:
         """Count one page that was read; `before`: why it had failed in an earlier run."""
         self.pages_read += 1
-        if page.failure is not None and says_nothing_new(page.failure.code, before):
+        if page.failure is not None and fails_as_before(page.failure.code, before):
             self.failed_as_before += 1
         elif page.failure is not None:
             self.failures[page.failure.code] += 1
@@ -87,7 +87,7 @@ class RunTotals:
         self.requests["sent"] += spending.requests
         self.input_tokens += spending.input_tokens
         self.output_tokens += spending.output_tokens
-        self.cost_usd = _sum(self.cost_usd, spending.told_usd)
+        self.cost_usd = _sum(self.cost_usd, spending.spent_usd)
 
     def __add__(self, other: RunTotals) -> RunTotals:
         return RunTotals(

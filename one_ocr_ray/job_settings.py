@@ -20,7 +20,7 @@ from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.settings import base_url, password_of
-from one_ocr_ray.storage.costs import Dearest
+from one_ocr_ray.storage.spending import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
@@ -151,9 +151,11 @@ def metering_of(choice: EngineOptions, prices: Mapping[str, Price], ask: PageReq
     )
 
 
-def dearest_of(choice: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions) -> Dearest:
+def dearest_of(
+    choice: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions
+) -> WorstCase:
     """What requests of unknown cost count for a ceiling."""
-    return Dearest(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
+    return WorstCase(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
 
 
 def prices_of(settings: Settings) -> dict[str, Price]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from one_ocr_ray.environment import is_inside_ray_job
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.policy.page import stopping
+from one_ocr_ray.policy import shutdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,7 +80,7 @@ class Interruption:
     def _signalled(self, number: signal.Signals) -> None:
         if not self._is_first():
             return
-        self.wait_s = stopping.wait_s(
+        self.wait_s = shutdown.wait_s(
             self.wait_s, is_sigterm=number == signal.SIGTERM, is_inside_ray_job=is_inside_ray_job()
         )
         if self.wait_s:
@@ -102,6 +102,6 @@ class Interruption:
         if self._signalled_s is None:
             self._signalled_s = now_s
             return True
-        if stopping.is_asked_again(self._signalled_s, now_s):
+        if shutdown.is_second_request(self._signalled_s, now_s):
             os._exit(StoppedError.exit_code)
         return False

@@ -25,7 +25,7 @@ def layer_of(child: PdfChild, page_number: int, side_px: int = SIDE_PX) -> Layer
     return unpacked(page.layer)
 
 
-def lines_of(layer: Layer, *, glyphs_missing: bool = False) -> list[str]:
+def parse_list(layer: Layer, *, glyphs_missing: bool = False) -> list[str]:
     """The lines that are seen, in the order in which they were found."""
     glyphs = seen_of(layer, glyphs_missing=glyphs_missing).glyphs
     return ["".join(word.text for word in each.line.words) for each in layer_lines(layer, glyphs)]
@@ -37,4 +37,4 @@ def text_of(child: PdfChild, page_number: int) -> str | Failure:
     if isinstance(page, PageUnrendered):
         return page.failure
     assert page.layer is not None
-    return "\n".join(lines_of(unpacked(page.layer), glyphs_missing=page.glyphs_missing))
+    return "\n".join(parse_list(unpacked(page.layer), glyphs_missing=page.glyphs_missing))

@@ -129,8 +129,8 @@ class ShardReader:
             only=only,
             selection=self._job.selection,
         )
-        if work.is_read:
-            pages, documents = await asyncio.to_thread(work.settle)
+        if work.pages_committed:
+            pages, documents = await asyncio.to_thread(work.recover)
         else:
             try:
                 listener.failed_before(work.replaced.values())

@@ -18,7 +18,7 @@ FIRST_REJECTED_PAGES = 3
 _OF_THE_PAGE = frozenset({ErrorCode.RENDER_FAILED, ErrorCode.RENDER_CRASHED, ErrorCode.RENDER_TIMEOUT})
 
 
-def says_nothing_new(code: ErrorCode, before: ErrorCode | None) -> bool:
+def fails_as_before(code: ErrorCode, before: ErrorCode | None) -> bool:
     """Whether a page that is read again fails as it did `before`, for a reason that lasts: filtered, refused, rejected.
 
     A retry of many such pages goes through; else it would stop at the same page each time, and pay each time.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions, document_id_of
-from one_ocr_ray.storage.inputs import is_folder, look_again, read_input
+from one_ocr_ray.storage.inputs import is_folder, read_input, stat_input
 from one_ocr_ray.storage.store.uris import is_remote, local_path
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Opener:
 
     def open(self, document: DocumentRef, options: PdfOptions) -> Failure | None:
         """Have `document` open in the child process; why that cannot be, also where it has other bytes by now."""
-        now = None if is_remote(document.uri) else look_again(document.uri)
+        now = None if is_remote(document.uri) else stat_input(document.uri)
         key = _key(document, now, options)
         if key == self._open:
             return None

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.cost.metering import total_tokens
-from one_ocr_ray.policy.ratelimit.holding import Holding
+from one_ocr_ray.policy.ratelimit.hold import HoldStatus
 from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class LeasedPermits:
         self._news = Feedback()
         self._usual_latency_s = 1.0
         self._crowded = False
-        self._holding = Holding()
+        self._holding = HoldStatus()
 
     async def ready(self) -> None:
         """Have the limiter started."""

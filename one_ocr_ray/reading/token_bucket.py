@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Literal
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.policy.ratelimit.bucket import TokenBucket
+from one_ocr_ray.policy.ratelimit.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -60,7 +60,7 @@ class CommittedDocuments:
         """The ids of all planned documents."""
         return self._home.keys()
 
-    def pages_of(self, document_id: str) -> list[PageResult]:
+    def selected_pages(self, document_id: str) -> list[PageResult]:
         """The pages of one document, in order; none where it is not finished. Reads the document's whole shard."""
         shard_id = self._home.get(document_id)
         if shard_id is None or all(shard.shard_id != shard_id for shard in self.shards):

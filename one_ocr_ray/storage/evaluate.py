@@ -116,7 +116,7 @@ class _DatasetTruths:
     def __init__(self, uri: str) -> None:
         self._source = committed_documents(uri)
         self._asked: set[str] = set()
-        self._pages = lru_cache(maxsize=2)(self._source.pages_of)
+        self._pages = lru_cache(maxsize=2)(self._source.selected_pages)
 
     def of(self, document: DocumentResult, page_number: int | None) -> Truth | None:
         if page_number is None:

@@ -9,7 +9,7 @@ _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _LINE_END = re.compile(r"\r\n|\n|\r")  # no others: a file's name may hold U+2028
 
 
-def lines_of(data: bytes) -> list[str]:
+def parse_list(data: bytes) -> list[str]:
     """The names in a list: UTF-8, or UTF-16 with its mark; a line each, or as `find -print0` gives them.
 
     Lines are stripped; empty ones and those that begin with `#` are passed over. What ends in a NUL is taken as it is.

@@ -16,7 +16,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.storage.input_lists import lines_of
+from one_ocr_ray.storage.input_lists import parse_list
 from one_ocr_ray.storage.store.keys import fault_of_key
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, local_path, shown, split_remote, uri_of_path, without_credentials
@@ -112,7 +112,7 @@ def _find(arguments: list[str], barren: _Barren) -> Iterator[InputFile]:
                     yield found
 
 
-def look_again(uri: str) -> InputFile:
+def stat_input(uri: str) -> InputFile:
     """The file or object at `uri`, a name that `find_inputs` gave, as it is now."""
     if is_remote(uri):
         return _object(uri)
@@ -140,7 +140,7 @@ def read_input(uri: str) -> bytes | None:
 def _lines(list_uri: str) -> list[str]:
     try:
         data = read_input(list_uri) if is_remote(list_uri) else _bytes_of(local_path(list_uri))
-        lines = None if data is None else lines_of(data)
+        lines = None if data is None else parse_list(data)
     except (OSError, ValueError):
         lines = None
     if lines is None:

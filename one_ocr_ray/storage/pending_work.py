@@ -60,7 +60,7 @@ def _stale_copies(
         shard_id
         for shard_id in known.shard_ids(copies=True)
         if shard_id in committed - open_shards
-        if any(known.home(each.document_id) in changing for each in known.shard(shard_id).documents)
+        if any(known.shard_of(each.document_id) in changing for each in known.shard(shard_id).documents)
     ]
     for shard_id in stale:
         Journal(output, shard_id, config_id="").mark_replacing()

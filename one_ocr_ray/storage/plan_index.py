@@ -11,9 +11,9 @@ from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.policy.dataset.plan import pages_of
+from one_ocr_ray.policy.dataset.plan import selected_pages
+from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
-from one_ocr_ray.policy.dataset.sums import Sums
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,7 +91,7 @@ class PlanIndex:
         if shards:
             self.plan(shards)
 
-    def covers(self, file: InputFile) -> bool:
+    def has_unchanged(self, file: InputFile) -> bool:
         """Whether `file` is planned as it is. One that could not be opened stays as it was until --retry-failed."""
         planned = self._one("SELECT failed, version, size_bytes FROM document WHERE uri = ?", file.uri)
         return planned is not None and bool(planned[0] or planned[1:] == (file.version, file.size_bytes))
@@ -101,11 +101,11 @@ class PlanIndex:
         planned = self._one("SELECT document_id FROM document WHERE uri = ?", document.uri)
         return planned is not None and bool(planned[0] == document.document_id)
 
-    def meet(self, document_id: str) -> bool:
+    def mark_seen(self, document_id: str) -> bool:
         """Whether nobody has met these bytes before, in any run; from now on they are met."""
         return self._database.execute(_MEET, (document_id,)).rowcount == 1
 
-    def home(self, document_id: str) -> str | None:
+    def shard_of(self, document_id: str) -> str | None:
         """The shard that has the pages of a document; None when none is planned."""
         found = self._one("SELECT shard_id FROM home WHERE document_id = ? AND shard_id IS NOT NULL", document_id)
         return str(found[0]) if found else None
@@ -124,9 +124,9 @@ class PlanIndex:
             raise KeyError(shard_id)
         return next(shard for shard in self._run_dir.batch(batch[0]) if shard.shard_id == shard_id)
 
-    def planned(self) -> Sums:
+    def planned(self) -> RowCounts:
         """How many documents and selected pages the plan holds."""
-        return Sums(*self._database.execute(_SUMS).fetchone())
+        return RowCounts(*self._database.execute(_SUMS).fetchone())
 
     def _one(self, question: str, value: str) -> tuple[Any, ...] | None:
         answer: tuple[Any, ...] | None = self._database.execute(question, (value,)).fetchone()
@@ -136,7 +136,7 @@ class PlanIndex:
         database = self._database
         database.execute("BEGIN")
         for shard in batch:
-            pages = 0 if shard.copies else sum(pages_of(each, self._selection) for each in shard.documents)
+            pages = 0 if shard.copies else sum(selected_pages(each, self._selection) for each in shard.documents)
             sums = len(shard.documents), pages
             database.execute(_ADD_SHARD, (shard.shard_id, self._next_batch, shard.copies, *sums))
             database.executemany(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 DAY = timedelta(hours=25)  # as the limiter counts it
 
 
-def sent_lately(
+def recently_sent(
     output: Objects,
     dataset: Dataset,
     *,

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.dataset.documents import document_result
-from one_ocr_ray.policy.dataset.journal import best_pages, reading_again, with_mended, with_replaced
+from one_ocr_ray.policy.dataset.journal import best_pages, split_for_retry, with_earlier_usage, with_retried
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.storage.journal import Journal
 
@@ -59,9 +59,9 @@ class ShardCommit:
         self.kept: Pages  # what needs no reading
         self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are wanted anew
         if again:
-            self.kept, self.replaced = reading_again(rows, identity.run_id, only)
+            self.kept, self.replaced = split_for_retry(rows, identity.run_id, only)
         elif self._is_short:
-            self.kept = best_pages([*with_mended(self._standing, self._journaled), *self._journaled])
+            self.kept = best_pages([*with_retried(self._standing, self._journaled), *self._journaled])
         else:
             self.kept = best_pages(rows)
 
@@ -75,13 +75,13 @@ class ShardCommit:
         )
 
     @property
-    def is_read(self) -> bool:
+    def pages_committed(self) -> bool:
         """Whether every page was read, and an attempt before this one was cut off in its last steps."""
         return bool(self._standing) and not self._replaces
 
-    def settle(self) -> tuple[list[PageResult], list[DocumentResult]]:
+    def recover(self) -> tuple[list[PageResult], list[DocumentResult]]:
         """End what an attempt has left that was cut off between its steps, or while it read failed pages anew."""
-        pages = with_mended(self._standing, self._journaled)
+        pages = with_retried(self._standing, self._journaled)
         if pages != self._standing:
             pages = self._replace_pages(pages)
         return pages, self._finish(pages)
@@ -89,7 +89,7 @@ class ShardCommit:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         self._record_swallowed(read)
-        pages = with_replaced(read, self.replaced)
+        pages = with_earlier_usage(read, self.replaced)
         if self._replaces:
             standing = self._replace_pages(pages)
         else:

@@ -1,52 +1,81 @@
-"""`_run/spent/`: what requests have cost that no row tells, so that a ceiling over all runs knows of it.
-
-Each record is an object of its own, written once and never changed: of pages that ended in a stop or were cut off, of
-answers that were lost on their way, and of rows in whose place another writer's stand.
-"""
+"""What an output has cost over all its runs: what its rows tell, and what the records beside them do."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from secrets import token_hex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import orjson
-
-from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.policy.cost.spending import Spending
+from one_ocr_ray.policy.cost.spending import Spending, of_rows
+from one_ocr_ray.policy.dataset.journal import best_pages
+from one_ocr_ray.storage.journal import Journal
+from one_ocr_ray.storage.spending_records import recorded_spending
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from one_ocr_ray.model import PageRequest, PageResult
+    from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.policy.dataset.summary import OutputCounts
+    from one_ocr_ray.storage.dataset import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
-SPENT = "_run/spent"
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """The most that requests of unknown cost can have cost. Without `metering`, at an engine of one's own, nothing."""
+
+    metering: ProviderMetering | None
+    ask: PageRequest
+    longest_side_px: int
+
+    def request_usd(self) -> float | None:
+        """One request, whatever the page."""
+        return self._usd(self.longest_side_px, self.longest_side_px, 1)
+
+    def row_usd(self, row: PageResult) -> float | None:
+        """All requests of a row."""
+        return self._usd(
+            row.image_width or self.longest_side_px, row.image_height or self.longest_side_px, row.attempts
+        )
+
+    def _usd(self, width_px: int, height_px: int, requests: int) -> float | None:
+        return 0.0 if self.metering is None else self.metering.worst_case_usd(width_px, height_px, self.ask, requests)
 
 
-def record_spending(output: Objects, spending: Spending) -> None:
-    """Make `spending` count for this output from now on."""
-    output.put_new(f"{SPENT}/{token_hex(8)}.json", orjson.dumps(asdict(spending)))
+def spending_with(output: Objects, rows: Iterable[PageResult], dearest: WorstCase) -> Spending:
+    """What `rows` have cost, and what else requests for this output have."""
+    recorded = recorded_spending(output, dearest.request_usd())
+    return recorded + of_rows(rows, frozenset(recorded.rows), dearest.row_usd)
 
 
-def recorded_spending(output: Objects, dearest_usd: float | None) -> Spending:
-    """The sum of all records. Requests that had no price then count `dearest_usd` each.
+def spending_of(
+    output: Objects,
+    dataset: Dataset,
+    counts: OutputCounts,
+    *,
+    open_shards: Iterable[str],
+    config_id: str,
+    dearest: WorstCase,
+) -> Spending:
+    """The same for a whole output; `counts` are those of its documents, which hold the greatest part."""
+    settled = Spending(known_usd=counts.cost_usd or 0.0)
+    if dearest.request_usd() is None and counts.untold:  # no price: no row would say more
+        return settled + Spending(unknown_usd=None)
 
-    Raises OneOcrError for a record that cannot be read: money must not be forgotten in silence.
-    """
-    paths = [info.path for info in output.list(SPENT) if info.path.endswith(".json")]
-    total = Spending()
-    for path, data in zip(paths, output.get_many(paths), strict=True):
-        spending = _decoded(path, data or b"")
-        if spending.unknown_usd is None and dearest_usd is not None:
-            spending = replace(spending, unknown_usd=spending.requests * dearest_usd)
-        total += spending
-    return total
+    def rows() -> Iterable[PageResult]:
+        for shard_id in sorted(counts.untold):
+            yield from dataset.pages(shard_id)
+        for shard_id in open_shards:
+            yield from _unsettled(output, dataset, shard_id, config_id)
+
+    return settled + spending_with(output, rows(), dearest)
 
 
-def _decoded(path: str, data: bytes) -> Spending:
-    try:
-        values = orjson.loads(data)
-        return Spending(**{**values, "rows": tuple(values["rows"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise OneOcrError(
-            f"The file {path} of this output is damaged; it says what requests have cost. Put it back from a copy, or "
-            "remove it: then its money is forgotten."
-        ) from error
+def _unsettled(output: Objects, dataset: Dataset, shard_id: str, config_id: str) -> Iterable[PageResult]:
+    """Rows of a shard that its documents do not count yet."""
+    standing = dataset.pages(shard_id)
+    journaled = best_pages(Journal(output, shard_id, config_id).read()).values()
+    if not dataset.documents(shard_id):
+        return standing or journaled
+    settled = {(page.document_id, page.page_number, page.finished_at) for page in standing}
+    return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]

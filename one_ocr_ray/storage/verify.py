@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.dataset.schema import SCHEMAS
 from one_ocr_ray.policy.dataset.selection import parse_selection
-from one_ocr_ray.policy.dataset.verify import key_findings, shard_findings
+from one_ocr_ray.policy.dataset.verify import duplicate_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
@@ -55,7 +55,7 @@ def verify(output: str) -> Iterator[str]:
         if [each.source_uri for each in documents] != [each.uri for each in shard.documents]:
             yield f"shard {shard.shard_id} has other documents than the plan says"
         yield from shard_findings(documents, pages, parse_selection(fingerprint.pages), copies=shard.copies)
-    yield from key_findings(keys)
+    yield from duplicate_findings(keys)
     yield from _leftovers(objects, set(planned))
 
 

@@ -20,12 +20,12 @@ from one_ocr_ray.policy.tasks.transitions import (
     ended,
     new_events,
     next_rev,
-    note_of,
+    outcome_of,
     retry_of,
     retrying,
     started,
     staying,
-    with_notes,
+    with_pages,
 )
 from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
 
@@ -141,7 +141,7 @@ class TaskLifecycle:
             view = replace(retrying(entry.view, notes), rev=next_rev(entry.view.rev, self.generation))
             await asyncio.to_thread(self._store.save_task, StoredTask(view, order))
             entry.retry, entry.notes, entry.cancelled = order, notes, False
-            entry.events = entry.events or list(new_events({}, map(note_of, rows), entry.view.rev))
+            entry.events = entry.events or list(new_events({}, map(outcome_of, rows), entry.view.rev))
             self.table.publish(entry, view)
             return not entry.deleted
 
@@ -186,7 +186,7 @@ class TaskLifecycle:
         return tuple(event for event in entry.events if event.rev > rev)
 
     def _stored_events(self, entry: TaskEntry) -> list[PageEvent]:
-        notes = [note_of(row) for row in self._store.pages(entry.view.record.task_id)]
+        notes = [outcome_of(row) for row in self._store.pages(entry.view.record.task_id)]
         return list(new_events({}, notes, entry.view.rev))
 
     def _recalled(self, stored: StoredTask) -> TaskEntry:
@@ -208,9 +208,9 @@ class TaskLifecycle:
     def _recall(self, entry: TaskEntry) -> None:
         """What the book before this one knew of an unfinished task, from its journal."""
         rows = self._store.pages(entry.view.record.task_id)
-        entry.notes = staying(rows, entry.retry) if entry.retry else {row.page_number: note_of(row) for row in rows}
+        entry.notes = staying(rows, entry.retry) if entry.retry else {row.page_number: outcome_of(row) for row in rows}
         rev = next_rev(entry.view.rev, self.generation)
-        view = with_notes(entry.view, entry.notes)
+        view = with_pages(entry.view, entry.notes)
         if rows:
             view = started(view, min(row.started_at for row in rows))
         entry.view = replace(view, rev=rev)
@@ -223,7 +223,7 @@ class TaskLifecycle:
         rev = next_rev(view.rev, self.generation)
         events = new_events(entry.notes, pages, rev)
         entry.notes.update((note.page_number, note) for note in pages)
-        view = with_notes(view, entry.notes, total=total, running=running)
+        view = with_pages(view, entry.notes, total=total, running=running)
         if view != entry.view or events:
             self.table.publish(entry, replace(view, rev=rev), events)
 

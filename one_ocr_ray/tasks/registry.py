@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.tasks.task import TaskPage, TaskState, cursor_of, place_of
+from one_ocr_ray.policy.tasks.task import TaskPage, TaskState, cursor_of, parse_cursor
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks.task import PageEvent, RetryOrder, TaskView
@@ -108,7 +108,7 @@ class TaskRegistry:
     ) -> TaskPage:
         """Tasks newest first, without those that have expired. Raises ValueError for a cursor it did not give."""
         order = self._orders.get((owner, batch_id or "", None if batch_id else state), [])
-        position = bisect_left(order, place_of(cursor)) if cursor else len(order)
+        position = bisect_left(order, parse_cursor(cursor)) if cursor else len(order)
         found: list[TaskView] = []
         for number in range(position - 1, -1, -1):
             view = self._entries[order[number][1]].view

@@ -28,7 +28,7 @@ from one_ocr_ray.policy.cost.pricing import estimate_usd
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.settings import Settings
-from one_ocr_ray.storage.costs import spending_with
+from one_ocr_ray.storage.spending import spending_with
 from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:

@@ -28,7 +28,7 @@ from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.token_bucket import NoLimit
-from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 from tests.provider import identity_pdf
 
@@ -149,7 +149,7 @@ def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
 
 async def opened(folder: Path) -> DocumentRef:
     (folder / "many.pdf").write_bytes(identity_pdf(1, PAGES, lines=1))
-    (document,) = await start_inspection([look_again(str(folder / "many.pdf"))], OPTIONS, cpus=0.0)
+    (document,) = await start_inspection([stat_input(str(folder / "many.pdf"))], OPTIONS, cpus=0.0)
     return document
 
 

@@ -21,7 +21,7 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.ratelimit.messages import GateState
 from tests.cluster.outputs import pages_by_source, read, rows
-from tests.cluster.test_clusters import free_port
+from tests.cluster.test_cluster_shapes import free_port
 from tests.provider import (
     Identity,
     Latency,

@@ -18,7 +18,7 @@ from ray.job_submission import JobStatus
 from one_ocr_ray.storage.verify import verify
 from tests.cluster.head import ROOT, Head, free_port, running_head
 from tests.cluster.outputs import pages_by_source
-from tests.cluster.scraping import lacking, metrics_of, samples
+from tests.cluster.prometheus import lacking, metrics_of, samples
 from tests.cluster.waiting import until
 from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_identity_pdfs
 

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant, Limit
 from one_ocr_ray.reading.permits import LATE_S, LeasedPermits
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
-from tests.unit.ratelimit_help import busiest
+from tests.unit.ratelimit_simulation import busiest
 
 if TYPE_CHECKING:
     from collections.abc import Callable

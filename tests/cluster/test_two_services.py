@@ -21,8 +21,8 @@ from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.tasks.service_config import service_config_of
-from tests.cluster.books import OWNER, book_site
-from tests.cluster.served import Served
+from tests.cluster.serve_process import Served
+from tests.cluster.task_managers import OWNER, book_site
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.cluster.served import Served
+from tests.cluster.serve_process import Served
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
 from tests.web.relay import Relay
 from tests.web.test_uploading import NOTE_PERCENTS
-from tests.web.visiting import Visit, chromium, pdf_file
+from tests.web.visitor import Visit, chromium, pdf_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -82,7 +82,7 @@ class SmallRun:
 
     def _new_shards(self, known: PlanIndex) -> Iterator[Shard]:
         packer = ShardPacker(
-            ALL_PAGES, shard_pages=SHARD_PAGES, workers=1, next_number=known.next_number, is_new=known.meet
+            ALL_PAGES, shard_pages=SHARD_PAGES, workers=1, next_number=known.next_number, is_new=known.mark_seen
         )
         new = [document for document in self.documents if not known.is_planned(document)]
         shards = [shard for document in new for shard in packer.add(document)]
@@ -100,8 +100,8 @@ class SmallRun:
 
     def _read(self, shard: Shard, *, again: bool) -> None:
         work = ShardCommit(self._output, self._dataset, shard, self._identity, again=again)
-        if work.is_read:
-            work.settle()
+        if work.pages_committed:
+            work.recover()
             return
         results = dict(work.kept)
         waiting: list[PageResult] = []
@@ -136,7 +136,7 @@ class SmallRun:
             self.safe(key, row.failure is None)
 
     def _copy(self, shard: Shard, known: PlanIndex) -> None:
-        homes = {known.home(document.document_id) for document in shard.documents}
+        homes = {known.shard_of(document.document_id) for document in shard.documents}
         found = {row.document_id: row for home in homes if home for row in self._dataset.documents(home)}
         rows = [same_bytes_result(found[each.document_id], each) for each in shard.documents]
         self._dataset.commit_pages(shard.shard_id, [])

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from tests.faults.expecting import assert_finished, visible_rows
+from tests.faults.invariants import assert_finished, visible_rows
 from tests.faults.small_run import Key, SmallRun, dying
 from tests.values import document
 

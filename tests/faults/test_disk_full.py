@@ -12,7 +12,7 @@ import pytest
 
 from one_ocr_ray.errors import OneOcrError, StorageError, UsageError
 from one_ocr_ray.storage.store.objects import Objects
-from tests.faults.expecting import assert_finished, visible_rows
+from tests.faults.invariants import assert_finished, visible_rows
 from tests.faults.small_run import SmallRun
 from tests.values import document
 

@@ -17,11 +17,11 @@ import pytest
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.plan_index import PlanIndex
+from one_ocr_ray.storage.row_counts import check_row_counts
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.sums import prove_output
 from one_ocr_ray.storage.verify import verify
-from tests.faults.expecting import assert_finished, visible_rows
+from tests.faults.invariants import assert_finished, visible_rows
 from tests.faults.small_run import SmallRun, dying
 from tests.values import document
 
@@ -162,7 +162,7 @@ def test_a_retry_that_finds_a_file_killed_at_every_step(torn: bool, tmp_path: Pa
         SmallRun(root, [*PAPERS, GONE], "next").run()
         assert list(verify(str(root))) == []
         output = Objects(str(root))
-        assert prove_output(Dataset(output, {}), PlanIndex(RunDirectory(output)), "out")[1] is None, step
+        assert check_row_counts(Dataset(output, {}), PlanIndex(RunDirectory(output)), "out")[1] is None, step
         retry(root)
         assert_finished(root, pages)
     assert_finished(whole, pages)

@@ -10,7 +10,7 @@ from one_ocr_ray.errors import OutputInUseError, StorageError
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
 from one_ocr_ray.reading.inspection import CHANGED, Opener
-from one_ocr_ray.storage.inputs import find_inputs, look_again, read_input
+from one_ocr_ray.storage.inputs import find_inputs, read_input, stat_input
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.verify import verify
@@ -45,7 +45,7 @@ def test_an_object_is_fetched_once_for_many_slices(root: str) -> None:
     objects.put("b.pdf", pdfs.text_pdf(1, "other"))
     with PdfChild() as child:
         opener = Opener(child)
-        document, other = (opener.inspect(look_again(f"{root}/in/{name}.pdf"), options) for name in "ab")
+        document, other = (opener.inspect(stat_input(f"{root}/in/{name}.pdf"), options) for name in "ab")
         assert opener.open(replace(document, version="another"), options) is None
         objects.delete("a.pdf")
         assert opener.open(document, options) is None

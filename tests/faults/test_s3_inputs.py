@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from one_ocr_ray.errors import StorageError
-from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, look_again, read_input
+from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, read_input, stat_input
 from one_ocr_ray.storage.store.keys import fault_of_key
 from one_ocr_ray.storage.store.objects import Objects
 from tests.faults.s3 import BUCKET
@@ -46,7 +46,7 @@ def test_keys_are_read_whatever_is_in_them(root: str, port: int, tmp_path: Path)
     assert [file.uri for file in listed if not file.version] == [f"{root}/missing [1].pdf", f"{root}/nothing? here.pdf"]
     for uri in uris:
         assert (read_input(uri) or b"").decode() == uri.removeprefix(f"{root}/")
-        assert look_again(uri).version
+        assert stat_input(uri).version
     assert [file.uri for file in find_inputs([f"{root}/re*#?.pdf"])] == [f"{root}/report #1.pdf"]
 
 

@@ -14,7 +14,7 @@ from one_ocr_ray.policy.tasks.codec import StoredTask, not_begun
 from one_ocr_ray.policy.tasks.idempotency import ClaimStatus
 from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.tasks.manager_lease import ManagerLease, refuse_second
+from one_ocr_ray.storage.tasks.manager_lease import ManagerLease, refuse_held_store
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.faults.s3 import BUCKET, environment, s3_server
 from tests.values import NOON
@@ -83,6 +83,6 @@ def test_of_books_that_start_together_one_goes_on(store: TaskStore) -> None:
     last = max(later, key=lambda each: each.generation)
     assert len({each.generation for each in later}) == len(later)
     with pytest.raises(StoreInUseError, match="at work on the store s3://"):
-        refuse_second(store.root, lambda _: None)
+        refuse_held_store(store.root, lambda _: None)
     last.release()
-    refuse_second(store.root, lambda _: None)
+    refuse_held_store(store.root, lambda _: None)

@@ -19,7 +19,7 @@ from one_ocr_ray.reading.page import Reading, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
-from tests.unit.wire_help import llm_engine, page_image
+from tests.unit.wire_samples_reader import llm_engine, page_image
 from tests.values import document
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from one_ocr_ray.engines.llm.http import BROKEN, NO_CONNECTION, NO_SUCH_HOST, Ht
 from one_ocr_ray.engines.llm.wire import HttpRequest
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
 from tests.http.local_servers import http_server, raw_server
-from tests.unit.wire_help import llm_engine, page_image
+from tests.unit.wire_samples_reader import llm_engine, page_image
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

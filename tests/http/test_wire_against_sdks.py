@@ -12,7 +12,7 @@ from aiohttp import web
 
 from one_ocr_ray.model import PageRequest
 from tests.http.local_servers import http_server
-from tests.unit.wire_help import llm_engine, page_image
+from tests.unit.wire_samples_reader import llm_engine, page_image
 
 openai = pytest.importorskip("openai")
 genai = pytest.importorskip("google.genai")

@@ -15,7 +15,7 @@ from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
-from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, note_of
+from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.run_dir import RunDirectory
@@ -123,9 +123,9 @@ class ScriptedReader:
             identity = RunIdentity(run_id, config.config_id)
             row = self._script.page(record, document, page_number, identity, again=entry.retry is not None)
             await asyncio.to_thread(journal.write, [row])
-            self._lifecycle.note(entry, TaskUpdate(pages=(note_of(row),)))
+            self._lifecycle.note(entry, TaskUpdate(pages=(outcome_of(row),)))
         rows = await asyncio.to_thread(self._commit, record.task_id, document, output, config, journal)
-        return TaskResult(tuple(note_of(row) for row in rows))
+        return TaskResult(tuple(outcome_of(row) for row in rows))
 
     def _open(self, record: TaskRecord) -> DocumentRef:
         with PdfChild() as child:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from one_ocr_ray import console
+from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
-from one_ocr_ray.policy.dataset.sums import Sums
 from one_ocr_ray.policy.doctor import Check, Verdict
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
@@ -109,7 +109,7 @@ def test_a_terminal_gets_a_bar() -> None:
 def summary(**changes: object) -> RunSummary:
     counts = OutputCounts(
         Counter(complete=1, partial=1, failed=1), Counter(ok=10, blank=1, failed=2), cost_usd=0.5,
-        planned=Sums(4, 13), unopened=Counter(pdf_not_found=2, not_pdf=1),
+        planned=RowCounts(4, 13), unopened=Counter(pdf_not_found=2, not_pdf=1),
     )  # fmt: skip
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,

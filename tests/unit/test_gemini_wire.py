@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.engines.llm.gemini import build_body, build_request, parse_response
 from one_ocr_ray.model import PageRequest
-from tests.unit.wire_help import assert_as_expected, body_of, engine_options, page_image, samples
+from tests.unit.wire_samples_reader import assert_as_expected, body_of, engine_options, page_image, samples
 
 if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, look_again
+from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, stat_input
 from one_ocr_ray.storage.store import walking
 from one_ocr_ray.storage.store.uris import local_path
 
@@ -108,7 +108,7 @@ def test_a_name_that_is_not_utf8_is_read_under_an_escaped_name(tree: Path) -> No
         pytest.skip("this file system allows no such name")
     found = next(file for file in find_inputs([str(tree)]) if file.uri.startswith("file://"))
     assert (found.name, found.size_bytes) == ("%B1%A8%B8%E6.pdf", 6)
-    assert look_again(found.uri) == found
+    assert stat_input(found.uri) == found
     assert list(find_inputs([found.uri])) == [found]
     assert Path(local_path(found.uri)).read_bytes() == b"%PDF-1"
 
@@ -189,7 +189,7 @@ def test_a_folder_that_cannot_be_listed_is_a_failure_of_its_own(tmp_path: Path, 
         (locked,) = [file for file in found if file.version is None]
         assert locked.uri.endswith("n/")
         assert locked.fault == "The folder cannot be listed: File name too long."
-        assert look_again(locked.uri).fault == locked.fault
+        assert stat_input(locked.uri).fault == locked.fault
     assert [file.name for file in found if file.version] == ([] if pattern == "/*" else ["b.pdf"])
 
 
@@ -241,6 +241,6 @@ def test_no_argument_is_a_traceback(argument: str) -> None:
     try:
         for file in islice(find_inputs([argument]), 100):
             file.uri.encode()
-            look_again(file.uri)
+            stat_input(file.uri)
     except (UsageError, StorageError) as error:
         str(error).encode()

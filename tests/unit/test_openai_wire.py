@@ -14,7 +14,7 @@ from one_ocr_ray.engines.llm.hints import duration_s
 from one_ocr_ray.engines.llm.openai import build_body, build_request, is_strict, parse_response
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
-from tests.unit.wire_help import assert_as_expected, body_of, engine_options, llm_engine, page_image, samples
+from tests.unit.wire_samples_reader import assert_as_expected, body_of, engine_options, llm_engine, page_image, samples
 
 if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
 from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState
-from tests.unit.ratelimit_help import Reply, Simulation, rpm
+from tests.unit.ratelimit_simulation import Reply, Simulation, rpm
 
 
 def broken(now: float = 0.0) -> Breaker:

@@ -13,7 +13,7 @@ from one_ocr_ray.model import AccountLimits, Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.gate import LEAD_S, QUANTUM_S, Gate
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, GateState, Limits, Priority, Throttle
 from tests.provider.quotas import Account, strict_minute
-from tests.unit.ratelimit_help import JITTER, Reply, Simulation, busiest, rpm
+from tests.unit.ratelimit_simulation import JITTER, Reply, Simulation, busiest, rpm
 
 NO_KEY = Failure(ErrorCode.AUTH, "The key was refused.", Action.STOP)
 

@@ -7,7 +7,7 @@ import pytest
 from one_ocr_ray.model import Action, ErrorCode
 from one_ocr_ray.policy.ratelimit.messages import GateState, Throttle
 from one_ocr_ray.policy.ratelimit.patience import REFUSALS_NEEDED, REFUSED_AT_MOST_S, Patience
-from tests.unit.ratelimit_help import Reply, Simulation, rpm
+from tests.unit.ratelimit_simulation import Reply, Simulation, rpm
 
 
 def test_a_quarter_of_an_hour_of_refusals_is_enough() -> None:

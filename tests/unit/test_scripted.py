@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.model import Answer, PageRequest
-from tests.unit.wire_help import page_image
+from tests.unit.wire_samples_reader import page_image
 
 
 async def test_each_page_has_its_own_script_and_the_last_answer_goes_on() -> None:

@@ -9,7 +9,7 @@ from hashlib import sha256
 from PIL import Image
 
 from one_ocr_ray.engines.shrinking import shrunk
-from tests.unit.wire_help import page_image
+from tests.unit.wire_samples_reader import page_image
 
 
 def test_a_shrunk_image_says_its_own_size_and_hash() -> None:

@@ -1,36 +1,119 @@
-"""Which signals count, and how long they leave to requests under way."""
+"""The early end of a job: pages that wait end at once, requests under way have their time, for they are paid."""
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+import asyncio
+from dataclasses import replace
 
-from one_ocr_ray.policy.page.stopping import is_asked_again, wait_s
+import pytest
 
-seconds = st.floats(0, 1e6)
+from one_ocr_ray.errors import StoppedError, StorageError
+from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.stopping import Ending
+from tests.unit.test_read_page import DOWN, GOOD, Scene
+from tests.unit.wire_samples_reader import page_image
+from tests.values import document
 
-
-@given(seconds, st.floats(0, 2.0))
-def test_two_signals_within_two_seconds_are_one(first_s: float, later_s: float) -> None:
-    """`timeout` signals a child and the child's group; so do schedulers."""
-    assert not is_asked_again(0.0, later_s)
-    assert not is_asked_again(first_s, first_s)
-
-
-@given(st.floats(2.001, 1e6))
-def test_a_later_one_is_a_second_wish(later_s: float) -> None:
-    """Then nobody wants to wait."""
-    assert is_asked_again(0.0, later_s)
+REASON = StoppedError("Pay.", ErrorCode.BILLING)
 
 
-def test_who_kills_soon_is_not_kept_waiting() -> None:
-    """Ray kills 3 s after SIGTERM, Kubernetes and Slurm after 30 s; Ctrl-C kills nobody."""
-    assert wait_s(30.0, is_sigterm=False, is_inside_ray_job=False) == 30.0
-    assert wait_s(30.0, is_sigterm=True, is_inside_ray_job=False) == 25.0
-    assert wait_s(30.0, is_sigterm=True, is_inside_ray_job=True) < 1.0
+def reading(scene: Scene, ending: Ending) -> asyncio.Task:
+    """A page that is being read."""
+    return asyncio.create_task(read_page(document(1), page_image(), replace(scene.reading, ending=ending)))
 
 
-@given(seconds, st.booleans(), st.booleans())
-def test_nobody_waits_longer_than_is_set(set_s: float, is_sigterm: bool, is_inside_ray_job: bool) -> None:
-    """0 waits for nothing."""
-    assert 0.0 <= wait_s(set_s, is_sigterm=is_sigterm, is_inside_ray_job=is_inside_ray_job) <= set_s
+async def until_asked() -> None:
+    """Each turn of the loop takes a page one step further: to the queue, to its permit, to the provider."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+async def test_a_request_under_way_is_answered() -> None:
+    """Its page is read and its row stands."""
+    scene, ending = Scene(latency_s=0.1), Ending()
+    page = reading(scene, ending)
+    await until_asked()
+    ending.begin(REASON, 30.0)
+    assert (await page).markdown == GOOD.text
+
+
+async def test_it_is_cut_when_its_time_is_over() -> None:
+    """The permit is given back and the cost is unknown; the page ends with the reason of the end."""
+    scene, ending = Scene(latency_s=3600.0), Ending()
+    page = reading(scene, ending)
+    await until_asked()
+    ending.begin(REASON, 0.05)
+    with pytest.raises(StoppedError, match=r"Pay\.") as stopped:
+        await page
+    assert stopped.value.code is ErrorCode.BILLING
+    assert [answer for _, answer, _ in scene.permits.reports] == [None]
+    assert scene.share.settled == [(scene.most_usd, None)]
+
+
+async def test_nothing_is_sent_again_after_the_end_has_begun() -> None:
+    """An answer that asks for another request leaves the page to the next run."""
+    scene, ending = Scene([DOWN, GOOD], latency_s=0.05), Ending()
+    page = reading(scene, ending)
+    await until_asked()
+    ending.begin(REASON, 30.0)
+    with pytest.raises(StoppedError):
+        await page
+    assert len(scene.asks) == 1
+
+
+async def test_a_page_that_waits_for_its_permit_ends_at_once() -> None:
+    """It holds nothing: no permit, no money."""
+    scene, ending = Scene(), Ending()
+    scene.reading.permits.acquire = lambda _tokens: asyncio.sleep(3600)  # type: ignore[method-assign]
+    page = reading(scene, ending)
+    await until_asked()
+    ending.begin(REASON, 30.0)
+    with pytest.raises(StoppedError):
+        await page
+    assert scene.share.settled == [(scene.most_usd, 0.0)]
+    assert not scene.asks
+
+
+async def test_a_page_that_comes_later_is_not_begun() -> None:
+    """No money is set aside for it."""
+    scene, ending = Scene(), Ending()
+    ending.begin(REASON, 30.0)
+    with pytest.raises(StoppedError):
+        await reading(scene, ending)
+    assert not scene.share.reservations
+
+
+async def test_the_first_reason_stands_and_the_shortest_wait_counts() -> None:
+    """A second driver of the output does not wait for the first one's requests."""
+    scene, ending = Scene(latency_s=3600.0), Ending()
+    page = reading(scene, ending)
+    await until_asked()
+    ending.begin(REASON, 3600.0)
+    ending.begin(StoppedError("Taken over."), 0.0)
+    with pytest.raises(StoppedError, match=r"Pay\."):
+        await page
+
+
+async def test_a_cancellation_by_others_stays_one() -> None:
+    """Before the end, in it, and in the same instant: who cancels a task must see it cancelled."""
+    for begun in (None, 3600.0, 0.0):
+        scene, ending = Scene(latency_s=3600.0), Ending()
+        page = reading(scene, ending)
+        await until_asked()
+        if begun is not None:
+            ending.begin(REASON, begun)
+        page.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await page
+
+
+async def test_a_fault_of_storage_is_no_order_to_end() -> None:
+    """Answers could not be kept: it goes on to whoever runs the pages, and they are cancelled."""
+    ending = Ending(30.0)
+    with pytest.raises(StorageError), ending.begins_here():
+        raise StorageError("Full.")
+    assert ending.reason is None
+    with ending.begins_here():
+        raise REASON
+    assert ending.reason is REASON

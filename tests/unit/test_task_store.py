@@ -14,7 +14,7 @@ from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.tasks.codec import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
-from one_ocr_ray.policy.tasks.idempotency import ANSWERED_WITHIN, ClaimStatus, claim_of, encode_claim
+from one_ocr_ray.policy.tasks.idempotency import ANSWERED_WITHIN, ClaimStatus, claim_id, encode_claim
 from one_ocr_ray.policy.tasks.task import (
     PageFailure,
     RetryOrder,
@@ -238,7 +238,7 @@ def test_a_key_is_claimed_once(store: TaskStore) -> None:
     again = store.claim("a", "k", "f1")
     assert (again.status, again.response) == (ClaimStatus.ANSWERED, {"task_ids": [TASK]})
     assert store.claim("a", "k", "f2").status is ClaimStatus.REUSED
-    store.save_record(replace(RECORD, owner="a", claim=claim_of("k")))
+    store.save_record(replace(RECORD, owner="a", claim=claim_id("k")))
     store.delete(TASK)
     assert store.claim("a", "k", "f2").status is ClaimStatus.NEW
     store.settle("a", "k", None)
@@ -247,7 +247,7 @@ def test_a_key_is_claimed_once(store: TaskStore) -> None:
 
 def test_a_key_that_was_claimed_again_outlives_the_task_of_the_first_claim(store: TaskStore) -> None:
     """After a day, say; a deletion looks at one claim only, however many the owner has."""
-    store.save_record(replace(RECORD, owner="a", claim=claim_of("k")))
+    store.save_record(replace(RECORD, owner="a", claim=claim_id("k")))
     store.claim("a", "k", "f1")
     store.settle("a", "k", {"task_ids": ["t_" + "B" * 22]})
     store.delete(TASK)

@@ -18,7 +18,7 @@ from one_ocr_ray.policy.text_layer.seen import image_share, seen_of
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests import pdfs
 from tests.children import opened
-from tests.layers import layer_of, lines_of
+from tests.layers import layer_of, parse_list
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,33 +50,33 @@ def at(text: bytes, x: float, y: float, size: float = 12, before: bytes = b"") -
 def test_letters_that_are_spaced_are_one_word(child: PdfChild, spacing: bytes) -> None:
     """Character spacing of a quarter and of half an em makes no spaces."""
     layer = page_of(child, b"%s Tc " % spacing + at(b"HELLO", 72, 700))
-    assert lines_of(layer) == ["HELLO"]
+    assert parse_list(layer) == ["HELLO"]
 
 
 def test_spaces_written_between_letters_are_taken_out(child: PdfChild) -> None:
     """A title whose letters are parted by real spaces is words again; a line of single letters stays."""
     layer = page_of(child, at(b"A N N U A L   R E P O R T", 72, 700) + at(b"a b c", 72, 650))
-    assert lines_of(layer) == ["ANNUAL REPORT", "a b c"]
+    assert parse_list(layer) == ["ANNUAL REPORT", "a b c"]
 
 
 def test_text_painted_twice_counts_once(child: PdfChild) -> None:
     """A bold face or a shadow that is made by painting again, with other text painted in between."""
     between = b"".join(at(b"between", 72, 650 - 20 * row) for row in range(8))
     layer = page_of(child, at(b"Bold", 72, 700) + between + at(b"Bold", 72.4, 700))
-    assert lines_of(layer) == ["Bold"] + ["between"] * 8
+    assert parse_list(layer) == ["Bold"] + ["between"] * 8
     assert seen_of(layer).doubled == 4
 
 
 def test_the_same_word_below_is_no_double(child: PdfChild) -> None:
     """Equal lines under each other stay."""
-    assert lines_of(page_of(child, at(b"ditto", 72, 700) + at(b"ditto", 72, 688))) == ["ditto", "ditto"]
+    assert parse_list(page_of(child, at(b"ditto", 72, 700) + at(b"ditto", 72, 688))) == ["ditto", "ditto"]
 
 
 def test_a_raised_digit_is_a_superscript_on_its_line(child: PdfChild) -> None:
     """By text rise, and by a smaller type that is moved up; what follows stays on the line."""
     risen = b"BT /F1 12 Tf 72 700 Td (E=mc) Tj 5 Ts /F1 7 Tf (2) Tj 0 Ts /F1 12 Tf ( holds) Tj ET\n"
     moved = at(b"word", 72, 650) + at(b"12", 98.2, 655, 7) + at(b"next", 110, 650)
-    assert lines_of(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
+    assert parse_list(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
 
 
 def test_columns_painted_row_by_row_are_read_one_after_the_other(child: PdfChild) -> None:
@@ -101,7 +101,7 @@ def test_a_turned_page_is_read_as_displayed(child: PdfChild, turn: int) -> None:
     lines = layer_lines(layer, seen_of(layer).glyphs)
     content = content_of(layer, lines)
     first, second = sorted(content.lines, key=lambda line: line.words[0].text)
-    assert lines_of(layer) == ["first line", "second line"]
+    assert parse_list(layer) == ["first line", "second line"]
     assert content.rotate == 0
     assert first.corners[0][1] < second.corners[0][1]
 
@@ -140,14 +140,14 @@ def test_what_nobody_sees_is_dropped(child: PdfChild, case: str) -> None:
     content, resources, reason = HIDDEN[case]
     picture = pdfs.Stream(BLACK_PICTURE, GRAY_PIXELS)
     layer = page_of(child, at(b"seen", 72, 700) + content, resources=resources, more=[picture])
-    assert lines_of(layer) == ["seen"]
+    assert parse_list(layer) == ["seen"]
     assert getattr(seen_of(layer), reason) == len("hidden")
 
 
 def test_white_text_on_a_dark_box_is_seen(child: PdfChild) -> None:
     """It is the contrast that counts, not the colour."""
     layer = page_of(child, b"0 g 60 640 200 30 re f 1 g " + at(b"reversed", 72, 650))
-    assert lines_of(layer) == ["reversed"]
+    assert parse_list(layer) == ["reversed"]
 
 
 def test_a_picture_behind_text_covers_nothing(child: PdfChild) -> None:
@@ -155,7 +155,7 @@ def test_a_picture_behind_text_covers_nothing(child: PdfChild) -> None:
     picture = pdfs.Stream(BLACK_PICTURE, b"\xf0\xf0\xf0\xf0")
     body = b"q 306 0 0 792 0 0 cm /X Do Q 0 g " + at(b"on a background", 72, 700)
     layer = page_of(child, body, resources=b"/XObject<</X 6 0 R>>", more=[picture])
-    assert lines_of(layer) == ["on a background"]
+    assert parse_list(layer) == ["on a background"]
     assert image_share(layer) == pytest.approx(0.5, abs=0.02)
 
 
@@ -194,9 +194,9 @@ def test_a_font_that_is_not_drawn_keeps_its_text(child: PdfChild) -> None:
     glyphs_missing = [font.embedded for font in layer.fonts] == [False]
     white = page_of(child, b"1 g " + at(b"lost", 72, 700))
     assert glyphs_missing
-    assert lines_of(white, glyphs_missing=True) == ["lost"]
+    assert parse_list(white, glyphs_missing=True) == ["lost"]
     assert seen_of(white, glyphs_missing=True).undrawn == 4
-    assert lines_of(white) == []
+    assert parse_list(white) == []
 
 
 def test_letters_of_a_ligature_stand_side_by_side(child: PdfChild) -> None:
@@ -206,7 +206,7 @@ def test_letters_of_a_ligature_stand_side_by_side(child: PdfChild) -> None:
     objects[2] = b"<</Type/Font/Subtype/Type1/BaseFont/Helvetica/ToUnicode 6 0 R>>"
     opened(child, pdfs.write([*objects, pdfs.Stream(b"", unicode_map + b" endcmap")]))
     layer = layer_of(child, 1, 1600)
-    assert lines_of(layer) == ["staff"]
+    assert parse_list(layer) == ["staff"]
     first, second = layer.glyphs[-2:]
     assert first.box[2] == pytest.approx(second.box[0])
 
@@ -214,7 +214,7 @@ def test_letters_of_a_ligature_stand_side_by_side(child: PdfChild) -> None:
 def test_arabic_is_in_the_order_of_reading(child: PdfChild) -> None:
     """A line that runs to the left is one word of the layout, its characters in the order of the layer."""
     opened(child, pdfs.unembedded_pdf("שלום עולם", pdfs.IDENTITY))
-    (line,) = lines_of(layer_of(child, 1, 1600), glyphs_missing=True)
+    (line,) = parse_list(layer_of(child, 1, 1600), glyphs_missing=True)
     assert set(line.split()) == {"שלום", "עולם"} or set(line[::-1].split()) == {"שלום", "עולם"}
 
 

@@ -16,7 +16,7 @@ from one_ocr_ray.model import ErrorCode, Failure, Outcome, PageStatus
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.export import ExportFormat
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
-from one_ocr_ray.policy.dataset.verify import key_findings, shard_findings
+from one_ocr_ray.policy.dataset.verify import duplicate_findings, shard_findings
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.export import export
 from one_ocr_ray.storage.run_dir import CONFIG
@@ -106,7 +106,7 @@ def test_pages_without_a_document_are_found() -> None:
 
 def test_a_page_in_two_rows_is_found() -> None:
     """Over all shards, by document and number."""
-    assert list(key_findings(Counter({("sha256:a", 1): 1, ("sha256:a", 2): 2}))) == [
+    assert list(duplicate_findings(Counter({("sha256:a", 1): 1, ("sha256:a", 2): 2}))) == [
         "page 2 of sha256:a stands in 2 rows"
     ]
 

@@ -13,7 +13,7 @@ import pytest
 from one_ocr_ray.model import ErrorCode
 from tests.service.script import Script
 from tests.service.site import Site
-from tests.web.visiting import Visit, chromium
+from tests.web.visitor import Visit, chromium
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

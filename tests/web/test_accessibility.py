@@ -12,11 +12,11 @@ from playwright.sync_api import expect
 from tests.pdfs import text_pdf
 from tests.service.script import Script
 from tests.service.site import KEYS, Site
-from tests.web.visiting import pdf_file
+from tests.web.visitor import pdf_file
 
 if TYPE_CHECKING:
     from tests.web.conftest import NewVisit
-    from tests.web.visiting import Visit
+    from tests.web.visitor import Visit
 
 AXE = (Path(__file__).parent / "vendor/axe-core/axe.min.js").read_text()
 RULES = """async () => {

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.pdfs import text_pdf
 from tests.service.site import KEYS, Site
-from tests.web.visiting import pdf_file
+from tests.web.visitor import pdf_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.pdfs import encrypted_pdf, text_pdf
 from tests.service.script import Script
 from tests.service.site import Site
-from tests.web.visiting import pdf_file
+from tests.web.visitor import pdf_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from one_ocr_ray.model import ErrorCode
 from tests.pdfs import text_pdf
 from tests.service.script import Script
 from tests.service.site import Site
-from tests.web.visiting import pdf_file
+from tests.web.visitor import pdf_file
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -30,7 +30,7 @@ from one_ocr_ray.policy import doctor as doctoring
 from one_ocr_ray.policy.doctor import Check, ClusterFacts, NodeFacts, Verdict, Versions
 from one_ocr_ray.settings import ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.store.probe import fault_of_reading, fault_of_seeing, marked
+from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_seeing, marked
 
 if TYPE_CHECKING:
     from ray import ObjectRef

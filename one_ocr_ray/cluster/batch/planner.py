@@ -12,7 +12,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.rendering import start_inspection
-from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ class Planner:
         broken = [document for document in shard.documents if document.failure is not None]
         if not broken:
             return shard
-        files = [await asyncio.to_thread(look_again, document.uri) for document in broken]
+        files = [await asyncio.to_thread(stat_input, document.uri) for document in broken]
         opened = dict(zip((each.uri for each in broken), await start_inspection(files, self._options), strict=True))
         documents: list[DocumentRef] = []
         moved: list[Shard] = []
         for document in shard.documents:
             now = opened.get(document.uri, document)
-            if now.document_id == document.document_id or self._known.meet(now.document_id):
+            if now.document_id == document.document_id or self._known.mark_seen(now.document_id):
                 documents.append(now)
             else:
                 moved += self._packer.add(now)  # bytes that were met before, maybe two lines above: a copy

@@ -38,18 +38,18 @@ from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.summary import RunSummary
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
-from one_ocr_ray.storage.costs import spending_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import shards_at_work
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.pending_work import find_pending_work
 from one_ocr_ray.storage.plan_index import PlanIndex
+from one_ocr_ray.storage.row_counts import check_row_counts, count_rows
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.sent_requests import sent_lately
+from one_ocr_ray.storage.sent_requests import recently_sent
+from one_ocr_ray.storage.spending import spending_of
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import shown
-from one_ocr_ray.storage.sums import count_output, prove_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -108,7 +108,7 @@ def run(
         except StoppedError as stopped:
             on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
             raise
-        counts, fault = prove_output(work.dataset, known, output.root)
+        counts, fault = check_row_counts(work.dataset, known, output.root)
         work.add_costs(counts)
     exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
     summary = _summary(work, tally, counts, time.monotonic() - started, exit_code)
@@ -120,7 +120,7 @@ def run(
 
 def _summary_of_stopped(work: _Run, known: PlanIndex, elapsed_s: float, exit_code: int) -> RunSummary:
     """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
-    counts = count_output(work.dataset, known)
+    counts = count_rows(work.dataset, known)
     work.add_costs(counts)
     return _summary(work, sum(work.tallies, RunTotals()), counts, elapsed_s, exit_code)
 
@@ -167,7 +167,7 @@ class _Run:
     ) -> RunTotals:
         """Shards that earlier runs left open, then what is new in `files`; Ray is started only when there is any."""
         todo = find_pending_work(known, self.dataset, self.output, retry_failed=self.settings.retry_failed)
-        new_files = (file for file in files if not known.covers(file))
+        new_files = (file for file in files if not known.has_unchanged(file))
         first = list(itertools.islice(new_files, 1))
         if not todo and not first:
             return RunTotals()
@@ -193,7 +193,7 @@ class _Run:
     def add_costs(self, counts: OutputCounts) -> None:
         """Add what was spent on what does not stand in the output."""
         spending = self.spending(counts, shards_at_work(self.output))
-        counts.cost_usd, counts.unknown_usd = spending.told_usd, spending.unknown_usd
+        counts.cost_usd, counts.unknown_usd = spending.spent_usd, spending.unknown_usd
 
     async def _read(
         self,
@@ -224,7 +224,7 @@ class _Run:
                 shard_pages=self.settings.shard_pages,
                 workers=count,
                 next_number=known.next_number,
-                is_new=known.meet,
+                is_new=known.mark_seen,
             )
             planner = Planner(known, packer, job.pdf, self.output)
             recruiter = None if self.settings.workers else WorkerScaler(job, nodes, actors, autoscaled=autoscaled)
@@ -246,7 +246,7 @@ class _Run:
                     recruiter.done()
 
     def _sent_before(self, known: PlanIndex, todo: PendingWork) -> SentBefore:
-        return sent_lately(
+        return recently_sent(
             self.output,
             self.dataset,
             shards=known.shard_ids(copies=False),
@@ -256,7 +256,7 @@ class _Run:
         )
 
     def _left_usd(self, ceiling_usd: float, known: PlanIndex, todo: PendingWork) -> float:
-        spent_usd = self.spending(count_output(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
+        spent_usd = self.spending(count_rows(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
         if spent_usd is None:
             raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
         return ceiling_usd - spent_usd

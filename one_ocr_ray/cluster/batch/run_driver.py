@@ -124,7 +124,7 @@ class RunDriver:
         self._consumers = None
         for shard_id in self._copies:
             shard = await asyncio.to_thread(self._known.shard, shard_id)
-            homes = {each.document_id: self._known.home(each.document_id) for each in shard.documents}
+            homes = {each.document_id: self._known.shard_of(each.document_id) for each in shard.documents}
             await self._on_worker(0, "copy_shard", shard, homes)
 
     async def _produce(

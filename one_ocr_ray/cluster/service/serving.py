@@ -24,12 +24,12 @@ from one_ocr_ray.cluster.service.task_manager_start import end_book, refuse_seco
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
-from one_ocr_ray.policy.page import stopping
+from one_ocr_ray.policy import shutdown
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.middleware.proxy_limit import variables
 from one_ocr_ray.service.middleware.request_log import log_as_json
 from one_ocr_ray.settings import LOCAL_RAY, load_service, ray_address, unknown_variables
-from one_ocr_ray.storage.tasks.manager_lease import refuse_second
+from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import ServiceConfig, service_config_of
 
@@ -112,7 +112,7 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
     service = service_config_of(settings)
     if address == LOCAL_RAY:
         _check_key(service)
-        refuse_second(settings.store, say)
+        refuse_held_store(settings.store, say)
     app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     with _Interruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
@@ -165,7 +165,7 @@ class _Interruption:
             raise KeyboardInterrupt
 
     def _on_signal(self, *_: object) -> None:
-        if stopping.is_asked_again(self._first_s, time.monotonic()):
+        if shutdown.is_second_request(self._first_s, time.monotonic()):
             os._exit(StoppedError.exit_code)
         self._first_s = min(self._first_s, time.monotonic())
         self.happened.set()

@@ -12,7 +12,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayError
 
 from one_ocr_ray.cluster.nodes import NAMESPACE, shared_by_the_cluster
 from one_ocr_ray.cluster.service.task_manager import CALLS_AT_ONCE, REST_WITHIN_S, START_AGAIN_S, TaskManagerActor
-from one_ocr_ray.storage.tasks.manager_lease import refuse_second
+from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import identity_of
 
@@ -57,7 +57,7 @@ def refuse_second_service(store: str, on_wait: Callable[[str], None]) -> None:
     try:
         ray.get_actor(book_name(store), namespace=NAMESPACE)
     except ValueError:
-        refuse_second(store, on_wait)
+        refuse_held_store(store, on_wait)
 
 
 def end_book(store: str) -> None:

@@ -27,10 +27,10 @@ from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.fingerprint import difference
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
-from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, note_of
+from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
@@ -83,7 +83,7 @@ class _News:
         self._some.set()
 
     def kept(self, pages: Iterable[PageResult]) -> None:
-        self._pages.extend(note_of(page) for page in pages)
+        self._pages.extend(outcome_of(page) for page in pages)
         self._some.set()
 
     def failed_before(self, pages: Iterable[PageResult]) -> None:
@@ -101,7 +101,7 @@ class _News:
 
     def safe(self, page: PageResult) -> None:
         self._running -= 1
-        self._pages.append(note_of(page))
+        self._pages.append(outcome_of(page))
         self._some.set()
 
     async def while_running(self, work: asyncio.Task[TaskResult]) -> AsyncIterator[TaskUpdate]:
@@ -203,10 +203,10 @@ class TaskWorker:
             pages = await ShardReader(job, places, self._place, lane=lane, owner=owner).read(
                 Shard(SHARD_ID, (document,)), reading, news, again=order.retry is not None, only=only
             )
-        return TaskResult(tuple(note_of(page) for page in pages), document.failure)
+        return TaskResult(tuple(outcome_of(page) for page in pages), document.failure)
 
     async def _opened(self, order: TaskAssignment, job: Job) -> DocumentRef:
-        file = await asyncio.to_thread(look_again, self._store.upload_uri(order.record.task_id))
+        file = await asyncio.to_thread(stat_input, self._store.upload_uri(order.record.task_id))
         async with self._inspections.turn(order.record.owner):
             (document,) = await start_inspection([file], job.pdf, cpus=ONLINE_CPUS)
         return replace(document, name=order.record.filename)

@@ -1,0 +1,1 @@
+"""What requests cost: tokens, prices, the ceiling, and sums of what was spent."""

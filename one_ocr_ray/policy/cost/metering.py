@@ -70,7 +70,7 @@ class ProviderMetering:
         tokens = self.input_tokens(image, ask) * 6 // 5
         return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
 
-    def dearest_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
+    def worst_case_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
         """The most that `requests` requests for one page image can have cost, asked anew with a doubled cap."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
         first_usd = self.most_usd(image, ask)

@@ -2,7 +2,7 @@
 
 A provider tells the cost of an answer by its tokens. Of a request whose answer was lost on its way nobody tells whether
 it was billed: its cost is unknown, which is null in a row and counts at its dearest for a ceiling. Pure; the records
-themselves are kept by `storage/spending.py`.
+themselves are kept by `storage/spending_records.py`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Spending:
         return _sum(self.known_usd, self.unknown_usd)
 
     @property
-    def told_usd(self) -> float | None:
+    def spent_usd(self) -> float | None:
         """What is known to have been spent; None where there is no price."""
         return None if self.unknown_usd is None else self.known_usd
 
@@ -115,15 +115,15 @@ def row_key(row: PageResult) -> str:
 
 
 def of_rows(
-    rows: Iterable[PageResult], told: Collection[str], dearest_usd: Callable[[PageResult], float | None]
+    rows: Iterable[PageResult], told: Collection[str], worst_case_usd: Callable[[PageResult], float | None]
 ) -> Spending:
-    """What `rows` say; a null one that is not among `told` counts what `dearest_usd` says of it."""
+    """What `rows` say; a null one that is not among `told` counts what `worst_case_usd` says of it."""
     total = Spending()
     for row in rows:
         if row.cost_usd is not None:
             total += Spending(known_usd=row.cost_usd)
         elif row_key(row) not in told:
-            total += Spending(unknown_usd=dearest_usd(row))
+            total += Spending(unknown_usd=worst_case_usd(row))
     return total
 
 

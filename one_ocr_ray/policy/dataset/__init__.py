@@ -1,0 +1,1 @@
+"""What a dataset holds and when it is complete: plan, schema, journal, documents, checks, exports."""

@@ -58,11 +58,11 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
             best[key] = page
         else:
             better, other = sorted((best[key], page), key=_rank)
-            best[key] = carried_over(better, other)
+            best[key] = add_usage(better, other)
     return best
 
 
-def reading_again(
+def split_for_retry(
     rows: Iterable[PageResult], run_id: str, only: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
     """For a retry as run `run_id`: the pages that stay as they are, and the failed ones that are read again.
@@ -77,20 +77,20 @@ def reading_again(
     return best_pages(staying), best_pages(failed)
 
 
-def with_replaced(pages: Iterable[PageResult], replaced: Mapping[tuple[str, int], PageResult]) -> list[PageResult]:
+def with_earlier_usage(pages: Iterable[PageResult], replaced: Mapping[tuple[str, int], PageResult]) -> list[PageResult]:
     """`pages`, where what a replaced page had used stands in the row that replaces it."""
     return [
-        carried_over(page, earlier) if earlier is not None else page
+        add_usage(page, earlier) if earlier is not None else page
         for page in pages
         for earlier in [replaced.get((page.document_id, page.page_number))]
     ]
 
 
-def with_mended(pages: Sequence[PageResult], journaled: Iterable[PageResult]) -> list[PageResult]:
+def with_retried(pages: Sequence[PageResult], journaled: Iterable[PageResult]) -> list[PageResult]:
     """`pages`, where a page of the journal stands in the place of one that failed: of a retry that was cut off."""
     anew = best_pages(journaled)
     return [
-        carried_over(later, page)
+        add_usage(later, page)
         if page.status is PageStatus.FAILED and later is not None and later.finished_at != page.finished_at
         else page
         for page in pages
@@ -98,7 +98,7 @@ def with_mended(pages: Sequence[PageResult], journaled: Iterable[PageResult]) ->
     ]
 
 
-def carried_over(page: PageResult, earlier: PageResult) -> PageResult:
+def add_usage(page: PageResult, earlier: PageResult) -> PageResult:
     """`page`, read in place of `earlier`, which failed: what both have used stands in the one row."""
     return replace(
         page,

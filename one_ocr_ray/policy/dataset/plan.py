@@ -32,7 +32,7 @@ class RenderItem:
 RenderSlice = tuple[RenderItem, ...]
 
 
-def pages_of(document: DocumentRef, selection: PageSelection) -> int:
+def selected_pages(document: DocumentRef, selection: PageSelection) -> int:
     """How many page rows `document` has when it is read; none when it cannot be opened."""
     if document.failure is not None or document.page_count is None:
         return 0
@@ -71,7 +71,7 @@ class ShardPacker:
         if not self._is_new(document.document_id):
             self._copies.append(document)
             return [*self.flush(), *self.copies()] if len(self._copies) >= COPIES_WAITING else []
-        weight = max(1, pages_of(document, self._selection))
+        weight = max(1, selected_pages(document, self._selection))
         full = self._close() if self._open and self._open_pages + weight > self._target_pages() else []
         self._open.append(document)
         self._open_pages += weight

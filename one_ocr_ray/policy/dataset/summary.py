@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.model import Outcome
-from one_ocr_ray.policy.dataset.sums import Sums
+from one_ocr_ray.policy.dataset.row_counts import RowCounts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +26,7 @@ class OutputCounts:
     cost_usd: float | None = 0.0  # as far as it is known; None: there is no price
     unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
     untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
-    planned: Sums = field(default_factory=Sums)
+    planned: RowCounts = field(default_factory=RowCounts)
     unopened: Counter[str] = field(default_factory=Counter)  # documents, by the code of their error
 
     def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:

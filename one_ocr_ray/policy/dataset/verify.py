@@ -32,7 +32,7 @@ def shard_findings(
             yield from _document_findings(document, by_document[document.document_id], selection)
 
 
-def key_findings(keys: Counter[tuple[str, int]]) -> Iterator[str]:
+def duplicate_findings(keys: Counter[tuple[str, int]]) -> Iterator[str]:
     """Pages that stand in more than one row of the whole dataset."""
     for (document_id, page_number), count in keys.items():
         if count > 1:

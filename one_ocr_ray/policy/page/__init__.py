@@ -1,0 +1,1 @@
+"""What happens to one page: prompts, blank pages, checks of answers, retries."""

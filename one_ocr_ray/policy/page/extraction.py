@@ -36,7 +36,7 @@ def schema_fault(schema: str) -> str | None:
     return None
 
 
-def without_halves(reply: str) -> str:
+def without_lone_surrogates(reply: str) -> str:
     """A JSON reply with the halves of surrogate pairs in it as characters, for its reader to remove; else as it is.
 
     Models write half an emoji as an escape; no strict reader takes it.

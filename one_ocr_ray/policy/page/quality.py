@@ -10,7 +10,7 @@ import zlib
 from dataclasses import replace
 
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
-from one_ocr_ray.policy.page.extraction import complaint, without_halves
+from one_ocr_ray.policy.page.extraction import complaint, without_lone_surrogates
 
 # More than this is suspicious for one page, and tables of figures do reach it: it fails only if it says little new.
 _LONG_CHARS = 25_000
@@ -36,7 +36,7 @@ def judge(answer: Answer, ask: PageRequest) -> Answer:
     said = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
     text = without_fence(said, open_ended=answer.truncated).strip()
     if ask.json_schema is not None:
-        text = without_controls(without_halves(text))
+        text = without_controls(without_lone_surrogates(text))
     failure = answer.failure or _failure(text, ask, truncated=answer.truncated, ended=answer.ended_by_itself)
     return replace(answer, text=text, failure=failure)
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.adapt import Rates
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
+from one_ocr_ray.policy.ratelimit.clients import ClientTable
 from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
-from one_ocr_ray.policy.ratelimit.members import ClientTable
 from one_ocr_ray.policy.ratelimit.messages import GateState, Grant, Held, Priority, Snapshot
 from one_ocr_ray.policy.ratelimit.meter import DayMeter, GcraMeter
 from one_ocr_ray.policy.ratelimit.patience import REFUSED_AT_MOST_S, Patience

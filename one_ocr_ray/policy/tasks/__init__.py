@@ -1,0 +1,1 @@
+"""What a task of the service is, which states it passes, and how it is encoded."""

@@ -30,7 +30,7 @@ class Claim:
     response: Any = None  # what the first request was answered, as it was settled
 
 
-def claim_of(key: str) -> str:
+def claim_id(key: str) -> str:
     """The name of the claim of a key, which may be of any characters."""
     return hashlib.sha256(key.encode()).hexdigest()
 
@@ -40,7 +40,7 @@ def encode_claim(fingerprint: str, now: datetime, response: Any = None) -> bytes
     return orjson.dumps({"fingerprint": fingerprint, "claimed_at": now, "response": response})
 
 
-def judge_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
+def check_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
     """What the claim in `data` says to a request of `fingerprint`; None when it is void, as one that is torn."""
     values = _values_in(data)
     if values is None:
@@ -56,7 +56,7 @@ def judge_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
 
 def is_void(data: bytes, now: datetime) -> bool:
     """Whether the claim in `data` binds nobody any more."""
-    return judge_claim(data, "", now) is None
+    return check_claim(data, "", now) is None
 
 
 def fingerprint_in(data: bytes) -> str:

@@ -140,7 +140,7 @@ def cursor_of(created_at: datetime, task_id: str) -> str:
     return f"{(created_at - _EPOCH) // timedelta(microseconds=1)}.{task_id}"
 
 
-def place_of(cursor: str) -> tuple[datetime, str]:
+def parse_cursor(cursor: str) -> tuple[datetime, str]:
     """The creation and the id that `cursor_of` made `cursor` of. Raises ValueError for what cannot be one."""
     if not cursor or not re.fullmatch(CURSOR, cursor):
         raise ValueError("not a cursor")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _Number = TypeVar("_Number", int, float)
 
-REVS_PER_GENERATION = 1 << 24
+REVS_PER_EPOCH = 1 << 24
 # The codes that stop a job and not a page: what is left of the task can be read once the cause is mended.
 STOP_CODES = frozenset(
     {
@@ -69,7 +69,7 @@ class TaskResult:
     cancelled: bool = False
 
 
-def note_of(page: PageResult) -> PageOutcome:
+def outcome_of(page: PageResult) -> PageOutcome:
     """What a book needs to know of `page`."""
     return PageOutcome(
         page.page_number,
@@ -84,7 +84,7 @@ def note_of(page: PageResult) -> PageOutcome:
 
 def next_rev(rev: int, generation: int) -> int:
     """The rev after `rev` for a book of `generation`."""
-    return max(rev + 1, generation * REVS_PER_GENERATION)
+    return max(rev + 1, generation * REVS_PER_EPOCH)
 
 
 def new_events(before: Notes, notes: Iterable[PageOutcome], rev: int) -> tuple[PageEvent, ...]:
@@ -96,7 +96,7 @@ def new_events(before: Notes, notes: Iterable[PageOutcome], rev: int) -> tuple[P
     )
 
 
-def with_notes(view: TaskView, notes: Notes, *, total: int | None = None, running: int = 0) -> TaskView:
+def with_pages(view: TaskView, notes: Notes, *, total: int | None = None, running: int = 0) -> TaskView:
     """`view` with counts, failures and usage of the finished pages `notes`."""
     failed = sorted((note for note in notes.values() if note.failure is not None), key=lambda note: note.page_number)
     return replace(
@@ -176,7 +176,7 @@ def can_be_retried(view: TaskView) -> bool:
 def staying(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutcome]:
     """The pages that `order` leaves as they are: good ones, those not named, those it has read itself already."""
     return {
-        row.page_number: note_of(row)
+        row.page_number: outcome_of(row)
         for row in rows
         if row.failure is None
         or row.run_id == order.run_id
@@ -187,7 +187,7 @@ def staying(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutc
 def retrying(view: TaskView, notes: Notes) -> TaskView:
     """`view` when a retry begins that leaves the pages `notes` as they are."""
     begun = replace(view, state=TaskState.RETRY, outcome=None, error=None, finished_at=None, expires_at=None)
-    return with_notes(begun, notes)
+    return with_pages(begun, notes)
 
 
 def _total(values: list[_Number | None]) -> _Number | None:

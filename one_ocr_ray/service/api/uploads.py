@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from one_ocr_ray.errors import StorageError
 from one_ocr_ray.model import Failure
-from one_ocr_ray.policy.tasks.idempotency import ClaimStatus, claim_of
+from one_ocr_ray.policy.tasks.idempotency import ClaimStatus, claim_id
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState
 from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problems
 from one_ocr_ray.service.api.schemas import UploadAnswer
@@ -120,7 +120,7 @@ async def _once(
         raise Problem("idempotency_key_reused", "This Idempotency-Key came before with another request.")
     body = None
     try:
-        body = await _accept(service, owner, form, options, claim_of(key))
+        body = await _accept(service, owner, form, options, claim_id(key))
     finally:
         await asyncio.to_thread(service.store.settle, owner, key, body)
     return body, False

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 
-from one_ocr_ray.policy.ratelimit.bucket import TokenBucket
+from one_ocr_ray.policy.ratelimit.token_bucket import TokenBucket
 from one_ocr_ray.service.keys import NOBODY, ApiKeys
 from one_ocr_ray.service.problems import Problem, answer
 

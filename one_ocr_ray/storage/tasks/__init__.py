@@ -1,0 +1,1 @@
+"""The files of the service: tasks, the task manager's lease, ended sessions, budgets of keys."""

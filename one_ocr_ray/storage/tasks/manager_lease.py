@@ -96,7 +96,7 @@ class ManagerLease:
             data = self._leases.get(generation)
 
 
-def refuse_second(root: str, on_wait: Callable[[str], None]) -> None:
+def refuse_held_store(root: str, on_wait: Callable[[str], None]) -> None:
     """Raises StoreInUseError while a book of another service is at work on the store at `root`."""
     leases = Leases(Objects(root), FOLDER)
     generation, holder = leases.highest()

@@ -36,11 +36,11 @@ from one_ocr_ray.policy.tasks.codec import (
 from one_ocr_ray.policy.tasks.idempotency import (
     Claim,
     ClaimStatus,
-    claim_of,
+    check_claim,
+    claim_id,
     encode_claim,
     fingerprint_in,
     is_void,
-    judge_claim,
 )
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
@@ -201,11 +201,11 @@ class TaskStore:
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
         """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
-        path, now = _claim_path(owner, claim_of(key)), datetime.now(UTC)
+        path, now = _claim_path(owner, claim_id(key)), datetime.now(UTC)
         mine = encode_claim(fingerprint, now)
         while not self._objects.put_new(path, mine):
             data = self._objects.get(path)
-            claim = judge_claim(data, fingerprint, now) if data is not None else None
+            claim = check_claim(data, fingerprint, now) if data is not None else None
             if claim is not None:
                 return claim
             self._objects.delete(path)
@@ -213,7 +213,7 @@ class TaskStore:
 
     def settle(self, owner: str, key: str, response: Any) -> None:
         """Answer every later request of this key with `response` (JSON); None: the request failed, the key is free."""
-        path = _claim_path(owner, claim_of(key))
+        path = _claim_path(owner, claim_id(key))
         data = self._objects.get(path)
         if data is None or response is None:
             self._objects.delete(path)

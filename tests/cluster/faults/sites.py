@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import uuid4
 
 from tests.cluster.outputs import read
-from tests.faults.judging import Death, costs_of, safe_pages, wrong_in
+from tests.faults.death_costs import Death, costs_of, safe_pages, wrong_in
 from tests.provider import Identity, Latency, write_identity_pdfs
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from one_ocr_ray.policy.tasks.transitions import (
     ended,
     new_events,
     next_rev,
-    note_of,
+    outcome_of,
     retry_of,
     retrying,
     started,
     staying,
-    with_notes,
+    with_pages,
 )
 from tests.values import NOON, TIMED_OUT, document, page
 
@@ -38,12 +38,12 @@ def notes(good: Iterable[int] = (), failed: Iterable[int] = ()) -> dict[int, Pag
     of = document(1)
     rows = [page(of, n, input_tokens=10, output_tokens=5) for n in good]
     rows += [page(of, n, failure=TIMED_OUT, input_tokens=1, output_tokens=0, attempts=3) for n in failed]
-    return {row.page_number: note_of(row) for row in rows}
+    return {row.page_number: outcome_of(row) for row in rows}
 
 
 def view(good: Iterable[int] = (), failed: Iterable[int] = (), total: int | None = 3, **changes: Any) -> TaskView:
     """A task under way with those pages finished."""
-    return with_notes(TaskView(RECORD, TaskState.STARTED, rev=1, **changes), notes(good, failed), total=total)
+    return with_pages(TaskView(RECORD, TaskState.STARTED, rev=1, **changes), notes(good, failed), total=total)
 
 
 def test_counts_failures_and_usage_follow_from_the_pages() -> None:
@@ -54,8 +54,8 @@ def test_counts_failures_and_usage_follow_from_the_pages() -> None:
         (2, ErrorCode.RENDER_TIMEOUT, True, 3)
     ]
     assert (now.input_tokens, now.output_tokens, now.cost_usd) == (21, 10, 0.0)
-    unknown = {9: note_of(page(document(1), 9, cost_usd=None))}
-    assert with_notes(now, unknown).cost_usd is None
+    unknown = {9: outcome_of(page(document(1), 9, cost_usd=None))}
+    assert with_pages(now, unknown).cost_usd is None
 
 
 @pytest.mark.parametrize(

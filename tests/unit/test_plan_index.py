@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure, Shard
+from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.selection import PageSelection
-from one_ocr_ray.policy.dataset.sums import Sums
 from one_ocr_ray.storage.inputs import InputFile
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
@@ -46,13 +46,13 @@ def test_a_plan_is_known_at_once_and_after_a_restart(run_dir: RunDirectory) -> N
         assert list(each.shard_ids()) == ["000000-a", "000001-b"]
         assert list(each.shard_ids(copies=True)) == ["000001-b"]
         assert each.shard("000001-b") == copies
-        assert each.home(document(1).document_id) == "000000-a"
-        assert each.home("sha256:unheard-of") is None
+        assert each.shard_of(document(1).document_id) == "000000-a"
+        assert each.shard_of("sha256:unheard-of") is None
         assert each.next_number == 2
-        assert each.covers(as_file(document(2)))
+        assert each.has_unchanged(as_file(document(2)))
         assert each.is_planned(document(2))
-        assert not each.covers(replace(as_file(document(2)), version="2"))
-        assert not each.covers(as_file(document(3)))
+        assert not each.has_unchanged(replace(as_file(document(2)), version="2"))
+        assert not each.has_unchanged(as_file(document(3)))
         with pytest.raises(KeyError):
             each.shard("000009-z")
 
@@ -60,11 +60,11 @@ def test_a_plan_is_known_at_once_and_after_a_restart(run_dir: RunDirectory) -> N
 def test_the_same_bytes_are_new_once(run_dir: RunDirectory) -> None:
     """Also before their shard is planned, and not after a restart when it was."""
     known = PlanIndex(run_dir)
-    assert known.meet(document(1).document_id)
-    assert not known.meet(document(1).document_id)
-    assert known.home(document(1).document_id) is None
+    assert known.mark_seen(document(1).document_id)
+    assert not known.mark_seen(document(1).document_id)
+    assert known.shard_of(document(1).document_id) is None
     known.plan([Shard("000000-a", (document(1),))])
-    assert not PlanIndex(run_dir).meet(document(1).document_id)
+    assert not PlanIndex(run_dir).mark_seen(document(1).document_id)
 
 
 def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
@@ -74,18 +74,18 @@ def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
     broken = document(2, failure=GONE, version=None, page_count=None)
     known.plan([Shard("000000-a", (document(1), broken))])
     known.plan([Shard("000001-b", (changed,))])
-    assert known.covers(as_file(document(2)))  # until --retry-failed
+    assert known.has_unchanged(as_file(document(2)))  # until --retry-failed
     known.plan([Shard("000000-a", (document(1), document(2)))])
     for each in (known, PlanIndex(run_dir)):
         assert list(each.shard_ids()) == ["000000-a", "000001-b"]
         assert each.shard("000000-a").documents == (document(1), document(2))
-        assert each.covers(as_file(document(2)))
-        assert not each.covers(replace(as_file(document(2)), version="3"))
-        assert each.covers(as_file(changed))
-        assert each.planned() == Sums(3, 3 * PAGES)
-    assert PlanIndex(run_dir, PageSelection(((2, 2),))).planned() == Sums(3, 3)
+        assert each.has_unchanged(as_file(document(2)))
+        assert not each.has_unchanged(replace(as_file(document(2)), version="3"))
+        assert each.has_unchanged(as_file(changed))
+        assert each.planned() == RowCounts(3, 3 * PAGES)
+    assert PlanIndex(run_dir, PageSelection(((2, 2),))).planned() == RowCounts(3, 3)
     known.plan([Shard("000002-c", (document(1, uri="/copy.pdf"),), copies=True)])
-    assert known.planned() == PlanIndex(run_dir).planned() == Sums(4, 3 * PAGES)  # a copy has no pages of its own
+    assert known.planned() == PlanIndex(run_dir).planned() == RowCounts(4, 3 * PAGES)  # a copy has no pages of its own
 
 
 def test_touched_files_are_known_under_their_new_version(run_dir: RunDirectory) -> None:
@@ -102,6 +102,6 @@ def test_touched_files_are_known_under_their_new_version(run_dir: RunDirectory) 
         assert each.shard("000000-a").documents == (replace(document(1), version="2", size_bytes=7), broken)
         assert each.shard("000001-b").documents == (document(3), replace(document(4), version="2", size_bytes=7))
         assert each.shard("000002-c") == Shard("000002-c", (replace(twin, version="2", size_bytes=7),), copies=True)
-        assert all(each.covers(as_file(new)) for new in touched)
-        assert not each.covers(as_file(document(1)))
-        assert not each.covers(as_file(document(5, version="2")))
+        assert all(each.has_unchanged(as_file(new)) for new in touched)
+        assert not each.has_unchanged(as_file(document(1)))
+        assert not each.has_unchanged(as_file(document(5, version="2")))

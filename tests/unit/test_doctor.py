@@ -20,7 +20,7 @@ from one_ocr_ray.policy.doctor import (
     ports,
     versions,
 )
-from one_ocr_ray.storage.store.probe import fault_of_reading, fault_of_seeing, marked
+from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_seeing, marked
 
 HERE = Versions("3.11.7", f"{RAY_SUPPORTED}.0", "0.1.0")
 

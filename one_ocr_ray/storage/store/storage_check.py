@@ -8,7 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, local_path
 
@@ -59,7 +59,7 @@ def fault_of_seeing(root: str, path: str) -> str | None:
 def fault_of_reading(uri: str) -> str | None:
     """Why the input file at `uri` cannot be read on this machine."""
     try:
-        if look_again(uri).version is None:
+        if stat_input(uri).version is None:
             return f"{uri} is not there. Use a shared folder or an object store."
         if not is_remote(uri):
             with Path(local_path(uri)).open("rb") as file:

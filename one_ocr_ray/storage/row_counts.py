@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.dataset.row_counts import RowCounts, difference
 from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
-from one_ocr_ray.policy.dataset.sums import Sums, difference
 
 if TYPE_CHECKING:
     from one_ocr_ray.storage.dataset import Dataset
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOOKS_AFTER_S = (0.0, 1.0, 4.0, 10.0, 16.0)
 
 
-def count_output(dataset: Dataset, known: PlanIndex) -> OutputCounts:
+def count_rows(dataset: Dataset, known: PlanIndex) -> OutputCounts:
     """The documents and pages of all planned shards, as their rows in `documents` say."""
     counts = OutputCounts(planned=known.planned())
     for copies in (False, True):
@@ -25,12 +25,12 @@ def count_output(dataset: Dataset, known: PlanIndex) -> OutputCounts:
     return counts
 
 
-def prove_output(dataset: Dataset, known: PlanIndex, output: str) -> tuple[OutputCounts, str | None]:
+def check_row_counts(dataset: Dataset, known: PlanIndex, output: str) -> tuple[OutputCounts, str | None]:
     """The counts of a finished output, and a sentence where rows are missing that the plan has."""
     for pause_s in LOOKS_AFTER_S:
         time.sleep(pause_s)
-        counts = count_output(dataset, known)
-        found = Sums(sum(counts.documents.values()), dataset.page_rows(known.shard_ids(copies=False)))
+        counts = count_rows(dataset, known)
+        found = RowCounts(sum(counts.documents.values()), dataset.page_rows(known.shard_ids(copies=False)))
         if (fault := difference(counts.planned, found, output)) is None:
             break
     return counts, fault

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from one_ocr_ray.model import Action, ErrorCode, Failure
-from one_ocr_ray.policy.ratelimit.holding import Holding
+from one_ocr_ray.policy.ratelimit.hold import HoldStatus
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 
 THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.PAUSE, 429, retry_after_s=12.0)
@@ -12,7 +12,7 @@ DOWN = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Down.", Action.RETRY, 503)
 
 def test_a_throttle_among_answers_is_not_worth_a_word() -> None:
     """Only what lasts is told, with what is left of the wait."""
-    holding = Holding()
+    holding = HoldStatus()
     holding.heard(THROTTLED, 0.0)
     assert holding.at(1.0) is None
     holding.heard(None, 1.5)
@@ -21,7 +21,7 @@ def test_a_throttle_among_answers_is_not_worth_a_word() -> None:
 
 def test_a_pause_is_told_until_an_answer_comes() -> None:
     """Also between two refusals, so that the line does not flicker."""
-    holding = Holding()
+    holding = HoldStatus()
     holding.heard(THROTTLED, 0.0)
     assert holding.at(4.0) == Held(GateState.PAUSED, 8.0)
     assert holding.at(13.0) == Held(GateState.PAUSED, 0.0)
@@ -33,7 +33,7 @@ def test_a_pause_is_told_until_an_answer_comes() -> None:
 
 def test_a_broken_server_is_told_until_it_answers() -> None:
     """A probe that fails is no answer."""
-    holding = Holding()
+    holding = HoldStatus()
     holding.told(Held(GateState.BROKEN, 30.0), 0.0)
     holding.heard(DOWN, 2.0)
     assert holding.at(3.0) == Held(GateState.BROKEN, 27.0)

@@ -45,7 +45,7 @@ from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDon
 from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
-from tests.unit.wire_help import engine_options, page_image
+from tests.unit.wire_samples_reader import engine_options, page_image
 from tests.values import NOON, TIMED_OUT, document
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ RAY_JOB_WAIT_S = 0.8
 SIGTERM_WAIT_S = 25.0
 
 
-def is_asked_again(first_s: float, now_s: float) -> bool:
+def is_second_request(first_s: float, now_s: float) -> bool:
     """Whether a signal at `now_s` is a second wish, and not the first one once more."""
     return now_s - first_s > SAME_WISH_S
 

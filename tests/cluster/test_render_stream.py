@@ -13,7 +13,7 @@ from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES, render_slices
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
-from one_ocr_ray.storage.inputs import look_again
+from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ RENDER_TASKS = 2
 async def test_a_reading_that_is_given_up_ends_all_that_rendered_for_it(tmp_path: Path) -> None:
     """Whoever reads may be ended while nobody takes a page and every queue is full: nothing waits for ever."""
     (tmp_path / "long.pdf").write_bytes(identity_pdf(1, 200, lines=1))
-    documents = await start_inspection([look_again(str(tmp_path / "long.pdf"))], OPTIONS)
+    documents = await start_inspection([stat_input(str(tmp_path / "long.pdf"))], OPTIONS)
     slots = asyncio.Semaphore(RENDER_TASKS)
     place = RenderPlace(working_nodes()[0].here, slots=slots)
     stream = rendered_pages(render_slices(documents, ALL_PAGES), OPTIONS, tasks=RENDER_TASKS, place=place)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 WORTH_A_WORD_AFTER_S = 2.0  # a throttle among answers is not
 
 
-class Holding:
+class HoldStatus:
     """Begins with a throttle, or with an empty grant that says why; any answer ends it."""
 
     def __init__(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.policy.failure_rate import FailureRateGuard, says_nothing_new
+from one_ocr_ray.policy.failure_rate import FailureRateGuard, fails_as_before
 
 
 def test_a_fifth_of_the_last_200_pages_is_the_limit() -> None:
@@ -57,4 +57,4 @@ def test_what_fails_as_it_did_before_says_nothing_new(
     code: ErrorCode, before: ErrorCode | None, nothing_new: bool
 ) -> None:
     """Unless the reason may pass: a server that is down still stops the job."""
-    assert says_nothing_new(code, before) is nothing_new
+    assert fails_as_before(code, before) is nothing_new

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.ratelimit.members import CLIENT_SILENCE_S, JOB_SILENCE_S, ClientTable
+from one_ocr_ray.policy.ratelimit.clients import CLIENT_SILENCE_S, JOB_SILENCE_S, ClientTable
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Limits
 
 SLOW = Limits(requests_per_minute=60, max_in_flight=10)

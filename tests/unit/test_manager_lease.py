@@ -14,7 +14,7 @@ from one_ocr_ray.errors import StoreInUseError
 from one_ocr_ray.policy.lease import STANDSTILL_S, Lease, deployment, is_later
 from one_ocr_ray.storage.lease import Leases
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.tasks.manager_lease import FOLDER, ManagerLease, refuse_second
+from one_ocr_ray.storage.tasks.manager_lease import FOLDER, ManagerLease, refuse_held_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,13 +73,13 @@ def test_an_earlier_deployment_does_not_take_over_a_later_one(tmp_path: Path, bo
 
 def test_a_second_service_is_told_who_is_at_work(tmp_path: Path, books: list[Book]) -> None:
     """While the first lives; not after it has ended."""
-    refuse_second(str(tmp_path), lambda _: None)
+    refuse_held_store(str(tmp_path), lambda _: None)
     books.append(Book(tmp_path, OLD))
     books[0].take()
     with pytest.raises(StoreInUseError, match=r"process \d+ on "):
-        refuse_second(str(tmp_path), lambda _: None)
+        refuse_held_store(str(tmp_path), lambda _: None)
     books[0].lease.release()
-    refuse_second(str(tmp_path), lambda _: None)
+    refuse_held_store(str(tmp_path), lambda _: None)
 
 
 def test_a_dead_book_is_succeeded_at_once_and_its_number_is_not_given_again(tmp_path: Path, books: list[Book]) -> None:
@@ -90,7 +90,7 @@ def test_a_dead_book_is_succeeded_at_once_and_its_number_is_not_given_again(tmp_
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
     begun = time.monotonic()
-    refuse_second(str(tmp_path), lambda _: None)
+    refuse_held_store(str(tmp_path), lambda _: None)
     books.append(Book(tmp_path, OLD))
     assert books[0].take() == 2
     assert time.monotonic() - begun < STANDSTILL_S / 2

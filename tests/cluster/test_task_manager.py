@@ -15,8 +15,8 @@ from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
 from one_ocr_ray.storage.verify import verify
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
-from tests.cluster.books import OWNER, BookSite, book_actor, book_site, cut_off_workers, kill
 from tests.cluster.outputs import read, rows
+from tests.cluster.task_managers import OWNER, BookSite, book_actor, book_site, cut_off_workers, kill
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
 
 if TYPE_CHECKING:

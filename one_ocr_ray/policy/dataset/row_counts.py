@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Sums:
+class RowCounts:
     """How many documents and pages an output should hold, or holds."""
 
     documents: int = 0
     pages: int = 0
 
 
-def difference(planned: Sums, found: Sums, output: str) -> str | None:
+def difference(planned: RowCounts, found: RowCounts, output: str) -> str | None:
     """One sentence where what was found in the dataset at `output` is not what its plan says; None where it is."""
     if planned == found:
         return None

@@ -16,11 +16,11 @@ from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.cost.spending import Spending, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
-from one_ocr_ray.storage.costs import Dearest, spending_of
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.shard_commit import ShardCommit
-from one_ocr_ray.storage.spending import record_spending
+from one_ocr_ray.storage.spending import WorstCase, spending_of
+from one_ocr_ray.storage.spending_records import record_spending
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
 
@@ -42,7 +42,7 @@ class Output:
         self.dataset = Dataset(self.objects, {})
         prices = {"m": Price(1.0, 10.0)} if prices is None else prices
         metering = ProviderMetering(openai_image_tokens, "m", image_detail="high", prices=prices, output_cap=1000)
-        self.dearest = Dearest(metering, ASK, 1600)
+        self.dearest = WorstCase(metering, ASK, 1600)
 
     def journal(self, *pages: PageResult) -> None:
         Journal(self.objects, "s", "config").write(pages)
@@ -73,13 +73,15 @@ def test_a_null_row_counts_what_its_requests_can_have_cost(tmp_path: Path) -> No
     output = Output(tmp_path)
     lost = row(2, None, attempts=3)
     output.journal(row(1, 0.01), lost)
-    dearest_usd = output.dearest.row_usd(lost)
-    assert dearest_usd is not None
-    assert dearest_usd > (1 + 2 + 2) * 1000 * 10 / 1e6
+    worst_case_usd = output.dearest.row_usd(lost)
+    assert worst_case_usd is not None
+    assert worst_case_usd > (1 + 2 + 2) * 1000 * 10 / 1e6
     before = output.spending("s")
     output.commit("one")
     assert (
-        before == output.spending() == Spending(known_usd=pytest.approx(0.01), unknown_usd=pytest.approx(dearest_usd))
+        before
+        == output.spending()
+        == Spending(known_usd=pytest.approx(0.01), unknown_usd=pytest.approx(worst_case_usd))
     )
     record_spending(output.objects, Spending(known_usd=0.002, unknown_usd=0.03, rows=(row_key(lost),)))
     assert output.spending().known_usd == pytest.approx(0.012)
@@ -91,7 +93,7 @@ def test_without_a_price_nothing_is_told(tmp_path: Path) -> None:
     output = Output(tmp_path, prices={})
     output.journal(row(1, None), row(2, None))
     output.commit("one")
-    assert (output.spending().told_usd, output.spending().most_usd) == (None, None)
+    assert (output.spending().spent_usd, output.spending().most_usd) == (None, None)
     record_spending(output.objects, Spending(requests=2, unknown_usd=None))
     priced = Output(tmp_path)
     assert priced.spending().most_usd == pytest.approx(
