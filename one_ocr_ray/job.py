@@ -64,7 +64,7 @@ class RunTotals:
     def observe(self, event: ReadingEvent) -> None:
         """Count a request that was refused as too many: its page keeps no count of those."""
         failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
-        if failure is not None and failure.action is Action.PAUSE:
+        if failure is not None and failure.action is Action.THROTTLED:
             self.requests["throttled"] += 1
 
     def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:

@@ -71,9 +71,9 @@ class Action(StrEnum):
 
     FAIL = "fail"  # record the page as failed; the job goes on
     RETRY = "retry"  # the same request later; counts an attempt
-    PAUSE = "pause"  # the account is throttled: an event of the bucket, costs the page no attempt
-    ALTER = "alter"  # once more with changed parameters
-    AGAIN = "again"  # at once: the engine has learned how this server wants to be asked
+    THROTTLED = "throttled"  # wait: the account is throttled, and the page loses no attempt
+    RETRY_CHANGED = "retry_changed"  # once more with changed parameters
+    RETRY_NOW = "retry_now"  # at once: the engine has learned how this server wants to be asked
     STOP = "stop"  # stop the job, resumably
 
 
@@ -198,7 +198,7 @@ class Answer:
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
     blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # what `text` was written from; None: not known
-    said: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
+    provider_message: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
 
     @property
     def ended_by_itself(self) -> bool:

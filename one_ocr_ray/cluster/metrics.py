@@ -119,7 +119,7 @@ class RequestMetrics:
         metrics, used = _metrics(), answer.usage
         result = "ok"
         if answer.failure is not None:
-            result = THROTTLED if answer.failure.action is Action.PAUSE else answer.failure.code.value
+            result = THROTTLED if answer.failure.action is Action.THROTTLED else answer.failure.code.value
         metrics.requests.inc(1, {**self._engine, "result": result})
         if result == THROTTLED:
             metrics.throttled.inc(1, self._engine)

@@ -23,9 +23,9 @@ class FailureNotes:
         """Note what the provider says of a failure that is reported."""
         if not isinstance(event, FailureReported):
             return
-        failure, sentence = event.answer.failure, event.answer.said
+        failure, sentence = event.answer.failure, event.answer.provider_message
         if failure is not None and sentence:
-            said = self._said_of_throttle if failure.action is Action.PAUSE else self._said
+            said = self._said_of_throttle if failure.action is Action.THROTTLED else self._said
             said.setdefault(failure.code.value, f"{failure.message} The provider says: {sentence}")
 
     def told(self, held: Held | None) -> dict[str, str]:

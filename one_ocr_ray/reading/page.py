@@ -151,7 +151,7 @@ async def _answer(image: PageImage, reading: Reading, spent: PageUsage) -> tuple
         answer = await _request(sent, ask, reading, spent)
         step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = step.tries.attempts
-        if answer.failure is not None and (not isinstance(step, Wait) or answer.failure.action is Action.PAUSE):
+        if answer.failure is not None and (not isinstance(step, Wait) or answer.failure.action is Action.THROTTLED):
             reading.notify(FailureReported(answer))
         if isinstance(step, Stop):
             reading.permits.stop(step.failure)

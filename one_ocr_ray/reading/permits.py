@@ -129,7 +129,7 @@ class LeasedPermits:
         if failure is None:
             self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
             self._answered(latency_s)
-        elif failure.action is Action.PAUSE:
+        elif failure.action is Action.THROTTLED:
             self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
         elif failure.action is Action.RETRY:
             self._news = replace(self._news, failed_after_s=(*self._news.failed_after_s, latency_s))

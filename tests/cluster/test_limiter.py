@@ -86,7 +86,7 @@ class Spender:
     async def throttled(self, pause_s: float) -> float:
         """Send one request that is throttled; when the limiter was told, or a little before."""
         await self._permits.acquire(0)
-        failure = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.PAUSE, retry_after_s=pause_s)
+        failure = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.THROTTLED, retry_after_s=pause_s)
         told_at = time.time()
         self._permits.report(0, Answer(failure=failure), 0.05)
         return told_at

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
 
 TRIP_S = 0.002
-THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.PAUSE, retry_after_s=3.0)
+THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.THROTTLED, retry_after_s=3.0)
 NO_KEY = Failure(ErrorCode.AUTH, "The key was refused.", Action.STOP)
 
 

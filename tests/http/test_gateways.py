@@ -141,7 +141,7 @@ async def test_a_model_that_does_not_think_is_named_with_what_to_do(reader: Read
     assert (row.failure.code, row.status) == (ErrorCode.PROVIDER_REJECTED, PageStatus.FAILED)
     assert "--reasoning off" in row.failure.message
     assert "llava" not in row.failure.message
-    reported = [event.answer.said for event in reader.events if isinstance(event, FailureReported)]
+    reported = [event.answer.provider_message for event in reader.events if isinstance(event, FailureReported)]
     assert reported == ['"llava:7b" does not support thinking']
     assert (await reader.read(ask=PageRequest(reasoning=None))).status is PageStatus.OK
 

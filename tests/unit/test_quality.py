@@ -45,7 +45,7 @@ def test_truncated_text_is_kept_beside_its_failure() -> None:
     answer = judge(Answer(text="half", truncated=True), PageRequest())
     assert answer.text == "half"
     assert answer.failure is not None
-    assert (answer.failure.code, answer.failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
+    assert (answer.failure.code, answer.failure.action) == (ErrorCode.TRUNCATED, Action.RETRY_CHANGED)
 
 
 def test_an_earlier_failure_stays() -> None:
@@ -230,7 +230,7 @@ def test_repetition_asks_for_another_try_and_keeps_the_text() -> None:
     """A loop that ran into the cap is a loop, not a truncation."""
     answer = judge(Answer(text="again and " * 500, truncated=True), PageRequest())
     assert answer.failure is not None
-    assert (answer.failure.code, answer.failure.action) == (ErrorCode.REPETITION, Action.ALTER)
+    assert (answer.failure.code, answer.failure.action) == (ErrorCode.REPETITION, Action.RETRY_CHANGED)
     assert answer.text
 
 
@@ -257,7 +257,7 @@ def test_a_reply_that_breaks_the_schema(reply: str) -> None:
     """It may be asked for once more, with the error."""
     failure = judge(Answer(text=reply), PageRequest(json_schema=SCHEMA)).failure
     assert failure is not None
-    assert (failure.code, failure.action) == (ErrorCode.SCHEMA_MISMATCH, Action.ALTER)
+    assert (failure.code, failure.action) == (ErrorCode.SCHEMA_MISMATCH, Action.RETRY_CHANGED)
 
 
 def test_cut_off_json_says_so() -> None:
@@ -346,7 +346,7 @@ def test_a_thought_that_reached_the_cap_is_no_text() -> None:
     """It is asked for with more room."""
     failure = judge(Answer(text="<think>A title, and", truncated=True), PageRequest()).failure
     assert failure is not None
-    assert (failure.code, failure.action) == (ErrorCode.TRUNCATED, Action.ALTER)
+    assert (failure.code, failure.action) == (ErrorCode.TRUNCATED, Action.RETRY_CHANGED)
 
 
 @pytest.mark.parametrize("before", ["<think>{no}</think>", "The JSON is {so}.\n</think>\n", "<|begin_of_box|>"])

@@ -6,7 +6,7 @@ from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.hold import HoldStatus
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 
-THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.PAUSE, 429, retry_after_s=12.0)
+THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.THROTTLED, 429, retry_after_s=12.0)
 DOWN = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Down.", Action.RETRY, 503)
 
 

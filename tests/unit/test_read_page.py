@@ -57,12 +57,12 @@ DOWN = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Down.", Action.RETRY, 503)
 LATE = Failure(ErrorCode.PROVIDER_TIMEOUT, "Late.", Action.RETRY)
 ODD = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "Odd.", Action.RETRY, 200)
 REJECTED = Failure(ErrorCode.PROVIDER_REJECTED, "No.", Action.FAIL, 400)
-THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.PAUSE, 429, retry_after_s=20.0)
-TODAY = Failure(ErrorCode.QUOTA_DAY, "Tomorrow.", Action.PAUSE, 429, retry_after_s=22.0)
+THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.THROTTLED, 429, retry_after_s=20.0)
+TODAY = Failure(ErrorCode.QUOTA_DAY, "Tomorrow.", Action.THROTTLED, 429, retry_after_s=22.0)
 NO_CREDIT = Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429)
 UNKNOWN_KEY = Failure(ErrorCode.AUTH, "Who?", Action.STOP, 401)
-RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.ALTER, 200)
-TOO_LONG = Failure(ErrorCode.CONTEXT_TOO_LONG, "Too long.", Action.ALTER, 400)
+RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.RETRY_CHANGED, 200)
+TOO_LONG = Failure(ErrorCode.CONTEXT_TOO_LONG, "Too long.", Action.RETRY_CHANGED, 400)
 
 GOOD = Answer(text="good", usage=Usage(1000, 100, 0), finish_reason="stop")
 HALF = Answer(text="half", truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
@@ -713,7 +713,7 @@ def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], 
     with suppress(StoppedError):
         row = asyncio.run(scene.read(real_image()))
     played = [*answers, Answer(failure=REJECTED)][: len(scene.engine.asked)]
-    throttled = sum(answer.failure is not None and answer.failure.action is Action.PAUSE for answer in played)
+    throttled = sum(answer.failure is not None and answer.failure.action is Action.THROTTLED for answer in played)
     assert len(played) - throttled <= MOST_REQUESTS
     assert len(scene.engine.asked) == len(scene.permits.acquired) == len(scene.permits.reports)
     assert [tokens for tokens, _, _ in scene.permits.reports] == scene.permits.acquired

@@ -26,11 +26,11 @@ POLICY = RetryPolicy()
 DOWN = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Down.", Action.RETRY, 503)
 TIMED_OUT = Failure(ErrorCode.PROVIDER_TIMEOUT, "Late.", Action.RETRY)
 ODD = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "Odd.", Action.RETRY, 200)
-THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.PAUSE, 429, retry_after_s=20.0)
-TODAY = Failure(ErrorCode.QUOTA_DAY, "Tomorrow.", Action.PAUSE, 429, retry_after_s=22.0)
+THROTTLED = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Slower.", Action.THROTTLED, 429, retry_after_s=20.0)
+TODAY = Failure(ErrorCode.QUOTA_DAY, "Tomorrow.", Action.THROTTLED, 429, retry_after_s=22.0)
 NO_CREDIT = Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429)
-CUT_OFF = Failure(ErrorCode.TRUNCATED, "Cut off.", Action.ALTER)
-RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.ALTER, 200)
+CUT_OFF = Failure(ErrorCode.TRUNCATED, "Cut off.", Action.RETRY_CHANGED)
+RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.RETRY_CHANGED, 200)
 REJECTED = Failure(ErrorCode.PROVIDER_REJECTED, "No.", Action.FAIL, 400)
 
 
@@ -112,7 +112,7 @@ def test_a_refused_key_is_asked_once_more() -> None:
 
 def test_what_the_engine_has_learned_is_asked_at_once() -> None:
     """The same question, without a wait and without a use of other retries; not for ever."""
-    learned = Failure(ErrorCode.PROVIDER_REJECTED, "Otherwise.", Action.AGAIN, 422)
+    learned = Failure(ErrorCode.PROVIDER_REJECTED, "Otherwise.", Action.RETRY_NOW, 422)
     steps, last = play(learned, DOWN, DOWN, DOWN, DOWN, Answer(text="good"))
     assert steps[0] == Wait(0.0, PageRequest(prompt="Read."), AttemptState(attempts=1, agains=1))
     assert isinstance(last, Done)
@@ -222,12 +222,12 @@ def test_a_limit_on_the_rate_of_spending_is_waited_out_ever_longer() -> None:
 )
 def test_alter(code: ErrorCode, before: PageRequest, after: PageRequest | None) -> None:
     """Each failure changes what caused it and nothing else."""
-    assert alter(before, Answer(failure=Failure(code, "x", Action.ALTER))) == after
+    assert alter(before, Answer(failure=Failure(code, "x", Action.RETRY_CHANGED))) == after
 
 
 def test_a_broken_schema_is_told_to_the_model() -> None:
     """The error stands behind the prompt; a cut-off reply gets more room too."""
-    failure = Failure(ErrorCode.SCHEMA_MISMATCH, "The reply is not JSON.", Action.ALTER)
+    failure = Failure(ErrorCode.SCHEMA_MISMATCH, "The reply is not JSON.", Action.RETRY_CHANGED)
     altered = alter(PageRequest(prompt="Fill."), Answer(text="{", failure=failure, truncated=True))
     assert altered is not None
     assert altered.prompt.startswith("Fill.\n\n")

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.llm.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
 from one_ocr_ray.engines.llm.wire import (
-    ASKED_OTHERWISE,
+    OTHER_FIELD_NAME,
     check_endpoint,
     is_from_model,
     lacks_scope,
     read_json,
-    with_sentence,
+    with_provider_message,
 )
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure
 
@@ -51,10 +51,10 @@ class LlmEngine:
         if (adapted := self._codec.adapt(sent, reply.status, reply.body)) is not sent:
             self._options = adapted
             if reply.status != 200:
-                return Answer(failure=ASKED_OTHERWISE.failure(reply.status))
+                return Answer(failure=OTHER_FIELD_NAME.failure(reply.status))
         answer = self._codec.parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
         self._key_works = self._key_works or is_from_model(answer)
-        return with_sentence(answer, reply.body, sent, page_request)
+        return with_provider_message(answer, reply.body, sent, page_request)
 
     async def check(self) -> Failure | None:
         """What is wrong with the address, the key or the model, found without asking the model anything.

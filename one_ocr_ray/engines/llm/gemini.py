@@ -106,8 +106,10 @@ def _url(options: EngineOptions, route: str) -> str:
 
 # --- reply -----------------------------------------------------------------------------------------------------------
 
-_RECITED = wire.Verdict(ErrorCode.RECITATION, Action.ALTER, "The provider stops at text that it takes for a quotation")
-_ODD = wire.Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped without an answer")
+_RECITED = wire.Fault(
+    ErrorCode.RECITATION, Action.RETRY_CHANGED, "The provider stops at text that it takes for a quotation"
+)
+_UNKNOWN_FINISH = wire.Fault(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped without an answer")
 _BY_FINISH = {
     "SAFETY": wire.FILTERED,
     "PROHIBITED_CONTENT": wire.FILTERED,
@@ -128,7 +130,7 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
 
     key_works: an earlier reply was an answer.
     """
-    headers = wire.lowered(headers)
+    headers = wire.lower_names(headers)
     payload = wire.read_json(body)
     if status != 200 or wire.read_error(payload) is not None:
         return Answer(failure=parse_error(status, headers, payload, key_works=key_works))
@@ -136,8 +138,8 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
         return Answer(failure=wire.BAD_REPLY.failure(status))
     blank = Answer(
         usage=_usage(payload.get("usageMetadata")),
-        model_version=wire.label(payload.get("modelVersion")),
-        provider_request_id=wire.label(payload.get("responseId")),
+        model_version=wire.short_name(payload.get("modelVersion")),
+        provider_request_id=wire.short_name(payload.get("responseId")),
     )
     candidates = payload.get("candidates")
     candidate = candidates[0] if isinstance(candidates, list) and candidates else None
@@ -152,13 +154,13 @@ def _judged(blank: Answer, candidate: dict[str, Any]) -> Answer:
     finish = candidate.get("finishReason")
     finish = finish if isinstance(finish, str | None) else "other"
     # Reasons are added with every release; one that is not known is no answer either.
-    verdict = _BY_FINISH.get(finish, _ODD)
+    fault = _BY_FINISH.get(finish, _UNKNOWN_FINISH)
     return replace(
         blank,
         text=_text(candidate.get("content")),
-        finish_reason=wire.reason(finish),
+        finish_reason=wire.finish_reason_name(finish),
         truncated=finish == "MAX_TOKENS",
-        failure=verdict.failure(200) if verdict else None,
+        failure=fault.failure(200) if fault else None,
     )
 
 
@@ -175,15 +177,15 @@ def _usage(usage: Any) -> Usage:
     """Thoughts are billed as output. Zeros are left out: of a page that was blocked, the total is the input."""
     if not isinstance(usage, dict):
         return Usage()
-    outputs = [wire.count(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]
+    outputs = [wire.token_count(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]
     known = [tokens for tokens in outputs if tokens is not None]
-    inputs, total = wire.count(usage.get("promptTokenCount")), wire.count(usage.get("totalTokenCount"))
+    inputs, total = wire.token_count(usage.get("promptTokenCount")), wire.token_count(usage.get("totalTokenCount"))
     if not known and inputs is not None and total is not None:
         known = [max(0, total - inputs)]
     return Usage(
         input_tokens=inputs,
         output_tokens=sum(known) if known else None,
-        cached_tokens=wire.count(usage.get("cachedContentTokenCount")),
+        cached_tokens=wire.token_count(usage.get("cachedContentTokenCount")),
     )
 
 

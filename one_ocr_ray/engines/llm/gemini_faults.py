@@ -19,24 +19,26 @@ from one_ocr_ray.engines.llm.wire import (
     PAGE_FORBIDDEN,
     THROTTLED,
     UNAVAILABLE,
-    ErrorBody,
-    Verdict,
+    Fault,
+    ProviderError,
+    fault_of_status,
     read_error,
-    verdict_by_status,
 )
 from one_ocr_ray.model import Action, ErrorCode, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-NO_QUOTA = Verdict(
+NO_QUOTA = Fault(
     ErrorCode.BILLING, Action.STOP, "The account's tier has no quota at all for this model; choose another or pay"
 )
-DAY_THROTTLE = Verdict(ErrorCode.QUOTA_DAY, Action.PAUSE, "The account's quota for today is reached", least_wait_s=1.0)
-DAY_QUOTA = Verdict(ErrorCode.QUOTA_DAY, Action.STOP, "The account's quota for today is used up")
-SPEND_RATE = Verdict(
+DAY_THROTTLE = Fault(
+    ErrorCode.QUOTA_DAY, Action.THROTTLED, "The account's quota for today is reached", least_wait_s=1.0
+)
+DAY_QUOTA = Fault(ErrorCode.QUOTA_DAY, Action.STOP, "The account's quota for today is used up")
+SPEND_RATE = Fault(
     ErrorCode.PROVIDER_UNAVAILABLE,
-    Action.PAUSE,
+    Action.THROTTLED,
     "The account spends faster than its tier allows",
     slow_down=True,
     least_wait_s=60.0,
@@ -66,27 +68,27 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
 
     key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
     """
-    error = read_error(payload) or ErrorBody()
+    error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
         status = error.http_status
     hint_s = _hint_s(headers, error)
-    verdict = _verdict(status, error, hint_s)
-    if verdict is FORBIDDEN and key_works:
-        verdict = PAGE_FORBIDDEN
-    return verdict.failure(status, error, hint_s)
+    fault = _fault_of(status, error, hint_s)
+    if fault is FORBIDDEN and key_works:
+        fault = PAGE_FORBIDDEN
+    return fault.failure(status, error, hint_s)
 
 
-def _verdict(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:
+def _fault_of(status: int, error: ProviderError, hint_s: float | None) -> Fault:
     if any(str(detail.get("reason")).startswith("API_KEY_") for detail in error.details):
         return AUTH  # arrives as 400 INVALID_ARGUMENT
     if error.status == "RESOURCE_EXHAUSTED" or status == 429:
         return _exhausted(status, error, hint_s)
     if status == 400 and _CONTEXT_TEXT.search(error.message):
         return CONTEXT
-    return _BY_STATUS_NAME.get(error.status) or verdict_by_status(status)
+    return _BY_STATUS_NAME.get(error.status) or fault_of_status(status)
 
 
-def _exhausted(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:
+def _exhausted(status: int, error: ProviderError, hint_s: float | None) -> Fault:
     if status == 402 or _PREPAID_EMPTY in error.message:
         return BILLING
     violations = _violations(error)
@@ -98,7 +100,7 @@ def _exhausted(status: int, error: ErrorBody, hint_s: float | None) -> Verdict:
     return THROTTLED if violations or hint_s is not None else SPEND_RATE
 
 
-def _violations(error: ErrorBody) -> list[dict[str, Any]]:
+def _violations(error: ProviderError) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for detail in error.details:
         violations = detail.get("violations")
@@ -107,7 +109,7 @@ def _violations(error: ErrorBody) -> list[dict[str, Any]]:
     return found
 
 
-def _hint_s(headers: Mapping[str, str], error: ErrorBody) -> float | None:
+def _hint_s(headers: Mapping[str, str], error: ProviderError) -> float | None:
     waits = [wait_hint_s(headers, error.message)]
     for detail in error.details:
         delay_s = duration_s(str(detail.get("retryDelay", "")))

@@ -17,7 +17,7 @@ import aiohttp
 from yarl import URL
 
 from one_ocr_ray import __version__
-from one_ocr_ray.engines.llm.wire import lowered
+from one_ocr_ray.engines.llm.wire import lower_names
 from one_ocr_ray.model import Action, ErrorCode, Failure
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ async def _reply(response: aiohttp.ClientResponse) -> HttpReply | Failure:
             message = "The reply is far too large."
             return Failure(ErrorCode.PROVIDER_BAD_RESPONSE, message, Action.RETRY, response.status)
     # The date stands in for the server's clock where a Retry-After is a date.
-    headers = {"date": formatdate(time.time(), usegmt=True)} | lowered(response.headers)
+    headers = {"date": formatdate(time.time(), usegmt=True)} | lower_names(response.headers)
     return HttpReply(response.status, headers, bytes(body))
 
 

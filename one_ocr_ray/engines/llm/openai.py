@@ -16,7 +16,7 @@ import pybase64
 
 from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.hints import account_limits
-from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, verdict_of_finish
+from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, fault_of_finish
 from one_ocr_ray.engines.llm.openai_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
 from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
@@ -147,17 +147,17 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
 
     key_works: an earlier reply was an answer.
     """
-    headers = wire.lowered(headers)
+    headers = wire.lower_names(headers)
     payload = wire.read_json(body)
     blank = Answer(
-        provider_request_id=wire.label(headers.get("x-request-id")),
+        provider_request_id=wire.short_name(headers.get("x-request-id")),
         limits=account_limits(headers),
     )
     if status != 200 or wire.read_error(payload) is not None:
         return replace(blank, failure=parse_error(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
         return replace(blank, failure=wire.BAD_REPLY.failure(status))
-    blank = replace(blank, usage=_usage(payload.get("usage")), model_version=wire.label(payload.get("model")))
+    blank = replace(blank, usage=_usage(payload.get("usage")), model_version=wire.short_name(payload.get("model")))
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
@@ -171,16 +171,16 @@ def _judged(blank: Answer, choice: dict[str, Any]) -> Answer:
     answer = replace(
         blank,
         text=_text(message.get("content")),
-        finish_reason=wire.reason(finish),
+        finish_reason=wire.finish_reason_name(finish),
         truncated=name in TRUNCATED or name == "repetition",
     )
-    verdict = verdict_of_finish(name)
+    fault = fault_of_finish(name)
     if message.get("refusal"):
-        verdict = _REFUSED
-    return answer if verdict is None else replace(answer, failure=verdict.failure(200))
+        fault = _REFUSED
+    return answer if fault is None else replace(answer, failure=fault.failure(200))
 
 
-_REFUSED = wire.Verdict(ErrorCode.REFUSED, Action.FAIL, "The model refuses to read the page")
+_REFUSED = wire.Fault(ErrorCode.REFUSED, Action.FAIL, "The model refuses to read the page")
 
 
 def _text(content: Any) -> str:
@@ -195,9 +195,9 @@ def _usage(usage: Any) -> Usage:
         return Usage()
     details = usage.get("prompt_tokens_details")
     return Usage(
-        input_tokens=wire.count(usage.get("prompt_tokens")),
-        output_tokens=wire.count(usage.get("completion_tokens")),
-        cached_tokens=wire.count(details.get("cached_tokens")) if isinstance(details, dict) else None,
+        input_tokens=wire.token_count(usage.get("prompt_tokens")),
+        output_tokens=wire.token_count(usage.get("completion_tokens")),
+        cached_tokens=wire.token_count(details.get("cached_tokens")) if isinstance(details, dict) else None,
     )
 
 
@@ -234,7 +234,7 @@ def adapt(sent: EngineOptions, status: int, body: bytes) -> EngineOptions:
         return replace(sent, output_cap_fields=(_OLDER, _NEWER)) if _OLLAMA in body and name != _OLDER else sent
     if status not in {400, 422} or name.encode() not in body or not _UNKNOWN_FIELD.search(body):
         return sent
-    error = wire.read_error(wire.read_json(body)) or wire.ErrorBody()
+    error = wire.read_error(wire.read_json(body)) or wire.ProviderError()
     return replace(sent, output_cap_fields=tuple(others)) if error.param in {"", name} else sent
 
 

@@ -21,30 +21,32 @@ from one_ocr_ray.engines.llm.wire import (
     PAGE_FORBIDDEN,
     THROTTLED,
     UNAVAILABLE,
-    ErrorBody,
-    Verdict,
-    lowered,
+    Fault,
+    ProviderError,
+    fault_of_status,
+    lower_names,
     read_error,
-    verdict_by_status,
 )
 from one_ocr_ray.model import Action, ErrorCode, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-OVER_TPM = Verdict(
-    ErrorCode.CONTEXT_TOO_LONG, Action.ALTER, "One page needs more tokens than the account's limit per minute"
+OVER_TPM = Fault(
+    ErrorCode.CONTEXT_TOO_LONG, Action.RETRY_CHANGED, "One page needs more tokens than the account's limit per minute"
 )
-DAY_QUOTA = Verdict(ErrorCode.QUOTA_DAY, Action.STOP, "The account's quota for today is used up")
-LOOP = Verdict(ErrorCode.REPETITION, Action.ALTER, "The model repeats itself")
-RAMP = Verdict(
-    ErrorCode.PROVIDER_UNAVAILABLE, Action.PAUSE, "The request rate rises too fast", slow_down=True, least_wait_s=1.0
+DAY_QUOTA = Fault(ErrorCode.QUOTA_DAY, Action.STOP, "The account's quota for today is used up")
+LOOP = Fault(ErrorCode.REPETITION, Action.RETRY_CHANGED, "The model repeats itself")
+RAMP = Fault(
+    ErrorCode.PROVIDER_UNAVAILABLE,
+    Action.THROTTLED,
+    "The request rate rises too fast",
+    slow_down=True,
+    least_wait_s=1.0,
 )
 # Flex processing has no capacity; such a request is not charged. Its code is not documented: these are guesses, and
 # a 429 with another unknown code is taken for an ordinary throttle.
-NO_FLEX = Verdict(
-    ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "There is no flex capacity right now", least_wait_s=30.0
-)
+NO_FLEX = Fault(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "There is no flex capacity right now", least_wait_s=30.0)
 
 # `insufficient_quota` is both a code and the type of the newer codes; none of them mends itself with time.
 _BY_CODE = {
@@ -94,7 +96,7 @@ _CONTEXT_TEXT = re.compile(
 _BUDGET_TEXT = re.compile(r"Exceeded[A-Z][a-z]{0,12}Budget|ExceededBudget|Budget has been exceeded")
 # Ollama, of a model that does not think: text only.
 _NO_THINKING_TEXT = "does not support thinking"
-NO_THINKING = Verdict(
+NO_THINKING = Fault(
     ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The model takes no reasoning effort of this kind; try --reasoning off"
 )
 # OpenRouter, where no reset is told.
@@ -110,26 +112,26 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
 
     key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
     """
-    error = read_error(payload) or ErrorBody()
+    error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
         status = error.http_status
     hint_s = _hint_s(status, headers, error)
-    verdict = _by_code(error) or _by_text(status, error) or _by_status(status, error)
-    if verdict is FORBIDDEN and key_works:
-        verdict = PAGE_FORBIDDEN
-    if verdict is THROTTLED:
-        verdict = _throttle(headers, error, hint_s)
-    return verdict.failure(status, error, hint_s)
+    fault = _by_code(error) or _by_text(status, error) or _by_status(status, error)
+    if fault is FORBIDDEN and key_works:
+        fault = PAGE_FORBIDDEN
+    if fault is THROTTLED:
+        fault = _throttle(headers, error, hint_s)
+    return fault.failure(status, error, hint_s)
 
 
-def _by_code(error: ErrorBody) -> Verdict | None:
+def _by_code(error: ProviderError) -> Fault | None:
     for code in (error.code, error.inner_code, error.type):
         if code in _BY_CODE:
             return _BY_CODE[code]
     return None
 
 
-def _by_text(status: int, error: ErrorBody) -> Verdict | None:
+def _by_text(status: int, error: ProviderError) -> Fault | None:
     if status in {400, 413, 422} and _CONTEXT_TEXT.search(error.message):
         return CONTEXT
     if status == 400 and (error.param == "reasoning_effort" or _NO_THINKING_TEXT in error.message):
@@ -141,13 +143,13 @@ def _by_text(status: int, error: ErrorBody) -> Verdict | None:
     return None
 
 
-def _by_status(status: int, error: ErrorBody) -> Verdict:
+def _by_status(status: int, error: ProviderError) -> Fault:
     # OpenRouter answers 403 for a page that its moderation has flagged, and says so in `metadata`.
     flagged = status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata)
-    return FILTERED if flagged else verdict_by_status(status)
+    return FILTERED if flagged else fault_of_status(status)
 
 
-def _throttle(headers: Mapping[str, str], error: ErrorBody, hint_s: float | None) -> Verdict:
+def _throttle(headers: Mapping[str, str], error: ProviderError, hint_s: float | None) -> Fault:
     numbers = _LIMIT_AND_REQUESTED.search(error.message)
     never_fits = numbers is not None and int(numbers[2]) > int(numbers[1])
     if never_fits or headers.get("x-should-retry") == "false":
@@ -156,11 +158,11 @@ def _throttle(headers: Mapping[str, str], error: ErrorBody, hint_s: float | None
     return DAY_QUOTA if of_a_day else THROTTLED
 
 
-def _hint_s(status: int, headers: Mapping[str, str], error: ErrorBody) -> float | None:
+def _hint_s(status: int, headers: Mapping[str, str], error: ProviderError) -> float | None:
     """The longest wait that a reply asks for. OpenRouter has headers in the body, with a reset as a Unix time."""
     waits = [wait_hint_s(headers, error.message)]
     inner = error.metadata.get("headers")
-    told = {**headers, **lowered(inner)} if isinstance(inner, dict) else headers
+    told = {**headers, **lower_names(inner)} if isinstance(inner, dict) else headers
     if status == 429 and str(told.get("x-ratelimit-remaining", "0")) == "0":
         waits.append(until_s(str(told.get("x-ratelimit-reset", "")), headers.get("date", "")))
     return max((wait for wait in waits if wait is not None), default=None)
@@ -168,8 +170,10 @@ def _hint_s(status: int, headers: Mapping[str, str], error: ErrorBody) -> float 
 
 # --- finish reasons -------------------------------------------------------------------------------------------------
 
-_CUT_OFF = Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The server broke off the answer")
-_ODD = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped for a reason that is not known")
+_CUT_OFF = Fault(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The server broke off the answer")
+_UNKNOWN_FINISH = Fault(
+    ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped for a reason that is not known"
+)
 # How servers say that an answer is whole, and that it reached a cap: OpenAI, TGI, Anthropic's and Cohere's gateways,
 # Mistral, Zhipu. A reason that stands nowhere here is no whole answer: new ones tell of faults.
 _WHOLE = frozenset(
@@ -188,6 +192,6 @@ _BY_FINISH = {
 }
 
 
-def verdict_of_finish(reason: str) -> Verdict | None:
+def fault_of_finish(reason: str) -> Fault | None:
     """What a finish reason in lower case means; None for an answer that is whole, or cut off at its cap."""
-    return None if reason in _WHOLE | TRUNCATED else _BY_FINISH.get(reason, _ODD)
+    return None if reason in _WHOLE | TRUNCATED else _BY_FINISH.get(reason, _UNKNOWN_FINISH)

@@ -53,7 +53,7 @@ def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class ErrorBody:
+class ProviderError:
     """An error of any known shape, flattened; '' and () stand for what is not there.
 
     `message` serves the few rules that have nothing but text to go by; it must not be shown.
@@ -71,7 +71,7 @@ class ErrorBody:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Fault:
     """What an error means, before it is tied to one reply."""
 
     code: ErrorCode
@@ -80,7 +80,7 @@ class Verdict:
     slow_down: bool = False
     least_wait_s: float | None = None
 
-    def failure(self, http_status: int, error: ErrorBody = ErrorBody(), hint_s: float | None = None) -> Failure:
+    def failure(self, http_status: int, error: ProviderError = ProviderError(), hint_s: float | None = None) -> Failure:
         """The failure of one reply: our sentence, with the provider's own code behind it where that is harmless."""
         where = [f"HTTP {http_status}"] if http_status >= 300 else []
         names = (error.code, error.inner_code, error.status, error.type)
@@ -101,33 +101,35 @@ class Verdict:
 _WORD = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,7}")
 _PATH = re.compile(r"[a-z_]{1,24}(?:\.[a-z_]{1,24}|\[\d{1,3}\]){0,6}")
 
-BAD_REPLY = Verdict(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
-AUTH = Verdict(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
+BAD_REPLY = Fault(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
+AUTH = Fault(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
 # A bare 403 may mean the key or this page alone: gateways and filters on the way answer so to content they do not like.
-FORBIDDEN = Verdict(AUTH.code, AUTH.action, AUTH.sentence)
-PAGE_FORBIDDEN = Verdict(
+FORBIDDEN = Fault(AUTH.code, AUTH.action, AUTH.sentence)
+PAGE_FORBIDDEN = Fault(
     ErrorCode.CONTENT_FILTERED,
     Action.FAIL,
     "A filter of the provider or before it refuses this page, though the key works",
 )
-BILLING = Verdict(ErrorCode.BILLING, Action.STOP, "The account has no credit or budget left; check its billing page")
-NO_MODEL = Verdict(
+BILLING = Fault(ErrorCode.BILLING, Action.STOP, "The account has no credit or budget left; check its billing page")
+NO_MODEL = Fault(
     ErrorCode.MODEL_NOT_FOUND, Action.STOP, "The model or the address is not known there; check --model and --base-url"
 )
-UNAVAILABLE = Verdict(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The provider cannot answer right now")
-THROTTLED = Verdict(
-    ErrorCode.PROVIDER_UNAVAILABLE, Action.PAUSE, "The account's rate limit is reached", least_wait_s=1.0
+UNAVAILABLE = Fault(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The provider cannot answer right now")
+THROTTLED = Fault(
+    ErrorCode.PROVIDER_UNAVAILABLE, Action.THROTTLED, "The account's rate limit is reached", least_wait_s=1.0
 )
-REJECTED = Verdict(ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The provider rejects the request")
-BAD_IMAGE = Verdict(ErrorCode.PROVIDER_REJECTED, Action.ALTER, "The provider rejects the page image")
-CONTEXT = Verdict(ErrorCode.CONTEXT_TOO_LONG, Action.ALTER, "The page and the answer do not fit the model's context")
-ASKED_OTHERWISE = Verdict(
-    ErrorCode.PROVIDER_REJECTED, Action.AGAIN, "The server knows a field of the request by another name"
+REJECTED = Fault(ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The provider rejects the request")
+BAD_IMAGE = Fault(ErrorCode.PROVIDER_REJECTED, Action.RETRY_CHANGED, "The provider rejects the page image")
+CONTEXT = Fault(
+    ErrorCode.CONTEXT_TOO_LONG, Action.RETRY_CHANGED, "The page and the answer do not fit the model's context"
 )
-FILTERED = Verdict(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's content filter blocks the page")
+OTHER_FIELD_NAME = Fault(
+    ErrorCode.PROVIDER_REJECTED, Action.RETRY_NOW, "The server knows a field of the request by another name"
+)
+FILTERED = Fault(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's content filter blocks the page")
 
 
-def verdict_by_status(status: int) -> Verdict:
+def fault_of_status(status: int) -> Fault:
     """What an HTTP status says when the body says nothing better."""
     if status >= 500 or status in {408, 409, 425}:
         return UNAVAILABLE
@@ -149,7 +151,7 @@ def lacks_scope(payload: Any) -> bool:
     return error is not None and "missing scopes" in error.message.lower()
 
 
-def with_sentence(answer: Answer, body: bytes, options: EngineOptions, page_request: PageRequest) -> Answer:
+def with_provider_message(answer: Answer, body: bytes, options: EngineOptions, page_request: PageRequest) -> Answer:
     """`answer` with the provider's sentence about its failure, cleaned so that a person may be shown it."""
     error = read_error(read_json(body)) if answer.failure is not None else None
     if error is None or not error.message:
@@ -157,7 +159,7 @@ def with_sentence(answer: Answer, body: bytes, options: EngineOptions, page_requ
     hidden = [*options.headers.values(), *options.query.values(), *([options.api_key] if options.api_key else [])]
     secrets = [each.get_secret_value() for each in hidden]
     said = cleaned(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
-    return replace(answer, said=said)
+    return replace(answer, provider_message=said)
 
 
 def revealed(values: Mapping[str, SecretStr]) -> dict[str, str]:
@@ -178,7 +180,7 @@ def read_json(body: bytes) -> Any:
         return None
 
 
-def read_error(payload: Any) -> ErrorBody | None:
+def read_error(payload: Any) -> ProviderError | None:
     """The error in a reply, whatever its shape; None when it holds none.
 
     Known shapes: `{"error": object | string | list}`, the same wrapped in a list (Google), and the flat
@@ -191,15 +193,15 @@ def read_error(payload: Any) -> ErrorBody | None:
     if not error and payload.get("object") == "error":
         error = payload
     if isinstance(error, str) and error:
-        return ErrorBody(message=error)
+        return ProviderError(message=error)
     return _flattened(error) if isinstance(error, dict) and error else None
 
 
-def _flattened(error: dict[str, Any]) -> ErrorBody:
+def _flattened(error: dict[str, Any]) -> ProviderError:
     inner = error.get("innererror")
     details, metadata = error.get("details"), error.get("metadata")
     code = _text(error.get("code"))
-    return ErrorBody(
+    return ProviderError(
         code=code,
         type=_text(error.get("type")),
         param=_text(error.get("param")),
@@ -220,23 +222,23 @@ def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int) else ""
 
 
-def count(value: Any) -> int | None:
+def token_count(value: Any) -> int | None:
     """A token count as a provider sends it; None when it is missing, null or nonsense."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
 
 
-def label(value: Any) -> str | None:
+def short_name(value: Any) -> str | None:
     """A short printable name out of a reply (a model version, a request id); None when it is not one."""
     return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None
 
 
-def reason(value: Any) -> str | None:
+def finish_reason_name(value: Any) -> str | None:
     """A finish reason as it stands in the dataset; `other` for what does not look like one."""
     if value is None:
         return None
     return value if isinstance(value, str) and _WORD.fullmatch(value) else "other"
 
 
-def lowered(headers: Mapping[str, str]) -> dict[str, str]:
+def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
     """Headers under lower-case names."""
     return {str(name).lower(): value for name, value in headers.items()}

@@ -84,7 +84,7 @@ class PageUsage:
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
         used = answer.usage if answer is not None else Usage()
-        throttled = failure is not None and failure.action is Action.PAUSE
+        throttled = failure is not None and failure.action is Action.THROTTLED
         self.told += Spending(
             0 if throttled else 1,
             used.input_tokens or 0,

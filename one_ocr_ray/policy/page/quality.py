@@ -30,7 +30,7 @@ _PAGE_TAIL_REPEATS = 40
 def judge(answer: Answer, ask: PageRequest) -> Answer:
     """`answer` with clean text; with `failure` when it cannot be used as it stands.
 
-    A failure that is already there stays. A text cut off at the cap fails as `truncated` with Action.ALTER; when
+    A failure that is already there stays. A text cut off at the cap fails as `truncated` with RETRY_CHANGED; when
     nothing is left to alter, `retry` takes it as it is. Only for models: the embedded engine may find nothing.
     """
     said = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
@@ -43,9 +43,11 @@ def judge(answer: Answer, ask: PageRequest) -> Answer:
 
 _NO_TEXT = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "The model answered with no text.", Action.RETRY)
 _NO_PAGE = Failure(ErrorCode.PROVIDER_BAD_RESPONSE, "The answer is longer than any page.", Action.RETRY)
-_LOOP = Failure(ErrorCode.REPETITION, "The model repeats itself without end.", Action.ALTER)
-_CUT_OFF = Failure(ErrorCode.TRUNCATED, "The answer reached its output cap.", Action.ALTER)
-_CUT_BEFORE_TEXT = Failure(ErrorCode.TRUNCATED, "The output cap was reached before any text came.", Action.ALTER)
+_LOOP = Failure(ErrorCode.REPETITION, "The model repeats itself without end.", Action.RETRY_CHANGED)
+_CUT_OFF = Failure(ErrorCode.TRUNCATED, "The answer reached its output cap.", Action.RETRY_CHANGED)
+_CUT_BEFORE_TEXT = Failure(
+    ErrorCode.TRUNCATED, "The output cap was reached before any text came.", Action.RETRY_CHANGED
+)
 
 
 def _failure(text: str, ask: PageRequest, *, truncated: bool, ended: bool) -> Failure | None:
@@ -64,7 +66,7 @@ def _mismatch(text: str, schema: str, *, truncated: bool) -> Failure | None:
     found = complaint(text, schema, truncated=truncated)
     if found is None:
         return None
-    return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, found, Action.ALTER)
+    return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, found, Action.RETRY_CHANGED)
 
 
 # --- cleaning --------------------------------------------------------------------------------------------------------

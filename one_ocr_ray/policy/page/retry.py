@@ -82,7 +82,7 @@ def next_step(
     jitter: a random number in [0, 1). elapsed_s: since the page's first request, time spent throttled not counted.
     """
     failure = answer.failure
-    if failure is not None and failure.action is Action.PAUSE:
+    if failure is not None and failure.action is Action.THROTTLED:
         return _after_throttle(policy, tries, failure, ask, jitter)
     if _is_same_again(tries, answer):
         answer, failure = replace(answer, failure=None), None
@@ -104,9 +104,13 @@ def _at_once(
     policy: RetryPolicy, tries: AttemptState, failure: Failure, answer: Answer, ask: PageRequest
 ) -> Wait | None:
     """What may be asked without a wait: the same in another form, or something else."""
-    if failure.action is Action.AGAIN and tries.agains < policy.agains_max:
+    if failure.action is Action.RETRY_NOW and tries.agains < policy.agains_max:
         return Wait(0.0, ask, replace(tries, agains=tries.agains + 1))
-    if failure.action is Action.ALTER and _may_alter(policy, tries, failure) and (altered := alter(ask, answer)):
+    if (
+        failure.action is Action.RETRY_CHANGED
+        and _may_alter(policy, tries, failure)
+        and (altered := alter(ask, answer))
+    ):
         return Wait(0.0, altered, replace(tries, alters=tries.alters + 1))
     return None
 

@@ -28,7 +28,7 @@ class HoldStatus:
 
     def heard(self, failure: Failure | None, now: float) -> None:
         """A request has ended, well or with `failure`."""
-        if failure is not None and failure.action is Action.PAUSE:
+        if failure is not None and failure.action is Action.THROTTLED:
             self.told(Held(GateState.PAUSED, failure.retry_after_s or 0.0), now)
             return
         still_broken = self._held is not None and self._held.state is GateState.BROKEN
