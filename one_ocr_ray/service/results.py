@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
+from one_ocr_ray.blocks import Block, BlockKind, BlockSource
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.documents import PAGE_JOINT
 from one_ocr_ray.policy.dataset.export import FileNames
+from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.dataset.schema import encode_pages, page_row, write_pages
+from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.service.api.schemas import status_body
 
 if TYPE_CHECKING:
@@ -32,6 +36,7 @@ class Format(StrEnum):
 
     MD = "md"
     TXT = "txt"
+    HTML = "html"
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
@@ -48,6 +53,7 @@ class BatchFormat(StrEnum):
 MEDIA_TYPES = {
     Format.MD: "text/markdown; charset=utf-8",
     Format.TXT: "text/plain; charset=utf-8",
+    Format.HTML: "text/html; charset=utf-8",
     Format.JSON: "application/json",
     Format.JSONL: "application/jsonl",
     Format.PARQUET: "application/vnd.apache.parquet",
@@ -83,7 +89,7 @@ class Results:
 
     def _add(self, archive: zipfile.ZipFile, view: TaskView, folder: str, name: str) -> None:
         pages = self.store.pages(view.record.task_id)
-        for form in (Format.MD, Format.TXT, Format.JSON, Format.JSONL):
+        for form in (Format.MD, Format.TXT, Format.HTML, Format.JSON, Format.JSONL):
             archive.writestr(f"{folder}{name}.{form}", self._file(view, pages, form))
         archive.writestr(f"{folder}pages.parquet", self._file(view, pages, Format.PARQUET))
         document = self.store.files(view.record.task_id, "documents")
@@ -97,6 +103,8 @@ class Results:
             case Format.TXT:
                 texts = (plain_text(page.markdown) for page in pages if page.markdown)
                 return (PAGE_JOINT.join(texts).rstrip("\n") + "\n").encode()
+            case Format.HTML:
+                return to_html_document(view.record.filename, [page_blocks(page) for page in pages]).encode()
             case Format.JSON:
                 body = {"task": status_body(view), "pages": [page_row(page) for page in pages]}
                 return orjson.dumps(body, option=_JSON | orjson.OPT_INDENT_2)
@@ -114,6 +122,14 @@ def page_markdown(page: PageResult) -> str:
     if page.status is PageStatus.FAILED:
         return f"<!-- page {page.page_number} failed: {page.failure.code if page.failure else 'unknown'} -->"
     return page.markdown or ""
+
+
+def page_blocks(page: PageResult) -> tuple[Block, ...]:
+    """The page's blocks; where none are known, those of its Markdown. Of a failed page a sentence that says so."""
+    if page.status is PageStatus.FAILED:
+        code = page.failure.code if page.failure else "unknown"
+        return (Block(1, BlockKind.PARAGRAPH, f"[page {page.page_number} failed: {code}]"),)
+    return unpack(page.blocks) if page.blocks else markdown_blocks(page.markdown or "", BlockSource.LLM)
 
 
 def markdown_of(pages: Sequence[PageResult]) -> str:

@@ -146,7 +146,7 @@ def test_the_parquet_result_is_the_committed_file(site: Site, done: str) -> None
     assert data == site.store.files(done, "pages")
     archive = zipfile.ZipFile(io.BytesIO(site.http.get(f"/v1/tasks/{done}/result?format=zip").content))
     assert sorted(archive.namelist()) == [
-        "documents.parquet", "file-1.json", "file-1.jsonl", "file-1.md", "file-1.txt", "pages.parquet",
+        "documents.parquet", "file-1.html", "file-1.json", "file-1.jsonl", "file-1.md", "file-1.txt", "pages.parquet",
     ]  # fmt: skip
     assert archive.read("pages.parquet") == data
     assert archive.testzip() is None

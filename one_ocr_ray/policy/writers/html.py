@@ -22,6 +22,27 @@ _TAGS = {
     BlockKind.FORMULA: ("div", ' class="math block"'),
 }
 
+_DOCUMENT = """<!doctype html>
+<html>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+{sections}
+</body>
+</html>
+"""
+_STYLE = (
+    "body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:1rem/1.6 system-ui,sans-serif}"
+    "section+section{border-top:1px solid #bbb;margin-top:2rem;padding-top:1rem}"
+    "table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .5rem;text-align:start}"
+    "pre{white-space:pre-wrap}aside,.caption{font-size:.9em}"
+)
+
 
 def to_html(blocks: Iterable[Block]) -> str:
     """A fragment: an element for each block, lists nested, without what belongs to the sheet and not to the text."""
@@ -34,6 +55,12 @@ def to_html(blocks: Iterable[Block]) -> str:
             parts += [*_list(items), _element(block)]
             items = []
     return "\n".join(filter(None, [*parts, *_list(items)]))
+
+
+def to_html_document(title: str, pages: Iterable[Iterable[Block]]) -> str:
+    """A whole document, with a section for each page. It loads nothing and runs nothing."""
+    sections = "\n".join(f"<section>\n{to_html(blocks)}\n</section>" for blocks in pages)
+    return _DOCUMENT.format(title=escape(title), style=_STYLE, sections=sections)
 
 
 def to_html_table(grid: TableGrid) -> str:

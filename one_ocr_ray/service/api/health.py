@@ -14,6 +14,7 @@ from one_ocr_ray.service.api.openapi import problems
 from one_ocr_ray.service.api.schemas import json_response
 from one_ocr_ray.service.dependencies import Parts
 from one_ocr_ray.service.options import offered_engines, offered_models
+from one_ocr_ray.service.results import Format
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 router = APIRouter(tags=["service"])
@@ -75,7 +76,7 @@ async def info(service: Parts) -> Response:
             "engines": sorted(engines),
             "models": sorted({model for name in engines - {"local"} for model in offered_models(settings, name)}),
             "keys_required": bool(service.keys),
-            "formats": ["md", "txt", "json", "jsonl", "parquet", "zip"],
+            "formats": list(Format),
             "limits": {
                 "file_bytes": settings.max_file_bytes,
                 "request_bytes": settings.max_request_bytes,

@@ -9,9 +9,10 @@ from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import Response
 
 from one_ocr_ray.model import Failure
+from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.service.api.openapi import BINARY, TEXT, answers, problems
-from one_ocr_ray.service.api.schemas import PageList, json_response, page_body, page_summary
+from one_ocr_ray.service.api.schemas import PageBlocks, PageList, json_response, page_body, page_summary
 from one_ocr_ray.service.dependencies import Owner, Parts, Service
 from one_ocr_ray.service.negotiation import best_type
 from one_ocr_ray.service.page_images import LARGEST_SIDE_PX
@@ -55,7 +56,7 @@ async def page(
     if kind is None:
         raise Problem("not_acceptable", f"A page comes as {', '.join(_TYPES)}.")
     view = await service.task(owner, task_id)
-    row = await _row(service, view, page_number)
+    row = await finished_page(service, view, page_number)
     headers = {"Cache-Control": "private, no-cache", "Vary": "Accept"}
     if kind == "application/json":
         return json_response(page_body(row, task_id), headers=headers)
@@ -63,6 +64,17 @@ async def page(
     if kind == "text/html":
         text = await service.html(owner, text)
     return Response(text, 200, headers, f"{kind}; charset=utf-8")
+
+
+@router.get(
+    "/v1/tasks/{task_id}/pages/{page_number}/blocks",
+    response_model=PageBlocks,
+    responses=problems(400, 401, 404, 409, 410, 429, 503),
+)
+async def blocks(service: Parts, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
+    """What stands on a finished page and where, in reading order; null where nothing is known of it."""
+    row = page_row(await finished_page(service, await service.task(owner, task_id), page_number))
+    return json_response({name: row[name] for name in PageBlocks.model_fields})
 
 
 @router.get(
@@ -90,7 +102,7 @@ async def image(  # noqa: PLR0917 - parameters of a request, given by name
     return Response(await _image(service, owner, task_id, page_number, w), 200, headers, "image/jpeg")
 
 
-async def _row(service: Service, view: TaskView, page_number: int) -> PageResult:
+async def finished_page(service: Service, view: TaskView, page_number: int) -> PageResult:
     """The row of a finished page. Raises Problem: 404 for a page that is not and will not be, 409 for one to come."""
     rows = await service.pages(view)
     row = next((row for row in rows if row.page_number == page_number), None)

@@ -10,6 +10,7 @@ import orjson
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from one_ocr_ray.blocks import Block, PageBox
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState, TaskView
 from one_ocr_ray.policy.tasks.transitions import can_be_retried
@@ -146,6 +147,18 @@ class PageList(BaseModel):
     items: list[PageSummary]
 
 
+class PageBlocks(BaseModel):
+    """The blocks of a page. Boxes are in points, origin at the top left, on the page as it was read.
+
+    `rotation` is the clockwise turn that made the page upright, in degrees: its image is not turned.
+    """
+
+    page_number: int
+    page_box: PageBox | None
+    rotation: int | None
+    blocks: list[Block] | None
+
+
 class Batch(BaseModel):
     """The tasks of one upload, and their sums."""
 
@@ -220,7 +233,7 @@ def page_summary(page: PageResult, task_id: str) -> dict[str, Any]:
 
 def _page_links(page: PageResult, task_id: str) -> dict[str, str]:
     here = f"/v1/tasks/{task_id}/pages/{page.page_number}"
-    return {"self": here, "image": f"{here}/image"}
+    return {"self": here, "image": f"{here}/image", "blocks": f"{here}/blocks"}
 
 
 def _links(view: TaskView) -> dict[str, str | None]:

@@ -15,12 +15,16 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.api import batches, tasks
+from one_ocr_ray.service.api.pages import PageNumber, finished_page
+from one_ocr_ray.service.api.schemas import json_response, page_body
 from one_ocr_ray.service.api.sessions import own_page
 from one_ocr_ray.service.api.tasks import RetryRequest
 from one_ocr_ray.service.dependencies import Owner, Parts, Service
 from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.web import task_view as shown
+from one_ocr_ray.service.results import Format, page_markdown
+from one_ocr_ray.service.web.block_view import shown_blocks
+from one_ocr_ray.service.web.task_view import shown_task
 from one_ocr_ray.service.web.templates import Frame, StaticFolder, preferences_asked
 
 if TYPE_CHECKING:
@@ -30,7 +34,6 @@ router = APIRouter(include_in_schema=False)
 
 _RECENT = 5
 _ROWS = 30
-_FORMATS = ("md", "txt", "json", "jsonl", "parquet", "zip")
 
 
 def add_pages(app: FastAPI) -> None:
@@ -63,12 +66,24 @@ async def start(request: Request, service: Parts, owner: Owner) -> Response:
 
 @router.get("/tasks/{task_id}")
 async def task(  # noqa: PLR0917 - parameters of a request, given by name
-    request: Request, service: Parts, owner: Owner, task_id: str, page: int = 0, view: str = "rendered"
+    request: Request, service: Parts, owner: Owner, task_id: str, page: int = 0, view: str = ""
 ) -> Response:
     """How a task is, and one of its pages."""
     found = await service.task(owner, task_id)
-    what = await shown.task(service, found, page, source=view == "source")
-    return _page(request, "task.html", {"shown": what, "task": found, "formats": _FORMATS})
+    what = await shown_task(service, found, page, view)
+    return _page(request, "task.html", {"shown": what, "task": found, "formats": list(Format)})
+
+
+@router.get("/tasks/{task_id}/pages/{page_number}")
+async def page(request: Request, service: Parts, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
+    """One finished page for the script of the task page: what is said of it, and its text as HTML and as blocks."""
+    row = await finished_page(service, await service.task(owner, task_id), page_number)
+    text = page_markdown(row)
+    blocks = await service.making.run(owner, lambda: shown_blocks(row))
+    frame: Frame = request.app.state.frame
+    html = await service.html(owner, text)
+    shown = blocks and frame.render(request, service, "page_blocks.html", {"blocks": blocks})
+    return json_response(page_body(row, task_id) | {"html": html, "blocks": shown})
 
 
 @router.get("/tasks/{task_id}/delete")

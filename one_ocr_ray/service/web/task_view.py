@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.service.web.block_view import shown_blocks
 from one_ocr_ray.service.web.markdown import MAX_CHARACTERS
 
 if TYPE_CHECKING:
@@ -15,8 +16,10 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks.task import TaskView
     from one_ocr_ray.service.dependencies import Service
+    from one_ocr_ray.service.web.block_view import ShownBlocks
 
 SHEET = 120  # pages that the grid shows at once
+VIEWS = ("blocks", "rendered", "source")  # the first one where the page has blocks, else the second
 _WAITING = "."
 _MARKS = {PageStatus.OK: "o", PageStatus.BLANK: "b", PageStatus.FAILED: "f"}
 
@@ -31,7 +34,8 @@ class ShownTask:
     sheet: range  # indices of the pages in the grid
     row: PageResult | None
     html: str
-    source: bool
+    blocks: ShownBlocks | None
+    view: str  # of `VIEWS`
 
     @property
     def number(self) -> int:
@@ -52,8 +56,8 @@ class ShownTask:
         return "viewer.truncated" if self.row.truncated else ""
 
 
-async def task(service: Service, view: TaskView, page_number: int, *, source: bool) -> ShownTask:
-    """`view` with the page `page_number`, or its first one."""
+async def shown_task(service: Service, view: TaskView, page_number: int, wanted: str) -> ShownTask:
+    """`view` with the page `page_number`, or its first one, as blocks, text or source."""
     rows = {row.page_number: row for row in await service.pages(view)}
     numbers = selected(view, service.settings.max_pages)
     at = numbers.index(page_number) if page_number in numbers else 0
@@ -61,8 +65,12 @@ async def task(service: Service, view: TaskView, page_number: int, *, source: bo
     failing = {failure.page_number for failure in view.failures}
     marks = "".join(_mark(rows.get(number), number in failing) for number in numbers)
     first = at - at % SHEET
-    html = await service.html(view.record.owner, row.markdown) if row and row.markdown and not source else ""
-    return ShownTask(numbers, marks, at, range(first, min(first + SHEET, len(numbers))), row, html, source)
+    owner, sheet = view.record.owner, range(first, min(first + SHEET, len(numbers)))
+    blocks = await service.making.run(owner, lambda: shown_blocks(row))
+    wanted = wanted if wanted in VIEWS else VIEWS[0]
+    chosen = "rendered" if wanted == "blocks" and blocks is None else wanted
+    html = await service.html(owner, row.markdown) if row and row.markdown and chosen == "rendered" else ""
+    return ShownTask(numbers, marks, at, sheet, row, html, blocks, chosen)
 
 
 def selected(view: TaskView, max_pages: int) -> list[int]:

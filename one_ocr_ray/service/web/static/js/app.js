@@ -94,16 +94,26 @@ export async function copy(text) {
   }
 }
 
+/** Put a part of the page on the clipboard: as HTML, and as text for those who take no HTML. */
+export function copyRich(html, text) {
+  tell(say(copyByEvent({ "text/html": html, "text/plain": text }) ? "js.copied" : "js.copy_failed"));
+}
+
 async function write(text) {
   if (navigator.clipboard) return navigator.clipboard.writeText(text);
-  const area = document.createElement("textarea"); // a page that came without TLS has no clipboard
-  area.value = text;
-  area.className = "unseen";
-  document.body.append(area);
-  area.select();
+  if (!copyByEvent({ "text/plain": text })) throw new Error("copy");
+}
+
+/** Works also on a page that came without TLS, which has no `navigator.clipboard`. */
+function copyByEvent(contents) {
+  const give = (event) => {
+    event.preventDefault();
+    for (const [kind, data] of Object.entries(contents)) event.clipboardData.setData(kind, data);
+  };
+  document.addEventListener("copy", give);
   const done = document.execCommand("copy");
-  area.remove();
-  if (!done) throw new Error("copy");
+  document.removeEventListener("copy", give);
+  return done;
 }
 
 const dialog = document.getElementById("confirm-delete");

@@ -1,5 +1,6 @@
 // One page of a task: its image beside its text. Pages that were seen last are kept, so that turning back is instant.
 import { copy, current } from "./app.js";
+import { Blocks } from "./blocks.js";
 import { share } from "./format.js";
 import { setFormulas } from "./formulas.js";
 import { link } from "./grid.js";
@@ -10,21 +11,30 @@ const KEPT = 24;
 const AGAIN_MS = 2000;
 const HURRY_MS = 120; // pages turned faster than this are not loaded: a key held down leads past them
 const LONGEST = 65536; // characters; as in service/markdown.py
+const VIEWS = ["blocks", "rendered", "source"];
 const part = (id) => document.getElementById(id);
 
 export class Viewer {
   constructor(task) {
-    this.url = `/v1/tasks/${task}/pages`;
+    this.images = `/v1/tasks/${task}/pages`;
+    this.url = `/tasks/${task}/pages`;
     this.kept = new Map();
     this.ahead = new Image(); // the next page's, so that it is there when it is turned to
     this.turned = -Infinity;
-    this.source = part("view-source").hasAttribute("aria-current");
-    part("view-rendered").addEventListener("click", (event) => this.#choose(event, false));
-    part("view-source").addEventListener("click", (event) => this.#choose(event, true));
-    part("copy-page").addEventListener("click", () => copy(this.#row(this.number).then((row) => row.markdown ?? "")));
+    this.blocks = new Blocks();
+    const asked = new URLSearchParams(location.search).get("view");
+    this.view = VIEWS.includes(asked) ? asked : "blocks"; // the one that was chosen: a page without blocks shows its text
+    for (const view of VIEWS) {
+      part(`view-${view}`).addEventListener("click", (event) => {
+        event.preventDefault();
+        this.view = view;
+        this.#showView();
+      });
+    }
+    part("copy-page").addEventListener("click", () => copy(this.#page(this.number).then((page) => page.markdown)));
     part("image")?.addEventListener("error", () => this.#imageState(false));
     part("image")?.addEventListener("load", () => this.#imageState(true));
-    this.#choose(undefined, this.source);
+    this.#showView();
   }
 
   /** What was kept of a page is no longer so. */
@@ -46,7 +56,7 @@ export class Viewer {
     part("total").textContent = say("viewer.of", { total: numbers.length });
     link(part("previous"), numbers[index - 1]);
     link(part("next"), numbers[index + 1]);
-    part("view-rendered").href = part("view-source").href = `#p=${number}`;
+    for (const view of VIEWS) part(`view-${view}`).href = `#p=${number}`;
     part("text").setAttribute("aria-label", say("viewer.text", { n: number }));
     if (ready && !this.kept.has(number)) part("text").classList.add("loading");
     const load = () => {
@@ -70,10 +80,10 @@ export class Viewer {
   }
 
   #showImage(number, next) {
-    const image = (page) => `${this.url}/${page}/image?w=1200`;
-    const element = part("image") ?? part("figure").insertBefore(this.#newImage(), part("image-problem"));
+    const image = (page) => `${this.images}/${page}/image?w=1200`;
+    const element = part("image") ?? this.#newImage();
     if (element.getAttribute("src") !== image(number) || !part("image-problem").hidden) {
-      element.hidden = false;
+      part("sheet-image").hidden = false;
       part("image-problem").hidden = true;
       element.src = image(number);
       part("figure").scrollTop = 0;
@@ -88,15 +98,16 @@ export class Viewer {
     element.id = "image";
     element.addEventListener("error", () => this.#imageState(false));
     element.addEventListener("load", () => this.#imageState(true));
+    part("sheet-image").prepend(element);
     return element;
   }
 
   #imageState(good) {
-    part("image").hidden = !good;
+    part("sheet-image").hidden = !good;
     part("image-problem").hidden = good;
   }
 
-  #showText({ note = "", failure, html = "", markdown = "", confidence, warnings = [] }) {
+  #showText({ note = "", failure, html = "", blocks = null, markdown = "", confidence, warnings = [] }) {
     const text = part("text");
     text.classList.remove("loading");
     text.scrollTop = 0;
@@ -112,20 +123,19 @@ export class Viewer {
     part("rendered").innerHTML = html; // made safe by the service
     part("source").textContent = markdown;
     part("copy-page").disabled = !markdown;
-    setFormulas(part("rendered"));
+    this.blocks.show(blocks);
+    part("view-blocks").hidden = blocks === null;
+    this.#showView();
+    setFormulas(text);
   }
 
-  #choose(event, source) {
-    event?.preventDefault();
-    this.source = source;
-    current(part("view-source"), source);
-    current(part("view-rendered"), !source);
-    part("source").hidden = !source;
-    part("rendered").hidden = source;
-  }
-
-  async #row(number, signal) {
-    return (await ask(`${this.url}/${number}`, { signal })).json();
+  #showView() {
+    const chosen = this.view === "blocks" && part("view-blocks").hidden ? "rendered" : this.view;
+    for (const view of VIEWS) {
+      current(part(`view-${view}`), view === chosen);
+      part(view).hidden = view !== chosen;
+    }
+    part("places").toggleAttribute("hidden", chosen !== "blocks");
   }
 
   async #page(number, signal) {
@@ -135,9 +145,9 @@ export class Viewer {
       this.kept.set(number, known);
       return known;
     }
-    const fragment = ask(`${this.url}/${number}`, { signal, accept: "text/html" }).then((answer) => answer.text());
-    const [row, html] = await Promise.all([this.#row(number, signal), fragment]);
-    const page = { note: note(row), failure: row.error, html: row.error ? "" : html, markdown: row.markdown ?? "", confidence: row.confidence, warnings: row.warnings };
+    const row = await (await ask(`${this.url}/${number}`, { signal })).json();
+    const { error: failure, blocks, confidence, warnings } = row;
+    const page = { note: note(row), failure, html: failure ? "" : row.html, blocks, markdown: row.markdown ?? "", confidence, warnings };
     this.kept.set(number, page);
     if (this.kept.size > KEPT) this.kept.delete(this.kept.keys().next().value);
     return page;
