@@ -12,10 +12,10 @@ import orjson
 
 from one_ocr_ray.blocks import Block, BlockKind, BlockSource
 from one_ocr_ray.model import PageStatus
-from one_ocr_ray.policy.dataset.documents import PAGE_JOINT
 from one_ocr_ray.policy.dataset.export import FileNames
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.dataset.schema import encode_pages, page_row, write_pages
+from one_ocr_ray.policy.document import PAGE_JOINT
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.html import to_html_document

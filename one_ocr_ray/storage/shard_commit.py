@@ -17,6 +17,7 @@ from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.dataset.documents import document_result
 from one_ocr_ray.policy.dataset.journal import best_pages, split_for_retry, with_earlier_usage, with_retried
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
+from one_ocr_ray.policy.document import with_continuations
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class ShardCommit:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
         self._record_swallowed(read)
-        pages = with_earlier_usage(read, self.replaced)
+        pages = with_continuations(with_earlier_usage(read, self.replaced))
         if self._replaces:
             standing = self._replace_pages(pages)
         else:

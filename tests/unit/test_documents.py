@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import ErrorCode, Failure, Outcome, PageStatus
-from one_ocr_ray.policy.dataset.documents import PAGE_JOINT, RunIdentity, document_result, same_bytes_result
+from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result, same_bytes_result
+from one_ocr_ray.policy.document import PAGE_JOINT
 from tests.values import NOON, TIMED_OUT, document, page
 
 RUN = RunIdentity("run", "config")
@@ -44,7 +45,8 @@ def test_a_document_that_cannot_be_opened_has_no_text() -> None:
     assert row.failure.code is ErrorCode.PDF_ENCRYPTED
 
 
-PAGES = st.lists(st.one_of(st.none(), st.text(max_size=20)), max_size=12)
+# Two pages have no running heads, and a text this short is no line that a page break has cut.
+PAGES = st.lists(st.one_of(st.none(), st.text(max_size=20)), max_size=2)
 
 
 @given(PAGES)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from one_ocr_ray.model import DocumentResult, Outcome, PageStatus
+from one_ocr_ray.policy.document import document_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, PageResult
 
 _Number = TypeVar("_Number", int, float)
-
-PAGE_JOINT = "\n\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def document_result(
     `now` stands in for the times of a document without pages.
     """
     counts = {status: sum(page.status is status for page in pages) for status in PageStatus}
-    markdown, page_ends = _joined(pages)
+    text = document_text(pages)
     return DocumentResult(
         document_id=document.document_id,
         source_uri=document.uri,
@@ -46,8 +45,8 @@ def document_result(
         pages_failed=counts[PageStatus.FAILED],
         outcome=_outcome(document, counts),
         failure=document.failure,
-        markdown=None if document.failure else markdown,
-        page_ends=page_ends,
+        markdown=None if document.failure else text.markdown,
+        page_ends=text.page_ends,
         input_tokens=_total([page.input_tokens for page in pages]),
         output_tokens=_total([page.output_tokens for page in pages]),
         cost_usd=_total([page.cost_usd for page in pages]),
@@ -76,21 +75,6 @@ def _outcome(document: DocumentRef, counts: dict[PageStatus, int]) -> Outcome:
     if counts[PageStatus.FAILED] == 0:
         return Outcome.COMPLETE
     return Outcome.PARTIAL if counts[PageStatus.OK] + counts[PageStatus.BLANK] else Outcome.FAILED
-
-
-def _joined(pages: Sequence[PageResult]) -> tuple[str, tuple[int, ...]]:
-    """Good pages joined by a blank line; a page without text ends where the one before it ends."""
-    parts: list[str] = []
-    ends: list[int] = []
-    length = 0
-    for page in pages:
-        if page.markdown:
-            if parts:
-                length += len(PAGE_JOINT)
-            parts.append(page.markdown)
-            length += len(page.markdown)
-        ends.append(length)
-    return PAGE_JOINT.join(parts), tuple(ends)
 
 
 def _total(values: list[_Number | None]) -> _Number | None:

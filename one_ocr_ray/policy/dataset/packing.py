@@ -40,9 +40,10 @@ def pack(blocks: Sequence[Block] | None, positions: Positions) -> PackedBlocks |
     return pack_rows(orjson.loads(orjson.dumps(blocks)))
 
 
-def unpack(packed: PackedBlocks) -> tuple[Block, ...]:
-    """The blocks that `pack` was given."""
-    return tuple(_block(values) for values in orjson.loads(zlib.decompress(packed.data)))
+def unpack(packed: PackedBlocks, *, with_lines: bool = True) -> tuple[Block, ...]:
+    """The blocks that `pack` was given, without their lines and words where those are not wanted."""
+    rows = orjson.loads(zlib.decompress(packed.data))
+    return tuple(_block(values if with_lines else {**values, "lines": None}) for values in rows)
 
 
 def as_json(packed: PackedBlocks) -> orjson.Fragment:

@@ -1,0 +1,152 @@
+"""From the pages of a document to its text: without running heads, with one rank for one kind of heading, and with
+what a page break has cut put together again.
+
+A page's own Markdown stays as it is; this is the text of the whole. Two passes over the pages, so that no more than one
+page is in memory as pieces: the first looks for what repeats and how headings are set, the second writes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockKind, Positions
+from one_ocr_ray.policy.dataset.packing import pack, unpack
+from one_ocr_ray.policy.document.furniture import furniture, key_of, page_edges
+from one_ocr_ray.policy.document.headings import Heading, ranks, type_size
+from one_ocr_ray.policy.document.joints import joined
+from one_ocr_ray.policy.document.pieces import pieces_of
+from one_ocr_ray.policy.page.plain_text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.policy.document.furniture import Edge
+    from one_ocr_ray.policy.document.pieces import Piece
+
+PAGE_JOINT = "\n\n"
+LEAST_PAGES = 3  # with fewer nothing repeats
+MOST_EMPTIED = 0.3  # of the pages may consist of running heads alone
+
+_HASHES = re.compile(r"( {0,3})#{1,6}")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """The Markdown of a document, where each page ends in it, and by page number the block that goes on with what the
+    page before has begun; None where the blocks of that page are not known.
+    """
+
+    markdown: str
+    page_ends: tuple[int, ...]
+    continuing: Mapping[int, int | None]
+
+
+def document_text(pages: Sequence[PageResult]) -> DocumentText:
+    """The text of the good pages in order; a page without text ends where the one before it ends."""
+    dropped, levels = _surveyed(pages)
+    text = _Text()
+    for page in pages:
+        text.add(page, _kept(page, dropped.get(page.page_number, ()), levels))
+    return DocumentText("".join(text.parts), tuple(text.ends), text.continuing)
+
+
+def with_continuations(pages: Sequence[PageResult]) -> list[PageResult]:
+    """`pages`, of one document or several, where blocks that go on from the page before say so."""
+    by_document: dict[str, list[PageResult]] = {}
+    for page in pages:
+        by_document.setdefault(page.document_id, []).append(page)
+    going_on = {name: document_text(some).continuing for name, some in by_document.items()}
+    return [_continuing(page, going_on[page.document_id].get(page.page_number)) for page in pages]
+
+
+def _continuing(page: PageResult, block_id: int | None) -> PageResult:
+    if block_id is None or page.blocks is None:
+        return page
+    blocks = [replace(block, continues=block.id == block_id) for block in unpack(page.blocks)]
+    return replace(page, blocks=pack(blocks, Positions.WORDS))
+
+
+@dataclass(slots=True)
+class _Text:
+    """The text as far as it is written."""
+
+    parts: list[str] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    continuing: dict[int, int | None] = field(default_factory=dict)
+    length: int = 0
+    last: Piece | None = None  # what the next page may go on with
+
+    def add(self, page: PageResult, pieces: Sequence[Piece]) -> None:
+        for number, piece in enumerate(pieces):
+            if number == 0 and self.last is not None and (whole := joined(self.last, self.parts[-1], piece)):
+                self._shorten_to(whole.before)
+                self._write(whole.joint, whole.after)
+                self.continuing[page.page_number] = piece.block_id
+                self.last = self.last if whole.is_table else piece
+            else:
+                between = PAGE_JOINT if number == 0 and self.parts else ""
+                self._write(between + piece.joint, piece.text)
+                self.last = piece
+        if page.markdown is None:
+            self.last = None  # what goes on over a page that failed goes on nowhere
+        self.ends.append(self.length)
+
+    def _write(self, joint: str, text: str) -> None:
+        self.parts += (joint, text)
+        self.length += len(joint) + len(text)
+
+    def _shorten_to(self, end: str) -> None:
+        """Put `end` in the place of the last piece; pages that ended behind it end with it."""
+        self.length += len(end) - len(self.parts[-1])
+        self.parts[-1] = end
+        for at in range(len(self.ends) - 1, -1, -1):
+            if self.ends[at] <= self.length:
+                break
+            self.ends[at] = self.length
+
+
+def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[tuple[int, int], int]]:
+    """What is left out of each page, and the level of each heading by page and index."""
+    edges: list[Edge] = []
+    headings: list[Heading] = []
+    titles: dict[str, list[int]] = {}
+    counts: dict[int, int] = {}  # of pieces, by page
+    for page in pages:
+        if not (pieces := pieces_of(page)):
+            continue
+        counts[page.page_number] = len(pieces)
+        edges += page_edges(page.page_number, pieces, page.page_box)
+        for index, piece in enumerate(pieces):
+            if piece.kind is BlockKind.HEADING:
+                text = " ".join(plain_text(piece.text).split())
+                size = type_size(text, piece.box) if piece.box else None
+                headings.append(Heading(page.page_number, index, piece.level or 1, text, size))
+                titles.setdefault(key_of(piece.text), []).append(page.page_number)
+    dropped: dict[int, list[Edge]] = {}
+    for edge in furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else ():
+        dropped.setdefault(edge.page, []).append(edge)
+    emptied = sum(len({e.index for e in some if e.line is None}) == counts[page] for page, some in dropped.items())
+    if emptied > MOST_EMPTIED * len(counts):
+        dropped = {}  # a document of which little else is left has no running heads: these are its text
+    gone = {(edge.page, edge.index) for some in dropped.values() for edge in some}
+    return dropped, ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
+
+
+def _kept(page: PageResult, dropped: Sequence[Edge], levels: Mapping[tuple[int, int], int]) -> list[Piece]:
+    """The pieces of a page that are text of the document, headings with their rank in it."""
+    lines = {edge.index: edge.line for edge in dropped}
+    kept: list[Piece] = []
+    for index, piece in enumerate(pieces_of(page)):
+        level = levels.get((page.page_number, index), piece.level)
+        if index not in lines:
+            text = (
+                piece.text if level == piece.level else _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", piece.text, count=1)
+            )
+            kept.append(replace(piece, text=text, level=level))
+        elif (line := lines[index]) is not None:
+            own = [each for each in piece.text.split("\n") if each.strip()]
+            kept.append(replace(piece, text="\n".join(own[1:] if line == 0 else own[:-1])))
+    return kept

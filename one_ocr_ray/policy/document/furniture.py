@@ -1,0 +1,265 @@
+"""Running heads, feet and page numbers: what stands at the edge of many pages and belongs to none of them.
+
+A page alone does not tell a running head from a title; its neighbours do. Only short pieces at the upper or lower edge
+of a page are looked at: those that repeat, those that count the pages, and those in the place where others do either.
+The first heading of a text is never among them: a chapter's title is the running head of the pages that follow.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.page.plain_text import plain_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from one_ocr_ray.blocks import PageBox
+    from one_ocr_ray.policy.document.pieces import Piece
+
+BAND = 0.12  # of the page's height, at its top and its bottom: furniture lies in it
+EDGE_PIECES = 2  # of a page without places, on either side
+MOST_CHARACTERS = 120
+NEIGHBOURS = 8  # pages before and after one: left and right pages have heads of their own, and so has each chapter
+REPEATED = 3  # as many pages, among the neighbours
+OFTEN = 0.4  # of all pages
+SAME_HEIGHT = 0.015  # of the page's height: heads of two pages stand as high
+IN_PLACE = 0.008  # the same for a piece that no other page repeats
+USED_PLACE = 0.5  # of the pages have furniture in that place
+LARGER = 1.15  # a heading this much higher than the running heads is a title of its own
+LABEL = 16  # characters of "page # of #" in some language
+GOES_ON = 60  # pages on which a title may be the running head
+
+_KINDS = frozenset(
+    {BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM, BlockKind.CAPTION, BlockKind.MARGIN_NOTE}
+)
+_DIGITS = re.compile(r"\d+")
+_ROMAN = re.compile(r"(?=[ivxlc])(x{0,3}|x?l|lx{0,3}|x?c)(ix|iv|v?i{0,3})")
+_PAGE_WORDS = frozenset("page p pg seite s página pág pagina pag sida side sivu strona oldal стр of von de di".split())  # noqa: SIM905
+_MISREAD = str.maketrans("lio", "110")
+_ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """A short piece at the edge of a page, or the first or last line of a longer one."""
+
+    page: int  # its number
+    index: int  # of its piece
+    is_top: bool
+    rank: int  # how many pieces are nearer to the edge
+    text: str
+    kind: BlockKind
+    line: int | None = None  # 0 or -1: only that line of the piece
+    middle: float | None = None  # its height on the page, as a share of the page's height
+    height: float | None = None  # of its box in points
+
+    @property
+    def key(self) -> str:
+        """What is the same on every page: letters, without case, and where numbers stand."""
+        return _key(self.text)
+
+    @property
+    def place(self) -> int:
+        """Its height on the page in steps; pieces without a place have none that counts."""
+        return round((self.middle or 0.0) / IN_PLACE)
+
+    @property
+    def numbers(self) -> set[int]:
+        """What may be the number of the page: at its beginning, at its end, or all of it."""
+        words = _words(self.text)
+        if len(words) > 1 and self.kind in (BlockKind.HEADING, BlockKind.LIST_ITEM):
+            return set()  # a section or an item may be counted from page to page as well
+        numbers = [number for word in words if (number := _number(word)) is not None]
+        found = {number for word in (words[:1], words[-1:]) for number in map(_number, word) if number is not None}
+        if len(words) == 1 and _ROMAN.fullmatch(words[0]):
+            found.add(_roman(words[0]))
+        if len(self.key) <= LABEL:  # "Page 3 of 10"
+            found.update(numbers[:1])
+        return found
+
+
+def page_edges(number: int, pieces: Sequence[Piece], box: PageBox | None) -> list[Edge]:
+    """What may be furniture on page `number`."""
+    if box is not None and any(piece.box for piece in pieces):
+        return list(_placed_edges(number, pieces, box))
+    return list(_outer_pieces(number, pieces))
+
+
+def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterator[Edge]:
+    for index, piece in enumerate(pieces):
+        box = piece.box
+        if box is None or piece.kind not in _KINDS or len(piece.text) > 2 * MOST_CHARACTERS:
+            continue
+        is_top = box.y1 <= BAND * page.height
+        if not is_top and box.y0 < (1 - BAND) * page.height:
+            continue
+        text = " ".join(plain_text(piece.text).split())
+        if len(text) <= MOST_CHARACTERS:
+            middle = (box.y0 + box.y1) / 2 / page.height
+            yield Edge(number, index, is_top, 0, text, piece.kind, None, middle, box.y1 - box.y0)
+
+
+def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[Edge]:
+    """The first and the last pieces, up to the first that cannot be furniture; of a long one its outermost line."""
+    for is_top in (True, False):
+        for rank in range(min(EDGE_PIECES, len(pieces))):
+            index = rank if is_top else len(pieces) - 1 - rank
+            piece = pieces[index]
+            if piece.kind not in _KINDS:
+                break
+            lines = [line for line in piece.text.split("\n") if line.strip()]
+            line = None if len(lines) == 1 else 0 if is_top else -1
+            text = " ".join(plain_text(lines[line or 0]).split())
+            if len(text) <= MOST_CHARACTERS:
+                yield Edge(number, index, is_top, rank, text, piece.kind, line)
+            if line is not None:
+                break
+
+
+def furniture(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: int) -> set[Edge]:
+    """Those of `edges`, which are in page order, that are furniture.
+
+    `titles`: by key the numbers of the pages on which such a heading stands.
+    """
+    found = _counting(edges) | _repeating(edges, titles, page_count) | _going_on(edges, titles)
+    return _outermost(found | _in_place(edges, found))
+
+
+def key_of(text: str) -> str:
+    """The key by which headings and running heads are compared: neither the chapter's nor the page's number counts."""
+    return _without_numbers(_key(" ".join(plain_text(text).split())))
+
+
+def _without_numbers(key: str) -> str:
+    return " ".join(word for word in key.split() if word != "#")
+
+
+def _key(text: str) -> str:
+    """A number within a line is its own, but for one that follows the word for a page."""
+    words = _words(text)
+    ends = {0, len(words) - 1}
+    return " ".join(
+        "#" if _is_number(word) and (at in ends or at - 1 in ends or words[at - 1] in _PAGE_WORDS) else word
+        for at, word in enumerate(words)
+    )
+
+
+def _is_number(word: str) -> bool:
+    return _ROMAN.fullmatch(word) is not None or _DIGITS.search(word) is not None
+
+
+def _words(text: str) -> list[str]:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return "".join(char if char.isalnum() else " " for char in folded).split()
+
+
+def _number(word: str) -> int | None:
+    """The number that `word` is, also where some of its digits were read as letters."""
+    digits = word.translate(_MISREAD) if _DIGITS.search(word) else ""
+    return int(digits) if digits.isdecimal() and len(digits) <= 4 else None
+
+
+def _roman(text: str) -> int:
+    values = [_ROMAN_VALUES[char] for char in text]
+    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
+
+
+def _counting(edges: Sequence[Edge]) -> set[Edge]:
+    """Those that hold the number of their page: it grows by one from page to page."""
+    by_offset: dict[int, list[Edge]] = defaultdict(list)
+    for edge in edges:
+        for number in edge.numbers:
+            by_offset[number - edge.page].append(edge)
+    return {edge for group in by_offset.values() for edge in _among_neighbours(group)}
+
+
+def _among_neighbours(group: Sequence[Edge]) -> Iterator[Edge]:
+    """Those of `group`, in page order, that have company on the pages around."""
+    pages = sorted({edge.page for edge in group})
+    for edge in group:
+        near = bisect_right(pages, edge.page + NEIGHBOURS) - bisect_left(pages, edge.page - NEIGHBOURS)
+        if near >= REPEATED:
+            yield edge
+
+
+def _repeating(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: int) -> set[Edge]:
+    found: set[Edge] = set()
+    for group in _groups(edges):
+        often = len({edge.page for edge in group}) >= max(REPEATED, OFTEN * page_count)
+        repeating = list(group) if often else list(_among_neighbours(group))
+        found.update(repeating)
+        if repeating and _is_title(repeating[0], repeating[1:], titles):
+            found.discard(repeating[0])
+    return found
+
+
+def _groups(edges: Iterable[Edge]) -> Iterator[list[Edge]]:
+    """Edges that say the same at the same place."""
+    by_key: dict[tuple[str, bool], list[Edge]] = defaultdict(list)
+    for edge in edges:
+        if any(char.isalpha() for char in edge.key):
+            by_key[edge.key, edge.is_top].append(edge)
+    for same in by_key.values():
+        by_height: list[list[Edge]] = []
+        for edge in sorted(same, key=lambda each: (each.middle or 0.0, each.page)):
+            if by_height and (edge.middle or 0.0) - (by_height[-1][-1].middle or 0.0) < SAME_HEIGHT:
+                by_height[-1].append(edge)
+            else:
+                by_height.append([edge])
+        yield from (sorted(group, key=lambda each: each.page) for group in by_height)
+
+
+def _is_title(first: Edge, others: Sequence[Edge], titles: dict[str, list[int]]) -> bool:
+    """Whether the first of those that repeat is the title that the others repeat."""
+    if first.kind is not BlockKind.HEADING or not others:
+        return False
+    if first.height is not None:
+        return first.height > LARGER * median(edge.height or 0.0 for edge in others)
+    return not any(page < first.page for page in titles.get(_without_numbers(first.key), ()))
+
+
+def _going_on(edges: Iterable[Edge], titles: dict[str, list[int]]) -> set[Edge]:
+    """Lines at the very edge that repeat the title of what began on an earlier page."""
+    return {
+        edge
+        for edge in edges
+        if edge.kind is not BlockKind.HEADING
+        and edge.rank == 0
+        and (title := _without_numbers(edge.key))
+        and any(0 < edge.page - page <= GOES_ON for page in titles.get(title, ()))
+    }
+
+
+def _in_place(edges: Sequence[Edge], found: set[Edge]) -> set[Edge]:
+    """Those that stand where on most pages furniture stands, such as a number that was misread."""
+    pages = len({edge.page for edge in edges if edge.middle is not None})
+    heights: dict[tuple[bool, int], list[float]] = defaultdict(list)  # of furniture, by its place
+    for edge in found:
+        for step in (-1, 0, 1):
+            heights[edge.is_top, edge.place + step].append(edge.height or 0.0)
+
+    def is_like_others(edge: Edge) -> bool:
+        known = heights.get((edge.is_top, edge.place), [])
+        least = REPEATED if edge.key == "#" else max(REPEATED, USED_PLACE * pages)
+        return len(known) >= least and (edge.height or 0.0) <= LARGER * usual[edge.is_top, edge.place]
+
+    usual = {place: median(known) for place, known in heights.items()}
+    return {edge for edge in edges if edge.middle is not None and is_like_others(edge)}
+
+
+def _outermost(found: set[Edge]) -> set[Edge]:
+    """Those between which and the edge of the page there is nothing but furniture."""
+    ranks: dict[tuple[int, bool], set[int]] = defaultdict(set)
+    for edge in found:
+        ranks[edge.page, edge.is_top].add(edge.rank)
+    return {
+        edge for edge in found if edge.middle is not None or ranks[edge.page, edge.is_top].issuperset(range(edge.rank))
+    }

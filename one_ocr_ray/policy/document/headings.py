@@ -1,0 +1,88 @@
+"""Ranks of headings that hold for a whole document: the same type and the same depth of numbering, the same rank.
+
+A page knows only its own type sizes, so a heading may have another rank on another page. Where places are known, ranks
+follow the size of the type; numbers such as "2.1" decide where there are any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from one_ocr_ray.blocks import Box
+
+DEEPEST = 6
+SAME_SIZE = 0.87  # of the larger one: sizes of type closer than this are one size, measured with some error
+LINE_PITCH = 1.2  # of the height of a line: from one line of a heading to the next
+CHARACTER_WIDTH = 0.55  # of the height of a line
+
+_NUMBERED = re.compile(r"(\d{1,3}(?:\.\d{1,3}){0,5})\.?\s+\S")
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading as its page gives it. `size` in points; None where its place is not known."""
+
+    page: int
+    index: int
+    level: int
+    text: str
+    size: float | None
+
+    @property
+    def depth(self) -> int | None:
+        """How deep its number is: 2 of "2.1 Method"."""
+        found = _NUMBERED.match(self.text)
+        return found[1].count(".") + 1 if found else None
+
+
+def type_size(text: str, box: Box) -> float:
+    """About how high a line of a heading is, whose lines are not kept: as many as its text needs in its box."""
+    width, height = max(box.x1 - box.x0, 1.0), box.y1 - box.y0
+    for lines in (1, 2, 3):
+        size = height / (1 + LINE_PITCH * (lines - 1))
+        if len(text) * CHARACTER_WIDTH * size <= 1.3 * lines * width:
+            return size
+    return height / (1 + LINE_PITCH * 2)
+
+
+def ranks(headings: Sequence[Heading]) -> dict[tuple[int, int], int]:
+    """The level of each heading, by page and index."""
+    sized = [heading for heading in headings if heading.size is not None]
+    classes = _size_classes([heading.size for heading in sized if heading.size is not None])
+    levels = {(each.page, each.index): each.level for each in headings}
+    levels |= {(each.page, each.index): _class_of(each.size or 0.0, classes) for each in sized}
+    by_depth = _levels_of_depths(headings, levels)
+    return levels | {(each.page, each.index): by_depth[each.depth] for each in headings if each.depth is not None}
+
+
+def _size_classes(sizes: Iterable[float]) -> list[float]:
+    """The largest size of each class, from the largest class to the smallest, of at most `DEEPEST`."""
+    classes: list[float] = []
+    for size in sorted(sizes, reverse=True):
+        if not classes or size < SAME_SIZE * classes[-1]:
+            classes.append(size)
+    return classes[:DEEPEST]
+
+
+def _class_of(size: float, classes: Sequence[float]) -> int:
+    return max(sum(size <= largest for largest in classes), 1)
+
+
+def _levels_of_depths(headings: Sequence[Heading], levels: Mapping[tuple[int, int], int]) -> dict[int, int]:
+    """One level for each depth of numbers: what most headings of that depth have, deeper ones below the others."""
+    counts: dict[int, Counter[int]] = defaultdict(Counter)
+    for heading in headings:
+        if heading.depth is not None:
+            counts[heading.depth][levels[heading.page, heading.index]] += 1
+    found: dict[int, int] = {}
+    above = 0
+    for depth in sorted(counts):
+        usual = min(counts[depth].items(), key=lambda each: (-each[1], each[0]))[0]
+        found[depth] = above = min(max(usual, above + 1), DEEPEST)
+    return found
