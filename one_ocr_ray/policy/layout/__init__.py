@@ -13,10 +13,11 @@ from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.blocks import column_drafts
 from one_ocr_ray.policy.layout.drafts import numbered
 from one_ocr_ray.policy.layout.furniture import furniture_drafts, part_furniture
-from one_ocr_ray.policy.layout.geometry import straighten
+from one_ocr_ray.policy.layout.geometry import skew, straighten
 from one_ocr_ray.policy.layout.labels import Labels
 from one_ocr_ray.policy.layout.margin_notes import part_notes
 from one_ocr_ray.policy.layout.reading_order import regions
+from one_ocr_ray.policy.layout.ruled import with_ruled_tables
 
 if TYPE_CHECKING:
     from one_ocr_ray.blocks import Block
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
 
 def page_blocks(content: PageContent) -> tuple[Block, ...]:
     """The blocks of one page in reading order; none when there is no text on it. All have their lines and words."""
+    angle = skew(content.lines)
+    segments = with_ruled_tables(content.rulings, angle, straighten(content, angle))
     labels = Labels.of(content)
-    sheet = part_furniture(straighten(content), labels, content.height)
+    sheet = part_furniture(segments, labels, content.height)
     text, notes = part_notes(sheet.text)
     drafts = [
         *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),

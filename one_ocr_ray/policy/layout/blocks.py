@@ -14,7 +14,8 @@ from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import marks
 from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row, Segment, line_height, rows
-from one_ocr_ray.policy.layout.tables import Table, find_tables
+from one_ocr_ray.policy.layout.grid import Table
+from one_ocr_ray.policy.layout.tables import find_tables
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, join_lines
 
 if TYPE_CHECKING:

@@ -125,10 +125,9 @@ class Segment:
 Row = tuple[Segment, ...]
 
 
-def straighten(content: PageContent) -> tuple[Segment, ...]:
-    """Turn the page by its skew and cut the lines into segments; lines without text are left out."""
+def straighten(content: PageContent, angle: float) -> tuple[Segment, ...]:
+    """Turn the page back by `angle` and cut the lines into segments; lines without text are left out."""
     lines = [line for line in content.lines if any(word.text.strip() for word in line.words)]
-    angle = _skew(lines)
     return tuple(segment for line in lines for segment in _cut(_placed(line, angle, content.pt_per_unit)))
 
 
@@ -164,7 +163,7 @@ def _beside(a: Segment, b: Segment) -> bool:
     return overlap > 0.5 * min(a.height, b.height)
 
 
-def _skew(lines: Sequence[TextLine]) -> float:
+def skew(lines: Sequence[TextLine]) -> float:
     """The median tilt in radians, each line weighing as much as it is long; only lines of some length tell it."""
     tilts = sorted((_tilt(line), line.width) for line in lines if line.width > 3 * line.height)
     half = sum(width for _, width in tilts) / 2

@@ -5,53 +5,68 @@ A table here is three rows or more that share at least two columns. Cells that s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import Cell, TableGrid
 from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.places import around
+from one_ocr_ray.policy.layout.alignment import columns, grouped, overlap, placed, spans
+from one_ocr_ray.policy.layout.geometry import Segment
+from one_ocr_ray.policy.layout.grid import is_number
 from one_ocr_ray.policy.layout.text import is_leader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.policy.layout.geometry import Row, Segment
+    from one_ocr_ray.policy.layout.alignment import Interval
+    from one_ocr_ray.policy.layout.geometry import Row
+    from one_ocr_ray.policy.layout.grid import Table
 
 MIN_ROWS = 3
 REACH = 3  # rows further down that a row may be aligned with: a heading of several rows lies between
 ALIGNED = 0.5  # of the line height: edges or middles that differ by less are aligned
 ROW_GAP = 2.5  # of the line height: what is further away belongs to another table
 CELL_GAP = 1.0  # of the line height: usual distance of two cells; less is running text with wide spaces
+HEAD_GAP = 1.0  # of the line height: between the heads of a table and its first row
+LINE_GAP = 0.6  # of the line height: between the lines of a cell
 MARKER_GAP = 2.5  # of the line height: a bullet or number is at most this far from its text
 
-Interval = tuple[float, float]
-
-
 @dataclass(frozen=True, slots=True)
-class Table:
-    """A table and the printed rows that it was made of."""
+class TableStrip(Segment):
+    """A strip of a table that was found before; its word is no text."""
 
-    rows: tuple[Row, ...]
-    grid: TableGrid
+    table: Table = field(compare=False)
 
 
 def find_tables(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
-    """Part rows into tables and the text between them, in order. `height` is the page's usual line height in px."""
+    """Part rows into tables and the text between them, in order. `height` is the page's usual line height."""
+    parts: list[Table | tuple[Row, ...]] = []
+    text: list[Row] = []
+    for row in page:
+        for strip in row:
+            if isinstance(strip, TableStrip) and not any(part is strip.table for part in parts):
+                parts += [*_parted(text, height), strip.table]
+                text = []
+        if rest := tuple(segment for segment in row if not isinstance(segment, TableStrip)):
+            text.append(rest)
+    return parts + _parted(text, height)
+
+
+def _parted(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
     page = [_with_leaders(_with_marker(row, height)) for row in page]
     parts: list[Table | tuple[Row, ...]] = []
     start = at = 0
     while at < len(page):
         end = _run_end(page, at, height)
-        table = _table(page[at:end], height) if end > at else None
-        if table is None:
+        cols = _table_columns(page[at:end], height) if end > at else []
+        if not cols:
             at += 1
             continue
+        at, end = _first_head(page[start:at], page[at], cols, height) + start, _last_line(page, end, cols, height)
         if start < at:
             parts.append(tuple(page[start:at]))
-        parts.append(table)
+        parts.append(placed(grouped(page[at:end], cols, height), cols, height).table())
         start = at = end
     if start < len(page):
         parts.append(tuple(page[start:]))
@@ -103,7 +118,7 @@ def _near(above: Row, below: Row, height: float) -> bool:
 def _within_columns(between: Sequence[Row], row: Row) -> bool:
     """Whether the lines between two rows are parts of a heading or of a cell, not a title between two tables."""
     return all(
-        len(line) > 1 or sum(_overlap(cell, (line[0].left, line[0].right)) > 0 for cell in row) <= 1 for line in between
+        len(line) > 1 or sum(overlap(cell, (line[0].left, line[0].right)) > 0 for cell in row) <= 1 for line in between
     )
 
 
@@ -121,66 +136,56 @@ def _under(a: Segment, b: Segment, near: float) -> bool:
     )
 
 
-def _table(run: Sequence[Row], height: float) -> Table | None:
+def _table_columns(run: Sequence[Row], height: float) -> list[Interval]:
+    """The columns of a table; none where the rows are no table."""
     gaps = [b.left - a.right for row in run for a, b in pairwise(row)]
     listing = sum(marks.ends_statement(row[-1].text) for row in run)
     if median(gaps) < CELL_GAP * height or 2 * listing >= len(run):
-        return None
-    columns = _columns(run)
-    grid = [_cells(row, columns) for row in run]
-    full = sum(sum(map(bool, cells)) >= 2 for cells in grid)
-    if len(columns) < 2 or full < MIN_ROWS or 2 * full < len(run):
-        return None
-    cells = tuple(_cell(at, col, parts) for at, row in enumerate(grid) for col, parts in enumerate(row))
-    return Table(tuple(run), TableGrid(len(run), len(columns), cells))
+        return []
+    cols = columns(run)
+    full = sum(len({first for first, _ in spans(row, cols, height)}) > 1 for row in run)
+    count = len(run) if len(cols) < 3 else len(grouped(run, cols, height))  # a term and its explanation are no table
+    return [] if len(cols) < 2 or full < MIN_ROWS or 2 * full < count else cols
 
 
-def _columns(run: Sequence[Row]) -> list[Interval]:
-    """The columns from left to right. Narrow cells come first and grow together where they overlap; a cell that covers
-    several of these spans them. Neighbours that are more often spanned than apart are one column.
+def _first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height: float) -> int:
+    """The number of lines `above` that are no heads of the table which begins with `row`: its heads stand above several
+    columns each, and the head of a column of its own may stand between two lines.
     """
-    columns: list[Interval] = []
-    for cell in sorted((cell for row in run for cell in row), key=lambda s: s.width):
-        touched = [c for c in columns if _overlap(cell, c) > 0]
-        if len(touched) <= 1:
-            low = min([cell.left, *(c[0] for c in touched)])
-            high = max([cell.right, *(c[1] for c in touched)])
-            columns = [c for c in columns if c not in touched] + [(low, high)]
-    columns.sort()
-    at = 1
-    while at < len(columns):
-        a, b = columns[at - 1], columns[at]
-        if _spanned(run, a, b) >= _apart(run, a, b):
-            columns[at - 1 : at + 1] = [(a[0], max(a[1], b[1]))]
-        else:
-            at += 1
-    return columns
+    first = len(above)
+    below = row
+    for at in range(len(above) - 1, -1, -1):
+        line = above[at]
+        found = spans(line, cols, height)
+        far = min(s.top for s in below) - max(s.bottom for s in line) > HEAD_GAP * height
+        if far or not _fits(line, found, cols, height):
+            break
+        if len(line) > 1 and any(a < b for a, b in found):
+            first = at
+        elif len(line) > 1 or line[0].bottom <= min(s.top for s in below):
+            break
+        below = line
+    return first
 
 
-def _spanned(run: Sequence[Row], a: Interval, b: Interval) -> int:
-    return sum(any(_overlap(cell, a) > 0 and _overlap(cell, b) > 0 for cell in row) for row in run)
-
-
-def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:
-    return sum(
-        any(_overlap(cell, a) > 0 and _overlap(cell, b) <= 0 for cell in row)
-        and any(_overlap(cell, b) > 0 and _overlap(cell, a) <= 0 for cell in row)
-        for row in run
+def _fits(line: Row, found: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float) -> bool:
+    """Whether each cell of a line has columns of its own and does not reach out of them."""
+    return len(set(found)) == len(line) and all(
+        cols[a][0] - height <= cell.left and cell.right <= cols[b][1] + height
+        for cell, (a, b) in zip(line, found, strict=True)
     )
 
 
-def _cells(row: Row, columns: Sequence[Interval]) -> list[list[Segment]]:
-    """What stands in each column."""
-    cells: list[list[Segment]] = [[] for _ in columns]
-    for segment in row:
-        cells[next((i for i, c in enumerate(columns) if _overlap(segment, c) > 0), 0)].append(segment)
-    return cells
-
-
-def _cell(row: int, col: int, parts: Sequence[Segment]) -> Cell:
-    boxes = [printed.box for segment in parts for word in segment.words for printed in word.printed]
-    return Cell(row, col, " ".join(segment.text for segment in parts), box=around(boxes) if boxes else None)
-
-
-def _overlap(cell: Segment, column: Interval) -> float:
-    return min(cell.right, column[1]) - max(cell.left, column[0])
+def _last_line(page: Sequence[Row], end: int, cols: Sequence[Interval], height: float) -> int:
+    """Where the lines end that go on with cells of the table's last row: near to it, within columns, not the first."""
+    while end < len(page):
+        row = page[end]
+        found = spans(row, cols, height)
+        near = min(s.top for s in row) - max(s.bottom for s in page[end - 1]) <= LINE_GAP * height
+        inside = _fits(row, found, cols, height) and all(0 < a == b for a, b in found)
+        above = [cell for cell in page[end - 1] if any(overlap(cell, cols[a]) > 0 for a, _ in found)]
+        inside = inside and not any(is_number(cell.text) for cell in (*above, *row))
+        if not near or not inside:
+            break
+        end += 1
+    return end

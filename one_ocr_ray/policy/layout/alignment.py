@@ -1,0 +1,181 @@
+"""Columns and rows of a table by how its text stands: under each other, apart, centred above several."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.grid import Places, is_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.geometry import Row, Segment
+
+# Multiples of the line height.
+CENTRED = 0.75  # the middle of a head is at most this far from that of the columns below it
+REACHING = 0.1  # a cell reaches at least this far into the row below if it belongs to both
+CLOSER = 0.15  # the lines of a cell are nearer to each other than to the next row, by this much at least
+MUCH_CLOSER = 0.35  # the same where the first column has a line too, which may begin a row
+
+Interval = tuple[float, float]
+
+
+def overlap(cell: Segment, column: Interval) -> float:
+    """How much of `cell` stands in `column`; negative: how far it is away."""
+    return min(cell.right, column[1]) - max(cell.left, column[0])
+
+
+def columns(run: Sequence[Row]) -> list[Interval]:
+    """The columns from left to right. Narrow cells come first and grow together where they overlap; a cell that covers
+    several of these spans them. Neighbours that are more often spanned than apart are one column.
+    """
+    found: list[Interval] = []
+    for cell in sorted((cell for row in run for cell in row), key=lambda s: s.width):
+        touched = [c for c in found if overlap(cell, c) > 0]
+        if len(touched) <= 1:
+            low = min([cell.left, *(c[0] for c in touched)])
+            high = max([cell.right, *(c[1] for c in touched)])
+            found = [c for c in found if c not in touched] + [(low, high)]
+    found.sort()
+    at = 1
+    while at < len(found):
+        a, b = found[at - 1], found[at]
+        if _spanned(run, a, b) >= _apart(run, a, b):
+            found[at - 1 : at + 1] = [(a[0], max(a[1], b[1]))]
+        else:
+            at += 1
+    return found
+
+
+def _spanned(run: Sequence[Row], a: Interval, b: Interval) -> int:
+    return sum(any(overlap(cell, a) > 0 and overlap(cell, b) > 0 for cell in row) for row in run)
+
+
+def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:
+    return sum(
+        any(overlap(cell, a) > 0 and overlap(cell, b) <= 0 for cell in row)
+        and any(overlap(cell, b) > 0 and overlap(cell, a) <= 0 for cell in row)
+        for row in run
+    )
+
+
+def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list[list[Row]]:
+    """The lines of the page that are one row of the table: a cell may have several."""
+    filled = [frozenset(_column_of(cell, cols) for cell in row) for row in run]
+    pitch = [0.0, *(b[0].middle - a[0].middle for a, b in pairwise(run))]
+    starts = [pitch[at] for at in range(1, len(run)) if not filled[at] < filled[at - 1] or 0 in filled[at]]
+    usual = median(starts) if starts else 0.0
+    groups: list[list[Row]] = []
+    of_group: frozenset[int] = frozenset()
+    for at, row in enumerate(run):
+        if 0 < at < len(run) - 1 and _lies_between(run[at - 1 : at + 2], filled[at - 1 : at + 2], height):
+            groups[-1].append(row)
+        elif groups and filled[at] < of_group and _continues(row, groups[-1], cols, (usual - pitch[at]) / height):
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+            of_group = filled[at]
+    return groups
+
+
+def heads(band: Sequence[Row], cols: Sequence[Interval], height: float) -> list[list[Row]]:
+    """The lines of a head that are one row of it: what stands above several columns has a row of its own."""
+    groups: list[list[Row]] = []
+    of_group: set[int] = set()
+    spanning = False
+    for line in band:
+        found = spans(line, cols, height)
+        filled = {col for first, last in found for col in range(first, last + 1)}
+        if not groups or (spanning and of_group & filled):
+            groups.append([])
+            of_group, spanning = set(), False
+        groups[-1].append(line)
+        of_group |= filled
+        spanning = spanning or any(first < last for first, last in found)
+    return groups
+
+
+def _lies_between(lines: Sequence[Row], filled: Sequence[frozenset[int]], height: float) -> bool:
+    """Whether the middle one of three lines is a cell that the other two are beside."""
+    above, line, below = lines
+    reaches_up = max(s.bottom for s in above) - min(s.top for s in line)
+    reaches_down = max(s.bottom for s in line) - min(s.top for s in below)
+    beside = not filled[1] & (filled[0] | filled[2])
+    return beside and min(reaches_up, reaches_down) > REACHING * height
+
+
+def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer: float) -> bool:
+    """Whether a line with a part of the cells of the row above goes on with these. Numbers do not go on. `closer`: by
+    how much it is nearer than rows are.
+    """
+    filled = {_column_of(cell, cols) for cell in row}
+    above = [cell for line in group for cell in line if _column_of(cell, cols) in filled]
+    if any(is_number(cell.text) for cell in (*above, *row)):
+        return False
+    return closer > (MUCH_CLOSER if 0 in filled else CLOSER) or (0 not in filled and 2 * len(filled) <= len(cols))
+
+
+def _column_of(cell: Segment, cols: Sequence[Interval]) -> int:
+    """The first column that `cell` stands in, or the nearest one."""
+    standing = [at for at, col in enumerate(cols) if overlap(cell, col) > 0]
+    return standing[0] if standing else max(range(len(cols)), key=lambda at: overlap(cell, cols[at]))
+
+
+def placed(groups: Sequence[Sequence[Row]], cols: Sequence[Interval], height: float) -> Places:
+    """Each cell in its place; heads that stand above several columns span them."""
+    places = Places(len(groups), len(cols))
+    for at, group in enumerate(groups):
+        for line in group:
+            for cell, (first, last) in zip(line, spans(line, cols, height), strict=True):
+                places.texts[at][first].append(cell)
+                for col in range(first, last):
+                    places.join((at, col), (at, col + 1))
+    for at in range(len(groups) - 1):
+        _join_down(places, at, min(s.top for s in groups[at + 1][0]) + REACHING * height)
+    return places
+
+
+def _join_down(places: Places, row: int, below: float) -> None:
+    """Join cells that reach down to `below` with the empty place there, and the empty ones beside heads that span."""
+    is_head = row == 0 and any(places.cell(0, col) != (0, col) for col in range(places.cols))
+    for col in range(places.cols):
+        upper, lower = places.texts[row][col], places.texts[row + 1][col]
+        spanned = any(places.cell(r, c) != (r, c) for r in (row, row + 1) for c in (col, col + 1) if c < places.cols)
+        if spanned or (upper and lower):
+            continue
+        if any(cell.bottom > below for cell in upper) or (is_head and (upper or lower)):
+            places.join((row, col), (row + 1, col))
+
+
+def spans(line: Row, cols: Sequence[Interval], height: float) -> list[tuple[int, int]]:
+    """The first and last column of each cell of a line."""
+    found = []
+    for cell in line:
+        standing = [at for at, col in enumerate(cols) if overlap(cell, col) > 0]
+        first = standing[0] if standing else _column_of(cell, cols)
+        found.append((first, standing[-1] if standing else first))
+    return [_centred(cell, number, found, cols, height) for number, cell in enumerate(line)]
+
+
+def _centred(
+    cell: Segment, number: int, others: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float
+) -> tuple[int, int]:
+    """The columns that `cell` is centred above; its own where that fits as well. Others' columns are not free."""
+    first, last = others[number]
+    lowest = others[number - 1][1] + 1 if number else 0
+    highest = others[number + 1][0] - 1 if number + 1 < len(others) else len(cols) - 1
+    middle = (cell.left + cell.right) / 2
+
+    def off(a: int, b: int) -> float:
+        return abs((cols[a][0] + cols[b][1]) / 2 - middle)
+
+    if first == last and (first == 0 or len(others) == len(cols) or is_number(cell.text)):
+        return first, last
+    fitting = [(a, b) for a in range(lowest, first + 1) for b in range(last, highest + 1)]
+    best = min(fitting, key=lambda span: off(*span), default=(first, last))
+    edges = abs(cols[first][0] - cell.left), abs(cols[last][1] - cell.right), off(first, last)
+    if min(edges) < CENTRED * height or off(*best) > CENTRED * height:
+        return first, last
+    return best

@@ -1,0 +1,210 @@
+"""The tables of a page that are drawn with lines: which frames are tables, and what they hold.
+
+A box around a paragraph, the lines between the columns of a newspaper and the grid of a chart are none.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.alignment import columns, grouped, heads, overlap, placed
+from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows
+from one_ocr_ray.policy.layout.lattice import are_rows, lattice
+from one_ocr_ray.policy.layout.marks import is_marker
+from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
+from one_ocr_ray.policy.layout.rulings import Frame, Rule, frames
+from one_ocr_ray.policy.layout.tables import TableStrip
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.alignment import Interval
+    from one_ocr_ray.policy.layout.content import Ruling
+    from one_ocr_ray.policy.layout.geometry import Row, Segment
+    from one_ocr_ray.policy.layout.grid import Places, Table
+
+MANY_LINES = 8  # a cell with more is a column of a page
+NAMED = 0.6  # of the cells of the first row and of the first column say something, or
+FILLED_ROWS = 3  # every so manieth row has two cells that do
+LINES_OF_A_CELL = 4  # beside each other cell of one line
+PROSE_LINES = 3  # between two rules; more may be running text
+THROUGH = 0.8  # of the width of the others has a rule that goes through
+# Multiples of the line height.
+STRIP_PITCH = 1.25
+CELL_GAP = 0.9  # between two cells of a line that nothing is drawn between
+NEAR = 1.0  # rows above the first rule that belong to the table are nearer
+INSIDE = 0.3  # text may reach this far out of its frame
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A table, the segments that it is made of, and where it is on the straightened page."""
+
+    table: Table
+    taken: frozenset[Segment]
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+def with_ruled_tables(rulings: Sequence[Ruling], angle: float, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+    """The segments of a page, with strips of tables in the place of what stands in them.
+
+    The page was turned back by `angle` (radians). No segment is in two tables: frames whose lines cross come first, of
+    these the larger ones.
+    """
+    left = list(segments)
+    if not rulings or not left:
+        return tuple(left)
+    height = line_height(left)
+    strips: list[Segment] = []
+    found = frames(rulings, angle, left, height)
+    for frame in sorted(found, key=lambda f: (not f.upright, (f.top - f.bottom) * (f.right - f.left))):
+        beside = [s for s in left if _is_beside(s, frame, INSIDE * height)]
+        result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
+        if result is not None:
+            strips += _strips(result, height)
+            left = [s for s in left if s not in result.taken]
+    return (*left, *strips)
+
+
+def _strips(found: _Found, height: float) -> list[TableStrip]:
+    """A table cut into strips as high as lines and as wide as itself: the reading order takes it for running text."""
+    count = max(1, round((found.bottom - found.top) / (STRIP_PITCH * height)))
+    pitch = (found.bottom - found.top) / count
+    word = PlacedWord("x" * max(3, round(2 * (found.right - found.left) / height)), found.left, found.right, ())
+    tops = [found.top + (at + 0.5) * pitch - height / 2 for at in range(count)]
+    line = next(iter(found.taken)).line
+    return [TableStrip((word,), top, top + height, line, found.table) for top in tops]
+
+
+def _is_beside(segment: Segment, frame: Frame, reach: float) -> bool:
+    """Whether a segment is above, within or below a frame."""
+    return frame.left - reach <= segment.left and segment.right <= frame.right + reach
+
+
+def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
+    inside = [s for s in around if frame.top < s.middle < frame.bottom]
+    places = lattice(frame, inside, height)
+    if places is None or not _is_table(places):
+        return None
+    return _Found(places.table(), frozenset(inside), frame.left, frame.top, frame.right, frame.bottom)
+
+
+def _is_table(places: Places) -> bool:
+    """Whether a grid is one of a table: two rows and columns at least, its cells filled, or named by its first row and
+    column; no cell of a page's column, no list.
+    """
+    grid = places.table().grid
+    filled = [cell for cell in grid.cells if cell.text]
+    if min(grid.rows, grid.cols) < 2 or len(filled) < 3:
+        return False
+    by_row = Counter(cell.row for cell in filled)
+    firsts = [bool(cell.text) for cell in grid.cells if cell.col == 0]
+    heads = [bool(cell.text) for cell in grid.cells if cell.row == 0]
+    named = min(sum(firsts) / len(firsts), sum(heads) / len(heads)) >= NAMED
+    if not named and FILLED_ROWS * sum(count > 1 for count in by_row.values()) < grid.rows:
+        return False
+    if grid.cols == 2 and 2 * sum(is_marker(cell.text) for cell in filled if cell.col == 0) > len(firsts):
+        return False
+    lines = [len(rows(texts)) for row in places.texts for texts in row if texts]
+    return 2 * sum(count for count in lines if count > MANY_LINES) < sum(lines)
+
+
+def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
+    """The table between level rules: the longest stretch of bands whose text stands in columns."""
+    inside = [s for s in around if frame.top < s.middle < frame.bottom]
+    rules, bands = _stretch(frame, inside, height)
+    if not bands:
+        return None
+    above = _beyond(bands, [s for s in around if s.middle < rules[0].at], rules[0].at, height)
+    below = _beyond(bands, [s for s in around if s.middle > rules[-1].at], rules[-1].at, height)
+    run = (*above, *chain.from_iterable(bands), *below)
+    cols = columns(run)
+    if len(cols) < 2 or sum(len(row) > 1 for row in run) < 2 or _is_prose(bands, cols, height):
+        return None
+    if _rules_part_cells(rules, frame.right - frame.left):
+        ends = [min(cell.top for cell in row) for row in above] + [max(cell.bottom for cell in row) for row in below]
+        lines = sorted([*rules, *(Rule(end, frame.left, frame.right) for end in ends)], key=lambda rule: rule.at)
+        places = lattice(Frame(tuple(lines), ()), [cell for row in run for cell in row], height)
+    else:
+        groups = [group for number, band in enumerate(bands) for group in _groups(band, cols, height, number, len(bands))]
+        places = placed([*([row] for row in above), *groups, *([row] for row in below)], cols, height)
+    if places is None or not _is_table(places):
+        return None
+    taken = frozenset(cell for row in run for cell in row)
+    left, right = min(frame.left, *(c.left for c in taken)), max(frame.right, *(c.right for c in taken))
+    top, bottom = min(rules[0].at, *(c.top for c in taken)), max(rules[-1].at, *(c.bottom for c in taken))
+    return _Found(places.table(), taken, left, top, right, bottom)
+
+
+def _stretch(frame: Frame, inside: Sequence[Segment], height: float) -> tuple[list[Rule], list[tuple[Row, ...]]]:
+    """The most rows between rules that follow each other and have text in columns between each two of them."""
+    best: tuple[list[Rule], list[tuple[Row, ...]]] = [], []
+    rules = [frame.level[0]]
+    bands: list[tuple[Row, ...]] = []
+    gaps: list[Interval] = []
+    for upper, lower in pairwise(frame.level):
+        band = rows(s for s in inside if upper.at <= s.middle < lower.at)
+        own = _gaps(band, height)
+        clear = own or [gap for gap in gaps if not any(overlap(cell, gap) > 0 for row in band for cell in row)]
+        if own or (bands and clear):
+            rules, bands, gaps = [*rules, lower], [*bands, *([band] if band else [])], clear
+            if own and sum(map(len, bands)) > max(1, sum(map(len, best[1]))):
+                best = rules, bands
+        else:
+            rules, bands, gaps = [lower], [], []
+    return best
+
+
+def _gaps(band: Sequence[Row], height: float) -> list[Interval]:
+    """The gaps between the cells of some lines of a band that no lone line covers."""
+    apart = [[(a.right, b.left) for a, b in pairwise(row) if b.left - a.right >= CELL_GAP * height] for row in band]
+    if LINES_OF_A_CELL * sum(map(bool, apart)) < len(band):
+        return []
+    lone = [row[0] for row in band if len(row) == 1]
+    return [gap for gaps in apart for gap in gaps if not any(overlap(line, gap) > 0 for line in lone)]
+
+
+def _beyond(bands: Sequence[Sequence[Row]], candidates: Sequence[Segment], rule: float, height: float) -> list[Row]:
+    """The rows above the first rule or below the last one that stand in the columns of the table: on a coloured ground,
+    or on none between coloured ones.
+    """
+    found: list[Row] = []
+    cols = columns(tuple(chain.from_iterable(bands)))
+    edge = rule
+    for row in sorted(rows(candidates), key=lambda row: abs(row[0].middle - rule)):
+        top, bottom = min(cell.top for cell in row), max(cell.bottom for cell in row)
+        near = max(top - edge, edge - bottom) <= NEAR * height
+        if not near or len(row) < 2 or any(sum(overlap(cell, col) > 0 for col in cols) > 1 for cell in row):
+            break
+        found.append(row)
+        edge = top if bottom < rule else bottom
+    return sorted(found, key=lambda row: row[0].middle)
+
+
+def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: float) -> bool:
+    """Whether the text between two rules is that of a page in columns."""
+    band = max(bands, key=len)
+    if len(band) <= PROSE_LINES:
+        return False
+    sides = [rows(cell for row in band for cell in row if overlap(cell, col) > cell.width / 2) for col in cols]
+    return sum(len(side) > PROSE_LINES and text_width(side) >= COLUMN_WIDTH * height for side in sides) > 1
+
+
+def _rules_part_cells(rules: Sequence[Rule], width: float) -> bool:
+    """Whether rules that do not go through stand elsewhere than under the heads of several columns."""
+    full = [at for at, rule in enumerate(rules) if rule.length >= THROUGH * width]
+    partial = [at for at in range(len(rules)) if at not in full]
+    return any(not full or at < full[0] or (len(full) > 1 and at > full[1]) for at in partial)
+
+
+def _groups(band: Sequence[Row], cols: Sequence[Interval], height: float, number: int, count: int) -> list[list[Row]]:
+    """The rows of a table between two rules."""
+    if number == 0 and count > 1:
+        return heads(band, cols, height)
+    return grouped(band, cols, height) if are_rows(band, cols, few=count < 4) else [list(band)]

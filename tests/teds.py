@@ -1,0 +1,56 @@
+"""TEDS: how alike two tables are, by the edits that make the tree of one into that of the other (Zhong et al., 2020)."""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from apted import APTED, Config
+from rapidfuzz.distance import Levenshtein
+
+if TYPE_CHECKING:
+    from one_ocr_ray.blocks import Cell, TableGrid
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A table, a row or a cell."""
+
+    tag: str
+    spans: tuple[int, int] = (1, 1)
+    text: str = ""
+    children: tuple[_Node, ...] = ()
+
+
+class _Edits(Config):  # type: ignore[misc]
+    def rename(self, a: _Node, b: _Node) -> float:
+        if (a.tag, a.spans) != (b.tag, b.spans):
+            return 1.0
+        return float(Levenshtein.normalized_distance(a.text, b.text)) if a.text or b.text else 0.0
+
+    def children(self, node: _Node) -> tuple[_Node, ...]:
+        return node.children
+
+
+def teds(found: TableGrid | None, truth: TableGrid) -> float:
+    """0-1, 1 for the same cells with the same text; white space does not count. 0 where nothing was found."""
+    if found is None:
+        return 0.0
+    edits = APTED(_tree(found), _tree(truth), _Edits()).compute_edit_distance()
+    return max(0.0, 1 - edits / max(_size(found), _size(truth)))
+
+
+def _tree(table: TableGrid) -> _Node:
+    rows = groupby(table.cells, key=lambda cell: cell.row)
+    return _Node("table", children=tuple(_Node("tr", children=tuple(map(_leaf, cells))) for _, cells in rows))
+
+
+def _leaf(cell: Cell) -> _Node:
+    text = "".join(unicodedata.normalize("NFKC", cell.text).split())
+    return _Node("td", (cell.row_span, cell.col_span), text)
+
+
+def _size(table: TableGrid) -> int:
+    return 1 + len({cell.row for cell in table.cells}) + len(table.cells)
