@@ -10,15 +10,15 @@ import math
 import random
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, chain, groupby
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from one_ocr_ray.fonts import cjk_folders
 from PIL import Image, ImageDraw, ImageFont
 
 from one_ocr_ray.blocks import Cell, TableGrid
-from one_ocr_ray.fonts import cjk_folders
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 
 if TYPE_CHECKING:
@@ -31,7 +31,16 @@ LEFT_PX, TOP_PX = 90, 130
 SIZE_PX = 19  # 10 pt
 MOST_WIDTH_PX = WIDTH_PX - 2 * LEFT_PX
 
-RULED = ("ruled", "ruled-spans", "ruled-lines", "ruled-gray", "ruled-cjk", "ruled-turned", "ruled-scanned", "open-sides")
+RULED = (
+    "ruled",
+    "ruled-spans",
+    "ruled-lines",
+    "ruled-gray",
+    "ruled-cjk",
+    "ruled-turned",
+    "ruled-scanned",
+    "open-sides",
+)
 HALF_RULED = ("booktabs", "booktabs-spans", "rows-ruled")
 UNRULED = ("plain", "plain-spans", "plain-lines", "plain-cjk", "plain-striped", "plain-scanned")
 KINDS = (*RULED, *HALF_RULED, *UNRULED)
@@ -39,8 +48,25 @@ KINDS = (*RULED, *HALF_RULED, *UNRULED)
 _WORDS = (
     "river storage engine basin yearly income market garden office water total report energy carbon record winter "
     "north coastal forest rural budget quality signal vessel copper annual harbour motor timber survey region"
-).split()
-_CJK = ("数量", "合計", "名称", "地区", "年度", "収入", "東部", "西部", "面積", "長度", "平均", "品質", "人口", "工業", "農業", "教育")
+)
+_CJK = (
+    "数量",
+    "合計",
+    "名称",
+    "地区",
+    "年度",
+    "収入",
+    "東部",
+    "西部",
+    "面積",
+    "長度",
+    "平均",
+    "品質",
+    "人口",
+    "工業",
+    "農業",
+    "教育",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +138,11 @@ class _Drawing:
         for cell in self.table.cells:
             self._cell(cell, leading)
         self._rulings()
-        self._line("What the garden office counts as income is told in the report of the market.", LEFT_PX, self.ys[-1] + 2 * leading)
+        self._line(
+            "What the garden office counts as income is told in the report of the market.",
+            LEFT_PX,
+            self.ys[-1] + 2 * leading,
+        )
 
     def _columns(self) -> list[float]:
         """The edges of the columns: each as wide as its cells of one column, and spread where a head is wider."""
@@ -140,7 +170,11 @@ class _Drawing:
         left, right = self.xs[cell.col] + self.padding[0], self.xs[cell.col + cell.col_span] - self.padding[0]
         top, bottom = self.ys[cell.row], self.ys[cell.row + cell.row_span]
         lines = cell.text.split("\n") if cell.text else []
-        first = (top + bottom - len(lines) * leading) / 2 if cell.row_span > 1 or self.kind.startswith("ruled") else top + self.padding[1]
+        first = (
+            (top + bottom - len(lines) * leading) / 2
+            if cell.row_span > 1 or self.kind.startswith("ruled")
+            else top + self.padding[1]
+        )
         for number, line in enumerate(lines):
             length = self.font.getlength(line)
             x = left
@@ -214,12 +248,15 @@ def _table(kind: str, rng: random.Random) -> TableGrid:
 def _words(rng: random.Random, cjk: bool, count: int = 1) -> str:
     if cjk:
         return "".join(rng.choices(_CJK, k=count + 1))
-    return " ".join(rng.sample(_WORDS, k=count)).capitalize()
+    return " ".join(rng.sample(_WORDS.split(), k=count)).capitalize()
 
 
 def _body(rng: random.Random, cjk: bool, lines: bool, col: int) -> str:
     if lines and col == 1:
-        return "\n".join(_words(rng, cjk, rng.randint(3, 4)) if n == 0 else " ".join(rng.sample(_WORDS, 3)) for n in range(rng.randint(2, 3)))
+        return "\n".join(
+            _words(rng, cjk, rng.randint(3, 4)) if n == 0 else " ".join(rng.sample(_WORDS.split(), 3))
+            for n in range(rng.randint(2, 3))
+        )
     if col == 0:
         return _words(rng, cjk, rng.randint(1, 2))
     if rng.random() < 0.08 and not lines:
@@ -240,5 +277,9 @@ def _scanned(page: Image.Image, lines: tuple[TextLine, ...], seed: int) -> tuple
         x, y = point[0] - middle_x, point[1] - middle_y
         return middle_x + x * cos + y * sin, middle_y - x * sin + y * cos
 
-    turned = (TextLine((moved(a), moved(b), moved(c), moved(d)), line.words) for line in lines for a, b, c, d in [line.corners])
+    turned = (
+        TextLine((moved(a), moved(b), moved(c), moved(d)), line.words)
+        for line in lines
+        for a, b, c, d in [line.corners]
+    )
     return page, tuple(turned)

@@ -1,4 +1,4 @@
-"""TEDS: how alike two tables are, by the edits that make the tree of one into that of the other (Zhong et al., 2020)."""
+"""TEDS: how alike two tables are, by the edits that make one tree into the other (Zhong et al., 2020)."""
 
 from __future__ import annotations
 

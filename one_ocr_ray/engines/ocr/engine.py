@@ -69,8 +69,17 @@ def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
     other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
     bold = bold_lines([line.strokes for line in lines])
     placed = tuple(line.placed(bold=each) for line, each in zip(lines, bold, strict=True))
-    content = PageContent(page.width_px, page.height_px, placed, pt_per_px, regions=page.regions, rotate=page.turn_deg)
-    blocks = page_blocks(content)
+    blocks = page_blocks(
+        PageContent(
+            page.width_px,
+            page.height_px,
+            placed,
+            pt_per_px,
+            rulings=page.rulings,
+            regions=page.regions,
+            rotate=page.turn_deg,
+        )
+    )
     return Answer(
         text=to_markdown(blocks, page_number),
         blocks=blocks,

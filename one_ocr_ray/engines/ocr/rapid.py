@@ -18,6 +18,7 @@ from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_
 from one_ocr_ray.engines.ocr.line_finder import Box, Finder, Found
 from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr
 from one_ocr_ray.engines.ocr.regions import RegionFinder
+from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.layout import rotation
 from one_ocr_ray.policy.layout.boldness import Strokes
 from one_ocr_ray.policy.layout.geometry import TextLine
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from one_ocr_ray.policy.layout.content import Region
+    from one_ocr_ray.policy.layout.content import Region, Ruling
 
     Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
 
@@ -92,7 +93,7 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class PageReading:
     """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
-    lines and regions with their places there, and what its ink outside of lines looks like.
+    lines, regions and drawn lines with their places there, and what its ink outside of lines looks like.
     """
 
     turn_deg: int
@@ -100,6 +101,7 @@ class PageReading:
     height_px: int
     lines: list[Line]
     regions: tuple[Region, ...]
+    rulings: tuple[Ruling, ...]
     other_ink: frozenset[looks.Kind]
 
 
@@ -181,7 +183,8 @@ class PageReader:
     def _page(self, turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
         """`page`: as it is after that turn."""
         height_px, width_px = page.shape[:2]
-        return PageReading(turn_deg, width_px, height_px, lines, self._regions.find(page), found.other_ink)
+        regions, rulings = self._regions.find(page), page_rulings(page)
+        return PageReading(turn_deg, width_px, height_px, lines, regions, rulings, found.other_ink)
 
     def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))

@@ -70,9 +70,10 @@ def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list
     groups: list[list[Row]] = []
     of_group: frozenset[int] = frozenset()
     for at, row in enumerate(run):
-        if 0 < at < len(run) - 1 and _lies_between(run[at - 1 : at + 2], filled[at - 1 : at + 2], height):
-            groups[-1].append(row)
-        elif groups and filled[at] < of_group and _continues(row, groups[-1], cols, (usual - pitch[at]) / height):
+        between = 0 < at < len(run) - 1 and _lies_between(run[at - 1 : at + 2], filled[at - 1 : at + 2], height)
+        if between or (
+            groups and filled[at] < of_group and _continues(row, groups[-1], cols, usual - pitch[at], height)
+        ):
             groups[-1].append(row)
         else:
             groups.append([row])
@@ -106,7 +107,7 @@ def _lies_between(lines: Sequence[Row], filled: Sequence[frozenset[int]], height
     return beside and min(reaches_up, reaches_down) > REACHING * height
 
 
-def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer: float) -> bool:
+def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer: float, height: float) -> bool:
     """Whether a line with a part of the cells of the row above goes on with these. Numbers do not go on. `closer`: by
     how much it is nearer than rows are.
     """
@@ -114,7 +115,9 @@ def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer:
     above = [cell for line in group for cell in line if _column_of(cell, cols) in filled]
     if any(is_number(cell.text) for cell in (*above, *row)):
         return False
-    return closer > (MUCH_CLOSER if 0 in filled else CLOSER) or (0 not in filled and 2 * len(filled) <= len(cols))
+    return closer > (MUCH_CLOSER if 0 in filled else CLOSER) * height or (
+        0 not in filled and 2 * len(filled) <= len(cols)
+    )
 
 
 def _column_of(cell: Segment, cols: Sequence[Interval]) -> int:

@@ -85,7 +85,9 @@ def _with_soft_columns(down: Sequence[Edge], inside: Sequence[Segment], height: 
     return edges
 
 
-def _with_soft_rows(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segment], height: float) -> list[Edge]:
+def _with_soft_rows(
+    across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segment], height: float
+) -> list[Edge]:
     cols = [(a.at, b.at) for a, b in pairwise(down)]
     edges = [across[0]]
     for number, (top, bottom) in enumerate(pairwise(across)):

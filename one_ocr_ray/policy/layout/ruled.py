@@ -132,7 +132,9 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
         lines = sorted([*rules, *(Rule(end, frame.left, frame.right) for end in ends)], key=lambda rule: rule.at)
         places = lattice(Frame(tuple(lines), ()), [cell for row in run for cell in row], height)
     else:
-        groups = [group for number, band in enumerate(bands) for group in _groups(band, cols, height, number, len(bands))]
+        groups = [
+            group for number, band in enumerate(bands) for group in _groups(band, cols, height, number, len(bands))
+        ]
         places = placed([*([row] for row in above), *groups, *([row] for row in below)], cols, height)
     if places is None or not _is_table(places):
         return None

@@ -32,7 +32,7 @@ MOST_RULES = 800  # a page with more is a drawing: the longest are looked at
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A straight line from `start` to `end`: level at the height `at`, or upright with `at` its distance from the left."""
+    """A straight line from `start` to `end`; `at` is the y of a level one, the x of an upright one."""
 
     at: float
     start: float
@@ -126,7 +126,11 @@ def _is_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
     """
     for s in segments:
         edge = STROKE * s.height
-        if s.top - edge < rule.at < s.bottom + edge and s.left - s.height < rule.start and rule.end < s.right + s.height:
+        if (
+            s.top - edge < rule.at < s.bottom + edge
+            and s.left - s.height < rule.start
+            and rule.end < s.right + s.height
+        ):
             inside = s.top + edge < rule.at < s.bottom - edge
             shorter = s.left <= rule.start and rule.end <= s.right and rule.length < SHORTER * s.width
             if inside or shorter:
@@ -178,7 +182,10 @@ def _stacks(level: Sequence[Rule], height: float) -> list[Frame]:
     stacks: list[list[Rule]] = []
     for rule in wide:
         for stack in stacks:
-            if abs(stack[0].start - rule.start) <= SAME_END * height and abs(stack[0].end - rule.end) <= SAME_END * height:
+            if (
+                abs(stack[0].start - rule.start) <= SAME_END * height
+                and abs(stack[0].end - rule.end) <= SAME_END * height
+            ):
                 stack.append(rule)
                 break
         else:

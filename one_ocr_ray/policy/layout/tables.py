@@ -32,6 +32,7 @@ HEAD_GAP = 1.0  # of the line height: between the heads of a table and its first
 LINE_GAP = 0.6  # of the line height: between the lines of a cell
 MARKER_GAP = 2.5  # of the line height: a bullet or number is at most this far from its text
 
+
 @dataclass(frozen=True, slots=True)
 class TableStrip(Segment):
     """A strip of a table that was found before; its word is no text."""
