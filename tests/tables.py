@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from one_ocr_ray.fonts import cjk_folders
 from PIL import Image, ImageDraw, ImageFont
 
 from one_ocr_ray.blocks import Cell, TableGrid
+from one_ocr_ray.pdf.fonts import cjk_folders
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 
 if TYPE_CHECKING:

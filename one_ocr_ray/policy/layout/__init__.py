@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 def page_blocks(content: PageContent) -> tuple[Block, ...]:
     """The blocks of one page in reading order; none when there is no text on it. All have their lines and words."""
     angle = skew(content.lines)
-    segments = with_ruled_tables(content.rulings, angle, straighten(content, angle))
     labels = Labels.of(content)
-    sheet = part_furniture(segments, labels, content.height)
-    text, notes = part_notes(sheet.text)
+    sheet = part_furniture(straighten(content, angle), labels, content.height)
+    text, notes = part_notes(with_ruled_tables(content.rulings, angle, sheet.text))
     drafts = [
         *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),
         *(column_drafts(regions(text), notes) if text else ()),

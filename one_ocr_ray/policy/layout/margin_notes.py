@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import Segment, line_height, rows
 from one_ocr_ray.policy.layout.reading_order import ALIGNED, LONE_COLUMN_WIDTH, OVERHANG, alignment, text_width
+from one_ocr_ray.policy.layout.tables import TableStrip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +58,8 @@ def _best_margin(segments: Part) -> Part:
 
 def _rows_beside(margin: Part, text: Part, height: float) -> int:
     """How many rows of running text have `margin` as notes; 0 when it is something else."""
+    if any(isinstance(s, TableStrip) for s in margin):
+        return 0
     if max(s.right for s in margin) - min(s.left for s in margin) > NOTE_WIDTH * _extent(text):
         return 0
     notes, lines = rows(margin), rows(text)

@@ -76,7 +76,9 @@ def _strips(found: _Found, height: float) -> list[TableStrip]:
     """A table cut into strips as high as lines and as wide as itself: the reading order takes it for running text."""
     count = max(1, round((found.bottom - found.top) / (STRIP_PITCH * height)))
     pitch = (found.bottom - found.top) / count
-    word = PlacedWord("x" * max(3, round(2 * (found.right - found.left) / height)), found.left, found.right, ())
+    printed = tuple(word for segment in found.taken for placed in segment.words for word in placed.printed)
+    text = "x" * max(3, round(2 * (found.right - found.left) / height))
+    word = PlacedWord(text, found.left, found.right, printed)
     tops = [found.top + (at + 0.5) * pitch - height / 2 for at in range(count)]
     line = next(iter(found.taken)).line
     return [TableStrip((word,), top, top + height, line, found.table) for top in tops]
