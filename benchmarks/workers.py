@@ -31,7 +31,6 @@ from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.rendering import PAGES_PER_YIELD, Rendered, RenderPlace
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.cluster.shard_reader import ShardReader
-from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.job import Job
 from one_ocr_ray.model import Answer, PageImage, PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
@@ -48,6 +47,7 @@ from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from tests import pdfs
+from tests.scripted_engine import ScriptedEngine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The seam that every engine plugs into: one method wide."""
+"""`Engine`: the interface that every engine implements."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`local`, `openai` or `gemini`: what stands in the column `engine`."""
+        """`local`, `openai` or `gemini`: the value of the column `engine`."""
 
     @property
     def model(self) -> str:
-        """What stands in the column `model`."""
+        """The value of the column `model`."""
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
         """Send one request for `image`; a failed one is an `Answer` with `failure` set."""
 
     async def check(self) -> Failure | None:
-        """What is certainly wrong before the first page is sent; None when nothing speaks against a start."""
+        """What is certainly wrong, found before the first page is sent. None if nothing speaks against a start."""
 
     async def close(self) -> None:
         """Release connections and processes."""

@@ -1,4 +1,4 @@
-"""What an engine is when nothing else is said: its model, its address. Constants alone, for whoever loads no engine."""
+"""Each engine's default model and address. Constants only, for code that loads no engine."""
 
 DEFAULT_MODELS = {
     "local": "rapidocr-pp-ocrv6-small",

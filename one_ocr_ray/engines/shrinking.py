@@ -1,4 +1,4 @@
-"""A smaller copy of a page image, for a provider that finds the first one too large."""
+"""Shrinks a page image for a provider that rejects it as too large."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _JPEG_QUALITY = 85
 
 
 def shrunk(image: PageImage, scale: float) -> PageImage:
-    """`image` with its sides times `scale` (0-1), encoded anew. Takes some 30 ms of CPU: call it in a thread."""
+    """`image` with its sides times `scale` (0-1), as a new JPEG. Takes some 30 ms of CPU: call it in a thread."""
     if scale >= 1.0:
         return image
     size = max(1, round(image.width_px * scale)), max(1, round(image.height_px * scale))

@@ -19,7 +19,6 @@ from PIL import Image
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.llm.engine import LlmEngine
 from one_ocr_ray.engines.llm.http import BROKEN
-from one_ocr_ray.engines.scripted import ScriptedEngine
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import (
     Action,
@@ -45,6 +44,7 @@ from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDon
 from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
+from tests.scripted_engine import ScriptedEngine
 from tests.unit.wire_samples_reader import engine_options, page_image
 from tests.values import NOON, TIMED_OUT, document
 

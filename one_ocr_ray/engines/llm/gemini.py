@@ -37,7 +37,7 @@ def build_request(options: EngineOptions, image: PageImage, page_request: PageRe
 
 
 def build_body(options: EngineOptions, image: PageImage, page_request: PageRequest) -> bytes:
-    """The JSON body for one page; also a batch file's `request`. The API's guide wants the text behind the image."""
+    """The JSON body for one page; also a batch file's `request`. The API's guide puts the text after the image."""
     config: dict[str, Any] = {
         "maxOutputTokens": page_request.output_tokens_cap,
         "mediaResolution": f"MEDIA_RESOLUTION_{options.image_detail.upper()}",
@@ -64,7 +64,10 @@ _PRO_LEAST_BUDGET = 128  # Gemini 2.5 Pro cannot stop thinking
 
 
 def _thinking(model: str, reasoning: str) -> dict[str, Any] | None:
-    """Gemini 2.5 takes a budget, later ones a level (both together are a 400), earlier ones and Gemma neither."""
+    """The `thinkingConfig`: Gemini 2.5 takes a budget, later ones a level, earlier ones and Gemma neither.
+
+    Both together are a 400.
+    """
     version = re.search(r"gemini-(?:([0-9]{1,2})(?:\.([0-9]{1,2}))?|[a-z-]+-latest$)", model)
     if version is None:
         return None
@@ -128,7 +131,7 @@ _BY_FINISH = {
 def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_works: bool = False) -> Answer:
     """The answer in one reply. Never raises; what is not a good answer has `failure` set.
 
-    key_works: an earlier reply was an answer.
+    key_works: an earlier answer has proved the key.
     """
     headers = wire.lower_names(headers)
     payload = wire.read_json(body)
@@ -136,7 +139,7 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
         return Answer(failure=parse_error(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
         return Answer(failure=wire.BAD_REPLY.failure(status))
-    blank = Answer(
+    partial = Answer(
         usage=_usage(payload.get("usageMetadata")),
         model_version=wire.short_name(payload.get("modelVersion")),
         provider_request_id=wire.short_name(payload.get("responseId")),
@@ -144,19 +147,19 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
     candidates = payload.get("candidates")
     candidate = candidates[0] if isinstance(candidates, list) and candidates else None
     if isinstance(candidate, dict):
-        return _judged(blank, candidate)
+        return _from_candidate(partial, candidate)
     feedback = payload.get("promptFeedback")
     blocked = isinstance(feedback, dict) and feedback.get("blockReason")
-    return replace(blank, failure=(wire.FILTERED if blocked else wire.BAD_REPLY).failure(status))
+    return replace(partial, failure=(wire.FILTERED if blocked else wire.BAD_REPLY).failure(status))
 
 
-def _judged(blank: Answer, candidate: dict[str, Any]) -> Answer:
+def _from_candidate(partial: Answer, candidate: dict[str, Any]) -> Answer:
     finish = candidate.get("finishReason")
     finish = finish if isinstance(finish, str | None) else "other"
-    # Reasons are added with every release; one that is not known is no answer either.
+    # Every release adds reasons. An unknown one means that there is no answer.
     fault = _BY_FINISH.get(finish, _UNKNOWN_FINISH)
     return replace(
-        blank,
+        partial,
         text=_text(candidate.get("content")),
         finish_reason=wire.finish_reason_name(finish),
         truncated=finish == "MAX_TOKENS",
@@ -165,7 +168,7 @@ def _judged(blank: Answer, candidate: dict[str, Any]) -> Answer:
 
 
 def _text(content: Any) -> str:
-    """All parts of the answer one behind the other, without the model's thoughts."""
+    """All parts of the answer joined, without the model's thoughts."""
     parts = content.get("parts") if isinstance(content, dict) else None
     if not isinstance(parts, list):
         return ""
@@ -174,7 +177,10 @@ def _text(content: Any) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    """Thoughts are billed as output. Zeros are left out: of a page that was blocked, the total is the input."""
+    """The tokens; thoughts count as output, as they are billed.
+
+    Gemini omits zeros: for a blocked page the total equals the input.
+    """
     if not isinstance(usage, dict):
         return Usage()
     outputs = [wire.token_count(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]

@@ -1,7 +1,8 @@
-"""What the errors of the Gemini API mean: Google's status name, ErrorInfo.reason and quotaId, then the HTTP status.
+"""Maps errors of the Gemini API to faults: by Google's status name, ErrorInfo.reason and quotaId, then by HTTP status.
 
-The English sentence of a per-minute throttle is that of OpenAI's empty account; it decides nothing. Three rules
-(marked) have only text to go by. Sources: ai.google.dev troubleshooting and rate-limit pages, google.rpc.error_details.
+The message of a per-minute throttle equals that of OpenAI's empty account, so messages decide nothing. Three rules,
+marked "text only", have nothing else. Sources: ai.google.dev troubleshooting and rate-limit pages,
+google.rpc.error_details.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ _BY_STATUS_NAME = {
     "DEADLINE_EXCEEDED": UNAVAILABLE,
     "ABORTED": UNAVAILABLE,
 }
-# A zero is left out of Google's JSON, so `quotaValue` may be missing where the text says "limit: 0".
+# Google's JSON omits zeros, so `quotaValue` may be missing where the text says "limit: 0".
 _LIMIT_ZERO = re.compile(r"limit: 0(?![0-9.])")
-# The empty prepaid account has the status, the HTTP code and the missing details of the spend-rate limit: text only.
+# An empty prepaid account differs from the spend-rate limit by its message alone: text only.
 _PREPAID_EMPTY = "prepayment credits are depleted"
 # "The input token count (1300000) exceeds the maximum number of tokens allowed" is an INVALID_ARGUMENT: text only.
 _CONTEXT_TEXT = re.compile(r"input token count .{0,24}exceeds the maximum")
@@ -64,9 +65,9 @@ _DAY_HINT_S = 3600.0
 
 
 def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
-    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
+    """The failure in a reply that is not a good answer. `headers` have lower-case names; `payload` is its JSON or None.
 
-    key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
+    key_works: an earlier answer has proved the key, so a bare 403 means this page.
     """
     error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
@@ -91,28 +92,20 @@ def _fault_of(status: int, error: ProviderError, hint_s: float | None) -> Fault:
 def _exhausted(status: int, error: ProviderError, hint_s: float | None) -> Fault:
     if status == 402 or _PREPAID_EMPTY in error.message:
         return BILLING
-    violations = _violations(error)
+    listed = [detail.get("violations") for detail in error.details]
+    violations = [each for entries in listed if isinstance(entries, list) for each in entries if isinstance(each, dict)]
     if _LIMIT_ZERO.search(error.message) or any(str(violation.get("quotaValue")) == "0" for violation in violations):
         return NO_QUOTA
     if any("PerDay" in str(violation.get("quotaId")) for violation in violations):
         return DAY_QUOTA if hint_s is not None and hint_s > _DAY_HINT_S else DAY_THROTTLE
-    # The limit on spending per ten minutes comes without details and without a hint.
+    # The limit on spending per ten minutes has neither details nor a hint.
     return THROTTLED if violations or hint_s is not None else SPEND_RATE
-
-
-def _violations(error: ProviderError) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for detail in error.details:
-        violations = detail.get("violations")
-        if isinstance(violations, list):
-            found += [violation for violation in violations if isinstance(violation, dict)]
-    return found
 
 
 def _hint_s(headers: Mapping[str, str], error: ProviderError) -> float | None:
     waits = [wait_hint_s(headers, error.message)]
     for detail in error.details:
         delay_s = duration_s(str(detail.get("retryDelay", "")))
-        # RetryInfo is cut to whole seconds ("58s" for 58.93 s): waiting exactly so long fails again.
+        # RetryInfo is rounded down to whole seconds ("58s" for 58.93 s), so waiting exactly that long fails again.
         waits.append(None if delay_s is None else delay_s + 1.0)
     return max((wait for wait in waits if wait is not None), default=None)

@@ -1,11 +1,12 @@
-"""What replies say of time and limits: waits in headers and sentences, and the account's rate limits.
+"""Parses waits and rate limits out of replies: headers, and sentences such as "try again in 1.1s".
 
-Pure: no clock; where a hint is an instant, it counts from the reply's own `Date`.
+Pure, without a clock: a hint that is an instant counts from the reply's own `Date`.
 """
 
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -21,8 +22,7 @@ _PART = re.compile(rf"({_NUMBER})\s*({_UNIT})\s*")
 _HINT = re.compile(rf"(?:try again in|retry in|retry after)\s+((?:{_NUMBER}\s*{_UNIT}\s*)+)")
 
 
-def _unit_s(unit: str) -> float:
-    return 0.001 if unit.startswith(("ms", "milli")) else {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}[unit[0]]
+_UNIT_S = {"ms": 0.001, "milli": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}  # by how it begins
 
 
 def duration_s(text: str) -> float | None:
@@ -33,32 +33,37 @@ def duration_s(text: str) -> float | None:
     parts = _PART.findall(text)
     if not parts or _PART.sub("", text):
         return None
-    return sum(float(number) * _unit_s(unit) for number, unit in parts)
+    return sum(
+        float(number) * next(seconds for name, seconds in _UNIT_S.items() if unit.startswith(name))
+        for number, unit in parts
+    )
 
 
 def wait_hint_s(headers: Mapping[str, str], message: str) -> float | None:
-    """The longest wait that a reply asks for, in its headers or in its sentence; None when it names none.
+    """The longest wait that a reply asks for, in its headers or in its sentence. None if it names none.
 
-    A `Retry-After` that is a date or a Unix time counts from the reply's own `Date`: the two clocks need
-    not agree.
+    A `Retry-After` that is a date or a Unix time counts from the reply's own `Date`, because clocks may differ.
     """
     waits: list[float | None] = []
     if (milliseconds := duration_s(headers.get("retry-after-ms", ""))) is not None:
         waits.append(milliseconds / 1000)
     retry_after = headers.get("retry-after", "")
     date = headers.get("date", "")
-    waits += [until_s(retry_after, date), _until_date_s(retry_after, date)]
+    waits.append(until_s(retry_after, date))
+    # Raises for text that is no date, and for two dates of which only one has a time zone.
+    with suppress(ValueError, TypeError, OverflowError):
+        waits.append(max(0.0, (parsedate_to_datetime(retry_after) - parsedate_to_datetime(date)).total_seconds()))
     if found := _HINT.search(message[:4000].lower()):
         waits.append(duration_s(found.group(1)))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
-# A number from here on is an instant: nobody asks for a wait of 30 years. From the second on it is in milliseconds.
+# Larger numbers are Unix times (a wait would be 30 years): above the first in seconds, above the second in ms.
 _UNIX_TIME_S, _UNIX_TIME_MS = 1e9, 1e11
 
 
 def until_s(text: str, date: str) -> float | None:
-    """Seconds that `text` names: a duration, or what is left from `date` until a Unix time (in seconds or ms)."""
+    """The seconds in `text`: a duration, or the time from `date` until a Unix time (in seconds or ms)."""
     seconds = duration_s(text)
     if seconds is None or seconds < _UNIX_TIME_S:
         return seconds
@@ -69,17 +74,10 @@ def until_s(text: str, date: str) -> float | None:
     return max(0.0, (seconds / 1000 if seconds >= _UNIX_TIME_MS else seconds) - now)
 
 
-def _until_date_s(then: str, now: str) -> float | None:
-    try:
-        return max(0.0, (parsedate_to_datetime(then) - parsedate_to_datetime(now)).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # not dates, or one with a zone and one without
-        return None
-
-
 def account_limits(headers: Mapping[str, str]) -> AccountLimits | None:
-    """What the `x-ratelimit-*` headers say (OpenAI rate-limit guide); None when they say nothing.
+    """The limits in the `x-ratelimit-*` headers (OpenAI rate-limit guide). None if there are none.
 
-    Azure sends -1 and 0 for limits that it does not tell; then the rest of that kind means nothing either.
+    Azure sends -1 or 0 for limits that it keeps to itself. The other headers of that kind mean nothing then.
     """
     requests, tokens = _limit_of(headers, "requests"), _limit_of(headers, "tokens")
     if requests[0] is None and tokens[0] is None:

@@ -1,7 +1,7 @@
-"""The one sender under the LLM engines: a prepared request goes out, a reply or a `Failure` comes back.
+"""HTTP under the LLM engines: `HttpSender` sends one prepared request and returns a reply or a `Failure`.
 
-It retries nothing and follows no redirect. aiohttp's exceptions are translated by type here and nowhere else; their
-texts may hold the URL with its query, so they are not repeated.
+It retries nothing and follows no redirect. Only this module translates aiohttp's exceptions, by type. Their texts may
+hold the URL with its query, so no message repeats them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ from one_ocr_ray.model import Action, ErrorCode, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from contextlib import AbstractAsyncContextManager
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -31,9 +30,9 @@ if TYPE_CHECKING:
 CHECK_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 10.0
 REPLY_MAX_BYTES = 32 << 20
-# vLLM's server (uvicorn) closes an idle connection after 5 s. Closing first saves a request from meeting a closed one.
+# vLLM's server (uvicorn) closes an idle connection after 5 s. We close it first, so that no request meets a closed one.
 _KEEP_ALIVE_S = 4.0
-# A large body goes out in pieces, so that other pages' answers are heard between them.
+# Large bodies go out in pieces, so that the event loop handles other pages' answers in between.
 _PIECE_BYTES = 1 << 20
 
 
@@ -45,13 +44,13 @@ NO_SUCH_HOST = _unavailable("The provider's host name cannot be resolved.")
 NO_TLS = _unavailable("The provider's TLS certificate is not accepted.")
 NO_CONNECTION = _unavailable("The provider's server cannot be reached.")
 BROKEN = replace(_unavailable("The connection to the provider broke before the reply was complete."), answer_lost=True)
-# What a first request shows to be wrong for good; a broken connection may be chance.
+# Failures that the first request proves permanent. A broken connection may be chance.
 UNREACHABLE = frozenset({NO_SUCH_HOST, NO_TLS, NO_CONNECTION})
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """One reply; header names in lower case, `date` always among them."""
+    """One reply. Header names are in lower case, and `date` is always there."""
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
@@ -59,7 +58,7 @@ class HttpReply:
 
 
 class HttpSender:
-    """Keeps one session, opened in the loop of the first request. It serves one host."""
+    """Sends requests to one host over one session, which the first request opens."""
 
     def __init__(self, *, timeout_s: float) -> None:
         self._timeout_s = timeout_s
@@ -67,30 +66,31 @@ class HttpSender:
         self._proxy: URL | None = None
 
     async def send(self, request: HttpRequest, *, timeout_s: float | None = None) -> HttpReply | Failure:
-        """Send `request` once: a POST when it has a body, else a GET. `timeout_s` covers all, up to the last byte."""
+        """Send `request` once: a POST when it has a body, else a GET. `timeout_s` lasts until the last byte."""
         total_s = self._timeout_s if timeout_s is None else timeout_s
-        exchange = self._exchange(request, total_s)
-        del request  # its body is the largest thing here, and goes once it is sent
+        url = URL(request.url, encoded=True)
+        exchange = self._open(url).request(
+            "GET" if request.body is None else "POST",
+            url,
+            data=None if request.body is None else _OneShotPayload(request.body),
+            headers={**request.headers, "X-Client-Request-Id": uuid.uuid4().hex},
+            timeout=aiohttp.ClientTimeout(total=total_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
+            allow_redirects=False,  # a redirect would carry the key to another host
+            proxy=self._proxy,
+        )
+        del request  # so that its body, the largest object here, is freed once it is sent
         try:
             async with exchange as response:
                 return await _reply(response)
         except (aiohttp.ClientError, OSError) as error:
             return _translated(error, total_s)
 
-    def _exchange(self, request: HttpRequest, total_s: float) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
-        return self._open(request).request(
-            "GET" if request.body is None else "POST",
-            URL(request.url, encoded=True),
-            data=None if request.body is None else _SentOnce(request.body),
-            headers={**request.headers, "X-Client-Request-Id": uuid.uuid4().hex},
-            timeout=aiohttp.ClientTimeout(total=total_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
-            allow_redirects=False,  # a redirect would carry the key to another host
-            proxy=self._proxy,
-        )
-
-    def _open(self, request: HttpRequest) -> aiohttp.ClientSession:
+    def _open(self, url: URL) -> aiohttp.ClientSession:
         if self._session is None:
-            self._proxy = _proxy_for(URL(request.url, encoded=True))
+            # aiohttp's own `trust_env` reads ~/.netrc too, refuses the request when it finds an entry beside our key,
+            # and costs two thread switches per request.
+            proxy = getproxies().get(url.scheme)
+            self._proxy = URL(proxy) if proxy and not proxy_bypass(url.host or "") else None
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=60),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -99,16 +99,16 @@ class HttpSender:
         return self._session
 
     async def close(self) -> None:
-        """Close the connections; a later request opens new ones."""
+        """Close the connections. A later request opens new ones."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
 
-class _SentOnce(aiohttp.Payload):
-    """A body that is let go once it is sent: while the provider thinks, a page has its image and no longer copy of it.
+class _OneShotPayload(aiohttp.Payload):
+    """A body that is freed once it is sent. While the provider works, a page holds its image and no larger copy.
 
-    Nothing sends a POST twice below this module, redirects included.
+    Nothing below this module sends a POST twice, redirects included.
     """
 
     _autoclose = True
@@ -118,7 +118,7 @@ class _SentOnce(aiohttp.Payload):
         self._size = len(body)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return ""  # a page is not for logs
+        return ""  # page content stays out of logs
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         body, self._value = memoryview(self._value), b""
@@ -133,22 +133,12 @@ async def _reply(response: aiohttp.ClientResponse) -> HttpReply | Failure:
         if len(body) > REPLY_MAX_BYTES:
             message = "The reply is far too large."
             return Failure(ErrorCode.PROVIDER_BAD_RESPONSE, message, Action.RETRY, response.status)
-    # The date stands in for the server's clock where a Retry-After is a date.
+    # A `Retry-After` that is a date counts from `date`; ours stands in where the server sends none.
     headers = {"date": formatdate(time.time(), usegmt=True)} | lower_names(response.headers)
     return HttpReply(response.status, headers, bytes(body))
 
 
-def _proxy_for(url: URL) -> URL | None:
-    """The proxy that the environment names for `url` (HTTPS_PROXY, NO_PROXY), looked up once.
-
-    aiohttp's own `trust_env` reads ~/.netrc too, refuses the request when it finds an entry beside our key, and costs
-    two thread switches per request.
-    """
-    proxy = getproxies().get(url.scheme)
-    return URL(proxy) if proxy and not proxy_bypass(url.host or "") else None
-
-
-# The first that fits holds: the more special types stand before those they are derived from.
+# The first match counts, so subclasses stand before their base classes.
 _BY_TYPE: tuple[tuple[type[Exception], Failure], ...] = (
     (aiohttp.ConnectionTimeoutError, NO_CONNECTION),
     (aiohttp.ClientConnectorDNSError, NO_SUCH_HOST),

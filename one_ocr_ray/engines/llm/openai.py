@@ -43,7 +43,7 @@ def build_request(options: EngineOptions, image: PageImage, page_request: PageRe
 def build_body(options: EngineOptions, image: PageImage, page_request: PageRequest) -> bytes:
     """The JSON body for one page; also a batch file's `body`.
 
-    The prompt goes into the user's message: many templates of self-hosted OCR models know no system message.
+    The prompt goes into the user's message, because many templates of self-hosted OCR models lack a system message.
     """
     picture = {
         "url": "data:image/jpeg;base64," + pybase64.b64encode_as_string(image.data),
@@ -145,31 +145,31 @@ def _url(options: EngineOptions, route: str) -> str:
 def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_works: bool = False) -> Answer:
     """The answer in one reply. Never raises; what is not a good answer has `failure` set.
 
-    key_works: an earlier reply was an answer.
+    key_works: an earlier answer has proved the key.
     """
     headers = wire.lower_names(headers)
     payload = wire.read_json(body)
-    blank = Answer(
+    partial = Answer(
         provider_request_id=wire.short_name(headers.get("x-request-id")),
         limits=account_limits(headers),
     )
     if status != 200 or wire.read_error(payload) is not None:
-        return replace(blank, failure=parse_error(status, headers, payload, key_works=key_works))
+        return replace(partial, failure=parse_error(status, headers, payload, key_works=key_works))
     if not isinstance(payload, dict):
-        return replace(blank, failure=wire.BAD_REPLY.failure(status))
-    blank = replace(blank, usage=_usage(payload.get("usage")), model_version=wire.short_name(payload.get("model")))
+        return replace(partial, failure=wire.BAD_REPLY.failure(status))
+    partial = replace(partial, usage=_usage(payload.get("usage")), model_version=wire.short_name(payload.get("model")))
     choices = payload.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
-        return replace(blank, failure=wire.BAD_REPLY.failure(status))
-    return _judged(blank, choice)
+        return replace(partial, failure=wire.BAD_REPLY.failure(status))
+    return _from_choice(partial, choice)
 
 
-def _judged(blank: Answer, choice: dict[str, Any]) -> Answer:
+def _from_choice(partial: Answer, choice: dict[str, Any]) -> Answer:
     message, finish = choice["message"], choice.get("finish_reason")
     name = finish.lower() if isinstance(finish, str) else "" if finish is None else "other"
     answer = replace(
-        blank,
+        partial,
         text=_text(message.get("content")),
         finish_reason=wire.finish_reason_name(finish),
         truncated=name in TRUNCATED or name == "repetition",

@@ -1,7 +1,7 @@
-"""What the errors of OpenAI and of the servers that speak its protocol mean: code first, then status.
+"""Maps errors of OpenAI, and of servers that speak its protocol, to faults: by code, then by status.
 
-The rules that have only text to go by (marked) read it for a number or for a phrase that stands in the server's source.
-Sources: OpenAI error-code and rate-limit guides, Azure OpenAI content-filter reference, vLLM/SGLang/Ollama sources.
+Rules marked "text only" look for a number in the message, or for a phrase from the server's source. Sources: OpenAI
+error-code and rate-limit guides, Azure OpenAI content-filter reference, vLLM/SGLang/Ollama sources.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ RAMP = Fault(
     slow_down=True,
     least_wait_s=1.0,
 )
-# Flex processing has no capacity; such a request is not charged. Its code is not documented: these are guesses, and
-# a 429 with another unknown code is taken for an ordinary throttle.
+# Flex processing has no capacity; the request is not charged. The code is undocumented, so these are guesses. A 429
+# with any other unknown code counts as an ordinary throttle.
 NO_FLEX = Fault(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "There is no flex capacity right now", least_wait_s=30.0)
 
-# `insufficient_quota` is both a code and the type of the newer codes; none of them mends itself with time.
+# `insufficient_quota` is both a code and the type of the newer codes. None of these goes away with time.
 _BY_CODE = {
     "insufficient_quota": BILLING,
     "credit_balance_exhausted": BILLING,
@@ -86,37 +86,38 @@ _BY_CODE = {
 }
 
 # "Rate limit reached ... Limit 50000, Used 47949, Requested 3006" can be waited out; "Request too large ... Limit
-# 200000, Requested 480002" cannot. Both carry the same code and type: only the two numbers tell them apart.
+# 200000, Requested 480002" cannot. Code and type are the same: only the two numbers differ.
 _LIMIT_AND_REQUESTED = re.compile(r"Limit ([0-9]{1,12}),.{0,40}?Requested ([0-9]{1,12})")
-# vLLM, SGLang and older llama.cpp answer a plain 400 for an overlong request: text only.
+# vLLM, SGLang and older llama.cpp answer an overlong request with a plain 400: text only.
 _CONTEXT_TEXT = re.compile(
     r"(?:maximum|model's) context length|maximum model length|fit into the model|exceeds? the available context"
 )
-# LiteLLM refuses a key whose budget is spent as it refuses one that it does not know: text only.
+# LiteLLM refuses a key with a spent budget and an unknown key alike: text only.
 _BUDGET_TEXT = re.compile(r"Exceeded[A-Z][a-z]{0,12}Budget|ExceededBudget|Budget has been exceeded")
-# Ollama, of a model that does not think: text only.
+# Ollama, for a model that does not think: text only.
 _NO_THINKING_TEXT = "does not support thinking"
 NO_THINKING = Fault(
     ErrorCode.PROVIDER_REJECTED, Action.FAIL, "The model takes no reasoning effort of this kind; try --reasoning off"
 )
-# OpenRouter, where no reset is told.
+# OpenRouter, where the reply names no reset: text only.
 _DAY_TEXT = "free-models-per-day"
 # Ollama's runner stops a loop with a plain 500: text only.
 _LOOP_TEXT = "token repeat limit reached"
-# A per-minute limit never asks for so long a wait; requests and tokens per day do (their code is the same).
+# Limits per minute never ask for so long a wait. Limits per day do, under the same code.
 _DAY_HINT_S = 900.0
 
 
 def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False) -> Failure:
-    """The failure in a reply that is no good answer. `headers` have lower-case names; `payload` is its JSON or None.
+    """The failure in a reply that is not a good answer. `headers` have lower-case names; `payload` is its JSON or None.
 
-    key_works: an earlier answer has shown that the key is good, so a bare 403 means this page.
+    key_works: an earlier answer has proved the key, so a bare 403 means this page.
     """
     error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
         status = error.http_status
     hint_s = _hint_s(status, headers, error)
-    fault = _by_code(error) or _by_text(status, error) or _by_status(status, error)
+    codes = (_BY_CODE[code] for code in (error.code, error.inner_code, error.type) if code in _BY_CODE)
+    fault = next(codes, None) or _by_content(status, error) or fault_of_status(status)
     if fault is FORBIDDEN and key_works:
         fault = PAGE_FORBIDDEN
     if fault is THROTTLED:
@@ -124,14 +125,7 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
     return fault.failure(status, error, hint_s)
 
 
-def _by_code(error: ProviderError) -> Fault | None:
-    for code in (error.code, error.inner_code, error.type):
-        if code in _BY_CODE:
-            return _BY_CODE[code]
-    return None
-
-
-def _by_text(status: int, error: ProviderError) -> Fault | None:
+def _by_content(status: int, error: ProviderError) -> Fault | None:
     if status in {400, 413, 422} and _CONTEXT_TEXT.search(error.message):
         return CONTEXT
     if status == 400 and (error.param == "reasoning_effort" or _NO_THINKING_TEXT in error.message):
@@ -140,13 +134,10 @@ def _by_text(status: int, error: ProviderError) -> Fault | None:
         return BILLING
     if status >= 500 and _LOOP_TEXT in error.message:
         return LOOP
+    # OpenRouter answers 403 for a page that its moderation flags, and says so in `metadata`.
+    if status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata):
+        return FILTERED
     return None
-
-
-def _by_status(status: int, error: ProviderError) -> Fault:
-    # OpenRouter answers 403 for a page that its moderation has flagged, and says so in `metadata`.
-    flagged = status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata)
-    return FILTERED if flagged else fault_of_status(status)
 
 
 def _throttle(headers: Mapping[str, str], error: ProviderError, hint_s: float | None) -> Fault:
@@ -159,12 +150,12 @@ def _throttle(headers: Mapping[str, str], error: ProviderError, hint_s: float | 
 
 
 def _hint_s(status: int, headers: Mapping[str, str], error: ProviderError) -> float | None:
-    """The longest wait that a reply asks for. OpenRouter has headers in the body, with a reset as a Unix time."""
+    """The longest wait that a reply asks for. OpenRouter puts headers into the body, with the reset as a Unix time."""
     waits = [wait_hint_s(headers, error.message)]
     inner = error.metadata.get("headers")
-    told = {**headers, **lower_names(inner)} if isinstance(inner, dict) else headers
-    if status == 429 and str(told.get("x-ratelimit-remaining", "0")) == "0":
-        waits.append(until_s(str(told.get("x-ratelimit-reset", "")), headers.get("date", "")))
+    all_headers = {**headers, **lower_names(inner)} if isinstance(inner, dict) else headers
+    if status == 429 and str(all_headers.get("x-ratelimit-remaining", "0")) == "0":
+        waits.append(until_s(str(all_headers.get("x-ratelimit-reset", "")), headers.get("date", "")))
     return max((wait for wait in waits if wait is not None), default=None)
 
 
@@ -174,9 +165,9 @@ _CUT_OFF = Fault(ErrorCode.PROVIDER_UNAVAILABLE, Action.RETRY, "The server broke
 _UNKNOWN_FINISH = Fault(
     ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The model stopped for a reason that is not known"
 )
-# How servers say that an answer is whole, and that it reached a cap: OpenAI, TGI, Anthropic's and Cohere's gateways,
-# Mistral, Zhipu. A reason that stands nowhere here is no whole answer: new ones tell of faults.
-_WHOLE = frozenset(
+# How servers mark a complete answer, and one that reached a cap: OpenAI, TGI, Anthropic's and Cohere's gateways,
+# Mistral, Zhipu. An unknown reason is a fault, for new ones always were.
+_COMPLETE = frozenset(
     {"", "stop", "eos", "eos_token", "end_turn", "stop_sequence", "complete", "completed", "finished"}
     | {"tool_calls", "function_call"}
 )
@@ -193,5 +184,5 @@ _BY_FINISH = {
 
 
 def fault_of_finish(reason: str) -> Fault | None:
-    """What a finish reason in lower case means; None for an answer that is whole, or cut off at its cap."""
-    return None if reason in _WHOLE | TRUNCATED else _BY_FINISH.get(reason, _UNKNOWN_FINISH)
+    """The fault behind a finish reason in lower case. None for a complete answer, and for one cut off at its cap."""
+    return None if reason in _COMPLETE | TRUNCATED else _BY_FINISH.get(reason, _UNKNOWN_FINISH)

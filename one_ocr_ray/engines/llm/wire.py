@@ -1,7 +1,7 @@
-"""What the providers' wire formats share: requests as values, tolerant reading of JSON, errors and what they mean.
+"""What the codecs share: requests as values, tolerant parsing of JSON, errors and their faults.
 
-Pure: nothing here sends, waits or reads a clock. A provider's sentence may quote the key ("Incorrect API key provided:
-sk-..."), so every `Failure` has our own words; the sentence travels cleaned, beside it, for the console alone.
+Pure: nothing here sends, waits or reads a clock. A provider's message may quote the key ("Incorrect API key provided:
+sk-..."), so each `Failure` has our own words. The cleaned message travels beside it, for the console only.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, ready to send: a POST with its JSON `body`, or a GET without one. Nothing of it shows in a repr."""
+    """One request, ready to send: a POST with its JSON `body`, or a GET without one. Its repr shows nothing."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
@@ -38,7 +38,7 @@ class HttpRequest:
 
 
 def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:
-    """Raise UsageError for an address or a key that no request could be made with."""
+    """Raise UsageError for an address or a key that no request can be made with."""
     try:
         parts = urlsplit(base_url)
         usable = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
@@ -54,9 +54,9 @@ def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ProviderError:
-    """An error of any known shape, flattened; '' and () stand for what is not there.
+    """An error of any known shape, flattened. Missing parts are '' or ().
 
-    `message` serves the few rules that have nothing but text to go by; it must not be shown.
+    `message` is for the few rules that have nothing but text. Never show it.
     """
 
     code: str = ""
@@ -64,7 +64,7 @@ class ProviderError:
     param: str = ""
     status: str = ""  # Google's name, such as RESOURCE_EXHAUSTED
     inner_code: str = ""
-    http_status: int | None = None  # where the body names one: gateways answer 200 with an error inside
+    http_status: int | None = None  # the body's own; gateways answer 200 with an error inside
     message: str = field(default="", repr=False)
     details: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     metadata: Mapping[str, Any] = field(default_factory=dict, repr=False)  # OpenRouter's
@@ -72,7 +72,7 @@ class ProviderError:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What an error means, before it is tied to one reply."""
+    """What an error means: the code and action that its `Failure` gets."""
 
     code: ErrorCode
     action: Action
@@ -81,7 +81,7 @@ class Fault:
     least_wait_s: float | None = None
 
     def failure(self, http_status: int, error: ProviderError = ProviderError(), hint_s: float | None = None) -> Failure:
-        """The failure of one reply: our sentence, with the provider's own code behind it where that is harmless."""
+        """The failure of one reply: our sentence, followed by the provider's code where that is harmless."""
         where = [f"HTTP {http_status}"] if http_status >= 300 else []
         names = (error.code, error.inner_code, error.status, error.type)
         where += [name for name in names if _WORD.fullmatch(name)][:1]
@@ -97,13 +97,13 @@ class Fault:
         )
 
 
-# Codes are words; keys hold digits and hyphens. What does not look like a code is not repeated.
+# Codes are words, while keys hold digits and hyphens. Nothing else is repeated.
 _WORD = re.compile(r"[A-Za-z]{1,24}(?:_[A-Za-z]{1,24}){0,7}")
 _PATH = re.compile(r"[a-z_]{1,24}(?:\.[a-z_]{1,24}|\[\d{1,3}\]){0,6}")
 
 BAD_REPLY = Fault(ErrorCode.PROVIDER_BAD_RESPONSE, Action.RETRY, "The provider's reply cannot be understood")
 AUTH = Fault(ErrorCode.AUTH, Action.STOP, "The provider refuses the key or its rights; check the API key")
-# A bare 403 may mean the key or this page alone: gateways and filters on the way answer so to content they do not like.
+# A bare 403 may mean the key or only this page: gateways and filters answer so to content they reject.
 FORBIDDEN = Fault(AUTH.code, AUTH.action, AUTH.sentence)
 PAGE_FORBIDDEN = Fault(
     ErrorCode.CONTENT_FILTERED,
@@ -130,7 +130,7 @@ FILTERED = Fault(ErrorCode.CONTENT_FILTERED, Action.FAIL, "The provider's conten
 
 
 def fault_of_status(status: int) -> Fault:
-    """What an HTTP status says when the body says nothing better."""
+    """The fault behind an HTTP status, for a body that says nothing better."""
     if status >= 500 or status in {408, 409, 425}:
         return UNAVAILABLE
     if status < 300:  # an error inside a reply that calls itself good
@@ -141,7 +141,7 @@ def fault_of_status(status: int) -> Fault:
 
 
 def is_from_model(answer: Answer) -> bool:
-    """Whether a model has answered, so that the key and its rights were good."""
+    """True if a model has answered, so that the key and its rights are good."""
     return answer.failure is None or answer.usage != Usage()
 
 
@@ -168,9 +168,9 @@ def revealed(values: Mapping[str, SecretStr]) -> dict[str, str]:
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON value in `body`; None when there is none (HTML of a proxy, a body cut in the middle).
+    """The JSON value in `body`. None if there is none (a proxy's HTML, a body cut in the middle).
 
-    Halves of surrogate pairs, NaN and Infinity, which servers written in Python send, are taken as they are.
+    Servers written in Python send lone surrogates, NaN and Infinity; these pass.
     """
     try:
         return orjson.loads(body)
@@ -181,7 +181,7 @@ def read_json(body: bytes) -> Any:
 
 
 def read_error(payload: Any) -> ProviderError | None:
-    """The error in a reply, whatever its shape; None when it holds none.
+    """The error in a reply, whatever its shape. None if there is none.
 
     Known shapes: `{"error": object | string | list}`, the same wrapped in a list (Google), and the flat
     `{"object": "error", "message", "type", "code"}` of vLLM and SGLang.
@@ -194,10 +194,8 @@ def read_error(payload: Any) -> ProviderError | None:
         error = payload
     if isinstance(error, str) and error:
         return ProviderError(message=error)
-    return _flattened(error) if isinstance(error, dict) and error else None
-
-
-def _flattened(error: dict[str, Any]) -> ProviderError:
+    if not isinstance(error, dict) or not error:
+        return None
     inner = error.get("innererror")
     details, metadata = error.get("details"), error.get("metadata")
     code = _text(error.get("code"))
@@ -223,22 +221,22 @@ def _text(value: Any) -> str:
 
 
 def token_count(value: Any) -> int | None:
-    """A token count as a provider sends it; None when it is missing, null or nonsense."""
+    """A token count as a provider sends it. None if it is missing, null or nonsense."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53 else None
 
 
 def short_name(value: Any) -> str | None:
-    """A short printable name out of a reply (a model version, a request id); None when it is not one."""
+    """A short printable name out of a reply (a model version, a request id). None for anything else."""
     return value if isinstance(value, str) and 0 < len(value) <= 128 and value.isprintable() else None
 
 
 def finish_reason_name(value: Any) -> str | None:
-    """A finish reason as it stands in the dataset; `other` for what does not look like one."""
+    """A finish reason for the dataset; `other` for what does not look like one."""
     if value is None:
         return None
     return value if isinstance(value, str) and _WORD.fullmatch(value) else "other"
 
 
 def lower_names(headers: Mapping[str, str]) -> dict[str, str]:
-    """Headers under lower-case names."""
+    """Headers with lower-case names."""
     return {str(name).lower(): value for name, value in headers.items()}

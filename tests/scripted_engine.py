@@ -1,4 +1,4 @@
-"""An engine that plays a script instead of asking a model: for tests, demonstrations and dry runs."""
+"""An engine that plays a script instead of asking a model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class ScriptedEngine:
     """Answers request n for a page with the n-th answer of its script; the last one answers all that follow.
 
-    A page without a script gets its number as text. `asked` holds what was asked, in order.
+    A page without a script gets its number as text. `asked` records the requests in order.
     """
 
     name = "scripted"
