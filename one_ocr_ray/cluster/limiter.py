@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.job import SentBefore
-    from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback, Snapshot
+    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory, Snapshot
 
 ACQUIRE = "acquire"
 CONTROL = "control"
@@ -39,7 +39,7 @@ SHOW_EVERY_S = 1.0
 # requests is kept, so one that was told such a limit stays until the day is over.
 IDLE_S = 3600.0
 # Messages are pickled between releases of this package that share one actor: another shape of them is another version.
-_PROTOCOL = "v3"
+_PROTOCOL = "v4"
 
 
 class RateLimiter:
@@ -77,8 +77,8 @@ class RateLimiter:
         self._heard_at = self._clock()
         answer: asyncio.Future[Grant] = self._home.create_future()
         with self._lock:
-            self._gate.heed(client, feedback, self._clock(), _jitter())
-            self._gate.ask(client, wanted, tokens_each, feedback)
+            self._gate.record_feedback(client, feedback, self._clock(), _jitter())
+            self._gate.enqueue(client, wanted, tokens_each, feedback)
         older = self._answers.pop(client.client_id, None)
         if older is not None and not older.done():
             older.set_result(Grant())
@@ -94,28 +94,21 @@ class RateLimiter:
             if self._answers.get(client.client_id) is answer:
                 del self._answers[client.client_id]
                 with self._lock:
-                    self._gate.withdraw(client.client_id)
+                    self._gate.cancel(client.client_id)
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def report(self, client: Client, feedback: Feedback) -> None:
         """Take in what a client has seen. Safe to repeat: at worst a throttle counts twice."""
         self._heard_at = self._clock()
         with self._lock:
-            self._gate.heed(client, feedback, self._clock(), _jitter())
+            self._gate.record_feedback(client, feedback, self._clock(), _jitter())
         self._look_again()
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
-    async def remember(self, earlier: Earlier) -> None:
+    async def remember(self, earlier: RequestHistory) -> None:
         """Count towards the day what jobs have sent before. Safe to repeat."""
         with self._lock:
             self._gate.remember(earlier, self._clock())
-
-    @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
-    async def reopen(self) -> None:
-        """Lift a stop, for all jobs."""
-        with self._lock:
-            self._gate.reopen()
-        self._look_again()
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def snapshot(self) -> Snapshot:
@@ -140,7 +133,7 @@ class RateLimiter:
         """Answer whoever is due, and set the alarm for the next one."""
         with self._lock:
             now = self._clock()
-            answers, look_at = self._gate.turn(now)
+            answers, look_at = self._gate.dispatch(now)
         for client_id, grant in answers.items():
             answer = self._answers.pop(client_id)
             if not answer.done():

@@ -91,8 +91,8 @@ class LeasedPermits:
         self._tell_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
         self._news = Feedback()
         self._usual_latency_s = 1.0
-        self._crowded = False
-        self._holding = HoldStatus()
+        self._saturated = False
+        self._hold = HoldStatus()
 
     async def ready(self) -> None:
         """Have the limiter started."""
@@ -125,7 +125,7 @@ class LeasedPermits:
         if answer.limits is not None:
             self._news = replace(self._news, limits=answer.limits)
         failure = answer.failure
-        self._holding.heard(failure, asyncio.get_running_loop().time())
+        self._hold.record_answer(failure, asyncio.get_running_loop().time())
         if failure is None:
             self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
             self._answered(latency_s)
@@ -138,7 +138,7 @@ class LeasedPermits:
 
     def held(self) -> Held | None:
         """What has kept requests from being answered for a while; None while they are."""
-        return self._holding.at(asyncio.get_running_loop().time())
+        return self._hold.at(asyncio.get_running_loop().time())
 
     def stop(self, failure: Failure) -> None:
         """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
@@ -175,7 +175,7 @@ class LeasedPermits:
             else:
                 back_off_s = BACK_OFF_S
                 if grant.held is not None:
-                    self._holding.told(grant.held, asyncio.get_running_loop().time())
+                    self._hold.begin(grant.held, asyncio.get_running_loop().time())
                 self._receive(grant, tokens_each)
 
     def _asked(self, task: asyncio.Task[None]) -> None:
@@ -194,7 +194,7 @@ class LeasedPermits:
     def _receive(self, grant: Grant, tokens_each: float) -> None:
         # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
         first = asyncio.get_running_loop().time() + grant.first_in_s
-        self._crowded = grant.crowded
+        self._saturated = grant.saturated
         step_s = grant.step_s
         self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
         self._news = replace(self._news, received=self._news.received + grant.permits)
@@ -250,7 +250,7 @@ class LeasedPermits:
         )
         at_least_s, at_most_s = NEWS_WAIT_WHEN_CROWDED_S
         soon_s = min(max(NEWS_WAIT_SHARE * self._usual_latency_s, at_least_s), at_most_s)
-        self._tell_within(soon_s if self._crowded else NEWS_WAIT_S)
+        self._tell_within(soon_s if self._saturated else NEWS_WAIT_S)
 
     def _tell_at_once(self, news: Feedback) -> None:
         """Pass on that the bucket must close, and send nothing more on permits from before."""

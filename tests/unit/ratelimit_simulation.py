@@ -80,7 +80,7 @@ class Simulation:
         self.now = end
 
     def turn(self) -> None:
-        answers, look_at = self.gate.turn(self.now)
+        answers, look_at = self.gate.dispatch(self.now)
         for name, grant in answers.items():
             client = self._clients[name]
             self.after(self.trip_s, lambda client=client, grant=grant: self._receive(client, grant))  # type: ignore[misc]
@@ -94,8 +94,8 @@ class Simulation:
 
     def _ask(self, client: SimClient) -> None:
         news, client.news = client.news, Feedback(client.news.received, client.news.finished)
-        self.gate.heed(client.who, news, self.now, JITTER)
-        self.gate.ask(client.who, client.wanted, client.tokens_each, news)
+        self.gate.record_feedback(client.who, news, self.now, JITTER)
+        self.gate.enqueue(client.who, client.wanted, client.tokens_each, news)
         self.turn()
 
     def _receive(self, client: SimClient, grant: Grant) -> None:
@@ -136,7 +136,7 @@ class Simulation:
             client.lease += 1
             self.throttled.append(self.now)
         news, client.news = client.news, Feedback(client.news.received, client.news.finished)
-        self.gate.heed(client.who, news, self.now, JITTER)
+        self.gate.record_feedback(client.who, news, self.now, JITTER)
         self.turn()
 
 

@@ -126,7 +126,7 @@ def test_the_share_stays_within_its_bounds(events: list[tuple[float, bool, float
 
 def told(now: float = 0.0, **limits: float) -> Rates:
     rates = Rates(now)
-    rates.tell(Limits(**limits), now)  # type: ignore[arg-type]
+    rates.set_configured(Limits(**limits), now)  # type: ignore[arg-type]
     return rates
 
 
@@ -151,7 +151,7 @@ def test_a_slow_account_keeps_more_distance() -> None:
 def test_a_header_below_what_was_told_wins() -> None:
     """Nobody gains from asking for more than the account has; a higher header changes nothing."""
     rates = told(requests_per_minute=600, tokens_per_minute=100_000)
-    rates.hear(AccountLimits(requests_per_minute=300, tokens_per_minute=200_000), 0.0)
+    rates.observe_headers(AccountLimits(requests_per_minute=300, tokens_per_minute=200_000), 0.0)
     assert rates.ceiling == Limits(requests_per_minute=300, tokens_per_minute=100_000)
 
 
@@ -159,7 +159,7 @@ def test_a_header_below_what_was_told_wins() -> None:
 def test_headers_of_gateways_that_know_no_limit_are_ignored(nothing: float | None) -> None:
     """They say 0 or -1."""
     rates = told(requests_per_minute=600)
-    rates.hear(AccountLimits(requests_per_minute=nothing), 0.0)
+    rates.observe_headers(AccountLimits(requests_per_minute=nothing), 0.0)
     assert rates.ceiling.requests_per_minute == 600
 
 
@@ -168,7 +168,7 @@ def test_an_untold_account_starts_at_60_a_minute_and_takes_the_headers_word() ->
     rates = told()
     assert rates.at(0.0).requests == 1.0
     assert not rates.known
-    rates.hear(AccountLimits(requests_per_minute=600, tokens_per_minute=60_000), 3.0)
+    rates.observe_headers(AccountLimits(requests_per_minute=600, tokens_per_minute=60_000), 3.0)
     assert rates.at(3.0).requests == pytest.approx(10 * (1 - HEADROOM))
     assert rates.at(3.0).tokens == pytest.approx(1000 * (1 - HEADROOM))
 
@@ -254,13 +254,15 @@ def test_a_days_limit_is_no_ceiling() -> None:
         reset_requests_s=6.0,
         reset_tokens_s=3.3,
     )
-    rates.hear(groq, 0.0)
+    rates.observe_headers(groq, 0.0)
     assert (rates.ceiling.requests_per_minute, rates.ceiling.tokens_per_minute) == (None, 18_000)
-    rates.hear(replace(groq, remaining_requests=14_400, reset_requests_s=0.0), 1.0)
+    rates.observe_headers(replace(groq, remaining_requests=14_400, reset_requests_s=0.0), 1.0)
     assert rates.ceiling.requests_per_minute is None
     alone = Rates(0.0)
-    alone.hear(AccountLimits(requests_per_minute=14_400), 0.0)
+    alone.observe_headers(AccountLimits(requests_per_minute=14_400), 0.0)
     assert alone.ceiling.requests_per_minute == 14_400
-    alone.hear(AccountLimits(requests_per_minute=14_400, remaining_requests=14_380, reset_requests_s=120.0), 1.0)
+    alone.observe_headers(
+        AccountLimits(requests_per_minute=14_400, remaining_requests=14_380, reset_requests_s=120.0), 1.0
+    )
     assert not alone.known
     assert alone.at(1.0).requests == pytest.approx(1.0, rel=0.2)

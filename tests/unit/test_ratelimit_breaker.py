@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from one_ocr_ray.policy.ratelimit.breaker import Breaker
 from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState
@@ -88,12 +89,13 @@ def test_time_outs_of_old_requests_are_no_failed_probes() -> None:
     who = sim.client("a", limits=rpm(6000)).who
     sim.run_until(5.0)
     assert sim.gate.snapshot(sim.now).state is GateState.BROKEN
+
+    def give_up(at: float) -> None:
+        sim.gate.record_feedback(who, replace(sim_news(sim), failed_after_s=(at - 0.5,)), at, 0.5)
+
     for step in range(60):  # requests of the first second, given up one after the other
         ends_at = 29.0 + step / 4
-        sim.after(
-            ends_at - sim.now,
-            lambda at=ends_at: sim.gate.heed(who, replace(sim_news(sim), failed_after_s=(at - 0.5,)), at, 0.5),  # type: ignore[misc]
-        )
+        sim.after(ends_at - sim.now, partial(give_up, ends_at))
     sim.run_until(40.0)
     assert sim.gate.snapshot(sim.now).state is GateState.OPEN
     assert len([instant for instant in sim.sent if 35.0 <= instant < 40.0]) > 300

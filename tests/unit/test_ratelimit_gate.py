@@ -97,7 +97,7 @@ def test_online_requests_pass_a_saturating_batch() -> None:
         def look() -> None:
             if client.sent:
                 waits.append(client.sent[0] - asked)
-                simulation.gate.withdraw(client.who.client_id)
+                simulation.gate.cancel(client.who.client_id)
                 client.wanted = 0
             else:
                 simulation.after(0.001, look)
@@ -198,29 +198,20 @@ def test_a_day_that_is_used_up_stops_whoever_asks() -> None:
 
 
 def heard(gate: Gate, who: Client, now: float, **news: object) -> None:
-    gate.heed(who, Feedback(**news), now, JITTER)  # type: ignore[arg-type]
+    gate.record_feedback(who, Feedback(**news), now, JITTER)  # type: ignore[arg-type]
 
 
 def test_a_stop_reaches_all_who_ask_and_holds_until_a_new_job_comes() -> None:
     """A refused key is refused for everybody; a job that was not there then may have a better one."""
     gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
     heard(gate, who, 1.0, stop=NO_KEY)
-    gate.ask(who, 1, 0.0, Feedback())
-    assert gate.turn(1.0)[0]["a"].stopped == NO_KEY
+    gate.enqueue(who, 1, 0.0, Feedback())
+    assert gate.dispatch(1.0)[0]["a"].stopped == NO_KEY
     assert gate.snapshot(1.0).state is GateState.STOPPED
     newcomer = Client("b", "another", limits=rpm(600))
     heard(gate, newcomer, 2.0)
-    gate.ask(newcomer, 1, 0.0, Feedback())
-    assert gate.turn(2.0)[0]["b"].permits == 1
-
-
-def test_a_stop_can_be_lifted_by_hand() -> None:
-    """For all jobs."""
-    gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
-    heard(gate, who, 1.0, stop=NO_KEY)
-    gate.reopen()
-    gate.ask(who, 1, 0.0, Feedback())
-    assert gate.turn(1.0)[0]["a"].permits == 1
+    gate.enqueue(newcomer, 1, 0.0, Feedback())
+    assert gate.dispatch(2.0)[0]["b"].permits == 1
 
 
 def test_a_new_gate_is_silent_for_as_long_as_old_permits_may_live() -> None:
@@ -236,16 +227,16 @@ def test_a_gate_that_comes_late_leaves_room_for_permits_that_do_too() -> None:
     gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
     heard(gate, who, 10.0)
     for now in (10.0, 10.2):
-        gate.ask(who, 1, 0.0, Feedback())
-        assert gate.turn(now)[0]["a"].permits == 1
-    gate.ask(who, 1, 0.0, Feedback())
-    answers, look_at = gate.turn(10.21)
+        gate.enqueue(who, 1, 0.0, Feedback())
+        assert gate.dispatch(now)[0]["a"].permits == 1
+    gate.enqueue(who, 1, 0.0, Feedback())
+    answers, look_at = gate.dispatch(10.21)
     assert not answers
     assert look_at == pytest.approx(10.3 - LEAD_S, abs=0.001)
-    answers, look_at = gate.turn(10.5)
+    answers, look_at = gate.dispatch(10.5)
     assert not answers
     assert look_at == pytest.approx(10.6 - LEAD_S, abs=0.001)
-    assert gate.turn(10.56)[0]["a"].first_in_s == pytest.approx(0.04, abs=0.001)
+    assert gate.dispatch(10.56)[0]["a"].first_in_s == pytest.approx(0.04, abs=0.001)
 
 
 def test_a_server_without_limits_is_found_out_by_trying() -> None:
@@ -261,9 +252,9 @@ def test_questions_of_clients_that_left_are_gone() -> None:
     """Nothing is granted to nobody."""
     gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
     heard(gate, who, 1.0)
-    gate.ask(who, 1, 0.0, Feedback())
+    gate.enqueue(who, 1, 0.0, Feedback())
     heard(gate, who, 1.0, leaving=True)
-    assert gate.turn(1.0) == ({}, None)
+    assert gate.dispatch(1.0) == ({}, None)
     assert gate.snapshot(1.0).in_flight == 0
 
 

@@ -118,11 +118,11 @@ def test_a_used_up_day_says_when_it_frees() -> None:
 def test_a_day_counts_requests_and_not_permits() -> None:
     """What a client gives back unused was no request; what is told late, or twice, counts once."""
     meter, who = DayMeter(), Client("a", "job")
-    meter.hear(who, Feedback(), 0.0)
+    meter.record_feedback(who, Feedback(), 0.0)
     meter.take(10, 0.0, "job")
-    meter.hear(who, Feedback(received=10, finished=8, unused=7), 3700.0)
+    meter.record_feedback(who, Feedback(received=10, finished=8, unused=7), 3700.0)
     assert meter.left(10, 3700.0) == 7
-    meter.hear(who, Feedback(received=10, finished=10, unused=7), 3701.0)
+    meter.record_feedback(who, Feedback(received=10, finished=10, unused=7), 3701.0)
     assert meter.left(10, 3701.0) == 7
     assert meter.left(10, DAY_S + 2 * 3600.0) == 10
 
@@ -131,7 +131,7 @@ def test_a_new_meter_hears_what_its_clients_have_sent() -> None:
     """The limiter was killed: those who go on tell of their own, once."""
     meter, who = DayMeter(), Client("a", "job")
     for _ in range(2):
-        meter.hear(who, Feedback(received=10, finished=8, unused=4), 0.0)
+        meter.record_feedback(who, Feedback(received=10, finished=8, unused=4), 0.0)
     assert meter.left(10, 0.0) == 4
 
 

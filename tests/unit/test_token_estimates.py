@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.ratelimit.estimate import OutputEstimate
+from one_ocr_ray.policy.cost.token_estimates import OutputEstimate
 
 
 def test_it_starts_at_a_thousand_under_its_cap() -> None:

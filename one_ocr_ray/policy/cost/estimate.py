@@ -11,7 +11,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, Usage
-from one_ocr_ray.policy.ratelimit.estimate import OutputEstimate
+from one_ocr_ray.policy.cost.token_estimates import OutputEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

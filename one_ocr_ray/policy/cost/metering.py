@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.policy.cost.pricing import Price, cost_usd, estimate_usd
-from one_ocr_ray.policy.ratelimit.estimate import InputScale, OutputEstimate
+from one_ocr_ray.policy.cost.token_estimates import InputScale, OutputEstimate
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

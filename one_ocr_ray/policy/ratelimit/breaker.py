@@ -1,4 +1,4 @@
-"""The circuit breaker: a server that fails nearly all requests is left alone, then asked by a few probes."""
+"""The circuit breaker: stops requests to a server that fails nearly all of them, then sends a few probes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections import deque
 
 _OUTCOMES = 20
 _OUTCOMES_NEEDED = 10
-# Of those. A server that fails every other request is used as it is: retries are few, and every page has five of them.
-# To leave it alone would take longer, for its probes fail as often.
+# Of those. A server that fails every other request stays in use: retries are few, and every page has five of them.
+# An open breaker would take longer, since half of its probes fail, too.
 _FAILED_SHARE = 0.9
 _OPEN_S = 30.0
 _OPEN_AT_MOST_S = 600.0
@@ -16,7 +16,7 @@ _PROBE_PATIENCE_S = 60.0  # a probe whose worker died never reports
 
 
 class Breaker:
-    """Closed; open until `opens_at`; then half open: one probe, three probes, closed."""
+    """Closed, or open until `opens_at`, or half open: one probe, then three, then closed."""
 
     def __init__(self) -> None:
         self._outcomes: deque[bool] = deque(maxlen=_OUTCOMES)
@@ -28,7 +28,7 @@ class Breaker:
         self._probed_at = 0.0
 
     def opens_at(self, now: float) -> float:
-        """When the next request may go: not after `now` unless the breaker is open."""
+        """When the next request may go: `now`, unless the breaker is open."""
         return self._open_until if self._stage is not None else now
 
     def allowance(self, now: float) -> int | None:
@@ -44,12 +44,12 @@ class Breaker:
             self._probes_sent += requests
             self._probed_at = now
 
-    def is_of_before(self, sent_at: float) -> bool:
-        """Whether a request is older than the last opening, so that its failure says nothing of the server since."""
+    def is_outdated(self, sent_at: float) -> bool:
+        """True if a request was sent before the breaker last let requests through; its failure is old news."""
         return sent_at < self._open_until
 
     def record(self, successes: int, failures: int, now: float) -> None:
-        """Count what became of requests. Those that come in while the breaker is open are older than it."""
+        """Count what became of requests. Reports that come while the breaker is open are outdated."""
         if now < self._open_until:
             return
         if self._stage is not None:

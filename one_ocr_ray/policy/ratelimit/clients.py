@@ -1,7 +1,7 @@
-"""Who is at work on a bucket: jobs with their limits, clients with what they have in flight.
+"""The jobs and clients of a bucket: limits of jobs, requests in flight of clients.
 
-Nobody says goodbye for certain (workers die), so everybody is forgotten after a while of silence. Clients speak at
-least every five seconds while they wait for permits or have requests under way.
+Workers die without a word, so a client that is silent for a while is forgotten. Clients send a message at least every
+five seconds while they wait for permits or have requests in flight.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ JOB_SILENCE_S = 60.0
 
 
 @dataclass(slots=True)
-class Job:
+class JobState:
+    """One job: its limits and what its clients have in flight."""
+
     limits: Limits
     seen_at: float
     in_flight: int = 0
     shares: FairShares = field(default_factory=FairShares)  # among its clients
 
     @property
-    def room(self) -> float:
-        """How many more requests it may have under way."""
+    def capacity(self) -> float:
+        """How many more requests the job may have in flight."""
         return float("inf") if self.limits.max_in_flight is None else self.limits.max_in_flight - self.in_flight
 
 
 @dataclass(slots=True)
 class ClientState:
-    """One client. In flight is what was granted to it minus what it says has ended."""
+    """One client. Its requests in flight are those granted minus those it has reported as finished."""
 
     who: Client
     seen_at: float
@@ -49,55 +51,55 @@ class ClientState:
 
 
 class ClientTable:
-    """All jobs and clients that were heard of lately."""
+    """All jobs and clients that have sent a message lately."""
 
     def __init__(self) -> None:
-        self._jobs: dict[str, Job] = {}
-        self._members: dict[str, ClientState] = {}
+        self._jobs: dict[str, JobState] = {}
+        self._clients: dict[str, ClientState] = {}
         self.in_flight = 0
         self.limits = Limits()  # the lowest of all jobs
 
-    def job(self, name: str) -> Job:
+    def job(self, name: str) -> JobState:
         return self._jobs[name]
 
     def see(self, who: Client, feedback: Feedback, now: float) -> bool:
-        """`who` has spoken; whether its job is a new one."""
+        """Record a message of `who`; True if its job is new."""
         job = self._jobs.get(who.job)
         new_job = job is None
         if job is None or job.limits != who.limits:
-            self._jobs[who.job] = job = job or Job(who.limits, now)
+            self._jobs[who.job] = job = job or JobState(who.limits, now)
             job.limits = who.limits
             self._find_limits()
         job.seen_at = now
-        member = self._members.get(who.client_id)
-        if member is None:
-            member = self._members[who.client_id] = ClientState(who, now)
-            self._count(member, feedback.received, feedback.finished)
-        member.seen_at = now
-        self._count(member, member.granted, max(member.finished, feedback.finished))  # messages may overtake each other
+        client = self._clients.get(who.client_id)
+        if client is None:
+            client = self._clients[who.client_id] = ClientState(who, now)
+            self._count(client, feedback.received, feedback.finished)
+        client.seen_at = now
+        self._count(client, client.granted, max(client.finished, feedback.finished))  # messages can change order
         return new_job
 
     def received(self, client_id: str, permits: int) -> None:
-        """A client that asks again has received all that it ever will of what it was granted: a grant can get lost."""
-        member = self._members[client_id]
-        self._count(member, permits, member.finished)
+        """Correct what was granted to what the client received. A client that acquires again gets no earlier grant."""
+        client = self._clients[client_id]
+        self._count(client, permits, client.finished)
 
     def granted(self, client_id: str, permits: int) -> None:
-        member = self._members[client_id]
-        self._count(member, member.granted + permits, member.finished)
+        client = self._clients[client_id]
+        self._count(client, client.granted + permits, client.finished)
 
     def leave(self, client_id: str) -> None:
-        """Nothing more will come of this client."""
-        member = self._members.pop(client_id)
-        self._count(member, member.finished, member.finished)
-        self._jobs[member.who.job].shares.forget(client_id)
+        """Remove a client that sends no more messages."""
+        client = self._clients.pop(client_id)
+        self._count(client, client.finished, client.finished)
+        self._jobs[client.who.job].shares.forget(client_id)
 
     def sweep(self, waiting: Iterable[str], now: float) -> list[str]:
-        """Forget who has been silent for too long, but not clients that are `waiting`; the jobs among them."""
+        """Forget clients and jobs that were silent too long, except `waiting` ones; gives the forgotten jobs."""
         for client_id in waiting:
-            member = self._members[client_id]
-            member.seen_at = self._jobs[member.who.job].seen_at = now
-        for client_id in [name for name, each in self._members.items() if now - each.seen_at > CLIENT_SILENCE_S]:
+            client = self._clients[client_id]
+            client.seen_at = self._jobs[client.who.job].seen_at = now
+        for client_id in [name for name, each in self._clients.items() if now - each.seen_at > CLIENT_SILENCE_S]:
             self.leave(client_id)
         silent = [name for name, job in self._jobs.items() if now - job.seen_at > JOB_SILENCE_S]
         for name in silent:
@@ -106,11 +108,11 @@ class ClientTable:
             self._find_limits()
         return silent
 
-    def _count(self, member: ClientState, granted: int, finished: int) -> None:
-        change = granted - finished - member.in_flight
-        member.granted, member.finished = granted, finished
+    def _count(self, client: ClientState, granted: int, finished: int) -> None:
+        change = granted - finished - client.in_flight
+        client.granted, client.finished = granted, finished
         self.in_flight += change
-        self._jobs[member.who.job].in_flight += change
+        self._jobs[client.who.job].in_flight += change
 
     def _find_limits(self) -> None:
         self.limits = Limits.lowest(job.limits for job in self._jobs.values())

@@ -1,4 +1,4 @@
-"""What the clients of a bucket and its gate say to each other. Values only; they cross process borders."""
+"""Messages between the clients of a bucket and its gate: plain values that cross process borders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Number = TypeVar("_Number", int, float)
 
 
 class Priority(IntEnum):
-    """Classes of work; a waiting request of a lower number always goes first."""
+    """Classes of work; a waiting request with a lower number always goes first."""
 
     ONLINE = 0
     BATCH = 1
@@ -22,7 +22,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a job was told about its account; None = not told."""
+    """Limits of an account as the user configured them; None = not configured."""
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -31,7 +31,7 @@ class Limits:
 
     @staticmethod
     def lowest(several: Iterable[Limits]) -> Limits:
-        """Of each limit the lowest that is told; `max_in_flight` is nobody else's business."""
+        """The lowest of each limit; `max_in_flight` is left out, since it belongs to one job."""
         told = list(several)
         return Limits(
             requests_per_minute=_lowest(limits.requests_per_minute for limits in told),
@@ -46,26 +46,26 @@ def _lowest(values: Iterable[_Number | None]) -> _Number | None:
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who speaks: one worker process at work on one job.
+    """The sender of a message: one worker process that works on one job.
 
-    The limits travel with every message: a gate that was restarted, or that another job created, knows them at once.
+    Every message carries the limits, so a gate that was restarted, or that another job created, knows them at once.
     """
 
     client_id: str
     job: str
     priority: Priority = Priority.BATCH
     limits: Limits = Limits()
-    owner: str = ""  # for whom: owners with many jobs and with few have equal shares; a job without one is its own
+    owner: str = ""  # owners have equal shares, however many jobs they have; a job without an owner counts as one
 
     @property
     def sharer(self) -> str:
-        """Whose share of the bucket it takes."""
+        """The name whose share of the bucket this client uses."""
         return self.owner or self.job
 
 
 @dataclass(frozen=True, slots=True)
 class Throttle:
-    """The provider said: too fast."""
+    """The provider's answer that requests come too fast."""
 
     retry_after_s: float | None = None
     slow_down: bool = False
@@ -73,36 +73,36 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True)
 class Feedback:
-    """What a client has seen. The first three count from its birth, the rest since its last message."""
+    """What a client has seen. The first three count from its start, the rest since its last message."""
 
     received: int = 0  # permits
-    finished: int = 0  # of these: requests that ended, and permits that were not used
-    unused: int = 0  # of these: the latter
-    successes: int = 0  # requests that the server answered, whatever it said
-    failed_after_s: tuple[float, ...] = ()  # requests that the network or the server failed: how long each took
+    finished: int = 0  # of `received`: requests that ended, and permits that were not used
+    unused: int = 0  # of `finished`: permits that were not used
+    successes: int = 0  # requests that the server answered, with any content
+    failed_after_s: tuple[float, ...] = ()  # how long each request took that the network or the server failed
     latency_s: float = 0.0  # of the successes, summed
     unsettled_tokens: float = 0.0  # used minus granted
-    limits: AccountLimits | None = None  # as the provider's headers had them
+    limits: AccountLimits | None = None  # from the provider's headers
     throttle: Throttle | None = None
     stop: Failure | None = None
     leaving: bool = False  # its last message
 
 
-# What jobs have sent before, as their results tell: by job, and of each how many requests how many seconds ago.
-Earlier = Mapping[str, Sequence[tuple[float, int]]]
+# Earlier requests by job: pairs of age in seconds and number of requests.
+RequestHistory = Mapping[str, Sequence[tuple[float, int]]]
 
 
 class GateState(StrEnum):
     OPEN = "open"
     PAUSED = "paused"  # throttled by the provider
-    BROKEN = "broken"  # the server fails; it is left alone for a while
+    BROKEN = "broken"  # the server fails and gets no requests for a while
     QUOTA_DAY = "quota_day"
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Why nothing is sent now (paused or broken), and for how long."""
+    """Why no request is sent now (paused or broken), and for how long."""
 
     state: GateState
     ends_in_s: float
@@ -110,33 +110,31 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`permits` requests may be sent: the first `first_in_s` after receipt of this, the others `step_s` apart.
+    """Permission to send `permits` requests: the first `first_in_s` after receipt, the others `step_s` apart.
 
-    No permits and no `stopped`: nothing was free in time, ask again. `stopped`: nothing will be, for this reason.
-    `held`: why nothing was free, where the provider is the reason.
-    `crowded`: the places for requests under way are nearly taken, somebody may wait for those of requests that end.
+    No permits and no `stopped`: none was free in time; acquire again. `stopped`: there will be none, for this reason.
+    `held`: why none was free, if the provider is the reason. `saturated`: the limit of requests in flight is nearly
+    reached, so others may wait for requests to end.
     """
 
     permits: int = 0
     first_in_s: float = 0.0
     step_s: float = 0.0
-    crowded: bool = False
+    saturated: bool = False
     stopped: Failure | None = None
     held: Held | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A bucket at one moment, for metrics and status pages; rates per minute, None = no limit known."""
+    """A bucket at one moment, for metrics; rates per minute, None = no limit known."""
 
     state: GateState
     state_ends_in_s: float | None  # None = open, or stopped for good
     stopped: Failure | None
     configured_rpm: float | None
     configured_tpm: float | None
-    granted_rpm: float | None  # what the gate allows itself now
+    granted_rpm: float | None  # what the gate allows now
     granted_tpm: float | None
     in_flight: int
-    waiting_clients: int
-    permits_granted: int
     throttles: int

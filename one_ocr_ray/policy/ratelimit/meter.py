@@ -1,4 +1,4 @@
-"""Meters: when is an allowance that was granted used up? Virtual scheduling (ITU-T I.371, GCRA), hardly any credit."""
+"""Meters of allowances by virtual scheduling (GCRA, ITU-T I.371) with hardly any credit, and of requests per day."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.messages import Client, Earlier, Feedback
+    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory
 
 SAVED_AT_MOST_S = 5.0  # of the rate
-# So much denser than the rate is a grant that spends what was saved. Little at first, for providers that look at single
-# seconds leave a tenth of room at most; more when estimates are so far off that much has been saved.
+# A grant that spends credit is denser than the rate by this share. It is small at first, since providers that count
+# single seconds tolerate a tenth at most, and larger when estimates were so far off that much credit has piled up.
 DENSER_AT_LEAST, DENSER_AT_MOST = 0.05, 0.5
 SPENT_OVER_S = 2.0
-# A gate whose process got no CPU for a moment makes up for that moment: this much, and so slowly that no second holds
-# more for it. It fits into what is left unused of a minute (`adapt.HEADROOM`) together with permits that are used late.
+# A gate whose process got no CPU for a moment catches up by this much, and so slowly that no second holds noticeably
+# more. Together with permits that are used late it fits into the unused part of a minute (`adapt.HEADROOM`).
 MISSED_AT_MOST_S = 0.15
 CATCH_UP = 0.01
 _HOUR_S = 3600.0
-_HOURS_KEPT = 25  # 24 and the one under way: no 24 hours hold more than the limit, wherever the provider's day begins
+_HOURS_KEPT = 25  # 24 and the current one: no 24 hours exceed the limit, whenever the provider's day begins
 
 
 class GcraMeter:
-    """One rate. An idle meter saves no burst up; an amount larger than any burst is granted, and the next one pays."""
+    """Meters one rate. Idle time earns no burst. Any amount is granted; the next grant waits for it."""
 
     def __init__(self) -> None:
-        self.next_at = 0.0  # all that was granted is used up then
+        self.next_at = 0.0  # when everything granted is used up
         self._missed_s = 0.0
-        self._saved = 0.0  # granted and not used, as settled afterwards
+        self._credit = 0.0  # granted and not used, as settled afterwards
 
     def take(self, start: float, amount: float, rate: float) -> float:
-        """Grant `amount` from `start` on, which is not before `next_at`; the seconds it lasts at `rate`.
+        """Grant `amount` from `start` on, which is not before `next_at`; gives the seconds it lasts at `rate`.
 
-        What was saved shortens that, so that a refund makes grants denser and never a burst.
+        Credit shortens that time, so a refund makes grants denser but never a burst.
         """
-        denser = min(DENSER_AT_LEAST + self._saved / (rate * SPENT_OVER_S), DENSER_AT_MOST)
-        rebate = min(self._saved, amount * denser)
-        self._saved -= rebate
+        denser = min(DENSER_AT_LEAST + self._credit / (rate * SPENT_OVER_S), DENSER_AT_MOST)
+        rebate = min(self._credit, amount * denser)
+        self._credit -= rebate
         lasts_s = (amount - rebate) / rate
         self._missed_s = min(self._missed_s + start - self.next_at, MISSED_AT_MOST_S)
         caught_up_s = min(self._missed_s, CATCH_UP * lasts_s)
@@ -46,20 +46,20 @@ class GcraMeter:
         return lasts_s
 
     def settle(self, surplus: float, now: float, rate: float) -> None:
-        """Correct what was granted by `surplus` (used minus granted)."""
-        self._saved = min(self._saved - surplus, rate * SAVED_AT_MOST_S)
-        if self._saved < 0:
-            self.next_at = max(self.next_at, now) - self._saved / rate
-            self._saved = 0.0
+        """Correct an earlier grant by `surplus` (used minus granted)."""
+        self._credit = min(self._credit - surplus, rate * SAVED_AT_MOST_S)
+        if self._credit < 0:
+            self.next_at = max(self.next_at, now) - self._credit / rate
+            self._credit = 0.0
 
 
 class DayMeter:
-    """Requests of the last 24 hours, counted by the hour."""
+    """Counts the requests of the last 24 hours, by the hour."""
 
     def __init__(self) -> None:
         self._hours: deque[tuple[int, int]] = deque()  # (hour, requests)
-        self._jobs: Counter[str] = Counter()  # what each has sent
-        self._unused: dict[str, int] = {}  # what each client has given back
+        self._jobs: Counter[str] = Counter()  # requests of each job
+        self._unused: dict[str, int] = {}  # permits that each client has returned
 
     def take(self, requests: int, now: float, job: str = "") -> None:
         """Count `requests` of `job` that may be sent now."""
@@ -71,19 +71,19 @@ class DayMeter:
             requests += self._hours.pop()[1]
         self._hours.append((hour, requests))
 
-    def hear(self, who: Client, feedback: Feedback, now: float) -> None:
-        """Permits that a client has not used were no requests; one that is older than this meter has sent some."""
+    def record_feedback(self, who: Client, feedback: Feedback, now: float) -> None:
+        """Take unused permits back; count earlier requests of a client that is older than this meter."""
         known = self._unused.get(who.client_id)
         if known is None:
             self.take(feedback.received - feedback.unused, now, who.job)
         else:
-            self._give_back(feedback.unused - known, who.job)
+            self._refund(feedback.unused - known, who.job)
         if feedback.leaving:
             self._unused.pop(who.client_id, None)
         else:
             self._unused[who.client_id] = feedback.unused
 
-    def _give_back(self, permits: int, job: str) -> None:
+    def _refund(self, permits: int, job: str) -> None:
         self._jobs[job] -= permits
         while permits > 0 and self._hours:
             hour, requests = self._hours.pop()
@@ -91,8 +91,8 @@ class DayMeter:
                 self._hours.append((hour, requests - permits))
             permits -= requests
 
-    def remember(self, earlier: Earlier, now: float) -> None:
-        """Count what jobs have sent before this meter began; what it knows of them is not counted again."""
+    def remember(self, earlier: RequestHistory, now: float) -> None:
+        """Count requests that jobs sent before this meter started, without those it has counted already."""
         hours = Counter(dict(self._hours))
         for job, requests in earlier.items():
             unknown = sum(number for _, number in requests) - self._jobs[job]
@@ -104,12 +104,12 @@ class DayMeter:
         self._hours = deque(sorted(hours.items()))
 
     def left(self, limit: int, now: float) -> int:
-        """How many of `limit` requests a day are left."""
+        """How many of `limit` requests per day are left."""
         self._forget(now)
         return max(0, limit - sum(requests for _, requests in self._hours))
 
     def is_empty(self, now: float) -> bool:
-        """Whether no request of the last day is known."""
+        """True if no request of the last day is known."""
         self._forget(now)
         return not self._hours
 
@@ -120,5 +120,5 @@ class DayMeter:
             self._jobs.clear()
 
     def frees_at(self) -> float:
-        """When the oldest hour is forgotten."""
+        """When the oldest hour stops counting."""
         return (self._hours[0][0] + _HOURS_KEPT) * _HOUR_S if self._hours else 0.0

@@ -1,10 +1,10 @@
-"""How long an account may refuse everything before it is no throttle any more: a spent budget that nobody names."""
+"""Tells throttles from a spent budget: an account that refuses everything for long is no longer throttled."""
 
 from __future__ import annotations
 
-# Longer than any window of a minute's limit and its longest pause; a run that waits so long for nothing should say so.
+# Longer than any per-minute window and its longest pause. A run that waits longer for nothing should say so and stop.
 REFUSED_AT_MOST_S = 900.0
-REFUSALS_NEEDED = 5  # a single long pause proves nothing
+REFUSALS_NEEDED = 5  # one long pause proves nothing
 
 
 class Patience:
@@ -15,17 +15,17 @@ class Patience:
         self._refusals = 0
 
     def record(self, answers: int, now: float, *, refused: bool) -> None:
-        """Take in what became of requests; any answer is a sign that the account works."""
+        """Record what became of requests; any answer shows that the account works."""
         if answers:
-            self.forget()
+            self.reset()
         if refused:
             self._since = now if self._since is None else self._since
             self._refusals += 1
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Forget all refusals."""
         self._since, self._refusals = None, 0
 
     def is_over(self, now: float) -> bool:
-        """Whether nothing but refusals has come for too long."""
+        """True if only refusals have come for too long."""
         return self._since is not None and now - self._since >= REFUSED_AT_MOST_S and self._refusals >= REFUSALS_NEEDED

@@ -1,4 +1,4 @@
-"""Who is next: start-time fair queueing (Goyal, Vin, Cheng 1996) over seconds of the bucket."""
+"""Start-time fair queueing (Goyal, Vin, Cheng 1996) over seconds of the bucket."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ _CATCH_UP_S = 1.0
 
 
 class FairShares:
-    """What each key has had. The key with the lowest `turn` goes next.
+    """What each key has received. The key with the lowest `virtual_time` goes next.
 
-    A key that was away a moment (its next question on the way) catches up, by a second of the bucket at most; one that
-    was away longer has saved nothing up, and a new one starts where the others are.
+    A key that was away for a moment (its next acquire is on the way) catches up by a second of the bucket at most.
+    Longer absence earns no credit, and a new key starts where the others are.
     """
 
     def __init__(self) -> None:
-        self._had: dict[str, float] = {}
-        self._level = 0.0  # the turn of the key that was served last
+        self._received: dict[str, float] = {}
+        self._level = 0.0  # virtual time of the key that was served last
 
-    def turn(self, key: str) -> float:
-        return max(self._had.get(key, self._level), self._level - _CATCH_UP_S)
+    def virtual_time(self, key: str) -> float:
+        return max(self._received.get(key, self._level), self._level - _CATCH_UP_S)
 
     def charge(self, key: str, seconds: float) -> None:
-        turn = self.turn(key)
-        self._level = max(self._level, turn)
-        self._had[key] = turn + seconds
+        start = self.virtual_time(key)
+        self._level = max(self._level, start)
+        self._received[key] = start + seconds
 
     def forget(self, key: str) -> None:
-        self._had.pop(key, None)
+        self._received.pop(key, None)

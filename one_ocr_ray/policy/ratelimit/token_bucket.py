@@ -1,12 +1,12 @@
-"""The classic token bucket: `tokens_per_second` flow in, `max_tokens` fit."""
+"""The classic token bucket: `tokens_per_second` flow in, at most `max_tokens` are kept."""
 
 from __future__ import annotations
 
-_ROUNDING = 1e-9  # tokens; a wait that was computed must be enough
+_ROUNDING = 1e-9  # tokens: a computed wait must be long enough
 
 
 class TokenBucket:
-    """Starts full. `now` is in seconds of any clock that never falls."""
+    """A bucket that starts full. `now` is in seconds of any monotonic clock."""
 
     def __init__(self, tokens_per_second: float, max_tokens: float, now: float) -> None:
         """Raises ValueError unless both are positive."""

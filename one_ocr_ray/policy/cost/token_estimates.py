@@ -1,4 +1,4 @@
-"""How many tokens the next request will take, from those that were answered."""
+"""Estimates of the tokens of the next request, learned from answered ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _ANSWERS_KEPT = 64
 
 
 class OutputEstimate:
-    """The third quartile of the last answers; 1,000 until there are some; never above `cap_tokens`."""
+    """The third quartile of the last answers, 1,000 until there are some, at most `cap_tokens`."""
 
     def __init__(self, cap_tokens: int) -> None:
         self._cap_tokens = cap_tokens
@@ -27,9 +27,9 @@ class OutputEstimate:
 
 
 class InputScale:
-    """What inputs really take over what the formula says: the median of the last answers; 1 until there is one.
+    """The ratio of real input tokens to the formula's: the median of the last answers, 1 until there is one.
 
-    The formulas are those of the providers' own models; a model of one's own may count an image quite otherwise.
+    The formulas hold for the providers' own models; a self-hosted model may count images quite differently.
     """
 
     def __init__(self) -> None:
@@ -37,6 +37,6 @@ class InputScale:
         self.factor = 1.0
 
     def observe(self, formula_tokens: int, input_tokens: int) -> None:
-        """Learn from a request that the formula put at `formula_tokens` and the provider at `input_tokens`."""
+        """Learn from a request of `formula_tokens` by the formula and `input_tokens` by the provider."""
         self._ratios.append(input_tokens / max(1, formula_tokens))
         self.factor = median(self._ratios)
