@@ -1,4 +1,4 @@
-"""`one-ocr`: arguments to settings, errors to exit codes. Heavy modules are imported by the command that needs them."""
+"""`one-ocr`: turns arguments into settings and errors into exit codes. Each command imports its own heavy modules."""
 
 from __future__ import annotations
 
@@ -19,133 +19,105 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.settings import Settings
 
-    _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
 
 EXIT_CODES = """\
 exit codes:
   0  every page ok
-  1  internal error, or the output does not hold what was planned
+  1  internal error, or the output lacks rows that were planned
   2  usage or configuration: missing key, bad flag, output in use or made with another configuration
   3  finished, some pages or documents failed
   4  stopped and resumable: budget, quota, billing, authentication, interrupted; run the same command again
 """
 
 RUN = """\
-Read PDFs into a Parquet dataset: OUTPUT/pages/*.parquet, one row a page, and OUTPUT/documents/*.parquet, one row a
+Read PDFs into a Parquet dataset: OUTPUT/pages/*.parquet has one row per page, OUTPUT/documents/*.parquet one row per
 document. The same command on the same output resumes: finished pages are neither read nor paid again. New input files
-are added. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file; a flag wins
-over the environment, the environment over the file."""
-
+are added. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file. A flag wins
+over the environment, and the environment over the file."""
 
 ESTIMATE = """\
-Say what a run would take: documents, pages, tokens, cost and time at the given limits. Opens every input file and sends
-nothing; takes the options of run. What an output holds already is not taken off."""
-
+Show what a run would take: documents, pages, tokens, cost and time at the given limits. Opens every input file, sends
+nothing, and takes the options of run. Pages that an output holds already are counted, too."""
 
 DOCTOR = """\
-Check what a run with these options needs, a line each: Ray, its authentication and open ports, versions, key, engine,
-input and output, from every node. Reads no page and costs nothing; exit 1 when something is wrong."""
-
+Check what a run with these options needs, one line each: Ray, its authentication and open ports, versions, key, engine,
+input and output, from every node. Reads no page and costs nothing. Exit code 1 means that something is wrong."""
 
 SERVE = """\
-Serve uploads over HTTP, with a web page: POST /upload, GET /task_status/ID and more (see /docs). Starts a Ray of its
-own or joins the cluster at --address; Ctrl-C ends it, and unfinished uploads go on when it is started again with the
-same --store. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file."""
+Serve uploads over HTTP, with a web page: POST /upload, GET /task_status/ID and more (see /docs). Starts its own Ray or
+joins the cluster at --address. Ctrl-C ends it; unfinished uploads continue when it starts again with the same --store.
+Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file."""
 
-# Settings of runs that say nothing to the service.
-_OF_RUNS_ALONE = frozenset({"inputs", "output", "retry_failed", "shard_pages"})
+# Settings of runs that the service does not have.
+_RUN_ONLY = frozenset({"inputs", "output", "retry_failed", "shard_pages"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; gives its exit code. A user's mistake is one sentence on stderr, never a traceback."""
+    """Run one command and return its exit code. A user's mistake is one sentence on stderr, never a traceback."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = _parser(arguments[0] if arguments else "").parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, until a run listens for both itself
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like Ctrl-C, until a run handles both itself
     try:
-        _warn_of_variables()
+        from one_ocr_ray import environment  # noqa: PLC0415 - not for --help
+
+        if environment.variables("ONE_OCR_"):
+            from one_ocr_ray.settings import unknown_variables  # noqa: PLC0415 - slower than a command without settings
+
+            if warning := unknown_variables():
+                print(f"one-ocr: {warning}", file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
         code: int = options.command(options)
         sys.stdout.flush()
     except OneOcrError as error:
-        print(f"one-ocr: {error}", file=sys.stderr)  # noqa: T201 - the command line speaks here
+        print(f"one-ocr: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
     except KeyboardInterrupt:
         print("one-ocr: interrupted. The same command resumes.", file=sys.stderr)  # noqa: T201
         return StoppedError.exit_code
-    except BrokenPipeError:  # the reader has had enough, as in `| head`: nothing may be flushed there any more
+    except BrokenPipeError:  # the reader closed the pipe, as `| head` does: nothing may be flushed there any more
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return code
 
 
-def _warn_of_variables() -> None:
-    from one_ocr_ray import console, environment  # noqa: PLC0415
-
-    if environment.variables("ONE_OCR_"):
-        from one_ocr_ray.settings import unknown_variables  # noqa: PLC0415 - takes longer than a command without them
-
-        if said := unknown_variables():
-            console.sayer(sys.stderr)(f"one-ocr: {said}")
-
-
 def _parser(wanted: str) -> argparse.ArgumentParser:
-    """All commands; only the `wanted` one has its settings' flags, whose declaration takes longer than all the rest."""
+    """All commands. Only the `wanted` one gets its settings' flags, which take longer to declare than the rest."""
     parser = argparse.ArgumentParser("one-ocr", description="PDF pages to Markdown in Parquet, on Ray.")
     parser.add_argument("--version", action="version", version=f"one-ocr {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for add in (_add_run, _add_estimate, _add_doctor):
-        command = add(commands)
-        if command.prog.endswith(f" {wanted}"):
-            _add_settings(command)
-    _add_serve(commands, wanted)
+    for name, handler, summary, usage, description in (
+        ("run", _run, "read PDFs into a Parquet dataset", "INPUT... --output URI [options]", RUN),
+        ("estimate", _estimate, "pages, tokens, cost and time of a run, without sending anything",
+         "INPUT... [options of run]", ESTIMATE),
+        ("doctor", _doctor, "check cluster, key, engine and storage before a run",
+         "[INPUT...] [options of run]", DOCTOR),
+        ("serve", _serve, "uploads and results over HTTP, with a web page",
+         "[--host H] [--port P] [--store URI] [options]", SERVE),
+    ):  # fmt: skip
+        command = commands.add_parser(
+            name,
+            help=summary,
+            usage=f"one-ocr {name} {usage}",
+            description=description,
+            epilog=EXIT_CODES if name == "run" else None,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.set_defaults(command=handler)
+        if name == wanted == "serve":
+            from one_ocr_ray.settings import ServiceSettings  # noqa: PLC0415 - only for the command that needs it
+
+            _add_flags(command, ServiceSettings, _RUN_ONLY)
+        elif name == wanted:
+            from one_ocr_ray.settings import Settings  # noqa: PLC0415 - only for the commands that need it
+
+            command.add_argument("inputs", nargs="*", metavar="INPUT", help=Settings.model_fields["inputs"].description)
+            _add_flags(command, Settings, frozenset())
+            command.add_argument("--json", action="store_true", help="print one JSON object on stdout at the end")
     dataset_commands.add_to(commands)
     return parser
 
 
-def _add_run(commands: _Commands) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "run",
-        help="read PDFs into a Parquet dataset",
-        usage="one-ocr run INPUT... --output URI [options]",
-        description=RUN,
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    command.set_defaults(command=_run)
-    return command
-
-
-def _add_estimate(commands: _Commands) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "estimate",
-        help="pages, tokens, cost and time of a run, without sending anything",
-        usage="one-ocr estimate INPUT... [options of run]",
-        description=ESTIMATE,
-    )
-    command.set_defaults(command=_estimate)
-    return command
-
-
-def _add_doctor(commands: _Commands) -> argparse.ArgumentParser:
-    command = commands.add_parser(
-        "doctor",
-        help="check cluster, key, engine and storage before a run",
-        usage="one-ocr doctor [INPUT...] [options of run]",
-        description=DOCTOR,
-    )
-    command.set_defaults(command=_doctor)
-    return command
-
-
-def _add_settings(command: argparse.ArgumentParser) -> None:
-    """INPUT and a flag for each setting of a run."""
-    from one_ocr_ray.settings import Settings  # noqa: PLC0415 - for the command that needs it alone
-
-    command.add_argument("inputs", nargs="*", metavar="INPUT", help=Settings.model_fields["inputs"].description)
-    _add_flags(command, Settings, frozenset())
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout at the end")
-
-
 def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str]) -> None:
+    """Add --config and a flag for each setting of `kind`."""
     groups: dict[str, argparse._ArgumentGroup] = {}
     for name, setting in kind.model_fields.items():
         extra = setting.json_schema_extra
@@ -160,19 +132,6 @@ def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: 
         else:
             group.add_argument(flag, dest=name, metavar=str(extra["metavar"]), help=shown)
     command.add_argument("--config", metavar="F", type=Path, help="YAML or TOML file of the same settings")
-
-
-def _add_serve(commands: _Commands, wanted: str) -> None:
-    command = commands.add_parser(
-        "serve", help="uploads and results over HTTP, with a web page",
-        usage="one-ocr serve [--host H] [--port P] [--store URI] [options]",
-        description=SERVE, formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
-    command.set_defaults(command=_serve)
-    if wanted == "serve":
-        from one_ocr_ray.settings import ServiceSettings  # noqa: PLC0415 - for the command that needs it alone
-
-        _add_flags(command, ServiceSettings, _OF_RUNS_ALONE)
 
 
 def _settings(options: argparse.Namespace) -> Settings:
@@ -194,15 +153,15 @@ def _run(options: argparse.Namespace) -> int:
     gc.disable()
     from one_ocr_ray.cluster.batch.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
 
-    gc.freeze()  # what is imported stays: to look through it for garbage, now and at the end, takes 0.2 s
+    gc.freeze()  # imported objects stay: searching them for garbage, now and at the end, takes 0.2 s
     gc.enable()
 
     def show_stopped(summary: RunSummary) -> None:
-        if options.json:  # else the sentence that says why says enough
+        if options.json:  # without it the error's sentence is enough
             console.print_json(summary, sys.stdout)
 
     with console.progress(sys.stderr) as show:
-        summary = run(chosen, show, say=console.sayer(sys.stderr), on_stop=show_stopped)
+        summary = run(chosen, show, say=console.line_printer(sys.stderr), on_stop=show_stopped)
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)
     return summary.exit_code
 
@@ -215,7 +174,7 @@ def _serve(options: argparse.Namespace) -> int:
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
 
-    serve_until_interrupted(chosen, say=console.sayer(sys.stderr))
+    serve_until_interrupted(chosen, say=console.line_printer(sys.stderr))
     return EXIT_OK
 
 
@@ -223,7 +182,7 @@ def _estimate(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
     from one_ocr_ray.estimate import estimate  # noqa: PLC0415
 
-    found = estimate(_settings(options), say=console.sayer(sys.stderr))
+    found = estimate(_settings(options), say=console.line_printer(sys.stderr))
     console.print_estimate(found, as_json=options.json, out=sys.stdout)
     return EXIT_OK
 

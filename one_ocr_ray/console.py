@@ -88,7 +88,7 @@ def _speed(now: run_progress.Progress) -> str:
     return "  ".join(parts)
 
 
-def sayer(err: TextIO) -> Callable[[str], None]:
+def line_printer(err: TextIO) -> Callable[[str], None]:
     """Prints a sentence as a line of its own."""
     return lambda sentence: print(sentence, file=err, flush=True)
 
