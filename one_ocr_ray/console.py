@@ -1,4 +1,4 @@
-"""What a run shows on a terminal or in a log: progress while it works, a summary at its end. Words, no decisions."""
+"""Output on a terminal or in a log: a run's progress and summary, and what other commands found. No decisions."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     Show = Callable[[run_progress.Progress], None]
 
 LINE_EVERY_S = 5.0
-HELD_LINE_EVERY_S = 60.0  # while nothing else is new
+HELD_LINE_EVERY_S = 60.0  # while nothing else changes
 
 
 def progress(err: TextIO) -> AbstractContextManager[Show]:
-    """A bar where `err` is a terminal, else a plain line every few seconds."""
+    """Shows progress: a bar if `err` is a terminal, else a plain line every few seconds."""
     return _bar(err) if err.isatty() else nullcontext(_lines(err))
 
 
 @contextmanager
 def _bar(err: TextIO) -> Iterator[Show]:
-    from rich.console import Console  # noqa: PLC0415 - for a terminal alone
+    from rich.console import Console  # noqa: PLC0415 - only for a terminal
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 
     bar = Progress(
@@ -60,15 +60,15 @@ def _bar(err: TextIO) -> Iterator[Show]:
 
 
 def _lines(err: TextIO) -> Show:
-    last_s, last_state = float("-inf"), ("", False)
+    last_s, last_state = float("-inf"), ("", False)  # of the last line
 
     def show(now: run_progress.Progress) -> None:
         nonlocal last_s, last_state
         finished = now.plan_complete and now.pages_done == now.pages_total
         counts = f"pages {now.pages_done}/{now.pages_total}{'' if now.plan_complete else '+'}"
         state, since_s = (counts, now.held is not None), time.monotonic() - last_s
-        news = state != last_state and (finished or since_s >= LINE_EVERY_S)
-        if news or (now.held is not None and since_s >= HELD_LINE_EVERY_S):
+        changed = state != last_state and (finished or since_s >= LINE_EVERY_S)
+        if changed or (now.held is not None and since_s >= HELD_LINE_EVERY_S):
             last_s, last_state = time.monotonic(), state
             print(f"{counts}  {_speed(now)}".rstrip(), file=err, flush=True)
 
@@ -89,16 +89,16 @@ def _speed(now: run_progress.Progress) -> str:
 
 
 def line_printer(err: TextIO) -> Callable[[str], None]:
-    """Prints a sentence as a line of its own."""
+    """A function that prints each sentence on a line of its own."""
     return lambda sentence: print(sentence, file=err, flush=True)
 
 
 def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextIO) -> None:
-    """The end of a run: one JSON object on `out` if asked for, and a few lines on `err`."""
+    """Print the end of a run: one JSON object on `out` if `as_json`, and a few lines on `err`."""
     if as_json:
         print_json(summary, out)
-    told = summary.as_json()
-    pages, documents = told["pages"], told["documents"]
+    figures = summary.as_json()
+    pages, documents = figures["pages"], figures["documents"]
     if summary.pages_read == pages["total"] == 0:
         lines = ["There was no page to read."]
     elif summary.pages_read == 0:
@@ -113,8 +113,8 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     if unopened := summary.counts.unopened:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
-    if told["cost_usd_total"]:
-        lines.append(f"Cost: {told['cost_usd']:.4f} USD this run, {told['cost_usd_total']:.4f} USD in all.")
+    if figures["cost_usd_total"]:
+        lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:
         lines.append(f"Requests that told no cost may have cost up to {summary.counts.unknown_usd:.4f} USD more.")
     if summary.warnings:
@@ -127,31 +127,31 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
 
 
 def print_json(summary: RunSummary, out: TextIO) -> None:
-    """The end of a run, also of one that stopped early, as one JSON object."""
+    """Print the summary of a run, finished or stopped, as one JSON object."""
     print(orjson.dumps(summary.as_json()).decode(), file=out, flush=True)
 
 
 def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
-    """What a run would take: one JSON object, or lines with what they rest on and the files that cannot be read."""
-    told = estimate.as_json()
+    """Print an estimate: one JSON object, or lines with the assumptions and the unreadable files."""
+    figures = estimate.as_json()
     if as_json:
-        print(orjson.dumps(told).decode(), file=out)
+        print(orjson.dumps(figures).decode(), file=out)
         return
-    documents, page = told["documents"], estimate.page
+    documents, page = figures["documents"], estimate.page
     rows = [
-        ("Engine", f"{told['engine']}, {told['model']}"),
+        ("Engine", f"{figures['engine']}, {figures['model']}"),
         ("Documents", f"{documents['total']:,} ({documents['unreadable']} unreadable, {documents['copies']} copies)"),
-        ("Pages", f"{told['pages']:,}"),
+        ("Pages", f"{figures['pages']:,}"),
     ]
     if page.input_tokens is not None:
-        tokens = told["tokens"]
+        tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
-    rows.append(("Cost", "unknown: no price" if told["cost_usd"] is None else f"{told['cost_usd']:,.4f} USD"))
+    rows.append(("Cost", "unknown: no price" if figures["cost_usd"] is None else f"{figures['cost_usd']:,.4f} USD"))
     rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
     for name, text in rows:
         print(f"{name:<10} {text}", file=out)
     print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
-    for each in told["unreadable"]:
+    for each in figures["unreadable"]:
         print(f"{each['code']}: {each['source_uri']}", file=out)
 
 
@@ -166,13 +166,13 @@ def _assumptions(estimate: Estimate) -> Iterator[str]:
 
 
 def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
-    """What an export has written."""
+    """Print what an export has written."""
     left_out = f"; {_count(report.without_text, 'document')} without text left out" if report.without_text else ""
     print(f"Wrote {_count(report.documents, 'document')} to {folder}{left_out}.", file=err)
 
 
 def print_findings(findings: Iterable[str], out: TextIO) -> int:
-    """A line for each finding, and how many there were."""
+    """Print a line for each finding and return how many there were."""
     number = 0
     for number, finding in enumerate(findings, start=1):  # noqa: B007 - the last number is the count
         print(finding, file=out)
@@ -200,7 +200,7 @@ def print_evaluation(report: EvalReport, *, as_json: bool, out: TextIO) -> None:
 
 
 def print_checks(checks: Sequence[Check], *, as_json: bool, out: TextIO) -> int:
-    """A line for each check, or one JSON object; gives how many failed."""
+    """Print a line for each check, or one JSON object, and return how many failed."""
     if as_json:
         print(orjson.dumps({"checks": [asdict(check) for check in checks]}).decode(), file=out)
     else:

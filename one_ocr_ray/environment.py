@@ -1,6 +1,7 @@
-"""What the environment of a node says beside settings: keys of providers, the Ray job around this process.
+"""Reads the environment of a node, except settings: keys of providers, S3, the surrounding Ray job.
 
-The only module that reads `os.environ`; pydantic reads the settings' own variables.
+Only this module reads `os.environ`. Libraries read their own: pydantic the settings, urllib HTTPS_PROXY for
+`engines/llm/http.py`.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from one_ocr_ray.errors import UsageError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# Where a provider's key stands in the environment of a node; each also as NAME_FILE, the path of a file that holds it.
+# The variables of each provider's key. Each also exists as NAME_FILE, the path of a file that holds the key.
 KEY_VARIABLES = {"openai": ("OPENAI_API_KEY",), "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
 
 
 def provider_key(engine: str) -> SecretStr | None:
-    """The key for `engine` on this node; None when there is none. Raises UsageError for a file that cannot be read."""
+    """The key for `engine` on this node, or None. Raises UsageError for a file that cannot be read."""
     for variable in KEY_VARIABLES[engine]:
         if os.environ.get(variable):
             return SecretStr(os.environ[variable].strip())
@@ -32,41 +33,41 @@ def provider_key(engine: str) -> SecretStr | None:
 
 
 def openai_base_url() -> str | None:
-    """The endpoint in `OPENAI_BASE_URL`, if any."""
+    """The base URL in `OPENAI_BASE_URL`, or None."""
     return os.environ.get("OPENAI_BASE_URL") or None
 
 
 def s3_endpoint() -> str | None:
-    """The address of an S3 that is not Amazon's, as obstore reads it."""
+    """The address of an S3 other than Amazon's, as obstore reads it."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT")
 
 
 def s3_region() -> str | None:
-    """The region of the bucket, where it is said."""
+    """The region of the bucket, or None."""
     return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
 
 
 def s3_is_anonymous() -> bool:
-    """Whether S3 is asked without a key."""
+    """True if requests to S3 carry no key."""
     return os.environ.get("AWS_SKIP_SIGNATURE", "").lower() in ("1", "true", "on", "yes")
 
 
 def variables(prefix: str) -> list[str]:
-    """The names of all variables that begin with `prefix`, in upper or lower case."""
+    """The names of all variables that begin with `prefix`, in any case."""
     return [name for name in os.environ if name.upper().startswith(prefix)]
 
 
 def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
-    """Variables of a Ray `runtime_env` that hold a provider's key; one that names the file of a key does not."""
+    """The variables of a Ray `runtime_env` that hold a provider's key. NAME_FILE variables hold none."""
     variables = runtime_env.get("env_vars") or {}
     return sorted(name for names in KEY_VARIABLES.values() for name in names if variables.get(name))
 
 
 def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:
-    """Raises UsageError when a Ray `runtime_env` carries a provider's key: Ray shows it to whoever sees the job."""
+    """Raise UsageError if a Ray `runtime_env` holds a provider's key: Ray shows it to everyone who sees the job."""
     if found := keys_in(runtime_env):
         raise UsageError(
-            f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Take it out, "
+            f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Remove it, "
             f"replace that key, and set {found[0]} (or {found[0]}_FILE) on every node instead."
         )
 
@@ -75,30 +76,30 @@ _JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"  # what `ray job submit` hands to th
 
 
 def submitted_runtime_env() -> dict[str, Any]:
-    """The `runtime_env` of the surrounding Ray job as it was submitted; empty outside of one."""
+    """The `runtime_env` of the surrounding Ray job as it was submitted; empty outside a job."""
     return orjson.loads(os.environ.get(_JOB_CONFIG, "{}")).get("runtime_env") or {}
 
 
 def is_inside_ray_job() -> bool:
-    """Whether this process was started by `ray job submit`."""
+    """True if `ray job submit` started this process."""
     return _JOB_CONFIG in os.environ
 
 
 def prepare_for_own_ray() -> None:
-    """Set defaults for a Ray that this process starts; what the user has set stays."""
+    """Set defaults for a Ray that this process starts. Variables that the user has set stay."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    # Pages come and go in several threads; glibc would keep a heap for each of them, and what was freed in it.
+    # Several threads allocate pages. glibc would keep a heap, with its freed memory, for each thread.
     os.environ.setdefault("MALLOC_ARENA_MAX", "2")
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", "4000000")
-    # Left alone, Ray would switch token authentication on and write a token file into the home folder, which changes
-    # what the user's next `ray start` does. A token that only this process tree knows has no such effect.
+    # By default Ray writes a token file into the home folder, and the user's next `ray start` uses it. A token that
+    # only this process tree knows avoids that.
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = os.urandom(16).hex()
 
 
 def read_secret(path: Path) -> str:
-    """The one line in `path`. Raises UsageError, which names the file."""
+    """The single line in `path`. Raises UsageError, which names the file."""
     try:
         return path.read_text(encoding="utf-8").strip("\r\n")
     except (OSError, UnicodeDecodeError) as error:

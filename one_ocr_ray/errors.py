@@ -1,16 +1,16 @@
-"""The one exception tree; each class knows its exit code. A failed page is never an exception: it is a row.
+"""All exceptions of the package, in one tree with exit codes. A failed page is never an exception: it is a row.
 
 OneOcrError                 1   internal error
-├── DamagedError            2   a file of an output was lost or changed by others; the user can put it back
-├── UsageError              2   a flag, a setting or a key is wrong; the user can mend it
+├── DamagedError            2   a file of an output is missing or was changed from outside; the user can restore it
+├── UsageError              2   a flag, a setting or a key is wrong; the user can fix it
 │   ├── OutputInUseError    2   another run works on this output
 │   ├── StoreInUseError     2   another service works on this store
-│   └── OptionsError        2   an upload asks for what this service does not offer
-├── StoppedError            4   stopped, and the same command resumes (budget, quota, billing, auth, interrupted)
+│   └── OptionsError        2   an upload asks for something that this service does not offer
+├── StoppedError            4   stopped; the same command resumes (budget, quota, billing, auth, interrupted)
 │   └── StorageError        4   storage refuses or is full
-└── EngineError             1   an engine cannot work at all on this machine
+└── EngineError             1   an engine cannot work on this machine
 
-Foreign exceptions are translated to these by type at the edge that meets them, `from exc`.
+The code that calls a library translates its exceptions to these by type, `from exc`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXIT_SOME_FAILED = 3
 
 
 class OneOcrError(Exception):
-    """Root of all errors of this package. Its text is a sentence for a person, without page content or secrets."""
+    """Root of all errors of this package. Its text is a sentence for people, without page content or secrets."""
 
     exit_code = 1
 
@@ -37,15 +37,15 @@ class UsageError(OneOcrError):
 
 
 class OutputInUseError(UsageError):
-    """Another driver is at work on this output."""
+    """Another driver works on this output."""
 
 
 class StoreInUseError(UsageError):
-    """Another service is at work on this store."""
+    """Another service works on this store."""
 
 
 class OptionsError(UsageError):
-    """An upload asks for what the service, as it is set up, does not offer."""
+    """An upload asks for something that this service is not configured to offer."""
 
     def __init__(self, message: str, code: ErrorCode) -> None:
         super().__init__(message)
@@ -53,13 +53,13 @@ class OptionsError(UsageError):
 
 
 class DamagedError(OneOcrError):
-    """A file that nothing here changes is empty, torn or another's; the sentence names it."""
+    """A file that we never change is empty, torn or replaced; the sentence names it."""
 
     exit_code = 2
 
 
 class StoppedError(OneOcrError):
-    """The run stopped before the end; the same command resumes it."""
+    """The run stopped before its end; the same command resumes it."""
 
     exit_code = 4
 
@@ -69,7 +69,7 @@ class StoppedError(OneOcrError):
 
 
 class StorageError(StoppedError):
-    """Storage refused, failed for good, or is full."""
+    """Storage refused, failed permanently, or is full."""
 
 
 class EngineError(OneOcrError):

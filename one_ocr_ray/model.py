@@ -1,6 +1,6 @@
-"""The nouns: frozen values that every floor speaks of. No behaviour beyond what follows from the values themselves.
+"""The nouns of the package: frozen values, without behaviour beyond what follows from the values.
 
-Names and states that users see (codes, statuses, columns) are those of the public contract; units stand in the names.
+Names that users see (codes, statuses, columns) follow the public contract. Names hold their units.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ErrorCode(StrEnum):
-    """Why a document, a page or a job failed. The value is what stands in the dataset."""
+    """Why a document, a page or a job failed. The dataset holds the value."""
 
     # Documents
     PDF_NOT_FOUND = "pdf_not_found"
@@ -52,11 +52,11 @@ class ErrorCode(StrEnum):
     QUOTA_DAY = "quota_day"
     MODEL_NOT_FOUND = "model_not_found"
     BUDGET = "budget"
-    INVALID_OPTIONS = "invalid_options"  # of an upload, for the service as it is set up
+    INVALID_OPTIONS = "invalid_options"  # of an upload
 
     @property
     def retryable(self) -> bool:
-        """Whether trying the same page again later may help."""
+        """True if trying the same page again later may help."""
         return self in _RETRYABLE
 
 
@@ -67,7 +67,7 @@ _RETRYABLE = frozenset(
 
 
 class Action(StrEnum):
-    """What a failed request asks of the page loop."""
+    """What the page loop does after a failed request."""
 
     FAIL = "fail"  # record the page as failed; the job goes on
     RETRY = "retry"  # the same request later; counts an attempt
@@ -86,8 +86,8 @@ class Failure:
     action: Action = Action.FAIL
     http_status: int | None = None
     retry_after_s: float | None = None
-    slow_down: bool = False  # the account's rate itself is too high: halve it, do not only pause
-    answer_lost: bool = False  # on its way here: the request may have been worked on, and billed
+    slow_down: bool = False  # the account's rate is too high: halve it, instead of only pausing
+    answer_lost: bool = False  # in transit: the provider may have answered and billed the request
 
 
 class PageStatus(StrEnum):
@@ -97,12 +97,12 @@ class PageStatus(StrEnum):
 
 
 class PageWarning(StrEnum):
-    """What a reader could not do on a page that it has read nevertheless. The value stands in the dataset."""
+    """What is doubtful about a page that was read. The dataset holds the value."""
 
-    LINES_DROPPED = "lines_dropped"  # a considerable part of the lines was too unsure to keep
+    LINES_DROPPED = "lines_dropped"  # many lines were too uncertain to keep
     SCRIPT_NOT_READ = "script_not_read"  # the models do not know the page's script
-    GLYPHS_MISSING = "glyphs_missing"  # no font here draws some of the page's characters
-    TEXT_IN_PICTURE = "text_in_picture"  # a picture holds text that was not read
+    GLYPHS_MISSING = "glyphs_missing"  # no font on the machine draws some of the page's characters
+    TEXT_IN_PICTURE = "text_in_picture"  # a picture holds text that nobody read
 
 
 class Outcome(StrEnum):
@@ -117,8 +117,8 @@ class Outcome(StrEnum):
 class PageImage:
     """One rendered page on its way to an engine.
 
-    `data` is a JPEG; `ink_cells` counts the cells (some two points wide) that stand out from the paper together with
-    their neighbours, in a band of the page where that has plenty, in all of it otherwise.
+    `data` is a JPEG. `ink_cells` counts cells (some two points wide) that stand out from the paper together with their
+    neighbours: in one band of the page if that has plenty, else on the whole page.
     """
 
     page_number: int  # 1-based
@@ -135,7 +135,7 @@ class PageImage:
 
 @dataclass(frozen=True, slots=True)
 class PageUnrendered:
-    """A page that gave no image, in the place where its image would have been."""
+    """A page that could not be rendered; it takes the place of its image."""
 
     page_number: int  # 1-based
     failure: Failure
@@ -147,20 +147,20 @@ RenderedPage = PageImage | PageUnrendered
 
 @dataclass(frozen=True, slots=True)
 class PageRequest:
-    """What an engine is asked to do with a page image; provider-neutral."""
+    """What an engine shall do with a page image, independent of the provider."""
 
     prompt: str = ""
     json_schema: str | None = None  # JSON text of a JSON Schema
     output_tokens_cap: int = 8192
-    reasoning: str | None = "low"  # effort; None leaves the field out, for servers that refuse it
+    reasoning: str | None = "low"  # effort; None omits the field, for servers that refuse it
     temperature: float | None = None  # None leaves it to the provider
     positions: Positions = Positions.BLOCKS  # what is kept of the places on the page
-    image_scale: float = 1.0  # sides of the image sent, as a share of the rendered ones; for the page loop to apply
+    image_scale: float = 1.0  # of the sides of the rendered image; the page loop applies it
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens of one request as the provider counted them; None = not reported."""
+    """The tokens of one request as the provider counted them. None: not reported."""
 
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -169,7 +169,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """What a provider's rate-limit headers said of the account; None = not said."""
+    """The account's limits in a reply's rate-limit headers. None: not reported."""
 
     requests_per_minute: float | None = None
     tokens_per_minute: float | None = None
@@ -181,9 +181,9 @@ class AccountLimits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one request. `failure` is None when the answer can be used.
+    """The answer to one request. `failure` is None if the answer can be used.
 
-    `text` may be there beside a failure (a truncated or repeating answer); it never reaches `markdown` unjudged.
+    A failed answer may have `text` (truncated, repeating). It never reaches `markdown` unjudged.
     """
 
     text: str = field(default="", repr=False)
@@ -197,33 +197,33 @@ class Answer:
     rotation_deg: int = 0  # clockwise turn that made the page upright
     warnings: tuple[PageWarning, ...] = ()
     limits: AccountLimits | None = None
-    blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # what `text` was written from; None: not known
+    blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # the source of `text`; None: unknown
     provider_message: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
 
     @property
     def ended_by_itself(self) -> bool:
-        """Whether the provider says that the model has come to its end, and nothing has cut it off."""
+        """True if the provider says that the model finished, and nothing cut it off."""
         return self.finish_reason is not None and not self.truncated
 
 
 @dataclass(frozen=True, slots=True)
 class DocumentRef:
-    """One input file as the plan knows it. `failure` is set when it cannot be opened."""
+    """One input file in the plan. `failure` is set if it cannot be opened."""
 
     document_id: str
     uri: str
     name: str
     size_bytes: int
-    version: str | None = None  # etag of an object, mtime in ns of a file; None when it is not there
+    version: str | None = None  # an object's etag, a file's mtime in ns; None if unknown
     page_count: int | None = None
     failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """A set of whole documents that is read by one worker and appears in the dataset at once.
+    """Whole documents that one worker reads and commits to the dataset at once.
 
-    With `copies`, files whose bytes were met before: rows in `documents`, no pages of their own.
+    With `copies`, these are files whose bytes another document has: they get rows in `documents` and no pages.
     """
 
     shard_id: str
@@ -233,7 +233,7 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class PageResult:
-    """One page, finished: exactly one row of `pages`. Field names are the dataset's column names."""
+    """One finished page: exactly one row of `pages`. Field names are the dataset's column names."""
 
     document_id: str
     page_number: int
@@ -275,7 +275,7 @@ class PageResult:
 
 @dataclass(frozen=True, slots=True)
 class DocumentResult:
-    """One input file, finished: exactly one row of `documents`. Field names are the dataset's column names."""
+    """One finished input file: exactly one row of `documents`. Field names are the dataset's column names."""
 
     document_id: str
     source_uri: str

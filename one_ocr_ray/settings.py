@@ -26,7 +26,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 from one_ocr_ray import environment
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings_reading import complaint, of_unknown_variables, one_or_several, read_config
+from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config, unknown_variables_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,12 +35,12 @@ ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
-# `schema` is the contract's name for the setting; pydantic keeps a long deprecated method of that name.
+# The contract names a setting `schema`; pydantic still has a deprecated method of that name.
 warnings.filterwarnings("ignore", message='Field name "schema" in "Settings" shadows', category=UserWarning)
 
 
 def _flag(metavar: str | None, group: str, text: str, default: Any = None, **limits: Any) -> Any:
-    """A setting with what its command-line flag needs: the name of its value, its help group and one line of help."""
+    """A setting with its command-line flag: the name of its value, its help group and one line of help."""
     return Field(default, description=text, json_schema_extra={"metavar": metavar, "group": group}, **limits)
 
 
@@ -54,14 +54,14 @@ class ModelPrice(BaseModel):
     cached_usd: float | None = Field(None, ge=0)
 
 
-# What the environment gives as plain text, for the validators below to take apart.
+# The environment gives these as plain text, which the validators below split.
 _Texts = Annotated[tuple[str, ...], NoDecode]
 _Secrets = Annotated[dict[str, SecretStr], NoDecode]
 _Prices = Annotated[dict[str, ModelPrice], NoDecode]
 
 
 class Settings(BaseSettings):
-    """One run. Precedence: flag > environment > file > default; unknown keys are refused."""
+    """The settings of a run. Precedence: flag > environment > file > default. Unknown keys are refused."""
 
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
@@ -80,7 +80,7 @@ class Settings(BaseSettings):
     engine: Literal["local", "openai", "gemini"] = _flag("NAME", "Engine", "local, openai or gemini", "local")
     model: str | None = _flag("NAME", "Engine", "model at that engine")
     base_url: str | None = _flag("URL", "Engine", "endpoint of the engine")
-    timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in all", 300.0, gt=0)
+    timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")
     output_tokens: int = _flag("N", "Engine", "cap on the tokens of one answer", 8192, ge=64)
@@ -103,10 +103,10 @@ class Settings(BaseSettings):
     rpm: float | None = _flag("N", "Limits of the account", "requests per minute, whole cluster", gt=0)
     tpm: float | None = _flag("N", "Limits of the account", "tokens per minute, whole cluster", gt=0)
     rpd: int | None = _flag("N", "Limits of the account", "requests per day, whole cluster", gt=0)
-    max_in_flight: int = _flag("N", "Limits of the account", "requests under way at once, whole job", 256, ge=1)
+    max_in_flight: int = _flag("N", "Limits of the account", "requests in flight at once, whole job", 256, ge=1)
     max_cost: float | None = _flag("USD", "Limits of the account", "stop before this output has cost more", gt=0)
     stop_wait: float = _flag(
-        "S", "Limits of the account", "seconds for requests under way when the run must stop", 30.0, ge=0
+        "S", "Limits of the account", "seconds for requests in flight when the run must stop", 30.0, ge=0
     )
 
     address: str | None = _flag("ADDR", "Cluster", "Ray cluster; auto inside a Ray job, else a local Ray")
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
     @field_validator("headers", "query", "prices", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
-        """Flags and the environment give text; the file gives objects."""
+        """Parse JSON: flags and the environment give text, the file gives objects."""
         try:
             return orjson.loads(value) if isinstance(value, str) else value
         except orjson.JSONDecodeError:
@@ -125,7 +125,7 @@ class Settings(BaseSettings):
     @field_validator("inputs", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
-        """The environment gives one INPUT or a JSON list of them; the file may give one without a list, too."""
+        """Accept one INPUT without a list, and a JSON list in the environment."""
         return one_or_several(value) if isinstance(value, str) else value
 
     @model_validator(mode="after")
@@ -143,28 +143,22 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Flags first, then the environment; `load` adds the file behind them. No .env file, no secrets folder."""
+        """Flags first, then the environment; `load` appends the file. No .env file, no secrets folder."""
         return init_settings, env_settings
 
 
 class ServiceSettings(Settings):
-    """The service: the engine options of a run and what HTTP needs. Limits are those of one replica."""
+    """The settings of the service: those of a run and what HTTP needs. Limits hold for one replica."""
 
     store: str = _flag("URI", "Service", "folder or s3://bucket/prefix for uploads and results", "one-ocr-store")
-    host: str = _flag("H", "Service", "address to listen on; another than loopback needs API keys", "127.0.0.1")
+    host: str = _flag("H", "Service", "address to listen on; any but loopback needs API keys", "127.0.0.1")
     port: int = _flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
-    api_keys_file: Path | None = _flag("F", "Service", "file of API keys, one a line; none: loopback only")
-    allowed_hosts: _Texts = _flag(
-        "NAMES", "Service", "host names it answers to, parted by commas, beside the one it listens on", ()
-    )
-    engines: _Texts = _flag(
-        "NAMES", "Service", "engines that uploads may choose, parted by commas, beside the configured one", ()
-    )
-    models: _Texts = _flag(
-        "NAMES", "Service", "models that uploads may name, parted by commas, beside the configured one", ()
-    )
+    api_keys_file: Path | None = _flag("F", "Service", "file of API keys, one per line; without it: loopback only")
+    allowed_hosts: _Texts = _flag("NAMES", "Service", "more host names it answers to, separated by commas", ())
+    engines: _Texts = _flag("NAMES", "Service", "more engines that uploads may choose, separated by commas", ())
+    models: _Texts = _flag("NAMES", "Service", "more models that uploads may name, separated by commas", ())
     key_budget_usd: float | None = _flag(
-        "USD", "Service limits", "what uploads of one API key may cost in a day of UTC", gt=0
+        "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
     )
     session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
     expiry_days: float = _flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
@@ -174,9 +168,9 @@ class ServiceSettings(Settings):
     max_files: int = _flag("N", "Service limits", "files of one upload", 50, ge=1, le=200)
     upload_timeout: float = _flag("S", "Service limits", "seconds for one request's body", 300.0, gt=0)
     stall_timeout: float = _flag("S", "Service limits", "seconds without a byte of a request's body", 30.0, gt=0)
-    spool: Path | None = _flag("DIR", "Service limits", "folder for uploads under way; default: the system's")
+    spool: Path | None = _flag("DIR", "Service limits", "folder for uploads in progress; default: the system's")
     min_free_bytes: int = _flag("N", "Service limits", "disk space the spool leaves free", 512 << 20, ge=0)
-    requests_per_second: float = _flag("N", "Service limits", "of one key", 200.0, gt=0)
+    requests_per_second: float = _flag("N", "Service limits", "requests per second of one key", 200.0, gt=0)
     max_streams: int = _flag("N", "Service limits", "event streams open at once", 800, ge=1)
     max_streams_per_key: int = _flag("N", "Service limits", "event streams one key has open at once", 64, ge=1)
     max_open_tasks: int = _flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
@@ -185,13 +179,13 @@ class ServiceSettings(Settings):
     @field_validator("allowed_hosts", "engines", "models", mode="before")
     @classmethod
     def _from_list(cls, value: Any) -> Any:
-        """Flags and the environment give names parted by commas; the file gives lists."""
+        """Split names at commas: flags and the environment give text, the file gives lists."""
         return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("port", mode="before")
     @classmethod
-    def _not_of_kubernetes(cls, value: Any) -> Any:
-        """Beside a Kubernetes Service named `one-ocr` each container has its address in ONE_OCR_PORT."""
+    def _ignore_kubernetes(cls, value: Any) -> Any:
+        """Ignore an address: beside a Kubernetes Service named `one-ocr`, each container finds one in ONE_OCR_PORT."""
         return 8000 if isinstance(value, str) and value.startswith(("tcp://", "udp://")) else value
 
     @model_validator(mode="after")
@@ -207,18 +201,18 @@ _Kind = TypeVar("_Kind", bound=Settings)
 
 
 def unknown_variables() -> str | None:
-    """One sentence about variables that are named like settings and are none; None when there are none.
+    """One sentence about variables that look like settings but are none. None if there are none.
 
-    Cluster software and CI set such names, so it is a warning. One environment may hold the settings of runs and of the
-    service: neither is unknown to the other.
+    Cluster software and CI set such names, so it is only a warning. One environment may hold the settings of runs and
+    of the service, so both know both.
     """
     known = [ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields]
     found = [name for name in environment.variables(ENV_PREFIX) if name.upper() not in known]
-    return of_unknown_variables(found, known) if found else None
+    return unknown_variables_sentence(found, known) if found else None
 
 
 def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
-    """Settings of a run from `flags` (only those given), the environment and `config_file`.
+    """The settings of a run from `flags` (only those given), the environment and `config_file`.
 
     Raises UsageError, one sentence that names the setting.
     """
@@ -226,33 +220,35 @@ def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
 
 
 def load_service(flags: dict[str, Any], config_file: Path | None = None) -> ServiceSettings:
-    """The same for the service."""
+    """Like `load`, for the service."""
     return _load(ServiceSettings, flags, config_file)
 
 
-class _SomeSettings(BaseSettings):
+class _PartialSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", env_ignore_empty=True)
 
 
 def some_of_service(names: Iterable[str]) -> dict[str, Any]:
-    """These settings of the service from the environment alone, for a process that has no use for the others and is not
-    told the flags that they would need. Raises UsageError, one sentence that names the setting.
+    """These settings of the service, from the environment only.
+
+    For a process that does not know the flags and needs no other settings. Raises UsageError, one sentence that names
+    the setting.
     """
     declared = ServiceSettings.model_fields
     fields: dict[str, Any] = {name: (declared[name].annotation, declared[name]) for name in names}
     try:
-        return create_model("SomeSettings", __base__=_SomeSettings, **fields)().model_dump()
+        return create_model("PartialSettings", __base__=_PartialSettings, **fields)().model_dump()
     except ValidationError as error:
-        raise UsageError(complaint(error)) from error
+        raise UsageError(error_sentence(error)) from error
 
 
 def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
-    if "password" in flags or "password_file" in flags:  # either flag wins over both variables
+    if "password" in flags or "password_file" in flags:  # each flag wins over both variables
         flags = {"password": None, "password_file": None, **flags}
     try:
         return _with_file(kind, config_file)(**flags)
     except ValidationError as error:
-        raise UsageError(complaint(error)) from error
+        raise UsageError(error_sentence(error)) from error
 
 
 def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
@@ -272,23 +268,23 @@ def _with_file(kind: type[_Kind], config_file: Path | None) -> type[_Kind]:
 
 
 def password_of(settings: Settings) -> str | None:
-    """The password for encrypted PDFs, if any."""
+    """The password for encrypted PDFs, or None."""
     if settings.password_file is not None:
         return environment.read_secret(settings.password_file)
     return settings.password.get_secret_value() if settings.password else None
 
 
 def base_url(settings: Settings) -> str | None:
-    """The endpoint that is set; None for the provider's own."""
+    """The base URL as set. None for the provider's own."""
     return settings.base_url or (environment.openai_base_url() if settings.engine == "openai" else None)
 
 
 def ray_address(settings: Settings) -> str:
-    """Where Ray is: as set, the cluster of the surrounding Ray job, or `local`, a Ray of this run's own."""
+    """The address of Ray: as set, else that of the surrounding Ray job, else `local`: a Ray of this process."""
     return settings.address or ("auto" if environment.is_inside_ray_job() else LOCAL_RAY)
 
 
 def prepare_environment_for_ray(settings: Settings) -> None:
-    """Defaults for a Ray of this run's own. To be called before Ray is imported."""
+    """Set environment defaults for a Ray of this process. Call it before Ray is imported."""
     if ray_address(settings) == LOCAL_RAY:
         environment.prepare_for_own_ray()

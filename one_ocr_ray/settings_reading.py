@@ -1,4 +1,4 @@
-"""How settings are read: the file behind `--config`, and the sentence for what is wrong with one of them."""
+"""Reads the file behind `--config`, and words the sentence about a wrong setting."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """The settings in `path`; `max-cost` is the same as `max_cost`. Raises UsageError, which names the file."""
+    """The settings in `path`; `max-cost` equals `max_cost`. Raises UsageError, which names the file."""
     toml = path.suffix.lower() == ".toml"
     try:
         text = path.read_text(encoding="utf-8")
@@ -36,7 +36,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def one_or_several(text: str) -> list[Any]:
-    """The values in a variable's text: those of a JSON list, or the text itself as the only one."""
+    """The values in a variable: the items of a JSON list, or the text itself as the only one."""
     try:
         several = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -44,8 +44,8 @@ def one_or_several(text: str) -> list[Any]:
     return several if isinstance(several, list) else [text]
 
 
-def of_unknown_variables(names: Sequence[str], known: Sequence[str]) -> str:
-    """One sentence that names each and the setting that it resembles; never with a value, which may be a secret."""
+def unknown_variables_sentence(names: Sequence[str], known: Sequence[str]) -> str:
+    """One sentence that names each variable and the setting it resembles. Never a value: it may be a secret."""
     parts = []
     for name in sorted(names):
         alike = get_close_matches(name.upper(), known, n=1, cutoff=0.8)
@@ -53,10 +53,12 @@ def of_unknown_variables(names: Sequence[str], known: Sequence[str]) -> str:
     return f"Not a setting, and without effect: {', '.join(parts)}."
 
 
-def complaint(error: ValidationError) -> str:
-    """The first complaint in one sentence; never with the value, which may be a secret."""
+def error_sentence(error: ValidationError) -> str:
+    """The first error in one sentence. Never the value: it may be a secret."""
     first = error.errors(include_input=False, include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"Unknown setting {name}; see one-ocr run --help."
-    return f"Setting {name}: {first['msg']}." if name else f"{first['msg']}."  # checks of several settings name them
+    return (
+        f"Setting {name}: {first['msg']}." if name else f"{first['msg']}."
+    )  # a check of several settings names them itself
