@@ -1,3 +1,53 @@
-"""One OCR on Ray: PDF pages to Markdown in Parquet. Holds the version and imports nothing."""
+"""One OCR on Ray: PDF pages to Markdown in Parquet.
 
-__version__ = "0.1.0"
+    import one_ocr_ray as ocr
+
+Holds the version and the names of the Python API, each of which is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.version import __version__
+
+if TYPE_CHECKING:
+    from one_ocr_ray.errors import OneOcrError
+    from one_ocr_ray.python.client import AsyncClient, Event, ServiceError, Task
+    from one_ocr_ray.python.output import Output
+    from one_ocr_ray.python.output import open_output as open  # noqa: A004 - `ocr.open` reads as `gzip.open`
+    from one_ocr_ray.python.run import run
+    from one_ocr_ray.python.sync_client import Client
+
+__all__ = [
+    "AsyncClient",
+    "Client",
+    "Event",
+    "OneOcrError",
+    "Output",
+    "ServiceError",
+    "Task",
+    "__version__",
+    "open",
+    "run",
+]
+
+_HOMES = {
+    "AsyncClient": "one_ocr_ray.python.client",
+    "Client": "one_ocr_ray.python.sync_client",
+    "Event": "one_ocr_ray.python.client",
+    "OneOcrError": "one_ocr_ray.errors",
+    "Output": "one_ocr_ray.python.output",
+    "ServiceError": "one_ocr_ray.python.client",
+    "Task": "one_ocr_ray.python.client",
+    "open": "one_ocr_ray.python.output",
+    "run": "one_ocr_ray.python.run",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module  # noqa: PLC0415 - nothing is imported before it is used
+
+    return getattr(import_module(_HOMES[name]), "open_output" if name == "open" else name)

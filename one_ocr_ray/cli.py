@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray import __version__, dataset_commands
+from one_ocr_ray import dataset_commands
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

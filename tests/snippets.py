@@ -16,6 +16,11 @@ def blocks(path: str, language: str) -> list[str]:
     return [code for name, code in BLOCK.findall((ROOT / path).read_text(encoding="utf-8")) if name == language]
 
 
+def needs_ray(code: str) -> bool:
+    """A block that starts a Ray of its own."""
+    return "import ray" in code or "ocr.run(" in code
+
+
 def run_snippet(code: str, folder: Path, **environment: str) -> str:
     """What a Python block prints, run in `folder` as its readers would."""
     done = subprocess.run(

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
-from one_ocr_ray import __version__
 from one_ocr_ray.service import problems
 from one_ocr_ray.service.api import batches, events, sessions, tasks, uploads
 from one_ocr_ray.service.api import health as system
@@ -28,6 +27,7 @@ from one_ocr_ray.service.streams import Streams
 from one_ocr_ray.service.web.pages import add_pages
 from one_ocr_ray.settings import LOOPBACK_HOSTS, password_of
 from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
 
-from one_ocr_ray import __version__
 from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
 from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
@@ -30,6 +29,7 @@ from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.settings import Settings
 from one_ocr_ray.storage.spending import spending_with
 from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

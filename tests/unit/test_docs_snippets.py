@@ -12,7 +12,7 @@ from one_ocr_ray.cli import main
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.dataset.packing import pack
 from tests import datasets
-from tests.snippets import ROOT, blocks, run_snippet
+from tests.snippets import ROOT, blocks, needs_ray, run_snippet
 from tests.values import TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGES = sorted(str(path.relative_to(ROOT)) for path in [*(ROOT / "docs").glob("*.md"), ROOT / "README.md"])
 # What needs a Ray is run by tests/cluster/test_docs_ray_data.py.
-SNIPPETS = [(path, code) for path in PAGES for code in blocks(path, "python") if "import ray" not in code]
+SNIPPETS = [(path, code) for path in PAGES for code in blocks(path, "python") if not needs_ray(code)]
 
 
 @pytest.fixture(scope="module")

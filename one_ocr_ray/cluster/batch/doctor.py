@@ -19,7 +19,6 @@ from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ign
 from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from one_ocr_ray import __version__
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
@@ -31,6 +30,7 @@ from one_ocr_ray.policy.doctor import Check, ClusterFacts, NodeFacts, Verdict, V
 from one_ocr_ray.settings import ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_seeing, marked
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from ray import ObjectRef

@@ -16,9 +16,9 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from yarl import URL
 
-from one_ocr_ray import __version__
 from one_ocr_ray.engines.llm.wire import lower_names
 from one_ocr_ray.model import Action, ErrorCode, Failure
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import json as arrow_json
 
-from one_ocr_ray import __version__
 from one_ocr_ray.blocks import PageBox
 from one_ocr_ray.model import DocumentResult, ErrorCode, Failure, Outcome, PageResult, PageStatus, PageWarning
 from one_ocr_ray.policy.dataset.fingerprint import SCHEMA_VERSION
 from one_ocr_ray.policy.dataset.packing import as_json, pack_rows
 from one_ocr_ray.policy.layout.places import turned
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -8,7 +8,6 @@ from typing import Any
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
-from one_ocr_ray import __version__
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.service.api.openapi import problems
 from one_ocr_ray.service.api.schemas import json_response
@@ -16,6 +15,7 @@ from one_ocr_ray.service.dependencies import Parts
 from one_ocr_ray.service.options import offered_engines, offered_models
 from one_ocr_ray.service.results import Format
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
+from one_ocr_ray.version import __version__
 
 router = APIRouter(tags=["service"])
 

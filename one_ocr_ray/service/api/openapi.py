@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-from one_ocr_ray import __version__
 from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions
 from one_ocr_ray.service.problems import MEDIA_TYPE, codes_of
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -15,8 +15,8 @@ from fastapi.responses import RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
-from one_ocr_ray import __version__
 from one_ocr_ray.service.web.i18n import LANGUAGES, language_of, words
+from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from starlette.types import Scope

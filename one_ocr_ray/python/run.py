@@ -1,0 +1,39 @@
+"""`one_ocr_ray.run`: what `one-ocr run` does, called from Python."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.settings import load, prepare_environment_for_ray
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from one_ocr_ray.policy.dataset.summary import RunSummary
+    from one_ocr_ray.policy.progress import Progress
+
+
+def run(
+    inputs: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    on_progress: Callable[[Progress], None] | None = None,
+    say: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> RunSummary:
+    """Read `inputs` (files, folders, globs, URIs) into the Parquet dataset at `output`; the same call resumes.
+
+    `settings` are those of `one-ocr run`, with underscores: `engine="openai"`, `pages="1-3"`. The environment's
+    `ONE_OCR_*` variables hold where none is given. Starts a Ray of its own, or joins the one at `address`.
+    `on_progress` is told how far the run is every half a second, `say` what a user should know.
+
+    The summary's `exit_code` is 0 when every page is good and 3 when some failed. Raises UsageError for a wrong
+    setting, and StoppedError when the run stopped early and can be resumed; both are OneOcrError.
+    """
+    given = [inputs] if isinstance(inputs, str) or not hasattr(inputs, "__iter__") else inputs
+    chosen = load({**settings, "inputs": [str(each) for each in given], "output": str(output)})
+    prepare_environment_for_ray(chosen)
+    from one_ocr_ray.cluster.batch.run import run as run_on_ray  # noqa: PLC0415 - Ray reads its environment on import
+
+    return run_on_ray(chosen, on_progress or (lambda _: None), say or (lambda _: None))
