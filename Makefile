@@ -25,6 +25,7 @@ lint:
 
 types:
 	mypy
+	mypy tests/typed_script.py
 
 format:
 	ruff format .
