@@ -24,9 +24,10 @@ import pyarrow.parquet as pq
 
 from one_ocr_ray.model import PageResult, Shard
 from one_ocr_ray.policy.dataset.documents import RunIdentity
-from one_ocr_ray.policy.dataset.schema import PAGES, ZSTD_LEVEL, page_row
+from one_ocr_ray.policy.dataset.schema import PAGES, page_row
 from one_ocr_ray.reading.journal_writer import ROWS_AT_RISK
 from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.parquet import ZSTD_LEVEL
 from one_ocr_ray.storage.shard_commit import ShardCommit
 from one_ocr_ray.storage.store.objects import Objects
 from tests import values

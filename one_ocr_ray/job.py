@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.failure_rate import fails_as_before
+from one_ocr_ray.policy.known_sums import add_known
 from one_ocr_ray.reading.events import RequestDone
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ class RunTotals:
         self.input_tokens += page.input_tokens or 0
         self.output_tokens += page.output_tokens or 0
         if page.cost_usd is not None or page.input_tokens is not None:  # else the answer, not the price, is unknown
-            self.cost_usd = _sum(self.cost_usd, page.cost_usd)
+            self.cost_usd = add_known(self.cost_usd, page.cost_usd)
         self.warnings.update(page.warnings)
 
     def add_untold(self, spending: Spending) -> None:
@@ -87,7 +88,7 @@ class RunTotals:
         self.requests["sent"] += spending.requests
         self.input_tokens += spending.input_tokens
         self.output_tokens += spending.output_tokens
-        self.cost_usd = _sum(self.cost_usd, spending.spent_usd)
+        self.cost_usd = add_known(self.cost_usd, spending.spent_usd)
 
     def __add__(self, other: RunTotals) -> RunTotals:
         return RunTotals(
@@ -96,14 +97,10 @@ class RunTotals:
             self.requests + other.requests,
             self.input_tokens + other.input_tokens,
             self.output_tokens + other.output_tokens,
-            _sum(self.cost_usd, other.cost_usd),
+            add_known(self.cost_usd, other.cost_usd),
             self.warnings + other.warnings,
             self.failed_as_before + other.failed_as_before,
         )
-
-
-def _sum(total_usd: float | None, more_usd: float | None) -> float | None:
-    return None if total_usd is None or more_usd is None else total_usd + more_usd
 
 
 @dataclass(frozen=True, slots=True)

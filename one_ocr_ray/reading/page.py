@@ -134,11 +134,11 @@ async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading)
         elif (answer := answer_of_blank(page)) is None:
             answer, page = await _answer(page, reading, spent)
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
-        if spent.told.requests:
-            reading.untold(spent.told)
+        if spent.spending.requests:
+            reading.untold(spent.spending)
         raise
     row = _result(document, page, answer, spent, reading)
-    if (beside := spent.beside(row)) is not None:
+    if (beside := spent.missing_in(row)) is not None:
         reading.untold(beside)
     return row
 

@@ -14,12 +14,13 @@ from one_ocr_ray.blocks import Block, BlockKind, BlockSource
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.export import FileNames
 from one_ocr_ray.policy.dataset.packing import unpack
-from one_ocr_ray.policy.dataset.schema import encode_pages, page_row, write_pages
+from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.document import PAGE_JOINT
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.service.api.schemas import status_body
+from one_ocr_ray.storage.parquet import encode_pages, write_pages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,36 +1,36 @@
-"""What stands in an output, counted from its files, and whether that is what its plan says. Memory does not grow."""
+"""Counts the rows of an output from its files, and compares them with its plan. Memory does not grow."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.dataset.row_counts import RowCounts, difference
+from one_ocr_ray.policy.dataset.row_counts import RowCounts, missing_rows
 from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
 
 if TYPE_CHECKING:
     from one_ocr_ray.storage.dataset import Dataset
     from one_ocr_ray.storage.plan_index import PlanIndex
 
-# A folder on NFS may hide for half a minute what another node has written there.
-LOOKS_AFTER_S = (0.0, 1.0, 4.0, 10.0, 16.0)
+# A folder on NFS may hide for half a minute what another node has written.
+PAUSES_S = (0.0, 1.0, 4.0, 10.0, 16.0)
 
 
-def count_rows(dataset: Dataset, known: PlanIndex) -> OutputCounts:
-    """The documents and pages of all planned shards, as their rows in `documents` say."""
-    counts = OutputCounts(planned=known.planned())
+def count_rows(dataset: Dataset, plan: PlanIndex) -> OutputCounts:
+    """Count documents and pages of all planned shards by their rows in `documents`."""
+    counts = OutputCounts(planned=plan.planned())
     for copies in (False, True):
-        for shard_id, rows in dataset.counts(known.shard_ids(copies=copies), COUNTED_COLUMNS):
+        for shard_id, rows in dataset.counts(plan.shard_ids(copies=copies), COUNTED_COLUMNS):
             counts.add(shard_id, rows, copies=copies)
     return counts
 
 
-def check_row_counts(dataset: Dataset, known: PlanIndex, output: str) -> tuple[OutputCounts, str | None]:
-    """The counts of a finished output, and a sentence where rows are missing that the plan has."""
-    for pause_s in LOOKS_AFTER_S:
+def check_row_counts(dataset: Dataset, plan: PlanIndex, output: str) -> tuple[OutputCounts, str | None]:
+    """Count a finished output, and say in a sentence which planned rows are missing, if any."""
+    for pause_s in PAUSES_S:
         time.sleep(pause_s)
-        counts = count_rows(dataset, known)
-        found = RowCounts(sum(counts.documents.values()), dataset.page_rows(known.shard_ids(copies=False)))
-        if (fault := difference(counts.planned, found, output)) is None:
+        counts = count_rows(dataset, plan)
+        found = RowCounts(sum(counts.documents.values()), dataset.page_rows(plan.shard_ids(copies=False)))
+        if (fault := missing_rows(counts.planned, found, output)) is None:
             break
     return counts, fault

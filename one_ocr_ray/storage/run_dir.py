@@ -15,7 +15,7 @@ import orjson
 
 from one_ocr_ray.errors import DamagedError, StoppedError, UsageError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
-from one_ocr_ray.policy.dataset.fingerprint import Fingerprint, difference
+from one_ocr_ray.policy.dataset.fingerprint import Fingerprint, config_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,7 +44,7 @@ class RunDirectory:
         if self._output.put_new(CONFIG, body):
             return
         before = self.fingerprint()
-        if before is not None and (changed := difference(before, fingerprint)):
+        if before is not None and (changed := config_difference(before, fingerprint)):
             if not any(next(iter(self._output.list(folder)), None) for folder in RESULTS):
                 self._output.put(CONFIG, body)
                 return

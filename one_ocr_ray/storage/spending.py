@@ -59,11 +59,11 @@ def spending_of(
 ) -> Spending:
     """The same for a whole output; `counts` are those of its documents, which hold the greatest part."""
     settled = Spending(known_usd=counts.cost_usd or 0.0)
-    if dearest.request_usd() is None and counts.untold:  # no price: no row would say more
+    if dearest.request_usd() is None and counts.without_cost:  # no price: no row would say more
         return settled + Spending(unknown_usd=None)
 
     def rows() -> Iterable[PageResult]:
-        for shard_id in sorted(counts.untold):
+        for shard_id in sorted(counts.without_cost):
             yield from dataset.pages(shard_id)
         for shard_id in open_shards:
             yield from _unsettled(output, dataset, shard_id, config_id)

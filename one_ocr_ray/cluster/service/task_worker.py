@@ -24,7 +24,7 @@ from one_ocr_ray.cluster.shard_reader import ShardReader, page_places
 from one_ocr_ray.errors import OneOcrError, OptionsError, StoppedError, StorageError, UsageError
 from one_ocr_ray.job_settings import pdf_options_of
 from one_ocr_ray.model import ErrorCode, Failure, Shard
-from one_ocr_ray.policy.dataset.fingerprint import difference
+from one_ocr_ray.policy.dataset.fingerprint import config_difference
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
@@ -216,7 +216,7 @@ class TaskWorker:
         output = Objects(job.output)
         run_dir = RunDirectory(output)
         before = run_dir.fingerprint()
-        if before is not None and (changed := difference(before, fingerprint)):
+        if before is not None and (changed := config_difference(before, fingerprint)):
             if order.retry is not None or Dataset(output, {}).committed():  # what is paid is never thrown away
                 raise OptionsError(OTHERWISE.format(difference=changed), ErrorCode.INVALID_OPTIONS)
             for info in list(output.list()):  # the task is unfinished: it begins again as the service is now

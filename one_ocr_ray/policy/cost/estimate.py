@@ -1,7 +1,7 @@
-"""What a run would take: pages, tokens, money and time, worked out from what its documents say of themselves.
+"""Estimates pages, tokens, cost and time of a run from the page counts of its documents.
 
-An estimate rests on assumptions, which stand here by name and are shown with it. A blank page asks no engine and a
-retry asks it again; neither is known before the pages are read, and neither is reckoned.
+An estimate rests on assumptions, which are named here and shown with it. Blank pages need no request and retries need
+more; neither is known before the pages are read, so neither is counted.
 """
 
 from __future__ import annotations
@@ -23,12 +23,10 @@ if TYPE_CHECKING:
 PAGE_ASPECT = 2**0.5  # A4
 ANSWER_S = 15.0  # a full page at about 100 tokens a second, with little reasoning before it
 RENDER_CPU_S = 0.02  # open, draw, compress, send; measured 0.007 to 0.02 by kind of page
-LOCAL_CPU_S = (
-    1.6  # the embedded engine, one core; measured 1.3 over a mixed collection, dense pages take several times that
-)
+LOCAL_CPU_S = 1.6  # the embedded engine on one core; 1.3 measured over a mixed collection, several times that if dense
 _DAY_S = 86_400.0
 
-# What can hold a run back, in words.
+# What can limit a run, in words.
 BOUNDS = {
     "rpm": "the requests per minute (--rpm)",
     "tpm": "the tokens per minute (--tpm)",
@@ -40,30 +38,30 @@ BOUNDS = {
 
 @dataclass(slots=True)
 class Survey:
-    """What an input holds. Files with the same bytes are read once, so the pages of a copy do not count."""
+    """Counts of the input. Files with the same bytes are read once, so the pages of copies do not count."""
 
     selection: PageSelection
     documents: int = 0
     copies: int = 0
     pages: int = 0
     unreadable: list[DocumentRef] = field(default_factory=list)
-    _met: set[str] = field(default_factory=set, init=False, repr=False)
+    _seen: set[str] = field(default_factory=set, init=False, repr=False)
 
     def add(self, document: DocumentRef) -> None:
         """Count one file."""
         self.documents += 1
         if document.failure is not None or document.page_count is None:
             self.unreadable.append(document)
-        elif document.document_id in self._met:
+        elif document.document_id in self._seen:
             self.copies += 1
         else:
-            self._met.add(document.document_id)
+            self._seen.add(document.document_id)
             self.pages += len(self.selection.of(document.page_count))
 
 
 @dataclass(frozen=True, slots=True)
 class PageNeed:
-    """What one page takes. Tokens are None where an engine has none; the cost is None where the price is unknown."""
+    """What one page takes. Tokens are None for an engine without tokens; the cost is None if the price is unknown."""
 
     cpu_s: float
     cost_usd: float | None
@@ -76,7 +74,7 @@ LOCAL_PAGE = PageNeed(cpu_s=LOCAL_CPU_S, cost_usd=0.0)
 
 
 def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int) -> PageNeed:
-    """What one full page takes at a provider; its output is what the rate limiter expects of a first answer."""
+    """What one full page takes at a provider; its output tokens are the rate limiter's first estimate."""
     image = PageImage(1, round(longest_side_px / PAGE_ASPECT), longest_side_px, b"", "", 0, 0)
     counted = metering.estimate_tokens(image, ask)
     usage = Usage(metering.input_tokens(image, ask), OutputEstimate(ask.output_tokens_cap).tokens)
@@ -84,9 +82,9 @@ def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int)
 
 
 def seconds_by_bound(pages: int, need: PageNeed, limits: Limits | None, cpus: int) -> dict[str, float]:
-    """How long `pages` would take if only that one bound held; the largest is what the run takes.
+    """How long `pages` would take under each bound alone; the run takes the longest.
 
-    limits: None for the embedded engine. A quota of a day is waited out, from one midnight to the next.
+    limits: None for the embedded engine. A daily quota is waited out, from one midnight to the next.
     """
     seconds = {"cpu": pages * need.cpu_s / cpus}
     if limits is None or not pages:
@@ -116,7 +114,7 @@ class Estimate:
 
     @property
     def bound_by(self) -> str:
-        """What holds the run back: a key of `BOUNDS`."""
+        """The bound that limits the run: a key of `BOUNDS`."""
         return max(self.seconds_by, key=self.seconds_by.__getitem__)
 
     @property
@@ -125,11 +123,11 @@ class Estimate:
 
     @property
     def limits_unknown(self) -> bool:
-        """Whether the account has limits that were not said, so that the run may take longer."""
+        """True if the account's limits are unknown, so that the run may take longer."""
         return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
 
     def of_all_pages(self, of_a_page: float | None) -> float | None:
-        """`of_a_page` times the pages; None where it is unknown."""
+        """`of_a_page` times the pages; None if it is unknown."""
         return None if of_a_page is None else of_a_page * self.survey.pages
 
     def as_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What requests to a provider take: tokens before they are sent, money after. One per worker, for it learns."""
+"""Estimates tokens and cost of requests to a provider, and learns from answers. One per worker."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ OTHER_INPUT_TOKENS = 50  # roles, separators
 
 
 class ProviderMetering:
-    """Tokens and money of one model: estimates from the providers' formulas, costs from what they report."""
+    """Tokens and money of one model: estimates by the provider's formula, costs by what it reports."""
 
     def __init__(
         self,
@@ -49,11 +49,11 @@ class ProviderMetering:
         self._input = InputScale()
 
     def input_tokens(self, image: PageImage, ask: PageRequest) -> int:
-        """About what goes in: the formula, corrected by what answers have shown."""
+        """Estimate the input tokens: the formula, corrected by earlier answers."""
         return round(self._formula_tokens(image, ask) * self._input.factor)
 
     def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
-        """An answer tells what its request really took; what it does not tell teaches nothing."""
+        """Learn from the usage that an answer reports."""
         if usage.output_tokens is not None:
             self._output.observe(usage.output_tokens)
         if usage.input_tokens:
@@ -65,13 +65,13 @@ class ProviderMetering:
         return tokens + self._output.tokens if self._limit_counts_output else tokens
 
     def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
-        """The most that the request can cost; None when the model's price is unknown."""
-        # The formulas are estimates: a fifth on top keeps the ceiling safe from their error.
+        """The most that the request can cost; None if the model's price is unknown."""
+        # The formulas are estimates: a fifth on top covers their error.
         tokens = self.input_tokens(image, ask) * 6 // 5
         return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
 
     def worst_case_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
-        """The most that `requests` requests for one page image can have cost, asked anew with a doubled cap."""
+        """The most that `requests` requests for one page can cost, if all but the first have a doubled output cap."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
         first_usd = self.most_usd(image, ask)
         later_usd = self.most_usd(image, replace(ask, output_tokens_cap=2 * ask.output_tokens_cap))
@@ -80,7 +80,7 @@ class ProviderMetering:
         return first_usd + (requests - 1) * later_usd if requests else 0.0
 
     def cost_usd(self, usage: Usage) -> float | None:
-        """What a request of `usage` has cost; None when that is unknown."""
+        """The cost of a request of `usage`; None if it is unknown."""
         return cost_usd(usage, self._model, self._tier, self._prices)
 
     def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
@@ -90,7 +90,7 @@ class ProviderMetering:
 
 
 def total_tokens(usage: Usage) -> int | None:
-    """Tokens in and out; None when one of them is unknown."""
+    """Input and output tokens; None if one of them is unknown."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return usage.input_tokens + usage.output_tokens

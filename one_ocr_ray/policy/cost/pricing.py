@@ -1,6 +1,6 @@
-"""What requests cost. Prices age: the table is dated, the configuration can override it, an unknown model has none.
+"""Prices of models and the cost of requests. The table is dated, and settings can override it.
 
-Unknown is None, never 0: a budget that cannot be reckoned must not look like one that is kept.
+An unknown price is None, never 0: a budget that cannot be counted must not look as if it were kept.
 """
 
 from __future__ import annotations
@@ -14,19 +14,17 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import Usage
 
-PRICES_SOURCE = "LiteLLM 1.109.1 price map"
-PRICES_AS_OF = "2026-11-24"
-
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens. cached_usd: of input that the provider had in its cache; None: as any other input."""
+    """USD per million tokens; `cached_usd` of cached input, None if it costs as much as other input."""
 
     input_usd: float
     output_usd: float
     cached_usd: float | None = None
 
 
+# LiteLLM's price map 1.109.1, of 2026-11-24.
 PRICES: Mapping[str, Price] = {
     "gpt-4.1": Price(2.00, 8.00, 0.50),
     "gpt-4.1-mini": Price(0.40, 1.60, 0.10),
@@ -66,13 +64,13 @@ PRICES: Mapping[str, Price] = {
     "gemini-flash-lite-latest": Price(0.30, 2.50, 0.03),
 }
 
-# Flex and batch are half the price at both providers; what other tiers cost differs by model and is not known here.
+# Flex and batch cost half at both providers; the prices of other tiers differ by model and are not known here.
 _TIER_FACTORS = {None: 1.0, "auto": 1.0, "default": 1.0, "standard": 1.0, "flex": 0.5, "batch": 0.5}
 _DATED = re.compile(r"-20[0-9]{2}-[0-9]{2}-[0-9]{2}$")
 
 
 def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price | None:
-    """The price of `model`, by its exact name or that of its undated alias (`gpt-5.5` for `gpt-5.5-2026-04-23`)."""
+    """The price of `model` by its exact name or its undated alias (`gpt-5.5` for `gpt-5.5-2026-04-23`)."""
     name = model.removeprefix("models/")
     for prices in (overrides or {}, PRICES):
         for candidate in (name, _DATED.sub("", name)):
@@ -84,7 +82,7 @@ def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price 
 def cost_usd(
     usage: Usage, model: str, tier: str | None = None, overrides: Mapping[str, Price] | None = None
 ) -> float | None:
-    """What one request has cost; None when its price or its tokens are unknown."""
+    """The cost of one request; None if its price or its tokens are unknown."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return estimate_usd(
@@ -101,7 +99,7 @@ def estimate_usd(
     *,
     cached_tokens: int = 0,
 ) -> float | None:
-    """What so many tokens cost; with the output cap as `output_tokens`, the most that one request can cost."""
+    """The cost of these tokens; with the output cap as `output_tokens`, the most that one request can cost."""
     price, factor = price_of(model, overrides), _TIER_FACTORS.get(tier)
     if price is None or factor is None:
         return None

@@ -1,12 +1,13 @@
-"""From page results to a document's row: counts, outcome, joined Markdown and where each page ends in it."""
+"""Makes a document's row from its pages: counts, outcome, joined Markdown and where each page ends in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import DocumentResult, Outcome, PageStatus
 from one_ocr_ray.policy.document import document_text
+from one_ocr_ray.policy.known_sums import sum_known
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -14,12 +15,10 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentRef, PageResult
 
-_Number = TypeVar("_Number", int, float)
-
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """Which run and which configuration a row comes from."""
+    """The run and the configuration that a row comes from."""
 
     run_id: str
     config_id: str
@@ -28,9 +27,9 @@ class RunIdentity:
 def document_result(
     document: DocumentRef, pages: Sequence[PageResult], identity: RunIdentity, now: datetime
 ) -> DocumentResult:
-    """The row of `document` from all its selected pages, in page order; none where it could not be opened.
+    """The row of `document` from all its selected pages, in order; an unopened document has no pages.
 
-    `now` stands in for the times of a document without pages.
+    `now` replaces the times of a document without pages.
     """
     counts = {status: sum(page.status is status for page in pages) for status in PageStatus}
     text = document_text(pages)
@@ -47,9 +46,9 @@ def document_result(
         failure=document.failure,
         markdown=None if document.failure else text.markdown,
         page_ends=text.page_ends,
-        input_tokens=_total([page.input_tokens for page in pages]),
-        output_tokens=_total([page.output_tokens for page in pages]),
-        cost_usd=_total([page.cost_usd for page in pages]),
+        input_tokens=sum_known(page.input_tokens for page in pages),
+        output_tokens=sum_known(page.output_tokens for page in pages),
+        cost_usd=sum_known(page.cost_usd for page in pages),
         started_at=min((page.started_at for page in pages), default=now),
         finished_at=max((page.finished_at for page in pages), default=now),
         run_id=identity.run_id,
@@ -58,7 +57,7 @@ def document_result(
 
 
 def same_bytes_result(original: DocumentResult, copy: DocumentRef) -> DocumentResult:
-    """The row of a file whose bytes are those of `original`: the pages were read once, so they cost once."""
+    """The row of a file with the same bytes as `original`; its pages were read once, so it costs nothing."""
     return replace(
         original,
         source_uri=copy.uri,
@@ -75,9 +74,3 @@ def _outcome(document: DocumentRef, counts: dict[PageStatus, int]) -> Outcome:
     if counts[PageStatus.FAILED] == 0:
         return Outcome.COMPLETE
     return Outcome.PARTIAL if counts[PageStatus.OK] + counts[PageStatus.BLANK] else Outcome.FAILED
-
-
-def _total(values: list[_Number | None]) -> _Number | None:
-    """The sum; None, which means unknown, when any part of it is unknown."""
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

@@ -1,4 +1,4 @@
-"""From dataset rows to the text of exported files and to their names. No files are touched here."""
+"""Names and contents of exported files, from dataset rows."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentResult, PageResult
 
-# Not allowed in names on some file system, or with a meaning in shells; control characters among them.
+# Characters that some file system refuses or a shell interprets, and control characters.
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 _ENDING = re.compile(r"\.pdf$", re.IGNORECASE)
 _NAME_BYTES = 200
 
 
 class ExportFormat(StrEnum):
-    """What `export` writes: a Markdown or plain-text file per document, or one file of JSON lines."""
+    """Formats of `export`: a Markdown or plain-text file per document, or one file of JSON lines."""
 
     MD = "md"
     TXT = "txt"
@@ -32,14 +32,14 @@ class ExportFormat(StrEnum):
 
 
 class FileNames:
-    """Names for exported documents: the source's name, numbered where several sources share one."""
+    """Names for exported documents: the source's name, with a number if several sources share it."""
 
     def __init__(self, suffix: str) -> None:
         self._suffix = suffix
         self._taken: set[str] = set()
 
     def next(self, source_name: str) -> str:
-        """A file name that was not given before; upper and lower case count as the same."""
+        """A file name that is still free; upper and lower case count as the same."""
         stem = _UNSAFE.sub("_", _ENDING.sub("", source_name)).strip(" .") or "document"
         stem = stem.encode()[:_NAME_BYTES].decode(errors="ignore")
         name, number = stem, 2
@@ -58,11 +58,11 @@ def text_of(document: DocumentResult, kind: ExportFormat) -> str:
 
 def json_line(document: DocumentResult, pages: Sequence[PageResult], kind: ExportFormat) -> bytes:
     """One document as one line of JSON: our own shape, or Dolma's (github.com/allenai/dolma)."""
-    values = _dolma(document, pages) if kind is ExportFormat.DOLMA else _plain(document, pages)
+    values = _dolma_line(document, pages) if kind is ExportFormat.DOLMA else _own_line(document, pages)
     return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
 
 
-def _plain(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
+def _own_line(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
     return {
         "document_id": document.document_id,
         "source_uri": document.source_uri,
@@ -84,7 +84,7 @@ def _plain(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, A
     }
 
 
-def _dolma(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
+def _dolma_line(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
     return {
         "id": document.document_id,
         "text": document.markdown or "",

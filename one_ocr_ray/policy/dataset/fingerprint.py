@@ -1,4 +1,4 @@
-"""What makes two runs the same work: the part of the configuration that decides what a page's row says."""
+"""The fingerprint of a configuration: every setting that decides what a page's row contains."""
 
 from __future__ import annotations
 
@@ -36,12 +36,12 @@ class Fingerprint:
 
     @property
     def config_id(self) -> str:
-        """A short name for this configuration: 16 hexadecimal digits."""
+        """A short name of this configuration: 16 hexadecimal digits."""
         return hashlib.sha256(orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
-def difference(before: Fingerprint, now: Fingerprint) -> str | None:
-    """In words, what differs between two configurations; None when nothing does."""
+def config_difference(before: Fingerprint, now: Fingerprint) -> str | None:
+    """What differs between two configurations, in words; None if nothing does."""
     then, this = asdict(before), asdict(now)
     parts = [
         name if key.endswith("sha256") else f"{name} {then[key]} before, {this[key]} now"

@@ -1,7 +1,7 @@
-"""Journal segments: finished pages of an unfinished shard as bytes, back again, and which of several rows counts.
+"""Journal segments (finished pages of an unfinished shard as bytes), and which of several rows of a page counts.
 
-A segment is a line with the SHA-256 of what follows, then JSON: format, configuration and rows. What does not check
-is refused whole, so a torn or foreign object can never become a row.
+A segment is a line with the SHA-256 of the rest, then JSON: format, configuration and rows. A segment whose checksum
+is wrong is refused as a whole, so a torn or foreign object never becomes a row.
 """
 
 from __future__ import annotations
@@ -9,43 +9,42 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import orjson
 
 from one_ocr_ray.model import PageResult, PageStatus
 from one_ocr_ray.policy.dataset.schema import page_result, page_row
+from one_ocr_ray.policy.known_sums import add_known
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-
-_Number = TypeVar("_Number", int, float)
 
 FORMAT = "one-ocr-ray journal 1"
 _TIMES = ("started_at", "finished_at")
 
 
 def encode_segment(pages: Sequence[PageResult], config_id: str) -> bytes:
-    """`pages` as one segment; they must all be of `config_id`."""
+    """Encode `pages` as one segment; all must be of `config_id`."""
     body = orjson.dumps({"format": FORMAT, "config_id": config_id, "rows": [page_row(page) for page in pages]})
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
 def decode_segment(data: bytes, config_id: str) -> list[PageResult] | None:
-    """The pages of a segment; None when it is torn, or of another format or configuration."""
+    """The pages of a segment; None if it is torn, or of another format or configuration."""
     checksum, _, body = data.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != checksum:
         return None
     content = orjson.loads(body)
     if content.get("format") != FORMAT or content.get("config_id") != config_id:
         return None
-    return [page_result(_with_times(row)) for row in content["rows"]]
+    return [page_result(row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}) for row in content["rows"]]
 
 
 def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
-    """One page for each (document_id, page_number): success beats failure, then the earliest finished wins.
+    """One row for each (document_id, page_number): success beats failure, then the earliest finished wins.
 
-    What another row of the page has used is carried over; the same row found in two places counts once.
+    The usage of the other rows is added; the same row found in two places counts once.
     """
     best: dict[tuple[str, int], PageResult] = {}
     seen: set[tuple[str, int, datetime, PageStatus]] = set()
@@ -57,28 +56,28 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
         if key not in best:
             best[key] = page
         else:
-            better, other = sorted((best[key], page), key=_rank)
-            best[key] = add_usage(better, other)
+            both = sorted((best[key], page), key=lambda row: (row.status is PageStatus.FAILED, row.finished_at))
+            best[key] = add_usage(*both)
     return best
 
 
 def split_for_retry(
     rows: Iterable[PageResult], run_id: str, only: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
-    """For a retry as run `run_id`: the pages that stay as they are, and the failed ones that are read again.
+    """Split rows for a retry by run `run_id`: pages that stay as they are, and failed pages to read again.
 
-    `only`: page numbers to read again if they failed; None: all. What this run itself has read stays, failed or not.
+    `only`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
     """
-    staying: list[PageResult] = []
+    kept: list[PageResult] = []
     failed: list[PageResult] = []
     for row in rows:
         wanted = row.status is PageStatus.FAILED and (only is None or row.page_number in only)
-        (failed if wanted and row.run_id != run_id else staying).append(row)
-    return best_pages(staying), best_pages(failed)
+        (failed if wanted and row.run_id != run_id else kept).append(row)
+    return best_pages(kept), best_pages(failed)
 
 
 def with_earlier_usage(pages: Iterable[PageResult], replaced: Mapping[tuple[str, int], PageResult]) -> list[PageResult]:
-    """`pages`, where what a replaced page had used stands in the row that replaces it."""
+    """`pages`, each with the usage of the page that it replaces."""
     return [
         add_usage(page, earlier) if earlier is not None else page
         for page in pages
@@ -87,36 +86,24 @@ def with_earlier_usage(pages: Iterable[PageResult], replaced: Mapping[tuple[str,
 
 
 def with_retried(pages: Sequence[PageResult], journaled: Iterable[PageResult]) -> list[PageResult]:
-    """`pages`, where a page of the journal stands in the place of one that failed: of a retry that was cut off."""
-    anew = best_pages(journaled)
+    """`pages` with failed rows replaced by rows that an interrupted retry left in the journal."""
+    retried = best_pages(journaled)
     return [
         add_usage(later, page)
         if page.status is PageStatus.FAILED and later is not None and later.finished_at != page.finished_at
         else page
         for page in pages
-        for later in [anew.get((page.document_id, page.page_number))]
+        for later in [retried.get((page.document_id, page.page_number))]
     ]
 
 
 def add_usage(page: PageResult, earlier: PageResult) -> PageResult:
-    """`page`, read in place of `earlier`, which failed: what both have used stands in the one row."""
+    """`page`, which replaces the failed `earlier`, with the usage of both."""
     return replace(
         page,
         attempts=page.attempts + earlier.attempts,
-        input_tokens=_sum(page.input_tokens, earlier.input_tokens),
-        output_tokens=_sum(page.output_tokens, earlier.output_tokens),
-        cached_tokens=_sum(page.cached_tokens, earlier.cached_tokens),
-        cost_usd=_sum(page.cost_usd, earlier.cost_usd),
+        input_tokens=add_known(page.input_tokens, earlier.input_tokens),
+        output_tokens=add_known(page.output_tokens, earlier.output_tokens),
+        cached_tokens=add_known(page.cached_tokens, earlier.cached_tokens),
+        cost_usd=add_known(page.cost_usd, earlier.cost_usd),
     )
-
-
-def _sum(one: _Number | None, other: _Number | None) -> _Number | None:
-    return None if one is None or other is None else one + other
-
-
-def _rank(page: PageResult) -> tuple[bool, datetime]:
-    return page.status is PageStatus.FAILED, page.finished_at
-
-
-def _with_times(row: dict[str, Any]) -> dict[str, Any]:
-    return row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}

@@ -1,4 +1,4 @@
-"""Planning: documents into shards, and a shard's pages into render slices. Order in, order out; nothing is read."""
+"""Packs documents into shards, and a shard's pages into render slices. The order stays; nothing is read."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 FIRST_SHARD_PAGES = 32
 COPIES_PER_SHARD = 500
-# In memory; then what is open is closed as it is, for no copy is planned before what it copies.
+# Copies kept in memory. With more of them the open shard is closed early: a copy is planned after its original.
 COPIES_WAITING = 10_000
 SLICE_PAGES = 32
 
 
 @dataclass(frozen=True, slots=True)
 class RenderItem:
-    """Pages of one document, rising, 1-based."""
+    """Some pages of one document, in ascending order, 1-based."""
 
     document: DocumentRef
     pages: tuple[int, ...]
@@ -33,17 +33,17 @@ RenderSlice = tuple[RenderItem, ...]
 
 
 def selected_pages(document: DocumentRef, selection: PageSelection) -> int:
-    """How many page rows `document` has when it is read; none when it cannot be opened."""
+    """The number of page rows that `document` gets; 0 if it cannot be opened."""
     if document.failure is not None or document.page_count is None:
         return 0
     return len(selection.of(document.page_count))
 
 
 class ShardPacker:
-    """Packs documents, as they are found, into shards of whole documents.
+    """Packs documents into shards of whole documents as they are found.
 
     Shards start small and double with every round over the workers up to `shard_pages`: a small job has work for
-    every worker, a large one starts soon and still ends in few files. A longer document stands alone.
+    every worker, a large one starts soon and still ends in few files. A longer document gets a shard of its own.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class ShardPacker:
         next_number: int = 0,
         is_new: Callable[[str], bool],
     ) -> None:
-        """`is_new`: whether a document id is met for the first time, now or in earlier runs; else it is a copy."""
+        """`is_new`: tells whether a document id is new in this and all earlier runs; otherwise it is a copy."""
         self._selection = selection
         self._shard_pages = shard_pages
         self._workers = workers
@@ -67,7 +67,7 @@ class ShardPacker:
         self._is_new = is_new
 
     def add(self, document: DocumentRef) -> list[Shard]:
-        """Take one document; gives back the shards that are full by it."""
+        """Add one document; gives the shards that it fills."""
         if not self._is_new(document.document_id):
             self._copies.append(document)
             return [*self.flush(), *self.copies()] if len(self._copies) >= COPIES_WAITING else []
@@ -78,11 +78,11 @@ class ShardPacker:
         return full + (self._close() if self._open_pages >= self._target_pages() else [])
 
     def flush(self) -> list[Shard]:
-        """The shards that are still open, at the end of the input or when nothing more is known for now."""
+        """Close the open shard, at the end of the input or when no more is known for now."""
         return self._close() if self._open else []
 
     def copies(self) -> list[Shard]:
-        """Files whose bytes were met before, in shards of their own; for the end, after `flush`."""
+        """Shards of the copies found so far; call it at the end, after `flush`."""
         found, self._copies = self._copies, []
         return [
             self._shard(found[start : start + COPIES_PER_SHARD], copies=True)
@@ -108,22 +108,22 @@ class ShardPacker:
 def render_slices(
     documents: Iterable[DocumentRef], selection: PageSelection, done: frozenset[tuple[str, int]] = frozenset()
 ) -> Iterator[RenderSlice]:
-    """The pages still wanted, in order, cut into slices of about SLICE_PAGES pages; small documents share a slice.
+    """Cut the wanted pages into slices of about SLICE_PAGES pages, in order; small documents share a slice.
 
-    `done` holds (document_id, page_number) of the pages that need no reading again.
+    `done` holds (document_id, page_number) of the pages that are not read again.
     """
     slice_: list[RenderItem] = []
-    room = SLICE_PAGES
+    free = SLICE_PAGES
     for document in documents:
         if document.failure is not None or document.page_count is None:
             continue
         wanted = [page for page in selection.of(document.page_count) if (document.document_id, page) not in done]
         while wanted:
-            taken, wanted = wanted[:room], wanted[room:]
+            taken, wanted = wanted[:free], wanted[free:]
             slice_.append(RenderItem(document, tuple(taken)))
-            room -= len(taken)
-            if room == 0:
+            free -= len(taken)
+            if free == 0:
                 yield tuple(slice_)
-                slice_, room = [], SLICE_PAGES
+                slice_, free = [], SLICE_PAGES
     if slice_:
         yield tuple(slice_)

@@ -1,4 +1,4 @@
-"""The proof at a run's end: each planned input has its row in `documents`, each selected page its row in `pages`."""
+"""The proof at a run's end: every planned document and every selected page has its row."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RowCounts:
-    """How many documents and pages an output should hold, or holds."""
+    """Numbers of documents and pages that an output holds or should hold."""
 
     documents: int = 0
     pages: int = 0
 
 
-def difference(planned: RowCounts, found: RowCounts, output: str) -> str | None:
-    """One sentence where what was found in the dataset at `output` is not what its plan says; None where it is."""
+def missing_rows(planned: RowCounts, found: RowCounts, output: str) -> str | None:
+    """One sentence if the rows of `output` are not those of its plan; None if they are."""
     if planned == found:
         return None
     return (

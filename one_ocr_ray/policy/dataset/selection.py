@@ -1,4 +1,4 @@
-"""Which pages of a document are wanted: the grammar of `--pages` (`1-3,8,10-`) and its answer for a page count."""
+"""Page selections: the grammar of `--pages` (`1-3,8,10-`) and the pages it selects."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _PART = re.compile(r"(?P<first>[1-9]\d{0,8})(?:(?P<dash>-)(?P<last>[1-9]\d{0,8})
 
 @dataclass(frozen=True, slots=True)
 class PageSelection:
-    """Disjoint rising ranges of 1-based page numbers, both ends included; a last end of None is open."""
+    """Disjoint ascending ranges of 1-based page numbers, both ends included; a last end of None is open."""
 
     ranges: tuple[tuple[int, int | None], ...]
 
     def of(self, page_count: int) -> list[int]:
-        """The selected page numbers of a document of `page_count` pages, rising."""
+        """The selected page numbers of a document of `page_count` pages, ascending."""
         return [
             page
             for first, last in self.ranges
@@ -36,7 +36,7 @@ ALL_PAGES = PageSelection(((1, None),))
 
 
 def parse_selection(text: str) -> PageSelection:
-    """`1-3,8,10-` or `all`. Raises ValueError with a sentence that shows the grammar."""
+    """Parse `1-3,8,10-` or `all`. Raise ValueError with a sentence that shows the grammar."""
     if text.strip().lower() in {"all", ""}:
         return ALL_PAGES
     ranges: list[tuple[int, int | None]] = []

@@ -1,4 +1,4 @@
-"""What a run says at its end: counts of the whole output, and what this run has used. The `--json` summary."""
+"""The summary at a run's end (`--json`): counts of the whole output, and what this run has used."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from one_ocr_ray.policy.dataset.row_counts import RowCounts
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# The columns of `documents` that an output's counts are made from.
+# The columns of `documents` that the counts of an output need.
 COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd", "error")
 
 
 @dataclass(slots=True)
 class OutputCounts:
-    """Documents and pages of an output, by how they ended, what they have cost, and what is planned of them."""
+    """Documents and pages of an output by outcome, their cost, and the numbers that are planned."""
 
     documents: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)
-    cost_usd: float | None = 0.0  # as far as it is known; None: there is no price
-    unknown_usd: float | None = 0.0  # the most that requests of unknown cost can have cost beside it
-    untold: set[str] = field(default_factory=set)  # shards with documents of unknown cost, which is not counted yet
+    cost_usd: float | None = 0.0  # as far as it is known; None without a price
+    unknown_usd: float | None = 0.0  # an upper bound of the cost of requests whose cost is unknown
+    without_cost: set[str] = field(default_factory=set)  # shards with documents of unknown cost, not counted yet
     planned: RowCounts = field(default_factory=RowCounts)
     unopened: Counter[str] = field(default_factory=Counter)  # documents, by the code of their error
 
     def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
-        """Count the rows of `documents` of a shard; those of `copies` have no pages of their own, and cost nothing."""
+        """Count the `documents` rows of a shard; copies have no pages of their own and cost nothing."""
         costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
         if len(costs) == len(rows):
             self.cost_usd = (self.cost_usd or 0.0) + sum(costs)
         elif not copies:
-            self.untold.add(shard_id)
+            self.without_cost.add(shard_id)
         for row in rows:
             self.documents[row["outcome"]] += 1
             if row["error"] is not None:
@@ -53,7 +53,7 @@ class OutputCounts:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """One run at its end. `as_json` has the names of the public contract."""
+    """One run at its end. `as_json` uses the names of the public contract."""
 
     run_id: str
     output: str

@@ -1,4 +1,4 @@
-"""What must hold in every dataset, checked row by row: the invariants of the public contract, as findings in words."""
+"""Checks rows against the invariants of the public contract; a finding is a sentence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOST_LEFT_OUT = 1000  # letters of a page, as running heads and page numbers
 def shard_findings(
     documents: Sequence[DocumentResult], pages: Sequence[PageResult], selection: PageSelection, *, copies: bool
 ) -> Iterator[str]:
-    """What is wrong within one shard; nothing when all is well. A shard of copies has no pages of its own."""
+    """What is wrong within one shard. A shard of copies has no pages of its own."""
     by_document: Mapping[str, list[PageResult]] = defaultdict(list)
     for page in pages:
         by_document[page.document_id].append(page)
@@ -36,7 +36,7 @@ def shard_findings(
 
 
 def duplicate_findings(keys: Counter[tuple[str, int]]) -> Iterator[str]:
-    """Pages that stand in more than one row of the whole dataset."""
+    """Pages that have more than one row in the whole dataset."""
     for (document_id, page_number), count in keys.items():
         if count > 1:
             yield f"page {page_number} of {document_id} stands in {count} rows"

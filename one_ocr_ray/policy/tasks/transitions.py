@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+from one_ocr_ray.policy.known_sums import sum_known
 from one_ocr_ray.policy.tasks.task import PageEvent, PageFailure, RetryOrder, TaskOutcome, TaskState, TaskView
 
 if TYPE_CHECKING:
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from one_ocr_ray.model import PageResult
-
-_Number = TypeVar("_Number", int, float)
 
 REVS_PER_EPOCH = 1 << 24
 # The codes that stop a job and not a page: what is left of the task can be read once the cause is mended.
@@ -112,9 +111,9 @@ def with_pages(view: TaskView, notes: Notes, *, total: int | None = None, runnin
             for note in failed
             if note.failure is not None
         ),
-        input_tokens=_total([note.input_tokens for note in notes.values()]),
-        output_tokens=_total([note.output_tokens for note in notes.values()]),
-        cost_usd=_total([note.cost_usd for note in notes.values()]),
+        input_tokens=sum_known(note.input_tokens for note in notes.values()) if notes else None,
+        output_tokens=sum_known(note.output_tokens for note in notes.values()) if notes else None,
+        cost_usd=sum_known(note.cost_usd for note in notes.values()) if notes else None,
     )
 
 
@@ -188,9 +187,3 @@ def retrying(view: TaskView, notes: Notes) -> TaskView:
     """`view` when a retry begins that leaves the pages `notes` as they are."""
     begun = replace(view, state=TaskState.RETRY, outcome=None, error=None, finished_at=None, expires_at=None)
     return with_pages(begun, notes)
-
-
-def _total(values: list[_Number | None]) -> _Number | None:
-    """The sum; None, which means unknown, when any part of it is unknown or there is none."""
-    known = [value for value in values if value is not None]
-    return sum(known) if known and len(known) == len(values) else None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
+from one_ocr_ray.policy.known_sums import sum_known
 from one_ocr_ray.policy.tasks.task import TaskState, TaskView
 from one_ocr_ray.service.api.events import (
     KEEP_ALIVE,
@@ -98,7 +99,7 @@ def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
             "percent": round(sum(view.percent for view in views) / len(views), 1),
         },
         "usage": {
-            name: _sum([getattr(view, name) for view in views])
+            name: sum_known(getattr(view, name) for view in views)
             for name in ("input_tokens", "output_tokens", "cost_usd")
         },
         "tasks": [status_body(view) for view in views],
@@ -119,10 +120,6 @@ def _state(states: Sequence[TaskState]) -> TaskState:
     if TaskState.PENDING in states:
         return TaskState.PENDING if set(states) == {TaskState.PENDING} else TaskState.STARTED
     return next(state for state in (TaskState.SUCCESS, TaskState.FAILURE, TaskState.REVOKED) if state in states)
-
-
-def _sum(values: Sequence[Any]) -> Any:
-    return None if None in values else sum(values)
 
 
 def _revs(views: Sequence[TaskView], last_event_id: str | None) -> dict[str, int]:
