@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.blocks import column_drafts
+from one_ocr_ray.policy.layout.classify import with_figures, with_kinds
 from one_ocr_ray.policy.layout.drafts import numbered
 from one_ocr_ray.policy.layout.furniture import furniture_drafts, part_furniture
 from one_ocr_ray.policy.layout.geometry import skew, straighten
@@ -29,7 +30,8 @@ def page_blocks(content: PageContent) -> tuple[Block, ...]:
     angle = skew(content.lines)
     labels = Labels.of(content)
     sheet = part_furniture(straighten(content, angle), labels, content.height)
-    text, notes = part_notes(with_ruled_tables(content.rulings, angle, sheet.text))
+    segments = with_ruled_tables(content.rulings, angle, with_kinds(sheet.text, labels))
+    text, notes = part_notes(with_figures(segments, labels))
     drafts = [
         *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),
         *(column_drafts(regions(text), notes) if text else ()),

@@ -6,100 +6,83 @@ fitted on the line before. Thresholds are multiples of the page's usual line hei
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from itertools import pairwise
+from dataclasses import replace
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.classify import Figure, FigureStrip
 from one_ocr_ray.policy.layout.drafts import Draft
-from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row, Segment, line_height, rows
+from one_ocr_ray.policy.layout.formulas import latex
+from one_ocr_ray.policy.layout.geometry import line_height, rows
 from one_ocr_ray.policy.layout.grid import Table
+from one_ocr_ray.policy.layout.headings import LARGE, heading_level, is_full, is_heading, is_large
+from one_ocr_ray.policy.layout.lines import Column, Line
 from one_ocr_ray.policy.layout.tables import find_tables
-from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, join_lines
+from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from one_ocr_ray.policy.layout.geometry import Row, Segment
+
 # Multiples of the line height.
-LARGE = 1.2  # a line this much taller than the page's text may be a heading
-LARGE_NUMBERED = 1.1  # the same for a line that starts with a section number
 INDENT = 0.6
 HANGING = 5.0  # the text of a list item hangs at most this far in
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
-FULL = 2.0  # a line that ends this near to the right margin fills its column
-SLACK = 0.5  # room that is left over even on a full line
-
-HEADING_LINES = 3
-HEADING_CHARS = 120
-LEVEL_1, LEVEL_2 = 1.8, 1.5  # the height of a first and second level heading against the page's text
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One row of text in one column."""
-
-    row: Row
-    text: str
-    top: float
-    bottom: float
-
-    @property
-    def left(self) -> float:
-        return self.row[0].left
-
-    @property
-    def right(self) -> float:
-        return self.row[-1].right
-
-    @property
-    def height(self) -> float:
-        return max(self.row, key=lambda s: s.width).height
-
-    @property
-    def is_tall(self) -> bool:
-        return self.height >= VERTICAL_RATIO * (self.right - self.left)
-
-    @property
-    def first_word_width(self) -> float:
-        """What would have had to fit on the line above: all up to the first place where a line may break."""
-        word = self.row[0].words[0]
-        text = word.text.strip()
-        unbroken = next((i for i, char in enumerate(text) if is_cjk(char)), len(text)) or 1
-        return (word.right - word.left) * unbroken / len(text)
-
-
-@dataclass(frozen=True, slots=True)
-class _Column:
-    """What the lines of one column have in common."""
-
-    height: float  # the page's usual line height
-    left: float
-    right: float
-    gap: float  # usual distance of two lines
-
-    def full(self, line: Line, following: Line) -> bool:
-        """Whether `line` ended because the next word did not fit any more."""
-        return self.right - line.right < following.first_word_width + SLACK * self.height
 
 
 def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Draft]:
     """What stands in each column of `regions` from top to bottom; a note belongs to what it stands beside."""
     height = line_height(segment for region in regions for segment in region)
-    parts = [part for region in regions for part in find_tables(rows(region), height)]
-    texts = [part if isinstance(part, Table) else [_line(row) for row in part] for part in parts]
-    gap = _usual_gap([text for text in texts if not isinstance(text, Table)])
+    parts = [part for region in regions for part in _parts(region, height)]
+    gap = _usual_gap([part for part in parts if isinstance(part, list)])
     found: list[Draft] = []
-    for text in texts:
-        if isinstance(text, Table):
-            found.append(Draft(BlockKind.TABLE, "", text.rows, table=text.grid))
+    for part in parts:
+        if isinstance(part, Table):
+            found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid))
+        elif isinstance(part, Figure):
+            found.append(_figure_draft(part))
         else:
-            found += _text_drafts(text, height, gap)
+            found += _text_drafts(part, height, gap)
     for note in notes:
-        lines = [_line(row) for row in rows(note)]
+        lines = [Line.of(row) for row in rows(note)]
         beside = min(found, key=lambda draft: draft.distance((lines[0].top + lines[0].bottom) / 2))
         beside.notes.append(_draft(BlockKind.MARGIN_NOTE, join_lines([line.text for line in lines]), lines))
     return found
+
+
+def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | list[Line]]:
+    """The tables and figures of a column and the text between them. A line whose kind is known is in no table."""
+    parts: list[Table | Figure | list[Line]] = []
+    for known, group in groupby(rows(region), _known):
+        if isinstance(known, Figure):
+            if known not in parts:
+                parts.append(known)
+            continue
+        page = tuple(group)
+        texts = [page] if known else find_tables(page, height)
+        for text in texts:
+            if isinstance(text, Table):
+                parts.append(text)
+            elif parts and isinstance(parts[-1], list):
+                parts[-1] += [Line.of(row) for row in text]
+            else:
+                parts.append([Line.of(row) for row in text])
+    return parts
+
+
+def _known(row: Row) -> Figure | bool:
+    """The figure that a row is a strip of; else whether it is of a kind that is known."""
+    figures = [segment.figure for segment in row if isinstance(segment, FigureStrip)]
+    return figures[0] if figures else any(segment.kind for segment in row)
+
+
+def _figure_draft(figure: Figure) -> Draft:
+    lines = rows(figure.inside)
+    text = " ".join(segment.text for row in lines for segment in row)
+    return Draft(BlockKind.FIGURE, text, lines, box=figure.box)
 
 
 def _usual_gap(texts: Sequence[Sequence[Line]]) -> float:
@@ -108,13 +91,8 @@ def _usual_gap(texts: Sequence[Sequence[Line]]) -> float:
     return gaps[len(gaps) // 4] if gaps else 0.0
 
 
-def _line(row: Row) -> Line:
-    text = " ".join(segment.text for segment in row)
-    return Line(row, text, min(s.top for s in row), max(s.bottom for s in row))
-
-
 def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:
-    column = _Column(height, min(line.left for line in lines), max(line.right for line in lines), gap)
+    column = Column(height, min(line.left for line in lines), max(line.right for line in lines), gap)
     chunks: list[list[Line]] = []
     for line in lines:
         if chunks and _continues(chunks[-1], line, column):
@@ -128,30 +106,40 @@ def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
     return Draft(kind, text, tuple(line.row for line in lines))
 
 
-def _continues(chunk: Sequence[Line], line: Line, column: _Column) -> bool:
+def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     """Whether `line` belongs to the same block as the lines of `chunk`."""
     last = chunk[-1]
-    if line.top - last.bottom > column.gap + PARAGRAPH_GAP * column.height:
+    if line.top - last.bottom > column.gap + PARAGRAPH_GAP * column.height or _differs(chunk, line, column):
         return False
-    if marks.starts_item(chunk[0].text) and not _is_heading(chunk, column):
+    if marks.starts_item(chunk[0].text) and not is_heading(chunk, column):
         return not marks.starts_item(line.text) and _continues_item(chunk, line, column)
     if marks.starts_item(line.text) and not (
         column.full(last, line) and line.left < last.left + INDENT * column.height
     ):
         return False
-    if _is_large(line, column) or _is_large(last, column):  # the lines of a title need no common margin
+    if is_large(line, column) or is_large(last, column):  # the lines of a title need no common margin
         return max(line.height, last.height) < LARGE * min(line.height, last.height)
     return _continues_paragraph(chunk, line, column)
 
 
-def _continues_item(item: Sequence[Line], line: Line, column: _Column) -> bool:
+def _differs(chunk: Sequence[Line], line: Line, column: Column) -> bool:
+    """Whether `line` is of another kind than `chunk`, or a heading that nothing but its type parts from the text."""
+    last = chunk[-1]
+    if line.kind is not None or chunk[0].kind is BlockKind.FORMULA:
+        return line.kind is not chunk[0].kind or marks.starts_caption(line.text) or marks.starts_footnote(line.text)
+    if last.is_bold == line.is_bold:
+        return False
+    return not is_full(last, column) or (line.is_bold and not is_full(line, column))
+
+
+def _continues_item(item: Sequence[Line], line: Line, column: Column) -> bool:
     indent = INDENT / 2 * column.height
     if item[0].left + indent < line.left < item[0].left + HANGING * column.height:
         return len(item) == 1 or abs(line.left - item[1].left) < 2 * indent
     return line.left > item[0].left - indent and len(item) == 1 and column.full(item[-1], line)
 
 
-def _continues_paragraph(chunk: Sequence[Line], line: Line, column: _Column) -> bool:
+def _continues_paragraph(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     indent = INDENT * column.height
     first, last = chunk[0], chunk[-1]
     full = column.full(last, line)
@@ -165,21 +153,14 @@ def _continues_paragraph(chunk: Sequence[Line], line: Line, column: _Column) -> 
     return full or not (new_sentence and abs(line.left - first.left) < indent)
 
 
-def _is_large(line: Line, column: _Column) -> bool:
-    """Whether a line may be of a heading. A full one, and one of a character or two, has to be taller: a superscript
-    or a single ideograph stretches the box as well.
-    """
-    doubtful = column.right - line.right < FULL * column.height or len(line.text) <= 2
-    return line.height > (LEVEL_2 if doubtful else LARGE) * column.height
-
-
-def _text_draft(chunk: Sequence[Line], column: _Column) -> Draft:
+def _text_draft(chunk: Sequence[Line], column: Column) -> Draft:
     """A chunk of lines as what it is; the text of a paragraph has line ends where the page breaks lines on purpose."""
     text = join_lines([line.text for line in chunk])
-    if _is_heading(chunk, column):
-        ratio = max(line.height for line in chunk) / column.height
-        level = 3 - (ratio >= LEVEL_2) - (ratio >= LEVEL_1)
-        return replace(_draft(BlockKind.HEADING, text, chunk), level=level)
+    if kind := chunk[0].kind:
+        is_formula = kind is BlockKind.FORMULA
+        return _draft(kind, "\n".join(latex(line.text) for line in chunk) if is_formula else text, chunk)
+    if is_heading(chunk, column):
+        return replace(_draft(BlockKind.HEADING, text, chunk), level=heading_level(chunk, column))
     if item := marks.split_item(text):
         draft = _draft(BlockKind.LIST_ITEM, item[1], chunk)
         return replace(draft, marker=item[0], indent=chunk[0].left / column.height)
@@ -190,19 +171,7 @@ def _text_draft(chunk: Sequence[Line], column: _Column) -> Draft:
     return _draft(BlockKind.PARAGRAPH, "\n".join(line.text for line in chunk), chunk)
 
 
-def _is_heading(chunk: Sequence[Line], column: _Column) -> bool:
-    """Whether a few short lines are taller than the text, or one is a little taller and starts with a number."""
-    text = " ".join(line.text for line in chunk)
-    if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned
-        return False
-    if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
-        return False
-    if all(_is_large(line, column) for line in chunk):
-        return True
-    return len(chunk) == 1 and chunk[0].height > LARGE_NUMBERED * column.height and marks.is_section_title(text)
-
-
-def _broken_on_purpose(chunk: Sequence[Line], column: _Column) -> bool:
+def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     """Whether most lines end where the next word would have fitted: an address, a poem, a listing."""
     right = max(line.right for line in chunk)
     wide = 2 * (right - min(line.left for line in chunk)) > column.right - column.left

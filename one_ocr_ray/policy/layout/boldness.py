@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-THICKER = 1.25  # times the strokes of the usual line, made as large; bold type has 1.3 to 2 times those of its family
+THICKER = 1.2  # times the strokes of the usual line, made as large; bold type has 1.2 to 2 times those of its family
 LEAST_CHARACTERS = 2  # the strokes of one character say nothing
 LEAST_ON_A_PAGE = 60  # characters that make it known what is usual
 

@@ -11,7 +11,7 @@ from one_ocr_ray.policy.layout.places import around, printed_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from one_ocr_ray.blocks import BlockWord, TableGrid
+    from one_ocr_ray.blocks import BlockWord, Box, TableGrid
     from one_ocr_ray.policy.layout.geometry import Row
 
 NESTED = 0.4  # of a line height: a list item this much further in belongs to the one above
@@ -28,15 +28,16 @@ class Draft:
     marker: str | None = None
     indent: float = 0.0  # of a list item's left edge, in line heights
     table: TableGrid | None = None
+    box: Box | None = None  # of a figure, which is larger than the text in it
     notes: list[Draft] = field(default_factory=list)
 
     @property
     def top(self) -> float:
-        return min(segment.top for row in self.rows for segment in row)
+        return min((segment.top for row in self.rows for segment in row), default=0.0)
 
     @property
     def bottom(self) -> float:
-        return max(segment.bottom for row in self.rows for segment in row)
+        return max((segment.bottom for row in self.rows for segment in row), default=0.0)
 
     def distance(self, y: float) -> float:
         """How far above or below it `y` is."""
@@ -75,7 +76,7 @@ def _block(draft: Draft, number: int, source: BlockSource) -> Block:
         id=number,
         kind=draft.kind,
         text=grid_text(draft.table) if draft.table else draft.text,
-        box=around([line.box for line in lines]),
+        box=around([*(line.box for line in lines), *([draft.box] if draft.box else [])]),
         level=draft.level,
         marker=draft.marker,
         table=draft.table,

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.labels import Labels
 
 EDGE = 0.14  # of the page's height at its top and its bottom
-LIKELY, SURE = 0.4, 0.95  # scores of a region: enough for small type, enough for any
+NUMBER, LIKELY, SURE = 0.3, 0.4, 0.95  # scores of a region: enough for a page number, for small type, for any
 LARGE = 1.25  # times the line height: perhaps the type of a title
 NUMBER_GAP = 0.9  # of the line height: between a page number and the text
 FOOT_GAP = 1.2  # the same for a row with more than the number
@@ -78,7 +78,7 @@ def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft
 def _is_labelled(segment: Segment, labels: Labels, label: str, height: float) -> bool:
     """Whether the model says so, and nothing else of it with more certainty."""
     score = labels.score(segment, label)
-    least = SURE if segment.height > LARGE * height else LIKELY
+    least = SURE if segment.height > LARGE * height else NUMBER if is_page_number(segment.text) else LIKELY
     return score >= max(least, labels.score(segment, "title", "text", "table_caption", "table"))
 
 

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.layout.text import with_leaders
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from one_ocr_ray.blocks import BlockWord
+    from one_ocr_ray.blocks import BlockKind, BlockWord
     from one_ocr_ray.policy.layout.content import PageContent
 
 Point = tuple[float, float]
@@ -80,6 +80,7 @@ class Segment:
     top: float
     bottom: float
     line: TextLine = field(compare=False)
+    kind: BlockKind | None = field(default=None, compare=False, kw_only=True)  # of its block, where it is known before
 
     @property
     def left(self) -> float:

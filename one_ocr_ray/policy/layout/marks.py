@@ -17,6 +17,11 @@ _OTHER = re.compile(
     r"[(（][\divx一二三四五六七八九十]{1,4}[)）]|\[\d{1,3}\]|[一二三四五六七八九十\d]{1,3}、|[①-⑳]|[a-z][.)]\s"
 )
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+|[一二三四五六七八九十]{1,3}、\s*)[^\W\d_]")
+_CAPTION = re.compile(
+    r"(?:(?i:figure|fig\.?|table|tab\.|chart|exhibit|scheme|listing|algorithm|abbildung|abb\.|tabelle|tableau)|图|表|圖|図)"
+    r"\s*(?:\d{1,3}|[A-Z]\d{0,2}|[IVX]{1,5})(?:[-.]\d{1,3})*(?P<end>\s*[.:：|]|\s|$)"
+)
+_FOOTNOTE = re.compile(r"(?:[*†‡§¶]{1,2}|\d{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’）)]?$")
 _CODE = re.compile(
     r"""^[$%]\s+[\w./~]              # a command after a prompt
@@ -62,6 +67,34 @@ def ends_sentence(text: str) -> bool:
 def is_section_title(text: str) -> bool:
     """Whether a line reads like "3 Results", "2.1. Method" or "二、方法"."""
     return _SECTION.match(text) is not None and not ends_sentence(text)
+
+
+def section_depth(text: str) -> int:
+    """How deep a section is by its number: 2 for "2.1 Method"; 0 without a number."""
+    match = re.match(r"\d{1,2}(?:\.\d{1,2})*(?=\.?\s)", text)
+    return match[0].count(".") + 1 if match else 0
+
+
+def starts_caption(text: str) -> bool:
+    """Whether a line starts with the name and number of a figure or table; a sentence about it may, too."""
+    return _CAPTION.match(text) is not None
+
+
+def ends_caption_number(text: str) -> bool:
+    """Whether a mark parts that number from what follows, as no sentence has it."""
+    match = _CAPTION.match(text)
+    return match is not None and match["end"].strip() != ""
+
+
+def symbol_of_note(text: str) -> str:
+    """The sign that a line starts with as a footnote does, such as a star; empty without one."""
+    match = re.match(r"([*†‡§¶]{1,3})\s?[^\W\d_]", text)
+    return match[1] if match else ""
+
+
+def starts_footnote(text: str) -> bool:
+    """Whether a line starts with a note's mark."""
+    return _FOOTNOTE.match(text) is not None
 
 
 def ends_statement(text: str) -> bool:

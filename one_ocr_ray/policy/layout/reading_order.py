@@ -31,6 +31,9 @@ MIN_COLUMN_ROWS = 3
 FILLED = 0.3  # of the height of a column of running text, double-spaced or with a figure in it, is covered by lines
 INKED = 0.75  # of the width of a row of running text is covered by words
 LONE_ROWS = 0.6  # of the rows of running text: fewer beside it are labels, to be read in their place
+# Columns without running text, such as exercises, are told from the rows of a table by how few stand beside each other.
+APART = 0.45  # of the rows of one side, at most
+MIN_APART_ROWS, MANY_ROWS = 8, 15  # so many rows, or so many with up to ALIGNED
 ALIGNED = 0.6  # of the rows of one side stand beside one of the other side: the sides are the rows of a table
 
 
@@ -80,11 +83,18 @@ def _columns(segments: Region) -> tuple[Region, ...]:
     waiting: Region = ()  # what is not in columns of this gutter
     for band in _accepted(segments, gutter, height):
         if isinstance(band, _Band):
-            parts += [waiting, band.left, band.right]
+            parts += [waiting, *_in_order(band, height)]
             waiting = ()
         else:
             waiting += band
     return tuple(region for part in (*parts, waiting) if part for region in _columns(part))
+
+
+def _in_order(band: _Band, height: float) -> tuple[Region, Region]:
+    """Left before right, but for a few lines beside running text: those in a picture come after it."""
+    left, right = rows(band.left), rows(band.right)
+    few = len(left) < LONE_ROWS * len(right) and text_width(left) < COLUMN_WIDTH * height <= text_width(right)
+    return (band.right, band.left) if few else (band.left, band.right)
 
 
 def _best_gutter(segments: Region, height: float) -> float | None:
@@ -192,8 +202,16 @@ def _rows_in_columns(band: _Band, height: float) -> int:
     narrow, wide = sorted((text_width(left), text_width(right)))
     if narrow >= COLUMN_WIDTH * height:
         return len(few)
-    beside = wide >= LONE_COLUMN_WIDTH * height and len(few) >= LONE_ROWS * len(many)
-    return len(few) if beside and alignment(few, many) < ALIGNED else 0
+    together = alignment(few, many)
+    if wide >= LONE_COLUMN_WIDTH * height and together < (ALIGNED if len(few) >= LONE_ROWS * len(many) else APART):
+        return len(few)
+    wide_enough = min(_extent(left), _extent(right)) >= LONE_COLUMN_WIDTH * height
+    enough = MIN_APART_ROWS if together < APART else MANY_ROWS
+    return len(few) if wide_enough and len(few) >= enough and together < ALIGNED else 0
+
+
+def _extent(side: Sequence[Row]) -> float:
+    return max(row[-1].right for row in side) - min(row[0].left for row in side)
 
 
 def text_width(side: Sequence[Row]) -> float:

@@ -1,0 +1,143 @@
+"""Which lines of a page are formulas, captions or footnotes, and where its figures are.
+
+What stands there decides, and a layout model helps: neither is believed alone. Lengths are in the unit of the page's
+content; thresholds are multiples of the page's usual line height.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockKind, Box
+from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.formulas import is_number, may_be_formula
+from one_ocr_ray.policy.layout.geometry import PlacedWord, Segment, line_height, rows
+from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
+from one_ocr_ray.policy.layout.tables import TableStrip
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from one_ocr_ray.policy.layout.content import Region
+    from one_ocr_ray.policy.layout.labels import Labels
+
+LIKELY = 0.3  # the score of a region that supports what the characters say
+FIGURE = 0.5  # the score of a figure
+MOST_TEXT = 0.3  # of a page's characters stand in one figure
+NEAR = 2.5  # a caption is at most this far from its figure or table
+STRIP_PITCH = 1.25
+SMALL = 0.93  # the type of footnotes against that of the page
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A figure with the text in it: the letters of a chart, of a map."""
+
+    box: Box  # in points of the page as displayed
+    inside: tuple[Segment, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FigureStrip(Segment):
+    """A strip of a figure, as high as a line: the reading order takes it for running text. Its word is no text."""
+
+    figure: Figure = field(compare=False, kw_only=True)
+
+
+def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ...]:
+    """The segments with the kinds of those that are formulas, captions or footnotes."""
+    if not segments:
+        return ()
+    height = line_height(segments)
+    numbers = {s for s in segments if is_number(s.text)}
+    formulas = {s for s in segments if s not in numbers and _is_formula(s, numbers, labels)}
+    formulas |= {n for n in numbers if any(_beside(n, f) for f in formulas)}
+    notes = _footnotes(segments, height)
+
+    def kind(segment: Segment) -> BlockKind | None:
+        if segment in formulas:
+            return BlockKind.FORMULA
+        if _is_caption(segment, labels, height):
+            return BlockKind.CAPTION
+        return BlockKind.FOOTNOTE if segment in notes else None
+
+    return tuple(replace(s, kind=found) if (found := kind(s)) else s for s in segments)
+
+
+def _is_formula(segment: Segment, numbers: Iterable[Segment], labels: Labels) -> bool:
+    """Whether a segment reads like a formula, and has a number beside it or is one to the model."""
+    if not may_be_formula(segment.text):
+        return False
+    numbered = any(_beside(number, segment) and number.left > segment.right for number in numbers)
+    return numbered or labels.score(segment, "equation") >= LIKELY
+
+
+def _beside(a: Segment, b: Segment) -> bool:
+    return min(a.bottom, b.bottom) - max(a.top, b.top) > 0.3 * min(a.height, b.height)
+
+
+def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
+    """Whether a segment starts as captions do. A sentence about "Table 1" does too: there the model decides."""
+    named = labels.score(segment, "figure_caption", "table_caption")
+    near = labels.is_near(segment, NEAR * height, "figure", "table")
+    if marks.starts_caption(segment.text):
+        return near or named >= LIKELY or marks.ends_caption_number(segment.text)
+    return near and named >= FIGURE and named > labels.score(segment, "text", "title")
+
+
+def _footnotes(segments: Sequence[Segment], height: float) -> set[Segment]:
+    """The first lines of the notes at the foot of a page, or of a column of it.
+
+    All below is in small type too, or the text above has the note's sign.
+    """
+    level = [s for s in segments if not s.is_vertical]
+    if not level:
+        return set()
+    middle = (min(s.top for s in level) + max(s.bottom for s in level)) / 2
+    found = set()
+    for note in level:
+        if note.middle < middle or not marks.starts_footnote(note.text):
+            continue
+        below = [s for s in level if s.top >= note.top and s.left < note.right and s.right > note.left]
+        symbol = marks.symbol_of_note(note.text)
+        referred = symbol and any(symbol in s.text and s.middle < note.top for s in level)
+        if referred or max(note.height, line_height(below)) <= SMALL * height:
+            found.add(note)
+    return found
+
+
+def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ...]:
+    """The segments of a page with strips of figures in the place of what stands in them."""
+    left = list(segments)
+    if not left:
+        return ()
+    height = line_height(left)
+    characters = sum(len(segment.text) for segment in left)
+    strips: list[Segment] = []
+    for region in labels.separate("figure", FIGURE):
+        inside = labels.within(region, left)
+        if any(isinstance(segment, TableStrip) for segment in inside) or _is_text(inside, characters, height):
+            continue
+        scale = labels.pt_per_unit
+        box = Box(region.x0 * scale, region.y0 * scale, region.x1 * scale, region.y1 * scale)
+        strips += _strips(region, Figure(box, tuple(inside)), left[0], height)
+        left = [segment for segment in left if segment not in inside]
+    return (*left, *strips)
+
+
+def _is_text(inside: Sequence[Segment], characters: int, height: float) -> bool:
+    """Whether a figure is none: much of the page's text stands in it, or running text."""
+    if sum(len(segment.text) for segment in inside) > MOST_TEXT * characters:
+        return True
+    lines = rows(segment for segment in inside if not segment.is_vertical)
+    return len(lines) > 2 and text_width(lines) >= COLUMN_WIDTH * height
+
+
+def _strips(region: Region, figure: Figure, model: Segment, height: float) -> list[FigureStrip]:
+    """A figure cut into strips as high as lines and as wide as itself."""
+    count = max(1, round((region.y1 - region.y0) / (STRIP_PITCH * height)))
+    pitch = (region.y1 - region.y0) / count
+    word = PlacedWord("x" * max(3, round(2 * (region.x1 - region.x0) / height)), region.x0, region.x1, ())
+    tops = [region.y0 + (at + 0.5) * pitch - height / 2 for at in range(count)]
+    return [FigureStrip((word,), top, top + height, model.line, figure=figure) for top in tops]

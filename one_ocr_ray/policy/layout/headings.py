@@ -1,0 +1,68 @@
+"""Which lines are headings, and of which level: large type, bold type on lines of its own, numbers of sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout import marks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.policy.layout.lines import Column, Line
+
+# Multiples of the line height.
+LARGE = 1.2  # a line this much taller than the page's text may be a heading
+LARGE_NUMBERED = 1.1  # the same for a line that starts with a section number
+NOT_SMALL = 0.8  # a bold line of at least this height may be one
+FULL = 2.0  # a line that ends this near to the right margin fills its column
+LEVEL_1, LEVEL_2 = 1.8, 1.5  # the height of a first and second level heading against the page's text
+
+HEADING_LINES = 3
+BOLD_LINES = 2
+HEADING_CHARS = 120
+
+
+def is_large(line: Line, column: Column) -> bool:
+    """Whether a line may be of a heading. A full one, and one of a character or two, has to be taller: a superscript
+    or a single ideograph stretches the box as well.
+    """
+    doubtful = is_full(line, column) or len(line.text) <= 2
+    return line.height > (LEVEL_2 if doubtful else LARGE) * column.height
+
+
+def is_full(line: Line, column: Column) -> bool:
+    return column.right - line.right < FULL * column.height
+
+
+def is_heading(chunk: Sequence[Line], column: Column) -> bool:
+    """Whether a few short lines are taller than the text, or bold, or one is a little taller and has a number."""
+    text = " ".join(line.text for line in chunk)
+    if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned
+        return False
+    if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
+        return False
+    if all(is_large(line, column) for line in chunk) or _is_bold_heading(chunk, column):
+        return True
+    return len(chunk) == 1 and chunk[0].height > LARGE_NUMBERED * column.height and marks.is_section_title(text)
+
+
+def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
+    """Whether bold lines are a heading: no sentence, no label with its value beside it, no full line."""
+    text = chunk[-1].text
+    return (
+        len(chunk) <= BOLD_LINES
+        and all(line.is_bold and line.height >= NOT_SMALL * column.height for line in chunk)
+        and not (marks.ends_sentence(text) or text.endswith((",", ";", ":", "：", "，")))
+        and all(len(line.row) == 1 or marks.is_marker(line.row[0].text) for line in chunk)
+    )
+
+
+def heading_level(chunk: Sequence[Line], column: Column) -> int:
+    """1 to 6: by the size of its type; where that is near the text's, by its section number."""
+    ratio = max(line.height for line in chunk) / column.height
+    if ratio >= LEVEL_2:
+        return 1 if ratio >= LEVEL_1 else 2
+    if depth := marks.section_depth(chunk[0].text):
+        return min(depth + 1, 6)
+    return 3 if ratio > LARGE else 4

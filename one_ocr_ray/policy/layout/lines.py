@@ -1,0 +1,77 @@
+"""One row of text in one column, and what the lines of a column have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row
+from one_ocr_ray.policy.layout.text import is_cjk
+
+if TYPE_CHECKING:
+    from one_ocr_ray.blocks import BlockKind
+
+SLACK = 0.5  # of the line height: room that is left over even on a full line
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One row of text in one column."""
+
+    row: Row
+    text: str
+    top: float
+    bottom: float
+
+    @classmethod
+    def of(cls, row: Row) -> Line:
+        return cls(row, " ".join(s.text for s in row), min(s.top for s in row), max(s.bottom for s in row))
+
+    @property
+    def left(self) -> float:
+        return self.row[0].left
+
+    @property
+    def right(self) -> float:
+        return self.row[-1].right
+
+    @property
+    def height(self) -> float:
+        return max(self.row, key=lambda s: s.width).height
+
+    @property
+    def is_tall(self) -> bool:
+        return self.height >= VERTICAL_RATIO * (self.right - self.left)
+
+    @property
+    def is_bold(self) -> bool:
+        """Whether all of it is known to be bold, but for what is too short to tell."""
+        known = [s.line.bold for s in self.row if s.line.bold is not None]
+        return bool(known) and all(known)
+
+    @property
+    def kind(self) -> BlockKind | None:
+        """Of its block, where that is known from the line alone."""
+        return next((s.kind for s in self.row if s.kind is not None), None)
+
+    @property
+    def first_word_width(self) -> float:
+        """What would have had to fit on the line above: all up to the first place where a line may break."""
+        word = self.row[0].words[0]
+        text = word.text.strip()
+        unbroken = next((i for i, char in enumerate(text) if is_cjk(char)), len(text)) or 1
+        return (word.right - word.left) * unbroken / len(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """What the lines of one column have in common."""
+
+    height: float  # the page's usual line height
+    left: float
+    right: float
+    gap: float  # usual distance of two lines
+
+    def full(self, line: Line, following: Line) -> bool:
+        """Whether `line` ended because the next word did not fit any more."""
+        return self.right - line.right < following.first_word_width + SLACK * self.height

@@ -1,0 +1,126 @@
+"""Formulas, captions, footnotes, figures and headings: what is taken for one and what is not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.content import PageContent, Region
+from one_ocr_ray.policy.layout.formulas import latex, may_be_formula
+from one_ocr_ray.policy.writers.markdown import to_markdown
+from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.blocks import Block
+    from one_ocr_ray.policy.layout.geometry import TextLine
+
+PROSE = ["some lines of text that fill the page and go on,", "one after the other, down to its very end here"] * 4
+
+
+def blocks(lines: Sequence[TextLine], *regions: Region) -> tuple[Block, ...]:
+    """The blocks of a page."""
+    return page_blocks(PageContent(PAGE_WIDTH_PX, PAGE_HEIGHT_PX, tuple(lines), regions=regions))
+
+
+def of(kind: BlockKind, found: Sequence[Block]) -> list[str]:
+    """The texts of the blocks of a kind."""
+    return [block.text for block in found if block.kind is kind]
+
+
+@pytest.mark.parametrize(
+    "text", ["E = mc² + p²/2m", "∇·B=0", "sin(x) ≤ x + 1", "∂i Σi = µ4δik(x − y).", "+ 2m[V · (A)]"]
+)
+def test_lines_that_may_be_formulas(text: str) -> None:
+    """A relation or a leading operator, no word but the names of functions."""
+    assert may_be_formula(text)
+
+
+@pytest.mark.parametrize("text", ["the rate is = 5", "a < b", "2024", "name = value", "速度 = 距离/时间", "x1 y1"])
+def test_lines_that_are_none(text: str) -> None:
+    """Words, too little, no relation."""
+    assert not may_be_formula(text)
+
+
+def test_a_numbered_formula_is_one_without_a_model() -> None:
+    """It stands between paragraphs and its number becomes a tag; a dollar sign of the text does not end it."""
+    formula = [line("a² + b² = c²", 400, 450), line("(13)", 1000, 450)]
+    found = blocks([*column(PROSE, 200, 200), *formula, *column(PROSE, 200, 500)])
+    assert of(BlockKind.FORMULA, found) == [r"a^{2} + b^{2} = c^{2} \tag{13}"]
+    assert "$$\na^{2} + b^{2} = c^{2} \\tag{13}\n$$" in to_markdown(found)
+    assert latex("5% of {x} = $1 \\ y") == r"5\% of \{x\} = \$1 \backslash  y"
+
+
+def test_a_formula_without_a_number_needs_the_model() -> None:
+    """Code and sums in a letter look the same."""
+    lines = [*column(PROSE, 200, 200), line("a² + b² = c²", 400, 450), *column(PROSE, 200, 500)]
+    assert of(BlockKind.FORMULA, blocks(lines)) == []
+    assert of(BlockKind.FORMULA, blocks(lines, Region("equation", 390, 445, 560, 475, 0.5))) != []
+
+
+def test_captions_are_told_from_sentences_that_name_a_figure() -> None:
+    """By the mark after the number, or by what stands near."""
+    lines = [line("Figure 3: Rainfall by month", 200, 600), line("in both years", 200, 626), *column(PROSE, 200, 700)]
+    assert of(BlockKind.CAPTION, blocks(lines)) == ["Figure 3: Rainfall by month in both years"]
+    sentence = [line("Table 1 shows what we have found", 200, 600), *column(PROSE, 200, 700)]
+    assert of(BlockKind.CAPTION, blocks(sentence)) == []
+    near = blocks(sentence, Region("table", 190, 300, 900, 590, 0.9))
+    assert of(BlockKind.CAPTION, near) == ["Table 1 shows what we have found"]
+
+
+def test_footnotes_are_in_small_type_at_the_foot() -> None:
+    """Each is a block of its own; a numbered list in the type of the text is none."""
+    notes = [
+        line("1 The first of the notes on this page.", 200, 1300, 15),
+        line("2 And the second one.", 200, 1320, 15),
+    ]
+    found = blocks([*column(PROSE * 4, 200, 200), *notes])
+    assert of(BlockKind.FOOTNOTE, found) == ["1 The first of the notes on this page.", "2 And the second one."]
+    assert to_markdown(found).endswith("And the second one.")
+    large = [line("1 The first of the points we make.", 200, 1300), line("2 And the second one.", 200, 1326)]
+    assert of(BlockKind.FOOTNOTE, blocks([*column(PROSE * 4, 200, 200), *large])) == []
+
+
+def test_a_note_whose_sign_stands_in_the_text_is_a_footnote_in_any_type() -> None:
+    """A star above and a star below."""
+    lines = [*column([*PROSE * 4, "decidedly unfavourable *."], 200, 200), line("* Report, p. 8.", 400, 1300)]
+    assert of(BlockKind.FOOTNOTE, blocks(lines)) == ["* Report, p. 8."]
+
+
+def test_the_letters_of_a_figure_stand_in_it() -> None:
+    """In the order of the page, with its caption; nothing of it is text of the page."""
+    labels = [line("May", 250, 700), line("June", 500, 700), line("12 %", 300, 600)]
+    lines = [*column(PROSE, 200, 200), *labels, line("Figure 1: Rain", 200, 780), *column(PROSE, 200, 900)]
+    found = blocks(lines, Region("figure", 200, 500, 800, 750, 0.9))
+    assert [block.kind for block in found] == [
+        BlockKind.PARAGRAPH, BlockKind.FIGURE, BlockKind.CAPTION, BlockKind.PARAGRAPH,
+    ]  # fmt: skip
+    assert found[1].text == "12 % May June"
+    assert found[1].box is not None
+    assert found[1].box.x1 - found[1].box.x0 == pytest.approx(600)
+    assert "![12 % May June](figures/" in to_markdown(found)
+
+
+def test_a_figure_that_holds_the_text_of_the_page_is_none() -> None:
+    """Models take pages on coloured grounds for pictures."""
+    found = blocks(column(PROSE, 200, 200), Region("figure", 0, 0, 1200, 1600, 0.95))
+    assert [block.kind for block in found] == [BlockKind.PARAGRAPH]
+
+
+def test_a_bold_line_of_its_own_is_a_heading() -> None:
+    """Without a gap before the text; a label with a colon is none."""
+    for title, is_heading in (("General rights", True), ("Address:", False)):
+        lines = [*column(PROSE, 200, 200), line(title, 200, 408, bold=True), *column(PROSE, 200, 434, bold=False)]
+        assert of(BlockKind.HEADING, blocks(lines)) == ([title] if is_heading else [])
+
+
+def test_section_numbers_give_levels() -> None:
+    """Of headings in the type of the text."""
+    lines = []
+    for number, title in enumerate(["1 Methods", "1.2 Data", "1.2.3 Pages"]):
+        lines += [line(title, 200, 200 + 300 * number, bold=True), *column(PROSE, 200, 240 + 300 * number, bold=False)]
+    assert [block.level for block in blocks(lines) if block.kind is BlockKind.HEADING] == [2, 3, 4]
