@@ -55,11 +55,12 @@ def _level_lines(gray: Pixels) -> Iterator[Line]:
     grounds = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _STROKES)  # without letters, between whose rows light lines run
     grounds = np.ascontiguousarray(grounds[:, ::NARROWED])
     light = cv2.morphologyEx(grounds, cv2.MORPH_TOPHAT, across)
+    light = _long(light, LEAST_CONTRAST, LEAST_EDGE_PX // NARROWED)
     edges = _long(cv2.absdiff(grounds[EDGE_PX:], grounds[:-EDGE_PX]), LEAST_STEP, LEAST_EDGE_PX // NARROWED)
-    beside = cv2.dilate(np.ascontiguousarray(dark[:, ::NARROWED]), _BESIDE)  # a dark line has two edges of its own
+    beside = cv2.dilate(np.ascontiguousarray(dark[:, ::NARROWED]) | light, _BESIDE)  # a line has edges of its own
     edges &= 1 - beside[EDGE_PX:]
     yield from _lines(dark)
-    for pieces, shift in ((_long(light, LEAST_CONTRAST, LEAST_EDGE_PX // NARROWED), 0.0), (edges, EDGE_PX / 2)):
+    for pieces, shift in ((light, 0.0), (edges, EDGE_PX / 2)):
         for x0, y0, x1, y1, width in _lines(pieces):
             yield NARROWED * x0, y0 + shift, NARROWED * x1, y1 + shift, width
 

@@ -30,6 +30,7 @@ MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or
 FILLED_ROWS = 3  # every so manieth row has two cells that do
 LINES_OF_A_CELL = 4  # beside each other cell of one line
+BANDS_OF_A_PAGE = 2  # between level rules, at most, where upright ones stand between columns of running text
 PROSE_LINES = 3  # between two rules; more may be running text
 THROUGH = 0.8  # of the width of the others has a rule that goes through
 # Multiples of the line height.
@@ -91,6 +92,11 @@ def _is_beside(segment: Segment, frame: Frame, reach: float) -> bool:
 
 def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
     inside = [s for s in around if frame.top < s.middle < frame.bottom]
+    tops = [frame.top, *(rule.at for rule in frame.level), frame.bottom]
+    bands = [band for a, b in pairwise(tops) if (band := rows(s for s in inside if a <= s.middle < b))]
+    sides = [(a.at, b.at) for a, b in pairwise((Rule(frame.left, 0, 0), *frame.upright, Rule(frame.right, 0, 0)))]
+    if len(bands) <= BANDS_OF_A_PAGE and _is_prose(bands, sides, height):
+        return None
     places = lattice(frame, inside, height)
     if places is None or not _is_table(places):
         return None
@@ -193,7 +199,7 @@ def _beyond(bands: Sequence[Sequence[Row]], candidates: Sequence[Segment], rule:
 
 def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: float) -> bool:
     """Whether the text between two rules is that of a page in columns."""
-    band = max(bands, key=len)
+    band = max(bands, key=len, default=())
     if len(band) <= PROSE_LINES:
         return False
     sides = [rows(cell for row in band for cell in row if overlap(cell, col) > cell.width / 2) for col in cols]

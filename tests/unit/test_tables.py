@@ -1,0 +1,162 @@
+"""Tables of known cells: drawn lines found in the image, cells and spans found from lines and text."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from one_ocr_ray.engines.ocr.rulings import page_rulings
+from one_ocr_ray.policy.evaluation.table_similarity import teds
+from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.content import PageContent, Ruling
+from one_ocr_ray.policy.layout.geometry import TextLine, Word
+from tests.tables import KINDS, table_page
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from one_ocr_ray.blocks import TableGrid
+    from tests.tables import TablePage
+
+HEIGHT_PX = 20.0
+PROSE = (
+    "the first line of a paragraph that goes",
+    "on over its second line and then over a",
+    "third one that has some more of the text",
+    "before it ends with the fourth line here",
+)
+
+
+def rulings(page: TablePage) -> tuple[Ruling, ...]:
+    """The lines drawn on the upright page."""
+    upright = page.image.rotate(-page.turn_deg, expand=True)
+    return page_rulings(np.ascontiguousarray(np.asarray(upright)[:, :, ::-1]))
+
+
+def tables(lines: Sequence[TextLine], drawn: Sequence[Ruling] = (), pt_per_unit: float = 1.0) -> list[TableGrid]:
+    """The tables on a page with these lines of text and drawn lines."""
+    blocks = page_blocks(PageContent(1132, 1600, tuple(lines), pt_per_unit, rulings=tuple(drawn)))
+    return [block.table for block in blocks if block.table is not None]
+
+
+def line(text: str, x: float, y: float) -> TextLine:
+    """`text` with its top left corner at (x, y), every letter half as wide as the line is high."""
+    width = HEIGHT_PX / 2 * len(text)
+    words, at = [], 0
+    for word in text.split(" "):
+        words.append(Word(f"{word} ", at / len(text), (at + len(word)) / len(text)))
+        at += len(word) + 1
+    return TextLine(((x, y), (x + width, y), (x + width, y + HEIGHT_PX), (x, y + HEIGHT_PX)), tuple(words))
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> list[Ruling]:
+    """The four sides of a rectangle."""
+    return [Ruling(x0, y0, x1, y0), Ruling(x0, y1, x1, y1), Ruling(x0, y0, x0, y1), Ruling(x1, y0, x1, y1)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_table_is_read_as_it_was_drawn(kind: str) -> None:
+    """One table, and nearly all of it: rows, columns, spans and the lines of each cell."""
+    page = table_page(kind, 1)
+    (found,) = tables(page.lines, rulings(page))
+    assert teds(found, page.table) > 0.97
+
+
+def test_places_in_points_give_the_same_table() -> None:
+    """Nothing depends on the unit: the text layer comes in points, the image in pixels."""
+    page = table_page("ruled-spans", 1)
+    small = [
+        replace(each, corners=tuple((0.3 * x, 0.3 * y) for x, y in each.corners))  # type: ignore[arg-type]
+        for each in page.lines
+    ]
+    drawn = [Ruling(0.3 * r.x0, 0.3 * r.y0, 0.3 * r.x1, 0.3 * r.y1) for r in rulings(page)]
+    (in_points,), (in_px,) = tables(small, drawn), tables(page.lines, rulings(page))
+    assert teds(in_points, in_px) == 1.0
+
+
+def test_each_word_of_the_page_is_in_one_block() -> None:
+    """Those of the table are in its block and in no other."""
+    page = table_page("ruled-lines", 2)
+    blocks = page_blocks(PageContent(1132, 1600, page.lines, rulings=rulings(page)))
+    words = sorted(word.text for block in blocks for each in block.lines or () for word in each.words)
+    assert words == sorted(word.text.strip() for each in page.lines for word in each.words)
+
+
+def test_text_in_columns_with_lines_between_them_is_no_table() -> None:
+    """A newspaper has rules between its columns and above them."""
+    lines = [line(text, x, 200 + 26 * at) for x in (100, 560) for at, text in enumerate(PROSE * 5)]
+    drawn = [Ruling(100, 180, 960, 180), Ruling(100, 740, 960, 740), Ruling(530, 180, 530, 740)]
+    assert tables(lines, drawn) == []
+
+
+def test_text_between_rules_is_no_table() -> None:
+    """A page head and a page foot stand under and over a line as wide as the text."""
+    lines = [line(text, x, 200 + 26 * at) for x in (100, 560) for at, text in enumerate(PROSE * 5)]
+    lines += [line("A journal", 100, 100), line("Number 7", 880, 100)]
+    assert tables(lines, [Ruling(100, 130, 960, 130), Ruling(100, 760, 960, 760)]) == []
+
+
+def test_a_box_around_a_paragraph_is_no_table() -> None:
+    """Nor is a box in a box."""
+    lines = [line(text, 120, 200 + 26 * at) for at, text in enumerate(PROSE)]
+    assert tables(lines, [*box(100, 190, 540, 320), *box(90, 180, 550, 330)]) == []
+
+
+def test_a_list_in_a_box_is_no_table() -> None:
+    """Its numbers are no column, though a line parts them from the text."""
+    lines = [
+        each
+        for at, text in enumerate(PROSE)
+        for each in (line(f"{at + 1}.", 110, 200 + 26 * at), line(text, 180, 200 + 26 * at))
+    ]
+    assert tables(lines, [*box(100, 190, 600, 320), Ruling(160, 190, 160, 320)]) == []
+
+
+def test_the_grid_of_a_chart_is_no_table() -> None:
+    """Its labels stand outside, and little within."""
+    lines = [line(f"{20 * at}", 60, 590 - 100 * at) for at in range(5)]
+    lines += [line(f"{2000 + at}", 150 + 120 * at, 620) for at in range(6)]
+    lines += [line("Peak", 420, 240), line("Low", 180, 540)]
+    drawn = [Ruling(100, 600 - 100 * at, 820, 600 - 100 * at) for at in range(5)]
+    drawn += [Ruling(160 + 120 * at, 200, 160 + 120 * at, 600) for at in range(6)]
+    assert tables(lines, drawn) == []
+
+
+def test_an_address_is_no_table() -> None:
+    """Two of them beside each other are three lines that share two columns."""
+    left = ("Ada Lovelace", "12 St James Square", "London SW1Y")
+    lines = [line(text, 100, 200 + 26 * at) for at, text in enumerate(left)]
+    assert tables(lines, [Ruling(100, 190, 400, 190), Ruling(100, 290, 400, 290)]) == []
+
+
+def test_light_lines_on_dark_and_lines_aslant_are_found() -> None:
+    """A scanner lays a page a little aslant; a table may be drawn in white on a colour."""
+    image = Image.new("RGB", (800, 800), "white")
+    pen = ImageDraw.Draw(image)
+    pen.line((100, 100, 700, 109), (60, 60, 60), 2)
+    pen.rectangle((100, 300, 700, 500), (40, 60, 120))
+    pen.line((100, 400, 700, 400), "white", 2)
+    found = page_rulings(np.ascontiguousarray(np.asarray(image)[:, :, ::-1]))
+    aslant = [r for r in found if abs(r.y0 - 100) < 3 and abs(r.y1 - 109) < 3 and r.x1 - r.x0 > 590]
+    light = [r for r in found if abs(r.y0 - 400) < 3 and r.x1 - r.x0 > 580]
+    assert len(aslant) == 1
+    assert len(light) == 1
+
+
+def test_a_picture_of_noise_has_few_lines_and_takes_little_time() -> None:
+    """What is no page is bounded too."""
+    noise = np.random.default_rng(1).integers(0, 255, (3000, 3000, 3), np.uint8)
+    assert len(page_rulings(noise)) < 100
+
+
+def test_a_page_of_nothing_but_lines_is_bounded() -> None:
+    """A grid of hairlines gives no table of a million cells."""
+    drawn = [Ruling(0, at, 1100, at) for at in range(0, 1600, 2)] + [
+        Ruling(at, 0, at, 1600) for at in range(0, 1100, 2)
+    ]
+    lines = [line(text, 120, 200 + 26 * at) for at, text in enumerate(PROSE)]
+    assert tables(lines, drawn) == []
