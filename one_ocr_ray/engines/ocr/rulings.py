@@ -30,7 +30,8 @@ NARROWED = 4  # coloured grounds are looked at in images that are so many times 
 STRIDE_PX = 8
 STEEPEST = 15  # times as long as high is a line that a scanner laid aslant
 _STROKES = np.ones((1, 13), np.uint8)
-_BESIDE = np.ones((2 * EDGE_PX + 5, 1), np.uint8)
+_BESIDE = np.ones((2 * EDGE_PX + 5, 3), np.uint8)
+_ACROSS = np.ones((THICK_PX + 2, 1), np.uint8)
 _GAPS = np.ones((1, 5), np.uint8)
 
 
@@ -50,13 +51,17 @@ def page_rulings(page: Pixels) -> tuple[Ruling, ...]:
 
 def _level_lines(gray: Pixels) -> Iterator[Line]:
     """Lines that are darker than what is above and below them, lighter ones, and the edges of coloured grounds."""
-    across = np.ones((THICK_PX + 2, 1), np.uint8)
-    dark = _long(cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, across), LEAST_CONTRAST, LEAST_LENGTH_PX)
-    grounds = cv2.morphologyEx(gray, cv2.MORPH_CLOSE, _STROKES)  # without letters, between whose rows light lines run
-    grounds = np.ascontiguousarray(grounds[:, ::NARROWED])
-    light = cv2.morphologyEx(grounds, cv2.MORPH_TOPHAT, across)
+    dark = _long(cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, _ACROSS), LEAST_CONTRAST, LEAST_LENGTH_PX)
+    # Between the rows of dark letters, and through those of light ones, runs what looks like a light line. Grounds
+    # without dark letters do not have the one, grounds without light letters not the other.
+    grounds = [
+        np.ascontiguousarray(cv2.morphologyEx(gray, kind, _STROKES)[:, ::NARROWED])
+        for kind in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN)
+    ]
+    light = cv2.min(*(cv2.morphologyEx(ground, cv2.MORPH_TOPHAT, _ACROSS) for ground in grounds))
+    steps = cv2.min(*(cv2.absdiff(ground[EDGE_PX:], ground[:-EDGE_PX]) for ground in grounds))
     light = _long(light, LEAST_CONTRAST, LEAST_EDGE_PX // NARROWED)
-    edges = _long(cv2.absdiff(grounds[EDGE_PX:], grounds[:-EDGE_PX]), LEAST_STEP, LEAST_EDGE_PX // NARROWED)
+    edges = _long(steps, LEAST_STEP, LEAST_EDGE_PX // NARROWED)
     beside = cv2.dilate(np.ascontiguousarray(dark[:, ::NARROWED]) | light, _BESIDE)  # a line has edges of its own
     edges &= 1 - beside[EDGE_PX:]
     yield from _lines(dark)
