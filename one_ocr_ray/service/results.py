@@ -19,6 +19,7 @@ from one_ocr_ray.policy.document import PAGE_JOINT
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.html import to_html_document
+from one_ocr_ray.policy.writers.text import to_text
 from one_ocr_ray.service.api.schemas import status_body
 from one_ocr_ray.storage.parquet import encode_pages, write_pages
 
@@ -102,7 +103,7 @@ class Results:
             case Format.MD:
                 return markdown_of(pages).encode()
             case Format.TXT:
-                texts = (plain_text(page.markdown) for page in pages if page.markdown)
+                texts = (_plain_text(page) for page in pages if page.markdown)
                 return (PAGE_JOINT.join(texts).rstrip("\n") + "\n").encode()
             case Format.HTML:
                 return to_html_document(view.record.filename, [page_blocks(page) for page in pages]).encode()
@@ -116,6 +117,10 @@ class Results:
             case _:
                 committed = self.store.files(view.record.task_id, "pages") if view.state.terminal else None
                 return committed or encode_pages(pages, {})
+
+
+def _plain_text(page: PageResult) -> str:
+    return to_text(unpack(page.blocks)) if page.blocks else plain_text(page.markdown or "")
 
 
 def page_markdown(page: PageResult) -> str:

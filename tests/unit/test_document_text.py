@@ -7,10 +7,11 @@ from itertools import pairwise
 
 import pytest
 
-from one_ocr_ray.blocks import PackedBlocks
-from one_ocr_ray.policy.dataset.packing import unpack
+from one_ocr_ray.blocks import Block, BlockKind, Box, PackedBlocks, PageBox, Positions
+from one_ocr_ray.policy.dataset.packing import pack, unpack
 from one_ocr_ray.policy.document import document_text, with_continuations
-from tests.books import TITLE, book
+from one_ocr_ray.policy.writers.markdown import to_markdown
+from tests.books import HEIGHT_PT, TITLE, WIDTH_PT, book
 from tests.values import TIMED_OUT, document, page
 
 
@@ -27,9 +28,23 @@ def test_a_book_loses_its_running_heads_and_none_of_its_lines(with_places: bool,
     assert [line for line in made.own if line not in text.markdown] == []
     for chapter in made.chapters:
         assert text.markdown.count(chapter) == 1
+    assert "\n\n\n" not in text.markdown
     assert [whole for whole in made.cut if whole not in text.markdown] == []
     for each, (start, end) in zip(made.pages, pairwise((0, *text.page_ends)), strict=True):
         assert " ".join(text.markdown[start:end].lstrip("\n# ").split()) in " ".join((each.markdown or "").split())
+
+
+def test_what_most_pages_leave_out_goes_from_the_others() -> None:
+    """A layout model has not known the head on one page; on the others it is known, and proves what it is."""
+    paper, box = document(page_count=5), PageBox(WIDTH_PT, HEIGHT_PT)
+    pages = []
+    for number in range(1, 6):
+        kind = BlockKind.PARAGRAPH if number == 3 else BlockKind.PAGE_HEADER
+        head = Block(1, kind, "Of Mills", Box(50, 30, 120, 40))
+        blocks = [head, Block(2, BlockKind.PARAGRAPH, f"Of {number} things.", Box(50, 200, 300, 260))]
+        text = to_markdown(blocks, number)
+        pages.append(page(paper, number, markdown=text, blocks=pack(blocks, Positions.BLOCKS), page_box=box))
+    assert document_text(pages).markdown == "\n\n".join(f"Of {number} things." for number in range(1, 6))
 
 
 def markdown_of(*texts: str) -> str:

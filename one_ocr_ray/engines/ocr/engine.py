@@ -15,6 +15,7 @@ from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.boldness import bold_lines
 from one_ocr_ray.policy.layout.content import PageContent
+from one_ocr_ray.policy.layout.places import stood_up
 from one_ocr_ray.policy.layout.rotation import mean_score
 from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
@@ -69,17 +70,18 @@ def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
     other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
     bold = bold_lines([line.strokes for line in lines])
     placed = tuple(line.placed(bold=each) for line, each in zip(lines, bold, strict=True))
-    blocks = page_blocks(
-        PageContent(
-            page.width_px,
-            page.height_px,
-            placed,
-            pt_per_px,
-            rulings=page.rulings,
-            regions=page.regions,
-            rotate=page.turn_deg,
-        )
+    content = PageContent(
+        page.width_px,
+        page.height_px,
+        placed,
+        pt_per_px,
+        rulings=page.rulings,
+        regions=page.regions,
+        rotate=page.turn_deg,
     )
+    blocks = page_blocks(content)
+    if page.is_laid:
+        blocks = stood_up(blocks, content.page_box.height)
     return Answer(
         text=to_markdown(blocks, page_number),
         blocks=blocks,

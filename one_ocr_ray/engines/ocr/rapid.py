@@ -93,7 +93,8 @@ class Line:
 @dataclass(frozen=True, slots=True)
 class PageReading:
     """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
-    lines, regions and drawn lines with their places there, and what its ink outside of lines looks like.
+    lines, regions and drawn lines with their places there, and what its ink outside of lines looks like. `is_laid`: it
+    is written downwards; size and places are those of the page laid on its left side.
     """
 
     turn_deg: int
@@ -103,6 +104,7 @@ class PageReading:
     regions: tuple[Region, ...]
     rulings: tuple[Ruling, ...]
     other_ink: frozenset[looks.Kind]
+    is_laid: bool = False
 
 
 class PageReader:
@@ -149,7 +151,7 @@ class PageReader:
         if rotation.mean_score([line.scored for line in sideways.lines]) < rotation.LEGIBLE:
             return self._read_level(page, found)
         if sideways.turn_deg == 0 and self._is_vertical_writing(sideways.lines):
-            return replace(sideways, regions=())  # the layout model knows no such pages
+            return replace(sideways, regions=(), is_laid=True)  # the layout model knows no such pages
         return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
     def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:

@@ -117,7 +117,7 @@ def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[
     for page in pages:
         if not (pieces := pieces_of(page)):
             continue
-        counts[page.page_number] = len(pieces)
+        counts[page.page_number] = sum(not piece.kind.is_furniture for piece in pieces)
         edges += page_edges(page.page_number, pieces, page.page_box)
         for index, piece in enumerate(pieces):
             if piece.kind is BlockKind.HEADING:
@@ -127,7 +127,8 @@ def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[
                 titles.setdefault(key_of(piece.text), []).append(page.page_number)
     dropped: dict[int, list[Edge]] = {}
     for edge in furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else ():
-        dropped.setdefault(edge.page, []).append(edge)
+        if not edge.kind.is_furniture:  # which its page has left out itself
+            dropped.setdefault(edge.page, []).append(edge)
     emptied = sum(len({e.index for e in some if e.line is None}) == counts[page] for page, some in dropped.items())
     if emptied > MOST_EMPTIED * len(counts):
         dropped = {}  # a document of which little else is left has no running heads: these are its text
@@ -141,12 +142,14 @@ def _kept(page: PageResult, dropped: Sequence[Edge], levels: Mapping[tuple[int, 
     kept: list[Piece] = []
     for index, piece in enumerate(pieces_of(page)):
         level = levels.get((page.page_number, index), piece.level)
-        if index not in lines:
-            text = (
-                piece.text if level == piece.level else _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", piece.text, count=1)
-            )
-            kept.append(replace(piece, text=text, level=level))
-        elif (line := lines[index]) is not None:
-            own = [each for each in piece.text.split("\n") if each.strip()]
-            kept.append(replace(piece, text="\n".join(own[1:] if line == 0 else own[:-1])))
+        text = piece.text
+        if piece.kind.is_furniture or (index in lines and lines[index] is None):
+            continue
+        if index in lines:
+            own = [each for each in text.split("\n") if each.strip()]
+            text = "\n".join(own[1:] if lines[index] == 0 else own[:-1])
+        elif level != piece.level:
+            text = _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", text, count=1)
+        joint = "" if index and not kept else piece.joint
+        kept.append(replace(piece, text=text, level=level, joint=joint))
     return kept

@@ -39,6 +39,7 @@ GOES_ON = 60  # pages on which a title may be the running head
 
 _KINDS = frozenset(
     {BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM, BlockKind.CAPTION, BlockKind.MARGIN_NOTE}
+    | {kind for kind in BlockKind if kind.is_furniture}
 )
 _DIGITS = re.compile(r"\d+")
 _ROMAN = re.compile(r"(?=[ivxlc])(x{0,3}|x?l|lx{0,3}|x?c)(ix|iv|v?i{0,3})")
@@ -101,7 +102,7 @@ def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterat
         is_top = box.y1 <= BAND * page.height
         if not is_top and box.y0 < (1 - BAND) * page.height:
             continue
-        text = " ".join(plain_text(piece.text).split())
+        text = " ".join((piece.said or plain_text(piece.text)).split())
         if len(text) <= MOST_CHARACTERS:
             middle = (box.y0 + box.y1) / 2 / page.height
             yield Edge(number, index, is_top, 0, text, piece.kind, None, middle, box.y1 - box.y0)
@@ -109,6 +110,7 @@ def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterat
 
 def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[Edge]:
     """The first and the last pieces, up to the first that cannot be furniture; of a long one its outermost line."""
+    pieces = [piece for piece in pieces if not piece.kind.is_furniture]
     for is_top in (True, False):
         for rank in range(min(EDGE_PIECES, len(pieces))):
             index = rank if is_top else len(pieces) - 1 - rank
@@ -129,7 +131,8 @@ def furniture(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: i
 
     `titles`: by key the numbers of the pages on which such a heading stands.
     """
-    found = _counting(edges) | _repeating(edges, titles, page_count) | _going_on(edges, titles)
+    found = {edge for edge in edges if edge.kind.is_furniture}
+    found |= _counting(edges) | _repeating(edges, titles, page_count) | _going_on(edges, titles)
     return _outermost(found | _in_place(edges, found))
 
 

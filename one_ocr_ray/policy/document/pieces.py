@@ -43,17 +43,21 @@ class Piece:
     level: int | None = None  # of a heading
     box: Box | None = None
     block_id: int | None = None  # where the blocks of the page are known
+    said: str = ""  # by what the page itself leaves out: it comes last, and tells what is to be left out elsewhere
 
 
 def pieces_of(page: PageResult) -> list[Piece]:
     """The pieces of a page in order; none of a page without text."""
     markdown = page.markdown or ""
     if page.blocks is not None:
-        known = written(unpack(page.blocks, with_lines=False), page.page_number)
+        blocks = unpack(page.blocks, with_lines=False)
         pieces = [
             Piece(block.kind, each.text, each.joint if number else "", block.level, block.box, block.id)
-            for number, each in enumerate(known)
+            for number, each in enumerate(written(blocks, page.page_number))
             for block in (each.block,)
+        ]
+        pieces += [
+            Piece(block.kind, "", "", box=block.box, said=block.text) for block in blocks if block.kind.is_furniture
         ]
         if put_together(pieces) == markdown:
             return pieces

@@ -10,8 +10,9 @@ from one_ocr_ray.blocks import BlockLine, BlockWord, Box, PageBox
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, with_leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from one_ocr_ray.blocks import Block, TableGrid
     from one_ocr_ray.policy.layout.geometry import Point, Row, TextLine, Word
 
 
@@ -29,6 +30,30 @@ def turned(page: PageBox, turn_deg: int) -> PageBox:
     """`page` when it is turned clockwise by quarters."""
     width, height = round(page.width, 2), round(page.height, 2)
     return PageBox(*((height, width) if turn_deg % 180 else (width, height)), (page.rotate + turn_deg) % 360)
+
+
+def stood_up(blocks: Iterable[Block], laid_height: float) -> tuple[Block, ...]:
+    """`blocks` that were read on a page laid on its left side, `laid_height` points high, with their places upright."""
+
+    def box_of(box: Box) -> Box:
+        return Box(round(laid_height - box.y1, 2), box.x0, round(laid_height - box.y0, 2), box.x1)
+
+    def line_of(line: BlockLine) -> BlockLine:
+        words = tuple(replace(word, box=box_of(word.box)) for word in line.words)
+        return BlockLine(box_of(line.box), words, line.angle + 90)
+
+    def table_of(table: TableGrid) -> TableGrid:
+        return replace(table, cells=tuple(replace(cell, box=cell.box and box_of(cell.box)) for cell in table.cells))
+
+    return tuple(
+        replace(
+            block,
+            box=block.box and box_of(block.box),
+            table=block.table and table_of(block.table),
+            lines=block.lines and tuple(line_of(line) for line in block.lines),
+        )
+        for block in blocks
+    )
 
 
 def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
