@@ -23,14 +23,15 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")  # befo
 import psutil
 import ray
 
+from one_ocr_ray.cluster.batch.ocr_worker import CALLS_AT_ONCE, OcrWorker
 from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
-from one_ocr_ray.cluster.batch.worker import CALLS_AT_ONCE, OcrWorker
 from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import PAGES_PER_YIELD, Rendered, RenderPlace
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.cluster.shard_reader import ShardReader
+from one_ocr_ray.cluster.worker_pool import WorkerPool
 from one_ocr_ray.job import Job
 from one_ocr_ray.model import Answer, PageImage, PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
@@ -39,7 +40,9 @@ from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.page import NoMetering, Reading, as_it_is
+from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.reading.token_bucket import NoLimit
+from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.storage.dataset import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.pending_work import PendingWork
@@ -52,8 +55,7 @@ from tests.scripted_engine import ScriptedEngine
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
+    from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.policy.dataset.plan import RenderSlice
 
 IMAGE_BYTES = 300_000
@@ -77,10 +79,11 @@ def made_before(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rende
 class InstantWorker(OcrWorker):
     """A worker whose pages are made before, and whose engine answers at once."""
 
-    def __init__(self, job: Job, where: NodeAffinitySchedulingStrategy) -> None:
-        super().__init__(job, 0, (), where)
-        place = RenderPlace(where, task=ray.remote(made_before), slots=asyncio.Semaphore(job.render_tasks))
-        self._shards = ShardReader(job, asyncio.Semaphore(job.pages_at_once), place)
+    def __init__(self, job: Job, node: Node) -> None:
+        super().__init__(job, 0, (), node)
+        place = RenderPlace(node.here, task=ray.remote(made_before), slots=asyncio.Semaphore(job.render_tasks))
+        render = partial(rendered_pages, options=job.pdf, tasks=job.render_tasks, place=place)
+        self._shards = ShardReader(job, page_slots(job.pages_at_once), render)
         self._make_reading = partial(instant_reading, job)
 
 
@@ -120,16 +123,17 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     )  # fmt: skip
     node, actor = working_nodes()[0], ray.remote(InstantWorker)
     actors: list[Any] = [
-        actor.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(job, node.here) for _ in range(workers)
+        actor.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(job, node) for _ in range(workers)
     ]
-    await asyncio.gather(*(each.report.remote() for each in actors))
+    await asyncio.gather(*(each.__ray_ready__.remote() for each in actors))
     objects = Objects(str(output))
     known = PlanIndex(RunDirectory(objects))
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.mark_seen)
-    pipeline = RunDriver(actors, Planner(known, packer, options, objects), known, selection, lambda _: None)
+    planner = Planner(known, packer, options, objects)
+    driver = RunDriver(WorkerPool(actors), planner, known, selection, lambda _: None, interruption=Interruption())
     me = psutil.Process()
     started, before = time.monotonic(), cpu_s(me)
-    await pipeline.run(PendingWork([]), find_present_inputs((str(folder),)), inspections=2)
+    await driver.run(PendingWork([]), find_present_inputs((str(folder),)), inspections=2)
     took_s, after = time.monotonic() - started, cpu_s(me)
     all_s = sum(after[process] - before.get(process, 0.0) for process in after)
     mine_s = after[me] - before[me]

@@ -74,3 +74,15 @@ class StorageError(StoppedError):
 
 class EngineError(OneOcrError):
     """An engine cannot be started."""
+
+
+def first_error(group: ExceptionGroup[Exception]) -> Exception:
+    """The error that ended a task group; one of ours before any other, for it has a sentence."""
+    leaves = list(_leaves(group))
+    return next((leaf for leaf in leaves if isinstance(leaf, OneOcrError)), leaves[0])
+
+
+def _leaves(group: ExceptionGroup[Exception]) -> list[Exception]:
+    return [
+        leaf for each in group.exceptions for leaf in (_leaves(each) if isinstance(each, ExceptionGroup) else [each])
+    ]

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.model import Action
-from one_ocr_ray.policy.failure_rate import fails_as_before
-from one_ocr_ray.policy.known_sums import add_known
-from one_ocr_ray.reading.events import RequestDone
-
 if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.model import ErrorCode, PageRequest, PageResult
+    from one_ocr_ray.model import PageRequest
     from one_ocr_ray.pdf.reader import PdfOptions
     from one_ocr_ray.policy.cost.pricing import Price
-    from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
-    from one_ocr_ray.policy.ratelimit.messages import Held, Limits
-    from one_ocr_ray.reading.events import ReadingEvent
+    from one_ocr_ray.policy.ratelimit.messages import Limits
 
 
 # Requests of earlier runs of the last day, by run: when, in seconds since 1970, and how many.
@@ -47,68 +39,3 @@ class Job:
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests under way when the job must stop
     sent_before: SentBefore = field(default_factory=dict)  # where --rpd must know of it
-
-
-@dataclass(slots=True)
-class RunTotals:
-    """What pages have used: requests, tokens, money, failures by code. Adds up over workers."""
-
-    pages_read: int = 0
-    failures: Counter[str] = field(default_factory=Counter)  # by error code
-    requests: Counter[str] = field(default_factory=Counter)  # sent, throttled, retried
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost_usd: float | None = 0.0  # as far as it was told; None: there is no price
-    warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
-    failed_as_before: int = 0  # pages that were read again, and are not among `failures`
-
-    def observe(self, event: ReadingEvent) -> None:
-        """Count a request that was refused as too many: its page keeps no count of those."""
-        failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
-        if failure is not None and failure.action is Action.THROTTLED:
-            self.requests["throttled"] += 1
-
-    def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:
-        """Count one page that was read; `before`: why it had failed in an earlier run."""
-        self.pages_read += 1
-        if page.failure is not None and fails_as_before(page.failure.code, before):
-            self.failed_as_before += 1
-        elif page.failure is not None:
-            self.failures[page.failure.code] += 1
-        self.requests["sent"] += page.attempts
-        self.requests["retried"] += max(0, page.attempts - 1)
-        self.input_tokens += page.input_tokens or 0
-        self.output_tokens += page.output_tokens or 0
-        if page.cost_usd is not None or page.input_tokens is not None:  # else the answer, not the price, is unknown
-            self.cost_usd = add_known(self.cost_usd, page.cost_usd)
-        self.warnings.update(page.warnings)
-
-    def add_untold(self, spending: Spending) -> None:
-        """Count requests whose page has no row yet, or whose row does not know what they have cost."""
-        self.requests["sent"] += spending.requests
-        self.input_tokens += spending.input_tokens
-        self.output_tokens += spending.output_tokens
-        self.cost_usd = add_known(self.cost_usd, spending.spent_usd)
-
-    def __add__(self, other: RunTotals) -> RunTotals:
-        return RunTotals(
-            self.pages_read + other.pages_read,
-            self.failures + other.failures,
-            self.requests + other.requests,
-            self.input_tokens + other.input_tokens,
-            self.output_tokens + other.output_tokens,
-            add_known(self.cost_usd, other.cost_usd),
-            self.warnings + other.warnings,
-            self.failed_as_before + other.failed_as_before,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerReport:
-    """How far a worker is. A worker that was restarted is another `incarnation`, and its `tally` starts anew."""
-
-    incarnation: str
-    tally: RunTotals
-    open_pages: Counter[str]  # finished pages of shards that are not committed, by status
-    held: Held | None = None  # what keeps its requests from being answered
-    said: Mapping[str, str] = field(default_factory=dict)  # by error code: what to tell the user of such failures

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import RayError
 
-from one_ocr_ray.cluster.nodes import ON_HEAD
+from one_ocr_ray.cluster.nodes import HEAD_NODE
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.policy.cost.budget import Budget
 
@@ -21,7 +21,7 @@ def start_budget(left_usd: float, run_id: str) -> tuple[str, ActorHandle[Budget]
     """The budget of a run, by name for the workers and as a handle for the driver. Its loss stops the run."""
     name = f"ocr-budget-{run_id}"
     actor: Any = ray.remote(Budget)
-    return name, actor.options(name=name, num_cpus=0, resources=ON_HEAD, max_restarts=0).remote(left_usd)
+    return name, actor.options(name=name, num_cpus=0, resources=HEAD_NODE, max_restarts=0).remote(left_usd)
 
 
 class RemoteBudget:

@@ -1,36 +1,46 @@
-"""The cluster from inside: its nodes, and where actors are named and anchored. Loaded by every actor: no settings."""
+"""The cluster from inside: its nodes, where actors are named and placed, its errors. Every actor loads this module."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-# Of every named actor, so that jobs and the service find each other's.
+from one_ocr_ray.errors import OneOcrError
+
+if TYPE_CHECKING:
+    from ray.exceptions import RayTaskError
+
+# The namespace of every named actor, so that jobs and the service find each other's.
 NAMESPACE = "one-ocr"
-# For an actor that takes no CPU but has its node: where it takes nothing at all, Ray (2.60) puts it on any node.
-ANCHOR_BYTES = 1 << 20
-# For an actor that serves the whole cluster: on the node that lives as long, and not on one that could be given back.
-# The resource is Ray's own mark of the head node (`HEAD_NODE_RESOURCE_NAME`); Ray Train pins its actors by it too.
-ON_HEAD = {"node:__internal_head__": 0.001}
+# Memory of an actor that takes no CPU. Ray (2.60) puts an actor that takes nothing on any node, whatever it is told.
+PLACEMENT_BYTES = 1 << 20
+# Pins cluster-wide actors to the head node: it lives as long as the cluster and is never scaled down. The resource is
+# Ray's own mark of the head node (`HEAD_NODE_RESOURCE_NAME`); Ray Train pins its actors by it too.
+HEAD_NODE = {"node:__internal_head__": 0.001}
 
 
 def shared_by_the_cluster(name: str) -> dict[str, Any]:
-    """Options of the one actor of that name: whoever comes first makes it, and it lives until its cluster does."""
+    """Options of the one actor of that name. Whoever comes first makes it; it lives as long as its cluster."""
     return {
         "name": name,
         "namespace": NAMESPACE,
         "lifetime": "detached",
         "get_if_exists": True,
         "num_cpus": 0,
-        "resources": ON_HEAD,
+        "resources": HEAD_NODE,
         "max_restarts": -1,
     }
 
 
+def cause_of(error: RayTaskError) -> Exception:
+    """Our own error without the remote traceback that Ray puts around it; any other error as it came."""
+    return error.cause if isinstance(error.cause, OneOcrError) else error
+
+
 class Node:
-    """A node that can work: its id, its CPUs, and how many OCR engines fit on it."""
+    """A node that can work: its id, its CPUs and its memory."""
 
     def __init__(self, node_id: str, cpus: float, memory_bytes: float) -> None:
         self.node_id = node_id
@@ -39,17 +49,17 @@ class Node:
 
     @property
     def here(self) -> NodeAffinitySchedulingStrategy:
-        """Scheduling onto this node while it lives, anywhere else after."""
+        """Places an actor on this node while it lives, and anywhere else after."""
         return NodeAffinitySchedulingStrategy(self.node_id, soft=True)
 
     @property
     def only_here(self) -> NodeAffinitySchedulingStrategy:
-        """Scheduling onto this node or nowhere."""
+        """Places an actor on this node or nowhere."""
         return NodeAffinitySchedulingStrategy(self.node_id, soft=False)
 
 
 def working_nodes() -> list[Node]:
-    """The nodes that offer CPUs, in a stable order. A head node without CPUs is not one of them."""
+    """The nodes that offer CPUs, by id. A head node without CPUs is not one of them."""
     nodes = (
         Node(each["NodeID"], each["Resources"]["CPU"], each["Resources"].get("memory", 0.0))
         for each in ray.nodes()  # type: ignore[no-untyped-call]

@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import ray
+from ray import LoggingConfig
+from ray.job_config import JobConfig
 
-from one_ocr_ray.cluster.job_logging import job_config
 from one_ocr_ray.cluster.local_ray import local_ray
 from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.environment import refuse_keys_in
@@ -51,7 +52,7 @@ def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]
         ray.init(
             address=address,
             namespace=NAMESPACE,
-            job_config=job_config(metadata),
+            job_config=_job_config(metadata),
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
@@ -64,6 +65,18 @@ def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]
         yield
     finally:
         ray.shutdown()
+
+
+def _job_config(metadata: Mapping[str, str]) -> JobConfig:
+    """Metadata for Ray's dashboard, and JSON as the format of the workers' logs.
+
+    Not `ray.init(logging_config=)`: it would also turn the driver's lines, made for people, into JSON.
+    """
+    config = JobConfig()
+    config.set_py_logging_config(LoggingConfig(encoding="JSON", log_level="INFO"))
+    for name, value in metadata.items():
+        config.set_metadata(name, value)
+    return config
 
 
 def _refuse_silence(address: str) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.reading.page import nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.storage.journal import Journal
@@ -100,8 +100,19 @@ class JournalWriter:
         for page in pages:
             self._on_safe(page)
 
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[None]:
+        """Write segments during the block, and what is left at its end. Raises StorageError when storage refuses."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self.keep_writing())
+                yield
+                writer.cancel()
+        finally:
+            await self.finish()
+
     async def finish(self) -> None:
-        """Write what is waiting to the end, also when cancelled meanwhile: a page that is safe must be told as such."""
+        """Write what is left, even if cancelled meanwhile: a page that is safe must be told as such."""
         last = asyncio.create_task(self._flush())
         cancelled = None
         while not last.done():

@@ -8,8 +8,8 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
+from one_ocr_ray.reading.fair_semaphore import FairSemaphore
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from one_ocr_ray.policy.tasks.task import TaskPage, TaskState, cursor_of, parse_
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks.task import PageEvent, RetryOrder, TaskView
-    from one_ocr_ray.policy.tasks.transitions import PageOutcome, TaskResult
+    from one_ocr_ray.policy.tasks.transitions import PageOutcome
 
 _Key = tuple[datetime, str]  # orders tasks by age
 _List = tuple[str, str, TaskState | None]  # owner, batch, state; empty and None: of any
@@ -33,8 +33,7 @@ class TaskEntry:
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change of what is kept at a time
     work: asyncio.Task[None] | None = None  # from being handed out to being kept as ended
-    reading: asyncio.Task[TaskResult] | None = None  # the part of it that may be cancelled while no worker is at it
-    worker: int | None = None  # that reads it now
+    is_ending: bool = False  # its work keeps the result and must not be cancelled
     cancelled: bool = False
     aside: bool = False  # its files cannot be understood: it stays as it is, unless it is deleted
     deleted: bool = False

@@ -64,6 +64,14 @@ class TaskAssignment:
     record: TaskRecord
     retry: RetryOrder | None = None
 
+    @property
+    def key(self) -> str:
+        return self.record.task_id
+
+    @property
+    def name(self) -> str:
+        return "this document"
+
 
 def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     """The work of a service of these settings. Raises UsageError for those that cannot be used."""

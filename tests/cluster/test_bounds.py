@@ -6,13 +6,14 @@ import asyncio
 import random
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
-from one_ocr_ray.cluster.shard_reader import ShardReader
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.job import Job
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
@@ -26,24 +27,25 @@ from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.budget import BudgetShare
+from one_ocr_ray.reading.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.page import Reading
+from one_ocr_ray.reading.shard_reader import ShardReader
 from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.inputs import stat_input
-from one_ocr_ray.tasks.fair_semaphore import FairSemaphore
 from tests.provider import identity_pdf
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from one_ocr_ray.model import DocumentRef, PageImage, PageResult
+    from one_ocr_ray.model import DocumentRef, DocumentResult, PageImage, PageResult
     from one_ocr_ray.policy.cost.spending import Spending
 
 OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30, password=None)
 PRICES = {"odd": Price(1.0, 10.0)}
 NO_CREDIT = Answer(failure=Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429))
-PLACES, LANES, SLOTS = 4, 2, 3
-PLACES_BYTES = 20_000
+PAGES_AT_ONCE, LANE, RENDER_SLOTS = 4, 2, 3
+IMAGE_BYTES = 20_000
 PAGES = 40
 
 
@@ -70,7 +72,7 @@ class OddEngine:
 
 
 class Nobody:
-    """A `Listener` that does not care."""
+    """A `ShardObserver` that does not care."""
 
     def kept(self, pages: Iterable[PageResult]) -> None:
         pass
@@ -87,7 +89,13 @@ class Nobody:
     def safe(self, page: PageResult) -> None:
         pass
 
+    def finished(self, page: PageResult) -> None:
+        pass
+
     def recorded(self, spending: Spending) -> None:
+        pass
+
+    def committed(self, documents: Sequence[DocumentResult]) -> None:
         pass
 
 
@@ -96,9 +104,9 @@ class Bounds:
     """What the readings of one worker share."""
 
     folder: Path
-    places: FairSemaphore = field(default_factory=lambda: FairSemaphore(PLACES, bytes_at_once=PLACES_BYTES))
-    lane: FairSemaphore = field(default_factory=lambda: FairSemaphore(LANES))
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(SLOTS))
+    slots: FairSemaphore = field(default_factory=lambda: FairSemaphore(PAGES_AT_ONCE, bytes_at_once=IMAGE_BYTES))
+    lane: FairSemaphore = field(default_factory=lambda: FairSemaphore(LANE))
+    render_slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(RENDER_SLOTS))
 
     def reader(self, name: str) -> ShardReader:
         job = Job(
@@ -113,24 +121,25 @@ class Bounds:
             limits=Limits(),
             prices=PRICES,
             budget=None,
-            pages_at_once=PLACES,
+            pages_at_once=PAGES_AT_ONCE,
             render_tasks=1,
             stop_wait_s=0.1,
         )
-        place = RenderPlace(working_nodes()[0].here, cpus=0.0, slots=self.slots)
-        return ShardReader(job, self.places, place, lane=self.lane)
+        place = RenderPlace(working_nodes()[0].here, cpus=0.0, slots=self.render_slots)
+        render = partial(rendered_pages, options=OPTIONS, tasks=1, place=place)
+        return ShardReader(job, self.slots, render, lane=self.lane)
 
     async def check(self) -> None:
         """Every bound has its full size."""
-        assert (self.places.free, self.lane.free) == (PLACES, LANES)
+        assert (self.slots.free, self.lane.free) == (PAGES_AT_ONCE, LANE)
         async with asyncio.timeout(10):
-            await self.places.take("", PLACES_BYTES)
-            self.places.give_back("", PLACES_BYTES)
-            for _ in range(SLOTS):
-                await self.slots.acquire()
-        assert self.slots.locked(), "more than there were"
-        for _ in range(SLOTS):
-            self.slots.release()
+            await self.slots.take("", IMAGE_BYTES)
+            self.slots.give_back("", IMAGE_BYTES)
+            for _ in range(RENDER_SLOTS):
+                await self.render_slots.acquire()
+        assert self.render_slots.locked(), "more than there were"
+        for _ in range(RENDER_SLOTS):
+            self.render_slots.release()
 
 
 def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
@@ -183,7 +192,7 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
             if chance.random() < 0.5:
                 work.cancel()
             else:
-                await reader.stop(chance.choice((0.0, 0.05)))
+                reader.end(chance.choice((0.0, 0.05)))
         await asyncio.gather(*at_work, return_exceptions=True)
         await bounds.check()
     pages = await bounds.reader("whole").read(shard, reading(OddEngine(chance)), Nobody())

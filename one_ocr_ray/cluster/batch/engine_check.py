@@ -1,4 +1,4 @@
-"""Asking the workers, before anything is read, whether the engine can work: a key on each node, a provider behind."""
+"""The check of a run before anything is read: a key on each worker's node, and a provider that lets it in."""
 
 from __future__ import annotations
 
@@ -7,30 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 from ray.exceptions import RayActorError, RayTaskError
 
-from one_ocr_ray.cluster.faults import cause_of
+from one_ocr_ray.cluster.nodes import cause_of
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode, Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ray.actor import ActorHandle
-
-    from one_ocr_ray.cluster.batch.worker import OcrWorker
 
 TRIES = 5
 RESTART_S = 1.0
-
-
 UNLISTED = "The provider does not list this model; whether it answers for it, the first page will show."
 
 
-async def check_engine(workers: Sequence[ActorHandle[OcrWorker]], say: Callable[[str], None]) -> None:
-    """Find a missing key, a wrong key or address before anything is rendered.
+async def check_engine(workers: Sequence[Any], say: Callable[[str], None]) -> None:
+    """Find a missing key, a wrong key or a wrong address.
 
-    A list of models decides nothing: gateways leave out names that they answer for.
-
-    Raises UsageError for a missing key on any worker's node, StoppedError for what the provider says of it.
+    The provider's list of models decides nothing: gateways leave out names that they answer for. Raises UsageError for
+    a missing key on any worker's node, and StoppedError when the provider refuses.
     """
     said = await asyncio.gather(*(_engine_fault(worker, first=worker is workers[0]) for worker in workers))
     lost = [each for each in said if isinstance(each, RayActorError)]
@@ -43,7 +37,7 @@ async def check_engine(workers: Sequence[ActorHandle[OcrWorker]], say: Callable[
 
 
 async def _engine_fault(worker: Any, *, first: bool) -> Failure | RayActorError | None:
-    """What is wrong with the engine, or with the worker: one that dies here is asked again when it is back."""
+    """What is wrong with the engine, or with a worker that keeps dying."""
     lost = None
     for _ in range(TRIES):
         try:

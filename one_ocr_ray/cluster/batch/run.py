@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.cluster.batch.ocr_worker import start_ocr_worker
 from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
-from one_ocr_ray.cluster.batch.worker import start_workers
-from one_ocr_ray.cluster.batch.worker_scaler import WorkerScaler, first_nodes
 from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.engine_setup import begin_limiter
-from one_ocr_ray.cluster.job_logging import describe_submission
 from one_ocr_ray.cluster.session import ending_actors, ray_session
+from one_ocr_ray.cluster.worker_pool import WorkerPool
+from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_autoscaler, first_nodes
 from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
-from one_ocr_ray.job import Job, RunTotals
+from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
     dearest_of,
     engine_options_of,
@@ -36,6 +37,7 @@ from one_ocr_ray.job_settings import (
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.summary import RunSummary
+from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.storage.dataset import Dataset
@@ -52,8 +54,11 @@ from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import SentBefore
     from one_ocr_ray.model import PageRequest
@@ -102,46 +107,22 @@ def run(
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
-        known = PlanIndex(work.run_dir, selection)
+        plan = PlanIndex(work.run_dir, selection)
         try:
-            tally = work.read_what_is_open(known, files, on_progress, say)
+            work.read_pending(plan, files, on_progress, say)
         except StoppedError as stopped:
-            on_stop(_summary_of_stopped(work, known, time.monotonic() - started, stopped.exit_code))
+            on_stop(work.summary(count_rows(work.dataset, plan), time.monotonic() - started, stopped.exit_code))
             raise
-        counts, fault = check_row_counts(work.dataset, known, output.root)
-        work.add_costs(counts)
-    exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
-    summary = _summary(work, tally, counts, time.monotonic() - started, exit_code)
+        counts, fault = check_row_counts(work.dataset, plan, output.root)
+        exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
+        summary = work.summary(counts, time.monotonic() - started, exit_code)
     if fault is not None:
         on_stop(summary)
         raise OneOcrError(fault)
     return summary
 
 
-def _summary_of_stopped(work: _Run, known: PlanIndex, elapsed_s: float, exit_code: int) -> RunSummary:
-    """How far a run came; what its unfinished shards have cost counts, though their rows do not stand yet."""
-    counts = count_rows(work.dataset, known)
-    work.add_costs(counts)
-    return _summary(work, sum(work.tallies, RunTotals()), counts, elapsed_s, exit_code)
-
-
-def _summary(work: _Run, tally: RunTotals, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
-    return RunSummary(
-        run_id=work.identity.run_id,
-        output=work.output.root,
-        counts=counts,
-        requests=tally.requests,
-        input_tokens=tally.input_tokens,
-        output_tokens=tally.output_tokens,
-        cost_usd=tally.cost_usd,
-        elapsed_s=elapsed_s,
-        exit_code=exit_code,
-        pages_read=tally.pages_read,
-        warnings=tally.warnings,
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
+@dataclass(kw_only=True)
 class _Run:
     """One run on one output, whose lease is held."""
 
@@ -156,27 +137,35 @@ class _Run:
     dataset: Dataset
     run_dir: RunDirectory
     interruption: Interruption
-    tallies: list[RunTotals] = field(default_factory=list)  # of a pipeline that has ended, however it did
+    totals: RunTotals = field(default_factory=RunTotals)  # what was used, once the reading has ended
 
-    def read_what_is_open(
+    def read_pending(
         self,
-        known: PlanIndex,
+        plan: PlanIndex,
         files: Iterator[InputFile],
         on_progress: Callable[[Progress], None],
         say: Callable[[str], None],
-    ) -> RunTotals:
-        """Shards that earlier runs left open, then what is new in `files`; Ray is started only when there is any."""
-        todo = find_pending_work(known, self.dataset, self.output, retry_failed=self.settings.retry_failed)
-        new_files = (file for file in files if not known.has_unchanged(file))
+    ) -> None:
+        """Read what earlier runs left open, then what is new in `files`. Ray is started only when there is any."""
+        pending = find_pending_work(plan, self.dataset, self.output, retry_failed=self.settings.retry_failed)
+        new_files = (file for file in files if not plan.has_unchanged(file))
         first = list(itertools.islice(new_files, 1))
-        if not todo and not first:
-            return RunTotals()
+        if not pending and not first:
+            return
         address = ray_address(self.settings)
-        with ray_session(address, self._metadata()):
+        with ExitStack() as ending:
+            ending.enter_context(ray_session(address, self._metadata()))
             if self.choice and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
                 begin_limiter(self.choice)
-            asyncio.run(describe_submission(self._metadata()))
-            return asyncio.run(self._read(known, todo, itertools.chain(first, new_files), on_progress, say))
+            actors = ending.enter_context(ending_actors())
+            nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
+            driver = self._start_driver(nodes, actors, plan, pending, on_progress=on_progress, say=say)
+            try:
+                asyncio.run(driver.run(pending, itertools.chain(first, new_files), inspections=2 * len(nodes)))
+            finally:
+                self.totals = driver.totals
+                if address != LOCAL_RAY:
+                    ask_autoscaler(0)
 
     def _metadata(self) -> dict[str, str]:
         """What Ray's dashboard says of this job."""
@@ -190,60 +179,73 @@ class _Run:
             "one_ocr_model": str(self.config["model"]),
         }
 
-    def add_costs(self, counts: OutputCounts) -> None:
-        """Add what was spent on what does not stand in the output."""
-        spending = self.spending(counts, shards_at_work(self.output))
+    def summary(self, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
+        """What stands in the output and what the run has used. Costs include journaled pages of unfinished shards."""
+        spending = self._spending(counts, shards_at_work(self.output))
         counts.cost_usd, counts.unknown_usd = spending.spent_usd, spending.unknown_usd
+        return RunSummary(
+            run_id=self.identity.run_id,
+            output=self.output.root,
+            counts=counts,
+            requests=self.totals.requests,
+            input_tokens=self.totals.input_tokens,
+            output_tokens=self.totals.output_tokens,
+            cost_usd=self.totals.cost_usd,
+            elapsed_s=elapsed_s,
+            exit_code=exit_code,
+            pages_read=self.totals.pages_read,
+            warnings=self.totals.warnings,
+        )
 
-    async def _read(
+    def _start_driver(
         self,
-        known: PlanIndex,
-        todo: PendingWork,
-        files: Iterator[InputFile],
+        nodes: Sequence[Node],
+        actors: list[ActorHandle[Any]],
+        plan: PlanIndex,
+        pending: PendingWork,
+        *,
         on_progress: Callable[[Progress], None],
         say: Callable[[str], None],
-    ) -> RunTotals:
-        """Start the actors, run the pipeline, end the actors."""
-        autoscaled = ray_address(self.settings) != LOCAL_RAY
-        with self.interruption.ends_this_task(), ending_actors() as actors:
-            nodes = await first_nodes(say, autoscaled=autoscaled)
-            run_id = self.identity.run_id
-            readers = {} if self.choice else start_readers(nodes, run_id)
-            actors.extend(readers.values())
-            budget = None
-            if self.settings.max_cost is not None:
-                budget, keeper = start_budget(self._left_usd(self.settings.max_cost, known, todo), run_id)
-                actors.append(keeper)
-            count = min(self.settings.workers or len(nodes), self.settings.max_in_flight)
-            sent_before = self._sent_before(known, todo) if self.settings.rpd is not None else {}
-            job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget, sent_before)
-            workers = start_workers(job, nodes, count, list(readers))
-            actors.extend(workers)
-            packer = ShardPacker(
-                self.selection,
-                shard_pages=self.settings.shard_pages,
-                workers=count,
-                next_number=known.next_number,
-                is_new=known.mark_seen,
-            )
-            planner = Planner(known, packer, job.pdf, self.output)
-            recruiter = None if self.settings.workers else WorkerScaler(job, nodes, actors, autoscaled=autoscaled)
-            pipeline = RunDriver(
-                workers,
-                planner,
-                known,
-                self.selection,
-                on_progress,
-                interruption=self.interruption,
-                say=say,
-                recruiter=recruiter,
-            )
-            try:
-                return await pipeline.run(todo, files, inspections=2 * len(nodes))
-            finally:
-                self.tallies.append(pipeline.tally)
-                if recruiter is not None:
-                    recruiter.done()
+    ) -> RunDriver:
+        """Start the workers on `nodes` with what they share; all go to `actors`."""
+        settings, run_id = self.settings, self.identity.run_id
+        readers = {} if self.choice else start_readers(nodes, run_id)
+        actors.extend(readers.values())
+        budget = None
+        if settings.max_cost is not None:
+            budget, keeper = start_budget(self._left_usd(settings.max_cost, plan, pending), run_id)
+            actors.append(keeper)
+        count = min(settings.workers or len(nodes), settings.max_in_flight)
+        sent_before = self._sent_before(plan, pending) if settings.rpd is not None else {}
+        job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget, sent_before)
+        packer = ShardPacker(
+            self.selection,
+            shard_pages=settings.shard_pages,
+            workers=count,
+            next_number=plan.next_number,
+            is_new=plan.mark_seen,
+        )
+
+        def start_on(node: Node, number: int) -> list[ActorHandle[Any]]:
+            own = {} if self.choice else start_readers([node], run_id)
+            return [start_ocr_worker(job, number, list(own), node), *own.values()]
+
+        workers = [start_ocr_worker(job, number, list(readers), nodes[number % len(nodes)]) for number in range(count)]
+        actors.extend(workers)
+        grows = not settings.workers
+        return RunDriver(
+            WorkerPool(workers),
+            Planner(plan, packer, job.pdf, self.output),
+            plan,
+            self.selection,
+            on_progress,
+            interruption=self.interruption,
+            say=say,
+            scaler=WorkerScaler(nodes, count, start_on, actors) if grows else None,
+            demand=NodeDemand(settings.max_in_flight if self.choice else None)
+            if grows and ray_address(settings) != LOCAL_RAY
+            else None,
+        )
 
     def _sent_before(self, known: PlanIndex, todo: PendingWork) -> SentBefore:
         return recently_sent(
@@ -256,12 +258,12 @@ class _Run:
         )
 
     def _left_usd(self, ceiling_usd: float, known: PlanIndex, todo: PendingWork) -> float:
-        spent_usd = self.spending(count_rows(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
+        spent_usd = self._spending(count_rows(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
         if spent_usd is None:
             raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
         return ceiling_usd - spent_usd
 
-    def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
+    def _spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
         """What this output has cost so far: what its documents say, and what does not stand there."""
         return spending_of(
             self.output,

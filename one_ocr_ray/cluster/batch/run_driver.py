@@ -5,29 +5,27 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from contextlib import suppress
-from itertools import chain, count
-from typing import TYPE_CHECKING, Any
-
-from ray.exceptions import RayActorError, RayError, RayTaskError
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.batch.engine_check import check_engine
-from one_ocr_ray.cluster.faults import cause_of, first_fault
-from one_ocr_ray.errors import OneOcrError, StoppedError
-from one_ocr_ray.job import RunTotals, WorkerReport
+from one_ocr_ray.cluster.batch.ocr_worker import ShardAssignment
+from one_ocr_ray.cluster.worker_scaler import GROW_S
+from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.policy.failure_rate import FailureRateGuard
 from one_ocr_ray.policy.progress import Progress
+from one_ocr_ray.reading.run_totals import RunTotals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator
 
-    from ray.actor import ActorHandle
-
+    from one_ocr_ray.cluster.batch.ocr_worker import ShardUpdate
     from one_ocr_ray.cluster.batch.planner import Planner
-    from one_ocr_ray.cluster.batch.worker import OcrWorker
-    from one_ocr_ray.cluster.batch.worker_scaler import WorkerScaler
+    from one_ocr_ray.cluster.worker_pool import WorkerPool
+    from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler
     from one_ocr_ray.model import Shard
     from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.run_totals import WorkerReport
     from one_ocr_ray.shutdown import Interruption
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.pending_work import PendingWork
@@ -35,18 +33,15 @@ if TYPE_CHECKING:
 
 # Shards planned ahead of the workers; more would only be memory.
 PLANNED_AHEAD = 16
+# A worker renders a shard, and the next one as soon as the first has no more pages to give. Shards whose last pages are
+# under way come on top, for a single page may take minutes; they hold rows, and so they are bounded too.
+RENDERING_AT_ONCE = 2
+OPEN_SHARDS = 16
 PROGRESS_S = 0.5
-GROW_S = 2.0
-# How long workers have to make finished pages safe, once requests under way have had their time, and then to tell of
-# them: a submitted job that is stopped has 3 s from SIGTERM to its end; one that stops by itself has no such haste.
-INTERRUPTED_S = (1.2, 0.5)
-STOPPED_S = (20.0, 5.0)
-WORKER_TRIES = 5
-WORKER_RESTART_S = 1.0
-# How long a run waits while no worker answers: for a worker to restart, or for a node to come in place of the last one.
-NO_WORKER_S = 900.0
-ANSWER_S = 10.0
-
+# How long workers have to make finished pages safe, once requests under way have had their time: a submitted job that
+# is stopped has 3 s from SIGTERM to its end; one that stops by itself has no such haste.
+INTERRUPTED_S = 1.7
+STOPPED_S = 20.0
 
 TOO_MANY_FAILED = (
     "Too many pages fail with {code}; the column error says why. "
@@ -55,93 +50,94 @@ TOO_MANY_FAILED = (
 
 
 class RunDriver:
-    """One run over the workers that are given to it."""
+    """One run over the workers of `pool`. With a `scaler` others join it, and with `demand` nodes are asked for."""
 
     def __init__(
         self,
-        workers: Sequence[ActorHandle[OcrWorker]],
+        pool: WorkerPool,
         planner: Planner,
-        known: PlanIndex,
+        plan: PlanIndex,
         selection: PageSelection,
         on_progress: Callable[[Progress], None],
         *,
         interruption: Interruption,
         say: Callable[[str], None] = lambda _: None,
-        recruiter: WorkerScaler | None = None,
+        scaler: WorkerScaler | None = None,
+        demand: NodeDemand | None = None,
     ) -> None:
-        """`recruiter` finds workers on nodes that join; without one it is these to the end."""
-        self._interruption = interruption
-        self._workers: list[Any] = list(workers)  # Ray's stubs do not follow methods of actors
-        self._recruiter = recruiter
-        self._consumers: asyncio.TaskGroup | None = None  # while shards are handed out
-        self._turn = count()  # of those that take the shards of a lost one
-        self._under_way = 0  # shards
+        self._pool = pool
         self._planner = planner
-        self._known = known
+        self._plan = plan
         self._selection = selection
         self._on_progress = on_progress
+        self._interruption = interruption
         self._say = say
-        self._said: set[str] = set()  # error codes of which the user was told what the provider says
-        self._progress = Progress()
-        self._tallies: dict[tuple[int, str], RunTotals] = {}  # by worker and incarnation
-        self._open_pages: dict[int, Counter[str]] = {}
-        self._committed_pages: Counter[str] = Counter()
-        self._brake = FailureRateGuard()
-        self._braked = RunTotals()  # what the brake has seen
-        self._queue: asyncio.Queue[tuple[Shard, bool] | None] = asyncio.Queue(PLANNED_AHEAD)
+        self._scaler = scaler
+        self._demand = demand
+        self._started_s = time.monotonic()
+        self._queue: asyncio.Queue[ShardAssignment | None] = asyncio.Queue(PLANNED_AHEAD)
+        self._is_handed_out = False  # the whole plan
+        self._under_way = 0  # shards
         self._copies: list[str] = []
-
-    async def run(self, todo: PendingWork, files: Iterator[InputFile], inspections: int) -> RunTotals:
-        """Do what earlier runs have left and read everything new in `files`; gives what this run has done."""
-        started = time.monotonic()
-        work = asyncio.create_task(self._work(todo, files, inspections))
-        watch = asyncio.create_task(self._watch(started))
-        grow = asyncio.create_task(self._grow())
-        try:
-            await _first_of(work, watch, grow)
-        except BaseException as end:  # whatever ends the run, finished pages are made safe first
-            safe_s, told_s = INTERRUPTED_S if isinstance(end, asyncio.CancelledError) else STOPPED_S
-            await self._stop_workers(self._interruption.wait_s, safe_s)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._refresh(started), told_s)
-            raise
-        await self._refresh(started)
-        return self.tally
+        self._progress = Progress()
+        self._totals: dict[tuple[int, str], RunTotals] = {}  # by worker and incarnation
+        self._open_pages: dict[int, Counter[str]] = {}  # finished, of shards that are not committed; by worker
+        self._committed_pages: Counter[str] = Counter()
+        self._held: dict[int, Held | None] = {}  # by worker
+        self._shown: set[str] = set()  # error codes whose failure note the user has
+        self._guard = FailureRateGuard()
+        self._guarded = RunTotals()  # what the guard has seen
 
     @property
-    def tally(self) -> RunTotals:
-        """What this run has done, as far as its workers have told."""
-        return sum(self._tallies.values(), RunTotals())
+    def totals(self) -> RunTotals:
+        """What this run has used, as far as its workers have told."""
+        return sum(self._totals.values(), RunTotals())
 
-    async def _work(self, todo: PendingWork, files: Iterator[InputFile], inspections: int) -> None:
-        async with asyncio.TaskGroup() as consumers:
-            checked = consumers.create_task(check_engine(self._workers, self._say))
-            consumers.create_task(self._produce(todo, files, inspections, checked))
-            await checked  # files are opened meanwhile, but nothing is read
-            self._consumers = consumers
-            for number in range(len(self._workers)):
-                self._employ(number)
-        self._consumers = None
-        for shard_id in self._copies:
-            shard = await asyncio.to_thread(self._known.shard, shard_id)
-            homes = {each.document_id: self._known.shard_of(each.document_id) for each in shard.documents}
-            await self._on_worker(0, "copy_shard", shard, homes)
+    async def run(self, pending: PendingWork, files: Iterator[InputFile], inspections: int) -> None:
+        """Do what earlier runs have left and read everything new in `files`.
 
-    async def _produce(
-        self, todo: PendingWork, files: Iterator[InputFile], inspections: int, checked: asyncio.Task[None]
+        However it ends, finished pages are made safe first. Raises StoppedError when it is interrupted, and when too
+        many pages fail for one reason.
+        """
+        with self._interruption.ends_this_task():
+            try:
+                async with asyncio.TaskGroup() as beside:
+                    watch = beside.create_task(self._watch())
+                    async with asyncio.TaskGroup() as shards:
+                        checked = shards.create_task(check_engine(self._pool.workers, self._say))
+                        shards.create_task(self._plan_shards(pending, files, inspections, checked))
+                        await checked  # files are opened meanwhile, but nothing is read
+                        for number in range(len(self._pool.workers)):
+                            shards.create_task(self._consume(number, shards))
+                        grow = beside.create_task(self._grow(shards))
+                    grow.cancel()
+                    await self._read_copies()
+                    watch.cancel()
+            except BaseException as end:
+                safe_s = INTERRUPTED_S if isinstance(end, asyncio.CancelledError) else STOPPED_S
+                for number, report in await self._pool.stop(self._interruption.wait_s, safe_s):
+                    self._take_report(number, report)
+                if isinstance(end, ExceptionGroup):
+                    raise first_error(end) from None
+                raise
+            finally:
+                self._show_progress()
+
+    async def _plan_shards(
+        self, pending: PendingWork, files: Iterator[InputFile], inspections: int, checked: asyncio.Task[None]
     ) -> None:
-        for shard_id in todo.open_shards:
-            await self._hand_out(await asyncio.to_thread(self._known.shard, shard_id))
-        for shard_id in todo.failed_shards:
-            shard = await asyncio.to_thread(self._known.shard, shard_id)
-            await self._hand_out(await self._planner.with_mended_files(shard), again=True)
-        self._copies.extend(todo.stale_copies)
+        for shard_id in pending.open_shards:
+            await self._enqueue(await asyncio.to_thread(self._plan.shard, shard_id))
+        for shard_id in pending.failed_shards:
+            shard = await asyncio.to_thread(self._plan.shard, shard_id)
+            await self._enqueue(await self._planner.with_mended_files(shard), again=True)
+        self._copies.extend(pending.stale_copies)
         async for shard in self._planner.shards(files, inspections, checked):
-            await self._hand_out(shard)
+            await self._enqueue(shard)
         self._progress.plan_complete = True
         await self._queue.put(None)  # whoever takes it puts it back for the next
 
-    async def _hand_out(self, shard: Shard, *, again: bool = False) -> None:
+    async def _enqueue(self, shard: Shard, *, again: bool = False) -> None:
         self._progress.documents_total += len(shard.documents)
         if shard.copies:
             self._copies.append(shard.shard_id)
@@ -149,121 +145,85 @@ class RunDriver:
         for document in shard.documents:
             if document.failure is None and document.page_count is not None:
                 self._progress.pages_total += len(self._selection.of(document.page_count))
-        await self._queue.put((shard, again))
+        await self._queue.put(ShardAssignment(shard, again))
 
-    def _employ(self, number: int) -> None:
-        if self._consumers is not None:  # else there is nothing left to read
-            self._consumers.create_task(self._consume(number, self._consumers))
+    async def _consume(self, number: int, shards: asyncio.TaskGroup) -> None:
+        """Give shards to one worker. It gets the next one before it has finished the last.
 
-    async def _consume(self, number: int, consumers: asyncio.TaskGroup) -> None:
-        """Give shards to one worker whenever it has room, which it has before the last one is finished."""
-        while (work := await self._queue.get()) is not None:
-            reading = consumers.create_task(self._read(number, *work))
-            await asyncio.sleep(0)  # the shard goes first: whether there is room after it is the question
-            try:
-                await self._workers[number].has_room.remote()
-            except RayActorError:  # the shard moves to another worker; this one gets no more until that is done
-                await asyncio.wait([reading])
-        self._queue.put_nowait(None)
+        A shard whose worker dies moves to another one; its own gets no more until that has rendered it.
+        """
+        rendering, unfinished = asyncio.Semaphore(RENDERING_AT_ONCE), asyncio.Semaphore(OPEN_SHARDS)
+        while True:
+            await unfinished.acquire()
+            await rendering.acquire()
+            assignment = await self._queue.get()
+            if assignment is None:
+                self._is_handed_out = True
+                self._queue.put_nowait(None)
+                return
+            shards.create_task(self._read(number, assignment, rendering, unfinished))
 
-    async def _read(self, number: int, shard: Shard, again: bool) -> None:
+    async def _read(
+        self, number: int, assignment: ShardAssignment, rendering: asyncio.Semaphore, unfinished: asyncio.Semaphore
+    ) -> None:
+        is_rendering = True
+
+        def take_update(worker: int, update: ShardUpdate) -> int:
+            nonlocal is_rendering
+            self._take_report(worker, update.report)
+            if is_rendering and (not update.is_rendering or update.committed is not None):
+                is_rendering = False
+                rendering.release()
+            return update.pages_done
+
         self._under_way += 1
-        self._committed_pages += await self._on_worker(number, "read_shard", shard, again)
+        last: ShardUpdate = await self._pool.read(assignment, take_update, worker=number)
         self._under_way -= 1
-        self._progress.documents_done += len(shard.documents)
+        self._committed_pages += last.committed or Counter()
+        self._progress.documents_done += len(assignment.shard.documents)
+        unfinished.release()
 
-    async def _grow(self) -> None:
+    async def _read_copies(self) -> None:
+        for shard_id in self._copies:
+            shard = await asyncio.to_thread(self._plan.shard, shard_id)
+            homes = {each.document_id: self._plan.shard_of(each.document_id) for each in shard.documents}
+            originals = {document_id: home for document_id, home in homes.items() if home is not None}
+            await self._pool.read(ShardAssignment(shard, originals=originals), lambda *_: 0)
+
+    async def _grow(self, shards: asyncio.TaskGroup) -> None:
         """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""
-        while self._recruiter is not None:
+        while self._scaler is not None:
             await asyncio.sleep(GROW_S)
-            with suppress(RayError):  # the cluster's head is busy or being replaced: next time
-                for worker in await self._recruiter.newcomers():
-                    self._workers.append(worker)
-                    self._employ(len(self._workers) - 1)
+            for worker in await self._scaler.workers_on_new_nodes():
+                self._pool.workers.append(worker)
+                if not self._is_handed_out:
+                    shards.create_task(self._consume(len(self._pool.workers) - 1, shards))
+            if self._demand is not None:
                 waiting = self._queue.qsize()
-                await self._recruiter.ask_for_nodes(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
-        await asyncio.Event().wait()
+                await self._demand.ask(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
 
-    async def _on_worker(self, number: int, method: str, shard: Shard, *more: Any) -> Any:
-        """Run a worker's method to its end; a worker that dies leaves the shard open, and it is handed out again.
-
-        The same worker is asked first: only the way to it may have been cut, and then it still has the shard in hand.
-        """
-        for attempt in range(WORKER_TRIES):
-            worker = self._workers[number] if not attempt else await self._living_worker(number)
-            try:
-                return await getattr(worker, method).remote(shard, *more)
-            except RayTaskError as error:
-                raise cause_of(error) from None
-            except RayActorError:
-                await asyncio.sleep(WORKER_RESTART_S)
-        raise OneOcrError(f"The worker died {WORKER_TRIES} times on shard {shard.shard_id}.")
-
-    async def _living_worker(self, first: int) -> Any:
-        """Worker `first` or one that answers, another at each call: a lost one's shards are many.
-
-        Waits, for nodes come back.
-        """
-        deadline_s = time.monotonic() + NO_WORKER_S
-        while time.monotonic() < deadline_s:
-            others = (next(self._turn) % len(self._workers) for _ in self._workers)
-            for number in chain([first], others):
-                worker = self._workers[number]
-                with suppress(RayActorError, TimeoutError):
-                    await asyncio.wait_for(worker.report.remote(), ANSWER_S)
-                    return worker
-            await asyncio.sleep(WORKER_RESTART_S)
-        raise StoppedError("No node of the cluster has a worker any more. The same command resumes.")
-
-    async def _stop_workers(self, wait_s: float, safe_s: float) -> None:
-        """Let the workers finish requests under way, which are paid, and journal what they have finished."""
-        stops = [worker.stop.remote(wait_s) for worker in self._workers]
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.gather(*stops, return_exceptions=True), wait_s + safe_s)
-
-    async def _watch(self, started: float) -> None:
+    async def _watch(self) -> None:
         """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""
         while True:
             await asyncio.sleep(PROGRESS_S)
-            await self._refresh(started)
-            self._apply_brake(sum(self._tallies.values(), RunTotals()))
+            self._show_progress()
+            now, before = self.totals, self._guarded
+            pages = (now.pages_read - now.failed_as_before) - (before.pages_read - before.failed_as_before)
+            code = self._guard.add(pages, now.failures - before.failures) if pages else None
+            self._guarded = now
+            if code is not None:
+                raise StoppedError(TOO_MANY_FAILED.format(code=code), code)
 
-    async def _refresh(self, started: float) -> None:
-        held = None
-        for number, worker in enumerate(self._workers):
-            with suppress(RayActorError):  # it is being restarted; its last report stands
-                report: WorkerReport = await worker.report.remote()
-                held = report.held or held
-                self._tell(report.said)
-                self._tallies[number, report.incarnation] = report.tally
-                self._open_pages[number] = report.open_pages
+    def _take_report(self, number: int, report: WorkerReport) -> None:
+        self._totals[number, report.incarnation] = report.totals
+        self._open_pages[number] = report.open_pages
+        self._held[number] = report.held
+        for code in report.said.keys() - self._shown:
+            self._shown.add(code)
+            self._say(report.said[code])
+
+    def _show_progress(self) -> None:
         pages = sum(self._open_pages.values(), self._committed_pages)
-        self._progress.update(pages, elapsed_s=time.monotonic() - started, held=held)
+        held = next((each for each in self._held.values() if each is not None), None)
+        self._progress.update(pages, elapsed_s=time.monotonic() - self._started_s, held=held)
         self._on_progress(self._progress)
-
-    def _tell(self, said: Mapping[str, str]) -> None:
-        for code in said.keys() - self._said:
-            self._said.add(code)
-            self._say(said[code])
-
-    def _apply_brake(self, now: RunTotals) -> None:
-        pages = (now.pages_read - now.failed_as_before) - (self._braked.pages_read - self._braked.failed_as_before)
-        code = self._brake.add(pages, now.failures - self._braked.failures) if pages else None
-        self._braked = now
-        if code is not None:
-            raise StoppedError(TOO_MANY_FAILED.format(code=code), code)
-
-
-async def _first_of(work: asyncio.Task[None], *beside: asyncio.Task[None]) -> None:
-    """Wait for `work`; a fault of any ends all and is raised as it is."""
-    try:
-        await asyncio.wait([work, *beside], return_when=asyncio.FIRST_COMPLETED)
-        for task in (work, *beside):
-            if task.done():
-                task.result()
-    except ExceptionGroup as group:
-        raise first_fault(group) from None
-    finally:
-        for task in (work, *beside):
-            task.cancel()
-        await asyncio.gather(work, *beside, return_exceptions=True)

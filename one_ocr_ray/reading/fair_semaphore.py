@@ -52,6 +52,11 @@ class FairSemaphore:
         finally:
             self.give_back(owner)
 
+    def grow(self, turns: int) -> None:
+        """Have so many turns more."""
+        self._at_once += turns
+        self._serve()
+
     async def take(self, owner: str, size_bytes: int = 0) -> None:
         """Wait for a turn. It is to be given back, with the same size."""
         mine = _Waiter(size_bytes)

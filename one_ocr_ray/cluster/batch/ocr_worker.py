@@ -1,0 +1,171 @@
+"""`OcrWorker`: the async actor that reads whole shards of one run. The reading itself is `ShardReader`'s."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from secrets import token_hex
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.cluster.engine_setup import llm_reading, local_reading
+from one_ocr_ray.cluster.metrics import count_documents, count_page
+from one_ocr_ray.cluster.render_stream import rendered_pages
+from one_ocr_ray.cluster.rendering import RenderPlace
+from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
+from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.reading.copies import commit_copies
+from one_ocr_ray.reading.failure_notes import FailureNotes
+from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
+from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.job import Job
+    from one_ocr_ray.model import DocumentResult, Failure, PageResult, Shard
+    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.reading.page import Reading
+
+# The driver adds up to this many calls for shards to those for a check and a stop.
+CALLS_AT_ONCE = 64
+UPDATE_EVERY_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class ShardAssignment:
+    """A shard as it is handed to a worker.
+
+    With `again` it is committed, and its failed pages are read once more. With `originals`, the shard of each document
+    by its id, it is a shard of copies.
+    """
+
+    shard: Shard
+    again: bool = False
+    originals: Mapping[str, str] | None = None
+
+    @property
+    def key(self) -> str:
+        return self.shard.shard_id
+
+    @property
+    def name(self) -> str:
+        return f"shard {self.shard.shard_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardUpdate:
+    """How far a shard is, and its worker."""
+
+    report: WorkerReport
+    pages_done: int
+    is_rendering: bool
+    committed: Counter[str] | None = None  # its pages by status, in the last update
+
+
+class _ShardProgress(WorkProgress):
+    """The observer of a shard: counts its pages for the worker's report, and for the metrics."""
+
+    tick_s = UPDATE_EVERY_S
+
+    def __init__(self, worker: OcrWorker) -> None:
+        super().__init__()
+        self._worker = worker
+        self.pages: Counter[str] = Counter()  # by status
+        self._is_rendering = True
+        self._before: dict[tuple[str, int], ErrorCode] = {}  # why pages had failed that are read again
+
+    def update(self, committed: Counter[str] | None = None) -> ShardUpdate:
+        return ShardUpdate(self._worker.report(), self.pages.total(), self._is_rendering, committed)
+
+    def kept(self, pages: Iterable[PageResult]) -> None:
+        self.pages.update(page.status.value for page in pages)
+
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        self._before = {(page.document_id, page.page_number): page.failure.code for page in pages if page.failure}
+
+    def begun(self) -> None:
+        pass
+
+    def rendered(self) -> None:
+        self._is_rendering = False
+        self.changed.set()  # the driver sends the next shard
+
+    def finished(self, page: PageResult) -> None:
+        count_page(page)
+
+    def safe(self, page: PageResult) -> None:
+        self.pages[page.status.value] += 1
+        self._worker.totals.add_page(page, self._before.get((page.document_id, page.page_number)))
+
+    def recorded(self, spending: Spending) -> None:
+        self._worker.totals.add_untold(spending)
+
+    def committed(self, documents: Sequence[DocumentResult]) -> None:
+        count_documents(documents)
+
+
+class OcrWorker(Worker["ShardAssignment"]):
+    """Actor body, one per node. `read` ends when the shard is committed."""
+
+    def __init__(self, job: Job, number: int, readers: Sequence[str], node: Node) -> None:
+        super().__init__()
+        self._job = job
+        place = RenderPlace(node.here, slots=asyncio.Semaphore(job.render_tasks))
+        render = partial(rendered_pages, options=job.pdf, tasks=job.render_tasks, place=place)
+        self._shards = ShardReader(job, page_slots(job.pages_at_once), render)
+        self._incarnation = token_hex(4)
+        self._notes = FailureNotes()
+        self.totals = RunTotals()
+        self._open: dict[str, _ShardProgress] = {}
+        self._make_reading = (
+            partial(local_reading, job, readers, number) if readers else partial(llm_reading, job, number)
+        )
+
+    @cached_property
+    def _reading(self) -> Reading:
+        """Made at first use: a missing key must come out of `check_engine`, not as the death of an actor."""
+        reading = self._make_reading()
+        return replace(reading, observers=(*reading.observers, self.totals.observe, self._notes.observe))
+
+    async def check_engine(self, ask_provider: bool) -> Failure | None:
+        """Find out whether this node has what the engine needs; with `ask_provider` also what the provider says."""
+        failure = await self._reading.engine.check() if ask_provider else None
+        if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
+            await self._reading.permits.ready()
+        return failure
+
+    def report(self) -> WorkerReport:
+        """How far this worker is."""
+        open_pages = sum((each.pages for each in self._open.values()), Counter())
+        held = self._reading.permits.held()
+        return WorkerReport(self._incarnation, self.totals, open_pages, held, self._notes.told(held))
+
+    async def stop(self, wait_s: float) -> WorkerReport:
+        """Send no more requests, and give those under way `wait_s`. Returns when every finished page is safe."""
+        self._shards.end(wait_s)
+        await asyncio.gather(*(work for work, _ in self._work.values()), return_exceptions=True)
+        return self.report()
+
+    def _progress(self, assignment: ShardAssignment) -> _ShardProgress:
+        return _ShardProgress(self)
+
+    async def _read(self, assignment: ShardAssignment, progress: _ShardProgress) -> ShardUpdate:
+        shard, originals = assignment.shard, assignment.originals
+        if originals is not None:
+            progress.committed(await asyncio.to_thread(commit_copies, self._job, shard, originals))
+            return progress.update(Counter())
+        self._open[shard.shard_id] = progress
+        rows = await self._shards.read(shard, self._reading, progress, again=assignment.again)
+        del self._open[shard.shard_id]
+        return progress.update(Counter(row.status.value for row in rows))
+
+
+def start_ocr_worker(job: Job, number: int, readers: Sequence[str], node: Node) -> ActorHandle[Any]:
+    """Worker `number` of a run, with the engine actors `readers` by name."""
+    name = f"ocr-worker-{number}-{job.identity.run_id}"
+    return start_worker(OcrWorker, node, job, number, readers, node, calls_at_once=CALLS_AT_ONCE, name=name)

@@ -1,0 +1,179 @@
+"""`ShardReader` reads one shard of one job, from page images to committed rows. The page stream is passed in."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from one_ocr_ray.errors import StoppedError, first_error
+from one_ocr_ray.model import PageUnrendered
+from one_ocr_ray.policy.dataset.plan import render_slices
+from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.job_logging import log_documents, log_page
+from one_ocr_ray.reading.journal_writer import JournalWriter, UnflushedRows
+from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.stopping import Ending
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.shard_commit import ShardCommit
+from one_ocr_ray.storage.store.objects import Objects
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from one_ocr_ray.job import Job
+    from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult, RenderedPage, Shard
+    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.policy.dataset.plan import RenderSlice
+    from one_ocr_ray.reading.page import Reading
+
+    PageStream = AsyncGenerator[tuple[DocumentRef, RenderedPage]]
+    Render = Callable[[Sequence[RenderSlice]], PageStream]
+    Rows = dict[tuple[str, int], PageResult]  # by document id and page number
+
+
+class ShardObserver(Protocol):
+    """Is told how the pages of a shard are doing."""
+
+    def kept(self, pages: Iterable[PageResult]) -> None:
+        """An earlier attempt has read these pages."""
+
+    def failed_before(self, pages: Iterable[PageResult]) -> None:
+        """These pages failed in an earlier attempt and are read again."""
+
+    def begun(self) -> None:
+        """A page is under way."""
+
+    def rendered(self) -> None:
+        """Every page has begun; the shard needs no more rendering."""
+
+    def finished(self, page: PageResult) -> None:
+        """A page was read; it is not in the journal yet."""
+
+    def safe(self, page: PageResult) -> None:
+        """A page was read and is in the journal."""
+
+    def recorded(self, spending: Spending) -> None:
+        """Requests have cost this, and no row will say so."""
+
+    def committed(self, documents: Sequence[DocumentResult]) -> None:
+        """The shard stands in the dataset with these documents."""
+
+
+# The images of all pages under way in one process: a thousand of usual size, or a dozen of the largest.
+IMAGE_BYTES = 512 << 20
+
+
+def page_slots(count: int) -> FairSemaphore:
+    """Bound the pages under way to `count`, and their images to `IMAGE_BYTES`."""
+    return FairSemaphore(count, bytes_at_once=IMAGE_BYTES)
+
+
+class ShardReader:
+    """Reads shards of `job`. Jobs may share `slots` and `lane`; several owners then have equal shares."""
+
+    def __init__(
+        self, job: Job, slots: FairSemaphore, render: Render, *, lane: FairSemaphore | None = None, owner: str = ""
+    ) -> None:
+        """`slots` bounds the pages under way, `lane` the shards that render; `render` opens a stream of page images."""
+        self._job = job
+        self._slots = slots
+        self._render = render
+        self._lane = lane
+        self._owner = owner
+        self._output = Objects(job.output)
+        self._dataset = Dataset(self._output, job.config)
+        self._unflushed = UnflushedRows()
+        self._ending = Ending(job.stop_wait_s)
+
+    def end(self, wait_s: float) -> None:
+        """Send no more requests, and give those under way `wait_s`. Shards that are read whole are still committed."""
+        self._ending.begin(StoppedError("The run is being ended."), wait_s)
+
+    async def read(
+        self,
+        shard: Shard,
+        reading: Reading,
+        observer: ShardObserver,
+        *,
+        again: bool = False,
+        only: frozenset[int] | None = None,
+    ) -> list[PageResult]:
+        """Read the wanted pages of `shard` that no earlier attempt has read; commit and return all its rows.
+
+        With `again` failed pages are read once more (of page numbers `only`, if given) and the files of a committed
+        shard are replaced. Raises StoppedError when pages stay unread, after requests under way have had their time.
+        """
+        work = await asyncio.to_thread(
+            partial(ShardCommit, again=again, only=only, selection=self._job.selection),
+            self._output,
+            self._dataset,
+            shard,
+            self._job.identity,
+        )
+        if work.pages_committed:
+            rows, documents = await asyncio.to_thread(work.recover)
+        else:
+            observer.failed_before(work.replaced.values())
+            observer.kept(work.kept.values())
+            slices = list(render_slices(shard.documents, self._job.selection, frozenset(work.kept)))
+            wanted = len(work.kept) + sum(len(item.pages) for each in slices for item in each)
+            journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
+            reading = replace(reading, ending=self._ending, untold=journal.add_untold)
+            try:
+                async with journal.writing(), asyncio.TaskGroup() as tasks, self._rendering():
+                    with self._ending.begins_here(), self._ending.waiting():
+                        async with aclosing(self._render(slices)) as stream:
+                            async for document, page in stream:
+                                size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)
+                                await self._slots.take(self._owner, size_bytes)
+                                task = tasks.create_task(
+                                    self._read_page(
+                                        document, page, reading, rows=work.kept, journal=journal, observer=observer
+                                    )
+                                )
+                                # Not in the task itself: a task that is cancelled may never have begun.
+                                task.add_done_callback(partial(self._free_slot, size_bytes))
+                                observer.begun()
+                        observer.rendered()
+            except ExceptionGroup as group:
+                raise first_error(group) from None
+            if self._ending.reason is not None and len(work.kept) < wanted:
+                raise self._ending.reason
+            rows, documents = await asyncio.to_thread(work.commit, _in_order(shard, work.kept))
+        observer.committed(documents)
+        log_documents(shard.shard_id, documents)
+        return rows
+
+    def _rendering(self) -> AbstractAsyncContextManager[None]:
+        return self._lane.turn(self._owner) if self._lane is not None else nullcontext()
+
+    def _free_slot(self, size_bytes: int, _: asyncio.Task[None]) -> None:
+        self._slots.give_back(self._owner, size_bytes)
+
+    async def _read_page(
+        self,
+        document: DocumentRef,
+        page: RenderedPage,
+        reading: Reading,
+        *,
+        rows: Rows,
+        journal: JournalWriter,
+        observer: ShardObserver,
+    ) -> None:
+        with self._ending.begins_here():
+            row = await read_page(document, page, reading)
+            rows[row.document_id, row.page_number] = row
+            journal.add(row)
+            observer.finished(row)
+            log_page(row)
+
+
+def _in_order(shard: Shard, rows: Rows) -> list[PageResult]:
+    """The rows of documents of `shard`, by document and page."""
+    place = {document.document_id: number for number, document in enumerate(shard.documents)}
+    in_shard = (row for row in rows.values() if row.document_id in place)
+    return sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
