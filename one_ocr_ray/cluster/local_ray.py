@@ -1,149 +1,48 @@
-"""A Ray of a process's own on this machine, without the helpers that serve nobody there.
-
-`ray.init` starts them whatever it is told, and waits for most of them: the dashboard's server, also where the dashboard
-is off; the autoscaler, which has no node to add; the log monitor, which reads what workers write for a driver that does
-not want it. A run does without the node's two agents too: the one offers metrics at a port that nobody knows, the other
-installs what a `runtime_env` names, which workers on the run's own machine have no need of. Ray Serve needs both.
-A run's first task is then done in a third of the time, with a third of the CPU seconds. Ray's own class of a node can
-leave all this out. It is not public, so only this file knows it; the version of Ray is pinned.
-"""
+"""A Ray of a process's own on this machine, for as long as a run or a service lasts."""
 
 from __future__ import annotations
 
 import logging
 import resource
-import subprocess
-import sys
-import time
 from contextlib import ExitStack, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import ray
-from ray._private import node as ray_node
-from ray._private import services, utils, worker
-from ray._private.parameter import RayParams
-from ray._private.ray_constants import DASHBOARD_ADDRESS, KV_NAMESPACE_DASHBOARD
-from ray._raylet import (  # type: ignore[attr-defined]  # compiled
-    DASHBOARD_AGENT_LISTEN_PORT_NAME,
-    METRICS_AGENT_PORT_NAME,
-    METRICS_EXPORT_PORT_NAME,
-    RUNTIME_ENV_AGENT_PORT_NAME,
-    persist_port,
-    wait_for_persisted_port,
-)
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.cluster.ray_folder import ray_folder
 from one_ocr_ray.errors import StoppedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from types import ModuleType
+    from collections.abc import Iterator
 
-# Bounded by the pages in flight, not by the machine: a few slices of rendered pages fit many times over.
-OBJECT_STORE_BYTES = 512 << 20
 OPEN_FILES = 65_536  # what `ray.init` raises the limit to, before it starts what inherits it
-REGISTERED_WITHIN_S = 30.0  # Ray waits as long again, and says what is wrong
-LOOK_EVERY_MS = 10
-SYSTEM_CONFIG = {
-    # In every sixth start or so the raylet looks for the object store's socket just before it is there. It does so for
-    # ten seconds, as by default, but not once a second.
-    "raylet_client_connect_timeout_milliseconds": 20,
-    "raylet_client_num_connect_attempts": 500,
-    # Ray would start a worker for each CPU when the first driver comes. Beyond `PRESTARTED` they come as needed.
-    "prestart_worker_first_driver": False,
-    # Nor does anybody ask what became of a task; a driver would wait a quarter of a second at its end to have told.
-    "task_events_report_interval_ms": 0,
-}
-WITHOUT_AGENTS = {
-    "enable_worker_prestart": True,  # with the node, while the driver waits for that: a worker's start takes as long
-    "enable_metrics_collection": False,  # else every process looks for the agent that would take its metrics
-    "enable_pipe_based_agent_to_parent_health_check": True,  # the raylet holds the other end of an agent's input
-}
-NOBODY = b"127.0.0.1:0"  # an address at which nothing listens
-# What the raylet is told of an agent's port where there is no agent; of this one it takes a number only.
-NO_PORT = -1
-NOBODYS_PORT = 9  # "discard": nothing is sent there either
-AGENT_PORTS = {
-    METRICS_AGENT_PORT_NAME: NO_PORT,
-    METRICS_EXPORT_PORT_NAME: NO_PORT,
-    DASHBOARD_AGENT_LISTEN_PORT_NAME: NO_PORT,
-    RUNTIME_ENV_AGENT_PORT_NAME: NOBODYS_PORT,
-}
-# A raylet ends with either of its agents. This one does nothing, and ends with its raylet.
-IDLE_AGENT = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"])
-AGENT_FLAGS = ("--dashboard_agent_command", "--runtime_env_agent_command")
-# Workers that start with the node are those that every run needs, not one for each CPU: for the rate limiter (or an
-# OCR engine), the pages, and two that open and render files.
-PRESTART_FLAG = "--num_prestart_python_workers"
-PRESTARTED = 4
 
-
-class _HeadNode(ray_node.Node):
-    """Ray's head node that nobody looks at."""
-
-    system_config: ClassVar[dict[str, Any]] = SYSTEM_CONFIG
-
-    def start_gcs_server(self) -> None:
-        """Come back as soon as it is there, after 30 ms: Ray itself looks for that ten times a second."""
-        look_often = partial(wait_for_persisted_port, poll_interval_ms=LOOK_EVERY_MS)
-        with _replaced(ray_node, "wait_for_persisted_port", look_often):
-            super().start_gcs_server()  # type: ignore[no-untyped-call]
-
-    def start_api_server(self, **_: object) -> None:
-        """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
-        cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
-        cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
-
-    def start_raylet(self, *values: Any, **named: Any) -> None:
-        """Ray would import what its agent needs, a third of a CPU second, only to see whether it is installed."""
-        with _replaced(utils, "get_dashboard_dependency_error", lambda: None):
-            super().start_raylet(*values, **named)
-
-    def start_ray_processes(self) -> None:
-        """Come back as soon as the node has registered: Ray itself looks for that once a second."""
-        super().start_ray_processes()  # type: ignore[no-untyped-call]
-        cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
-        deadline_s = time.monotonic() + REGISTERED_WITHIN_S
-        while not cluster.get_all_node_info() and time.monotonic() < deadline_s:
-            time.sleep(LOOK_EVERY_MS / 1000)
-
-
-class _HeadNodeWithoutAgents(_HeadNode):
-    """Ray's head node that nobody asks for metrics or for a `runtime_env`."""
-
-    system_config = SYSTEM_CONFIG | WITHOUT_AGENTS
-
-    def start_raylet(self, *values: Any, **named: Any) -> None:
-        """With agents that do nothing, with nothing to wait for until they do, and with its first workers."""
-        for name, port in AGENT_PORTS.items():
-            persist_port(self._session_dir, self.node_id, name, port)
-
-        def start_as_needed(command: list[str], *values: Any, **named: Any) -> Any:
-            return start([_as_needed(argument) for argument in command], *values, **named)
-
-        start: Callable[..., Any] = services.start_ray_process
-        with _replaced(services, "start_ray_process", start_as_needed):
-            super().start_raylet(*values, **named)
+_log = logging.getLogger("one_ocr_ray")
 
 
 @contextmanager
 def local_ray(*, agents: bool) -> Iterator[None]:
-    """Ray for the time of the block; `agents`: with what Ray Serve needs.
+    """Ray for the time of the block; with `agents` it has what Ray Serve needs.
 
-    Raises StoppedError when it does not come up, as on a machine that swaps, UsageError for a folder of temporary
+    Where Ray's private parts are not those that `local_node` knows, Ray starts as `ray.init` does, which takes longer.
+    Raises StoppedError when it does not come up, as on a machine that swaps, and UsageError for a folder of temporary
     files that Ray cannot use.
     """
     _allow_open_files()
     with ExitStack() as ending:
         folder = ending.enter_context(ray_folder())
         try:
-            node = _started_node(_HeadNode if agents else _HeadNodeWithoutAgents, folder)
-            ending.callback(node.kill_all_processes, check_alive=False, allow_graceful=True)
-            ending.callback(ray.shutdown)
-            with _without_runtime_env():
-                ray.init(address=node.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+            with ExitStack() as starting:
+                try:
+                    from one_ocr_ray.cluster.local_node import start_local_node  # noqa: PLC0415 - it may not import
+
+                    start_local_node(starting, agents=agents, folder=folder)
+                except (ImportError, AttributeError, TypeError) as error:
+                    starting.close()
+                    _log.warning("Ray %s is started without shortcuts (%s)", ray.__version__, type(error).__name__)
+                    _start_plainly(starting, folder)
+                ending.push(starting.pop_all())
         except Exception as error:  # Ray has no class of its own for it
             raise StoppedError(
                 f"Ray did not start on this machine ({str(error).partition('.')[0]}). Is it short of CPU, memory or "
@@ -152,50 +51,16 @@ def local_ray(*, agents: bool) -> Iterator[None]:
         yield
 
 
-def _started_node(kind: type[_HeadNode], folder: str | None) -> ray_node.Node:
-    """A node whose processes the kernel, or a reaper of Ray's, ends should this process die without a word."""
-    parameters = RayParams(
+def _start_plainly(ending: ExitStack, folder: str | None) -> None:
+    ray.init(
+        address="local",
+        namespace=NAMESPACE,
         include_dashboard=False,
-        include_log_monitor=False,  # type: ignore[arg-type]  # a bool
-        no_monitor=True,
-        object_store_memory=OBJECT_STORE_BYTES,
-        temp_dir=folder,
-        _system_config=kind.system_config,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        _temp_dir=folder,
     )
-    return kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
-
-
-def _as_needed(argument: str) -> str:
-    """An argument of the raylet, or what a run needs in its place."""
-    flag, _, value = argument.partition("=")
-    if flag in AGENT_FLAGS:
-        return f"{flag}={IDLE_AGENT}"
-    if flag == PRESTART_FLAG:
-        return f"{flag}={min(int(value), PRESTARTED)}"
-    return argument
-
-
-@contextmanager
-def _replaced(module: ModuleType, name: str, by: object) -> Iterator[None]:
-    """`by` stands in for a name of Ray's for the time of the block."""
-    original = getattr(module, name)
-    setattr(module, name, by)
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
-
-
-@contextmanager
-def _without_runtime_env() -> Iterator[None]:
-    """Ray makes one out of the job around this process, of `uv run`, or by a hook of the user's, to give its workers
-    what this process has. Here they have it from this process.
-    """
-    with (
-        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", ""),  # the variable in which it looks for a job
-        _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),
-    ):
-        yield
+    ending.callback(ray.shutdown)
 
 
 def _allow_open_files() -> None:

@@ -1,4 +1,4 @@
-"""Turns for work of several owners: so many at once, and whoever waits is served owner by owner, not first come."""
+"""`FairSemaphore`: a semaphore for several owners, who are served in turn and not first come, first served."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class _Waiter:
 
 
 class FairSemaphore:
-    """`at_once` turns for the coroutines of one event loop; one owner's many never hold up another's few.
+    """`at_once` turns for the coroutines of one event loop.
 
-    `shared`: an owner has half of the turns that the others leave, at most, so that one is free for the next owner even
-    where turns last for hours. `bytes_at_once` bounds the bytes in hand, too; what is larger than that goes alone.
+    With `shared` an owner has at most half of the turns that the others leave. So one is free for the next owner even
+    when turns last for hours. `bytes_at_once` also bounds the bytes in hand; something larger goes alone.
     """
 
     def __init__(self, at_once: int, *, shared: bool = False, bytes_at_once: float = math.inf) -> None:
@@ -36,16 +36,16 @@ class FairSemaphore:
 
     @property
     def free(self) -> int:
-        """How many turns nobody has."""
+        """The number of free turns."""
         return self._at_once - self._held.total()
 
     def waiting(self, owner: str) -> int:
-        """How many coroutines of `owner` wait for a turn."""
+        """The number of coroutines of `owner` that wait."""
         return sum(not waiter.turn.cancelled() for waiter in self._waiting.get(owner, ()))
 
     @asynccontextmanager
     async def turn(self, owner: str) -> AsyncIterator[None]:
-        """Wait for a turn, and have it for the time of the block."""
+        """Wait for a turn and hold it during the block."""
         await self.take(owner)
         try:
             yield
@@ -53,12 +53,12 @@ class FairSemaphore:
             self.give_back(owner)
 
     def grow(self, turns: int) -> None:
-        """Have so many turns more."""
+        """Add turns."""
         self._at_once += turns
         self._serve()
 
     async def take(self, owner: str, size_bytes: int = 0) -> None:
-        """Wait for a turn. It is to be given back, with the same size."""
+        """Wait for a turn. Release it with the same size."""
         mine = _Waiter(size_bytes)
         self._waiting.setdefault(owner, deque()).append(mine)
         self._serve()
@@ -72,7 +72,7 @@ class FairSemaphore:
             raise
 
     def give_back(self, owner: str, size_bytes: int = 0) -> None:
-        """Let the next one have the turn."""
+        """Release a turn."""
         self._held[owner] -= 1
         if not self._held[owner]:
             del self._held[owner]
@@ -93,7 +93,7 @@ class FairSemaphore:
             waiter.turn.set_result(None)
 
     def _next(self) -> str | None:
-        """The owner whose turn it is, with somebody at the head of its queue who still waits."""
+        """The next owner in turn with a coroutine that still waits."""
         for owner, queue in list(self._waiting.items()):
             while queue and queue[0].turn.cancelled():
                 queue.popleft()

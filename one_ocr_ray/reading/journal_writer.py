@@ -1,4 +1,4 @@
-"""When finished pages become safe: after half a second, or when four of them wait in a worker; off the event loop."""
+"""Writing finished pages to the journal: after half a second, or when a worker has four of them. In threads."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.storage.journal import Journal
 
-# A crash repeats what is not written yet: the promise is 1 s or 16 rows a worker. Writing takes its part of the second,
-# and while some rows are written as many may finish.
+# A crash repeats what is not written yet. The promise is 1 s or 16 rows a worker; writing takes a part of the second,
+# and more rows finish meanwhile.
 ROWS_AT_RISK = 4
 SEGMENT_S = 0.5
 WRITES_AT_ONCE = 8
 
 
 class UnflushedRows:
-    """The finished pages of one worker that are not being written yet; several journals share it.
+    """Counts the finished rows of one worker that are not written yet; its journals share it.
 
-    They also share `threads`, which nobody else has: segments must not wait while shards are opened and committed.
+    They also share `threads` of their own: segments must not wait while shards are opened and committed.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class UnflushedRows:
         self.threads = ThreadPoolExecutor(WRITES_AT_ONCE, thread_name_prefix="journal")
 
     def change(self, rows: int) -> None:
-        """So many more, or fewer."""
+        """Add rows, or remove them."""
         self._rows += rows
         if self._rows >= ROWS_AT_RISK:
             self.full.set()
@@ -44,9 +44,9 @@ class UnflushedRows:
 
 
 class JournalWriter:
-    """Takes a shard's pages as they finish and writes them in segments; `on_safe` hears of each page written.
+    """Writes a shard's finished pages in segments, and tells `on_safe` of each that is written.
 
-    Takes, too, what requests have cost that no page tells, and writes that first; `on_recorded` hears of it.
+    Costs that no row holds are written first, and `on_recorded` is told of them.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class JournalWriter:
         self._writing = asyncio.Lock()
 
     def add(self, page: PageResult) -> None:
-        """Take one finished page."""
+        """Take a finished page."""
         self._waiting.append(page)
         self._some.set()
         self._risk.change(1)
 
     def add_untold(self, spending: Spending) -> None:
-        """Take what requests have cost that no page tells."""
+        """Take costs that no row holds."""
         self._untold += spending
         self._some.set()
 
     async def _flush(self) -> None:
-        """Write what is waiting; returns when it is safe."""
+        """Write what is waiting."""
         async with self._writing:
             pages, self._waiting = self._waiting, []
             untold, self._untold = self._untold, Spending()

@@ -30,20 +30,20 @@ LATE_S = 0.2
 TICK_S = 0.001  # timers are no finer
 # Permits that are late (the event loop stood still) do not go out at once, which a provider that looks at single
 # seconds would refuse: they stay this share of their step apart, so that the delay is made up for in a while.
-KEPT_APART = 0.99
+MIN_SPACING = 0.99
 JITTER_S = 0.005  # so late is every event loop
 HEARTBEAT_S = 5.0
 BACK_OFF_S = 0.1
 BACK_OFF_AT_MOST_S = 2.0
 # A question costs a millisecond of CPU, here and at the limiter. One that comes after a rest waits for others to join
 # it, for a share of a request's time that nobody notices.
-COMPANY_SHARE = 0.005
-COMPANY_AT_MOST_S = 0.02
+COALESCE_SHARE = 0.005
+COALESCE_AT_MOST_S = 0.02
 # News travel with the next question. When none is asked in this time they travel alone; much sooner, but in company for
 # a fiftieth of a request's time, when somebody may wait for the places of requests that have ended.
-NEWS_WAIT_S = 0.5
-NEWS_WAIT_SHARE = 0.02
-NEWS_WAIT_WHEN_CROWDED_S = (0.005, 0.05)  # at least, at most
+FEEDBACK_DELAY_S = 0.5
+FEEDBACK_DELAY_SHARE = 0.02
+FEEDBACK_DELAY_WHEN_SATURATED_S = (0.005, 0.05)  # at least, at most
 
 
 class Limiter(Protocol):
@@ -62,7 +62,7 @@ class Limiter(Protocol):
 @dataclass(eq=False, slots=True)
 class _Waiter:
     tokens: int
-    turn: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    granted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class LeasedPermits:
         self._tokens_counted = tokens_counted
         self._waiting: deque[_Waiter] = deque()
         self._permits: deque[_Permit] = deque()
-        self._asking: asyncio.Task[None] | None = None
-        self._firing: asyncio.TimerHandle | None = None
-        self._apart_at = 0.0  # not before then is the next permit used
-        self._telling: asyncio.TimerHandle | None = None
-        self._tell_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
-        self._news = Feedback()
+        self._request: asyncio.Task[None] | None = None
+        self._dispatch_timer: asyncio.TimerHandle | None = None
+        self._spaced_at = 0.0  # not before then is the next permit used
+        self._feedback_timer: asyncio.TimerHandle | None = None
+        self._feedback_at = 0.0  # loop time; uvloop's handles do not tell it when it is now
+        self._feedback = Feedback()
         self._usual_latency_s = 1.0
         self._saturated = False
         self._hold = HoldStatus()
@@ -105,36 +105,38 @@ class LeasedPermits:
         """
         waiter = _Waiter(tokens)
         self._waiting.append(waiter)
-        self._ask()
+        self._start_request()
         try:
-            await waiter.turn
+            await waiter.granted
         except asyncio.CancelledError:
             with suppress(ValueError):
                 self._waiting.remove(waiter)
-            if not waiter.turn.cancelled() and waiter.turn.exception() is None:  # both in one instant
+            if not waiter.granted.cancelled() and waiter.granted.exception() is None:  # both in one instant
                 self._give_back(1, tokens)
             raise
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Say what became of the request that was acquired with `estimated_tokens`; None: it was given up."""
         if answer is None:
-            self._ended(1, 0.0)
+            self._count_finished(1, 0.0)
             return
         used = self._tokens_counted(answer.usage)
-        self._ended(1, 0.0 if used is None else used - estimated_tokens)
+        self._count_finished(1, 0.0 if used is None else used - estimated_tokens)
         if answer.limits is not None:
-            self._news = replace(self._news, limits=answer.limits)
+            self._feedback = replace(self._feedback, limits=answer.limits)
         failure = answer.failure
         self._hold.record_answer(failure, asyncio.get_running_loop().time())
         if failure is None:
             self._usual_latency_s += 0.1 * (latency_s - self._usual_latency_s)
-            self._answered(latency_s)
+            self._count_answer(latency_s)
         elif failure.action is Action.THROTTLED:
-            self._tell_at_once(replace(self._news, throttle=Throttle(failure.retry_after_s, failure.slow_down)))
+            self._send_feedback_now(
+                replace(self._feedback, throttle=Throttle(failure.retry_after_s, failure.slow_down))
+            )
         elif failure.action is Action.RETRY:
-            self._news = replace(self._news, failed_after_s=(*self._news.failed_after_s, latency_s))
+            self._feedback = replace(self._feedback, failed_after_s=(*self._feedback.failed_after_s, latency_s))
         else:  # a refusal is an answer, but how fast it came says nothing of the server's load
-            self._answered(self._usual_latency_s)
+            self._count_answer(self._usual_latency_s)
 
     def held(self) -> Held | None:
         """What has kept requests from being answered for a while; None while they are."""
@@ -142,31 +144,31 @@ class LeasedPermits:
 
     def stop(self, failure: Failure) -> None:
         """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
-        self._tell_at_once(replace(self._news, stop=failure))
+        self._send_feedback_now(replace(self._feedback, stop=failure))
 
     async def close(self) -> None:
         """Give everything back. Nobody may be waiting any more."""
-        if self._asking is not None:
-            self._asking.cancel()
-            await asyncio.wait([self._asking])
-        if self._firing is not None:
-            self._firing.cancel()
+        if self._request is not None:
+            self._request.cancel()
+            await asyncio.wait([self._request])
+        if self._dispatch_timer is not None:
+            self._dispatch_timer.cancel()
         self._give_back(len(self._permits), 0.0)
         self._permits.clear()
-        self._news = replace(self._news, finished=self._news.received, leaving=True)
-        self._tell()
+        self._feedback = replace(self._feedback, finished=self._feedback.received, leaving=True)
+        self._send_feedback()
 
-    def _ask(self) -> None:
-        if self._asking is None and len(self._waiting) > len(self._permits):
-            self._asking = asyncio.get_running_loop().create_task(self._keep_asking())
-            self._asking.add_done_callback(self._asked)
+    def _start_request(self) -> None:
+        if self._request is None and len(self._waiting) > len(self._permits):
+            self._request = asyncio.get_running_loop().create_task(self._request_permits())
+            self._request.add_done_callback(self._request_ended)
 
-    async def _keep_asking(self) -> None:
-        await asyncio.sleep(min(COMPANY_SHARE * self._usual_latency_s, COMPANY_AT_MOST_S))
+    async def _request_permits(self) -> None:
+        await asyncio.sleep(min(COALESCE_SHARE * self._usual_latency_s, COALESCE_AT_MOST_S))
         back_off_s = BACK_OFF_S
         while (wanted := len(self._waiting) - len(self._permits)) > 0:
             tokens_each = sum(waiter.tokens for waiter in self._waiting) / len(self._waiting)
-            grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_news())
+            grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_feedback())
             if grant is None:
                 await asyncio.sleep(back_off_s)
                 back_off_s = min(2 * back_off_s, BACK_OFF_AT_MOST_S)
@@ -178,18 +180,18 @@ class LeasedPermits:
                     self._hold.begin(grant.held, asyncio.get_running_loop().time())
                 self._receive(grant, tokens_each)
 
-    def _asked(self, task: asyncio.Task[None]) -> None:
-        self._asking = None
+    def _request_ended(self, task: asyncio.Task[None]) -> None:
+        self._request = None
         if not task.cancelled():
             if error := task.exception():
                 self._fail_waiting(error)
-            self._ask()
+            self._start_request()
 
     def _fail_waiting(self, error: BaseException) -> None:
         while self._waiting:
-            turn = self._waiting.popleft().turn
-            if not turn.done():
-                turn.set_exception(error)
+            granted = self._waiting.popleft().granted
+            if not granted.done():
+                granted.set_exception(error)
 
     def _receive(self, grant: Grant, tokens_each: float) -> None:
         # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
@@ -197,10 +199,10 @@ class LeasedPermits:
         self._saturated = grant.saturated
         step_s = grant.step_s
         self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
-        self._news = replace(self._news, received=self._news.received + grant.permits)
-        self._fire()
+        self._feedback = replace(self._feedback, received=self._feedback.received + grant.permits)
+        self._dispatch()
 
-    def _fire(self) -> None:
+    def _dispatch(self) -> None:
         """Use the permits whose time has come; come back for the next one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
@@ -212,71 +214,71 @@ class LeasedPermits:
             if waiter is None:
                 self._give_back(1, permit.tokens)
             else:
-                self._apart_at = fired_at + KEPT_APART * permit.step_s
-                self._news = replace(
-                    self._news, unsettled_tokens=self._news.unsettled_tokens + waiter.tokens - permit.tokens
+                self._spaced_at = fired_at + MIN_SPACING * permit.step_s
+                self._feedback = replace(
+                    self._feedback, unsettled_tokens=self._feedback.unsettled_tokens + waiter.tokens - permit.tokens
                 )
-                waiter.turn.set_result(None)
-        if self._firing is not None:
-            self._firing.cancel()
-        self._firing = loop.call_at(self._next_at(), self._fire) if self._permits else None
-        self._ask()
+                waiter.granted.set_result(None)
+        if self._dispatch_timer is not None:
+            self._dispatch_timer.cancel()
+        self._dispatch_timer = loop.call_at(self._next_at(), self._dispatch) if self._permits else None
+        self._start_request()
 
     def _next_at(self) -> float:
         """When the first permit may be used: it is due, and the one before it far enough away."""
-        return max(self._permits[0].due, self._apart_at)
+        return max(self._permits[0].due, self._spaced_at)
 
     def _next_waiter(self) -> _Waiter | None:
         while self._waiting:
             waiter = self._waiting.popleft()
-            if not waiter.turn.done():
+            if not waiter.granted.done():
                 return waiter
         return None
 
-    def _answered(self, latency_s: float) -> None:
-        news = self._news
-        self._news = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
+    def _count_answer(self, latency_s: float) -> None:
+        news = self._feedback
+        self._feedback = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
 
     def _give_back(self, permits: int, tokens: float) -> None:
         """`permits` for requests of `tokens` in all are over, and were not used."""
-        self._news = replace(self._news, unused=self._news.unused + permits)
-        self._ended(permits, -tokens)
+        self._feedback = replace(self._feedback, unused=self._feedback.unused + permits)
+        self._count_finished(permits, -tokens)
 
-    def _ended(self, permits: int, unsettled_tokens: float) -> None:
+    def _count_finished(self, permits: int, unsettled_tokens: float) -> None:
         """`permits` are over, used or not."""
-        news = self._news
-        self._news = replace(
+        news = self._feedback
+        self._feedback = replace(
             news, finished=news.finished + permits, unsettled_tokens=news.unsettled_tokens + unsettled_tokens
         )
         at_least_s, at_most_s = NEWS_WAIT_WHEN_CROWDED_S
         soon_s = min(max(NEWS_WAIT_SHARE * self._usual_latency_s, at_least_s), at_most_s)
         self._tell_within(soon_s if self._saturated else NEWS_WAIT_S)
 
-    def _tell_at_once(self, news: Feedback) -> None:
+    def _send_feedback_now(self, news: Feedback) -> None:
         """Pass on that the bucket must close, and send nothing more on permits from before."""
-        self._news = news
+        self._feedback = news
         self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
         self._permits.clear()
-        self._tell()
-        self._ask()
+        self._send_feedback()
+        self._start_request()
 
-    def _tell_within(self, wait_s: float) -> None:
+    def _send_feedback_within(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
         at = loop.time() + wait_s
-        if self._telling is None or at < self._tell_at:
-            if self._telling is not None:
-                self._telling.cancel()
-            self._telling, self._tell_at = loop.call_at(at, self._tell), at
+        if self._feedback_timer is None or at < self._feedback_at:
+            if self._feedback_timer is not None:
+                self._feedback_timer.cancel()
+            self._feedback_timer, self._feedback_at = loop.call_at(at, self._send_feedback), at
 
-    def _tell(self) -> None:
-        self._limiter.report(self._client, self._take_news())
+    def _send_feedback(self) -> None:
+        self._limiter.report(self._client, self._take_feedback())
 
-    def _take_news(self) -> Feedback:
-        news = self._news
-        self._news = Feedback(news.received, news.finished, news.unused)
-        if self._telling is not None:
-            self._telling.cancel()
-            self._telling = None
+    def _take_feedback(self) -> Feedback:
+        news = self._feedback
+        self._feedback = Feedback(news.received, news.finished, news.unused)
+        if self._feedback_timer is not None:
+            self._feedback_timer.cancel()
+            self._feedback_timer = None
         if news.received > news.finished:
-            self._tell_within(HEARTBEAT_S)
+            self._send_feedback_within(HEARTBEAT_S)
         return news

@@ -1,4 +1,4 @@
-"""How the reading of pages ends early: what waits ends at once; a request under way may be answered, for it is paid."""
+"""`Ending`: the early end of a reading. Pages that wait end at once; a request under way gets time, for it is paid."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Ending:
     """One for all pages of a job in one event loop."""
 
     def __init__(self, wait_s: float = 0.0) -> None:
-        """`wait_s`: how long requests under way may still take once a page has met the end of the job."""
+        """`wait_s` is the time for requests under way when a page itself ends the job."""
         self.reason: StoppedError | None = None  # None: the reading goes on
         self._wait_s = wait_s
         self._waiting: set[asyncio.Task[Any]] = set()
         self._asking: set[asyncio.Task[Any]] = set()
 
     def begin(self, reason: StoppedError, wait_s: float) -> None:
-        """Let nothing more be sent. The first reason stands; of several waits the one that ends first."""
+        """Send nothing more. The first reason stands, and the wait that ends first."""
         self.reason = self.reason or reason
         _cancel(self._waiting)
         if wait_s > 0:
@@ -33,7 +33,7 @@ class Ending:
 
     @contextmanager
     def begins_here(self) -> Iterator[None]:
-        """Within the block a StoppedError begins the end, and goes no further. One of storage does: it is no order."""
+        """In the block a StoppedError begins the end and goes no further. A StorageError passes."""
         try:
             yield
         except StorageError:
@@ -44,7 +44,7 @@ class Ending:
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """A block of the current task that ends, as StoppedError, when the end begins."""
+        """A block that the end cancels; it raises StoppedError then."""
         if self.reason is not None:
             raise _same(self.reason)
         with self._cancelled_from(self._waiting):
@@ -52,7 +52,7 @@ class Ending:
 
     @contextmanager
     def asking(self) -> Iterator[None]:
-        """The same for a request under way, which has its time first."""
+        """A block around a request: the end cancels it when its time is over."""
         with self._cancelled_from(self._asking):
             yield
 
@@ -71,11 +71,11 @@ class Ending:
 
 
 def _cancel(tasks: set[asyncio.Task[Any]]) -> None:
-    """Cancel each, and forget it: by that it knows who has cancelled it."""
+    """Cancel each task and forget it. So a task knows who has cancelled it."""
     while tasks:
         tasks.pop().cancel()
 
 
 def _same(reason: StoppedError) -> StoppedError:
-    """A new one: raised in many tasks, one would gather the traces of all."""
+    """A copy for each task: a shared one would gather the traces of all."""
     return StoppedError(str(reason), reason.code)

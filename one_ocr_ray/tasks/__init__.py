@@ -1,0 +1,1 @@
+"""The life of the service's tasks, without Ray and without HTTP."""

@@ -1,6 +1,6 @@
-"""`TaskLifecycle`: every change of a task, first in the store where it must outlive the book, then for whoever waits.
+"""`TaskLifecycle` makes every change of a task: first in the store, where it must survive a crash, then for waiters.
 
-It knows nothing of workers; what a view becomes is decided in `policy/tasks/transitions.py`.
+It knows nothing of workers. `policy/tasks/transitions.py` decides what a view becomes.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ class TaskLifecycle:
         self._kept_for = kept_for
 
     def recover(self, generation: int) -> list[TaskEntry]:
-        """Take up all that the store has; gives the tasks that are not finished, oldest first. Blocks.
+        """Take up all tasks of the store; gives the unfinished, oldest first. Blocks.
 
-        `generation`: of this book, for it to count its revs from.
+        Revs are counted from `generation`.
         """
         self.generation = generation
         self._store.check()
@@ -62,10 +62,10 @@ class TaskLifecycle:
         return self.take_up(entries)
 
     def look_up(self, task_ids: set[str]) -> tuple[list[TaskEntry], set[str]]:
-        """What the store has of tasks, and the ids of which it has no more than an upload. Blocks.
+        """Load tasks from the store; gives them, and the ids of uploads without a record. Blocks.
 
-        One task's fault costs that task: it is set aside, or looked for once more with the next sweep. Raises
-        StorageError where the store as a whole is away.
+        A task whose files are damaged is set aside. One that cannot be read now is looked for at the next sweep. Raises
+        StorageError when the store as a whole is away.
         """
         entries: list[TaskEntry] = []
         nameless: set[str] = set()
@@ -88,14 +88,14 @@ class TaskLifecycle:
         return entries, nameless
 
     def take_up(self, entries: Iterable[TaskEntry]) -> list[TaskEntry]:
-        """Have `entries`, but those that are there already, in the table; gives the unfinished, oldest first."""
+        """Add new `entries` to the registry; gives the unfinished of them, oldest first."""
         new = [entry for entry in entries if entry.view.record.task_id not in self.table]
         for entry in new:
             self.table.add(entry)
         return sorted((entry for entry in new if not entry.view.state.terminal), key=lambda entry: entry.key)
 
     def accept(self, record: TaskRecord) -> TaskEntry | None:
-        """Take up a task; None where it is there already."""
+        """Add a task; None when it is there already."""
         if record.task_id in self.table:
             return None
         entry = TaskEntry(TaskView(record, TaskState.PENDING, next_rev(0, self.generation)))
@@ -103,11 +103,11 @@ class TaskLifecycle:
         return entry
 
     def note(self, entry: TaskEntry, update: TaskUpdate) -> None:
-        """Take in what a worker tells on its way."""
+        """Take in a worker's update."""
         self._publish(entry, started(entry.view, _now()), update.pages, update.pages_total, update.pages_running)
 
     async def end(self, entry: TaskEntry, end: TaskResult) -> None:
-        """Take in the last that a worker tells; what was asked for meanwhile has its way."""
+        """Take in the result of a worker's work. A cancel or a deletion that came meanwhile wins."""
         async with entry.turning:
             if entry.deleted:
                 return
@@ -121,7 +121,7 @@ class TaskLifecycle:
             self.table.publish(entry, view)
 
     async def begin_cancel(self, entry: TaskEntry) -> bool:
-        """Whether the task was still open; if so it will be revoked, whatever happens."""
+        """Record durably that the task is cancelled. False if it has ended or is deleted."""
         async with entry.turning:
             if entry.view.state.terminal or entry.deleted:
                 return False
@@ -131,7 +131,7 @@ class TaskLifecycle:
             return True
 
     async def begin_retry(self, entry: TaskEntry, pages: Sequence[int] | None) -> bool:
-        """Whether there is something to read again; if so it will be, whatever happens."""
+        """Record durably that failed pages are read again. False if there is nothing to read again."""
         async with entry.turning:
             order = retry_of(entry.view, pages, f"{entry.view.record.task_id}-{token_hex(3)}")
             if order is None or entry.deleted or entry.erased or entry.aside:
@@ -146,7 +146,7 @@ class TaskLifecycle:
             return not entry.deleted
 
     async def begin_delete(self, entry: TaskEntry) -> bool:
-        """Whether the task was still there; if so it will be gone, whatever happens, and is so for everybody now."""
+        """Mark the task as deleted, durably. False if it was gone already. From here on it is invisible."""
         async with entry.turning:
             if entry.deleted:
                 return False
@@ -155,13 +155,13 @@ class TaskLifecycle:
             return True
 
     async def delete(self, entry: TaskEntry) -> None:
-        """Remove every byte of a task that nobody works on."""
+        """Remove all files of a task that nobody works on."""
         record = entry.view.record
         async with entry.turning:
             await asyncio.to_thread(self._store.delete, record.task_id)
 
     async def expire(self, entry: TaskEntry, now: datetime) -> None:
-        """Remove the bytes of a task whose time is over, and in the end what is remembered of it."""
+        """Remove the files of an expired task, and later its tombstone."""
         expires_at = entry.view.expires_at
         if expires_at is None or expires_at > now:
             return
@@ -176,7 +176,7 @@ class TaskLifecycle:
                 entry.erased, entry.events, entry.view = True, None, kept.view
 
     async def events_after(self, entry: TaskEntry, rev: int) -> tuple[PageEvent, ...]:
-        """The pages that ended after `rev`. Those that an earlier book was told of come with the rev of now."""
+        """The pages that ended after `rev`. Those of an earlier task manager have the present rev."""
         if entry.events is None:
             view = entry.view
             events = await asyncio.to_thread(self._stored_events, entry)
@@ -190,7 +190,7 @@ class TaskLifecycle:
         return list(new_events({}, notes, entry.view.rev))
 
     def _recalled(self, stored: StoredTask) -> TaskEntry:
-        """A task as an earlier book has left it; of an unfinished one also what stands in its journal."""
+        """The entry of a stored task; an unfinished one gets the pages in its journal."""
         entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None)
         if not stored.aside and not stored.view.state.terminal:
             try:
@@ -206,7 +206,7 @@ class TaskLifecycle:
         return entry
 
     def _recall(self, entry: TaskEntry) -> None:
-        """What the book before this one knew of an unfinished task, from its journal."""
+        """Restore the progress of an unfinished task from its journal."""
         rows = self._store.pages(entry.view.record.task_id)
         entry.notes = staying(rows, entry.retry) if entry.retry else {row.page_number: outcome_of(row) for row in rows}
         rev = next_rev(entry.view.rev, self.generation)

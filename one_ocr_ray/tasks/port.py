@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskManagerUnavailableError(Exception):
-    """The book cannot be reached now (it is being restarted): the caller answers 503 with Retry-After."""
+    """The task manager cannot be reached now, as while it restarts. The caller answers 503 with Retry-After."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Load:
 
 
 class TaskManager(Protocol):
-    """Every call raises TaskManagerUnavailableError when the book cannot be reached."""
+    """Every call raises TaskManagerUnavailableError when the task manager cannot be reached."""
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
         """Take up tasks whose upload and record are durable in the store. Safe to repeat."""

@@ -1,4 +1,4 @@
-"""The book's tasks in memory: their views, the events of their pages, who waits for news of them. No Ray, no store."""
+"""The tasks in memory: their views, the events of their pages, and who waits for a change. No Ray, no store."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NO_BATCH = "-"  # of a task that was set aside
 
 @dataclass(eq=False, slots=True)
 class TaskEntry:
-    """One task. `events` is None where its pages' events must be told from the store."""
+    """One task. When `events` is None they must be read from the store."""
 
     view: TaskView
     retry: RetryOrder | None = None
@@ -31,8 +31,8 @@ class TaskEntry:
     notes: dict[int, PageOutcome] = field(default_factory=dict)
     events: list[PageEvent] | None = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # one change of what is kept at a time
-    work: asyncio.Task[None] | None = None  # from being handed out to being kept as ended
+    turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while what is stored changes
+    work: asyncio.Task[None] | None = None  # from being handed out until its end is stored
     is_ending: bool = False  # its work keeps the result and must not be cancelled
     cancelled: bool = False
     aside: bool = False  # its files cannot be understood: it stays as it is, unless it is deleted
@@ -49,7 +49,7 @@ class TaskEntry:
 
 
 class TaskRegistry:
-    """For the coroutines of one event loop. What is asked often costs what open tasks do, not kept ones."""
+    """For the coroutines of one event loop. Frequent calls cost time by open tasks, not by all."""
 
     def __init__(self) -> None:
         self._entries: dict[str, TaskEntry] = {}
@@ -69,19 +69,19 @@ class TaskRegistry:
         return set(self._entries)
 
     def get(self, owner: str, task_id: str) -> TaskEntry | None:
-        """The task where it is theirs."""
+        """The task, if it is the owner's."""
         entry = self._entries.get(task_id)
         return entry if entry is not None and entry.view.record.owner == owner else None
 
     def add(self, entry: TaskEntry) -> None:
-        """Take up a task."""
+        """Add a task."""
         self._entries[entry.view.record.task_id] = entry
         for order in _lists(entry.view):
             insort(self._orders[order], entry.key)
         self._count(entry.view, 1)
 
     def publish(self, entry: TaskEntry, view: TaskView, events: tuple[PageEvent, ...] = ()) -> None:
-        """`view` is how the task stands now; whoever waits is told."""
+        """Make `view` the task's view and wake those who wait for it."""
         before, entry.view = entry.view, view
         if before.state is not view.state and view.record.task_id in self._entries:
             self._take_out(entry, _of_state(before))
@@ -93,7 +93,7 @@ class TaskRegistry:
         self._wake(entry)
 
     def remove(self, entry: TaskEntry) -> None:
-        """The task is not there any more; whoever waits is told."""
+        """Remove the task and wake those who wait for it."""
         if self._entries.pop(entry.view.record.task_id, None) is not None:
             for order in _lists(entry.view):
                 self._take_out(entry, order)
@@ -105,7 +105,7 @@ class TaskRegistry:
     def page(
         self, owner: str, cursor: str, *, state: TaskState | None, batch_id: str | None, limit: int, now: datetime
     ) -> TaskPage:
-        """Tasks newest first, without those that have expired. Raises ValueError for a cursor it did not give."""
+        """Tasks, newest first, without expired ones. Raises ValueError for a foreign cursor."""
         order = self._orders.get((owner, batch_id or "", None if batch_id else state), [])
         position = bisect_left(order, parse_cursor(cursor)) if cursor else len(order)
         found: list[TaskView] = []
@@ -121,12 +121,12 @@ class TaskRegistry:
         return TaskPage(tuple(found))
 
     def load(self) -> tuple[int, int]:
-        """Unfinished tasks, and their unfinished pages; a task that was not opened yet counts as one page."""
+        """The numbers of unfinished tasks and pages. A task that is not opened yet counts as one page."""
         views = [each.view for each in self._open.values()]
         return len(views), sum(1 if view.pages_total is None else view.pages_total - view.pages_done for view in views)
 
     def by_state(self) -> Counter[str]:
-        """How many tasks are in which state; each state is told."""
+        """The number of tasks in each state."""
         return Counter({state.value: self._states[state] for state in TaskState})
 
     def _count(self, view: TaskView, change: int) -> None:
@@ -152,6 +152,6 @@ def _of_state(view: TaskView) -> _List:
 
 
 def _lists(view: TaskView) -> tuple[_List, ...]:
-    """The lists that a task is in: its owner's, its batch's, that of its state."""
+    """The lists that hold a task: its owner's, its batch's, its state's."""
     owner = view.record.owner
     return (owner, "", None), (owner, view.record.batch_id or _NO_BATCH, None), _of_state(view)

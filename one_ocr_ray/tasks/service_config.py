@@ -40,17 +40,17 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
-# Of the settings, those that say something of the configured engine alone.
+# Settings that hold for the configured engine alone.
 _OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost")
 
 
-# What is told of the account of the configured engine says nothing of another's.
+# The limits of the configured engine's account are not another's.
 _NO_LIMITS = dict.fromkeys(("rpm", "tpm", "rpd"))
 
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
-    """What the service is set to do, as its book and workers need it: no key, and no file that must be read again."""
+    """What the task manager and its workers need of the service's settings. It holds no key and no file's name."""
 
     settings: ServiceSettings
     engines: Mapping[str, tuple[EngineOptions | None, PageRequest]]  # by name; a choice of None is the embedded engine
@@ -74,7 +74,7 @@ class TaskAssignment:
 
 
 def service_config_of(settings: ServiceSettings) -> ServiceConfig:
-    """The work of a service of these settings. Raises UsageError for those that cannot be used."""
+    """The configuration of a service with `settings`. Raises UsageError for settings that cannot be used."""
     selection_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))
     engines = {name: _engine(settings, name) for name in names}
@@ -93,9 +93,9 @@ def _engine(settings: ServiceSettings, name: str) -> tuple[EngineOptions | None,
     return engine_options_of(settings), page_request_of(settings)
 
 
-def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
+def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
     """The job of one task. Raises OptionsError for options that this service cannot follow."""
-    options = order.record.options
+    options = assignment.record.options
     choice, ask = _asked(service, options)
     engine = options.engine or service.settings.engine
     settings = service.settings.model_copy(
@@ -108,9 +108,9 @@ def task_job(service: ServiceConfig, order: TaskAssignment, store: TaskStore) ->
     )
     selection = selection_of(settings)
     fingerprint = fingerprint_of(settings, choice, ask, selection)
-    run_id = order.retry.run_id if order.retry else order.record.task_id
+    run_id = assignment.retry.run_id if assignment.retry else assignment.record.task_id
     job = Job(
-        output=store.output_uri(order.record.task_id),
+        output=store.output_uri(assignment.record.task_id),
         config=asdict(fingerprint),
         identity=RunIdentity(run_id, fingerprint.config_id),
         selection=selection,
@@ -148,22 +148,24 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions 
     )
 
 
-def left_usd(service: ServiceConfig, order: TaskAssignment, job: Job, store: TaskStore) -> float | None:
-    """What the task may still cost; None where it has no ceiling. Raises StoppedError when that cannot be told."""
-    ceilings_usd = [each for each in (order.record.options.max_cost_usd, service.settings.max_cost) if each is not None]
+def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store: TaskStore) -> float | None:
+    """What the task may still cost; None without a ceiling. Raises StoppedError when it is unknown."""
+    ceilings_usd = [
+        each for each in (assignment.record.options.max_cost_usd, service.settings.max_cost) if each is not None
+    ]
     if not ceilings_usd or job.engine is None:
         return None
     if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
         raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
     dearest = dearest_of(job.engine, job.prices, job.ask, job.pdf)
-    spent_usd = spending_with(Objects(job.output), store.pages(order.record.task_id), dearest).most_usd
+    spent_usd = spending_with(Objects(job.output), store.pages(assignment.record.task_id), dearest).most_usd
     if spent_usd is None:
         raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
     return min(ceilings_usd) - spent_usd
 
 
 def identity_of(service: ServiceConfig, version: str = __version__) -> str:
-    """What tells one service's work from another's, its code included; a digest, for there are secrets in it."""
+    """A digest that tells one service's work, its code included, from another's."""
     names = (*Settings.model_fields, "store", "expiry_days", "models", "key_budget_usd")
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]

@@ -16,7 +16,7 @@ import ray
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
-from one_ocr_ray.cluster.service.task_manager_start import book_name, end_book
+from one_ocr_ray.cluster.service.task_manager_start import end_task_manager, task_manager_name
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState, TaskView
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
@@ -35,10 +35,10 @@ PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)
-class BookSite:
+class TaskManagerSite:
     """A book, its store, and what an HTTP application would do with them."""
 
-    book: RemoteTaskManager
+    manager: RemoteTaskManager
     store: TaskStore
     spool: Path
 
@@ -63,7 +63,7 @@ class BookSite:
     async def submit(self, pdf: bytes, **options: Any) -> str:
         """Store and hand over; gives the task's id."""
         record = self.save(pdf, **options)
-        await self.book.accept([record])
+        await self.manager.accept([record])
         return record.task_id
 
     async def until(self, task_id: str, wanted: Callable[[TaskView], bool], owner: str = OWNER) -> TaskView:
@@ -71,7 +71,7 @@ class BookSite:
         rev, give_up_at = -1, time.monotonic() + PATIENCE_S
         while time.monotonic() < give_up_at:
             try:
-                view = await self.book.changed(owner, task_id, rev, 5.0)
+                view = await self.manager.changed(owner, task_id, rev, 5.0)
             except TaskManagerUnavailableError:  # it was killed, and this machine is slow
                 continue
             assert view is not None, "the task is gone"
@@ -93,7 +93,7 @@ class BookSite:
 
 
 @contextmanager
-def book_site(folder: Path, provider: ProviderProcess | None = None, **flags: Any) -> Iterator[BookSite]:
+def task_manager_site(folder: Path, provider: ProviderProcess | None = None, **flags: Any) -> Iterator[TaskManagerSite]:
     """A book over a store in `folder`, which reads with the engine `openai` at `provider`."""
     if provider is not None:
         flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, **flags}
@@ -101,21 +101,21 @@ def book_site(folder: Path, provider: ProviderProcess | None = None, **flags: An
     spool = folder / "spool"
     spool.mkdir(exist_ok=True)
     try:
-        yield BookSite(RemoteTaskManager(service_config_of(settings)), TaskStore(settings.store), spool)
+        yield TaskManagerSite(RemoteTaskManager(service_config_of(settings)), TaskStore(settings.store), spool)
     finally:
-        end_book(settings.store)
+        end_task_manager(settings.store)
 
 
-def book_actor(site: BookSite) -> Any:
+def task_manager_actor(site: TaskManagerSite) -> Any:
     """The actor itself."""
-    return ray.get_actor(book_name(site.store.root), namespace=NAMESPACE)
+    return ray.get_actor(task_manager_name(site.store.root), namespace=NAMESPACE)
 
 
-def cut_off_workers(site: BookSite) -> None:
+def cut_off_workers(site: TaskManagerSite) -> None:
     """Cut the connections from the site's book to its workers, which live on."""
     workers = [each for each in ray._private.state.actors().values() if each["ActorClassName"] == "TaskWorker"]
     living = [each["Pid"] for each in workers if each["State"] == "ALIVE"]  # those of other books are not connected
-    cuts = [book_actor(site).__ray_call__.remote(partial(_cut_connections, pid=pid)) for pid in living]
+    cuts = [task_manager_actor(site).__ray_call__.remote(partial(_cut_connections, pid=pid)) for pid in living]
     assert sum(ray.get(cuts)), "the book has no connection to a worker"
 
 
@@ -123,9 +123,9 @@ def _cut_connections(_book: object, pid: int) -> int:
     return cut_connections(pid)
 
 
-def kill(site: BookSite, victim: str) -> None:
+def kill(site: TaskManagerSite, victim: str) -> None:
     """kill -9 of the site's book, or of every living actor of another class."""
-    book_id = book_actor(site)._actor_id.hex()
+    book_id = task_manager_actor(site)._actor_id.hex()
     for actor_id, actor in ray._private.state.actors().items():
         mine = actor_id == book_id if victim == "TaskManagerActor" else actor["ActorClassName"] == victim
         if mine and actor["State"] == "ALIVE":

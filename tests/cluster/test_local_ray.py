@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import ray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,6 +50,30 @@ _, left = psutil.wait_procs(this.children(recursive=True), timeout=30)
 left = [process.name() for process in left]
 print(json.dumps({"given": given, "names": names, "agent": agent, "left": left,
                   "imported": "opentelemetry" in sys.modules}))
+"""
+# Ray after a release that has changed what is not public: a name that is gone, and a parameter.
+CHANGED = {
+    "ImportError": "from ray._private import ray_constants; del ray_constants.KV_NAMESPACE_DASHBOARD",
+    "TypeError": """
+from ray._private import parameter
+def parameters(*values, known=parameter.RayParams, **named):
+    if "no_monitor" in named:
+        raise TypeError("no_monitor")
+    return known(*values, **named)
+parameter.RayParams = parameters
+""",
+}
+FALLBACK_SESSION = """
+import json, logging, ray
+from one_ocr_ray.cluster.session import ray_session
+lines = []
+class Lines(logging.Handler):
+    def emit(self, record):
+        lines.append(record.getMessage())
+logging.getLogger("one_ocr_ray").addHandler(Lines())
+with ray_session("local"):
+    answer = ray.get(ray.remote(lambda: 42).remote())
+print(json.dumps({"answer": answer, "lines": lines}))
 """
 HELPERS = ("dashboard", "monitor.py", "runtime_env", "ray::DashboardAgent", "ray::RuntimeEnvAgent")
 
@@ -137,3 +162,10 @@ def test_a_ray_that_does_not_start_is_a_sentence(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert "Ray did not start on this machine" in done.stderr
+
+
+@pytest.mark.parametrize("error", CHANGED)
+def test_a_release_with_other_private_parts_costs_time_only(error: str) -> None:
+    """Ray starts in its own way then, and one log line says so."""
+    said = session(CHANGED[error] + FALLBACK_SESSION)
+    assert said == {"answer": 42, "lines": [f"Ray {ray.__version__} is started without shortcuts ({error})"]}

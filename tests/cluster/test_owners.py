@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.task_managers import book_site
+from tests.cluster.task_managers import task_manager_site
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ MANY, LONG, LATENCY_S = 80, 60, 0.5
 @pytest.mark.usefixtures("ray_cluster")
 async def test_one_page_does_not_wait_for_another_owners_thousands(tmp_path: Path) -> None:
     """Eighty long documents hold every place that one owner can have; the other's page is read at once, not last."""
-    with ProviderProcess(keys=()) as provider, book_site(tmp_path, provider, max_in_flight=4) as site:
+    with ProviderProcess(keys=()) as provider, task_manager_site(tmp_path, provider, max_in_flight=4) as site:
         provider.reset(latency=Latency(seconds=LATENCY_S))
         long = [await site.submit(identity_pdf(number, LONG), owner="many") for number in range(MANY)]
         await site.until(long[0], lambda view: view.pages_done > 0, owner="many")
@@ -27,4 +27,4 @@ async def test_one_page_does_not_wait_for_another_owners_thousands(tmp_path: Pat
         task_id = await site.submit(identity_pdf(9000, 1), owner="few")
         await site.until(task_id, lambda view: view.state.terminal, owner="few")
         assert len(provider.rows()) - asked < 100  # of the 4,800
-        await asyncio.gather(*(site.book.cancel("many", each) for each in long))
+        await asyncio.gather(*(site.manager.cancel("many", each) for each in long))

@@ -16,7 +16,14 @@ from one_ocr_ray.storage.verify import verify
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.cluster.outputs import read, rows
-from tests.cluster.task_managers import OWNER, BookSite, book_actor, book_site, cut_off_workers, kill
+from tests.cluster.task_managers import (
+    OWNER,
+    TaskManagerSite,
+    cut_off_workers,
+    kill,
+    task_manager_actor,
+    task_manager_site,
+)
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
 
 if TYPE_CHECKING:
@@ -35,14 +42,14 @@ def provider() -> Iterator[ProviderProcess]:
 
 
 @pytest.fixture(scope="module")
-def shared(provider: ProviderProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BookSite]:
+def shared(provider: ProviderProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskManagerSite]:
     """One book for the tests that do not kill it."""
-    with book_site(tmp_path_factory.mktemp("service"), provider, models=("other-model",)) as site:
+    with task_manager_site(tmp_path_factory.mktemp("service"), provider, models=("other-model",)) as site:
         yield site
 
 
 @pytest.fixture
-def site(shared: BookSite, provider: ProviderProcess) -> BookSite:
+def site(shared: TaskManagerSite, provider: ProviderProcess) -> TaskManagerSite:
     """The shared book, with a provider that has forgotten everything."""
     provider.reset()
     return shared
@@ -54,17 +61,19 @@ def calls_of(provider: ProviderProcess, document: int) -> Counter[int]:
     return Counter(int(page) for name, page in names if name == f"doc-{document:04d}")
 
 
-def files_of(site: BookSite) -> list[Path]:
+def files_of(site: TaskManagerSite) -> list[Path]:
     """Every file of the store."""
     return [path for path in Path(site.store.root).rglob("*") if path.is_file()]
 
 
-def texts(site: BookSite, task_id: str) -> dict[int, str]:
+def texts(site: TaskManagerSite, task_id: str) -> dict[int, str]:
     """The first words of each page's text: the page's identity."""
     return {page.page_number: (page.markdown or "").split("\n")[0].lstrip("# ") for page in site.store.pages(task_id)}
 
 
-async def test_a_task_is_read_and_its_dataset_keeps_the_contract(site: BookSite, provider: ProviderProcess) -> None:
+async def test_a_task_is_read_and_its_dataset_keeps_the_contract(
+    site: TaskManagerSite, provider: ProviderProcess
+) -> None:
     """Every page once and itself; counts, usage and times are told; the dataset is one that `verify` finds sound."""
     task_id = await site.submit(identity_pdf(1, 5))
     view = await site.succeeded(task_id)
@@ -81,54 +90,56 @@ async def test_a_task_is_read_and_its_dataset_keeps_the_contract(site: BookSite,
     assert document.source_name == "upload.pdf"
 
 
-async def test_events_tell_every_page_once_in_rising_revs(site: BookSite) -> None:
+async def test_events_tell_every_page_once_in_rising_revs(site: TaskManagerSite) -> None:
     """From the beginning, from the middle, and at the end: nothing is lost and nothing comes twice."""
     task_id = await site.submit(identity_pdf(2, 4))
     rev, seen = -1, []
     while True:
-        view, events = await site.book.events(OWNER, task_id, rev, 5.0)
+        view, events = await site.manager.events(OWNER, task_id, rev, 5.0)
         assert all(rev < event.rev <= view.rev for event in events)
         seen += [(event.page_number, event.status) for event in events]
         rev = view.rev
         if view.state.terminal:
             break
     assert sorted(seen) == [(n, PageStatus.OK) for n in range(1, 5)]
-    _, events = await site.book.events(OWNER, task_id, -1, 0.0)
+    _, events = await site.manager.events(OWNER, task_id, -1, 0.0)
     assert sorted(event.page_number for event in events) == [1, 2, 3, 4]
     with pytest.raises(KeyError):
-        await site.book.events(OWNER, "t_" + "x" * 22, 0, 0.0)
+        await site.manager.events(OWNER, "t_" + "x" * 22, 0, 0.0)
 
 
-async def test_tasks_of_others_are_not_there(site: BookSite) -> None:
+async def test_tasks_of_others_are_not_there(site: TaskManagerSite) -> None:
     """For every call, as if they did not exist."""
     task_id = await site.submit(identity_pdf(3, 1))
-    assert await site.book.task("another", task_id) is None
-    assert await site.book.changed("another", task_id, -1, 0.0) is None
-    assert await site.book.cancel("another", task_id) is None
-    assert await site.book.retry("another", task_id, None) is None
-    assert await site.book.delete("another", task_id) is False
+    assert await site.manager.task("another", task_id) is None
+    assert await site.manager.changed("another", task_id, -1, 0.0) is None
+    assert await site.manager.cancel("another", task_id) is None
+    assert await site.manager.retry("another", task_id, None) is None
+    assert await site.manager.delete("another", task_id) is False
     with pytest.raises(KeyError):
-        await site.book.events("another", task_id, -1, 0.0)
-    assert (await site.book.tasks("another", None, None, 10, "")).items == ()
+        await site.manager.events("another", task_id, -1, 0.0)
+    assert (await site.manager.tasks("another", None, None, 10, "")).items == ()
     assert (await site.succeeded(task_id)).record.owner == OWNER
 
 
-async def test_the_list_is_newest_first_and_pages_through(site: BookSite) -> None:
+async def test_the_list_is_newest_first_and_pages_through(site: TaskManagerSite) -> None:
     """By owner, state and batch; a cursor leads on, and a made-up one is refused."""
     ids = [await site.submit(b"no PDF", batch_id="b_list", owner="lister") for _ in range(3)]
     for task_id in ids:
         await site.until(task_id, lambda view: view.state.terminal, owner="lister")
-    first = await site.book.tasks("lister", None, "b_list", 2, "")
-    rest = await site.book.tasks("lister", None, "b_list", 2, first.next_cursor or "")
+    first = await site.manager.tasks("lister", None, "b_list", 2, "")
+    rest = await site.manager.tasks("lister", None, "b_list", 2, first.next_cursor or "")
     assert [view.record.task_id for view in (*first.items, *rest.items)] == ids[::-1]
     assert rest.next_cursor is None
-    assert (await site.book.tasks("lister", TaskState.SUCCESS, None, 10, "")).items == ()
+    assert (await site.manager.tasks("lister", TaskState.SUCCESS, None, 10, "")).items == ()
     for made_up in ("x", "é", "bm8gY3Vyc29y"):
         with pytest.raises(ValueError, match=r".*"):
-            await site.book.tasks("lister", None, None, 2, made_up)
+            await site.manager.tasks("lister", None, None, 2, made_up)
 
 
-async def test_a_document_that_cannot_be_opened_fails_with_its_code(site: BookSite, provider: ProviderProcess) -> None:
+async def test_a_document_that_cannot_be_opened_fails_with_its_code(
+    site: TaskManagerSite, provider: ProviderProcess
+) -> None:
     """Nothing is asked of the provider, and there is nothing to retry."""
     for data, code in (
         (pdfs.encrypted_pdf("secret"), ErrorCode.PDF_ENCRYPTED),
@@ -139,12 +150,12 @@ async def test_a_document_that_cannot_be_opened_fails_with_its_code(site: BookSi
         assert (view.state, view.outcome) == (TaskState.FAILURE, TaskOutcome.EMPTY)
         assert view.error is not None
         assert view.error.code is code
-        assert await site.book.retry(OWNER, view.record.task_id, None) is None
+        assert await site.manager.retry(OWNER, view.record.task_id, None) is None
     assert provider.rows() == []
 
 
 async def test_failed_pages_stand_beside_the_others_and_are_read_again(
-    site: BookSite, provider: ProviderProcess
+    site: TaskManagerSite, provider: ProviderProcess
 ) -> None:
     """SUCCESS and partial; the retry asks for the failed pages only, and the good rows stay as they were."""
     provider.change(rules=[Rule(fault="content_filter", page="doc-0004 page [23]")])
@@ -156,60 +167,62 @@ async def test_failed_pages_stand_beside_the_others_and_are_read_again(
         (3, ErrorCode.CONTENT_FILTERED),
     ]
     before = {page.page_number: page for page in site.store.pages(task_id)}
-    assert await site.book.retry(OWNER, task_id, [1, 4]) is None, "those are good"
+    assert await site.manager.retry(OWNER, task_id, [1, 4]) is None, "those are good"
     provider.reset()
-    begun = await site.book.retry(OWNER, task_id, [3])
+    begun = await site.manager.retry(OWNER, task_id, [3])
     assert begun is not None
     assert (begun.state, begun.pages_done, begun.pages_failed) == (TaskState.RETRY, 3, 1)
     assert begun.rev > view.rev
     again = await site.succeeded(task_id)
     assert (again.outcome, [each.page_number for each in again.failures]) == (TaskOutcome.PARTIAL, [2])
     assert calls_of(provider, 4) == {3: 1}
-    _, events = await site.book.events(OWNER, task_id, view.rev, 0.0)
+    _, events = await site.manager.events(OWNER, task_id, view.rev, 0.0)
     assert [(event.page_number, event.status) for event in events] == [(3, PageStatus.OK)]
-    assert await site.book.retry(OWNER, task_id, None) is not None
+    assert await site.manager.retry(OWNER, task_id, None) is not None
     whole = await site.succeeded(task_id)
     assert (whole.outcome, whole.failures) == (TaskOutcome.COMPLETE, ())
     after = {page.page_number: page for page in site.store.pages(task_id)}
     assert (after[1], after[4]) == (before[1], before[4])
     assert after[2].attempts == before[2].attempts + 1
     assert list(verify(site.store.output_uri(task_id))) == []
-    assert await site.book.retry(OWNER, task_id, None) is None
+    assert await site.manager.retry(OWNER, task_id, None) is None
 
 
-async def test_a_cancelled_task_ends_its_calls_and_keeps_its_pages(site: BookSite, provider: ProviderProcess) -> None:
+async def test_a_cancelled_task_ends_its_calls_and_keeps_its_pages(
+    site: TaskManagerSite, provider: ProviderProcess
+) -> None:
     """REVOKED; requests under way are dropped, finished pages stay and are not asked for again by a retry."""
     provider.change(rules=[Rule(fault="stall", page="doc-0005 page [45]", seconds=300)])
     task_id = await site.submit(identity_pdf(5, 5))
     await site.until(task_id, lambda view: view.pages_done == 3 and view.pages_running == 2)
-    view = await site.book.cancel(OWNER, task_id)
+    view = await site.manager.cancel(OWNER, task_id)
     assert view is not None
     assert (view.state, view.outcome, view.pages_done) == (TaskState.REVOKED, TaskOutcome.PARTIAL, 3)
     assert provider.summary()["in_flight"] == 0
     assert provider.summary()["aborted"] == 2
-    assert await site.book.cancel(OWNER, task_id) == view, "to cancel again changes nothing"
+    assert await site.manager.cancel(OWNER, task_id) == view, "to cancel again changes nothing"
     provider.change(rules=[])
-    assert await site.book.retry(OWNER, task_id, None) is not None
+    assert await site.manager.retry(OWNER, task_id, None) is not None
     assert (await site.succeeded(task_id)).outcome is TaskOutcome.COMPLETE
     assert calls_of(provider, 5) == dict.fromkeys(range(1, 6), 1)
     assert list(verify(site.store.output_uri(task_id))) == []
 
 
-async def test_deletion_leaves_no_byte_of_a_running_task(site: BookSite, provider: ProviderProcess) -> None:
+async def test_deletion_leaves_no_byte_of_a_running_task(site: TaskManagerSite, provider: ProviderProcess) -> None:
     """Neither in the store nor in a list; waiting calls are told."""
     provider.change(rules=[Rule(fault="stall", page="doc-0006 page 3", seconds=300)])
     task_id = await site.submit(identity_pdf(6, 3))
     view = await site.until(task_id, lambda view: view.pages_done == 2)
-    waiting = asyncio.create_task(site.book.changed(OWNER, task_id, view.rev, 30.0))
-    assert await site.book.delete(OWNER, task_id) is True
+    waiting = asyncio.create_task(site.manager.changed(OWNER, task_id, view.rev, 30.0))
+    assert await site.manager.delete(OWNER, task_id) is True
     assert await waiting is None
-    assert await site.book.task(OWNER, task_id) is None
-    assert await site.book.delete(OWNER, task_id) is False
+    assert await site.manager.task(OWNER, task_id) is None
+    assert await site.manager.delete(OWNER, task_id) is False
     assert not [path for path in files_of(site) if task_id in str(path) or b"doc-0006" in path.read_bytes()]
     assert provider.summary()["in_flight"] == 0
 
 
-async def test_tasks_with_different_options_share_a_worker(site: BookSite, provider: ProviderProcess) -> None:
+async def test_tasks_with_different_options_share_a_worker(site: TaskManagerSite, provider: ProviderProcess) -> None:
     """Model, prompt, pages and image size are each task's own."""
     wide = await site.submit(identity_pdf(7, 3), longest_side=900, pages="2-", prompt="Read it.", model="other-model")
     plain = await site.submit(identity_pdf(8, 2))
@@ -227,7 +240,9 @@ async def test_tasks_with_different_options_share_a_worker(site: BookSite, provi
     assert (unknown.state, unknown.error and unknown.error.code) == (TaskState.FAILURE, ErrorCode.MODEL_NOT_FOUND)
 
 
-async def test_a_cost_ceiling_stops_the_task_and_not_the_service(site: BookSite, provider: ProviderProcess) -> None:
+async def test_a_cost_ceiling_stops_the_task_and_not_the_service(
+    site: TaskManagerSite, provider: ProviderProcess
+) -> None:
     """FAILURE with `budget`, what was read is kept, and never more is spent than was allowed."""
     provider.change(latency=Latency(seconds=0.1))
     task_id = await site.submit(identity_pdf(10, 30), max_cost_usd=0.03)
@@ -246,7 +261,7 @@ async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderPr
     flags = {"key_budget_usd": 0.02, "model": "gpt-5.6-luna", "output_tokens": 1000}
     spent = 0
     for number in range(2):
-        with book_site(tmp_path, provider, **flags) as site:
+        with task_manager_site(tmp_path, provider, **flags) as site:
             views = [await site.ended(await site.submit(identity_pdf(60 + number, 20))) for _ in range(2)]
             assert TaskState.FAILURE in {view.state for view in views}
             assert {view.error.code for view in views if view.error is not None} == {ErrorCode.BUDGET}
@@ -255,7 +270,7 @@ async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderPr
         assert 0.015 < cost_usd <= 0.02
         assert number == 0 or len(asked) - spent <= 1  # but for what the first book had given back
         spent = len(asked)
-    with book_site(tmp_path, provider, **flags) as site:
+    with task_manager_site(tmp_path, provider, **flags) as site:
         task_id = await site.submit(identity_pdf(70, 2), owner="another")
         assert (await site.until(task_id, lambda view: view.state.terminal, "another")).state is TaskState.SUCCESS
 
@@ -263,7 +278,7 @@ async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderPr
 async def test_tasks_that_stop_leave_their_places_to_the_next(provider: ProviderProcess, tmp_path: Path) -> None:
     """The account is empty: each upload fails in turn, none hangs; it is paid: the next one is read."""
     provider.reset(rules=[Rule(fault="insufficient_quota")])
-    with book_site(tmp_path, provider, max_in_flight=2) as site:
+    with task_manager_site(tmp_path, provider, max_in_flight=2) as site:
         for number in range(50, 53):
             view = await site.ended(await site.submit(identity_pdf(number, 12)))
             assert view.error is not None
@@ -272,33 +287,33 @@ async def test_tasks_that_stop_leave_their_places_to_the_next(provider: Provider
         assert (await site.succeeded(await site.submit(identity_pdf(53, 12)))).pages_done == 12
 
 
-async def test_what_is_open_is_told(site: BookSite, provider: ProviderProcess) -> None:
+async def test_what_is_open_is_told(site: TaskManagerSite, provider: ProviderProcess) -> None:
     """Tasks and pages, and none when all is done."""
     provider.change(rules=[Rule(fault="stall", page="doc-0011 page *", seconds=300)])
     task_id = await site.submit(identity_pdf(11, 3))
     await site.until(task_id, lambda view: view.pages_running == 3)
-    assert await site.book.load() == Load(open_tasks=1, open_pages=3)
-    await site.book.cancel(OWNER, task_id)
-    assert await site.book.load() == Load(open_tasks=0, open_pages=0)
+    assert await site.manager.load() == Load(open_tasks=1, open_pages=3)
+    await site.manager.cancel(OWNER, task_id)
+    assert await site.manager.load() == Load(open_tasks=0, open_pages=0)
 
 
-async def test_a_stored_task_that_was_never_handed_over_is_taken_up(site: BookSite) -> None:
+async def test_a_stored_task_that_was_never_handed_over_is_taken_up(site: TaskManagerSite) -> None:
     """The process that stored it died before it could speak."""
     record = site.save(identity_pdf(12, 1))
-    assert await site.book.task(OWNER, record.task_id) is None
-    await book_actor(site).sweep.remote()
+    assert await site.manager.task(OWNER, record.task_id) is None
+    await task_manager_actor(site).sweep.remote()
     await site.succeeded(record.task_id)
 
 
 async def test_an_expired_task_loses_its_bytes(provider: ProviderProcess, tmp_path: Path) -> None:
     """It is remembered as expired, not listed, and its bytes are gone."""
-    with book_site(tmp_path, provider, expiry_days=2 / 86_400) as site:
+    with task_manager_site(tmp_path, provider, expiry_days=2 / 86_400) as site:
         task_id = await site.submit(identity_pdf(13, 1))
         view = await site.succeeded(task_id)
         assert view.expires_at is not None
         await asyncio.sleep(max(0.0, (view.expires_at - datetime.now(UTC)).total_seconds()) + 0.05)
-        await book_actor(site).sweep.remote()
-        assert (await site.book.tasks(OWNER, None, None, 10, "")).items == ()
+        await task_manager_actor(site).sweep.remote()
+        assert (await site.manager.tasks(OWNER, None, None, 10, "")).items == ()
         assert [path.name for path in files_of(site) if "tasks" in path.parts] in (["state.json"], []), "later nothing"
 
 
@@ -306,7 +321,7 @@ async def test_an_expired_task_loses_its_bytes(provider: ProviderProcess, tmp_pa
 async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_path: Path, victim: str) -> None:
     """Every accepted task ends, no page told as done is asked for again, and no rev goes down."""
     provider.reset(latency=Latency(seconds=0.05), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1)])
-    with book_site(tmp_path, provider) as site:
+    with task_manager_site(tmp_path, provider) as site:
         tasks = [await site.submit(identity_pdf(number, 8)) for number in (20, 21)]
         before = [await site.until(task_id, lambda view: view.pages_done == 6) for task_id in tasks]
         kill(site, victim)
@@ -322,7 +337,7 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
 async def test_a_worker_out_of_sight_reads_nothing_twice(provider: ProviderProcess, tmp_path: Path) -> None:
     """The connection between book and worker is cut: only what is under way then may be asked for again."""
     provider.reset(latency=Latency(seconds=0.5))
-    with book_site(tmp_path, provider, max_in_flight=4) as site:
+    with task_manager_site(tmp_path, provider, max_in_flight=4) as site:
         task_id = await site.submit(identity_pdf(22, 50))
         await site.until(task_id, lambda view: view.pages_done >= 4)
         cut_off_workers(site)
@@ -336,12 +351,12 @@ async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path
     """What it has read already, good or failed, is not asked for again."""
     failing = Rule(fault="content_filter", page="doc-0030 page [123]")
     provider.reset(rules=[failing])
-    with book_site(tmp_path, provider) as site:
+    with task_manager_site(tmp_path, provider) as site:
         task_id = await site.submit(identity_pdf(30, 4))
         await site.succeeded(task_id)
         stalled = Rule(fault="stall", page="doc-0030 page 3", times_per_page=1)
         provider.reset(rules=[replace_page(failing, "doc-0030 page 1"), stalled])
-        assert await site.book.retry(OWNER, task_id, None) is not None
+        assert await site.manager.retry(OWNER, task_id, None) is not None
         await site.until(task_id, lambda view: view.pages_done == 3)
         kill(site, "TaskManagerActor")
         view = await site.ended(task_id)
@@ -359,10 +374,10 @@ def replace_page(rule: Rule, page: str) -> Rule:
 async def test_a_new_configuration_starts_a_new_book(provider: ProviderProcess, tmp_path: Path) -> None:
     """Finished tasks are known to it; it reads new ones as it is set."""
     provider.reset()
-    with book_site(tmp_path, provider) as site:
+    with task_manager_site(tmp_path, provider) as site:
         done = await site.submit(identity_pdf(40, 1))
         earlier = await site.succeeded(done)
-        with book_site(tmp_path, provider, model="newer-model") as after:
+        with task_manager_site(tmp_path, provider, model="newer-model") as after:
             assert await after.book.task(OWNER, done) == earlier
             assert [event.page_number for event in (await after.book.events(OWNER, done, -1, 0.0))[1]] == [1]
             await after.succeeded(await after.submit(identity_pdf(41, 1)))
@@ -376,7 +391,7 @@ async def test_an_upload_goes_before_a_batch_that_fills_the_limit(provider: Prov
     source.mkdir()
     write_identity_pdfs(source, range(50, 54), pages=20)
     limit = {"rpm": 600, "engine": "openai", "base_url": provider.openai_url}
-    with book_site(tmp_path, **limit) as site:
+    with task_manager_site(tmp_path, **limit) as site:
         await site.succeeded(await site.submit(identity_pdf(60, 1)))  # all is warm
         batch = asyncio.create_task(asyncio.to_thread(read, tmp_path / "out", source, **limit))
         while calls_of(provider, 50).total() < 10:  # noqa: ASYNC110 - the provider is another process

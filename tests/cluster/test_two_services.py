@@ -22,7 +22,7 @@ from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.settings import load_service
 from one_ocr_ray.tasks.service_config import service_config_of
 from tests.cluster.serve_process import Served
-from tests.cluster.task_managers import OWNER, book_site
+from tests.cluster.task_managers import OWNER, task_manager_site
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:
@@ -70,7 +70,10 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
     """As in an upgrade of a RayService: old and new at once. Twice are at most the requests under way at that moment;
     the old cluster begins nothing again, also when its replica makes a new book, until the new one has gone.
     """
-    with ProviderProcess(keys=(), latency=Latency(seconds=0.4)) as provider, book_site(tmp_path, provider) as site:
+    with (
+        ProviderProcess(keys=(), latency=Latency(seconds=0.4)) as provider,
+        task_manager_site(tmp_path, provider) as site,
+    ):
         flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, "max_in_flight": IN_FLIGHT}
         old = service_config_of(load_service({"store": site.store.root, **flags}))
         new = replace(old, deployment=deployment(time.time() + 60, "new"))

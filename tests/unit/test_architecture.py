@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,13 @@ def test_imports_point_down() -> None:
     linter = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([str(linter)], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout
+
+
+def test_a_module_is_in_cluster_when_it_needs_ray() -> None:
+    """Every module there reaches Ray when it is imported, so none could lie on another floor."""
+    graph = grimp.build_graph("one_ocr_ray", include_external_packages=True, exclude_type_checking_imports=True)
+    code = {module for module in graph.find_descendants("one_ocr_ray.cluster") if not graph.find_children(module)}
+    assert {module for module in code if not graph.chain_exists(module, "ray")} == set()
 
 
 @pytest.mark.parametrize("module", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))

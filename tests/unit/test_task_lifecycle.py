@@ -1,4 +1,4 @@
-"""What a book takes up at its start from a store in which single files are torn, foreign or refused."""
+"""What a task manager loads at its start from a store with torn, foreign or refused files."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def test_what_was_refused_is_taken_up_later(keeper: TaskLifecycle, tmp_path: Pat
 
 
 def test_a_store_that_is_away_is_no_tasks_fault(keeper: TaskLifecycle, tmp_path: Path) -> None:
-    """The book looks again; it does not begin without its tasks."""
+    """The task manager looks again; it does not begin without its tasks."""
     (tmp_path / "tasks").rename(tmp_path / "away")
     (tmp_path / "book").rename(tmp_path / "elsewhere")
     (tmp_path / "book").write_text("")

@@ -1,4 +1,4 @@
-"""The book's tasks in memory, and the turns that their owners take. No Ray."""
+"""The tasks in memory, and the turns that their owners take. No Ray."""
 
 from __future__ import annotations
 

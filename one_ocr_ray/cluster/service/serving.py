@@ -20,7 +20,7 @@ from ray.serve.config import BackpressureConfig
 
 from one_ocr_ray.cluster.engine_setup import engine_on_node
 from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
-from one_ocr_ray.cluster.service.task_manager_start import end_book, refuse_second_service, start_book
+from one_ocr_ray.cluster.service.task_manager_start import end_task_manager, refuse_second_service, start_task_manager
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import ServiceSettings
 
 APPLICATION = "one-ocr"
-# Event streams and long polls hold their place for up to a minute: there must be more places than the application's own
-# limits allow, so that those answer, and not a queue.
+# Event streams and long polls last up to a minute. Serve's bounds are above those of the application, so that the
+# application answers and not a queue.
 ONGOING_REQUESTS = 2000
 QUEUED_REQUESTS = 200
 RETRY_AFTER_S = 5
 DRAIN_S = 5.0
 READY_WITHIN_S = 60.0
-# A proxy or replica that has died is missed this soon.
+# A dead proxy or replica is noticed this soon.
 HEALTH_CHECK_S = 2.0
 _OF_THE_CONTROLLER = {"RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": f"{HEALTH_CHECK_S:g}"}
 
 
 class OneOcr:
-    """The ingress deployment: one replica of the application. It holds nothing that another one does not find."""
+    """The ingress deployment: one replica of the application, without state of its own."""
 
     def __init__(self, service: ServiceConfig) -> None:
         refuse_keys_in(ray.get_runtime_context().runtime_env)  # of the application or the deployment in Serve's file
@@ -68,7 +68,7 @@ class OneOcr:
 
 
 def build(arguments: dict[str, str]) -> Application:
-    """The service for `serve run` and `serve deploy`; `arguments` are settings that go before the environment's.
+    """The service for `serve run` and `serve deploy`; `arguments` override settings of the environment.
 
     Raises UsageError for settings that cannot be used, and for a key in the runtime environment.
     """
@@ -83,7 +83,7 @@ def build(arguments: dict[str, str]) -> Application:
 def application(service: ServiceConfig) -> Application:
     """The service as Serve runs it.
 
-    Takes no CPU: batch jobs book all of them, and uploads must come in beside them.
+    It takes no CPU: batch jobs book all of them, and uploads must come in beside them.
     """
     ingress: Any = serve.deployment(
         serve.ingress()(OneOcr),
@@ -100,10 +100,10 @@ def application(service: ServiceConfig) -> Application:
 
 
 def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C or SIGTERM; `say` gets a sentence when the service can be used.
+    """Serve until Ctrl-C or SIGTERM; `say` is told when the service can be used.
 
-    Ends what it has started: the application, the book, and a Ray of its own. Raises UsageError for settings that
-    cannot be used, StoppedError where the service does not come up.
+    Ends what it has started: the application, the task manager, and a Ray of its own. Raises UsageError for settings
+    that cannot be used, and StoppedError when the service does not come up.
     """
     address = ray_address(settings)
     settings = _with_whole_paths(settings)
@@ -115,12 +115,12 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         refuse_held_store(settings.store, say)
     app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
-    with _Interruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
+    with _ServeInterruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
         interruption.listen()  # again: Ray has a handler of its own for SIGTERM
         interruption.raise_if_any()
         refuse_second_service(settings.store, say)
-        started.callback(end_book, settings.store)
-        start_book(service)
+        started.callback(end_task_manager, settings.store)
+        start_task_manager(service)
         interruption.raise_if_any()
         serve.start(
             proxy_location="HeadOnly",
@@ -135,11 +135,11 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         interruption.happened.wait()
 
 
-class _Interruption:
-    """Ctrl-C and SIGTERM as an event, between the steps of starting and ending; a second one ends the process.
+class _ServeInterruption:
+    """Turns Ctrl-C and SIGTERM into an event; a second one ends the process.
 
-    An exception at any moment, as Python raises for Ctrl-C, would leave Ray half started. Supervisors that signal a
-    process and its group mean it once.
+    Python's exception for Ctrl-C may come at any moment and would leave Ray half started. A supervisor that signals a
+    process and its group means it once.
     """
 
     def __init__(self) -> None:
@@ -171,8 +171,8 @@ class _Interruption:
         self.happened.set()
 
 
-def _await_ready(settings: ServiceSettings, interruption: _Interruption) -> None:
-    """Wait until the service answers where it is said to listen."""
+def _await_ready(settings: ServiceSettings, interruption: _ServeInterruption) -> None:
+    """Wait until the service answers at its address."""
     give_up_at = time.monotonic() + READY_WITHIN_S
     while True:
         interruption.raise_if_any()
@@ -201,7 +201,7 @@ def _url(settings: ServiceSettings) -> str:
 
 
 def _free_port(settings: ServiceSettings) -> int:
-    """The port that is set, found free, or a free one for port 0. Raises UsageError for one that is in use."""
+    """The port that is set, or a free one for port 0. Raises UsageError for a port in use."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -217,7 +217,7 @@ def _free_port(settings: ServiceSettings) -> int:
 
 
 def _with_whole_paths(settings: ServiceSettings) -> ServiceSettings:
-    """Local paths as this process sees them: the service's processes have other working folders."""
+    """`settings` with absolute paths: the service's processes have other working folders."""
     paths = {
         name: path.expanduser().absolute()
         for name in ("api_keys_file", "spool", "password_file")

@@ -1,8 +1,8 @@
 """`TaskManagerActor`: the detached actor that knows every task of one store and has them read.
 
-What it knows is rebuilt from the store at its start: it may die at any moment. Its workers and OCR engines are its own
-and die with it; what they had finished is in the journals and is not read again. One store has one book: that of the
-service which was deployed last (`storage/tasks/manager_lease.py`). The one before it ends its work and is gone.
+It may die at any moment: what it knows is rebuilt from the store at its start. Its workers and OCR engines die with it;
+pages that they had finished are in the journals and are not read again. A store has one task manager, that of the
+service deployed last (`storage/tasks/manager_lease.py`). The one before it ends its work and exits.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class TaskManagerActor:
     def __init__(self, service: ServiceConfig) -> None:
         self._service = service
         self._store = TaskStore(service.settings.store)
-        self._keeper = TaskLifecycle(self._store, timedelta(days=service.settings.expiry_days))
-        self._table = self._keeper.table
+        self._lifecycle = TaskLifecycle(self._store, timedelta(days=service.settings.expiry_days))
+        self._registry = self._lifecycle.table
         self._dispatcher: TaskDispatcher | None = None
         self._lease = ManagerLease(self._store.root, service.deployment)
         self._elsewhere = False  # another service has the store
@@ -72,7 +72,7 @@ class TaskManagerActor:
         self._upkeep = self._loop.create_task(self._keep_up())
 
     async def serves(self) -> str:
-        """What this book was started with, as `identity_of` tells it; nothing while another service has the store."""
+        """The `identity_of` the service that it serves; empty while another service has the store."""
         return "" if self._elsewhere else identity_of(self._service)
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
@@ -105,13 +105,13 @@ class TaskManagerActor:
         return await (await self._ready()).load()
 
     async def rest(self) -> None:
-        """End all work for now, before this book is ended; its tasks go on with the next one."""
+        """End all work for now. The tasks go on with the next task manager."""
         if self._dispatcher is not None and self._started.done():
             await self._dispatcher.rest()
         await asyncio.to_thread(self._lease.release)
 
     def _lost(self, lease: ManagerLease) -> None:
-        """A book of a later deployment waits for the end of this one. Called in a thread."""
+        """End, for the task manager of a later deployment waits. Called in a thread."""
 
         def end() -> None:
             self._ending = self._loop.create_task(self._end(lease))
@@ -132,16 +132,16 @@ class TaskManagerActor:
             ray.kill(ray.get_runtime_context().current_actor)
 
     async def sweep(self) -> None:
-        """Remove what has expired, take up what was stored and never handed over."""
+        """Remove what has expired, and take up tasks that were stored and never handed over."""
         now = await self._believed_now()
-        for number, entry in enumerate(self._table.entries()):
+        for number, entry in enumerate(self._registry.entries()):
             if number % ENTRIES_AT_ONCE == 0:
                 await asyncio.sleep(0)
             await self._look_at(entry, now)
         manager = await self._ready()
         deleting = set(manager.deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
-        await self._take_up(stored - self._table.ids() - deleting - manager.deleting)
+        await self._take_up(stored - self._registry.ids() - deleting - manager.deleting)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
         self._sweeps += 1
@@ -150,14 +150,14 @@ class TaskManagerActor:
         expires_at, finished_at = entry.view.expires_at, entry.view.finished_at
         try:
             if expires_at is not None and expires_at <= now:
-                await self._keeper.expire(entry, now)
+                await self._lifecycle.expire(entry, now)
         except StorageError as error:
             log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
         if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
             entry.events = None
 
     async def _believed_now(self) -> datetime:
-        """The time to erase by; kept in the store, for the book after this one."""
+        """The time to expire tasks by. It is kept in the store for the next task manager."""
         now, monotonic_s = datetime.now(UTC), time.monotonic()
         if self._last_look is None:
             kept = await asyncio.to_thread(self._store.clock)
@@ -170,7 +170,7 @@ class TaskManagerActor:
 
     async def _take_up(self, unknown: set[str]) -> None:
         """A process that died between storing a task and handing it over leaves it here."""
-        entries, nameless = await asyncio.to_thread(self._keeper.look_up, unknown)
+        entries, nameless = await asyncio.to_thread(self._lifecycle.look_up, unknown)
         (await self._ready()).adopt(entries)
         self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
         for task_id, sweeps in self._orphans.items():
@@ -190,18 +190,18 @@ class TaskManagerActor:
             try:
                 generation = self._lease.generation or await self._begin()
                 if self._dispatcher is None:  # made once: a store that is away must not cost processes at each look
-                    self._dispatcher = TaskDispatcher(self._service, self._keeper)
-                self._dispatcher.take(await asyncio.to_thread(self._keeper.recover, generation))
+                    self._dispatcher = TaskDispatcher(self._service, self._lifecycle)
+                self._dispatcher.take(await asyncio.to_thread(self._lifecycle.recover, generation))
             except OneOcrError as error:  # a store that is away, a cluster without CPUs yet
-                log.warning("the book cannot start yet: %s", error)
+                log.warning("the task manager cannot start yet: %s", error)
             except Exception:
-                log.exception("the book cannot start")
+                log.exception("the task manager cannot start")
             else:
-                return LocalTaskManager(self._keeper, self._dispatcher)
+                return LocalTaskManager(self._lifecycle, self._dispatcher)
             await asyncio.sleep(START_AGAIN_S)
 
     async def _begin(self) -> int:
-        """The generation of this book, once no other one is at work."""
+        """Take the store, once no other task manager is at work; gives the generation."""
         lease = self._lease
         try:
             generation = await asyncio.to_thread(lease.take, partial(self._lost, lease))
@@ -218,7 +218,7 @@ class TaskManagerActor:
         next_sweep = SWEEP_EVERY_S
         while True:
             await asyncio.sleep(SHOW_EVERY_S)
-            show_tasks(self._table.by_state())
+            show_tasks(self._registry.by_state())
             next_sweep -= SHOW_EVERY_S
             if next_sweep <= 0:
                 next_sweep = SWEEP_EVERY_S

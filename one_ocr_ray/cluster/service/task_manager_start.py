@@ -1,4 +1,4 @@
-"""Finding the task book of a store in this cluster, starting it, ending it."""
+"""Finding the task manager of a store in this cluster, starting it, ending it."""
 
 from __future__ import annotations
 
@@ -21,52 +21,54 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
-# Messages are pickled between releases of this package that share one actor: another shape of them is another version.
+# Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
 _PROTOCOL = "v1"
 START_WITHIN_S = 60.0
 
 
-def start_book(service: ServiceConfig, *, replace: bool = True) -> Any:
-    """The book of this service's store: the one that is there, or a new one where there is none.
+def start_task_manager(service: ServiceConfig, *, replace: bool = True) -> Any:
+    """Find the task manager of this service's store, or start one. Blocks.
 
-    `replace`: a new one also where the one that is there serves otherwise. Blocks. The actor gets no `runtime_env` of
-    its own; the package is importable on every node, see `get_limiter`.
+    With `replace` one that serves another configuration is ended first. The actor gets no `runtime_env` of its own: the
+    package is importable on every node, see `get_limiter`.
     """
-    book: Any = ray.remote(TaskManagerActor)
-    there_or_new = book.options(
-        **shared_by_the_cluster(book_name(service.settings.store)), max_task_retries=0, max_concurrency=CALLS_AT_ONCE
+    actor: Any = ray.remote(TaskManagerActor)
+    found_or_new = actor.options(
+        **shared_by_the_cluster(task_manager_name(service.settings.store)),
+        max_task_retries=0,
+        max_concurrency=CALLS_AT_ONCE,
     )
     while True:
-        book = there_or_new.remote(service)
+        manager = found_or_new.remote(service)
         try:
-            served = ray.get(book.serves.remote(), timeout=START_WITHIN_S)
+            served = ray.get(manager.serves.remote(), timeout=START_WITHIN_S)
             if not replace or served == identity_of(service):
-                return book
-            _end(book)
+                return manager
+            _end(manager)
         except (RayActorError, GetTimeoutError):
             time.sleep(START_AGAIN_S)
 
 
-def book_name(store: str) -> str:
-    """One store, one book."""
-    return f"task-book:{_PROTOCOL}:{hashlib.sha256(TaskStore(store).root.encode()).hexdigest()[:12]}"
+def task_manager_name(store: str) -> str:
+    """The name of the actor; a store has one."""
+    return f"task-manager:{_PROTOCOL}:{hashlib.sha256(TaskStore(store).root.encode()).hexdigest()[:12]}"
 
 
 def refuse_second_service(store: str, on_wait: Callable[[str], None]) -> None:
-    """Raises StoreInUseError while another service is at work on `store`; one of this cluster is none."""
+    """Raise StoreInUseError while another cluster's service works on `store`."""
     try:
-        ray.get_actor(book_name(store), namespace=NAMESPACE)
+        ray.get_actor(task_manager_name(store), namespace=NAMESPACE)
     except ValueError:
         refuse_held_store(store, on_wait)
 
 
-def end_book(store: str) -> None:
-    """End the book of `store`, if there is one. Its unfinished tasks go on when it is started again."""
+def end_task_manager(store: str) -> None:
+    """End the task manager of `store`, if there is one. Unfinished tasks go on when it is started again."""
     with suppress(ValueError):
-        _end(ray.get_actor(book_name(store), namespace=NAMESPACE))
+        _end(ray.get_actor(task_manager_name(store), namespace=NAMESPACE))
 
 
-def _end(book: Any) -> None:
-    with suppress(RayError):  # a book that cannot rest loses no more than it would by a crash
-        ray.get(book.rest.remote(), timeout=REST_WITHIN_S)
-    ray.kill(book)
+def _end(manager: Any) -> None:
+    with suppress(RayError):  # otherwise it loses no more than by a crash
+        ray.get(manager.rest.remote(), timeout=REST_WITHIN_S)
+    ray.kill(manager)

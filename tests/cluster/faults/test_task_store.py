@@ -11,7 +11,7 @@ from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.cluster.serve_process import Served
-from tests.cluster.task_managers import book_site
+from tests.cluster.task_managers import task_manager_site
 from tests.provider import identity_pdf
 
 if TYPE_CHECKING:
@@ -57,13 +57,13 @@ async def test_a_finished_task_whose_state_is_gone_is_never_paid_again(
 ) -> None:
     """Its rows stand: with the settings of then it ends by them; with others it fails and keeps them."""
     provider.reset(text_chars=100)
-    with book_site(tmp_path, provider, model="first") as site:
+    with task_manager_site(tmp_path, provider, model="first") as site:
         task_id = await site.submit(identity_pdf(1, 2))
         await site.succeeded(task_id)
     asked = len(provider.rows())
     for model, state in (("second", TaskState.FAILURE), ("first", TaskState.SUCCESS)):
         Objects(site.store.root).delete(f"tasks/{task_id}/state.json")
-        with book_site(tmp_path, provider, model=model) as again:
+        with task_manager_site(tmp_path, provider, model=model) as again:
             view = await again.ended(task_id)
         assert view.state is state, view
         assert [page.page_number for page in site.store.pages(task_id)] == [1, 2]
