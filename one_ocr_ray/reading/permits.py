@@ -250,9 +250,9 @@ class LeasedPermits:
         self._feedback = replace(
             news, finished=news.finished + permits, unsettled_tokens=news.unsettled_tokens + unsettled_tokens
         )
-        at_least_s, at_most_s = NEWS_WAIT_WHEN_CROWDED_S
-        soon_s = min(max(NEWS_WAIT_SHARE * self._usual_latency_s, at_least_s), at_most_s)
-        self._tell_within(soon_s if self._saturated else NEWS_WAIT_S)
+        at_least_s, at_most_s = FEEDBACK_DELAY_WHEN_SATURATED_S
+        soon_s = min(max(FEEDBACK_DELAY_SHARE * self._usual_latency_s, at_least_s), at_most_s)
+        self._send_feedback_within(soon_s if self._saturated else FEEDBACK_DELAY_S)
 
     def _send_feedback_now(self, news: Feedback) -> None:
         """Pass on that the bucket must close, and send nothing more on permits from before."""
