@@ -236,8 +236,8 @@ class LeasedPermits:
         return None
 
     def _count_answer(self, latency_s: float) -> None:
-        news = self._feedback
-        self._feedback = replace(news, successes=news.successes + 1, latency_s=news.latency_s + latency_s)
+        feedback = self._feedback
+        self._feedback = replace(feedback, successes=feedback.successes + 1, latency_s=feedback.latency_s + latency_s)
 
     def _give_back(self, permits: int, tokens: float) -> None:
         """`permits` for requests of `tokens` in all are over, and were not used."""
@@ -246,17 +246,17 @@ class LeasedPermits:
 
     def _count_finished(self, permits: int, unsettled_tokens: float) -> None:
         """`permits` are over, used or not."""
-        news = self._feedback
+        feedback = self._feedback
         self._feedback = replace(
-            news, finished=news.finished + permits, unsettled_tokens=news.unsettled_tokens + unsettled_tokens
+            feedback, finished=feedback.finished + permits, unsettled_tokens=feedback.unsettled_tokens + unsettled_tokens
         )
         at_least_s, at_most_s = FEEDBACK_DELAY_WHEN_SATURATED_S
         soon_s = min(max(FEEDBACK_DELAY_SHARE * self._usual_latency_s, at_least_s), at_most_s)
         self._send_feedback_within(soon_s if self._saturated else FEEDBACK_DELAY_S)
 
-    def _send_feedback_now(self, news: Feedback) -> None:
+    def _send_feedback_now(self, feedback: Feedback) -> None:
         """Pass on that the bucket must close, and send nothing more on permits from before."""
-        self._feedback = news
+        self._feedback = feedback
         self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
         self._permits.clear()
         self._send_feedback()
@@ -274,11 +274,11 @@ class LeasedPermits:
         self._limiter.report(self._client, self._take_feedback())
 
     def _take_feedback(self) -> Feedback:
-        news = self._feedback
-        self._feedback = Feedback(news.received, news.finished, news.unused)
+        feedback = self._feedback
+        self._feedback = Feedback(feedback.received, feedback.finished, feedback.unused)
         if self._feedback_timer is not None:
             self._feedback_timer.cancel()
             self._feedback_timer = None
-        if news.received > news.finished:
+        if feedback.received > feedback.finished:
             self._send_feedback_within(HEARTBEAT_S)
-        return news
+        return feedback
