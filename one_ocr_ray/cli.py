@@ -193,9 +193,9 @@ def _doctor(options: argparse.Namespace) -> int:
 
     chosen = _settings(options)
     settings.prepare_environment_for_ray(chosen)
-    from one_ocr_ray.cluster.batch.doctor import examine  # noqa: PLC0415
+    from one_ocr_ray.cluster.batch.doctor import run_checks  # noqa: PLC0415
 
-    return 1 if console.print_checks(examine(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
+    return 1 if console.print_checks(run_checks(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The embedded engine over the whole cluster: one `OcrEngineActor` per CPU, and the engine that hands pages to them.
+"""The embedded engine over the whole cluster: one `OcrEngineActor` per CPU, and a pool that hands pages to them.
 
-A reader may die (native code meets hostile images): its page goes to another one, and a page that kills twice fails.
-It comes back by itself on its node; with the node it is gone, and the others go on.
+An engine may die, for native code meets hostile images. Its page goes to another one; a page that kills two fails. Ray
+restarts the engine on its node. Without the node it is gone, and the others go on.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.model import PageImage, PageRequest
 
-# Of each CPU, so that render tasks (a quarter) always find room beside the readers, even where there is one CPU only.
+# The rest of each CPU is for render tasks, so that they find room even where there is one CPU only.
 READER_CPUS = 0.75
-# Resident size of one engine process on long pages; a node offers no more readers than fit its memory.
+# Resident size of one engine process on long pages. A node gets no more of them than fit its memory.
 READER_BYTES = 1_500_000_000
-# One page is read, one is rendered and waits for the first reader that is free.
+# One page is read, one is rendered and waits for the first free engine.
 PAGES_PER_READER = 2
 DEATHS_PER_PAGE = 2
 RESTART_S = 1.0
@@ -47,13 +47,13 @@ class OcrEngineActor:
         return self._engine.read_page(image)
 
     def answer(self) -> None:
-        """Say that it is there."""
+        """Answer that the process lives."""
 
 
 def start_readers(
     nodes: Sequence[Node], run_id: str, *, cpus: float = READER_CPUS
 ) -> dict[str, ActorHandle[OcrEngineActor]]:
-    """One reader by name for each CPU of `nodes`, less where memory is short. They load their models meanwhile."""
+    """Start an engine for each CPU of `nodes`, fewer where memory is short; gives them by name."""
     reader: Any = ray.remote(OcrEngineActor)
     places = [(node, number) for node in nodes for number in range(readers_on(node))]
     return {
@@ -70,19 +70,19 @@ def start_readers(
 
 
 def readers_on(node: Node) -> int:
-    """How many readers fit on `node`: by CPUs and, where it is known, by memory; at least one."""
+    """The number of engines that fit on `node`, by CPUs and by memory where it is known; at least one."""
     by_memory = int(node.memory_bytes // READER_BYTES) if node.memory_bytes else int(node.cpus)
     return max(1, min(int(node.cpus), by_memory))
 
 
 class EnginePool:
-    """The embedded engine as one `Engine`, spread over reader actors; each page goes to the least busy of them."""
+    """The embedded engine as one `Engine` over many actors. Each page goes to the least busy one."""
 
     def __init__(self, readers: Sequence[str], first: int = 0) -> None:
-        """`readers` by name, so that a worker that is restarted finds them; several workers start at different ones."""
+        """`readers` are names, which a restarted worker finds again. Several workers start at different ones."""
         first %= len(readers)
         self._readers: list[Any] = [ray.get_actor(name) for name in (*readers[first:], *readers[:first])]
-        # Pages wait here, not at a reader: one that waits behind a long page would wait on when another reader is free.
+        # Pages wait here and not at an engine: behind a long page one would wait on when another engine is free.
         self._turn = asyncio.Semaphore(len(self._readers))
         self._busy = [0] * len(self._readers)
         self._away: set[int] = set()
@@ -99,24 +99,21 @@ class EnginePool:
 
     async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
         async with self._turn:
-            return await self._read(image)
-
-    async def _read(self, image: PageImage) -> Answer:
-        for _ in range(DEATHS_PER_PAGE):
-            number = await self._least_busy()
-            self._busy[number] += 1
-            try:
-                answer: Answer = await self._readers[number].read.remote(image)
-            except (RayActorError, ActorUnschedulableError):
-                self._miss(number)
-            else:
-                return answer
-            finally:
-                self._busy[number] -= 1
+            for _ in range(DEATHS_PER_PAGE):
+                number = await self._least_busy()
+                self._busy[number] += 1
+                try:
+                    answer: Answer = await self._readers[number].read.remote(image)
+                except (RayActorError, ActorUnschedulableError):
+                    self._miss(number)
+                else:
+                    return answer
+                finally:
+                    self._busy[number] -= 1
         return Answer(failure=Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page."))
 
     async def _least_busy(self) -> int:
-        """The reader to ask; waits while all are away. Raises StoppedError when all are gone."""
+        """The number of the engine to use. Waits while all restart; raises StoppedError when all are gone."""
         while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
             if len(self._gone) == len(self._readers):
                 raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")

@@ -41,7 +41,15 @@ def local_ray(*, agents: bool) -> Iterator[None]:
                 except (ImportError, AttributeError, TypeError) as error:
                     starting.close()
                     _log.warning("Ray %s is started without shortcuts (%s)", ray.__version__, type(error).__name__)
-                    _start_plainly(starting, folder)
+                    ray.init(
+                        address="local",
+                        namespace=NAMESPACE,
+                        include_dashboard=False,
+                        log_to_driver=False,
+                        logging_level=logging.ERROR,
+                        _temp_dir=folder,
+                    )
+                    starting.callback(ray.shutdown)
                 ending.push(starting.pop_all())
         except Exception as error:  # Ray has no class of its own for it
             raise StoppedError(
@@ -49,18 +57,6 @@ def local_ray(*, agents: bool) -> Iterator[None]:
                 "disk? The same command resumes."
             ) from error
         yield
-
-
-def _start_plainly(ending: ExitStack, folder: str | None) -> None:
-    ray.init(
-        address="local",
-        namespace=NAMESPACE,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        _temp_dir=folder,
-    )
-    ending.callback(ray.shutdown)
 
 
 def _allow_open_files() -> None:

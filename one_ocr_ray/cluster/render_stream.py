@@ -1,6 +1,6 @@
-"""From render slices to a stream of page images inside a worker: several render tasks at once, bounded, none lost.
+"""From render slices to a stream of page images inside a worker, by several render tasks at once.
 
-A render task may die with its node; the pages that it had not delivered are rendered again by another task.
+A render task may die with its node. Another one renders the pages that it had not delivered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     PageOfDocument = tuple[DocumentRef, RenderedPage]
 
-# Lost tasks in a row without one new page; beyond it the fault lies with the page, not with the node.
+# Lost tasks in a row without one new page. Beyond it the fault lies with the page, not with the node.
 LOST_TASKS = 3
 
 
@@ -92,7 +92,8 @@ async def _slice_pages(
             ray.cancel(stream)
         slice_ = without_first(slice_, delivered)
         if slice_ and lost >= LOST_TASKS:
-            yield [_given_up(slice_)]
+            failure = Failure(ErrorCode.RENDER_CRASHED, f"The render task of this page was lost {LOST_TASKS} times.")
+            yield [(slice_[0].document, PageUnrendered(slice_[0].pages[0], failure, render_ms=0))]
             slice_ = without_first(slice_, 1)
 
 
@@ -105,8 +106,3 @@ def without_first(slice_: RenderSlice, delivered: int) -> RenderSlice:
         if skipped < len(item.pages):
             rest.append(RenderItem(item.document, item.pages[skipped:]))
     return tuple(rest)
-
-
-def _given_up(slice_: RenderSlice) -> PageOfDocument:
-    failure = Failure(ErrorCode.RENDER_CRASHED, f"The render task of this page was lost {LOST_TASKS} times.")
-    return slice_[0].document, PageUnrendered(slice_[0].pages[0], failure, render_ms=0)

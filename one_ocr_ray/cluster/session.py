@@ -31,11 +31,11 @@ ANSWER_S = 10.0
 def ray_session(
     address: str, metadata: Mapping[str, str] = MappingProxyType({}), *, for_service: bool = False
 ) -> Iterator[None]:
-    """Ray for the time of the block: the cluster at `address`, or for `local` a Ray of its own.
+    """Ray during the block: the cluster at `address`, or for `local` a Ray of its own.
 
-    The cluster's dashboard shows `metadata` beside the job. A Ray of its own is the least that a run needs, or with
-    `for_service` what Ray Serve needs. A Ray that this process has joined already is used and left as it is.
-    Raises UsageError when there is none at `address`, and for a key in the runtime environment.
+    The cluster's dashboard shows `metadata` beside the job. A Ray of its own has the least that a run needs, or with
+    `for_service` what Ray Serve needs. A Ray that this process has joined already is used and left as it is. Raises
+    UsageError when there is none at `address`, and for a key in the runtime environment.
     """
     if ray.is_initialized():
         yield
@@ -48,11 +48,16 @@ def ray_session(
 @contextmanager
 def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]:
     _refuse_silence(address)
+    config = JobConfig()
+    # Not `ray.init(logging_config=)`: it would also turn the driver's lines, made for people, into JSON.
+    config.set_py_logging_config(LoggingConfig(encoding="JSON", log_level="INFO"))
+    for name, value in metadata.items():
+        config.set_metadata(name, value)
     try:
         ray.init(
             address=address,
             namespace=NAMESPACE,
-            job_config=_job_config(metadata),
+            job_config=config,
             log_to_driver=False,
             logging_level=logging.WARNING,
         )
@@ -67,20 +72,8 @@ def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]
         ray.shutdown()
 
 
-def _job_config(metadata: Mapping[str, str]) -> JobConfig:
-    """Metadata for Ray's dashboard, and JSON as the format of the workers' logs.
-
-    Not `ray.init(logging_config=)`: it would also turn the driver's lines, made for people, into JSON.
-    """
-    config = JobConfig()
-    config.set_py_logging_config(LoggingConfig(encoding="JSON", log_level="INFO"))
-    for name, value in metadata.items():
-        config.set_metadata(name, value)
-    return config
-
-
 def _refuse_silence(address: str) -> None:
-    """Where nobody listens Ray itself tries for minutes. Raises UsageError at once; `auto` is for Ray to find."""
+    """Raise UsageError when nobody listens: Ray itself would try for minutes. `auto` is for Ray to find."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdigit():
         return
@@ -92,7 +85,7 @@ def _refuse_silence(address: str) -> None:
 
 @contextmanager
 def ending_actors() -> Iterator[list[ActorHandle[Any]]]:
-    """A list for the actors of a run; at the end of the block those that are in it are ended."""
+    """A list for the actors of a run. They are ended at the end of the block."""
     actors: list[ActorHandle[Any]] = []
     try:
         yield actors

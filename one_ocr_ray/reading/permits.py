@@ -248,7 +248,9 @@ class LeasedPermits:
         """`permits` are over, used or not."""
         feedback = self._feedback
         self._feedback = replace(
-            feedback, finished=feedback.finished + permits, unsettled_tokens=feedback.unsettled_tokens + unsettled_tokens
+            feedback,
+            finished=feedback.finished + permits,
+            unsettled_tokens=feedback.unsettled_tokens + unsettled_tokens,
         )
         at_least_s, at_most_s = FEEDBACK_DELAY_WHEN_SATURATED_S
         soon_s = min(max(FEEDBACK_DELAY_SHARE * self._usual_latency_s, at_least_s), at_most_s)

@@ -22,7 +22,6 @@ from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
-    from contextlib import AbstractAsyncContextManager
 
     from one_ocr_ray.job import Job
     from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult, RenderedPage, Shard
@@ -123,8 +122,9 @@ class ShardReader:
             wanted = len(work.kept) + sum(len(item.pages) for each in slices for item in each)
             journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
             reading = replace(reading, ending=self._ending, untold=journal.add_untold)
+            lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
             try:
-                async with journal.writing(), asyncio.TaskGroup() as tasks, self._rendering():
+                async with journal.writing(), asyncio.TaskGroup() as tasks, lane:
                     with self._ending.begins_here(), self._ending.waiting():
                         async with aclosing(self._render(slices)) as stream:
                             async for document, page in stream:
@@ -147,9 +147,6 @@ class ShardReader:
         observer.committed(documents)
         log_documents(shard.shard_id, documents)
         return rows
-
-    def _rendering(self) -> AbstractAsyncContextManager[None]:
-        return self._lane.turn(self._owner) if self._lane is not None else nullcontext()
 
     def _free_slot(self, size_bytes: int, _: asyncio.Task[None]) -> None:
         self._slots.give_back(self._owner, size_bytes)

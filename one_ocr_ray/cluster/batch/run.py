@@ -79,10 +79,10 @@ def run(
     say: Callable[[str], None],
     on_stop: Callable[[RunSummary], None] = lambda _: None,
 ) -> RunSummary:
-    """Read what `settings` ask for, resuming what earlier runs left open; `say` gets a sentence now and then.
+    """Read what `settings` ask for and resume what earlier runs left open; `say` gets a sentence now and then.
 
-    Raises UsageError before any work, StoppedError when the run ended early and can be resumed, after `on_stop` was
-    told how far it came. In the same way OneOcrError, when rows are missing at the end that the plan has.
+    Raises UsageError before any work. Raises StoppedError when the run ended early and can be resumed, and OneOcrError
+    when rows of the plan are missing at the end; `on_stop` gets the summary before.
     """
     started = time.monotonic()
     selection = selection_of(settings)
@@ -213,10 +213,23 @@ class _Run:
         actors.extend(readers.values())
         budget = None
         if settings.max_cost is not None:
-            budget, keeper = start_budget(self._left_usd(settings.max_cost, plan, pending), run_id)
-            actors.append(keeper)
+            open_shards = (*pending.open_shards, *pending.failed_shards)
+            spent_usd = self._spending(count_rows(self.dataset, plan), open_shards).most_usd
+            if spent_usd is None:
+                raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
+            budget, actor = start_budget(settings.max_cost - spent_usd, run_id)
+            actors.append(actor)
         count = min(settings.workers or len(nodes), settings.max_in_flight)
-        sent_before = self._sent_before(plan, pending) if settings.rpd is not None else {}
+        sent_before: SentBefore = {}
+        if settings.rpd is not None:
+            sent_before = recently_sent(
+                self.output,
+                self.dataset,
+                shards=plan.shard_ids(copies=False),
+                open_shards=(*pending.open_shards, *pending.failed_shards),
+                config_id=self.identity.config_id,
+                now=datetime.now(UTC),
+            )
         job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget, sent_before)
         packer = ShardPacker(
             self.selection,
@@ -247,24 +260,8 @@ class _Run:
             else None,
         )
 
-    def _sent_before(self, known: PlanIndex, todo: PendingWork) -> SentBefore:
-        return recently_sent(
-            self.output,
-            self.dataset,
-            shards=known.shard_ids(copies=False),
-            open_shards=(*todo.open_shards, *todo.failed_shards),
-            config_id=self.identity.config_id,
-            now=datetime.now(UTC),
-        )
-
-    def _left_usd(self, ceiling_usd: float, known: PlanIndex, todo: PendingWork) -> float:
-        spent_usd = self._spending(count_rows(self.dataset, known), (*todo.open_shards, *todo.failed_shards)).most_usd
-        if spent_usd is None:
-            raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
-        return ceiling_usd - spent_usd
-
     def _spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
-        """What this output has cost so far: what its documents say, and what does not stand there."""
+        """What this output has cost so far, by its documents and by what is recorded beside them."""
         return spending_of(
             self.output,
             self.dataset,
@@ -276,7 +273,7 @@ class _Run:
 
     def _job(self, cpus: int, readers: int, workers: int, budget: str | None, sent_before: SentBefore) -> Job:
         settings = self.settings
-        places = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
+        pages_at_once = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
         return Job(
             output=self.output.root,
             config=self.config,
@@ -290,7 +287,7 @@ class _Run:
             prices=prices_of(settings),
             budget=budget,
             sent_before=sent_before,
-            pages_at_once=max(1, places // workers),
+            pages_at_once=max(1, pages_at_once // workers),
             render_tasks=max(1, cpus // workers),
             stop_wait_s=settings.stop_wait if self.choice else 0.0,
         )

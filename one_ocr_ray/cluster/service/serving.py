@@ -111,7 +111,9 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         settings = settings.model_copy(update={"port": _free_port(settings)})
     service = service_config_of(settings)
     if address == LOCAL_RAY:
-        _check_key(service)
+        choice, _ = service.engines[settings.engine]
+        if choice is not None:
+            engine_on_node(choice)  # a missing key is found before anything is started
         refuse_held_store(settings.store, say)
     app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
@@ -186,13 +188,6 @@ def _await_ready(settings: ServiceSettings, interruption: _ServeInterruption) ->
                     "its own host and port hold: give those, or end it with `serve shutdown`."
                 ) from None
             interruption.happened.wait(0.2)
-
-
-def _check_key(service: ServiceConfig) -> None:
-    """Find a missing key before anything is started. Raises UsageError."""
-    choice, _ = service.engines[service.settings.engine]
-    if choice is not None:
-        engine_on_node(choice)
 
 
 def _url(settings: ServiceSettings) -> str:

@@ -34,7 +34,12 @@ class RemoteTaskManager:
         give_up_at = time.monotonic() + PATIENCE_S
         while True:
             try:
-                actor = self._actor or await self._found()
+                async with self._finding:
+                    if self._actor is None:
+                        # Only at first: a replica with old settings must not end the new task manager.
+                        replace, self._was_found = not self._was_found, True
+                        self._actor = await asyncio.to_thread(start_task_manager, self._service, replace=replace)
+                    actor = self._actor
                 return await getattr(actor, method).remote(*arguments)
             except RayTaskError as error:
                 if isinstance(error.cause, KeyError | ValueError):
@@ -58,11 +63,3 @@ class RemoteTaskManager:
     cancel = partialmethod(call, "cancel")
     delete = partialmethod(call, "delete")
     load = partialmethod(call, "load")
-
-    async def _found(self) -> Any:
-        async with self._finding:
-            if self._actor is None:
-                # Only at first: a replica with old settings must not end the new task manager.
-                self._actor = await asyncio.to_thread(start_task_manager, self._service, replace=not self._was_found)
-                self._was_found = True
-            return self._actor

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.tasks.task import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
     from one_ocr_ray.tasks.port import Load
-    from one_ocr_ray.tasks.registry import TaskEntry
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
 log = logging.getLogger(__name__)
@@ -137,7 +136,14 @@ class TaskManagerActor:
         for number, entry in enumerate(self._registry.entries()):
             if number % ENTRIES_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            await self._look_at(entry, now)
+            expires_at, finished_at = entry.view.expires_at, entry.view.finished_at
+            try:
+                if expires_at is not None and expires_at <= now:
+                    await self._lifecycle.expire(entry, now)
+            except StorageError as error:
+                log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
+            if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
+                entry.events = None
         manager = await self._ready()
         deleting = set(manager.deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
@@ -145,16 +151,6 @@ class TaskManagerActor:
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
         self._sweeps += 1
-
-    async def _look_at(self, entry: TaskEntry, now: datetime) -> None:
-        expires_at, finished_at = entry.view.expires_at, entry.view.finished_at
-        try:
-            if expires_at is not None and expires_at <= now:
-                await self._lifecycle.expire(entry, now)
-        except StorageError as error:
-            log.warning("task %s cannot be removed yet: %s", entry.view.record.task_id, error)
-        if finished_at is not None and finished_at + EVENTS_KEPT_FOR < now:
-            entry.events = None
 
     async def _believed_now(self) -> datetime:
         """The time to expire tasks by. It is kept in the store for the next task manager."""
@@ -169,7 +165,7 @@ class TaskManagerActor:
         return now
 
     async def _take_up(self, unknown: set[str]) -> None:
-        """A process that died between storing a task and handing it over leaves it here."""
+        """Take up tasks that a process stored and, for it died, never handed over."""
         entries, nameless = await asyncio.to_thread(self._lifecycle.look_up, unknown)
         (await self._ready()).adopt(entries)
         self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
