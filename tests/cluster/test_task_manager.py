@@ -378,8 +378,8 @@ async def test_a_new_configuration_starts_a_new_book(provider: ProviderProcess, 
         done = await site.submit(identity_pdf(40, 1))
         earlier = await site.succeeded(done)
         with task_manager_site(tmp_path, provider, model="newer-model") as after:
-            assert await after.book.task(OWNER, done) == earlier
-            assert [event.page_number for event in (await after.book.events(OWNER, done, -1, 0.0))[1]] == [1]
+            assert await after.manager.task(OWNER, done) == earlier
+            assert [event.page_number for event in (await after.manager.events(OWNER, done, -1, 0.0))[1]] == [1]
             await after.succeeded(await after.submit(identity_pdf(41, 1)))
     assert provider.rows()[-1].model == "newer-model"
 
