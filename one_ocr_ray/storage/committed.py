@@ -1,4 +1,4 @@
-"""The documents of a dataset that are finished, with their pages. One shard is in memory at a time."""
+"""Reads the finished documents of a dataset with their pages. One shard is in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def committed_documents(output: str) -> CommittedDocuments:
-    """Open the dataset at `output`. Raise UsageError when there is none, or no finished document in it."""
+    """Open the dataset at `output`. Raise UsageError if there is none, or no finished document in it."""
     root = root_of(output)
     if not is_remote(root) and not Path(root).is_dir():
         raise UsageError(f"There is no dataset at {output}.")
@@ -36,10 +36,10 @@ class CommittedDocuments:
         self._dataset = Dataset(output, config={})
         committed = self._dataset.committed()
         planned = [shard for batch in RunDirectory(output).plan() for shard in batch]
-        # A shard whose files were mended stands in several batches: the last of them holds, in the place of the first.
+        # A shard whose files were repaired is in several batches: the last of them counts, in the place of the first.
         latest = {shard.shard_id: shard for shard in planned}
         self.shards = [shard for shard in latest.values() if shard.shard_id in committed]
-        self._home = {
+        self._shard_of = {
             each.document_id: shard.shard_id for shard in planned if not shard.copies for each in shard.documents
         }
 
@@ -47,9 +47,9 @@ class CommittedDocuments:
         return self._dataset.documents(shard.shard_id)
 
     def with_pages(self, shard: Shard) -> Iterator[tuple[DocumentResult, list[PageResult]]]:
-        """Each document of `shard` with its pages, which for a copy stand in the shard of the first such file."""
+        """Each document of `shard` with its pages, which for a copy are in the shard of the original."""
         pages: dict[str, list[PageResult]] = defaultdict(list)
-        for shard_id in sorted({self._home[each.document_id] for each in shard.documents}):
+        for shard_id in sorted({self._shard_of[each.document_id] for each in shard.documents}):
             for page in self._dataset.pages(shard_id):
                 pages[page.document_id].append(page)
         for document in self.documents(shard):
@@ -58,11 +58,11 @@ class CommittedDocuments:
     @property
     def document_ids(self) -> Set[str]:
         """The ids of all planned documents."""
-        return self._home.keys()
+        return self._shard_of.keys()
 
     def selected_pages(self, document_id: str) -> list[PageResult]:
         """The pages of one document, in order; none where it is not finished. Reads the document's whole shard."""
-        shard_id = self._home.get(document_id)
+        shard_id = self._shard_of.get(document_id)
         if shard_id is None or all(shard.shard_id != shard_id for shard in self.shards):
             return []
         return [page for page in self._dataset.pages(shard_id) if page.document_id == document_id]

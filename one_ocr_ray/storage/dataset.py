@@ -1,6 +1,6 @@
 """The dataset's files: `pages/<shard>.parquet` and `documents/<shard>.parquet`, each written whole and once.
 
-`documents/<shard>` is written last: where it stands, the shard is committed.
+`documents/<shard>` is written last: if it exists, the shard is committed.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ class Dataset:
     """The committed part of one output."""
 
     def __init__(self, output: Objects, config: Mapping[str, Any]) -> None:
-        """`config`, without secrets, goes into the footer of each file."""
+        """`config` holds no secret; it goes into the footer of each file."""
         self._output = output
         self._config = config
 
     def committed(self) -> set[str]:
-        """The ids of the shards that are finished."""
+        """The ids of the committed shards."""
         return {
             info.path.rpartition("/")[2].removesuffix(_SUFFIX)
             for info in self._output.list("documents")
@@ -53,51 +53,51 @@ class Dataset:
         }
 
     def commit_pages(self, shard_id: str, pages: Sequence[PageResult]) -> list[PageResult]:
-        """Make `pages` the shard's, once; gives back what stands there, which another writer may have put first."""
+        """Write the shard's pages, once; gives the stored rows, which may be those of a faster writer."""
         data = encode_pages(pages, self._config)
         if self._output.put_new(_pages_path(shard_id), data, staged=staging_path(shard_id)):
             return list(pages)
         return self.pages(shard_id)
 
     def replace_pages(self, shard_id: str, pages: Sequence[PageResult]) -> None:
-        """Put `pages` in the place of the shard's, whole: for a retry of failed pages only."""
+        """Replace all pages of the shard; only a retry of failed pages does this."""
         data = encode_pages(pages, self._config)
         self._output.put(_pages_path(shard_id), data, staged=staging_path(shard_id))
 
     def replace_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> None:
-        """The same for its documents."""
+        """Replace all documents of the shard; only a retry of failed pages does this."""
         data = encode_documents(documents, self._config)
         self._output.put(_documents_path(shard_id), data, staged=staging_path(shard_id))
 
     def commit_documents(self, shard_id: str, documents: Sequence[DocumentResult]) -> bool:
-        """Finish the shard; False when another writer has finished it before."""
+        """Commit the shard; False if another writer was faster."""
         data = encode_documents(documents, self._config)
         return self._output.put_new(_documents_path(shard_id), data, staged=staging_path(shard_id))
 
     def pages(self, shard_id: str) -> list[PageResult]:
-        """The page rows of a shard; empty when they are not there."""
+        """The page rows of a shard; empty if there are none."""
         return self._rows(_pages_path(shard_id), decode_pages)
 
     def documents(self, shard_id: str) -> list[DocumentResult]:
-        """The document rows of a shard; empty when they are not there."""
+        """The document rows of a shard; empty if there are none."""
         return self._rows(_documents_path(shard_id), decode_documents)
 
     def counts(self, shard_ids: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """Of each shard the named columns of its document rows: what sums need, without the text. Several at once."""
+        """These columns of the document rows of each shard, for sums that need no text; reads several at once."""
 
         def rows_of(shard_id: str) -> list[dict[str, Any]]:
             path = _documents_path(shard_id)
-            with _damage_told(path):
+            with _damage_reported(path):
                 return self._output.read_with(path, lambda file: read_rows(file, columns)) or []
 
         yield from _of_each(shard_ids, rows_of)
 
     def page_rows(self, shard_ids: Iterable[str]) -> int:
-        """How many page rows these shards have together, as the ends of their files say."""
+        """The number of page rows of these shards, from the footers of their files."""
 
         def number_of(shard_id: str) -> int:
             path = _pages_path(shard_id)
-            with _damage_told(path):
+            with _damage_reported(path):
                 return self._output.read_with(path, row_count) or 0
 
         return sum(number for _, number in _of_each(shard_ids, number_of))
@@ -106,12 +106,12 @@ class Dataset:
         data = self._output.get(path)
         if data is None:
             return []
-        with _damage_told(path):
+        with _damage_reported(path):
             return decode(data)
 
 
 def _of_each(shard_ids: Iterable[str], read: Callable[[str], _Read]) -> Iterator[tuple[str, _Read]]:
-    """What `read` makes of each shard, in order; several under way at once, few in memory."""
+    """Apply `read` to each shard, in order; several at once, few in memory."""
     with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="counts") as threads:
         remaining = iter(shard_ids)
         while some := list(islice(remaining, GETS_AT_ONCE)):
@@ -119,8 +119,8 @@ def _of_each(shard_ids: Iterable[str], read: Callable[[str], _Read]) -> Iterator
 
 
 @contextmanager
-def _damage_told(path: str) -> Iterator[None]:
-    """Raises DamagedError for a file that is no whole Parquet file: nothing here writes one, so something else did."""
+def _damage_reported(path: str) -> Iterator[None]:
+    """Raise DamagedError for a damaged Parquet file. We never write partial files: it was damaged from outside."""
     try:
         yield
     except (pa.ArrowException, OSError) as error:

@@ -1,4 +1,4 @@
-"""Writing files from a dataset: a file per document, or one file of JSON lines. One shard is in memory at a time."""
+"""Exports a dataset: a file per document, or one file of JSON lines. One shard is in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINES = {ExportFormat.JSONL: "documents.jsonl", ExportFormat.DOLMA: "dolma.json
 
 @dataclass(slots=True)
 class ExportReport:
-    """How many documents were written, and how many had no text to write."""
+    """How many documents were written, and how many had no text."""
 
     documents: int = 0
     without_text: int = 0
@@ -29,7 +29,7 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
     """Write the dataset at `output` into `folder` as `kind`, replacing files of the same names.
 
     Documents that could not be opened have no file of their own; in JSON lines they have a line that says why.
-    Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
+    Raise UsageError if there is no dataset or `folder` cannot be a folder, StorageError if files cannot be written.
     """
     source = committed_documents(output)
     try:

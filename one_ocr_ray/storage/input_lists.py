@@ -1,4 +1,4 @@
-"""Lists of inputs, as shells, editors and PowerShell write them: bytes to names."""
+"""Parses lists of inputs as shells, editors and PowerShell write them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ _LINE_END = re.compile(r"\r\n|\n|\r")  # no others: a file's name may hold U+202
 
 
 def parse_list(data: bytes) -> list[str]:
-    """The names in a list: UTF-8, or UTF-16 with its mark; a line each, or as `find -print0` gives them.
+    """The names in a list: UTF-8, or UTF-16 with its byte order mark; one per line, or NUL-separated (`find -print0`).
 
-    Lines are stripped; empty ones and those that begin with `#` are passed over. What ends in a NUL is taken as it is.
-    A name that is not UTF-8 stays what it is on disk. Raises UnicodeDecodeError for UTF-16 that is none.
+    Lines are stripped; empty lines and those that begin with `#` are skipped. NUL-separated names stay as they are.
+    A name that is not UTF-8 keeps its bytes. Raise UnicodeDecodeError for broken UTF-16.
     """
     if data.startswith(_UTF16):
         text = data.decode("utf-16")

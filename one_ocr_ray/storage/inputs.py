@@ -1,7 +1,7 @@
-"""From INPUT arguments to input files: folders, globs, buckets and lists, in a stable order, without reading any PDF.
+"""Finds the input files of INPUT arguments: folders, globs, buckets and lists, in a stable order.
 
-Local files are named by absolute path, objects by URI. Every argument and every line of a list gives a file, or a file
-without version that says why there is none, or is named in one sentence at the end: nothing is left out in silence.
+No PDF is read. Local files are named by absolute path, objects by URI. Nothing is left out in silence: every argument
+and every line of a list gives a file, or a file without version that says why, or is named in a sentence at the end.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.store.walking import Found
 
 _PDF = ".pdf"
-_BARREN_SHOWN = 3
+_SHOWN = 3
 _LISTED = "listed"  # the version of a folder that could not be listed once
 
 
 @dataclass(frozen=True, slots=True)
 class InputFile:
-    """One file to read. `version` is its etag or mtime; None when it cannot be read, and `fault` may say why."""
+    """One file to read. `version` is its etag or mtime, or None if it cannot be read; then `fault` may say why."""
 
     uri: str
     size_bytes: int
@@ -48,74 +48,74 @@ class InputFile:
         return PurePosixPath(self.uri).name
 
 
-class _Barren(Counter[str]):
-    """Folders and patterns that hold no PDF file."""
+class _WithoutPdfs(Counter[str]):
+    """Folders and patterns without a PDF file."""
 
     def sentence(self) -> str:
-        names = ", ".join(list(self)[:_BARREN_SHOWN])
-        more = f" and {len(self) - _BARREN_SHOWN} more" if len(self) > _BARREN_SHOWN else ""
+        names = ", ".join(list(self)[:_SHOWN])
+        more = f" and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
         return f"No PDF files in {names}{more}."
 
-    def told(self, say: Callable[[str], None]) -> Iterator[InputFile]:
-        """The end of a listing: nothing more, and the sentence if there is one to say."""
+    def report(self, say: Callable[[str], None]) -> Iterator[InputFile]:
+        """Say the sentence, if there is one, once this iterator of no files is reached."""
         if self:
             say(self.sentence())
-        return iter(())
+        yield from ()
 
 
 def find_inputs(arguments: Iterable[str], say: Callable[[str], None] = lambda _: None) -> Iterator[InputFile]:
     """Every file that `arguments` name, each once, in the order of the arguments and sorted within each.
 
-    What is not there, and a folder that cannot be listed, comes as a file without version; folders and globs without
-    PDFs are told to `say` at the end. Raises UsageError for a list that cannot be read, StorageError for a bucket that
-    cannot be listed.
+    A missing file, or a folder that cannot be listed, comes as a file without version; `say` gets one sentence about
+    folders and globs without PDFs at the end. Raise UsageError for a list that cannot be read, StorageError for a
+    bucket that cannot be listed.
     """
-    barren = _Barren()
-    yield from _find(list(arguments), barren)
-    yield from barren.told(say)
+    without_pdfs = _WithoutPdfs()
+    yield from _find(list(arguments), without_pdfs)
+    yield from without_pdfs.report(say)
 
 
 def find_present_inputs(arguments: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Iterator[InputFile]:
-    """The same, found out at once to name something: a missing file among others is for the run to report.
+    """Like `find_inputs`, but raise UsageError at once if no file exists.
 
-    Raises UsageError when none of the files is there.
+    Single missing files are left to the run to report.
     """
-    barren = _Barren()
-    files = _find(list(arguments), barren)
+    without_pdfs = _WithoutPdfs()
+    files = _find(list(arguments), without_pdfs)
     missing: list[InputFile] = []
     for file in files:
         if file.version is not None:
-            return chain(missing, [file], files, _at_the_end(barren, say))
+            return chain(missing, [file], files, without_pdfs.report(say))
         missing.append(file)
     if missing:
         name, fault = shown(missing[0].uri), missing[0].fault
         if fault is None:
             raise UsageError(f"There is no file or folder {name}.")
         raise UsageError(fault if name in fault else f"{name}: {fault}")
-    raise UsageError(barren.sentence() if barren else "Say what to read: INPUT...")
+    raise UsageError(without_pdfs.sentence() if without_pdfs else "Say what to read: INPUT...")
 
 
-def _at_the_end(barren: _Barren, say: Callable[[str], None]) -> Iterator[InputFile]:
-    yield from barren.told(say)
-
-
-def _find(arguments: list[str], barren: _Barren) -> Iterator[InputFile]:
+def _find(arguments: list[str], without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
     if len(arguments) == 1 and not arguments[0].startswith("@"):
-        yield from _expand(arguments[0], barren)  # one listing names nothing twice: no need to remember its names
+        yield from _expand(arguments[0], without_pdfs)  # one listing has no duplicates
         return
     seen: set[str] = set()
     for argument in arguments:
-        for name in _lines(argument[1:]) if argument.startswith("@") else [argument]:
-            for found in _expand(name, barren):
+        for name in _list_lines(argument[1:]) if argument.startswith("@") else [argument]:
+            for found in _expand(name, without_pdfs):
                 if found.uri not in seen:
                     seen.add(found.uri)
                     yield found
 
 
 def stat_input(uri: str) -> InputFile:
-    """The file or object at `uri`, a name that `find_inputs` gave, as it is now."""
+    """The current state of `uri`, a name that `find_inputs` gave."""
     if is_remote(uri):
-        return _object(uri)
+        root, key = split_remote(uri)
+        if fault := fault_of_key(key):
+            return _missing(uri, fault)
+        info = Objects(root).head(key)
+        return InputFile(uri, info.size_bytes, info.version) if info else _missing(uri)
     try:
         path = local_path(uri)
     except UsageError as error:
@@ -127,19 +127,23 @@ def stat_input(uri: str) -> InputFile:
 
 
 def is_folder(uri: str) -> bool:
-    """Whether `find_inputs` gave `uri` for a folder that could not be listed; its files are inputs of their own."""
+    """True if `find_inputs` gave `uri` for a folder that could not be listed."""
     return uri.endswith("/")
 
 
 def read_input(uri: str) -> bytes | None:
-    """The bytes of the object at `uri`; None when it is not there. For remote URIs only: local files are opened."""
+    """The bytes of the remote object at `uri`; None if it is not there."""
     root, key = split_remote(uri)
     return Objects(root).get(key)
 
 
-def _lines(list_uri: str) -> list[str]:
+def _list_lines(list_uri: str) -> list[str]:
     try:
-        data = read_input(list_uri) if is_remote(list_uri) else _bytes_of(local_path(list_uri))
+        if is_remote(list_uri):
+            data = read_input(list_uri)
+        else:
+            with open(local_path(list_uri), "rb") as file:  # noqa: PTH123 - a text path, which may be a pipe of the shell
+                data = file.read()
         lines = None if data is None else parse_list(data)
     except (OSError, ValueError):
         lines = None
@@ -148,14 +152,10 @@ def _lines(list_uri: str) -> list[str]:
     return lines
 
 
-def _bytes_of(path: str) -> bytes:
-    with open(path, "rb") as file:  # noqa: PTH123 - a text path, which may be a pipe of the shell
-        return file.read()
-
-
-def _expand(argument: str, barren: _Barren) -> Iterator[InputFile]:
+def _expand(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
     try:
-        yield from _expand_remote(argument, barren) if is_remote(argument) else _expand_local(argument, barren)
+        expand = _expand_remote if is_remote(argument) else _expand_local
+        yield from expand(argument, without_pdfs)
     except UsageError as error:  # of this name alone
         yield _missing(without_credentials(argument), str(error))
 
@@ -164,7 +164,7 @@ def _missing(uri: str, fault: str | None = None) -> InputFile:
     return InputFile(uri.encode(errors="backslashreplace").decode(), 0, None, fault)
 
 
-def _expand_local(argument: str, barren: _Barren) -> Iterator[InputFile]:
+def _expand_local(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
     path = local_path(argument)
     files: Iterator[InputFile]
     if os.path.isdir(path):  # noqa: PTH112 - a text path, as all paths here
@@ -177,13 +177,13 @@ def _expand_local(argument: str, barren: _Barren) -> Iterator[InputFile]:
     for number, file in enumerate(files, start=1):  # noqa: B007 - the last number is the count
         yield file
     if not number:
-        yield from _nothing_in(path, barren, is_several=os.path.isdir(path) or "*" in path)  # noqa: PTH112
+        yield from _nothing_in(path, without_pdfs, is_several=os.path.isdir(path) or "*" in path)  # noqa: PTH112
 
 
-def _nothing_in(name: str, barren: _Barren, *, is_several: bool) -> Iterator[InputFile]:
-    """A folder may be empty; what may be the name of one file is a missing file."""
+def _nothing_in(name: str, without_pdfs: _WithoutPdfs, *, is_several: bool) -> Iterator[InputFile]:
+    """Report a folder or pattern without PDFs, or a missing file."""
     if is_several:
-        barren[shown(name)] += 1
+        without_pdfs[shown(name)] += 1
     else:
         yield _missing(uri_of_path(name))
 
@@ -210,7 +210,7 @@ def _local_file(path: str) -> InputFile:
     return InputFile(uri_of_path(path), status.st_size, str(status.st_mtime_ns))
 
 
-def _expand_remote(argument: str, barren: _Barren) -> Iterator[InputFile]:
+def _expand_remote(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
     uri = without_credentials(argument)
     root, key = split_remote(uri)
     if fault := fault_of_key(key.rstrip("/")):
@@ -227,21 +227,22 @@ def _expand_remote(argument: str, barren: _Barren) -> Iterator[InputFile]:
             is_folder = is_folder or prefix == key.rstrip("/")
             if is_wanted(each.path):
                 number += 1
-                yield _listed_object(root, each)
+                listed_uri, fault = f"{root}/{each.path}", fault_of_key(each.path)
+                yield _missing(listed_uri, fault) if fault else InputFile(listed_uri, each.size_bytes, each.version)
         if is_folder or number:
             break
     if number:
         return
     if not is_folder and refusal is not None:
         raise refusal
-    if info is not None and not is_folder:  # an empty object; else it is the mark of a folder
+    if info is not None and not is_folder:  # an empty object, otherwise the marker of a folder
         yield InputFile(uri, info.size_bytes, info.version)
     else:
-        yield from _nothing_in(uri, barren, is_several=is_folder or "*" in key or key[-1:] in ("", "/"))
+        yield from _nothing_in(uri, without_pdfs, is_several=is_folder or "*" in key or key[-1:] in ("", "/"))
 
 
 def _head(objects: Objects, key: str) -> tuple[ObjectInfo | None, StorageError | None]:
-    """The object named `key`, if there is one. Who may only list the folder is not allowed to ask: then the refusal."""
+    """The object named `key`, if it exists, or the refusal if these credentials may only list."""
     if key[-1:] in ("", "/"):
         return None, None
     try:
@@ -251,25 +252,11 @@ def _head(objects: Objects, key: str) -> tuple[ObjectInfo | None, StorageError |
 
 
 def _listings(key: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
-    """Folders to list until one holds something, and what is wanted of it: a folder of that name before a pattern.
+    """Prefixes to list until one holds something, each with a filter: first the folder `key`, then the pattern `key`.
 
-    Stores list in the order of names, so a listing streams without being sorted again.
+    Stores list in the order of names, so a listing streams without sorting.
     """
     yield key.rstrip("/"), lambda name: name.lower().endswith(_PDF)
     if signs := WILDCARDS & set(key):
         folder = key[: min(key.index(sign) for sign in signs)].rpartition("/")[0]
         yield folder, lambda name: fnmatch.fnmatchcase(name, key)
-
-
-def _listed_object(root: str, info: ObjectInfo) -> InputFile:
-    uri = f"{root}/{info.path}"
-    fault = fault_of_key(info.path)
-    return _missing(uri, fault) if fault else InputFile(uri, info.size_bytes, info.version)
-
-
-def _object(uri: str) -> InputFile:
-    root, key = split_remote(uri)
-    if fault := fault_of_key(key):
-        return _missing(uri, fault)
-    info = Objects(root).head(key)
-    return InputFile(uri, info.size_bytes, info.version) if info else _missing(uri)

@@ -1,6 +1,6 @@
 """`_work/<shard>/<attempt>/<n>.json`: finished pages of unfinished shards, so that a crash does not pay for them twice.
 
-Segments are immutable and belong to one attempt of one worker, so writers never meet. They go after the commit.
+Segments are immutable and belong to one attempt of one worker, so writers never conflict. The commit deletes them.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _STAGED = "staged-"
 
 
 def shards_at_work(output: Objects) -> set[str]:
-    """The shards that a run has left something of here: not committed, or cut off between commit and clearing up."""
+    """Shards with files under `_work/`: not committed yet, or cut off before they were cleaned up."""
     return output.folders(WORK)
 
 
 def staging_path(shard_id: str) -> str:
-    """Where a file of a shard is written before it appears in the dataset; it goes with the journal."""
+    """A path where a file is written before it appears in the dataset; deleted with the journal."""
     return f"{WORK}/{shard_id}/{_STAGED}{token_hex(4)}"
 
 
@@ -48,7 +48,7 @@ class Journal:
         self._next = 0
 
     def read(self) -> list[PageResult]:
-        """The pages that earlier attempts have written; a segment that does not check is passed over with a warning."""
+        """The pages that earlier attempts have written; a damaged segment is skipped with a warning."""
         found = [info.path for info in self._output.list(self._shard)]
         paths = [path for path in found if path != self._mark and _STAGED not in path]
         pages: list[PageResult] = []
@@ -61,23 +61,23 @@ class Journal:
         return pages
 
     def write(self, pages: Sequence[PageResult]) -> None:
-        """Make `pages` safe as the next segment."""
+        """Write `pages` as the next segment."""
         path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
         self._next += 1
         self._output.put(path, encode_segment(pages, self._config_id))
 
     def record(self, spending: Spending) -> None:
-        """Make what requests have cost that no row tells safe, beyond the life of this journal."""
+        """Record costs that no row shows; the record outlives this journal."""
         record_spending(self._output, spending)
 
     def mark_replacing(self) -> None:
-        """Say, before it begins, that the shard's files are being replaced: two files cannot change in one step."""
+        """Mark the start of a replacement of the shard's files: two files cannot change in one step."""
         self._output.put(self._mark, b"")
 
     def is_replacing(self) -> bool:
-        """Whether a replacement was begun and not ended: the pages stand, and the documents follow from them."""
+        """True if a replacement was started and not finished; the documents then follow from the pages."""
         return self._output.head(self._mark) is not None
 
     def delete(self) -> None:
-        """Remove every segment of the shard; only after its commit."""
+        """Delete every segment of the shard; call it only after the commit."""
         self._output.delete_all(self._shard)

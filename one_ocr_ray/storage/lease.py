@@ -1,4 +1,4 @@
-"""`_run/lease/<generation>.json`: one driver per output, seen from any machine; see `policy/lease.py` for the rules."""
+"""`_run/lease/<generation>.json`: one driver per output, over all machines; `policy/lease.py` has the rules."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ LOOK_AGAIN_S = 0.5
 
 
 class Leases:
-    """The generations of one lease, objects in a folder; shared by whoever wants to hold it."""
+    """The generations of one lease, as objects in a folder."""
 
     def __init__(self, objects: Objects, folder: str) -> None:
         self.root = objects.root
@@ -32,34 +32,34 @@ class Leases:
         self._folder = folder
 
     def highest(self) -> tuple[int, Lease | None]:
-        """The highest generation and its lease; 0 when there is none."""
+        """The highest generation and its lease; 0 if there is none."""
         generation = max(self.generations(), default=0)
         data = self.get(generation) if generation else None
         return (generation, decode_lease(data)) if data is not None else (0, None)
 
     def generations(self) -> list[int]:
-        """All that stand, in no order; what a file system or a desktop has left there is none."""
+        """All generations, in no order; foreign files are ignored."""
         names = [info.path.rpartition("/")[2].removesuffix(".json") for info in self._objects.list(self._folder)]
         return [int(name) for name in names if name.isascii() and name.isdecimal()]
 
     def get(self, generation: int) -> bytes | None:
-        """What stands there; None when it is gone."""
+        """The bytes of a generation; None if it is gone."""
         return self._objects.get(self._path(generation))
 
     def put_new(self, generation: int, lease: Lease, *, lasting: bool = False) -> bool:
-        """Claim it; False when another has it."""
+        """Claim a generation; False if another process has it."""
         return self._objects.put_new(self._path(generation), lease.encode(), lasting=lasting)
 
     def put(self, generation: int, data: bytes) -> None:
-        """Replace what stands there."""
+        """Replace the bytes of a generation."""
         self._objects.put(self._path(generation), data, lasting=False)
 
     def delete(self, generation: int) -> None:
-        """Remove it."""
+        """Delete a generation."""
         self._objects.delete(self._path(generation))
 
     def beat_until(self, ended: threading.Event, generation: int, mine: Lease, on_lost: Callable[[], None]) -> None:
-        """Keep `generation` alive; calls `on_lost` and returns when a higher one has come. Blocks."""
+        """Keep `generation` alive; call `on_lost` and return once there is a higher one. Blocks."""
         while not ended.wait(HEARTBEAT_S):
             mine = replace(mine, beat=mine.beat + 1)
             try:
@@ -68,7 +68,7 @@ class Leases:
                     return
                 self.put(generation, mine.encode())
             except StorageError:
-                continue  # the work itself will meet the same trouble and say so; a missed beat is no harm
+                continue  # the work itself will fail and say so; a missed beat does no harm
 
     def _path(self, generation: int) -> str:
         return f"{self._folder}/{generation:06d}.json"
@@ -78,10 +78,10 @@ class Leases:
 def held_lease(
     output: Objects, run_id: str, on_wait: Callable[[str], None], on_lost: Callable[[], None]
 ) -> Iterator[None]:
-    """Hold the lease of `output` for the time of the block.
+    """Hold the lease of `output` during the block.
 
-    Raises OutputInUseError when another driver is at work. `on_wait` gets one sentence when a lease that stands still
-    is waited out; `on_lost` is called, in a thread, when another driver has taken over.
+    Raise OutputInUseError if another driver works on it. `on_wait` gets one sentence while a silent lease is waited
+    out; `on_lost` is called in a thread if another driver has taken over.
     """
     leases, mine = Leases(output, FOLDER), my_lease(run_id)
     generation = _acquire(leases, mine, on_wait)
@@ -95,7 +95,10 @@ def held_lease(
     finally:
         ended.set()
         heart.join()
-        _release(leases, generation)
+        with suppress(StorageError):  # others wait until the lease has been silent long enough
+            for number in leases.generations():
+                if number <= generation:
+                    leases.delete(number)
 
 
 def my_lease(run_id: str) -> Lease:
@@ -104,7 +107,7 @@ def my_lease(run_id: str) -> Lease:
 
 
 def _acquire(leases: Leases, mine: Lease, on_wait: Callable[[str], None]) -> int:
-    """Become the highest generation; its number."""
+    """Claim the next generation; gives its number."""
     while True:
         generation, holder = leases.highest()
         if generation and not may_take(leases, generation, holder, on_wait):
@@ -115,9 +118,9 @@ def _acquire(leases: Leases, mine: Lease, on_wait: Callable[[str], None]) -> int
 
 
 def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Callable[[str], None]) -> bool:
-    """Whether the holder of `generation`, first seen as `first`, is gone; looks until that is known."""
+    """True if the holder of `generation`, first seen as `first`, is gone; waits until that is known."""
     started = time.monotonic()
-    told = False
+    notified = False
     while True:
         data = leases.get(generation)
         if data is None:
@@ -125,33 +128,24 @@ def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Call
         verdict = judge(first, decode_lease(data), time.monotonic() - started, holder_is_dead=is_dead(first))
         if verdict is not Verdict.WAIT:
             return verdict is Verdict.TAKE
-        if not told and time.monotonic() - started > HEARTBEAT_S + LOOK_AGAIN_S:
-            told = True
+        if not notified and time.monotonic() - started > HEARTBEAT_S + LOOK_AGAIN_S:
+            notified = True
             on_wait(f"Another process was at work on {leases.root} and has gone silent; taking over within 10 s.")
         time.sleep(LOOK_AGAIN_S)
 
 
 def is_dead(holder: Lease | None) -> bool:
-    """Whether the holder of a lease is known to be gone; of one on another machine nothing is known."""
+    """True if the holder of a lease is known to be gone; of another machine nothing is known."""
     return holder is not None and is_of_machine(holder, _machine()) and not _is_alive(holder.pid)
 
 
 def _machine() -> str:
-    """This start of this kernel, and the namespace of this process's pid; empty where the system tells neither."""
+    """This boot of this kernel and this process's pid namespace; empty if the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
-
-
-def _release(leases: Leases, generation: int) -> None:
-    try:
-        for number in leases.generations():
-            if number <= generation:
-                leases.delete(number)
-    except StorageError:
-        return  # it will stand still and be waited out
 
 
 def _is_alive(pid: int) -> bool:

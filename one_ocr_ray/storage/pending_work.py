@@ -1,4 +1,4 @@
-"""What earlier runs have left to do on an output: the difference between its plan and what is committed."""
+"""Work that earlier runs have left on an output: its plan minus what is committed."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ if TYPE_CHECKING:
 class PendingWork:
     """Shards by id, in planning order."""
 
-    open_shards: Sequence[str]  # not committed, or a crash has left traces of its work
-    failed_shards: Sequence[str] = ()  # committed or begun, to be read again where they failed
+    open_shards: Sequence[str]  # not committed, or with files that a crash has left
+    failed_shards: Sequence[str] = ()  # committed or started; their failed pages are read again
     stale_copies: Sequence[str] = ()  # of documents in shards that will change
 
     def __bool__(self) -> bool:
         return bool(self.open_shards or self.failed_shards)
 
 
-def find_pending_work(known: PlanIndex, dataset: Dataset, output: Objects, *, retry_failed: bool) -> PendingWork:
-    """What is left of what was planned; with `retry_failed` also what failed."""
+def find_pending_work(plan: PlanIndex, dataset: Dataset, output: Objects, *, retry_failed: bool) -> PendingWork:
+    """The planned work that is not done; with `retry_failed` also what failed."""
     committed, at_work = dataset.committed(), shards_at_work(output)
     failed = []
     if retry_failed:
-        originals = list(known.shard_ids(copies=False))
+        originals = list(plan.shard_ids(copies=False))
         bad = {
             shard_id
             for shard_id, rows in dataset.counts([each for each in originals if each in committed], ["outcome"])
             if any(row["outcome"] != Outcome.COMPLETE for row in rows)
         }
         failed = [shard_id for shard_id in originals if shard_id in bad or shard_id in at_work]
-    again = set(failed)
+    retried = set(failed)
     open_shards = [
         shard_id
-        for shard_id in known.shard_ids()
-        if shard_id not in again and (shard_id not in committed or shard_id in at_work)
+        for shard_id in plan.shard_ids()
+        if shard_id not in retried and (shard_id not in committed or shard_id in at_work)
     ]
-    return PendingWork(open_shards, failed, _stale_copies(known, committed, again, set(open_shards), output))
+    return PendingWork(open_shards, failed, _stale_copies(plan, committed, retried, set(open_shards), output))
 
 
 def _stale_copies(
-    known: PlanIndex, committed: set[str], again: set[str], open_shards: set[str], output: Objects
+    plan: PlanIndex, committed: set[str], retried: set[str], open_shards: set[str], output: Objects
 ) -> list[str]:
-    """Copies of what will change. They are marked: should this run end before they are made anew, the next one does."""
-    changing = again | (open_shards & committed)
+    """Copies of shards that will change, marked so that the next run renews them if this one does not."""
+    changing = retried | (open_shards & committed)
     if not changing:
         return []
     stale = [
         shard_id
-        for shard_id in known.shard_ids(copies=True)
+        for shard_id in plan.shard_ids(copies=True)
         if shard_id in committed - open_shards
-        if any(known.shard_of(each.document_id) in changing for each in known.shard(shard_id).documents)
+        if any(plan.shard_of(each.document_id) in changing for each in plan.shard(shard_id).documents)
     ]
     for shard_id in stale:
         Journal(output, shard_id, config_id="").mark_replacing()

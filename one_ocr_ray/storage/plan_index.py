@@ -1,7 +1,7 @@
-"""What is planned on one output, and which file is in which shard: an index beside the plan, in a file of its own.
+"""An index of the plan: which files are planned, in which shard, and as what.
 
-A run knows every document that it has ever planned, and there may be many millions: SQLite's temporary database keeps
-them on disk, so the driver's memory does not grow with them. It is made anew from the plan at each start.
+An output may have many millions of documents. A temporary SQLite database keeps them on disk, so the driver's memory
+does not grow with them. It is rebuilt from the plan at each start.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ CREATE TABLE document (
   uri TEXT PRIMARY KEY, place INTEGER NOT NULL, document_id TEXT NOT NULL, version TEXT, size_bytes INTEGER NOT NULL,
   failed INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE home (document_id TEXT PRIMARY KEY, shard_id TEXT) WITHOUT ROWID;
+CREATE TABLE seen (document_id TEXT PRIMARY KEY, shard_id TEXT) WITHOUT ROWID;
 """
-# A shard that stands in several batches is what the last of them says, in its first place: a retry may find its files
-# mended. A file that has changed is in several shards; the last of them has it as it is.
+# A shard in several batches counts as the last of them says, in the place of the first: a retry may find its files
+# repaired. A file that has changed is in several shards; the last of them has its current state.
 _ADD_SHARD = """
 INSERT INTO shard VALUES (?, (SELECT count(*) FROM shard), ?, ?, ?, ?)
 ON CONFLICT (shard_id) DO UPDATE SET batch = excluded.batch, documents = excluded.documents, pages = excluded.pages
@@ -49,15 +49,15 @@ ON CONFLICT (uri) DO UPDATE SET place = excluded.place, document_id = excluded.d
   version = excluded.version, size_bytes = excluded.size_bytes, failed = excluded.failed
 WHERE excluded.place >= place
 """
-_MEET = "INSERT OR IGNORE INTO home VALUES (?, NULL)"
-_ADD_HOME = "INSERT OR REPLACE INTO home VALUES (?, ?)"
+_MARK_SEEN = "INSERT OR IGNORE INTO seen VALUES (?, NULL)"
+_SET_SHARD = "INSERT OR REPLACE INTO seen VALUES (?, ?)"
 _SHARD_OF = "SELECT shard_id FROM document JOIN shard USING (place) WHERE uri = ?"
 _SUMS = "SELECT coalesce(sum(documents), 0), coalesce(sum(pages), 0) FROM shard"
 _SHARD_IDS = "SELECT shard_id, copies FROM shard WHERE place >= ? ORDER BY place LIMIT 1000"
 
 
 class PlanIndex:
-    """The plan of one output and its index. Blocking, but quick; to be changed by one task at a time."""
+    """The plan of one output and its index. Calls block shortly; only one task at a time may change it."""
 
     def __init__(self, run_dir: RunDirectory, selection: PageSelection = ALL_PAGES) -> None:
         self._run_dir = run_dir
@@ -65,18 +65,18 @@ class PlanIndex:
         self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._database.executescript(_TABLES)
         self._next_batch = 0
-        self.next_number = 0  # of a shard: ids begin with their numbers
+        self.next_number = 0  # of the next shard: ids begin with their numbers
         for batch in run_dir.plan():
             self._remember(batch)
 
     def plan(self, shards: Iterable[Shard]) -> None:
-        """Add `shards` to the plan: only after this may they be read."""
+        """Add `shards` to the plan; only then may they be read."""
         batch = tuple(shards)
         self._run_dir.add_to_plan(self._next_batch, batch)
         self._remember(batch)
 
     def renew(self, documents: Iterable[DocumentRef]) -> None:
-        """Give planned `documents`, whose bytes are as planned, the version and the size under which they are now."""
+        """Store the current version and size of planned `documents` whose bytes have not changed."""
         now: dict[str, dict[tuple[str, str], DocumentRef]] = defaultdict(dict)
         for each in documents:
             found = self._one(_SHARD_OF, each.uri)
@@ -92,44 +92,44 @@ class PlanIndex:
             self.plan(shards)
 
     def has_unchanged(self, file: InputFile) -> bool:
-        """Whether `file` is planned as it is. One that could not be opened stays as it was until --retry-failed."""
+        """True if `file` is planned in its current state, or could not be opened (until --retry-failed)."""
         planned = self._one("SELECT failed, version, size_bytes FROM document WHERE uri = ?", file.uri)
         return planned is not None and bool(planned[0] or planned[1:] == (file.version, file.size_bytes))
 
     def is_planned(self, document: DocumentRef) -> bool:
-        """Whether this file with these bytes is in the plan."""
+        """True if this file with these bytes is in the plan."""
         planned = self._one("SELECT document_id FROM document WHERE uri = ?", document.uri)
         return planned is not None and bool(planned[0] == document.document_id)
 
     def mark_seen(self, document_id: str) -> bool:
-        """Whether nobody has met these bytes before, in any run; from now on they are met."""
-        return self._database.execute(_MEET, (document_id,)).rowcount == 1
+        """Mark these bytes as seen; True if no run has seen them before."""
+        return self._database.execute(_MARK_SEEN, (document_id,)).rowcount == 1
 
     def shard_of(self, document_id: str) -> str | None:
-        """The shard that has the pages of a document; None when none is planned."""
-        found = self._one("SELECT shard_id FROM home WHERE document_id = ? AND shard_id IS NOT NULL", document_id)
+        """The shard that has the pages of a document; None if it is not planned."""
+        found = self._one("SELECT shard_id FROM seen WHERE document_id = ? AND shard_id IS NOT NULL", document_id)
         return str(found[0]) if found else None
 
     def shard_ids(self, *, copies: bool | None = None) -> Iterator[str]:
-        """Every shard in planning order, or only those of copies, or only the others."""
+        """The ids of all shards in planning order, or only those with or without copies."""
         place = 0
         while rows := self._database.execute(_SHARD_IDS, (place,)).fetchall():
             place += len(rows)
             yield from (shard_id for shard_id, is_copies in rows if copies in (None, bool(is_copies)))
 
     def shard(self, shard_id: str) -> Shard:
-        """A planned shard as it is now."""
+        """A planned shard in its current state."""
         batch = self._one("SELECT batch FROM shard WHERE shard_id = ?", shard_id)
         if batch is None:
             raise KeyError(shard_id)
         return next(shard for shard in self._run_dir.batch(batch[0]) if shard.shard_id == shard_id)
 
     def planned(self) -> RowCounts:
-        """How many documents and selected pages the plan holds."""
+        """The numbers of planned documents and selected pages."""
         return RowCounts(*self._database.execute(_SUMS).fetchone())
 
-    def _one(self, question: str, value: str) -> tuple[Any, ...] | None:
-        answer: tuple[Any, ...] | None = self._database.execute(question, (value,)).fetchone()
+    def _one(self, query: str, value: str) -> tuple[Any, ...] | None:
+        answer: tuple[Any, ...] | None = self._database.execute(query, (value,)).fetchone()
         return answer
 
     def _remember(self, batch: tuple[Shard, ...]) -> None:
@@ -147,7 +147,7 @@ class PlanIndex:
                 ],
             )
             if not shard.copies:
-                database.executemany(_ADD_HOME, [(each.document_id, shard.shard_id) for each in shard.documents])
+                database.executemany(_SET_SHARD, [(each.document_id, shard.shard_id) for each in shard.documents])
             self.next_number = max(self.next_number, int(shard.shard_id.split("-")[0]) + 1)
         database.execute("COMMIT")
         self._next_batch += 1

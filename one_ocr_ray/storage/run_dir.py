@@ -1,4 +1,4 @@
-"""`_run/`: the configuration of an output and its plan, as objects that are written once and never change.
+"""`_run/`: the configuration of an output and its plan, in objects that are written once and never change.
 
 _run/config.json             the fingerprint, written by the first run
 _run/plan/000000.json ...    batches of shards in planning order, each with the inputs it was made from
@@ -35,10 +35,10 @@ class RunDirectory:
         self._output = output
 
     def claim(self, fingerprint: Fingerprint) -> None:
-        """Make `fingerprint` the configuration of this output, or check that it is; its lease must be held.
+        """Store `fingerprint` as the configuration of this output, or check it; the lease must be held.
 
-        An output in which nothing was read changes it: the run before met a wrong key, model or address. Raises
-        UsageError, naming the difference, when the output was made with another configuration.
+        While nothing was read it may change: the run before had a wrong key, model or address. Raise UsageError that
+        names the difference if the output was made with another configuration.
         """
         body = orjson.dumps(asdict(fingerprint), option=orjson.OPT_INDENT_2)
         if self._output.put_new(CONFIG, body):
@@ -60,17 +60,17 @@ class RunDirectory:
             )
 
     def fingerprint(self) -> Fingerprint | None:
-        """The configuration that this output was made with; None when there is none yet."""
+        """The configuration of this output; None if there is none yet."""
         data = self._output.get(CONFIG)
         if data is None:
             return None
-        with self._damage_told(CONFIG):
+        with self._damage_reported(CONFIG):
             return Fingerprint(**{"schema_version": "1", **orjson.loads(data)})
 
     def plan(self) -> Iterator[tuple[Shard, ...]]:
-        """The batches of shards planned so far, in planning order. Raises DamagedError where one is missing or torn.
+        """The batches of shards planned so far, in planning order. Raise DamagedError if one is missing or torn.
 
-        What is taken for an empty plan would be planned, paid and stored once more.
+        A plan that seems empty would be planned, paid and stored once more.
         """
         found = (_BATCH.fullmatch(info.path) for info in self._output.list(PLAN))
         count = max((int(match[1]) + 1 for match in found if match is not None), default=0)
@@ -84,14 +84,17 @@ class RunDirectory:
         return self._batch(path, self._output.get(path))
 
     def _batch(self, path: str, data: bytes | None) -> tuple[Shard, ...]:
-        with self._damage_told(path):
-            shards = tuple(_shard(each) for each in orjson.loads(data or b""))
+        with self._damage_reported(path):
+            shards = tuple(
+                Shard(**{**values, "documents": tuple(map(_document, values["documents"]))})
+                for values in orjson.loads(data or b"")
+            )
             if not shards:
                 raise ValueError("a batch of no shards is never written")
             return shards
 
     @contextmanager
-    def _damage_told(self, path: str) -> Iterator[None]:
+    def _damage_reported(self, path: str) -> Iterator[None]:
         try:
             yield
         except (ValueError, TypeError, KeyError, AttributeError) as error:
@@ -101,7 +104,7 @@ class RunDirectory:
             ) from error
 
     def add_to_plan(self, number: int, shards: Iterable[Shard]) -> None:
-        """Write batch `number` of the plan; it must be new. Raises StoppedError when another driver wrote it."""
+        """Write batch `number` of the plan, which must be new. Raise StoppedError if another driver wrote it."""
         body = orjson.dumps([asdict(shard) for shard in shards])
         if not self._output.put_new(_batch_path(number), body):
             raise StoppedError(
@@ -111,11 +114,6 @@ class RunDirectory:
 
 def _batch_path(number: int) -> str:
     return f"{PLAN}/{number:06d}.json"
-
-
-def _shard(values: dict[str, Any]) -> Shard:
-    documents = tuple(_document(each) for each in values.pop("documents"))
-    return Shard(documents=documents, **values)
 
 
 def _document(values: dict[str, Any]) -> DocumentRef:

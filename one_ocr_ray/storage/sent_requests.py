@@ -1,4 +1,4 @@
-"""What earlier runs of an output have sent in the last day, as its rows tell: for the account's limit of a day."""
+"""Requests that earlier runs of an output sent in the last day, from its rows; for the account's daily limit."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from one_ocr_ray.model import PageResult
     from one_ocr_ray.storage.dataset import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
-DAY = timedelta(hours=25)  # as the limiter counts it
+DAY = timedelta(hours=25)  # as the limiter counts
 
 
 def recently_sent(
@@ -28,21 +27,16 @@ def recently_sent(
     config_id: str,
     now: datetime,
 ) -> dict[str, list[tuple[float, int]]]:
-    """Requests by run: when, in seconds since 1970, and how many. What was throttled is in no row."""
+    """Requests by run, as pairs of time in seconds since 1970 and number. Throttled requests are in no row."""
     by_row: dict[str, dict[tuple[str, int, float], int]] = defaultdict(dict)
     recent = [
         shard_id
         for shard_id, documents in dataset.counts(shards, ["finished_at"])
         if any(now - each["finished_at"] < DAY for each in documents)
     ]
-    for row in _rows(output, dataset, dict.fromkeys((*recent, *open_shards)), config_id):
-        if now - row.finished_at < DAY and row.attempts:
-            finished_at_s = row.finished_at.timestamp()
-            by_row[row.run_id][row.document_id, row.page_number, finished_at_s] = row.attempts
+    for shard_id in dict.fromkeys((*recent, *open_shards)):
+        for row in (*dataset.pages(shard_id), *Journal(output, shard_id, config_id).read()):
+            if now - row.finished_at < DAY and row.attempts:
+                finished_at_s = row.finished_at.timestamp()
+                by_row[row.run_id][row.document_id, row.page_number, finished_at_s] = row.attempts
     return {run: [(at_s, attempts) for (_, _, at_s), attempts in rows.items()] for run, rows in by_row.items()}
-
-
-def _rows(output: Objects, dataset: Dataset, shards: Iterable[str], config_id: str) -> Iterator[PageResult]:
-    for shard_id in shards:
-        yield from dataset.pages(shard_id)
-        yield from Journal(output, shard_id, config_id).read()

@@ -1,9 +1,9 @@
-"""One shard on its way from its journal to its two files in the dataset, in steps that a crash may cut anywhere.
+"""Commits a shard from its journal to its two files in the dataset, in steps that a crash may interrupt anywhere.
 
 commit    pages/<shard> put-if-absent, documents/<shard> put-if-absent, journal gone
 replace   mark in the journal, pages/<shard> replaced, documents/<shard> replaced, journal and mark gone
 
-Whatever is found on opening says which step comes next; nothing that the journal holds is read again.
+The files found on opening say which step comes next; pages in the journal are not read again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class ShardCommit:
-    """A shard that a worker has in hand. Blocking; to be used by one thread at a time, `journal` apart."""
+    """A shard that a worker reads. Calls block; one thread at a time may use it, apart from `journal`."""
 
     def __init__(
         self,
@@ -53,12 +53,12 @@ class ShardCommit:
         self._identity = identity
         self._standing = dataset.pages(shard.shard_id)
         self._journaled = self.journal.read()
-        # A retry found a file that was gone, and was cut off: its pages are planned and do not stand in the dataset.
+        # A retry found a file that had been missing, and was cut off: its pages are planned but not in the dataset.
         self._is_short = self._lacks_pages(selection) and bool(self._standing or dataset.documents(shard.shard_id))
         self._replaces = again or self._is_short
         rows = [*self._standing, *self._journaled]
-        self.kept: Pages  # what needs no reading
-        self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are wanted anew
+        self.kept: Pages  # pages that are not read again
+        self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are read again
         if again:
             self.kept, self.replaced = split_for_retry(rows, identity.run_id, only)
         elif self._is_short:
@@ -77,19 +77,19 @@ class ShardCommit:
 
     @property
     def pages_committed(self) -> bool:
-        """Whether every page was read, and an attempt before this one was cut off in its last steps."""
+        """True if all pages are committed, and an earlier attempt was cut off in its last steps."""
         return bool(self._standing) and not self._replaces
 
     def recover(self) -> tuple[list[PageResult], list[DocumentResult]]:
-        """End what an attempt has left that was cut off between its steps, or while it read failed pages anew."""
+        """Finish a commit or a retry that an earlier attempt left half done."""
         pages = with_retried(self._standing, self._journaled)
         if pages != self._standing:
             pages = self._replace_pages(pages)
         return pages, self._finish(pages)
 
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
-        """Put all pages of the shard, in order, and the documents that follow from them. Gives what stands then."""
-        self._record_swallowed(read)
+        """Commit all pages of the shard, in order, and the documents made from them; gives the stored rows."""
+        self._record_lost_costs(read)
         pages = with_continuations(with_earlier_usage(read, self.replaced))
         if self._replaces:
             standing = self._replace_pages(pages)
@@ -98,25 +98,25 @@ class ShardCommit:
         self._record_displaced(pages, standing)
         return standing, self._finish(standing)
 
-    def _record_swallowed(self, read: Sequence[PageResult]) -> None:
-        """A known cost that is carried over to an unknown one, or the other way round, stands in no row any more."""
+    def _record_lost_costs(self, read: Sequence[PageResult]) -> None:
+        """Record the known cost of a page whose row becomes unknown because the other attempt's cost is unknown."""
         pairs = [(page, self.replaced.get((page.document_id, page.page_number))) for page in read]
         costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
         if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
             self.journal.record(Spending(known_usd=cost_usd))
 
     def _record_displaced(self, pages: Sequence[PageResult], standing: Sequence[PageResult]) -> None:
-        """Another driver's rows stand where these were to be: what these have cost must count all the same."""
+        """Record the cost of rows that another driver's rows have displaced."""
         kept = {(row.document_id, row.page_number, row.finished_at) for row in standing}
         displaced = [row for row in pages if (row.document_id, row.page_number, row.finished_at) not in kept]
         if cost_usd := sum(row.cost_usd or 0.0 for row in displaced):
             self.journal.record(Spending(known_usd=cost_usd))
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
-        """What is good in the dataset stays, also what another driver has put there since this one looked."""
+        """Replace the pages; good rows stay, also those that another driver has written in the meantime."""
         self.journal.mark_replacing()
-        standing = self._dataset.pages(self._shard.shard_id)
-        good = {(row.document_id, row.page_number): row for row in standing if row.status is not PageStatus.FAILED}
+        stored = self._dataset.pages(self._shard.shard_id)
+        good = {(row.document_id, row.page_number): row for row in stored if row.status is not PageStatus.FAILED}
         pages = [good.get((page.document_id, page.page_number), page) for page in pages]
         self._dataset.replace_pages(self._shard.shard_id, pages)
         return pages

@@ -1,4 +1,4 @@
-"""What an output has cost over all its runs: what its rows tell, and what the records beside them do."""
+"""The cost of an output over all its runs: from its rows, and from the records beside them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most that requests of unknown cost can have cost. Without `metering`, at an engine of one's own, nothing."""
+    """The most that requests of unknown cost can have cost; nothing without `metering` (the embedded engine)."""
 
     metering: ProviderMetering | None
     ask: PageRequest
     longest_side_px: int
 
     def request_usd(self) -> float | None:
-        """One request, whatever the page."""
+        """The most that one request for any page can cost."""
         return self._usd(self.longest_side_px, self.longest_side_px, 1)
 
     def row_usd(self, row: PageResult) -> float | None:
-        """All requests of a row."""
+        """The most that all requests of a row can cost."""
         return self._usd(
             row.image_width or self.longest_side_px, row.image_height or self.longest_side_px, row.attempts
         )
@@ -43,7 +43,7 @@ class WorstCase:
 
 
 def spending_with(output: Objects, rows: Iterable[PageResult], dearest: WorstCase) -> Spending:
-    """What `rows` have cost, and what else requests for this output have."""
+    """The cost of `rows`, and of all recorded requests of this output."""
     recorded = recorded_spending(output, dearest.request_usd())
     return recorded + of_rows(rows, frozenset(recorded.rows), dearest.row_usd)
 
@@ -57,9 +57,9 @@ def spending_of(
     config_id: str,
     dearest: WorstCase,
 ) -> Spending:
-    """The same for a whole output; `counts` are those of its documents, which hold the greatest part."""
+    """The cost of a whole output; `counts` are those of its documents, which know most of it."""
     settled = Spending(known_usd=counts.cost_usd or 0.0)
-    if dearest.request_usd() is None and counts.without_cost:  # no price: no row would say more
+    if dearest.request_usd() is None and counts.without_cost:  # without a price the rows say no more
         return settled + Spending(unknown_usd=None)
 
     def rows() -> Iterable[PageResult]:
@@ -73,9 +73,9 @@ def spending_of(
 
 def _unsettled(output: Objects, dataset: Dataset, shard_id: str, config_id: str) -> Iterable[PageResult]:
     """Rows of a shard that its documents do not count yet."""
-    standing = dataset.pages(shard_id)
+    committed = dataset.pages(shard_id)
     journaled = best_pages(Journal(output, shard_id, config_id).read()).values()
     if not dataset.documents(shard_id):
-        return standing or journaled
-    settled = {(page.document_id, page.page_number, page.finished_at) for page in standing}
+        return committed or journaled
+    settled = {(page.document_id, page.page_number, page.finished_at) for page in committed}
     return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]

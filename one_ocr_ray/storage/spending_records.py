@@ -1,7 +1,7 @@
-"""`_run/spent/`: what requests have cost that no row tells, so that a ceiling over all runs knows of it.
+"""`_run/spent/`: records of costs that no row shows, so that a ceiling over all runs counts them.
 
-Each record is an object of its own, written once and never changed: of pages that ended in a stop or were cut off, of
-answers that were lost on their way, and of rows in whose place another writer's stand.
+Each record is an object of its own, written once and never changed. There is one for pages that ended in a stop or were
+cut off, for answers that were lost on their way, and for rows that another writer's rows replaced.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ SPENT = "_run/spent"
 
 
 def record_spending(output: Objects, spending: Spending) -> None:
-    """Make `spending` count for this output from now on."""
+    """Record `spending` of this output, durably."""
     output.put_new(f"{SPENT}/{token_hex(8)}.json", orjson.dumps(asdict(spending)))
 
 
 def recorded_spending(output: Objects, worst_case_usd: float | None) -> Spending:
-    """The sum of all records. Requests that had no price then count `worst_case_usd` each.
+    """The sum of all records. Requests that had no price at the time count `worst_case_usd` each.
 
-    Raises OneOcrError for a record that cannot be read: money must not be forgotten in silence.
+    Raise OneOcrError for a record that cannot be read: no cost may be forgotten in silence.
     """
     paths = [info.path for info in output.list(SPENT) if info.path.endswith(".json")]
     total = Spending()

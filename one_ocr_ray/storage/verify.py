@@ -1,4 +1,4 @@
-"""Checking a dataset against the contract: every file is read, nothing is changed. One shard is in memory at a time."""
+"""Checks a dataset against the contract: reads every file, changes nothing. One shard is in memory at a time."""
 
 from __future__ import annotations
 
@@ -27,10 +27,7 @@ _KINDS = ("pages", "documents")
 
 
 def verify(output: str) -> Iterator[str]:
-    """What is wrong with the dataset at `output`, a sentence each; none when all is well.
-
-    Raises UsageError when there is no dataset.
-    """
+    """Everything that is wrong with the dataset at `output`, one sentence each. Raise UsageError if there is none."""
     root = root_of(output)
     if not is_remote(root) and not Path(root).is_dir():
         raise UsageError(f"There is no dataset at {output}.")
@@ -45,9 +42,9 @@ def verify(output: str) -> Iterator[str]:
     planned = {shard.shard_id: shard for batch in run_dir.plan() for shard in batch}
     keys: Counter[tuple[str, int]] = Counter()
     for shard in planned.values():
-        sound = list(_file_findings(objects, shard, fingerprint.schema_version))
-        yield from sound
-        if sound:
+        findings = list(_file_findings(objects, shard, fingerprint.schema_version))
+        yield from findings
+        if findings:
             continue
         pages = dataset.pages(shard.shard_id)
         keys.update((page.document_id, page.page_number) for page in pages)

@@ -18,13 +18,13 @@ from one_ocr_ray.policy.tasks.task import PageEvent, TaskState, TaskView
 from one_ocr_ray.policy.tasks.transitions import (
     TaskResult,
     ended,
+    kept_pages,
     new_events,
     next_rev,
     outcome_of,
     retry_of,
     retrying,
     started,
-    staying,
     with_pages,
 )
 from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
@@ -137,7 +137,7 @@ class TaskLifecycle:
             if order is None or entry.deleted or entry.erased or entry.aside:
                 return False
             rows = await asyncio.to_thread(self._store.pages, entry.view.record.task_id)
-            notes = staying(rows, order)
+            notes = kept_pages(rows, order)
             view = replace(retrying(entry.view, notes), rev=next_rev(entry.view.rev, self.generation))
             await asyncio.to_thread(self._store.save_task, StoredTask(view, order))
             entry.retry, entry.notes, entry.cancelled = order, notes, False
@@ -208,7 +208,9 @@ class TaskLifecycle:
     def _recall(self, entry: TaskEntry) -> None:
         """Restore the progress of an unfinished task from its journal."""
         rows = self._store.pages(entry.view.record.task_id)
-        entry.notes = staying(rows, entry.retry) if entry.retry else {row.page_number: outcome_of(row) for row in rows}
+        entry.notes = (
+            kept_pages(rows, entry.retry) if entry.retry else {row.page_number: outcome_of(row) for row in rows}
+        )
         rev = next_rev(entry.view.rev, self.generation)
         view = with_pages(entry.view, entry.notes)
         if rows:

@@ -12,6 +12,9 @@ import pytest
 
 from one_ocr_ray.model import ErrorCode, PageStatus
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
+from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.tasks.task_store import SHARD_ID
 from one_ocr_ray.storage.verify import verify
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
@@ -85,8 +88,7 @@ async def test_a_task_is_read_and_its_dataset_keeps_the_contract(
     assert texts(site, task_id) == {n: f"doc-0001 page {n}" for n in range(1, 6)}
     assert calls_of(provider, 1) == dict.fromkeys(range(1, 6), 1)
     assert list(verify(site.store.output_uri(task_id))) == []
-    document = site.store.document(task_id)
-    assert document is not None
+    (document,) = Dataset(Objects(site.store.output_uri(task_id)), {}).documents(SHARD_ID)
     assert document.source_name == "upload.pdf"
 
 

@@ -20,7 +20,7 @@ from one_ocr_ray.policy.doctor import (
     ports,
     versions,
 )
-from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_seeing, marked
+from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
 
 HERE = Versions("3.11.7", f"{RAY_SUPPORTED}.0", "0.1.0")
 
@@ -113,10 +113,10 @@ def test_the_first_node_with_a_fault_speaks_for_all() -> None:
 
 def test_a_folder_of_this_machine_alone_is_found(tmp_path: Path) -> None:
     """A node looks for the mark in a folder of the same name, and does not make one."""
-    with marked(str(tmp_path / "out")) as (mark, fault):
+    with probe_object(str(tmp_path / "out")) as (mark, fault):
         assert fault is None
-        assert fault_of_seeing(str(tmp_path / "out"), mark) is None
-        assert "another folder" in str(fault_of_seeing(str(tmp_path / "elsewhere"), mark))
+        assert fault_of_sharing(str(tmp_path / "out"), mark) is None
+        assert "another folder" in str(fault_of_sharing(str(tmp_path / "elsewhere"), mark))
     assert not list(tmp_path.iterdir())
 
 
@@ -132,6 +132,6 @@ def test_a_mark_stays_out_of_a_dataset_that_is_there(tmp_path: Path) -> None:
     """What was in the output before is in it afterwards, and nothing else."""
     (tmp_path / "pages").mkdir()
     (tmp_path / "pages" / "a.parquet").write_bytes(b"x")
-    with marked(str(tmp_path)):
+    with probe_object(str(tmp_path)):
         pass
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["a.parquet"]

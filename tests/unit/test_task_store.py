@@ -183,7 +183,6 @@ def test_pages_are_those_committed_and_those_journaled(accepted: TaskStore) -> N
     pdf = document(1)
     pages = [page(pdf, 1), page(pdf, 2, failure=TIMED_OUT)]
     assert accepted.pages(TASK) == []
-    assert accepted.document(TASK) is None
     Journal(output, SHARD_ID, CONFIG.config_id).write([replace(each, config_id=CONFIG.config_id) for each in pages])
     assert [each.page_number for each in accepted.pages(TASK)] == [1, 2]
     assert accepted.files(TASK, "pages") is None
@@ -192,9 +191,7 @@ def test_pages_are_those_committed_and_those_journaled(accepted: TaskStore) -> N
     dataset.commit_documents(SHARD_ID, [document_result(pdf, pages, RunIdentity("r", CONFIG.config_id), NOON)])
     assert [each.markdown for each in accepted.pages(TASK)] == ["text of page 1", "text of page 2"]
     assert (accepted.files(TASK, "pages") or b"")[:4] == b"PAR1"
-    row = accepted.document(TASK)
-    assert row is not None
-    assert row.pages_failed == 1
+    assert [row.pages_failed for row in dataset.documents(SHARD_ID)] == [1]
 
 
 def test_deletion_leaves_no_byte(accepted: TaskStore, tmp_path: Path) -> None:
@@ -222,7 +219,7 @@ def test_an_expired_task_is_only_remembered(accepted: TaskStore) -> None:
 def test_ids_that_are_none_touch_nothing(store: TaskStore, tmp_path: Path) -> None:
     """A path in the place of an id is an unknown task."""
     for bad in ("", "../../etc", "t_../../../../../../../a", "t_" + "A" * 23):
-        assert store.task(bad) is store.document(bad) is store.files(bad, "pages") is None
+        assert store.task(bad) is store.files(bad, "pages") is None
         assert store.pages(bad) == []
         store.delete(bad)
         with pytest.raises(FileNotFoundError):

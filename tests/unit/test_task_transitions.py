@@ -14,13 +14,13 @@ from one_ocr_ray.policy.tasks.transitions import (
     TaskResult,
     can_be_retried,
     ended,
+    kept_pages,
     new_events,
     next_rev,
     outcome_of,
     retry_of,
     retrying,
     started,
-    staying,
     with_pages,
 )
 from tests.values import NOON, TIMED_OUT, document, page
@@ -34,7 +34,7 @@ STOPPED = Failure(ErrorCode.BUDGET, "spent")
 
 
 def notes(good: Iterable[int] = (), failed: Iterable[int] = ()) -> dict[int, PageOutcome]:
-    """Notes of pages, as a worker makes them."""
+    """PageOutcomes of pages, as a worker makes them."""
     of = document(1)
     rows = [page(of, n, input_tokens=10, output_tokens=5) for n in good]
     rows += [page(of, n, failure=TIMED_OUT, input_tokens=1, output_tokens=0, attempts=3) for n in failed]
@@ -97,11 +97,11 @@ def test_events_are_news_only() -> None:
     ]
 
 
-def test_revs_rise_within_and_across_generations() -> None:
+def test_revs_rise_within_and_across_epochs() -> None:
     """Never down, whatever a book before this one has given out."""
-    first = next_rev(0, generation=1)
-    assert next_rev(first, generation=1) == first + 1
-    assert next_rev(first + 1000, generation=2) > first + 1000
+    first = next_rev(0, epoch=1)
+    assert next_rev(first, epoch=1) == first + 1
+    assert next_rev(first + 1000, epoch=2) > first + 1000
     assert next_rev(next_rev(first, 2), 2) > next_rev(first, 2)
 
 
@@ -132,11 +132,11 @@ def test_a_retry_keeps_what_is_good() -> None:
     assert order is not None
     of = document(1)
     rows = [page(of, 1), page(of, 2, failure=TIMED_OUT), page(of, 3, failure=TIMED_OUT)]
-    stays = staying(rows, order)
+    stays = kept_pages(rows, order)
     now = retrying(partial, stays)
     assert (now.state, now.outcome, now.finished_at, now.expires_at) == (TaskState.RETRY, None, None, None)
     assert (now.pages_done, now.pages_failed, sorted(stays)) == (2, 1, [1, 2])
     read_before_a_crash = page(of, 3, failure=TIMED_OUT, run_id="r")
-    assert sorted(staying([*rows[:2], read_before_a_crash], order)) == [1, 2, 3]
+    assert sorted(kept_pages([*rows[:2], read_before_a_crash], order)) == [1, 2, 3]
     assert started(now, NOON).state is TaskState.RETRY
     assert started(TaskView(RECORD, TaskState.PENDING, 0), NOON).state is TaskState.STARTED

@@ -29,7 +29,7 @@ from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, ClusterFacts, NodeFacts, Verdict, Versions
 from one_ocr_ray.settings import ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
-from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_seeing, marked
+from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def run_checks(settings: Settings) -> list[Check]:
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
         output = output_uri_of(settings) if settings.output else None
-        mark, output_fault = stack.enter_context(marked(output)) if output else (None, None)
+        mark, output_fault = stack.enter_context(probe_object(output)) if output else (None, None)
         request = FactsRequest("here", choice, input_uri, output, None if output_fault else mark)
         cluster, ray_check = _cluster(stack, settings, request)
         checks.append(ray_check)
@@ -172,7 +172,7 @@ def _collect_node_facts(request: FactsRequest) -> NodeFacts:
         engine_fault=engine_fault,
         fonts_fault=fault_of_fonts(),
         input_fault=fault_of_reading(request.input_uri) if request.input_uri else None,
-        output_fault=fault_of_seeing(request.output, request.mark) if request.output and request.mark else None,
+        output_fault=fault_of_sharing(request.output, request.mark) if request.output and request.mark else None,
     )
 
 

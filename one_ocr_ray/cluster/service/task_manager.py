@@ -19,7 +19,7 @@ import ray
 from one_ocr_ray.cluster.metrics import show_tasks
 from one_ocr_ray.cluster.service.task_dispatcher import TaskDispatcher
 from one_ocr_ray.errors import OneOcrError, StorageError, StoreInUseError
-from one_ocr_ray.policy.tasks.expiry import believed
+from one_ocr_ray.policy.tasks.expiry import trusted_time
 from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.lifecycle import TaskLifecycle
@@ -159,7 +159,7 @@ class TaskManagerActor:
             kept = await asyncio.to_thread(self._store.clock)
             self._last_look = (kept if kept is not None else now), monotonic_s
         last, last_s = self._last_look
-        now = believed(last, now, monotonic_s - last_s)
+        now = trusted_time(last, now, monotonic_s - last_s)
         self._last_look = now, monotonic_s
         await asyncio.to_thread(self._store.keep_clock, now)
         return now

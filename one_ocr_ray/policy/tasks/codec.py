@@ -1,7 +1,7 @@
-"""A task as JSON in the store, and back: what was accepted, and where it stood when its state last changed for good.
+"""A task as JSON in the store, and back: its record, and its last durable state.
 
-Nothing that cannot be told again from the task's dataset is kept here but what its status says at once. A file that is
-torn, foreign or of a newer release costs its task, which is set aside: neither read, nor begun again, nor removed.
+The state holds only what the status shows at once; everything else comes from the task's dataset. If a file is torn,
+foreign or of a newer release, its task is set aside: neither read, nor started again, nor deleted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from one_ocr_ray.policy.tasks.task import (
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_Noun = TypeVar("_Noun")
+_Decoded = TypeVar("_Decoded")
 
 FORMAT = "one-ocr-ray task 1"
 SET_ASIDE = Failure(
@@ -40,22 +40,22 @@ _TIMES = ("started_at", "finished_at", "expires_at")
 
 @dataclass(frozen=True, slots=True)
 class StoredTask:
-    """A task as the store has it; `retry` is set while failed pages are being read again."""
+    """A task in the store; `retry` is set while failed pages are read again."""
 
     view: TaskView
     retry: RetryOrder | None = None
-    erased: bool = False  # it has expired: its bytes are gone, and it is remembered for a while
-    deleted: bool = False  # its deletion has begun and must be ended
-    aside: bool = False  # its files cannot be understood; never kept
+    erased: bool = False  # it has expired: only this tombstone is left for a while
+    deleted: bool = False  # its deletion has started and must be finished
+    aside: bool = False  # its files cannot be read; never stored
 
 
 def encode_record(record: TaskRecord) -> bytes:
-    """`record` as a file."""
+    """Encode `record` as a file."""
     return orjson.dumps(asdict(record))
 
 
 def decode_record(data: bytes) -> TaskRecord:
-    """The record that `encode_record` made `data` of. Raises ValueError for any other file."""
+    """Decode a file of `encode_record`. Raise ValueError for any other file."""
     try:
         return _record(orjson.loads(data))
     except (KeyError, TypeError, AttributeError) as error:
@@ -63,7 +63,7 @@ def decode_record(data: bytes) -> TaskRecord:
 
 
 def encode_task(task: StoredTask) -> bytes:
-    """`task` as a file."""
+    """Encode `task` as a file."""
     values = asdict(task)
     error = task.view.error
     values["view"]["error"] = error and {"code": error.code, "message": error.message}
@@ -71,7 +71,7 @@ def encode_task(task: StoredTask) -> bytes:
 
 
 def decode_task(data: bytes) -> StoredTask:
-    """The task that `encode_task` made `data` of. Raises ValueError for any other file, and one of another format."""
+    """Decode a file of `encode_task`. Raise ValueError for any other file or format."""
     try:
         values = orjson.loads(data)
         if values.get("format") != FORMAT:
@@ -83,49 +83,48 @@ def decode_task(data: bytes) -> StoredTask:
 
 
 def not_begun(record: TaskRecord) -> StoredTask:
-    """A task of which the store knows no more than that it was accepted."""
+    """A task that was accepted and not started."""
     return StoredTask(TaskView(record, TaskState.PENDING, rev=0))
 
 
 def set_aside(task_id: str, files: Sequence[bytes | None]) -> StoredTask:
-    """A task whose `files`, record or state, are not what this release writes: it has failed, and nothing is changed.
+    """A failed task whose `files` (record or state) this release cannot read; they are not changed.
 
-    What they tell of its owner is believed; where they tell nothing, it is a task of nobody's.
+    Its owner comes from what can be read of them; otherwise it has none.
     """
     record = TaskRecord(task_id, "", "", "", 0, "", _UNKNOWN_TIME)
     for data in files:
-        record = _told_in(data, task_id) or record
+        record = _salvaged_record(data, task_id) or record
     return as_set_aside(not_begun(record))
 
 
 def as_set_aside(task: StoredTask) -> StoredTask:
-    """`task`, of whose files one cannot be understood."""
+    """`task`, one of whose files cannot be read."""
     view = replace(task.view, state=TaskState.FAILURE, outcome=TaskOutcome.EMPTY, error=SET_ASIDE, expires_at=None)
     return replace(task, view=view, aside=True)
 
 
 def being_deleted(task: StoredTask) -> StoredTask:
-    """`task` marked for the end of its deletion, without anything that its owner gave."""
-    return replace(remembered(task), deleted=True)
+    """`task` marked as being deleted, without any of the owner's data."""
+    return replace(tombstone(task), deleted=True)
 
 
-def remembered(task: StoredTask) -> StoredTask:
-    """What is kept of an expired task: that it was there."""
+def tombstone(task: StoredTask) -> StoredTask:
+    """The tombstone of an expired task: its id and state, without name, options or errors."""
     view = task.view
     record = replace(view.record, filename="", size_bytes=0, document_id="", options=TaskOptions())
     return StoredTask(replace(view, record=record, failures=(), error=None), erased=True)
 
 
 def _record(values: dict[str, Any]) -> TaskRecord:
-    options = _noun(TaskOptions, values["options"])
-    return _noun(TaskRecord, values | {"created_at": datetime.fromisoformat(values["created_at"]), "options": options})
+    options = _decoded(TaskOptions, values["options"])
+    return _decoded(
+        TaskRecord, values | {"created_at": datetime.fromisoformat(values["created_at"]), "options": options}
+    )
 
 
-def _noun(kind: type[_Noun], values: dict[str, Any]) -> _Noun:
-    """What a newer release has added is passed over where it says nothing; else a task would be read not as asked.
-
-    Raises ValueError where it says something.
-    """
+def _decoded(kind: type[_Decoded], values: dict[str, Any]) -> _Decoded:
+    """`values` as a `kind`. Raise ValueError if a field of a newer release has a value: ignoring it could be wrong."""
     known = _known(kind, values)
     if any(value for name, value in values.items() if name not in known):
         raise ValueError(f"a {kind.__name__} of a newer release")
@@ -137,8 +136,8 @@ def _known(kind: type[Any], values: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name in names}
 
 
-def _told_in(data: bytes | None, task_id: str) -> TaskRecord | None:
-    """What of a record can be told from a file that is not quite one."""
+def _salvaged_record(data: bytes | None, task_id: str) -> TaskRecord | None:
+    """What can be read of a record in a damaged file."""
     try:
         values = orjson.loads(data or b"")
         values = values.get("view", values)
@@ -152,20 +151,20 @@ def _told_in(data: bytes | None, task_id: str) -> TaskRecord | None:
 
 def _retry(values: dict[str, Any]) -> RetryOrder:
     pages = values["pages"]
-    return _noun(RetryOrder, values | {"pages": None if pages is None else tuple(pages)})
+    return _decoded(RetryOrder, values | {"pages": None if pages is None else tuple(pages)})
 
 
 def _view(values: dict[str, Any]) -> TaskView:
     error, outcome = values["error"], values["outcome"]
     times: dict[str, Any] = {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}
-    told = {
+    decoded = {
         "record": _record(values["record"]),
         "state": TaskState(values["state"]),
         "outcome": outcome and TaskOutcome(outcome),
         "failures": tuple(_page_failure(each) for each in values["failures"]),
         "error": error and Failure(ErrorCode(error["code"]), error["message"]),
     }
-    return TaskView(**_known(TaskView, values | times | told))  # it tells what was; what more it tells changes nothing
+    return TaskView(**_known(TaskView, values | times | decoded))  # a view is a report: unknown fields may be ignored
 
 
 def _page_failure(values: dict[str, Any]) -> PageFailure:

@@ -1,14 +1,14 @@
-"""What time it is, for erasing: a clock that jumps must not erase what it takes for old. No clock, no I/O."""
+"""The time by which tasks expire. A clock that jumps must not delete tasks that only seem old."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-# A clock that is a week ahead, once by mistake, is set right within hours: until then it has made few things old. One
-# that is right, after a week in which nothing ran, is believed again after as many hours.
+# A clock that is a week ahead by mistake is corrected within hours, and until then only few tasks expire. After a week
+# in which nothing ran, a correct clock is trusted again after as few hours.
 CATCH_UP = 60
 
 
-def believed(last: datetime, now: datetime, elapsed_s: float) -> datetime:
-    """The time to erase by, when the clock says `now` and `elapsed_s` have passed since `last` was believed."""
+def trusted_time(last: datetime, now: datetime, elapsed_s: float) -> datetime:
+    """The time that counts for expiry, if the clock says `now`, `elapsed_s` after the trusted time was `last`."""
     return min(now, last + timedelta(seconds=CATCH_UP * elapsed_s))

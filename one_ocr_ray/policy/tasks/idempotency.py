@@ -1,4 +1,4 @@
-"""Idempotency keys: what a claim in the store says to a request that comes with the same key. Values and decisions."""
+"""Idempotency keys: what a stored claim means for a request with the same key."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 import orjson
 
 KEPT_FOR = timedelta(hours=24)
-# A request that has not been answered by then died with its process; its key may be claimed again.
+# A request without an answer by then died with its process; its key may be claimed again.
 ANSWERED_WITHIN = timedelta(minutes=10)
 
 
 class ClaimStatus(StrEnum):
-    NEW = "new"  # the request is the first with this key: do it, then settle
+    NEW = "new"  # the first request with this key: do it, then settle
     IN_PROGRESS = "in_progress"
     REUSED = "reused"  # the key came before with another request
     ANSWERED = "answered"
@@ -24,24 +24,24 @@ class ClaimStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What an idempotency key says to a request."""
+    """The status of an idempotency key for a request."""
 
     status: ClaimStatus
-    response: Any = None  # what the first request was answered, as it was settled
+    response: Any = None  # the response of the first request
 
 
 def claim_id(key: str) -> str:
-    """The name of the claim of a key, which may be of any characters."""
+    """The file name of a key's claim; keys may contain any characters."""
     return hashlib.sha256(key.encode()).hexdigest()
 
 
 def encode_claim(fingerprint: str, now: datetime, response: Any = None) -> bytes:
-    """A claim as a file; `response` is JSON, None while there is none."""
+    """Encode a claim as a file; `response` is JSON, None until there is one."""
     return orjson.dumps({"fingerprint": fingerprint, "claimed_at": now, "response": response})
 
 
 def check_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
-    """What the claim in `data` says to a request of `fingerprint`; None when it is void, as one that is torn."""
+    """The status of the claim in `data` for a request of `fingerprint`; None if it has expired or is torn."""
     values = _values_in(data)
     if values is None:
         return None
@@ -55,12 +55,12 @@ def check_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
 
 
 def is_void(data: bytes, now: datetime) -> bool:
-    """Whether the claim in `data` binds nobody any more."""
+    """True if the claim in `data` has expired or is torn."""
     return check_claim(data, "", now) is None
 
 
 def fingerprint_in(data: bytes) -> str:
-    """The fingerprint of the request that claimed; empty where the claim is torn."""
+    """The fingerprint of the claiming request; empty if the claim is torn."""
     values = _values_in(data)
     return "" if values is None else str(values["fingerprint"])
 

@@ -1,4 +1,4 @@
-"""A task of the service: one uploaded PDF, what is known of it, which states follow which. Values and decisions only.
+"""A task of the service: one uploaded PDF, its options, state and results.
 
 States are those of the public contract: PENDING -> STARTED <-> RETRY -> SUCCESS | FAILURE | REVOKED.
 """
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import ErrorCode, Failure, PageStatus
 
 
-# A place in a list of tasks: when one was created, in microseconds of the epoch, and its id. Every one is valid.
+# A position in a list of tasks: creation time in microseconds since 1970, and the id. The empty one is the start.
 CURSOR = r"^(\d{1,16}\.t_[A-Za-z0-9_-]{22})?$"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -30,12 +30,12 @@ class TaskState(StrEnum):
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing happens any more, unless its owner asks for a retry."""
+        """True if the task has ended; only a retry starts it again."""
         return self in {TaskState.SUCCESS, TaskState.FAILURE, TaskState.REVOKED}
 
 
 class TaskOutcome(StrEnum):
-    """What a task that ended has brought."""
+    """The result of a task that ended."""
 
     COMPLETE = "complete"
     PARTIAL = "partial"
@@ -44,7 +44,7 @@ class TaskOutcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TaskOptions:
-    """What an upload asks for; None = as the service is configured."""
+    """Options of an upload; None = as the service is configured."""
 
     engine: str | None = None
     model: str | None = None
@@ -56,7 +56,7 @@ class TaskOptions:
 
 @dataclass(frozen=True, slots=True)
 class TaskRecord:
-    """What was accepted: durable in the store before the 202 is sent, and never changed."""
+    """An accepted upload: stored before the 202 is sent, and never changed."""
 
     task_id: str  # "t_" + 22 characters, 128 random bits
     batch_id: str
@@ -66,12 +66,12 @@ class TaskRecord:
     document_id: str  # sha256:<hex>
     created_at: datetime
     options: TaskOptions = TaskOptions()
-    claim: str | None = None  # of the upload's idempotency key, if it had one: the file's name stands in the claim, too
+    claim: str | None = None  # of the upload's idempotency key, if any: the claim contains the file's name, too
 
 
 @dataclass(frozen=True, slots=True)
 class RetryOrder:
-    """Which failed pages are to be read again (None: all), and the run that their new rows belong to."""
+    """A retry: the failed pages to read again (None: all), and the run of their new rows."""
 
     run_id: str
     pages: tuple[int, ...] | None = None
@@ -79,7 +79,7 @@ class RetryOrder:
 
 @dataclass(frozen=True, slots=True)
 class PageFailure:
-    """A page that failed, as a task's status lists it."""
+    """A failed page in a task's status."""
 
     page_number: int
     code: ErrorCode
@@ -90,15 +90,15 @@ class PageFailure:
 
 @dataclass(frozen=True, slots=True)
 class TaskView:
-    """All that the status of a task tells, at one `rev`."""
+    """The status of a task at one revision."""
 
     record: TaskRecord
     state: TaskState
-    rev: int  # rises with every change, never falls
+    rev: int  # revision: rises with every change, never falls
     outcome: TaskOutcome | None = None
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    expires_at: datetime | None = None  # when upload and results are removed
+    expires_at: datetime | None = None  # when upload and results are deleted
     pages_total: int | None = None  # selected pages; None until the PDF was opened
     pages_done: int = 0  # finished, failed ones included
     pages_failed: int = 0
@@ -107,7 +107,7 @@ class TaskView:
     input_tokens: int | None = None
     output_tokens: int | None = None
     cost_usd: float | None = None
-    error: Failure | None = None  # of the document as a whole
+    error: Failure | None = None  # of the whole document
 
     @property
     def percent(self) -> float:
@@ -119,7 +119,7 @@ class TaskView:
 
 @dataclass(frozen=True, slots=True)
 class PageEvent:
-    """One page ended."""
+    """The end of one page."""
 
     rev: int
     page_number: int
@@ -129,19 +129,19 @@ class PageEvent:
 
 @dataclass(frozen=True, slots=True)
 class TaskPage:
-    """A stretch of a list of tasks, newest first; `next_cursor` leads to the rest."""
+    """A part of a list of tasks, newest first; `next_cursor` leads to the rest."""
 
     items: tuple[TaskView, ...]
     next_cursor: str | None = None
 
 
 def cursor_of(created_at: datetime, task_id: str) -> str:
-    """The place of a task in a list, as `CURSOR` describes it."""
+    """The position of a task in a list, as `CURSOR` describes it."""
     return f"{(created_at - _EPOCH) // timedelta(microseconds=1)}.{task_id}"
 
 
 def parse_cursor(cursor: str) -> tuple[datetime, str]:
-    """The creation and the id that `cursor_of` made `cursor` of. Raises ValueError for what cannot be one."""
+    """The creation time and id in a cursor. Raise ValueError if it is none."""
     if not cursor or not re.fullmatch(CURSOR, cursor):
         raise ValueError("not a cursor")
     micros, _, task_id = cursor.partition(".")

@@ -1,6 +1,6 @@
-"""How a task goes on: what its worker tells of it, and which view follows. No clock, no store: times are passed in.
+"""Transitions of a task: which view follows from what its worker reports. Times are passed in.
 
-`rev` rises with every change. A book that is restarted goes on in a generation of its own, above all revs before it.
+`rev` rises with every change. A restarted task manager numbers its revisions in a new epoch, above all earlier ones.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
 
 REVS_PER_EPOCH = 1 << 24
-# The codes that stop a job and not a page: what is left of the task can be read once the cause is mended.
+# Codes that stop a job rather than a page: the rest of the task can be read once the cause is fixed.
 STOP_CODES = frozenset(
     {
         ErrorCode.AUTH,
@@ -35,7 +35,7 @@ STOP_CODES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PageOutcome:
-    """What a book needs to know of a finished page."""
+    """What the task manager keeps of a finished page."""
 
     page_number: int
     status: PageStatus
@@ -46,30 +46,30 @@ class PageOutcome:
     cost_usd: float | None
 
 
-Notes = Mapping[int, PageOutcome]  # by page number
+PageOutcomes = Mapping[int, PageOutcome]  # by page number
 
 
 @dataclass(frozen=True, slots=True)
 class TaskUpdate:
-    """What a worker tells of a task since it last told something."""
+    """What a worker reports of a task since its last update."""
 
-    pages_total: int | None = None  # None: not known yet
+    pages_total: int | None = None  # None: unknown so far
     pages: tuple[PageOutcome, ...] = ()
     pages_running: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """The last that a worker tells of a task."""
+    """A worker's last report of a task."""
 
-    pages: tuple[PageOutcome, ...] = ()  # of all finished pages, where the task was read to its end
-    failure: Failure | None = None  # of the document, or what stopped the job
-    put_off: bool = False  # storage fails: the task is to be handed out again later
+    pages: tuple[PageOutcome, ...] = ()  # all finished pages, if the task was read to its end
+    failure: Failure | None = None  # of the document, or the reason that stopped the job
+    put_off: bool = False  # storage fails: hand the task out again later
     cancelled: bool = False
 
 
 def outcome_of(page: PageResult) -> PageOutcome:
-    """What a book needs to know of `page`."""
+    """What the task manager keeps of `page`."""
     return PageOutcome(
         page.page_number,
         page.status,
@@ -81,52 +81,50 @@ def outcome_of(page: PageResult) -> PageOutcome:
     )
 
 
-def next_rev(rev: int, generation: int) -> int:
-    """The rev after `rev` for a book of `generation`."""
-    return max(rev + 1, generation * REVS_PER_EPOCH)
+def next_rev(rev: int, epoch: int) -> int:
+    """The revision after `rev` for a task manager of `epoch`."""
+    return max(rev + 1, epoch * REVS_PER_EPOCH)
 
 
-def new_events(before: Notes, notes: Iterable[PageOutcome], rev: int) -> tuple[PageEvent, ...]:
-    """The events of those `notes` that are news after `before`."""
+def new_events(before: PageOutcomes, pages: Iterable[PageOutcome], rev: int) -> tuple[PageEvent, ...]:
+    """Events for those `pages` that are new or changed since `before`."""
     return tuple(
-        PageEvent(rev, note.page_number, note.status, note.failure.code if note.failure else None)
-        for note in sorted(notes, key=lambda each: each.page_number)
-        if note.page_number not in before or before[note.page_number].status is not note.status
+        PageEvent(rev, page.page_number, page.status, page.failure.code if page.failure else None)
+        for page in sorted(pages, key=lambda each: each.page_number)
+        if page.page_number not in before or before[page.page_number].status is not page.status
     )
 
 
-def with_pages(view: TaskView, notes: Notes, *, total: int | None = None, running: int = 0) -> TaskView:
-    """`view` with counts, failures and usage of the finished pages `notes`."""
-    failed = sorted((note for note in notes.values() if note.failure is not None), key=lambda note: note.page_number)
+def with_pages(view: TaskView, pages: PageOutcomes, *, total: int | None = None, running: int = 0) -> TaskView:
+    """`view` with the counts, failures and usage of the finished pages `pages`."""
+    failures = tuple(
+        PageFailure(number, page.failure.code, page.failure.message, page.failure.code.retryable, page.attempts)
+        for number, page in sorted(pages.items())
+        if page.failure is not None
+    )
     return replace(
         view,
         pages_total=total if total is not None else view.pages_total,
-        pages_done=len(notes),
-        pages_failed=len(failed),
+        pages_done=len(pages),
+        pages_failed=len(failures),
         pages_running=running,
-        failures=tuple(
-            PageFailure(
-                note.page_number, note.failure.code, note.failure.message, note.failure.code.retryable, note.attempts
-            )
-            for note in failed
-            if note.failure is not None
-        ),
-        input_tokens=sum_known(note.input_tokens for note in notes.values()) if notes else None,
-        output_tokens=sum_known(note.output_tokens for note in notes.values()) if notes else None,
-        cost_usd=sum_known(note.cost_usd for note in notes.values()) if notes else None,
+        failures=failures,
+        input_tokens=sum_known(page.input_tokens for page in pages.values()) if pages else None,
+        output_tokens=sum_known(page.output_tokens for page in pages.values()) if pages else None,
+        cost_usd=sum_known(page.cost_usd for page in pages.values()) if pages else None,
     )
 
 
 def started(view: TaskView, now: datetime) -> TaskView:
-    """A worker has taken the task up. A retry stays one until it ends."""
+    """`view` after a worker has started the task; a retry stays in state RETRY until it ends."""
     state = TaskState.STARTED if view.state is TaskState.PENDING else view.state
     return replace(view, state=state, started_at=view.started_at or now)
 
 
 def ended(view: TaskView, end: TaskResult, now: datetime, kept_for: timedelta) -> TaskView:
-    """The task after its last update was taken in.
+    """`view` after the end of the task.
 
-    SUCCESS where a page is good or none was asked for; FAILURE where none is, or where the document as a whole failed.
+    SUCCESS if a page is good or none was selected; FAILURE if no page is good or the whole document failed.
     """
     good = view.pages_done - view.pages_failed
     if end.cancelled:
@@ -150,10 +148,10 @@ def ended(view: TaskView, end: TaskResult, now: datetime, kept_for: timedelta) -
 
 
 def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryOrder | None:
-    """What a retry of `view` reads again; None when it runs or there is nothing.
+    """What a retry of `view` reads again; None if the task runs or has nothing to retry.
 
-    A task that was cancelled or stopped, or failed as a whole for a reason that may pass, also goes on with the pages
-    that were never read.
+    If the task was cancelled or stopped, or failed for a temporary reason, the retry includes pages that were never
+    read.
     """
     if not view.state.terminal:
         return None
@@ -168,12 +166,12 @@ def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryO
 
 
 def can_be_retried(view: TaskView) -> bool:
-    """Whether a retry of all that failed would read anything."""
+    """True if a retry would read anything."""
     return retry_of(view, None, "") is not None
 
 
-def staying(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutcome]:
-    """The pages that `order` leaves as they are: good ones, those not named, those it has read itself already."""
+def kept_pages(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutcome]:
+    """The pages that `order` keeps: good ones, those it does not name, and those it has read already."""
     return {
         row.page_number: outcome_of(row)
         for row in rows
@@ -183,7 +181,7 @@ def staying(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutc
     }
 
 
-def retrying(view: TaskView, notes: Notes) -> TaskView:
-    """`view` when a retry begins that leaves the pages `notes` as they are."""
+def retrying(view: TaskView, pages: PageOutcomes) -> TaskView:
+    """`view` at the start of a retry that keeps the pages `pages`."""
     begun = replace(view, state=TaskState.RETRY, outcome=None, error=None, finished_at=None, expires_at=None)
-    return with_pages(begun, notes)
+    return with_pages(begun, pages)

@@ -1,8 +1,8 @@
-"""Files of a local folder: written whole or not at all, and on the disk before anybody is told that they stand.
+"""Writes files of a local folder, whole or not at all, and syncs them to disk before it returns.
 
-The bytes go to a temporary file, that one to the disk, its name to the place, the folder to the disk: in this order a
-loss of power leaves the whole file or none. A file that must not replace another is linked, which the file system
-refuses where one stands; what has no hard links (exFAT, SMB) may have a rename that refuses in the same way.
+The order is: write a temporary file, sync it, move it to its name, sync the folder. A loss of power at any time leaves
+the whole file or none. A file that must not replace another is hard-linked, which the file system refuses if the name
+exists. File systems without hard links (exFAT, SMB) may have a rename that refuses in the same way.
 """
 
 from __future__ import annotations
@@ -27,32 +27,31 @@ _NO_HARD_LINKS = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.
 _NO_SUCH_RENAME = frozenset({errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP})
 _CANNOT_BE_SYNCED = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 _AT_FDCWD, _RENAME_NOREPLACE = -100, 1  # of Linux
-# A folder may go between being made and being written in: whoever empties one removes it.
+# A folder may vanish between its creation and the write: whoever empties a folder removes it.
 _TRIES = 20
 
 
 def write_file(path: Path, data: bytes | Path, *, staged: Path | None, overwrite: bool, lasting: bool) -> bool:
-    """Put `data`, or the bytes of the file `data`, at `path`; False when something stands there, without `overwrite`.
+    """Write `data`, or the bytes of the file `data`, to `path`; False if it exists, without `overwrite`.
 
-    `staged`: where the bytes are kept before they appear in one step; beside `path` when None, under a name that
-    obstore does not list. `lasting`: a loss of power must not take the file back. Raises OSError, and UsageError where
-    the file system cannot tell two writers apart.
+    `staged`: path of the temporary file; None: beside `path`, under a name that obstore does not list. `lasting`: the
+    file must survive a loss of power. Raise OSError, and UsageError if the file system cannot tell two writers apart.
     """
     temporary = staged or path.with_name(f"{path.name}#{randbelow(10**15):015d}")
     try:
-        _in_a_folder(temporary.parent, lambda: _fill(temporary, data, lasting=lasting))
-        made = _in_a_folder(path.parent, lambda: _place(temporary, path, overwrite=overwrite))
+        _with_folder(temporary.parent, lambda: _fill(temporary, data, lasting=lasting))
+        made = _with_folder(path.parent, lambda: _place(temporary, path, overwrite=overwrite))
     finally:
         with suppress(OSError):  # renamed, or never made
             temporary.unlink()
     if lasting:
-        _sync_folder(path.parent)  # also when another's file stands there: its writer may not have come so far
+        _sync_folder(path.parent)  # even if another's file exists: its writer may not have synced yet
     return made
 
 
 def delete_files(folder: Path, *, but: Path) -> None:
-    """Remove everything below `folder` but one file, also what obstore does not list. Raises OSError."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # what is in a folder comes before it
+    """Delete everything below `folder` except one file, also what obstore does not list. Raise OSError."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # the contents of a folder come before it
         if path.is_dir() and not path.is_symlink():
             with suppress(OSError):  # somebody writes there
                 path.rmdir()
@@ -60,7 +59,7 @@ def delete_files(folder: Path, *, but: Path) -> None:
             path.unlink(missing_ok=True)
 
 
-def _in_a_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
+def _with_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
     for _ in range(_TRIES):
         _make_folder(folder)
         with suppress(FileNotFoundError):
@@ -69,7 +68,7 @@ def _in_a_folder(folder: Path, act: Callable[[], _Result]) -> _Result:
 
 
 def _make_folder(folder: Path) -> None:
-    """With those above it; each is on the disk in the one above."""
+    """Create `folder` and its parents, each synced in its parent."""
     if folder.is_dir():
         return
     _make_folder(folder.parent)
@@ -111,7 +110,7 @@ def _place(temporary: Path, path: Path, *, overwrite: bool) -> bool:
 
 
 def _rename_new(temporary: Path, path: Path) -> bool:
-    """`renameat2` with RENAME_NOREPLACE, which Python does not offer."""
+    """Rename without replacing: `renameat2` with RENAME_NOREPLACE, which Python does not offer."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     source, target = os.fsencode(temporary), os.fsencode(path)
     if rename is not None and rename(_AT_FDCWD, source, _AT_FDCWD, target, _RENAME_NOREPLACE) == 0:
@@ -130,7 +129,7 @@ def _rename_new(temporary: Path, path: Path) -> bool:
 def _sync_folder(folder: Path) -> None:
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:  # emptied and removed by whoever was done with what stood here
+    except FileNotFoundError:  # emptied and removed by another process
         return
     try:
         os.fsync(descriptor)

@@ -1,4 +1,4 @@
-"""Keys that a store takes and obstore does not: which they are, and a listing that does not end at one of them."""
+"""Keys that a store accepts and obstore refuses, and a listing that does not stop at them."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from one_ocr_ray import environment
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What obstore's paths refuse: an empty part (that is "//"), "." or ".." as a part, and control characters.
+# obstore refuses an empty part ("//"), "." or ".." as a part, and control characters.
 _REFUSED = re.compile(r"(?:^|/)\.{0,2}(?:/|$)|[\x00-\x1f\x7f]")
 _MAX_KEY_BYTES = 1024  # of S3, GCS and Azure alike
 
 
 def fault_of_key(key: str) -> str | None:
-    """Why the object named `key` cannot be read, as a sentence; None when it can."""
+    """Why the object named `key` cannot be read, as a sentence; None if it can."""
     try:
         size_bytes = len(key.encode())
     except UnicodeEncodeError:
@@ -41,9 +41,9 @@ class ListedKey:
 
 
 def list_any_keys(bucket: str, prefix: str) -> Iterator[ListedKey]:
-    """Everything under the folder `prefix` of an S3 bucket, whatever the keys are; all of it in memory.
+    """List everything under the folder `prefix` of an S3 bucket, whatever the keys are; all of it in memory.
 
-    Raises OSError. Keys of the account are searched for in the standard places of AWS.
+    Raise OSError. Credentials come from the standard places of AWS.
     """
     from pyarrow import fs  # noqa: PLC0415 - for the rare bucket that needs it
 

@@ -1,7 +1,7 @@
-"""Objects under one root, a folder or a bucket prefix, through obstore. The only place that knows obstore's errors.
+"""Objects under one root, a folder or a bucket prefix, through obstore. Only this module knows obstore's errors.
 
-Writing is whole or not at all: `put_new` creates an object that is not there yet and never replaces one; two writers
-of one name are told apart by the store itself.
+Objects are written whole or not at all. `put_new` creates an object and never replaces one; of two writers of one name
+the store itself lets one win.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 _Read = TypeVar("_Read")
 
-# A store far away answers in tens of milliseconds, however small the object.
+# A remote store answers in tens of milliseconds, however small the object.
 GETS_AT_ONCE = 16
-# About twenty seconds of silence or refusals; obstore's own three would end a run of hours for a hiccup.
-_PATIENCE: RetryConfig = {
+# About twenty seconds of silence or refusals; obstore's default of three would end a run of hours for a hiccup.
+_RETRIES: RetryConfig = {
     "max_retries": 12,
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=15), "base": 3},
     "retry_timeout": timedelta(minutes=1),
@@ -67,23 +67,23 @@ class Objects:
         self._store = _open(root)
 
     def __reduce__(self) -> tuple[type[Objects], tuple[str]]:
-        return Objects, (self.root,)  # a store is a connection: another process opens its own
+        return Objects, (self.root,)  # another process opens a connection of its own
 
     def put_new(self, path: str, data: bytes, *, staged: str | None = None, lasting: bool = True) -> bool:
-        """Create `path` with `data`; False, and nothing changed, when it is there already.
+        """Create `path` with `data`; False, and no change, if it exists already.
 
-        `staged`: where a folder takes the bytes before they appear at `path` in one step; a killed writer leaves them
-        beside it otherwise. Object stores need no such place. `lasting`: on the disk, file and folder, before this
-        returns; what is worth nothing after a loss of power need not be.
+        `staged`: path of the temporary file in a folder; a killed writer leaves it beside `path` otherwise. Object
+        stores need none. `lasting`: sync file and folder to disk before this returns; not needed for what is worthless
+        after a loss of power.
         """
         return self._write(path, data, staged, overwrite=False, lasting=lasting)
 
     def put(self, path: str, data: bytes | Path, *, staged: str | None = None, lasting: bool = True) -> None:
-        """Create or replace `path`, whole, with `data` or the bytes of a local file; the rest as in `put_new`."""
+        """Create or replace `path` with `data` or the bytes of a local file; arguments as in `put_new`."""
         self._write(path, data, staged, overwrite=True, lasting=lasting)
 
     def get_file(self, path: str, file: Path) -> bool:
-        """Write the bytes of `path` to a local file, piece by piece; False when it is not there."""
+        """Write the bytes of `path` to a local file, piece by piece; False if it does not exist."""
         try:
             with file.open("wb") as out:
                 for piece in obstore.get(self._store, path).stream():
@@ -95,7 +95,7 @@ class Objects:
         return True
 
     def get(self, path: str) -> bytes | None:
-        """The bytes of `path`; None when it is not there."""
+        """The bytes of `path`; None if it does not exist."""
         try:
             return bytes(obstore.get(self._store, path).bytes())
         except FileNotFoundError:
@@ -104,13 +104,13 @@ class Objects:
             raise self._translated("read", path, error) from error
 
     def get_many(self, paths: Sequence[str]) -> Iterator[bytes | None]:
-        """`get` of each path in turn, several under way at once, few in memory."""
+        """`get` of each path, in order; several at once, few in memory."""
         with ThreadPoolExecutor(GETS_AT_ONCE, thread_name_prefix="objects") as threads:
             for start in range(0, len(paths), GETS_AT_ONCE):
                 yield from threads.map(self.get, paths[start : start + GETS_AT_ONCE])
 
     def read_with(self, path: str, read: Callable[[Any], _Read]) -> _Read | None:
-        """What `read` makes of the open file of `path`, of which it need not fetch all; None when it is not there."""
+        """Apply `read` to `path` as an open file, of which only parts are fetched; None if it does not exist."""
         try:
             return read(_RangeFile(self._store, path))
         except FileNotFoundError:
@@ -119,7 +119,7 @@ class Objects:
             raise self._translated("read", path, error) from error
 
     def head(self, path: str) -> ObjectInfo | None:
-        """Size and version of `path`; None when it is not there."""
+        """Size and version of `path`; None if it does not exist."""
         try:
             meta = obstore.head(self._store, path)
         except FileNotFoundError:
@@ -129,9 +129,9 @@ class Objects:
         return ObjectInfo(path, meta["size"], _version(meta))
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        """Everything under the folder `prefix`, in no promised order; keys that cannot be read stand among the others.
+        """List everything under the folder `prefix`, in no particular order.
 
-        Of S3 alone: elsewhere such a key ends the listing.
+        On S3 the listing includes keys that cannot be read; elsewhere such a key ends it with an error.
         """
         last = ""
         try:
@@ -148,7 +148,7 @@ class Objects:
             raise self._translated("listed", prefix, error) from error
 
     def _list_after(self, last: str, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
-        """What S3, which lists in the order of names, has after `last`."""
+        """Continue after `last`; S3 lists in the order of names."""
         try:
             for each in list_any_keys(bucket, prefix):
                 if each.key > last:
@@ -165,7 +165,7 @@ class Objects:
         return {path.rstrip("/").rpartition("/")[2] for path in found}
 
     def delete(self, path: str) -> None:
-        """Remove `path`; no error when it is not there."""
+        """Delete `path`; no error if it does not exist."""
         try:
             obstore.delete(self._store, path)
         except FileNotFoundError:
@@ -174,7 +174,7 @@ class Objects:
             raise self._translated("deleted from", path, error) from error
 
     def delete_all(self, prefix: str, *, but: str | None = None) -> None:
-        """Remove everything under the folder `prefix`, what killed writers have left there included; `but` stays."""
+        """Delete everything under the folder `prefix` except `but`, including files of killed writers."""
         if self._folder is not None and but is not None:
             try:
                 delete_files(self._folder / prefix, but=self._folder / but)
@@ -183,7 +183,7 @@ class Objects:
             return
         if self._folder is not None:
             shutil.rmtree(self._folder / prefix, ignore_errors=True)
-            with suppress(OSError):  # others are in it still
+            with suppress(OSError):  # it is not empty
                 (self._folder / prefix).parent.rmdir()
             return
         paths = [info.path for info in self.list(prefix) if info.path != but]
@@ -201,7 +201,7 @@ class Objects:
                 return write_file(self._folder / path, data, staged=aside, overwrite=overwrite, lasting=lasting)
             obstore.put(self._store, path, data, mode="overwrite" if overwrite else "create")
         except AlreadyExistsError:
-            # A store that lost its answer is asked again by obstore and then says that the object is there: our own.
+            # If an answer is lost, obstore asks again, and the store then says that the object exists: it is ours.
             return self.get(path) == data
         except (BaseError, OSError) as error:
             raise self._translated("written to", path, error) from error
@@ -215,7 +215,7 @@ class Objects:
 
 
 class _RangeFile(io.RawIOBase):
-    """An object as a file that can be read and sought; fetches what is read."""
+    """An object as a seekable file that fetches what is read. (pyarrow refuses `obstore.open_reader`.)"""
 
     def __init__(self, store: ObjectStore, path: str) -> None:
         self._store = store
@@ -249,7 +249,7 @@ def _open(root: str) -> ObjectStore:
     try:
         if is_remote(root):
             bucket, prefix = split_remote(root)
-            return from_url(f"{bucket}/{quote(prefix)}".rstrip("/"), retry_config=_PATIENCE)
+            return from_url(f"{bucket}/{quote(prefix)}".rstrip("/"), retry_config=_RETRIES)
         return LocalStore(Path(root).absolute(), mkdir=True, automatic_cleanup=True)
     except (BaseError, ValueError) as error:
         raise UsageError(f"{shown(root)} is not a storage URI that can be opened.") from error

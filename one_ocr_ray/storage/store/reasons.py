@@ -1,6 +1,6 @@
-"""Why storage refused, in a few words. obstore has one class for most faults; codes in its text tell them apart.
+"""Says in a few words why storage refused. obstore has one class for most faults; codes in its text tell them apart.
 
-Little else of that text is shown: it runs over many lines, and addresses may be signed.
+Little else of that text is shown: it has many lines, and addresses may be signed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _STORE = re.compile(r"<Code>(\w+)</Code>")
 _HTTP = re.compile(r"status code: (\d{3} [A-Za-z -]+)")
 _ODD_KEY = re.compile(r'^InvalidPath \{.*?\bpath: "([^"]*)"', re.DOTALL | re.MULTILINE)
 _UNANSWERED = re.compile(r"kind: (?:Connect|Timeout)\b")
-# Where a cloud's machine asks for the credentials of its role, when the environment has none.
+# The address where a cloud machine gets the credentials of its role if the environment has none.
 _METADATA_HOST = "//169.254.169.254/"
 A_SENTENCE = 120
 

@@ -1,4 +1,4 @@
-"""Whether storage does what a run needs: faults as sentences, found with one small object that does not stay."""
+"""Checks that a store does what a run needs, with one small object; a fault is a sentence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def marked(root: str) -> Iterator[tuple[str, str | None]]:
-    """An object under `root` for the time of the block: its path, and what is wrong with writing there."""
+def probe_object(root: str) -> Iterator[tuple[str, str | None]]:
+    """An object under `root` during the block: its path, and what is wrong with writing there."""
     path = f"_run/doctor-{token_hex(8)}"
     new_folder = not is_remote(root) and not Path(root).exists()
     try:
@@ -30,14 +30,14 @@ def marked(root: str) -> Iterator[tuple[str, str | None]]:
     try:
         yield path, fault
     finally:
-        with suppress(OneOcrError, OSError):  # a store that cannot delete is told of; others may use a new folder now
+        with suppress(OneOcrError, OSError):  # deletion was checked already; others may use a new folder by now
             objects.delete(path)
             if new_folder:
                 Path(root).rmdir()
 
 
 def _fault_of_writing(objects: Objects, path: str) -> str | None:
-    """Two writers of one name: the second must be told so, or two runs would overwrite each other's pages."""
+    """Check that the store refuses the second writer of a name; two runs would overwrite each other's pages."""
     if not objects.put_new(path, b"first"):
         return "The store says that a new object is there already."
     if objects.put_new(path, b"second") or objects.get(path) != b"first":
@@ -47,8 +47,8 @@ def _fault_of_writing(objects: Objects, path: str) -> str | None:
     return None
 
 
-def fault_of_seeing(root: str, path: str) -> str | None:
-    """Why the object at `path` cannot be seen from this machine. Creates nothing."""
+def fault_of_sharing(root: str, path: str) -> str | None:
+    """Why this machine does not see the object at `path`. Creates nothing."""
     try:
         seen = Objects(root).head(path) is not None if is_remote(root) else Path(root, path).exists()
     except OneOcrError as error:

@@ -1,7 +1,7 @@
-"""Names of files, folders and objects: which store a name is of, its parts, and the name that rows and people see.
+"""Names of files, folders and objects: their store, their parts, and the form that rows and people see.
 
-A key of a store and a path are taken as they are, never parsed as a URL: `report #1.pdf` and `what? really.pdf` are
-names. Only `file://` URIs have escapes.
+Keys and paths are never parsed as URLs: `report #1.pdf` and `what? really.pdf` are names. Only `file://` URIs have
+escapes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "az
 _FILE = "file://"
 _URI = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://([^/]*)(.*)", re.DOTALL)
 _ONE_SLASH = re.compile(rf"({'|'.join(REMOTE_SCHEMES)}):/", re.IGNORECASE)
-# In a key, a question mark is a question mark, unless a signature follows it: that is a key of another kind.
+# A question mark is part of a key unless a signature follows it, which is a credential.
 _SIGNATURE = re.compile(
     r"\?(?=(?:.*&)?(?:x-amz-|x-goog-|awsaccesskeyid=|googleaccessid=|signature=|sig=)).*", re.IGNORECASE | re.DOTALL
 )
@@ -25,22 +25,22 @@ _NOT_SHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def is_remote(uri: str) -> bool:
-    """Whether `uri` names an object store rather than a local path."""
+    """True if `uri` names an object store rather than a local path."""
     found = _URI.match(uri)
     return found is not None and found[1].lower() in REMOTE_SCHEMES
 
 
 def split_remote(uri: str) -> tuple[str, str]:
-    """Of the URI of an object: its bucket, as a URI, and its key."""
+    """Split the URI of an object into its bucket, as a URI, and its key."""
     scheme, _, rest = uri.partition("://")
     bucket, _, key = rest.partition("/")
     return f"{scheme}://{bucket}", key
 
 
 def local_path(text: str) -> str:
-    """The absolute path of a local file or folder, given as a path or as a `file://` URI; links stay as they are.
+    """The absolute path of a local file or folder, from a path or a `file://` URI; links are not resolved.
 
-    Raises UsageError for a URI of another kind: no such store is known, and a folder `https:` is not what was meant.
+    Raise UsageError for other URIs: no such store is known, and nobody means a folder `https:`.
     """
     if "\0" in text or not _can_be_a_name(text):
         raise UsageError(f"{shown(text)} cannot be a path: no name of a file holds such characters.")
@@ -52,19 +52,19 @@ def local_path(text: str) -> str:
 
 
 def folder_of(text: str, flag: str) -> Path:
-    """The folder that `flag` names, as a path or a `file://` URI. Raises UsageError for what is in a store."""
+    """The local folder that `flag` names, as a path or a `file://` URI. Raise UsageError for a store."""
     if is_remote(text):
         raise UsageError(f"{flag} is a folder of this machine, and {shown(text)} is in a store.")
     return Path(local_path(text))
 
 
 def root_of(text: str) -> str:
-    """Where a dataset or a store is, as a user names it: the URI of a store as it is, else an absolute path."""
+    """The root of a dataset or store: the URI of an object store as it is, otherwise an absolute path."""
     return text if is_remote(text) else local_path(text)
 
 
 def _can_be_a_name(text: str) -> bool:
-    """Bytes that are no UTF-8 come as surrogates of one kind; those of another kind are no bytes."""
+    """True if `text` can be encoded; bytes that are not UTF-8 come as surrogates, but other surrogates are no bytes."""
     try:
         return bool(os.fsencode(text)) or not text
     except UnicodeEncodeError:
@@ -79,9 +79,9 @@ def _path_in(file_uri: str) -> str:
 
 
 def uri_of_path(path: str) -> str:
-    """What rows call the local file at an absolute `path`: the path itself, or a `file://` URI where it is not UTF-8.
+    """The name of a local file in rows: its absolute `path`, or a `file://` URI if that is not UTF-8.
 
-    `local_path` gives the path back, so such a file is found again.
+    `local_path` turns it back into the path.
     """
     try:
         path.encode()
@@ -91,18 +91,18 @@ def uri_of_path(path: str) -> str:
 
 
 def without_credentials(uri: str) -> str:
-    """`uri` without user, password and signature, and where it is of no known store without query and fragment."""
+    """`uri` without user, password and signature; of unknown stores also without query and fragment."""
     parts = _URI.match(uri)
     if parts is None or parts[1].lower() == "file":
         return uri
     scheme, host, rest = parts.groups()
     user, _, bare = host.rpartition("@")
     if scheme.lower().startswith("abfs") and ":" not in user:
-        bare = host  # the container stands there
+        bare = host  # this part is the container
     rest = _SIGNATURE.sub("", rest) if is_remote(uri) else re.split(r"[?#]", rest, maxsplit=1)[0]
     return f"{scheme}://{bare}{rest}"
 
 
 def shown(uri: str) -> str:
-    """`uri` for a sentence: without credentials, and without characters that a terminal would act on."""
+    """`uri` for a message: without credentials, and without characters that control a terminal."""
     return _NOT_SHOWN.sub(lambda found: found[0].encode("unicode_escape").decode(), without_credentials(uri))

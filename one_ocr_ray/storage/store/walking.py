@@ -1,4 +1,4 @@
-"""What stands in local folders: walks and globs, in a stable order. What cannot be listed is told of."""
+"""Walks and globs over local folders, in a stable order. A folder that cannot be listed is reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 @dataclass(frozen=True, slots=True, order=True)
 class Found:
-    """A file, or with a `fault` a folder that cannot be looked into."""
+    """A file, or with a `fault` a folder that cannot be listed."""
 
     path: str
     fault: str = ""
@@ -26,7 +26,7 @@ class Found:
 
 @dataclass(slots=True)
 class _Folder:
-    """One folder as it was listed, each list sorted; `links` are links to folders."""
+    """One listed folder, each list sorted; `links` are links to folders."""
 
     path: str
     files: list[str] = field(default_factory=list)
@@ -36,19 +36,19 @@ class _Folder:
 
 
 def walk(top: str) -> Iterator[Found]:
-    """Every file under the folder `top`: a folder's own before those of the folders in it."""
+    """Every file under the folder `top`: the files of a folder come before those of its subfolders."""
     for folder in _tree(top):
         yield from folder.faults
         yield from (Found(os.path.join(folder.path, name)) for name in folder.files)  # noqa: PTH118 - a million times
 
 
 def glob(pattern: str) -> list[Found]:
-    """What matches an absolute `pattern`: `**` stands for any number of folders, a wildcard for no leading dot."""
+    """All files that match an absolute `pattern`; `**` is any number of folders, wildcards match no leading dot."""
     return sorted(set(_matches("/", pattern.strip("/").split("/"))))
 
 
 def fault_of_listing(path: str) -> str:
-    """Why the folder at `path` cannot be listed; empty when it can."""
+    """Why the folder at `path` cannot be listed; empty if it can."""
     return next((each.fault for each in _listed(path).faults if each.path == path), "")
 
 
@@ -94,7 +94,7 @@ def _existing(path: str) -> Iterator[Found]:
 
 
 def _is_no_folder(path: str) -> bool:
-    """Whether it is known to be none; False for one that cannot be looked at."""
+    """True if `path` is known not to be a folder."""
     try:
         return not stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except OSError as error:
@@ -102,8 +102,8 @@ def _is_no_folder(path: str) -> bool:
 
 
 def _tree(top: str, *, hidden: bool = True) -> Iterator[_Folder]:
-    """`top` and the folders below it, each once: linked folders come last, and one that was met is not met again."""
-    met: set[tuple[int, int]] = set()
+    """`top` and the folders below it, each once; linked folders come last."""
+    seen: set[tuple[int, int]] = set()
     links = [top]
     while links:
         below = [links.pop(0)]
@@ -115,9 +115,9 @@ def _tree(top: str, *, hidden: bool = True) -> Iterator[_Folder]:
             except OSError:
                 yield folder  # with the fault
                 continue
-            if (status.st_dev, status.st_ino) in met:
+            if (status.st_dev, status.st_ino) in seen:
                 continue
-            met.add((status.st_dev, status.st_ino))
+            seen.add((status.st_dev, status.st_ino))
             yield folder
             wanted = [name for name in folder.folders if hidden or not name.startswith(".")]
             below.extend(os.path.join(path, name) for name in reversed(wanted))  # noqa: PTH118
@@ -130,7 +130,7 @@ def _listed(path: str) -> _Folder:
         with os.scandir(path) as entries:
             for entry in entries:
                 _sort_in(entry, folder)
-    except (OSError, ValueError) as error:  # also in the middle: what was listed stands, and the rest is told of
+    except (OSError, ValueError) as error:  # even halfway: what was listed counts, and the fault is reported
         folder.faults.append(Found(path, _reason(error)))
     for names in (folder.files, folder.folders, folder.links):
         names.sort()
@@ -147,7 +147,7 @@ def _sort_in(entry: os.DirEntry[str], folder: _Folder) -> None:
         else:
             folder.folders.append(entry.name)
     except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself: the file is missing, as for one that leads nowhere
+        if error.errno == errno.ELOOP:  # a link to itself: a missing file, like a dangling link
             folder.files.append(entry.name)
         else:  # it may be a folder
             folder.faults.append(Found(entry.path, _reason(error)))

@@ -1,4 +1,4 @@
-"""`sessions/<expiry>-<digest>` in the service's store: browser sessions that were ended before their time."""
+"""`sessions/<expiry>-<digest>` in the service's store: browser sessions that were ended before they expired."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ FOLDER = "sessions"
 
 
 class EndedSessions:
-    """Those of the store at `root`. Its calls block; safe to use from several threads."""
+    """The ended sessions of the store at `root`. Its calls block; safe to use from several threads."""
 
     def __init__(self, root: str) -> None:
         self._objects = Objects(root)
 
     def add(self, digest: str, expires_at: int) -> None:
-        """Keep that a session was ended, until it would have expired."""
+        """Store that a session was ended, until it would have expired."""
         self._objects.put(f"{FOLDER}/{expires_at}-{digest}", b"")
 
     def digests(self, now: float) -> frozenset[str]:
-        """All that have not expired; the others are forgotten."""
+        """The digests of ended sessions that have not expired; deletes the others."""
         found = set()
         for info in list(self._objects.list(FOLDER)):
             expiry, _, digest = info.path.rpartition("/")[2].partition("-")

@@ -1,6 +1,6 @@
-"""`budgets/<day>/<owner>.json` in the service's store: what is left of a key's budget for a day, in UTC.
+"""`budgets/<day>/<owner>.json` in the service's store: the rest of an API key's budget for a day, in UTC.
 
-Written before money is handed out: after a crash what was in hand counts as spent.
+It is written before money is handed out, so after a crash unused money counts as spent.
 """
 
 from __future__ import annotations
@@ -20,30 +20,30 @@ BUDGETS = "budgets"
 
 @dataclass(frozen=True, slots=True)
 class KeyDay:
-    """A key's day: what is left of its budget, and what the last request could cost that it was too little for."""
+    """The rest of a key's budget for a day, and the highest cost of the last request that did not fit into it."""
 
     left_usd: float
     refused_usd: float = 0.0
 
     @property
     def is_over(self) -> bool:
-        """Whether it is spent, but for a rest that no request fits into."""
+        """True if no request fits into the rest of the budget."""
         return self.left_usd < self.refused_usd
 
 
 def key_day(store: Objects, owner: str, day: date) -> KeyDay | None:
-    """How a key's day stands; None: nothing was spent yet."""
+    """The budget of a key for a day; None if nothing was spent yet."""
     data = store.get(_path(owner, day))
     return KeyDay(**orjson.loads(data)) if data else None
 
 
-def keep_key_day(store: Objects, owner: str, day: date, stands: KeyDay) -> None:
-    """Make it durable."""
-    store.put(_path(owner, day), orjson.dumps(asdict(stands)))
+def keep_key_day(store: Objects, owner: str, day: date, budget: KeyDay) -> None:
+    """Store the budget of a key for a day."""
+    store.put(_path(owner, day), orjson.dumps(asdict(budget)))
 
 
 def forget_days_before(store: Objects, day: date) -> None:
-    """Remove the days that are over."""
+    """Delete the budgets of earlier days."""
     for name in store.folders(BUDGETS):
         if name < day.isoformat():
             store.delete_all(f"{BUDGETS}/{name}")

@@ -1,14 +1,14 @@
 """The service's store, a folder or a bucket prefix: uploads, records, states and results of tasks; idempotency keys.
 
-tasks/<id>/upload.pdf       as it came
+tasks/<id>/upload.pdf       the uploaded bytes
 tasks/<id>/record.json      what was accepted, written once
-tasks/<id>/state.json       where the task stood when its state last changed for good
-tasks/<id>/output/          its dataset, of one shard
+tasks/<id>/state.json       the task at its last durable change of state
+tasks/<id>/output/          its dataset, with one shard
 idempotency/<owner>/<sha256 of key>.json
-book/<number>.json          which book has the store, see `booklease.py`
-book/clock                  what time it was at the last sweep
+book/<number>.json          the task manager that owns the store, see `manager_lease.py`
+book/clock                  the time of the last sweep
 
-Every call blocks. Task ids come from outside: one that cannot be an id is as if it were not there.
+Every call blocks. Task ids come from outside: an invalid id counts as missing.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from one_ocr_ray.policy.tasks.codec import (
     encode_record,
     encode_task,
     not_begun,
-    remembered,
     set_aside,
+    tombstone,
 )
 from one_ocr_ray.policy.tasks.idempotency import (
     Claim,
@@ -51,15 +51,15 @@ from one_ocr_ray.storage.store.uris import is_remote, root_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks.task import TaskRecord
 
 log = logging.getLogger(__name__)
 
 TASKS = "tasks"
 IDEMPOTENCY = "idempotency"
-BOOK = "book"
-CLOCK = f"{BOOK}/clock"
+MANAGER = "book"  # the folder keeps the name that earlier releases gave it
+CLOCK = f"{MANAGER}/clock"
 # A task's dataset has one shard of one document; number 0, so that a run on it may add more.
 SHARD_ID = "000000"
 
@@ -69,10 +69,10 @@ _LOADS_AT_ONCE = 32
 
 
 class TaskStore:
-    """What of the service outlives every process. Safe to use from several threads and processes."""
+    """The durable state of the service. Safe to use from several threads and processes."""
 
     def __init__(self, root: str) -> None:
-        """Raises UsageError for a root that cannot be opened; every method StorageError when the store refuses."""
+        """Raise UsageError for a root that cannot be opened; every method raises StorageError if the store refuses."""
         self.root = root_of(root)
         self._objects = Objects(self.root)
 
@@ -80,22 +80,19 @@ class TaskStore:
         return TaskStore, (self.root,)
 
     def save_upload(self, task_id: str, file: Path) -> None:
-        """Keep the bytes of `file` as the task's upload; `file` itself stays."""
+        """Store the bytes of `file` as the task's upload; `file` itself stays."""
         self._objects.put(_upload(task_id), file)
 
     def save_record(self, record: TaskRecord) -> None:
-        """Keep what was accepted, once; to be written after the upload."""
+        """Store the record, once; call it after `save_upload`."""
         self._objects.put_new(_path(record.task_id, "record.json"), encode_record(record))
 
     def upload_uri(self, task_id: str) -> str:
-        """Where the upload stands: an absolute path, or an object's URI."""
+        """The upload's absolute path, or its URI in an object store."""
         return f"{self.root}/{_upload(task_id)}"
 
     def fetch_upload(self, task_id: str, folder: Path) -> Path:
-        """The upload as a local file: the stored one, or for a remote store a copy in `folder`.
-
-        Raises FileNotFoundError when it is not there.
-        """
+        """The upload as a local file, copied into `folder` from a remote store. Raise FileNotFoundError if missing."""
         if not _is_id(task_id):
             raise FileNotFoundError(task_id)
         stored, copy = Path(self.upload_uri(task_id)), folder / f"{task_id}.pdf"
@@ -109,33 +106,28 @@ class TaskStore:
         return f"{self.root}/{TASKS}/{task_id}/output"
 
     def pages(self, task_id: str) -> list[PageResult]:
-        """The task's finished pages in order: committed rows, and rows that are safe but not committed yet."""
+        """The task's finished pages in order: committed rows, and journaled rows that are not committed yet."""
         output = self._output(task_id)
         fingerprint = RunDirectory(output).fingerprint() if output else None
         if output is None or fingerprint is None:
             return []
-        # In this order: a commit in between moves the rows from the journal to the dataset.
+        # Journal before dataset: a commit in between moves the rows from the journal to the dataset.
         journaled = Journal(output, SHARD_ID, fingerprint.config_id).read()
         committed = Dataset(output, {}).pages(SHARD_ID)
         return sorted(best_pages([*committed, *journaled]).values(), key=lambda page: page.page_number)
 
-    def document(self, task_id: str) -> DocumentResult | None:
-        """The document's committed row; None until the task has ended."""
-        output = self._output(task_id)
-        return next(iter(Dataset(output, {}).documents(SHARD_ID)), None) if output else None
-
     def files(self, task_id: str, kind: Literal["pages", "documents"]) -> bytes | None:
-        """The committed Parquet file of the task, as it stands; None until there is one."""
+        """The task's committed Parquet file; None until there is one."""
         return self._objects.get(_path(task_id, f"output/{kind}/{SHARD_ID}.parquet")) if _is_id(task_id) else None
 
     def save_task(self, task: StoredTask) -> None:
-        """Keep where a task stands now."""
+        """Store the current state of a task."""
         self._objects.put(_path(task.view.record.task_id, "state.json"), encode_task(task))
 
     def task(self, task_id: str) -> StoredTask | None:
-        """Where the task stood when it was last kept; None when there is no such task.
+        """The last stored state of a task; None if there is no such task.
 
-        A task whose state cannot be read does not begin again: it may have ended, and be paid. It is set aside.
+        A task whose state cannot be read is set aside and not started again: it may have ended and be paid.
         """
         if not _is_id(task_id):
             return None
@@ -151,11 +143,11 @@ class TaskStore:
             return set_aside(task_id, [state, record])
 
     def check(self) -> None:
-        """Raises StorageError where the store as a whole is away."""
-        self._objects.get(f"{BOOK}/nothing")
+        """Raise StorageError if the whole store cannot be reached."""
+        self._objects.get(f"{MANAGER}/nothing")
 
     def clock(self) -> datetime | None:
-        """The time that was kept last; None before the first, and where it cannot be read."""
+        """The last stored time; None if there is none or it cannot be read."""
         data = self._objects.get(CLOCK)
         try:
             return datetime.fromisoformat(data.decode()) if data else None
@@ -163,15 +155,15 @@ class TaskStore:
             return None
 
     def keep_clock(self, now: datetime) -> None:
-        """Keep what time it is."""
+        """Store the time."""
         self._objects.put(CLOCK, now.isoformat().encode(), lasting=False)
 
     def task_ids(self) -> set[str]:
-        """Every task of which anything is stored."""
+        """The ids of all tasks with any file."""
         return {name for name in self._objects.folders(TASKS) if _is_id(name)}
 
     def load(self, task_ids: set[str]) -> Iterator[tuple[str, StoredTask | StorageError | None]]:
-        """`task` of many, read side by side; in its place what the store says where it refuses one."""
+        """`task` of many ids, read in parallel; the error in place of a task that the store refuses."""
 
         def task(task_id: str) -> StoredTask | StorageError | None:
             try:
@@ -183,24 +175,24 @@ class TaskStore:
             yield from zip(task_ids, threads.map(task, task_ids), strict=True)
 
     def delete(self, task_id: str) -> None:
-        """Remove every byte of a task. A deletion that is cut short is known by its state, and may be repeated."""
+        """Delete every byte of a task. The state marks an interrupted deletion, which may be repeated."""
         if not _is_id(task_id):
             return
         if task := self.task(task_id):
             self.save_task(being_deleted(task))
-            self._forget_claim(task.view.record)
+            self._delete_claim_of(task.view.record)
         self._erase(task_id)
         self._objects.delete(_path(task_id, "state.json"))
 
     def expire(self, task: StoredTask) -> StoredTask:
-        """Remove every byte of an expired task but that it was there; gives what is kept."""
+        """Delete an expired task except its tombstone, which is returned."""
         self._erase(task.view.record.task_id)
-        kept = remembered(task)
+        kept = tombstone(task)
         self.save_task(kept)
         return kept
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
-        """Claim an idempotency key for a request of `fingerprint`, or learn what became of the key."""
+        """Claim an idempotency key for a request of `fingerprint`, or tell the status of the earlier claim."""
         path, now = _claim_path(owner, claim_id(key)), datetime.now(UTC)
         mine = encode_claim(fingerprint, now)
         while not self._objects.put_new(path, mine):
@@ -212,7 +204,7 @@ class TaskStore:
         return Claim(ClaimStatus.NEW)
 
     def settle(self, owner: str, key: str, response: Any) -> None:
-        """Answer every later request of this key with `response` (JSON); None: the request failed, the key is free."""
+        """Store the `response` (JSON) for later requests of this key; None frees the key after a failed request."""
         path = _claim_path(owner, claim_id(key))
         data = self._objects.get(path)
         if data is None or response is None:
@@ -221,19 +213,19 @@ class TaskStore:
             self._objects.put(path, encode_claim(fingerprint_in(data), datetime.now(UTC), response))
 
     def sweep_claims(self, now: datetime) -> None:
-        """Remove the claims that bind nobody any more."""
+        """Delete expired claims."""
         for info in list(self._objects.list(IDEMPOTENCY)):
             data = self._objects.get(info.path)
             if data is not None and is_void(data, now):
                 self._objects.delete(info.path)
 
-    def _forget_claim(self, record: TaskRecord) -> None:
-        """Remove the claim whose response speaks of the task: its file's name stands there."""
+    def _delete_claim_of(self, record: TaskRecord) -> None:
+        """Delete the claim whose response names the task: it contains the file's name."""
         if record.claim is None:
             return
         path = _claim_path(record.owner, record.claim)
         data = self._objects.get(path)
-        if data is not None and record.task_id.encode() in data:  # else the key was claimed again since
+        if data is not None and record.task_id.encode() in data:  # otherwise the key was claimed again in the meantime
             self._objects.delete(path)
 
     def _erase(self, task_id: str) -> None:
