@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.policy.route.chain import LOCAL
+from one_ocr_ray.routing import Route
+
 if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import PageRequest
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
 
 # Requests of earlier runs of the last day, by run: when, in seconds since 1970, and how many.
+EMBEDDED_ENGINE_ALONE = Route((LOCAL,))
 SentBefore = Mapping[str, Sequence[tuple[float, int]]]
 
 
@@ -39,3 +43,4 @@ class Job:
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests under way when the job must stop
     sent_before: SentBefore = field(default_factory=dict)  # where --rpd must know of it
+    route: Route = EMBEDDED_ENGINE_ALONE

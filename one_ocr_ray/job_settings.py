@@ -19,6 +19,7 @@ from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.route.chain import TEXT_LAYER, parse_route, told
 from one_ocr_ray.settings import base_url, password_of
 from one_ocr_ray.storage.spending import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.routing import Route
     from one_ocr_ray.settings import Settings
 
 
@@ -99,6 +101,17 @@ def selection_of(settings: Settings) -> PageSelection:
         raise UsageError(f"--pages: {error}.") from error
 
 
+def route_of(settings: Settings) -> Route:
+    """The readers of each page. Raises UsageError for what is no route of the chosen engine."""
+    try:
+        route = parse_route(settings.route, settings.engine, settings.escalate)
+    except ValueError as error:
+        raise UsageError(f"--route: {error}.") from error
+    if settings.schema is not None and len(route.names) > 1:
+        raise UsageError(f"--schema needs a model for every page: give --route {settings.engine}, or no route.")
+    return route
+
+
 def pdf_options_of(settings: Settings) -> PdfOptions:
     """How documents are opened and rendered. Raises UsageError for a password file that cannot be read."""
     password = password_of(settings)
@@ -107,6 +120,7 @@ def pdf_options_of(settings: Settings) -> PdfOptions:
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
+        layer=TEXT_LAYER in route_of(settings).names,
     )
 
 
@@ -134,6 +148,7 @@ def fingerprint_of(
         longest_side_px=settings.longest_side,
         pages=str(selection),
         positions=settings.positions,
+        route=told(route_of(settings), settings.engine),
     )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from one_ocr_ray.blocks import Block, PackedBlocks, PageBox, TextLayer
+    from one_ocr_ray.routing import Verdict
 
 
 class ErrorCode(StrEnum):
@@ -46,6 +47,7 @@ class ErrorCode(StrEnum):
     CONTEXT_TOO_LONG = "context_too_long"
     OCR_FAILED = "ocr_failed"
     SCHEMA_MISMATCH = "schema_mismatch"
+    TEXT_LAYER_UNTRUSTED = "text_layer_untrusted"
     # Jobs: these stop the run, resumably
     AUTH = "auth"
     BILLING = "billing"
@@ -115,16 +117,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """One rendered page on its way to an engine.
-
-    `data` is a JPEG. `ink_cells` counts cells (some two points wide) that stand out from the paper together with their
-    neighbours: in one band of the page if that has plenty, else on the whole page.
+    """One rendered page on its way to an engine. `ink_cells` counts cells that stand out from the paper together with
+    their neighbours: in one band of the page if that has plenty, else on the whole page.
     """
 
     page_number: int  # 1-based
     width_px: int
     height_px: int
-    data: bytes = field(repr=False)
+    data: bytes = field(repr=False)  # a JPEG
     sha256: str
     ink_cells: int
     render_ms: int
@@ -199,6 +199,7 @@ class Answer:
     limits: AccountLimits | None = None
     blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # the source of `text`; None: unknown
     provider_message: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
+    verdict: Verdict | None = None  # of a reader that judges itself
 
     @property
     def ended_by_itself(self) -> bool:
@@ -250,6 +251,7 @@ class PageResult:
     markdown: str | None = field(default=None, repr=False)
     data: str | None = field(default=None, repr=False)
     failure: Failure | None = None
+    route_reason: str | None = None
     model_version: str | None = None
     finish_reason: str | None = None
     provider_request_id: str | None = None

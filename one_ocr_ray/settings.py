@@ -80,6 +80,8 @@ class Settings(BaseSettings):
     engine: Literal["local", "openai", "gemini"] = _flag("NAME", "Engine", "local, openai or gemini", "local")
     model: str | None = _flag("NAME", "Engine", "model at that engine")
     base_url: str | None = _flag("URL", "Engine", "endpoint of the engine")
+    route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
+    escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
     timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")

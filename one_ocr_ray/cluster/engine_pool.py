@@ -7,6 +7,7 @@ restarts the engine on its node. Without the node it is gone, and the others go 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -15,6 +16,7 @@ from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorErro
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
+from one_ocr_ray.policy.route.chain import TEXT_LAYER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import PageImage, PageRequest
+    from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
+    from one_ocr_ray.routing import Escalation
 
 # The rest of each CPU is for render tasks, so that they find room even where there is one CPU only.
 READER_CPUS = 0.75
@@ -32,6 +37,11 @@ READER_BYTES = 1_500_000_000
 PAGES_PER_READER = 2
 DEATHS_PER_PAGE = 2
 RESTART_S = 1.0
+
+
+DIED = Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page.")
+# Documents whose fonts are remembered; a worker has fewer under way.
+DOCUMENTS_KEPT = 64
 
 
 class OcrEngineActor:
@@ -45,6 +55,10 @@ class OcrEngineActor:
     def read(self, image: PageImage) -> Answer:
         """The engine's answer for one page image."""
         return self._engine.read_page(image)
+
+    def read_layer(self, image: PageImage, known: KnownFonts, escalate: frozenset[Escalation]) -> LayerReading:
+        """One page from its text layer, where that is right; `known`: what is known of its document's fonts."""
+        return self._engine.read_layer(image, known, escalate)
 
     def answer(self) -> None:
         """Answer that the process lives."""
@@ -98,19 +112,27 @@ class EnginePool:
         return DEFAULT_MODELS["local"]
 
     async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+        answer: Answer | None = await self.ask("read", replace(image, layer=None))
+        return answer or Answer(failure=DIED)
+
+    async def ask(self, method: str, *arguments: Any) -> Any:
+        """What that method of the least busy reader gives; None where the page kills one reader after the other."""
         async with self._turn:
-            for _ in range(DEATHS_PER_PAGE):
-                number = await self._least_busy()
-                self._busy[number] += 1
-                try:
-                    answer: Answer = await self._readers[number].read.remote(image)
-                except (RayActorError, ActorUnschedulableError):
-                    self._miss(number)
-                else:
-                    return answer
-                finally:
-                    self._busy[number] -= 1
-        return Answer(failure=Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page."))
+            return await self._ask(method, arguments)
+
+    async def _ask(self, method: str, arguments: Sequence[Any]) -> Any:
+        for _ in range(DEATHS_PER_PAGE):
+            number = await self._least_busy()
+            self._busy[number] += 1
+            try:
+                answer = await getattr(self._readers[number], method).remote(*arguments)
+            except (RayActorError, ActorUnschedulableError):
+                self._miss(number)
+            else:
+                return answer
+            finally:
+                self._busy[number] -= 1
+        return None
 
     async def _least_busy(self) -> int:
         """The number of the engine to use. Waits while all restart; raises StoppedError when all are gone."""
@@ -144,3 +166,34 @@ class EnginePool:
 
     async def close(self) -> None:
         """Readers belong to the run, not to this engine."""
+
+
+class PooledTextLayer:
+    """The reader `text-layer` over the same actors. What their samples show of a document's fonts is shared out."""
+
+    name = TEXT_LAYER
+    model = DEFAULT_MODELS[TEXT_LAYER]
+
+    def __init__(self, pool: EnginePool, escalate: frozenset[Escalation] = frozenset()) -> None:
+        self._pool = pool
+        self._escalate = escalate
+        self._fonts: dict[str, KnownFonts] = {}  # by document, the one asked for last at the end
+
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+        document_id = image.layer.document_id if image.layer is not None else ""
+        known = self._fonts.pop(document_id, {})
+        self._fonts[document_id] = known
+        if len(self._fonts) > DOCUMENTS_KEPT:
+            del self._fonts[next(iter(self._fonts))]
+        reading: LayerReading | None = await self._pool.ask("read_layer", image, known, self._escalate)
+        if reading is None:
+            return Answer(failure=DIED)
+        for key, record in reading.fonts.items():
+            known[key] = known[key] + record if key in known else record
+        return reading.answer
+
+    async def check(self) -> None:
+        """It needs no key and no network."""
+
+    async def close(self) -> None:
+        """Readers belong to the run."""

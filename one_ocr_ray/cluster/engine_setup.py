@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import ray
 
 from one_ocr_ray.cluster.budget import RemoteBudget
-from one_ocr_ray.cluster.engine_pool import EnginePool
+from one_ocr_ray.cluster.engine_pool import EnginePool, PooledTextLayer
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.job_settings import metering_of
+from one_ocr_ray.model import PageRequest
 from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
+from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL, TEXT_LAYER
+from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.budget import BudgetShare
-from one_ocr_ray.reading.page import NoMetering, Reading, as_it_is
+from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.permits import LeasedPermits
+from one_ocr_ray.reading.reader import NoMetering, Reader, as_it_is
 from one_ocr_ray.reading.token_bucket import NoLimit
 
 if TYPE_CHECKING:
@@ -31,32 +36,45 @@ if TYPE_CHECKING:
     from one_ocr_ray.job import Job
 
 
-def local_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
-    """The embedded engine for worker `number` of the run; `readers` by name."""
-    return pooled_reading(job, EnginePool(readers, first=number))
+def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
+    """The route of `job` for its worker `number`, with this node's key; `readers`: the embedded engine's, by name.
+
+    Raises UsageError when there is no key for an LLM engine.
+    """
+    pool = EnginePool(readers, first=number) if readers else None
+    llm = None
+    if job.engine is not None:
+        permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
+        budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
+        llm = llm_reader(job, job.engine, engine_on_node(job.engine), permits, budgets)
+    return route_reading(job, pool, llm)
 
 
-def pooled_reading(job: Job, pool: EnginePool) -> Reading:
-    """The embedded engine for `job`; jobs may share a pool."""
-    return Reading(
-        engine=pool,
+def route_reading(job: Job, pool: EnginePool | None, llm: Reader | None) -> Reading:
+    """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
+    return Reading(tuple(_reader(name, job, pool, llm) for name in job.route.names), job.identity)
+
+
+def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) -> Reader:
+    if name not in {TEXT_LAYER, LOCAL}:
+        if llm is None:
+            raise ValueError("the job has no LLM engine")
+        return llm
+    if pool is None:
+        raise ValueError("the job has no embedded engine")
+    engine = pool if name == LOCAL else PooledTextLayer(pool, job.route.escalate)
+    return Reader(
+        engine=engine,
         permits=NoLimit(),
-        ask=job.ask,
-        identity=job.identity,
-        prompt_sha256=job.prompt_sha256,
+        ask=PageRequest(positions=job.ask.positions),
+        prompt_sha256=None,
         metering=NoMetering(),
         judge=as_it_is,
-        observers=(RequestMetrics(pool.name, pool.model).observe,),
+        observers=(RequestMetrics(engine.name, engine.model).observe,),
+        verdict=partial(ocr_verdict, escalate=job.route.escalate),
+        no_better_at=NOT_FOR_LOCAL if name == LOCAL else (),
+        is_request=name == LOCAL,
     )
-
-
-def llm_reading(job: Job, number: int) -> Reading:
-    """The LLM engine of `job` for its worker `number`, with this node's key. Raises UsageError when there is none."""
-    if job.engine is None:
-        raise ValueError("the job has no LLM engine")
-    permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
-    budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
-    return metered_reading(job, job.engine, engine_on_node(job.engine), permits, budgets)
 
 
 def engine_on_node(choice: EngineOptions) -> Engine:
@@ -88,15 +106,14 @@ def _limiter_on_node(choice: EngineOptions) -> str:
     return limiter_name(choice.name, account, choice.model)
 
 
-def metered_reading(
+def llm_reader(
     job: Job, choice: EngineOptions, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]
-) -> Reading:
+) -> Reader:
     """`engine` for the pages of `job`, under `permits` and the cost ceilings of `budgets`."""
-    return Reading(
+    return Reader(
         engine=engine,
         permits=permits,
         ask=job.ask,
-        identity=job.identity,
         prompt_sha256=job.prompt_sha256,
         metering=metering_of(choice, job.prices, job.ask),
         judge=judge,

@@ -50,6 +50,7 @@ class _Metrics:
         )
         self.in_flight = Gauge("one_ocr_in_flight", "Requests under way", ENGINE)
         self.rate_limit = Gauge("one_ocr_rate_limit", "Rates per minute, granted and configured", (*ENGINE, "kind"))
+        self.reader_pages = Counter("one_ocr_reader_pages_total", "Pages, by reader and why", ("reader", "reason"))
         self.tasks = Gauge("one_ocr_tasks", "Tasks of the service", ("state",))
 
 
@@ -61,6 +62,8 @@ def count_page(page: PageResult) -> None:
     """One page is finished."""
     metrics = _metrics()
     metrics.pages.inc(1, {"status": page.status.value, "engine": page.engine, "model": page.model})
+    if page.route_reason is not None:
+        metrics.reader_pages.inc(1, {"reader": page.engine, "reason": page.route_reason})
     if page.render_ms is not None:
         metrics.render_seconds.observe(page.render_ms / 1000)
 

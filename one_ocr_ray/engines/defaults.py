@@ -2,6 +2,7 @@
 
 DEFAULT_MODELS = {
     "local": "rapidocr-pp-ocrv6-small",
+    "text-layer": "pdfium",
     "openai": "gpt-5.6-luna",
     "gemini": "gemini-3.8-flash",
 }

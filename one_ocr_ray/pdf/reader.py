@@ -64,6 +64,7 @@ class PdfOptions:
     max_pages: int
     max_file_bytes: int
     password: SecretStr | None
+    layer: bool = False  # bring the text layers of pages along
 
     @property
     def password_text(self) -> str | None:

@@ -42,6 +42,7 @@ _ink_box = _fast(pdfium_c.FPDFText_GetCharBox, _INT, _POINTER, _INT, *[_POINTER]
 _matrix = _fast(pdfium_c.FPDFText_GetMatrix, _INT, _POINTER, _INT, _POINTER)
 _font = _fast(pdfium_c.FPDFTextObj_GetFont, _POINTER, _POINTER)
 _render_mode = _fast(pdfium_c.FPDFTextObj_GetTextRenderMode, _INT, _POINTER)
+_size = _fast(pdfium_c.FPDFTextObj_GetFontSize, _INT, _POINTER, _POINTER)
 _fill_colour = _fast(pdfium_c.FPDFPageObj_GetFillColor, _INT, _POINTER, *[_POINTER] * 4)
 
 
@@ -108,17 +109,20 @@ def _characters(text: Any, count: int, shapes: Shapes) -> tuple[dict[str, Any], 
 
 
 def _run(text: Any, piece: int, first: int, shapes: Shapes, fonts: dict[int, dict[str, Any]]) -> list[Any]:
-    """What one text object has: font, direction as a matrix, render mode, opacity, place in the order of painting."""
+    """What one text object has: font, direction as a matrix, render mode, colour, place in the order of painting."""
     matrix = (ctypes.c_float * 6)()
     _matrix(text, first, ctypes.addressof(matrix))
     colour = (ctypes.c_uint * 4)(0, 0, 0, 255)
     at = ctypes.addressof(colour)
     _fill_colour(piece, at, at + 4, at + 8, at + 12)
+    size = ctypes.c_float(1.0)
+    _size(piece, ctypes.addressof(size))
+    turn = -1 if size.value < 0 else 1  # a negative size turns text about, and its matrix back again
     font = _font(piece) or 0
     if font not in fonts:
         fonts[font] = _described(font, len(fonts))
-    direction = [round(value, 4) if math.isfinite(value) else 0.0 for value in matrix[:4]]
-    return [fonts[font]["number"], direction, _render_mode(piece), colour[3], shapes.order.get(piece, -1)]
+    direction = [round(turn * value, 4) if math.isfinite(value) else 0.0 for value in matrix[:4]]
+    return [fonts[font]["number"], direction, _render_mode(piece), list(colour), shapes.order.get(piece, -1)]
 
 
 def _described(font: int, number: int) -> dict[str, Any]:
@@ -155,10 +159,11 @@ def _annotations(page: Any) -> dict[str, Any]:
             value = _value(page, annotation, kind) if len(values) < VALUES_MAX else None
             if value is None:
                 drawn += 1
-            elif value:
+            else:
                 rect = pdfium_c.FS_RECTF()
                 pdfium_c.FPDFAnnot_GetRect(annotation, rect)
-                values.append([value, [rect.left, rect.bottom, rect.right, rect.top]])
+                sides = rect.left, rect.bottom, rect.right, rect.top
+                values.append([value, [side if math.isfinite(side) else 0.0 for side in sides]])
         finally:
             pdfium_c.FPDFPage_CloseAnnot(annotation)
     return {"values": values, "annotations": drawn}
@@ -179,6 +184,13 @@ _WITHOUT_TEXT = frozenset(
 _FIELDS_WITH_TEXT = frozenset(
     {pdfium_c.FPDF_FORMFIELD_TEXTFIELD, pdfium_c.FPDF_FORMFIELD_COMBOBOX, pdfium_c.FPDF_FORMFIELD_LISTBOX}
 )
+_BUTTONS = frozenset(
+    {
+        pdfium_c.FPDF_FORMFIELD_CHECKBOX,
+        pdfium_c.FPDF_FORMFIELD_RADIOBUTTON,
+        pdfium_c.FPDF_FORMFIELD_PUSHBUTTON,
+    }
+)
 
 
 def _value(page: Any, annotation: Any, kind: int) -> str | None:
@@ -189,7 +201,7 @@ def _value(page: Any, annotation: Any, kind: int) -> str | None:
         return None
     field = pdfium_c.FPDFAnnot_GetFormFieldType(page.formenv, annotation)
     if field not in _FIELDS_WITH_TEXT:
-        return "" if field in {pdfium_c.FPDF_FORMFIELD_CHECKBOX, pdfium_c.FPDF_FORMFIELD_RADIOBUTTON} else None
+        return "" if field in _BUTTONS else None
     units = (ctypes.c_ushort * VALUE_CHARACTERS_MAX)()
     length = pdfium_c.FPDFAnnot_GetFormFieldValue(page.formenv, annotation, units, ctypes.sizeof(units))
     if length > ctypes.sizeof(units):

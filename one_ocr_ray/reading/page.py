@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.engines.shrinking import shrunk
@@ -19,191 +19,170 @@ from one_ocr_ray.policy.cost.spending import PageUsage, may_be_billed
 from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
-from one_ocr_ray.policy.page.retry import AttemptState, RetryBudget, RetryPolicy, Stop, Wait, next_step
+from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
+from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.stopping import Ending
+from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.clock import Clock
-    from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, RenderedPage
+    from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
-    from one_ocr_ray.policy.ratelimit.messages import Held
     from one_ocr_ray.reading.budget import BudgetShare
     from one_ocr_ray.reading.events import Observer, ReadingEvent
+    from one_ocr_ray.reading.reader import Metering, Reader
 
 RETRY_LOOK_AGAIN_S = 1.0
-
-
-class Permits(Protocol):
-    """The account's limit as one worker sees it; each `acquire` is followed by one `report`."""
-
-    async def ready(self) -> None:
-        """Have started what grants the permits, so that the first page does not wait for that."""
-
-    async def acquire(self, tokens: int) -> None:
-        """Wait until one request of about `tokens` tokens may be sent. Raises StoppedError when none may be again."""
-
-    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
-        """Say what became of a request; None: it was given up before an answer came."""
-
-    def stop(self, failure: Failure) -> None:
-        """Say that the job must stop for `failure`, so that nobody else of this account sends in vain."""
-
-    def held(self) -> Held | None:
-        """What has kept requests from being answered for a while, if anything."""
-
-
-class Metering(Protocol):
-    """What requests take from the account, before and after: tokens and money."""
-
-    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
-        """A request was answered: it took `usage`."""
-
-    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
-        """About how many tokens the request will count for."""
-
-    def cost_usd(self, usage: Usage) -> float | None:
-        """What a request of `usage` has cost; None when that is unknown."""
-
-    def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
-        """The most that the request can cost; None when the model's price is unknown."""
-
-
-class NoMetering:
-    """`Metering` of an engine on this cluster: no tokens, no money."""
-
-    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
-        pass
-
-    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
-        return 0
-
-    def cost_usd(self, usage: Usage) -> float:
-        return 0.0
-
-    def most_usd(self, image: PageImage, ask: PageRequest) -> float:
-        return 0.0
 
 
 def nobody(spending: Spending) -> None:
     """Where money that no row tells is nobody's business."""
 
 
-def as_it_is(answer: Answer, ask: PageRequest) -> Answer:
-    """`judge` of an engine whose answers need none."""
-    return answer
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is the same for every page of a run."""
+    """What is the same for every page of a run. `readers`: its route, in order."""
 
-    engine: Engine
-    permits: Permits
-    ask: PageRequest
+    readers: tuple[Reader, ...]
     identity: RunIdentity
-    prompt_sha256: str | None
-    metering: Metering
-    judge: Callable[[Answer, PageRequest], Answer]
-    budgets: tuple[BudgetShare, ...] = ()  # a request must fit into each
     observers: tuple[Observer, ...] = ()
-    policy: RetryPolicy = field(default_factory=RetryPolicy)
-    retries: RetryBudget = field(default_factory=RetryBudget)
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
     untold: Callable[[Spending], None] = nobody  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
 
-    def notify(self, event: ReadingEvent) -> None:
-        """Tell every observer."""
-        for observer in self.observers:
+    def notify(self, reader: Reader, event: ReadingEvent) -> None:
+        """Tell the observers of `reader`, and those of the run."""
+        for observer in (*reader.observers, *self.observers):
             observer(event)
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A page that was read: the answer, the image it is of, who gave it and why."""
+
+    answer: Answer
+    page: RenderedPage
+    reader: Reader
+    reason: RouteReason | None = None
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
     """The one result of `page`. Raises StoppedError when the whole job must stop; then the page is still unread."""
     spent = PageUsage(reading.clock.utc())
-    answer: Answer | None
     try:
         if isinstance(page, PageUnrendered):
-            answer = Answer(failure=page.failure)
-        elif (answer := answer_of_blank(page)) is None:
-            answer, page = await _answer(page, reading, spent)
+            read = _Read(Answer(failure=page.failure), page, reading.readers[-1])
+        elif (blank := answer_of_blank(page)) is None:
+            read = await _walk(page, reading, spent)
+        else:
+            read = await _read_blank(page, blank, reading, spent)
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
         if spent.spending.requests:
             reading.untold(spent.spending)
         raise
-    row = _result(document, page, answer, spent, reading)
+    row = _result(document, read, spent, reading)
     if (beside := spent.missing_in(row)) is not None:
         reading.untold(beside)
     return row
 
 
-async def _answer(image: PageImage, reading: Reading, spent: PageUsage) -> tuple[Answer, PageImage]:
-    """Ask until the policy is done with this page; the last answer and the image it is of."""
-    ask, tries, sent = reading.ask, AttemptState(), image
-    reading.retries.sent(reading.clock.monotonic_s())
+async def _read_blank(page: PageImage, blank: Answer, reading: Reading, spent: PageUsage) -> _Read:
+    """A page that shows nothing. Where that is for want of a font, its text layer may have what is not drawn."""
+    if blank.failure is not None and page.layer is not None:
+        read = await _walk(page, replace(reading, readers=reading.readers[:1]), spent)
+        if read.answer.failure is None:
+            return read
+    return _Read(blank, page, reading.readers[-1], RouteReason.NO_INK if len(reading.readers) > 1 else None)
+
+
+async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
+    """Ask one reader after the other until an answer stands."""
+    readers = reading.readers
+    route = Walk(tuple(frozenset(reader.no_better_at) for reader in readers))
+    reason: RouteReason | None = None
+    usable: _Read | None = None
     while True:
-        answer = await _request(sent, ask, reading, spent)
-        step = next_step(reading.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
-        spent.attempts = step.tries.attempts
-        if answer.failure is not None and (not isinstance(step, Wait) or answer.failure.action is Action.THROTTLED):
-            reading.notify(FailureReported(answer))
+        reader = readers[route.at]
+        answer, sent = await _answer(page, reader, reading, spent)
+        verdict = answer.verdict or reader.verdict(answer)
+        read = _Read(answer, sent, reader, reason or verdict.reason)
+        following = None if verdict.accepted else route.after(verdict.reason)
+        if following is None:
+            if answer.failure is not None:
+                reading.notify(reader, FailureReported(answer))
+                if usable is not None and not answer.failure.code.retryable:
+                    return replace(usable, reason=RouteReason.FAILED_OVER)
+            return read if len(readers) > 1 or answer.verdict else replace(read, reason=None)
+        usable = read if answer.failure is None else usable
+        route, reason = following, verdict.reason
+
+
+async def _answer(image: PageImage, reader: Reader, reading: Reading, spent: PageUsage) -> tuple[Answer, PageImage]:
+    """Ask until the policy is done with this reader; the last answer and the image it is of."""
+    ask, tries, sent, before = reader.ask, AttemptState(), image, spent.attempts
+    reader.retries.sent(reading.clock.monotonic_s())
+    while True:
+        answer = await _request(sent, ask, reader, reading, spent)
+        step = next_step(reader.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
+        spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
+        if answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED):
+            reading.notify(reader, FailureReported(answer))
         if isinstance(step, Stop):
-            reading.permits.stop(step.failure)
+            reader.permits.stop(step.failure)
             raise StoppedError(step.failure.message, step.failure.code)
         if not isinstance(step, Wait):
             return step.answer, sent
         with reading.ending.waiting():
             await reading.clock.sleep(step.wait_s)
             if step.tries.transport > tries.transport:
-                await _retry_allowed(reading)
+                await _retry_allowed(reader, reading)
             if step.ask.image_scale != ask.image_scale:
                 sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
         ask, tries = step.ask, step.tries
 
 
-async def _retry_allowed(reading: Reading) -> None:
-    while not reading.retries.take(reading.clock.monotonic_s()):
+async def _retry_allowed(reader: Reader, reading: Reading) -> None:
+    while not reader.retries.take(reading.clock.monotonic_s()):
         await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
 
 
-async def _request(image: PageImage, ask: PageRequest, reading: Reading, spent: PageUsage) -> Answer:
+async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage) -> Answer:
     """One request under one permit, judged."""
     clock = reading.clock
     began_s = clock.monotonic_s()
     cost_usd: float | None = 0.0
-    most_usd = reading.metering.most_usd(image, ask)
+    most_usd = reader.metering.most_usd(image, ask)
     reserved: list[BudgetShare] = []
     try:
         with reading.ending.waiting():
-            for share in reading.budgets:
+            for share in reader.budgets:
                 await share.reserve(most_usd)
                 reserved.append(share)
-        tokens, reserved_s = reading.metering.estimate_tokens(image, ask), clock.monotonic_s()
+        tokens, reserved_s = reader.metering.estimate_tokens(image, ask), clock.monotonic_s()
         with reading.ending.waiting():
-            await reading.permits.acquire(tokens)
+            await reader.permits.acquire(tokens)
         sent_s = clock.monotonic_s()
         spent.queue_s += sent_s - began_s
-        reading.notify(RequestSent(sent_s - reserved_s))
+        reading.notify(reader, RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
         try:
             with reading.ending.asking():
-                answer = await reading.engine.analyze_image_async(image, ask)
+                answer = await reader.engine.analyze_image_async(image, ask)
         finally:
             latency_s = clock.monotonic_s() - sent_s
-            reading.permits.report(tokens, answer, latency_s)
-            cost_usd = _cost_usd(answer, reading.metering)
+            reader.permits.report(tokens, answer, latency_s)
+            cost_usd = _cost_usd(answer, reader.metering)
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
-                reading.notify(RequestDone(None, latency_s, cost_usd))
-        reading.metering.learn(image, ask, answer.usage)
-        answer = reading.judge(answer, ask)
-        reading.notify(RequestDone(answer, latency_s, cost_usd))
+                reading.notify(reader, RequestDone(None, latency_s, cost_usd))
+        reader.metering.learn(image, ask, answer.usage)
+        answer = reader.judge(answer, ask)
+        reading.notify(reader, RequestDone(answer, latency_s, cost_usd))
         return answer
     finally:
         for share in reserved:
@@ -219,11 +198,11 @@ def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:
     return metering.cost_usd(answer.usage)
 
 
-def _result(
-    document: DocumentRef, page: RenderedPage, answer: Answer, spent: PageUsage, reading: Reading
-) -> PageResult:
-    status = PageStatus.FAILED if answer.failure else PageStatus.OK if spent.attempts else PageStatus.BLANK
-    extracts = reading.ask.json_schema is not None
+def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Reading) -> PageResult:
+    answer, page, reader = read.answer, read.page, read.reader
+    asked = spent.attempts > 0 or not reader.is_request
+    status = PageStatus.FAILED if answer.failure else PageStatus.OK if asked else PageStatus.BLANK
+    extracts = reader.ask.json_schema is not None
     result = PageResult(
         document_id=document.document_id,
         page_number=page.page_number,
@@ -234,24 +213,25 @@ def _result(
         markdown=None if answer.failure else "" if extracts else answer.text,
         data=answer.text if extracts and status is PageStatus.OK else None,
         failure=answer.failure,
-        engine=reading.engine.name,
-        model=reading.engine.model,
+        engine=reader.engine.name,
+        model=reader.engine.model,
         model_version=answer.model_version,
         finish_reason=answer.finish_reason,
         provider_request_id=answer.provider_request_id,
         truncated=answer.truncated and answer.failure is None,
-        prompt_sha256=reading.prompt_sha256,
+        prompt_sha256=reader.prompt_sha256,
         attempts=spent.attempts,
         input_tokens=spent.usage.input_tokens,
         output_tokens=spent.usage.output_tokens,
         cached_tokens=spent.usage.cached_tokens,
         cost_usd=spent.cost_usd,
         confidence=answer.confidence,
+        route_reason=read.reason,
         warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
-        blocks=None if answer.failure else pack(answer.blocks, reading.ask.positions),
+        blocks=None if answer.failure else pack(answer.blocks, reader.ask.positions),
         render_ms=page.render_ms,
         queue_ms=round(spent.queue_s * 1000),
-        latency_ms=round(spent.latency_s * 1000) if spent.attempts else None,
+        latency_ms=round(spent.latency_s * 1000) if asked else None,
         started_at=spent.started_at,
         finished_at=reading.clock.utc(),
         run_id=reading.identity.run_id,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
 from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine, parse_route
 from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.service.problems import Problem
 
@@ -38,6 +39,7 @@ class UploadOptions(BaseModel):
     prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
     longest_side: int | None = Field(None, ge=64, le=LONGEST_SIDE_PX, description="pixels of the page image sent")
     max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
+    route: str | None = Field(None, max_length=200, description="readers of a page in order, or auto")
 
 
 def options_in(texts: Mapping[str, str]) -> str:
@@ -79,6 +81,8 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
     engine = options.engine or settings.engine
     if engine not in engines:
         raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
+    if options.route is not None:
+        _check_route(options.route, engine, settings)
     if engine == "local":
         if any(getattr(options, name) is not None for name in LLM_OPTIONS):
             raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
@@ -86,6 +90,19 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
         raise _invalid(f"The model must be one of {', '.join(offered_models(settings, engine))}.")
     elif (options.max_cost_usd or settings.key_budget_usd) and not _has_price(engine, options.model, settings):
         raise _invalid("The price of the model is unknown, so max_cost_usd or the key's budget cannot be kept.")
+
+
+def _check_route(text: str, engine: str, settings: ServiceSettings) -> None:
+    """Raises Problem for a route that this service cannot follow."""
+    try:
+        route = parse_route(text, engine)
+        own = parse_route(settings.route, settings.engine)
+    except ValueError as error:
+        raise _invalid(f"The route is not valid: {error}.") from error
+    if needs_embedded_engine(route) and LOCAL not in offered_engines(settings) and not needs_embedded_engine(own):
+        raise _invalid("The service has no embedded engine for that route.")
+    if settings.schema is not None and len(route.names) > 1:
+        raise _invalid("The service extracts by a schema, which needs a model for every page.")
 
 
 def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:

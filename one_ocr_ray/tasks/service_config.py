@@ -20,12 +20,14 @@ from one_ocr_ray.job_settings import (
     page_request_of,
     pdf_options_of,
     prices_of,
+    route_of,
     selection_of,
 )
 from one_ocr_ray.model import ErrorCode, PageRequest
 from one_ocr_ray.policy.cost.pricing import estimate_usd
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.lease import deployment
+from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine
 from one_ocr_ray.settings import Settings
 from one_ocr_ray.storage.spending import spending_with
 from one_ocr_ray.storage.store.objects import Objects
@@ -37,15 +39,17 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
     from one_ocr_ray.policy.tasks.task import RetryOrder, TaskOptions, TaskRecord
+    from one_ocr_ray.routing import Route
     from one_ocr_ray.settings import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 # Settings that hold for the configured engine alone.
-_OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost")
+_OF_ONE_ENGINE = ("model", "base_url", "service_tier", "prompt_file", "schema", "max_cost", "route", "escalate")
 
 
 # The limits of the configured engine's account are not another's.
 _NO_LIMITS = dict.fromkeys(("rpm", "tpm", "rpd"))
+_NO_ROUTE = dict.fromkeys(("route", "escalate"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ class TaskAssignment:
 def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     """The configuration of a service with `settings`. Raises UsageError for settings that cannot be used."""
     selection_of(settings)
+    route_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))
     engines = {name: _engine(settings, name) for name in names}
     return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
@@ -100,13 +105,14 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
     engine = options.engine or service.settings.engine
     settings = service.settings.model_copy(
         update={
-            **({} if engine == service.settings.engine else _NO_LIMITS),
+            **({} if engine == service.settings.engine else _NO_LIMITS | _NO_ROUTE),
+            **({"route": options.route, "escalate": None} if options.route else {}),
             "engine": engine,
             "longest_side": options.longest_side or service.settings.longest_side,
             "pages": options.pages or service.settings.pages,
         }
     )
-    selection = selection_of(settings)
+    selection, route = selection_of(settings), _route(service, settings)
     fingerprint = fingerprint_of(settings, choice, ask, selection)
     run_id = assignment.retry.run_id if assignment.retry else assignment.record.task_id
     job = Job(
@@ -124,8 +130,25 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         pages_at_once=settings.max_in_flight,
         render_tasks=1,
         stop_wait_s=settings.stop_wait if choice else 0.0,
+        route=route,
     )
     return job, fingerprint
+
+
+def has_embedded_engine(service: ServiceConfig) -> bool:
+    """Whether the service keeps processes of the embedded engine: it offers it, or its own route needs it."""
+    return LOCAL in service.engines or needs_embedded_engine(route_of(service.settings))
+
+
+def _route(service: ServiceConfig, settings: ServiceSettings) -> Route:
+    """The route of a task. Raises OptionsError for one that this service cannot follow."""
+    try:
+        route = route_of(settings)
+    except UsageError as error:
+        raise OptionsError(str(error), ErrorCode.INVALID_OPTIONS) from error
+    if needs_embedded_engine(route) and not has_embedded_engine(service):
+        raise OptionsError("This service has no embedded engine for that route.", ErrorCode.INVALID_OPTIONS)
+    return route
 
 
 def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions | None, PageRequest]:

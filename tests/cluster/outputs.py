@@ -25,7 +25,9 @@ def read(
     say: Callable[[str], None] = lambda _: None,
     **flags: Any,
 ) -> RunSummary:
-    """One run of `inputs` into `output`, in this process, on the Ray that is there."""
+    """One run of `inputs` into `output`, in this process, on the Ray that is there. The embedded engine reads alone."""
+    if "engine" not in flags:
+        flags.setdefault("route", "local")
     settings = load({"inputs": tuple(str(each) for each in inputs), "output": str(output), **flags})
     return run(settings, on_progress=on_progress, say=say, on_stop=on_stop)
 

@@ -29,6 +29,7 @@ from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.page import Reading
+from one_ocr_ray.reading.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader
 from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.inputs import stat_input
@@ -144,16 +145,16 @@ class Bounds:
 
 def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
     metering = ProviderMetering(openai_image_tokens, "odd", image_detail="high", prices=PRICES, output_cap=100)
-    return Reading(
+    reader = Reader(
         engine=engine,
         permits=NoLimit(),
         ask=PageRequest(prompt="Read.", output_tokens_cap=100),
-        identity=RunIdentity("run", "config"),
         prompt_sha256=None,
         metering=metering,
         judge=judge,
         budgets=(share or BudgetShare(free_usd=1000.0),),
     )
+    return Reading((reader,), RunIdentity("run", "config"))
 
 
 async def opened(folder: Path) -> DocumentRef:

@@ -16,6 +16,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.events import FailureReported
 from one_ocr_ray.reading.page import Reading, read_page
+from one_ocr_ray.reading.reader import Reader as PageReader
 from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
@@ -46,14 +47,17 @@ class Reader:
 
     async def read(self, number: int = 1, ask: PageRequest | None = None) -> PageResult:
         """What becomes of one page."""
-        reading = Reading(
+        reader = PageReader(
             engine=self.engine,
             permits=NoLimit(),
             ask=ask or PageRequest(prompt="Read the page and answer with its text."),
-            identity=RunIdentity("run-1", "config-1"),
             prompt_sha256=None,
             metering=ProviderMetering(openai_image_tokens, "m", image_detail="high", output_cap=8192),
             judge=judge,
+        )
+        reading = Reading(
+            (reader,),
+            identity=RunIdentity("run-1", "config-1"),
             clock=self.clock,
             jitter=lambda: 0.5,
             observers=(self.events.append,),

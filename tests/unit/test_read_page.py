@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from one_ocr_ray.blocks import TextLayer
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.llm.engine import LlmEngine
 from one_ocr_ray.engines.llm.http import BROKEN
@@ -41,8 +42,10 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.page.retry import RetryBudget
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDone, RequestSent
-from one_ocr_ray.reading.page import NoMetering, Reading, SystemClock, as_it_is, read_page
+from one_ocr_ray.reading.page import Reading, SystemClock, read_page
+from one_ocr_ray.reading.reader import NoMetering, Reader, as_it_is
 from one_ocr_ray.reading.token_bucket import NoLimit
+from one_ocr_ray.routing import RouteReason, Verdict
 from tests.manual_clock import ManualClock
 from tests.scripted_engine import ScriptedEngine
 from tests.unit.wire_samples_reader import engine_options, page_image
@@ -156,22 +159,27 @@ class Scene:
         self.engine = TimedEngine(script, self.clock, latency_s=self.latency_s)
         self.permits = RecordingPermits(self.clock)
         self.metering = metering(prices=PRICES)
-        self.reading = Reading(
+        self.reader = Reader(
             engine=self.engine,
             permits=self.permits,
             ask=self.ask,
-            identity=RunIdentity("run-1", "config-1"),
             prompt_sha256="p" * 64,
             metering=self.metering,
             judge=judge,
             budgets=(self.share,),
+        )
+        self.reading = Reading(
+            (self.reader,),
+            identity=RunIdentity("run-1", "config-1"),
             untold=self.untold.append,
             clock=self.clock,
             jitter=self.jitter,
         )
 
     async def read(self, page: RenderedPage | None = None, **changes: Any) -> PageResult:
-        return await read_page(document(1), page or page_image(), replace(self.reading, **changes))
+        of_reader = {name: changes.pop(name) for name in Reader.__slots__ if name in changes and name != "observers"}
+        reading = replace(self.reading, readers=(replace(self.reader, **of_reader),), **changes)
+        return await read_page(document(1), page or page_image(), reading)
 
     @property
     def most_usd(self) -> float | None:
@@ -748,7 +756,8 @@ async def test_neither_a_key_nor_a_page_shows_in_a_repr() -> None:
     key, content = "sk-top-secret", "confidential"
     image = page_image(content.encode())
     options = engine_options("openai", key=key, headers={"X-Key": key}, query={"key": key})
-    reading = replace(Scene().reading, engine=LlmEngine(options, CODECS["openai"]))
+    scene = Scene()
+    reading = replace(scene.reading, readers=(replace(scene.reader, engine=LlmEngine(options, CODECS["openai"])),))
     answer = Answer(text=content)
     rows = [await Scene([answer], ask=ask).read(image) for ask in (ASK, replace(ASK, json_schema="{}"))]
     rows.append(await Scene([Answer(text=f'"{content}"')], ask=replace(ASK, json_schema="{}")).read(image))
@@ -766,3 +775,101 @@ async def test_the_clock_of_the_machine() -> None:
     await clock.sleep(0.001)
     assert clock.monotonic_s() > before_s
     assert clock.utc().utcoffset() == timedelta(0)
+
+
+# --- routes
+
+
+def with_readers(*readers: Sequence[Answer]) -> tuple[Scene, list[TimedEngine], Reading]:
+    """Readers in the order of a route, each with its script; the last one is a model."""
+    scene = Scene()
+    engines = [TimedEngine(answers, scene.clock) for answers in readers]
+    first = replace(scene.reader, engine=engines[0], is_request=False, metering=NoMetering(), judge=as_it_is)
+    rest = [replace(scene.reader, engine=engine) for engine in engines[1:]]
+    return scene, engines, replace(scene.reading, readers=(first, *rest))
+
+
+UNTRUSTED = Answer(
+    failure=Failure(ErrorCode.TEXT_LAYER_UNTRUSTED, "No."), verdict=Verdict(accepted=False, reason=RouteReason.GARBLED)
+)
+TRUSTED = Answer(text="layer", verdict=Verdict(accepted=True, reason=RouteReason.CHECKED))
+MATHS = Answer(text="layer", verdict=Verdict(accepted=False, reason=RouteReason.FORMULAS))
+
+
+async def test_a_page_that_the_first_reader_reads_well_asks_nobody_else() -> None:
+    """No attempt, no cost; the row names the reader and its reason."""
+    scene, engines, reading = with_readers([TRUSTED], [GOOD])
+    row = await read_page(document(1), page_image(), reading)
+    assert (row.status, row.markdown, row.route_reason, row.attempts, row.cost_usd) == (
+        "ok",
+        "layer",
+        "checked",
+        0,
+        0.0,
+    )
+    assert not engines[1].asked
+    assert scene.permits.acquired == [0]
+
+
+async def test_a_page_goes_on_with_the_reason_why() -> None:
+    """The answer of the next reader is the row's, and no failure of the first is reported."""
+    heard: list[ReadingEvent] = []
+    _, engines, reading = with_readers([UNTRUSTED], [GOOD])
+    row = await read_page(document(1), page_image(), replace(reading, observers=(heard.append,)))
+    assert (row.status, row.markdown, row.route_reason, row.attempts) == ("ok", "good", "garbled", 1)
+    assert row.cost_usd == pytest.approx((1000 * 1.0 + 100 * 10.0) / 1e6)
+    assert len(engines[1].asked) == 1
+    assert not [event for event in heard if isinstance(event, FailureReported)]
+
+
+async def test_a_text_layer_alone_that_is_not_trusted_fails_the_page() -> None:
+    """With its reason; a retry would not help."""
+    _, _, reading = with_readers([UNTRUSTED])
+    row = await read_page(document(1), page_image(), reading)
+    assert (row.status, row.route_reason, row.markdown) == ("failed", "garbled", None)
+    assert row.failure is not None
+    assert row.failure.code is ErrorCode.TEXT_LAYER_UNTRUSTED
+    assert not row.failure.code.retryable
+
+
+async def test_a_reader_that_is_down_is_passed() -> None:
+    """Its requests count in the row of the reader that answers."""
+    _, engines, reading = with_readers([UNTRUSTED], [Answer(failure=REJECTED)], [GOOD])
+    row = await read_page(document(1), page_image(), reading)
+    assert (row.markdown, row.route_reason, row.attempts) == ("good", "failed_over", 2)
+    assert [len(engine.asked) for engine in engines] == [1, 1, 1]
+
+
+async def test_an_earlier_answer_stands_where_a_later_reader_refuses() -> None:
+    """A right text layer with formulas is better than no page; a fault that a retry may cure stays a failure."""
+    _, _, reading = with_readers([MATHS], [Answer(failure=REJECTED)])
+    row = await read_page(document(1), page_image(), reading)
+    assert (row.status, row.markdown, row.route_reason) == ("ok", "layer", "failed_over")
+    _, _, reading = with_readers([MATHS], [Answer(failure=DOWN)])
+    assert (await read_page(document(1), page_image(), reading)).status is PageStatus.FAILED
+
+
+async def test_a_page_without_ink_asks_no_reader() -> None:
+    """Blank is decided before the route."""
+    _, engines, reading = with_readers([TRUSTED], [GOOD])
+    row = await read_page(document(1), replace(page_image(), ink_cells=0), reading)
+    assert (row.status, row.route_reason) == ("blank", "no_ink")
+    assert not any(engine.asked for engine in engines)
+
+
+async def test_a_page_whose_font_nobody_has_is_read_from_its_layer() -> None:
+    """Nothing of it is drawn, and its text is there."""
+    image = replace(page_image(), ink_cells=0, glyphs_missing=True, layer=TextLayer(b"", b"", 0))
+    not_drawn = Answer(text="layer", verdict=Verdict(accepted=True, reason=RouteReason.NOT_DRAWN))
+    _, _, reading = with_readers([not_drawn], [GOOD])
+    row = await read_page(document(1), image, reading)
+    assert (row.status, row.markdown, row.route_reason) == ("ok", "layer", "not_drawn")
+    _, _, reading = with_readers([UNTRUSTED], [GOOD])
+    row = await read_page(document(1), image, reading)
+    assert row.failure is not None
+    assert row.failure.code is ErrorCode.RENDER_FAILED
+
+
+async def test_one_reader_is_no_route() -> None:
+    """Its rows have no reason."""
+    assert (await Scene().read()).route_reason is None

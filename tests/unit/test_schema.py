@@ -58,7 +58,8 @@ GOLDEN_PAGES = {
     "input_tokens": "int64", "output_tokens": "int64", "cached_tokens": "int64", "cost_usd": "double",
     "confidence": "double", "render_ms": "int64", "queue_ms": "int64", "latency_ms": "int64",
     "started_at": f"{TIME}*", "finished_at": f"{TIME}*", "run_id": "string*", "config_id": "string*",
-    "warnings": "list<element: string>*", "page_box": "struct<width: float, height: float, rotate: int16>",
+    "warnings": "list<element: string>*", "route_reason": "string",
+    "page_box": "struct<width: float, height: float, rotate: int16>",
     "blocks": f"list<element: {BLOCK}>",
 }  # fmt: skip
 GOLDEN_DOCUMENTS = {

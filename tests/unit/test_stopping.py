@@ -65,7 +65,7 @@ async def test_nothing_is_sent_again_after_the_end_has_begun() -> None:
 async def test_a_page_that_waits_for_its_permit_ends_at_once() -> None:
     """It holds nothing: no permit, no money."""
     scene, ending = Scene(), Ending()
-    scene.reading.permits.acquire = lambda _tokens: asyncio.sleep(3600)  # type: ignore[method-assign]
+    scene.reader.permits.acquire = lambda _tokens: asyncio.sleep(3600)  # type: ignore[method-assign]
     page = reading(scene, ending)
     await until_asked()
     ending.begin(REASON, 30.0)

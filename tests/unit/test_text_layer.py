@@ -122,7 +122,7 @@ HIDDEN = {
     "mode 3": (at(b"hidden", 72, 650, before=b"3 Tr"), b"", "invisible"),
     "mode 7": (b"q " + at(b"hidden", 72, 650, before=b"7 Tr") + b" Q", b"", "invisible"),
     "alpha 0": (b"q /G gs " + at(b"hidden", 72, 650) + b" Q", b"/ExtGState<</G<</ca 0>>>>", "invisible"),
-    "white": (b"1 g " + at(b"hidden", 72, 650) + b" 0 g", b"", "no_ink"),
+    "white": (b"1 g " + at(b"hidden", 72, 650) + b" 0 g", b"", "invisible"),
     "under a box": (at(b"hidden", 72, 650) + b"0 g 60 640 200 30 re f", b"", "no_ink"),
     "clipped": (b"q 0 0 10 10 re W n " + at(b"hidden", 72, 650) + b" Q", b"", "no_ink"),
     "off the page": (at(b"hidden", 72, 900), b"", "off_page"),
@@ -192,7 +192,7 @@ def test_a_font_that_is_not_drawn_keeps_its_text(child: PdfChild) -> None:
     """Without any font for it the picture is empty, and the layer is all there is."""
     layer = page_of(child, at(b"x", 72, 700))
     glyphs_missing = [font.embedded for font in layer.fonts] == [False]
-    white = page_of(child, b"1 g " + at(b"lost", 72, 700))
+    white = page_of(child, at(b"lost", 72, 700) + b"1 g 60 690 200 30 re f")
     assert glyphs_missing
     assert parse_list(white, glyphs_missing=True) == ["lost"]
     assert seen_of(white, glyphs_missing=True).undrawn == 4

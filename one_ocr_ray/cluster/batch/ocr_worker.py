@@ -9,7 +9,7 @@ from functools import cached_property, partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.cluster.engine_setup import llm_reading, local_reading
+from one_ocr_ray.cluster.engine_setup import run_reading
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
@@ -122,9 +122,7 @@ class OcrWorker(Worker["ShardAssignment"]):
         self._notes = FailureNotes()
         self.totals = RunTotals()
         self._open: dict[str, _ShardProgress] = {}
-        self._make_reading = (
-            partial(local_reading, job, readers, number) if readers else partial(llm_reading, job, number)
-        )
+        self._make_reading = partial(run_reading, job, readers, number)
 
     @cached_property
     def _reading(self) -> Reading:
@@ -134,15 +132,17 @@ class OcrWorker(Worker["ShardAssignment"]):
 
     async def check_engine(self, ask_provider: bool) -> Failure | None:
         """Find out whether this node has what the engine needs; with `ask_provider` also what the provider says."""
-        failure = await self._reading.engine.check() if ask_provider else None
-        if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
-            await self._reading.permits.ready()
+        failure = None
+        for reader in self._reading.readers:
+            failure = (await reader.engine.check() if ask_provider else None) or failure
+            if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
+                await reader.permits.ready()
         return failure
 
     def report(self) -> WorkerReport:
         """How far this worker is."""
         open_pages = sum((each.pages for each in self._open.values()), Counter())
-        held = self._reading.permits.held()
+        held = next(filter(None, (reader.permits.held() for reader in self._reading.readers)), None)
         return WorkerReport(self._incarnation, self.totals, open_pages, held, self._notes.told(held))
 
     async def stop(self, wait_s: float) -> WorkerReport:

@@ -31,12 +31,14 @@ from one_ocr_ray.job_settings import (
     page_request_of,
     pdf_options_of,
     prices_of,
+    route_of,
     selection_of,
     settings_without_effect,
 )
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.summary import RunSummary
+from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.dataset.summary import OutputCounts
     from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.routing import Route
     from one_ocr_ray.settings import Settings
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.pending_work import PendingWork
@@ -96,6 +99,7 @@ def run(
         settings=settings,
         choice=choice,
         ask=ask,
+        route=route_of(settings),
         prompt_sha256=fingerprint.prompt_sha256,
         selection=selection,
         config=asdict(fingerprint),
@@ -129,6 +133,7 @@ class _Run:
     settings: Settings
     choice: EngineOptions | None
     ask: PageRequest
+    route: Route
     prompt_sha256: str | None
     selection: PageSelection
     config: dict[str, Any]
@@ -209,7 +214,7 @@ class _Run:
     ) -> RunDriver:
         """Start the workers on `nodes` with what they share; all go to `actors`."""
         settings, run_id = self.settings, self.identity.run_id
-        readers = {} if self.choice else start_readers(nodes, run_id)
+        readers = start_readers(nodes, run_id) if needs_embedded_engine(self.route) else {}
         actors.extend(readers.values())
         budget = None
         if settings.max_cost is not None:
@@ -240,7 +245,7 @@ class _Run:
         )
 
         def start_on(node: Node, number: int) -> list[ActorHandle[Any]]:
-            own = {} if self.choice else start_readers([node], run_id)
+            own = start_readers([node], run_id) if needs_embedded_engine(self.route) else {}
             return [start_ocr_worker(job, number, list(own), node), *own.values()]
 
         workers = [start_ocr_worker(job, number, list(readers), nodes[number % len(nodes)]) for number in range(count)]
@@ -290,4 +295,5 @@ class _Run:
             pages_at_once=max(1, pages_at_once // workers),
             render_tasks=max(1, cpus // workers),
             stop_wait_s=settings.stop_wait if self.choice else 0.0,
+            route=self.route,
         )

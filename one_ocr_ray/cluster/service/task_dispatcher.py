@@ -17,7 +17,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate
 from one_ocr_ray.reading.fair_semaphore import FairSemaphore
-from one_ocr_ray.tasks.service_config import TaskAssignment
+from one_ocr_ray.tasks.service_config import TaskAssignment, has_embedded_engine
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -122,7 +122,7 @@ class TaskDispatcher:
         return [self._start_worker(node, readers), *readers.values()]
 
     def _start_readers(self, nodes: list[Node]) -> dict[str, ActorHandle[Any]]:
-        if "local" not in self._service.engines:
+        if not has_embedded_engine(self._service):
             return {}
         return dict(start_readers(nodes, f"service-{self._id}", cpus=ONLINE_CPUS))
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, EnginePool
-from one_ocr_ray.cluster.engine_setup import engine_on_node, metered_reading, permits_of, pooled_reading
+from one_ocr_ray.cluster.engine_setup import engine_on_node, llm_reader, permits_of, route_reading
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
@@ -26,6 +26,7 @@ from one_ocr_ray.job_settings import pdf_options_of
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
+from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.fair_semaphore import FairSemaphore
@@ -185,9 +186,10 @@ class TaskWorker(Worker["TaskAssignment"]):
     @asynccontextmanager
     async def _reading(self, assignment: TaskAssignment, job: Job) -> AsyncIterator[Reading]:
         """What the task's pages are read with: a shared engine, and permits of its own."""
-        if job.engine is None:
+        if needs_embedded_engine(job.route):
             self._pool = self._pool or EnginePool(self._readers)
-            yield pooled_reading(job, self._pool)
+        if job.engine is None:
+            yield route_reading(job, self._pool, None)
             return
         name = job.engine.name, job.engine.model
         engine = self._engines[name] = self._engines.get(name) or engine_on_node(job.engine)
@@ -197,9 +199,9 @@ class TaskWorker(Worker["TaskAssignment"]):
         budgets = [] if ceiling_usd is None else [BudgetShare(free_usd=ceiling_usd)]
         if self._key_budgets is not None:
             budgets.append(BudgetShare(RemoteBudget(self._key_budgets, assignment.record.owner, lost=LOST)))
-        reading = metered_reading(job, job.engine, engine, permits, tuple(budgets))
+        reader = llm_reader(job, job.engine, engine, permits, tuple(budgets))
         try:
-            yield reading
+            yield route_reading(job, self._pool, reader)
         finally:
             with suppress(OneOcrError):
                 await permits.close()

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.engines.ocr.text_layer import LayerReading, TextLayerReader
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
@@ -23,6 +24,8 @@ from one_ocr_ray.policy.writers.markdown import to_markdown
 if TYPE_CHECKING:
     from one_ocr_ray.engines.ocr.rapid import PageReader, PageReading
     from one_ocr_ray.model import PageImage, PageRequest
+    from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
+    from one_ocr_ray.routing import Escalation
 
 PT_PER_PX = 72 / 200  # where the size of the sheet is not known
 
@@ -50,13 +53,31 @@ class LocalEngine:
         pt_per_px = image.page_box.width / image.width_px if image.page_box else PT_PER_PX
         return self.read(image.data, pt_per_px, image.page_number)
 
+    def read_layer(self, image: PageImage, known: KnownFonts, escalate: frozenset[Escalation]) -> LayerReading:
+        """A page from its text layer, where that is right; `known`: what is known of its document's fonts.
+
+        In the calling thread; raises `EngineError` when the models cannot be loaded.
+        """
+        try:
+            return TextLayerReader(self.page_reader).read(image, known, escalate)
+        except EngineError:
+            raise
+        except Exception as exc:  # the same boundary as in `read`
+            failure = Failure(ErrorCode.OCR_FAILED, f"the text layer could not be read: {type(exc).__name__}")
+            return LayerReading(Answer(failure=failure), {})
+
+    def page_reader(self) -> PageReader:
+        """The models, loaded at first use. Raises EngineError when they cannot be."""
+        reader = self._reader = self._reader or _load_reader()
+        return reader
+
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:
         """Read one page image, in the calling thread; one call at a time. `pt_per_px` is its scale.
 
         The answer's text is Markdown, empty for a page without text; its confidence is the characters' mean score. The
         first call loads the models; raises `EngineError` when they cannot be loaded.
         """
-        reader = self._reader = self._reader or _load_reader()
+        reader = self.page_reader()
         try:
             return _answer(reader.read(jpeg), pt_per_px, page_number)
         except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a

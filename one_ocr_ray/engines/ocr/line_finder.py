@@ -72,6 +72,10 @@ class Finder:
         boxes = [_box(page, corners) for corners in seen]
         return Found(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
+    def first_look(self, page: Pixels) -> list[Box]:
+        """The lines that the detector sees in the whole page."""
+        return [_box(page, corners) for corners in self._pass(page, looks.pass_scale(page.shape[1], page.shape[0]))]
+
     def _closer(self, page: Pixels, blots: Sequence[looks.Blot], cell_px: float) -> Iterator[Corners]:
         for window in looks.windows(blots):
             left, top, width, height = window.around(cell_px)

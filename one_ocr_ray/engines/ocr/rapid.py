@@ -130,6 +130,19 @@ class PageReader:
             if resident_bytes() > self._most_kept_bytes:
                 self._give_back()
 
+    def read_crop(self, crop: Pixels) -> tuple[str, float]:
+        """What stands on one line whose pixels these are, and how sure that is, 0-1."""
+        reading = self._recognise_one(crop)
+        return reading.text, reading.score
+
+    def read_boxes(self, boxes: Sequence[Box]) -> list[Line]:
+        """The lines in `boxes` of an upright page."""
+        return _lines(boxes, self._recognise([box.pixels for box in boxes]))
+
+    def lines_on(self, page: Pixels) -> list[Box]:
+        """The lines that the detector sees at its first look."""
+        return self._finder.first_look(page)
+
     def _give_back(self) -> None:
         """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
         give_back()

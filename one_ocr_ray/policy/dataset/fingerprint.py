@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 
 import orjson
 
-SCHEMA_VERSION = "2"  # of the dataset's files; version 1 has no `warnings`, `page_box`, `blocks`
+SCHEMA_VERSION = "2"  # of the dataset's files; version 1 has no `warnings`, `route_reason`, `page_box`, `blocks`
 
 _NAMES = {
     "schema_version": "dataset version",
@@ -18,6 +18,7 @@ _NAMES = {
     "longest_side_px": "--longest-side",
     "pages": "--pages",
     "positions": "--positions",
+    "route": "--route",
 }
 
 
@@ -32,6 +33,7 @@ class Fingerprint:
     longest_side_px: int
     pages: str
     positions: str = "blocks"
+    route: str = "off"  # the engine alone, as in outputs from before there were routes
     schema_version: str = SCHEMA_VERSION
 
     @property
@@ -42,10 +44,16 @@ class Fingerprint:
 
 def config_difference(before: Fingerprint, now: Fingerprint) -> str | None:
     """What differs between two configurations, in words; None if nothing does."""
-    then, this = asdict(before), asdict(now)
+    then, this = (_as_given(fingerprint) for fingerprint in (before, now))
     parts = [
         name if key.endswith("sha256") else f"{name} {then[key]} before, {this[key]} now"
         for key, name in _NAMES.items()
         if then[key] != this[key]
     ]
     return "; ".join(parts) or None
+
+
+def _as_given(fingerprint: Fingerprint) -> dict[str, str | int | None]:
+    """The values as a user gives them: a route of one reader is that reader's name."""
+    values: dict[str, str | int | None] = asdict(fingerprint)
+    return values | {"route": fingerprint.engine} if fingerprint.route == "off" else values

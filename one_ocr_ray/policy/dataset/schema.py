@@ -95,6 +95,7 @@ PAGES = pa.schema(
         _required("run_id", pa.string()),
         _required("config_id", pa.string()),
         _required("warnings", pa.list_(pa.string())),
+        ("route_reason", pa.string()),
         ("page_box", _PAGE_BOX),
         ("blocks", pa.list_(_BLOCK)),
     ]
@@ -124,7 +125,7 @@ DOCUMENTS = pa.schema(
     ]
 )
 
-_NEW_IN_2 = ("warnings", "page_box", "blocks")
+_NEW_IN_2 = ("warnings", "route_reason", "page_box", "blocks")
 _PAGES_V1 = pa.schema([column for column in PAGES if column.name not in _NEW_IN_2])
 
 # By version and kind of table.

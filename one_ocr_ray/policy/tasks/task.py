@@ -52,6 +52,7 @@ class TaskOptions:
     prompt: str | None = None
     longest_side: int | None = None
     max_cost_usd: float | None = None
+    route: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

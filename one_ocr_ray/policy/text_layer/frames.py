@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 Corners = tuple[Point, Point, Point, Point]
 
 
-def content_of(layer: Layer, lines: Sequence[LayerLine]) -> PageContent:
-    """What stands on the page, turned so that most of its text runs to the right, with the values of its forms."""
+def content_of(layer: Layer, lines: Sequence[LayerLine], more: Sequence[TextLine] = ()) -> PageContent:
+    """What stands on the page, turned so that most of its text runs to the right, with the values of its forms.
+
+    `more`: lines that were read from its pictures.
+    """
     turn = _turn(lines)
     width, height = (layer.width, layer.height) if turn % 180 == 0 else (layer.height, layer.width)
-    placed = [*(each.line for each in lines), *(_value_line(value.text, value.box) for value in layer.values)]
+    placed = [*(each.line for each in lines), *more, *(_value_line(value.text, value.box) for value in layer.values)]
     return PageContent(
         width=width,
         height=height,

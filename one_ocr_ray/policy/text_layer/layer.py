@@ -24,7 +24,7 @@ CHARACTERS_MAX = 50_000
 _ENTRY_BYTES = 4 + 4 + 1 + 16 + 16  # code, run, flags, loose box, ink box
 _GENERATED, _UNMAPPED = 1, 2
 _INVISIBLE_MODES = frozenset({3, 7})  # no paint; a clip alone
-_TRANSPARENT = 13  # of 255: less is not seen
+_TRANSPARENT, _WHITE = 13, 250  # of 255: opacity that is not seen, colour that is not seen on paper
 _MONO, _ITALIC, _BOLD_WEIGHT = 1 << 0, 1 << 6, 600
 _MATH_FONT = re.compile(
     r"^(?:[A-Z]{6}\+)?(?:CMMI|CMSY|CMEX|MSAM|MSBM|EUF|MTMI|MTSY|RMTMI|LMMath|.*Math)", re.IGNORECASE
@@ -73,6 +73,7 @@ class Run:
     font: int
     angle: float
     hidden: bool  # drawn without paint
+    white: bool
     order: int  # -1: not known
 
 
@@ -197,7 +198,7 @@ def _font(described: dict[str, Any]) -> Font:
 
 
 def _run(described: list[Any], to_display: _Matrix, fonts: int) -> Run:
-    font, (a, b, _, _), mode, opacity, order = described
+    font, (a, b, _, _), mode, (red, green, blue, opacity), order = described
     if not 0 <= font < fonts:
         raise LayerError
     right, down = a * to_display[0] + b * to_display[2], a * to_display[1] + b * to_display[3]
@@ -207,6 +208,7 @@ def _run(described: list[Any], to_display: _Matrix, fonts: int) -> Run:
         font=int(font),
         angle=float(quarter % 360) if abs(angle - quarter) < 3 else angle,
         hidden=mode in _INVISIBLE_MODES or (mode in {0, 4} and opacity < _TRANSPARENT),
+        white=mode == 0 and min(red, green, blue) >= _WHITE,
         order=int(order),
     )
 

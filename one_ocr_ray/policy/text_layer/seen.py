@@ -106,6 +106,8 @@ def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing
             return "covered"
     if layer.ink.has(box):
         return ""
+    if run.white:
+        return "invisible"
     return "undrawn" if glyphs_missing and not layer.fonts[run.font].embedded else "no_ink"
 
 

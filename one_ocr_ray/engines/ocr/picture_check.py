@@ -1,0 +1,93 @@
+"""What the picture of a page says of its text layer: samples of lines are read, and lines looked for that it lacks.
+
+The models are those of `PageReader`. Which samples, and what follows, is decided in `policy/text_layer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from one_ocr_ray.policy.text_layer.spot_check import SampleRead
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from one_ocr_ray.engines.ocr.rapid import Line, PageReader
+    from one_ocr_ray.policy.layout.geometry import TextLine
+    from one_ocr_ray.policy.text_layer.layer import BoxPt
+    from one_ocr_ray.policy.text_layer.spot_check import Sample
+
+    Pixels = NDArray[Any]
+
+MASK_PX = 4  # of a cell in which text of the layer is marked
+COVERED = 0.5  # of a line's box: the layer has its text
+READ_MAX = 24  # lines of those that the layer lacks, the longest ones
+TEXT_SCORE = 0.8
+TEXT_CHARACTERS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """Text that a layer lacks: its share of the length of all lines on the picture, and its lines, in points."""
+
+    share: float
+    lines: tuple[TextLine, ...]
+
+
+class PictureCheck:
+    """One page's picture; `px_per_pt` is its scale."""
+
+    def __init__(self, reader: PageReader, jpeg: bytes, px_per_pt: float) -> None:
+        page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+        if page is None:
+            raise ValueError("not an image")
+        self._reader = reader
+        self._page = page
+        self._px_per_pt = px_per_pt
+
+    def read(self, samples: Sequence[Sample]) -> list[SampleRead]:
+        """What stands in the places of `samples`."""
+        return [SampleRead(*self._reader.read_crop(self._crop(each.box, each.angle))) for each in samples]
+
+    def missing(self, boxes: Sequence[BoxPt]) -> Missing:
+        """The text on the picture that lies outside of `boxes`, which are in points."""
+        height, width = self._page.shape[:2]
+        mask = np.zeros((height // MASK_PX + 1, width // MASK_PX + 1), np.uint8)
+        for box in boxes:
+            left, top, right, bottom = (round(side * self._px_per_pt / MASK_PX) for side in box)
+            cv2.rectangle(mask, (left, top), (right, bottom), 1, -1)
+        found = self._reader.lines_on(self._page)
+        lacking = sorted((box for box in found if _covered(mask, box.corners) < COVERED), key=lambda b: -max(b.size))
+        lines = [line for line in self._reader.read_boxes(lacking[:READ_MAX]) if _is_text(line)]
+        length = sum(max(box.size) for box in found)
+        share = sum(max(line.box.size) for line in lines) / length if length else 0.0
+        return Missing(share, tuple(self._in_points(line.placed()) for line in lines))
+
+    def _in_points(self, line: TextLine) -> TextLine:
+        a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in line.corners)
+        return replace(line, corners=(a, b, c, d))
+
+    def _crop(self, box: BoxPt, angle: float) -> Pixels:
+        """The pixels of `box` with its text running to the right."""
+        height, width = self._page.shape[:2]
+        left, top, right, bottom = (round(side * self._px_per_pt) for side in box)
+        left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
+        crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
+        return np.ascontiguousarray(np.rot90(crop, round(angle / 90)))
+
+
+def _is_text(line: Line) -> bool:
+    text = "".join(word.text for word in line.placed().words)
+    return line.scored[0] >= TEXT_SCORE and sum(character.isalnum() for character in text) >= TEXT_CHARACTERS
+
+
+def _covered(mask: Pixels, corners: Sequence[tuple[float, float]]) -> float:
+    xs, ys = [x / MASK_PX for x, _ in corners], [y / MASK_PX for _, y in corners]
+    part = mask[int(min(ys)) : int(max(ys)) + 1, int(min(xs)) : int(max(xs)) + 1]
+    return float(part.mean()) if part.size else 1.0

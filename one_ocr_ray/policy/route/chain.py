@@ -1,0 +1,79 @@
+"""A route: an ordered list of readers, and which of them a page goes to next. Decisions only.
+
+A page goes on when the judge of its reader says so, to the next reader that can do better at what was wrong: one that
+knows no formulas is passed over by a page that goes on for its formulas. Without such a reader the answer stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from one_ocr_ray.routing import Escalation, Route, RouteReason
+
+TEXT_LAYER, LOCAL, AUTO = "text-layer", "local", "auto"
+
+# What the embedded engine does no better than the text layer, or than itself.
+NOT_FOR_LOCAL = frozenset(
+    {RouteReason.FORMULAS, RouteReason.TABLE, RouteReason.HANDWRITING, RouteReason.SCRIPT_NOT_READ}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Where a page is on its route. `no_better_at`: of each reader the reasons for which a page does not go to it."""
+
+    no_better_at: tuple[frozenset[RouteReason], ...]
+    at: int = 0
+
+    def after(self, reason: RouteReason | None) -> Walk | None:
+        """The walk at the next reader for a page that goes on for `reason`; None: there is none."""
+        later = range(self.at + 1, len(self.no_better_at))
+        following = next((number for number in later if reason not in self.no_better_at[number]), None)
+        return None if following is None else replace(self, at=following)
+
+
+def parse_route(text: str | None, engine: str, escalate: str | None = None) -> Route:
+    """The route that users write. Raises ValueError, one sentence for them, for what is no route of `engine`.
+
+    `text` None: the default, which is the text layer before the embedded engine, and a model alone.
+    """
+    names = _names(text, engine)
+    kinds = [kind.strip() for kind in (escalate or "").split(",") if kind.strip()]
+    known = [each.value for each in Escalation]
+    for kind in kinds:
+        if kind not in known:
+            raise ValueError(f"{kind!r} is no kind of page to escalate; known are {', '.join(known)}")
+    if kinds and len(names) < 2:
+        raise ValueError("to escalate pages it needs a reader that they can go on to")
+    return Route(names, frozenset(map(Escalation, kinds)))
+
+
+def _names(text: str | None, engine: str) -> tuple[str, ...]:
+    if text is None:
+        return (TEXT_LAYER, LOCAL) if engine == LOCAL else (engine,)
+    if text.strip() == AUTO:
+        return (TEXT_LAYER, LOCAL) if engine == LOCAL else (TEXT_LAYER, LOCAL, engine)
+    names = tuple(name.strip() for name in text.split(","))
+    known = dict.fromkeys((TEXT_LAYER, LOCAL, engine))
+    for name in names:
+        if name not in known:
+            raise ValueError(f"{name!r} is no reader of this run; known are {', '.join(known)} and auto")
+    if len(set(names)) < len(names):
+        raise ValueError("each reader can stand in it once")
+    if TEXT_LAYER in names[1:]:
+        raise ValueError("text-layer can only come first: it costs least, and tells by itself when it is wrong")
+    if engine not in names and engine != LOCAL:
+        raise ValueError(f"it leaves {engine} out: name it, or choose --engine local")
+    return names
+
+
+def needs_embedded_engine(route: Route) -> bool:
+    """Whether a reader of the route reads pictures on this cluster: the text layer's samples are read so, too."""
+    return bool({TEXT_LAYER, LOCAL} & set(route.names))
+
+
+def told(route: Route, engine: str) -> str:
+    """A route as the configuration of an output keeps it; `off` where there is nothing to choose."""
+    if route.names == (engine,):
+        return "off"
+    return ",".join(route.names) + (f" ({', '.join(sorted(route.escalate))})" if route.escalate else "")

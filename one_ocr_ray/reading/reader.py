@@ -1,0 +1,94 @@
+"""One reader of a route: an engine, what it is asked, the account it is asked under, and the judges of its answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from one_ocr_ray.policy.page.retry import RetryBudget, RetryPolicy
+from one_ocr_ray.policy.route.gates import model_verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, Usage
+    from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.budget import BudgetShare
+    from one_ocr_ray.reading.events import Observer
+    from one_ocr_ray.routing import RouteReason, Verdict
+
+
+class Permits(Protocol):
+    """The account's limit as one worker sees it; each `acquire` is followed by one `report`."""
+
+    async def ready(self) -> None:
+        """Have started what grants the permits, so that the first page does not wait for that."""
+
+    async def acquire(self, tokens: int) -> None:
+        """Wait until one request of about `tokens` tokens may be sent. Raises StoppedError when none may be again."""
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        """Say what became of a request; None: it was given up before an answer came."""
+
+    def stop(self, failure: Failure) -> None:
+        """Say that the job must stop for `failure`, so that nobody else of this account sends in vain."""
+
+    def held(self) -> Held | None:
+        """What has kept requests from being answered for a while, if anything."""
+
+
+class Metering(Protocol):
+    """What requests take from the account, before and after: tokens and money."""
+
+    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
+        """A request was answered: it took `usage`."""
+
+    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+        """About how many tokens the request will count for."""
+
+    def cost_usd(self, usage: Usage) -> float | None:
+        """What a request of `usage` has cost; None when that is unknown."""
+
+    def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
+        """The most that the request can cost; None when the model's price is unknown."""
+
+
+class NoMetering:
+    """`Metering` of an engine on this cluster: no tokens, no money."""
+
+    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
+        pass
+
+    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+        return 0
+
+    def cost_usd(self, usage: Usage) -> float:
+        return 0.0
+
+    def most_usd(self, image: PageImage, ask: PageRequest) -> float:
+        return 0.0
+
+
+def as_it_is(answer: Answer, ask: PageRequest) -> Answer:
+    """`judge` of an engine whose answers need none."""
+    return answer
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """What is the same for every page that this reader is asked for."""
+
+    engine: Engine
+    permits: Permits
+    ask: PageRequest
+    prompt_sha256: str | None
+    metering: Metering
+    judge: Callable[[Answer, PageRequest], Answer]  # whether an answer can be used at all
+    budgets: tuple[BudgetShare, ...] = ()  # a request must fit into each
+    observers: tuple[Observer, ...] = ()  # of its own requests
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
+    retries: RetryBudget = field(default_factory=RetryBudget)
+    verdict: Callable[[Answer], Verdict] = model_verdict  # whether it stands where another reader could follow
+    no_better_at: Collection[RouteReason] = ()  # pages that go on for one of these do not come here
+    is_request: bool = True  # a page that it answers counts an attempt

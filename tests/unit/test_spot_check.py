@@ -1,0 +1,113 @@
+"""The spot check of text layers: which samples are read, and what follows from them, font by font."""
+
+from __future__ import annotations
+
+import pytest
+
+from one_ocr_ray.policy.text_layer.layer import Font, Glyph, InkGrid, Layer, Run
+from one_ocr_ray.policy.text_layer.lines import LayerLine, layer_lines
+from one_ocr_ray.policy.text_layer.spot_check import (
+    SAMPLES_MAX,
+    FontRecord,
+    SampleRead,
+    compared,
+    folded,
+    more_samples,
+    samples_of,
+)
+
+
+def page(*lines: tuple[tuple[str, str], ...]) -> tuple[Layer, list[LayerLine]]:
+    """A layer of lines; a line is pieces of text, each in a font by name. Every character is 5 points wide."""
+    names = sorted({font for line in lines for _, font in line})
+    glyphs = []
+    for row, line in enumerate(lines):
+        column = 0
+        for text, font in line:
+            for character in text:
+                box = (10 + 5.0 * column, 20.0 * row, 15 + 5.0 * column, 20.0 * row + 10)
+                glyphs.append(Glyph(character, box, box, names.index(font), len(glyphs), False, False))
+                column += 1
+    runs = tuple(Run(number, 0.0, False, False, number) for number in range(len(names)))
+    layer = Layer(
+        width=600, height=800, glyphs=tuple(glyphs), runs=runs,
+        fonts=tuple(Font(name, name, True, False, False, False, False) for name in names),
+        pictures=(), rulings=(), values=(), annotations=0, cut=False, ink=InkGrid((), 0, 2.0),
+    )  # fmt: skip
+    return layer, layer_lines(layer, layer.glyphs)
+
+
+def read_as(layer: Layer, lines: list[LayerLine], *texts: str, score: float = 0.99) -> dict[str, tuple[int, int]]:
+    """Characters read and errors by font, where the samples of the page say `texts`, in the order of the lines."""
+    samples = sorted(samples_of(lines, layer, {}), key=lambda sample: sample.box[1])
+    assert len(samples) == len(texts)
+    spot = compared(samples, [SampleRead(text, score) for text in texts], layer)
+    return {key: (record.read, record.errors) for key, record in spot.fonts.items() if record.read}
+
+
+def test_a_right_layer_has_no_errors() -> None:
+    """Blanks, case, accents, dashes and quotes do not count: readers do not agree on them."""
+    layer, lines = page((("Caf\u00e9 \u201cno\u201d 10 \u2013 20", "a"),))
+    assert read_as(layer, lines, 'cafe"NO"10-20') == {"a": (10, 0)}
+
+
+def test_errors_count_against_their_own_font() -> None:
+    """A font that is garbled is found among good ones on the same line."""
+    layer, lines = page((("good text ", "a"), ("cbe", "b"), (" goes on", "a")))
+    assert read_as(layer, lines, "good text had goes on") == {"a": (14, 0), "b": (3, 3)}
+
+
+def test_letters_that_a_mark_hides_count_against_its_font() -> None:
+    """The layer has a mark where the picture has a letter; lost letters are nobody's."""
+    layer, lines = page((("wor", "a"), ("\u00a4", "b"), ("d and more", "a")))
+    samples = samples_of(lines, layer, {})
+    spot = compared(samples, [SampleRead("world and mooore", 0.99)], layer)
+    assert (spot.fonts["b"].read, spot.fonts["b"].errors, spot.inserted) == (1, 1, 2)
+
+
+def test_a_poor_reading_says_nothing() -> None:
+    """Nor does one of a script that the models do not know."""
+    layer, lines = page((("some words", "a"),))
+    assert read_as(layer, lines, "xxxx", score=0.7) == {}
+    layer, lines = page((("слово a word", "a"),))
+    assert read_as(layer, lines, "a word") == {}
+
+
+def test_letters_that_the_models_do_not_know_are_not_expected() -> None:
+    """A few of them among others are left out of the comparison."""
+    layer, lines = page((("Khởi động Hệ thống", "a"),))
+    assert read_as(layer, lines, "Khi đng H thng") == {"a": (11, 0)}
+
+
+def test_samples_hold_every_font() -> None:
+    """A font with one word on the page is read, too; the samples are few."""
+    body = [(("the quick brown fox jumps over the lazy dog number " + str(row), "body"),) for row in range(40)]
+    layer, lines = page(*body, (("rare", "other"),))
+    samples = samples_of(lines, layer, {})
+    assert len(samples) <= SAMPLES_MAX
+    assert any(layer.runs[mark.glyph.run].font == 1 for sample in samples for mark in sample.marks)
+
+
+def test_what_is_known_of_a_font_is_not_read_again() -> None:
+    """Pages of one document share what samples have shown; a few new characters of a well-known font need no look."""
+    layer, lines = page((("the quick brown fox jumps over the lazy dog", "a"),), (("the same text again" * 3, "a"),))
+    known = {"a": FontRecord(100, 0, frozenset("thequickbrownfoxjumpsoverlazydogmi"))}
+    assert samples_of(lines, layer, known) == [], "all is known"
+    assert samples_of(lines, layer, {"a": FontRecord(100, 0, frozenset("xyz"))})
+    assert samples_of(lines, layer, {})
+
+
+def test_more_samples_are_others() -> None:
+    """Where a few characters were read otherwise, other lines of that font decide."""
+    layer, lines = page(*((("some words of line " + str(row), "a"),) for row in range(30)))
+    samples = samples_of(lines, layer, {})
+    more = more_samples(lines, layer, samples, {"a": FontRecord(50, 2)})
+    assert more
+    assert not {sample.box for sample in samples} & {sample.box for sample in more}
+    assert more_samples(lines, layer, samples, {"a": FontRecord(50, 0)}) == []
+
+
+@pytest.mark.parametrize(("text", "same"), [("ﬁ", "fi"), ("É", "e"), ("１", "l"), ("0", "o"), ("—", ""), ("漢", "漢")])
+def test_what_readers_agree_on(text: str, same: str) -> None:
+    """Forms of one letter are that letter."""
+    assert folded(text) == same
