@@ -1,4 +1,4 @@
-"""The application: its routes, its middlewares, and what they share."""
+"""`create_app`: the FastAPI application with its routes and middlewares, and what they share."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from one_ocr_ray.service import problems
-from one_ocr_ray.service.api import batches, events, sessions, tasks, uploads
-from one_ocr_ray.service.api import health as system
-from one_ocr_ray.service.api import pages as pagesapi
-from one_ocr_ray.service.api import results as resultsapi
-from one_ocr_ray.service.api.openapi import described
-from one_ocr_ray.service.dependencies import Service, caches
-from one_ocr_ray.service.ended_sessions import Ended
+from one_ocr_ray.service.api import batches, events, health, pages, results, sessions, tasks, uploads
+from one_ocr_ray.service.api.openapi import openapi_document
+from one_ocr_ray.service.cache import BoundedCache
+from one_ocr_ray.service.dependencies import Service
+from one_ocr_ray.service.ended_sessions import EndedSessionCache
+from one_ocr_ray.service.fair_executor import FairExecutor
 from one_ocr_ray.service.keys import load_keys
-from one_ocr_ray.service.middleware.auth import Guard, HostAndHeaders
+from one_ocr_ray.service.middleware.auth import Authentication, HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
 from one_ocr_ray.service.middleware.request_log import RequestLog
 from one_ocr_ray.service.options import offered_engines
 from one_ocr_ray.service.page_images import PdfReaders
-from one_ocr_ray.service.single_flight import Making
 from one_ocr_ray.service.spool import Spool
 from one_ocr_ray.service.streams import Streams
-from one_ocr_ray.service.web.pages import add_pages
+from one_ocr_ray.service.web.pages import install_pages
 from one_ocr_ray.settings import LOOPBACK_HOSTS, password_of
 from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
 from one_ocr_ray.version import __version__
@@ -38,18 +36,34 @@ if TYPE_CHECKING:
 
 _POLLS_PER_STREAM = 4  # a program may wait for many tasks at once
 
-_WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - told apart, not listened on
+_CACHED_TEXT_BYTES = 64 << 20
+_CACHED_IMAGE_BYTES = 64 << 20
+_WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
-def create_app(book: TaskManager, store: TaskStore, settings: ServiceSettings) -> FastAPI:
-    """The service over `book` and `store`. Raises UsageError for keys or a spool that cannot be used."""
-    service = _service(book, store, settings)
+def create_app(manager: TaskManager, store: TaskStore, settings: ServiceSettings) -> FastAPI:
+    """The service over `manager` and `store`. Raises UsageError for keys or a spool that cannot be used."""
+    spool = Spool(settings.spool, settings.min_free_bytes)
+    service = Service(
+        manager=manager,
+        store=store,
+        settings=settings,
+        keys=load_keys(settings.api_keys_file),
+        ended=EndedSessionCache(EndedSessions(store.root)),
+        spool=spool,
+        pdfs=PdfReaders(store, spool.folder, password_of(settings)),
+        streams=Streams(settings.max_streams, settings.max_streams_per_key),
+        polls=Streams(settings.max_streams, settings.max_streams_per_key * _POLLS_PER_STREAM),
+        executor=FairExecutor(),
+        rows=BoundedCache(_CACHED_TEXT_BYTES),
+        images=BoundedCache(_CACHED_IMAGE_BYTES),
+    )
 
     @contextlib.asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
         service.pdfs.close()
-        service.making.close()
+        service.executor.close()
         service.spool.close()
 
     app = FastAPI(
@@ -63,19 +77,20 @@ def create_app(book: TaskManager, store: TaskStore, settings: ServiceSettings) -
     )
     app.state.service = service
     problems.install(app)
-    for module in (uploads, tasks, events, pagesapi, resultsapi, batches, system, sessions):
+    for module in (uploads, tasks, events, pages, results, batches, health, sessions):
         app.include_router(module.router)
-    add_pages(app)
-    # The last one added is the first to see a request.
-    app.add_middleware(Guard, keys=service.keys, ended=service.ended, requests_per_second=settings.requests_per_second)
+    install_pages(app)
+    # A request passes the middleware that is added last first.
+    rate = settings.requests_per_second
+    app.add_middleware(Authentication, keys=service.keys, ended=service.ended, requests_per_second=rate)
     app.add_middleware(BodyLimit, limits=body_limits(settings))
-    app.add_middleware(HostAndHeaders, hosts=_hosts(settings))
+    app.add_middleware(HostCheck, hosts=_hosts(settings))
     app.add_middleware(RequestLog)
     description: dict[str, Any] = {}
 
     def openapi() -> dict[str, Any]:
         if not description:
-            description.update(described(app, offered_engines(settings), with_keys=bool(service.keys)))
+            description.update(openapi_document(app, offered_engines(settings), with_keys=bool(service.keys)))
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]
@@ -83,7 +98,7 @@ def create_app(book: TaskManager, store: TaskStore, settings: ServiceSettings) -
 
 
 def body_limits(settings: ServiceSettings) -> BodyLimits:
-    """Bounds for bodies where a slow reader slows its writer: in the application itself."""
+    """The bounds of bodies in the application itself, where a slow reader slows its client."""
     return BodyLimits(
         request_bytes=settings.max_request_bytes,
         unsized_bytes=settings.max_request_bytes,
@@ -93,30 +108,10 @@ def body_limits(settings: ServiceSettings) -> BodyLimits:
     )
 
 
-def _service(book: TaskManager, store: TaskStore, settings: ServiceSettings) -> Service:
-    keys = load_keys(settings.api_keys_file)
-    spool = Spool(settings.spool, settings.min_free_bytes)
-    rows, images = caches()
-    return Service(
-        book=book,
-        store=store,
-        settings=settings,
-        keys=keys,
-        ended=Ended(EndedSessions(store.root)),
-        spool=spool,
-        pdfs=PdfReaders(store, spool.folder, password_of(settings)),
-        streams=Streams(settings.max_streams, settings.max_streams_per_key),
-        polls=Streams(settings.max_streams, settings.max_streams_per_key * _POLLS_PER_STREAM),
-        making=Making(),
-        rows=rows,
-        images=images,
-    )
-
-
 def _hosts(settings: ServiceSettings) -> frozenset[str] | None:
-    """The names in Host headers that are answered; None for all, where keys guard a service on every address.
+    """The Host headers that are answered; None: all of them, for a service with keys on every address.
 
-    A page of another site that points its own name at this machine must not get through to a service without keys.
+    Without this check a foreign site could point its own name at this machine and reach a service without keys.
     """
     if settings.host in _WILDCARD_ADDRESSES and not settings.allowed_hosts:
         return None

@@ -1,4 +1,4 @@
-"""A cache of the latest values, bounded by their size."""
+"""A cache that keeps the values used last, bounded by their size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _Value = TypeVar("_Value")
 
 
 class BoundedCache(Generic[_Key, _Value]):
-    """For one event loop. A value that alone is over the bound is not kept."""
+    """For one event loop. A value larger than the bound is not kept."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -29,7 +29,7 @@ class BoundedCache(Generic[_Key, _Value]):
         return found[0]
 
     def put(self, key: _Key, value: _Value, size_bytes: int) -> None:
-        """Keep `value`, at the cost of those not asked for the longest."""
+        """Keep `value`; drop those that were not used for the longest time."""
         self._drop(key)
         if size_bytes > self._max_bytes:
             return

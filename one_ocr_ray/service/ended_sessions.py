@@ -1,4 +1,4 @@
-"""Which sessions were ended by a logout: at once in this replica, within seconds in the others."""
+"""Sessions that a logout has ended: known at once in this replica, within seconds in the others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 LOOK_EVERY_S = 5.0
 
 
-class Ended:
+class EndedSessionCache:
     """For one event loop."""
 
     def __init__(self, store: EndedSessions) -> None:
@@ -25,16 +25,16 @@ class Ended:
         self._stored: frozenset[str] = frozenset()
         self._look_at_s = 0.0  # of the monotonic clock
 
-    async def knows(self, session: str) -> bool:
-        """Whether `session` was ended."""
+    async def has(self, session: str) -> bool:
+        """True where a logout has ended `session`."""
         if time.monotonic() >= self._look_at_s:
             self._look_at_s = time.monotonic() + LOOK_EVERY_S
-            with suppress(StorageError):  # the request itself will meet the same trouble
+            with suppress(StorageError):  # the request itself will fail in the same way
                 self._stored = await asyncio.to_thread(self._store.digests, time.time())
         return _digest(session) in self._here | self._stored
 
     async def end(self, session: str, expires_at: int) -> None:
-        """Let `session` be nobody's from now on. Raises StorageError where that cannot be kept."""
+        """End `session` for everybody. Raises StorageError where that cannot be stored."""
         self._here.add(_digest(session))
         await asyncio.to_thread(self._store.add, _digest(session), expires_at)
 

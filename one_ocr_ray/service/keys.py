@@ -1,7 +1,7 @@
-"""API keys and the sessions made from them: who is calling. Keys are held as SHA-256 only.
+"""API keys, and the sessions made from them. Keys are held as SHA-256 only.
 
-A session is `owner.expiry.token.signature`, signed with what its own key gives, so that every replica knows it, nobody
-signs for another key, and a key that is taken from the file ends its sessions. The token tells those of one key apart.
+A session is `owner.expiry.token.signature`. Its own key signs it: every replica can check it, nobody can sign for
+another key, and removing a key from the file ends its sessions. The token makes each session of a key unique.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from one_ocr_ray.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NOBODY = ""  # the owner of everything where the service has no keys
-MIN_KEY_CHARACTERS = 16
+ANONYMOUS = ""  # the owner of everything where the service has no keys
+MIN_KEY_LENGTH = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class ApiKeys:
         return bool(self._keys)
 
     def owner_of(self, key: str) -> str | None:
-        """The owner that `key` stands for; None for a key that is not ours. Takes as long for one as for the other."""
+        """The owner of `key`; None for an unknown key. Takes the same time for both."""
         given = hashlib.sha256(key.encode()).digest()
         found = None
         for each in self._keys:
@@ -51,12 +51,13 @@ class ApiKeys:
         return found
 
     def session(self, owner: str, expires_at: float) -> str:
-        """A session of `owner` until `expires_at`, in seconds of the epoch."""
+        """A new session of `owner` that ends at `expires_at`, in seconds of the epoch."""
         text = f"{owner}.{int(expires_at)}.{token_hex(8)}"
-        return f"{text}.{self._key(owner).sign(text)}"
+        key = next(key for key in self._keys if key.owner == owner)
+        return f"{text}.{key.sign(text)}"
 
     def owner_of_session(self, session: str, now: float) -> str | None:
-        """Whose session it is; None when it is forged, has ended, or its key is gone."""
+        """The owner of `session`; None when it is forged or over, or its key was removed."""
         text, _, signature = session.rpartition(".")
         owner = text.partition(".")[0]
         for key in self._keys:
@@ -64,19 +65,16 @@ class ApiKeys:
                 return owner if now < expiry_of(session) else None
         return None
 
-    def _key(self, owner: str) -> _Key:
-        return next(key for key in self._keys if key.owner == owner)
-
 
 def expiry_of(session: str) -> int:
-    """When a session that is one ends, in seconds of the epoch."""
+    """When a valid session ends, in seconds of the epoch."""
     return int(session.split(".")[1])
 
 
 def load_keys(path: Path | None) -> ApiKeys:
-    """The keys in the file at `path`, one a line; lines that begin with # are comments. None: no keys at all.
+    """Read the keys in the file at `path`, one a line; # begins a comment. None: no keys.
 
-    Raises UsageError for a file that cannot be read, has no key, or has one that is easily guessed.
+    Raises UsageError for a file that cannot be read, has no key, or has a key that is easily guessed.
     """
     if path is None:
         return ApiKeys([])
@@ -87,6 +85,6 @@ def load_keys(path: Path | None) -> ApiKeys:
     keys = [line for line in lines if line and not line.startswith("#")]
     if not keys:
         raise UsageError(f"There is no API key in {path}: write one a line.")
-    if min(map(len, keys)) < MIN_KEY_CHARACTERS:
-        raise UsageError(f"A key in {path} is shorter than {MIN_KEY_CHARACTERS} characters; make longer ones.")
+    if min(map(len, keys)) < MIN_KEY_LENGTH:
+        raise UsageError(f"A key in {path} is shorter than {MIN_KEY_LENGTH} characters; make longer ones.")
     return ApiKeys(list(dict.fromkeys(keys)))

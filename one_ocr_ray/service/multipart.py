@@ -1,4 +1,7 @@
-"""Reads a multipart body into files, as it comes: a megabyte is in memory, hashing and writing happen in a thread."""
+"""Reads a multipart body into files while it arrives.
+
+One megabyte of it is in memory; hashing and writing happen in a thread.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from one_ocr_ray.service.names import sent_name
+from one_ocr_ray.service.names import client_filename
 from one_ocr_ray.service.options import FORM_OPTIONS
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
 
 FILE_FIELDS = frozenset({"files", "file"})
 _TEXT_FIELDS = frozenset({"options", *FORM_OPTIONS})
-# What clients send that were given no file: no body at all, or a form of plain fields.
+# What clients without a file send: no body at all, or a form of plain fields.
 _WITHOUT_FILES = frozenset({b"", b"application/x-www-form-urlencoded"})
 _TEXT_BYTES = 64 << 10
 _HEADER_BYTES = 16 << 10
@@ -34,7 +37,7 @@ _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 @dataclass(slots=True)
 class SpooledFile:
-    """One file of the request. `name` is what the client called it, untouched. Too large: its bytes are not kept."""
+    """One file of the request. `name` is the client's own. The bytes of a file that is too large are not kept."""
 
     path: Path
     name: str
@@ -44,23 +47,29 @@ class SpooledFile:
 
     @property
     def document_id(self) -> str:
-        """Its name by content."""
+        """The id that the content gives the file."""
         return f"sha256:{self.digest.hexdigest()}"
 
 
 @dataclass(slots=True)
 class Form:
-    """What the request held."""
+    """The fields of the request."""
 
     files: list[SpooledFile] = field(default_factory=list)
     texts: dict[str, str] = field(default_factory=dict)
 
 
 async def read_form(
-    content_type: str, body: AsyncIterator[bytes], room: Path, spool: Spool, *, max_files: int, max_file_bytes: int
+    content_type: str,
+    body: AsyncIterator[bytes],
+    request_dir: Path,
+    spool: Spool,
+    *,
+    max_files: int,
+    max_file_bytes: int,
 ) -> Form:
-    """The form in `body`, its files in `room`. Raises Problem for what is not a form of ours, or too much."""
-    reader = _Reader(_boundary(content_type), room, max_files, max_file_bytes)
+    """Read the form in `body`, its files into `request_dir`. Raises Problem for another form, or too much of it."""
+    reader = _Reader(_boundary(content_type), request_dir, max_files, max_file_bytes)
     pending = bytearray()
     try:
         async for chunk in body:
@@ -83,11 +92,11 @@ async def read_form(
 
 
 class _Reader:
-    """The parser's callbacks: which part is being read, and where its bytes go."""
+    """The callbacks of the parser: they know which part is being read and where its bytes go."""
 
-    def __init__(self, boundary: bytes, room: Path, max_files: int, max_file_bytes: int) -> None:
+    def __init__(self, boundary: bytes, request_dir: Path, max_files: int, max_file_bytes: int) -> None:
         self.form = Form()
-        self._room = room
+        self._request_dir = request_dir
         self._max_files = max_files
         self._max_file_bytes = max_file_bytes
         self._header_name = bytearray()
@@ -101,7 +110,6 @@ class _Reader:
         self._parser = MultipartParser(
             boundary,
             {
-                "on_part_begin": self._begin,
                 "on_header_field": lambda data, start, end: self._add_header(self._header_name, data[start:end]),
                 "on_header_value": lambda data, start, end: self._add_header(self._header_value, data[start:end]),
                 "on_header_end": self._end_header,
@@ -116,12 +124,13 @@ class _Reader:
         self._parser.write(data)
 
     def check_whole(self) -> None:
-        """Raises Problem when the body ended before the form did."""
+        """Raise Problem when the body ended before the form did."""
         if not self._whole:
             raise _not_a_form()
 
     def close(self) -> None:
-        """The part at hand ends."""
+        """End the part that is being read."""
+        self._disposition = b""
         if self._out is not None:
             self._out.close()
             self._out = None
@@ -132,9 +141,6 @@ class _Reader:
                 raise Problem("invalid_options", "The field options is not UTF-8.") from error
             self._text = None
         self._file = None
-
-    def _begin(self) -> None:
-        self._disposition = b""
 
     def _end(self) -> None:
         self._whole = True
@@ -154,19 +160,16 @@ class _Reader:
         _, options = parse_options_header(self._disposition)
         name = options.get(b"name", b"").decode(errors="replace")
         if name in FILE_FIELDS:
-            self._open_file(sent_name(self._disposition, options.get(b"filename")))
+            if len(self.form.files) == self._max_files:
+                raise Problem("too_many_files", f"One upload holds at most {self._max_files} files.")
+            path = self._request_dir / f"{len(self.form.files)}.pdf"
+            self._file = SpooledFile(path, client_filename(self._disposition, options.get(b"filename")))
+            self._out = path.open("xb")
+            self.form.files.append(self._file)
         elif name in _TEXT_FIELDS and name not in self.form.texts and b"filename" not in options:
             self._text, self._text_name = bytearray(), name
         else:
             raise Problem("invalid_options", "A form has fields named files, which are PDFs, and one named options.")
-
-    def _open_file(self, name: str) -> None:
-        if len(self.form.files) == self._max_files:
-            raise Problem("too_many_files", f"One upload holds at most {self._max_files} files.")
-        file = SpooledFile(self._room / f"{len(self.form.files)}.pdf", name)
-        self._out = file.path.open("xb")
-        self._file = file
-        self.form.files.append(file)
 
     def _write(self, data: bytes) -> None:
         if self._text is not None:

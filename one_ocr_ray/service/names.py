@@ -1,4 +1,4 @@
-"""File names that strangers give: made fit to be shown, and to be sent back as the name of a download."""
+"""File names from clients: made safe to show, and to send back as the name of a download."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PDF = re.compile(r"\.pdf$", re.IGNORECASE)
 _UNNAMED = "document.pdf"
 
 
-# Those in which clients write names. Not whatever Python knows: some codecs take minutes for a long name.
+# The charsets in which clients write names. Not all that Python knows: some codecs take minutes for a long name.
 _CHARSETS = frozenset({"utf-8", "us-ascii", "iso-8859-1", "windows-1252", "gb18030", "gbk", "gb2312", "big5"}) | {
     "shift_jis", "euc-jp", "iso-2022-jp", "euc-kr",
 }  # fmt: skip
@@ -23,11 +23,11 @@ _EXTENDED = re.compile(r";\s*filename\*\s*=\s*([^\s';]+)'[^\s';]*'([^\s;]*)", re
 _ENCODED_WORD = re.compile(r"=\?([^?\s]+)\?([BQ])\?([^?\s]*)\?=(?:\s+(?==\?))?", re.IGNORECASE)
 
 
-def sent_name(disposition: bytes, filename: bytes | None) -> str:
-    """The file name in a part's Content-Disposition, whose parameter `filename` is given; empty when there is none.
+def client_filename(disposition: bytes, filename: bytes | None) -> str:
+    """The file name in a part's Content-Disposition; empty when there is none. `filename` is its parameter.
 
-    `filename*` (RFC 5987) goes first; else `filename` is UTF-8 as browsers send it, in encoded words (RFC 2047, .NET)
-    or percent-encoded (aiohttp). What is none of these is taken as it stands.
+    `filename*` (RFC 5987) comes first. Else `filename` is UTF-8 (browsers), encoded words (RFC 2047, .NET) or
+    percent-encoded (aiohttp). Anything else is taken as it is.
     """
     extended = _EXTENDED.search(_QUOTED.sub('""', disposition.decode("latin-1")))
     if extended and (name := _decoded(unquote_to_bytes(extended[2]), extended[1])) is not None:
@@ -55,9 +55,10 @@ def _decoded(data: bytes, charset: str) -> str | None:
     return None
 
 
-def shown_name(name: str) -> str:
-    """`name` for display only: its last part, composed (NFC), without control, direction and private characters, at
-    most 200 characters long and never empty.
+def display_name(name: str) -> str:
+    """`name` for display only: the last part of a path, composed (NFC), 1 to 200 characters long.
+
+    Control, direction and private characters are removed.
     """
     last = re.split(r"[/\\]", name[-4 * _NAME_CHARACTERS :])[-1]
     kept = "".join(each for each in unicodedata.normalize("NFC", last) if unicodedata.category(each)[0] not in "C")
@@ -69,11 +70,11 @@ def shown_name(name: str) -> str:
 
 
 def download_stem(filename: str) -> str:
-    """What a download of `filename`'s result is called, without ending."""
+    """The name of a download of the result of `filename`, without ending."""
     return _PDF.sub("", filename).strip(" .") or "document"
 
 
-def attachment(filename: str) -> str:
+def content_disposition(filename: str) -> str:
     """The value of Content-Disposition that saves a body as `filename` (RFC 6266)."""
     plain = _UNSAFE_IN_A_HEADER.sub("_", unicodedata.normalize("NFKD", filename).encode("ascii", "replace").decode())
     return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"

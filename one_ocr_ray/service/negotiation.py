@@ -1,4 +1,4 @@
-"""What a client's Accept header asks for (RFC 9110, 12.5.1)."""
+"""Content negotiation by the Accept header (RFC 9110, 12.5.1)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def best_type(accept: str, offered: Sequence[str]) -> str | None:
-    """The one of `offered` that `accept` likes best, the first of equals; None when it wants none of them."""
+    """The type of `offered` that `accept` prefers, the first of equals; None when it accepts none."""
     ranges = [_range(part) for part in (accept or "*/*").split(",") if part.strip()]
     rated = [(_quality(kind, ranges), kind) for kind in offered]
     best, kind = max(rated, key=lambda pair: pair[0])
@@ -17,7 +17,7 @@ def best_type(accept: str, offered: Sequence[str]) -> str | None:
 
 
 def wants_html(accept: str) -> bool:
-    """Whether the client is a browser that shows what it gets."""
+    """True for a browser that shows the answer to a person."""
     return best_type(accept, ("application/json", "text/html")) == "text/html"
 
 
@@ -31,7 +31,7 @@ def _range(part: str) -> tuple[str, float]:
 
 
 def _quality(kind: str, ranges: list[tuple[str, float]]) -> float:
-    """The quality of the most exact range that holds `kind`."""
+    """The quality of the most exact range that matches `kind`."""
     family = kind.partition("/")[0] + "/*"
     for wanted in (kind, family, "*/*"):
         found = [quality for name, quality in ranges if name == wanted]

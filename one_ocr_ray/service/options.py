@@ -1,4 +1,4 @@
-"""What an upload may ask for: the JSON in its field `options`."""
+"""The options of an upload: the JSON in its field `options`."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
-_BACKWARDS = re.compile(r"(\d+)-(\d+)")
+_RANGE_ENDS = re.compile(r"(\d+)-(\d+)")
 
 FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
-LONGEST_SIDE_PX = 4000  # twice what any provider looks at: a larger image is memory and no more text
-LLM_OPTIONS = ("model", "prompt", "max_cost_usd")  # of which the embedded engine knows nothing
+LONGEST_SIDE_PX = 4000  # twice what any provider uses: a larger image costs memory and gives no more text
+LLM_OPTIONS = ("model", "prompt", "max_cost_usd")  # not for the embedded engine
 
 
 class UploadOptions(BaseModel):
-    """Each as the service is configured where it is not given; an unknown key is refused."""
+    """What is not given is as the service is configured; an unknown key is refused."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -43,7 +43,7 @@ class UploadOptions(BaseModel):
 
 
 def options_in(texts: Mapping[str, str]) -> str:
-    """The JSON of the options in a form's fields; a field that was left empty asks for nothing."""
+    """The JSON of the options in the fields of a form; an empty field asks for nothing."""
     fields = {name: texts[name].strip() for name in FORM_OPTIONS if texts.get(name, "").strip()}
     return texts.get("options") or json.dumps(fields)
 
@@ -54,13 +54,13 @@ def offered_engines(settings: ServiceSettings) -> set[str]:
 
 
 def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
-    """The models that an upload may name at `engine`: its own, and what the operator offers."""
-    own = settings.model if engine == settings.engine else None  # the setting is the configured engine's alone
+    """The models that an upload may choose at `engine`: its own, and those that the operator offers."""
+    own = settings.model if engine == settings.engine else None  # the setting is for the configured engine only
     return sorted({own or DEFAULT_MODELS[engine], *settings.models})
 
 
 def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
-    """`text` as options of a task. Raises Problem that names the key which is wrong, not its value."""
+    """Parse `text` as the options of a task. Raises Problem that names the wrong key, not its value."""
     try:
         options = UploadOptions.model_validate_json(text)
     except ValidationError as error:
@@ -71,12 +71,15 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
             raise _invalid(f"There is an unknown key; known are {allowed}.") from error
         raise _invalid(f"The value of {known[0]} is not allowed." if known else "It is not a JSON object.") from error
     _check_engine(options, settings)
-    pages = None if options.pages is None else str(parse_selection(_BACKWARDS.sub(_forwards, options.pages)))
+    pages = options.pages
+    if pages is not None:  # a range may be given from either end
+        ordered = _RANGE_ENDS.sub(lambda ends: "-".join(sorted(ends.groups(), key=int)), pages)
+        pages = str(parse_selection(ordered))
     return TaskOptions(**{**options.model_dump(), "pages": pages})
 
 
 def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
-    """Raises Problem for what the engine that would read this upload cannot do: better now than as a failed task."""
+    """Raise Problem for options that the engine cannot follow: better now than as a failed task."""
     engines = offered_engines(settings)
     engine = options.engine or settings.engine
     if engine not in engines:
@@ -106,17 +109,11 @@ def _check_route(text: str, engine: str, settings: ServiceSettings) -> None:
 
 
 def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:
-    """Whether it is known what `model` costs; None is the engine's own."""
-    configured = engine == settings.engine  # model and tier of the settings are those of the configured engine alone
+    """True where the price of `model` is known; None is the engine's own model."""
+    configured = engine == settings.engine  # model and tier of the settings are for the configured engine only
     model = model or (settings.model if configured else None) or DEFAULT_MODELS[engine]
     prices = {name: Price(**price.model_dump()) for name, price in settings.prices.items()}
     return estimate_usd(1, 1, model, settings.service_tier if configured else None, prices) is not None
-
-
-def _forwards(pages: re.Match[str]) -> str:
-    """A range may be given from either end."""
-    first, last = sorted(map(int, pages.groups()))
-    return f"{first}-{last}"
 
 
 def _invalid(detail: str) -> Problem:

@@ -1,7 +1,7 @@
-"""Uploaded PDFs in the hands of child processes that may die: a quick look before they are accepted, and page images.
+"""Opens uploaded PDFs in child processes that may die: to check them before they are accepted, and to draw their pages.
 
-A reader belongs to one call at a time and keeps its document open for the next; a call that is given up goes on in its
-thread, and keeps its owner's turn, until the child's deadline ends it.
+A reader serves one call at a time and keeps its document open for the next. A call whose client is gone runs on in its
+thread, and keeps its owner's turn, until the deadline of the child ends it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-_READERS = 4  # one owner has two of them at most
-_WAITING = 100  # images of one owner that may wait for a reader: each holds a place among the requests under way
+_READERS = 4  # one owner has at most two of them
+_WAITING = 100  # images of one owner that may wait for a reader: each is an open request
 _LIMITS = PdfLimits(open_timeout_s=10.0, page_timeout_s=10.0)
 LARGEST_SIDE_PX = 4000
 
 
 class PdfReaders:
-    """A few child processes, started when they are first needed."""
+    """A few child processes. Each starts when it is first needed."""
 
     def __init__(self, store: TaskStore, folder: Path, password: str | None) -> None:
         self._turns = FairSemaphore(_READERS, shared=True)
@@ -43,21 +43,21 @@ class PdfReaders:
         self._lock = threading.Lock()
 
     async def inspect(self, owner: str, path: Path) -> PdfInfo | Failure:
-        """What opening the PDF at `path` tells."""
+        """Open the PDF at `path` and say what it is."""
         return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path))
 
     async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
-        """Page `page_number` of a task's upload as a JPEG, `width_px` across to within a pixel.
+        """Draw a page of a task's upload as a JPEG, `width_px` wide to within a pixel.
 
-        Raises FileNotFoundError when the upload is not there, IndexError when it has no such page, Problem when too
-        many of the owner's are waiting.
+        Raises FileNotFoundError when the upload is not there, IndexError when it has no such page, and Problem when too
+        many images of the owner are waiting.
         """
         if self._turns.waiting(owner) >= _WAITING:
             raise Problem("rate_limited", "Too many images are being drawn; ask for a few at a time.", retry_after_s=2)
         return await self._run_in_turn(owner, task_id, lambda reader: reader.image(task_id, page_number, width_px))
 
     async def forget(self, task_id: str) -> None:
-        """Drop what readers have open of a task."""
+        """Close the document of a task."""
         await asyncio.wrap_future(self._begin(task_id, lambda reader: reader.forget(task_id)))
 
     def close(self) -> None:
@@ -80,7 +80,7 @@ class PdfReaders:
 
     def _begin(self, task_id: str | None, work: Callable[[_Reader], _Result]) -> Future[_Result]:
         def call() -> _Result:
-            with self._lock:  # as many readers as threads: one is idle; at best the one that has the task open
+            with self._lock:  # there is a reader for each thread, so one is idle; best the one that has the task open
                 reader = next((each for each in self._idle if each.task_id == task_id), self._idle[0])
                 self._idle.remove(reader)
             try:
@@ -113,7 +113,7 @@ class _Reader:
             return failure
         if page_number > self._page_count:
             raise IndexError(page_number)
-        # pdfium is told the longest side; a first drawing tells which one that is.
+        # pdfium takes the longest side; the first drawing shows which one that is.
         page = self._child.render(page_number, width_px)
         if isinstance(page, PageImage) and page.height_px > page.width_px:
             longest_px = round(width_px * page.height_px / page.width_px)

@@ -1,13 +1,14 @@
 """Errors of the HTTP interface: `application/problem+json` (RFC 9457) with a `code`. Codes and statuses live here.
 
-A problem never holds a stack, a secret or what the client sent.
+A problem never holds a stack trace, a secret or content of the request.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from fastapi.exceptions import RequestValidationError
@@ -70,7 +71,7 @@ _OF_STATUS = {400: "invalid_request", 404: "not_found", 405: "method_not_allowed
 
 
 class Problem(Exception):  # noqa: N818 - the name the standard gives it
-    """An answer other than the one asked for. `detail` is one sentence for a person."""
+    """An error for the client. `detail` is one sentence for a person."""
 
     def __init__(
         self, code: str, detail: str, *, retry_after_s: int | None = None, headers: Mapping[str, str] | None = None
@@ -88,11 +89,13 @@ class Problem(Exception):  # noqa: N818 - the name the standard gives it
         return _STATUS[self.code]
 
 
-def answer(scope: Scope, problem: Problem) -> Response:
-    """The response that tells `problem` to the request of `scope`; to a browser as a page, where there are pages."""
-    shown = _page(scope, problem)
-    if shown is not None:
-        return shown
+def problem_response(scope: Scope, problem: Problem) -> Response:
+    """`problem` as the response to the request of `scope`; for a browser as a page, where there are pages."""
+    page = getattr(scope["app"].state, "problem_page", None) if "app" in scope else None
+    with suppress(Exception):  # a page that fails must not hide the problem
+        shown: Response | None = page and page(scope, problem)
+        if shown is not None:
+            return shown
     request_id = scope.get("state", {}).get("request_id")
     body: dict[str, Any] = {
         "type": f"urn:one-ocr:problem:{problem.code}",
@@ -107,69 +110,53 @@ def answer(scope: Scope, problem: Problem) -> Response:
     return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
 
 
-def _page(scope: Scope, problem: Problem) -> Response | None:
-    page = getattr(scope["app"].state, "problem_page", None) if "app" in scope else None
-    try:
-        return cast("Response | None", page and page(scope, problem))
-    except Exception:
-        return None
-
-
-def codes_of(status: int) -> list[str]:
-    """The codes that come with `status`."""
+def codes_with(status: int) -> list[str]:
+    """The codes that have this HTTP status."""
     return [code for code, each in _STATUS.items() if each == status]
 
 
 def unavailable() -> Problem:
-    """For a task book that is being restarted."""
+    """The problem of a task manager that is restarting."""
     return Problem("overloaded", "The service is starting or restarting; try again soon.", retry_after_s=2)
 
 
 def install(app: FastAPI) -> None:
-    """Make every error of `app` a problem."""
+    """Answer every error of `app` with a problem."""
     app.add_exception_handler(Problem, _of(lambda error: error))
     app.add_exception_handler(RequestValidationError, _of(_invalid))
     app.add_exception_handler(StarletteHTTPException, _http)
     app.add_exception_handler(TaskManagerUnavailableError, _of(lambda _: unavailable()))
-    app.add_exception_handler(StorageError, _of(_storage))
+    detail = "The service's storage does not answer now; try again."
+    app.add_exception_handler(StorageError, _of(lambda _: Problem("storage_unavailable", detail, retry_after_s=5)))
 
 
 def _of(translate: Callable[[Any], Problem]) -> Handler:
     async def handler(request: Request, error: Exception) -> Response:
-        return answer(request.scope, translate(error))
+        return problem_response(request.scope, translate(error))
 
     return handler
 
 
 def _invalid(error: RequestValidationError) -> Problem:
-    """The first complaint with where it is, never with the value."""
+    """The first error and its place, without the value."""
     first = error.errors()[0] if error.errors() else {"loc": ("request",), "msg": "invalid"}
     known = [str(part) for part in first["loc"] if isinstance(part, str) and part.isidentifier()][:3]
-    return Problem("invalid_request", f"The request is not valid at {'.'.join(known) or 'its body'}: {_said(first)}.")
-
-
-def _said(complaint: Mapping[str, Any]) -> str:
-    """A complaint in words, from its type and limits alone."""
-    if complaint.get("type") in {"json_invalid", "value_error"}:
-        return "it cannot be read"
-    return str(complaint["msg"]).lower() if "input" not in str(complaint["msg"]).lower() else str(complaint["msg"])
+    message = str(first["msg"])
+    if first.get("type") in {"json_invalid", "value_error"}:  # their messages may quote the value
+        message = "it cannot be read"
+    elif "input" not in message.lower():
+        message = message.lower()
+    return Problem("invalid_request", f"The request is not valid at {'.'.join(known) or 'its body'}: {message}.")
 
 
 async def _http(request: Request, error: Exception) -> Response:
-    """What the framework refuses. Of several routes with one path it names the methods of the first; here are all."""
+    """Translate a refusal of the framework. It lists the methods of one route of a path; we list those of all."""
     status = error.status_code if isinstance(error, StarletteHTTPException) else 500
     code = _OF_STATUS.get(status, "invalid_request" if status < 500 else "internal")
-    headers = {"Allow": ", ".join(_allowed(request))} if status == 405 else {}
-    return answer(request.scope, Problem(code, f"{HTTPStatus(status).phrase}.", headers=headers))
-
-
-def _allowed(request: Request) -> list[str]:
-    return [
-        method
-        for method in ("DELETE", "GET", "POST")
-        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
-    ]
-
-
-def _storage(_: StorageError) -> Problem:
-    return Problem("storage_unavailable", "The service's storage does not answer now; try again.", retry_after_s=5)
+    headers = {}
+    if status == 405:
+        tried = ((method, {**request.scope, "method": method}) for method in ("DELETE", "GET", "POST"))
+        routes = request.app.routes
+        allowed = [method for method, scope in tried if any(each.matches(scope)[0] is Match.FULL for each in routes)]
+        headers = {"Allow": ", ".join(allowed)}
+    return problem_response(request.scope, Problem(code, f"{HTTPStatus(status).phrase}.", headers=headers))

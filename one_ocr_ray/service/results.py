@@ -1,4 +1,4 @@
-"""The result of a task, or of all tasks of a batch, as a file of one format. Blocking; routes call it in a thread."""
+"""Results of a task or a batch as a file of one format. Blocks; routes call it in a thread."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _JSON = orjson.OPT_UTC_Z
 
 
 class Format(StrEnum):
-    """What a result can be had as."""
+    """The formats of a result."""
 
     MD = "md"
     TXT = "txt"
@@ -46,7 +46,7 @@ class Format(StrEnum):
 
 
 class BatchFormat(StrEnum):
-    """What the results of a batch can be had as: a folder for each task, or the rows of all pages."""
+    """The formats of a batch: a folder for each task, or the rows of all pages."""
 
     ZIP = "zip"
     PARQUET = "parquet"
@@ -65,7 +65,7 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Makes files of what the store has of tasks."""
+    """Makes files from what the store has of tasks."""
 
     store: TaskStore
 
@@ -79,7 +79,7 @@ class Results:
         return out.getvalue()
 
     def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
-        """The results of all tasks into `out`; the pages of one task are in memory at a time, and a row group."""
+        """Write the results of all tasks into `out`, with the pages of one task and one row group in memory."""
         if form is BatchFormat.PARQUET:
             write_pages((page for view in views for page in self.store.pages(view.record.task_id)), {}, out)
             return
@@ -124,14 +124,14 @@ def _plain_text(page: PageResult) -> str:
 
 
 def page_markdown(page: PageResult) -> str:
-    """The page's Markdown; of one that failed a comment that says so."""
+    """The Markdown of a page, or for a failed page an HTML comment that says so."""
     if page.status is PageStatus.FAILED:
         return f"<!-- page {page.page_number} failed: {page.failure.code if page.failure else 'unknown'} -->"
     return page.markdown or ""
 
 
 def page_blocks(page: PageResult) -> tuple[Block, ...]:
-    """The page's blocks; where none are known, those of its Markdown. Of a failed page a sentence that says so."""
+    """The blocks of a page, else those of its Markdown; for a failed page a sentence that says so."""
     if page.status is PageStatus.FAILED:
         code = page.failure.code if page.failure else "unknown"
         return (Block(1, BlockKind.PARAGRAPH, f"[page {page.page_number} failed: {code}]"),)
@@ -139,5 +139,5 @@ def page_blocks(page: PageResult) -> tuple[Block, ...]:
 
 
 def markdown_of(pages: Sequence[PageResult]) -> str:
-    """All pages in order, ending in a line break; a comment stands where one failed."""
+    """All pages in order, ending in a line break; failed pages are comments."""
     return PAGE_JOINT.join(text for page in pages if (text := page_markdown(page))).rstrip("\n") + "\n"

@@ -1,6 +1,6 @@
-"""Where uploads stand on local disk until they are in the store: one folder per process, one per request in it.
+"""The local folder of uploads on their way to the store: one for each process, with one for each request in it.
 
-A folder is locked by its process; those that a killed process left are removed by the next that starts.
+Each process locks its folder. A process that starts removes the folders that killed processes have left.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LOCK = "lock"
 
 
 class Spool:
-    """This process's folder. Raises UsageError when there can be none."""
+    """The folder of this process. Raises UsageError where it cannot be made."""
 
     def __init__(self, parent: Path | None, min_free_bytes: int) -> None:
         parent = parent or Path(tempfile.gettempdir())
@@ -38,8 +38,8 @@ class Spool:
             raise UsageError(f"Uploads cannot be kept in {parent}: {error.strerror}.") from error
 
     @contextlib.contextmanager
-    def room(self) -> Iterator[Path]:
-        """A folder for one request, gone with all that is in it afterwards."""
+    def request_dir(self) -> Iterator[Path]:
+        """A folder for one request; it is removed at the end, with everything in it."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         try:
             yield folder
@@ -47,7 +47,7 @@ class Spool:
             shutil.rmtree(folder, ignore_errors=True)
 
     def check_space(self, more_bytes: int = 0) -> None:
-        """Raises Problem when `more_bytes` would not leave the disk its floor."""
+        """Raise Problem when `more_bytes` would leave less than the required free space."""
         if shutil.disk_usage(self.folder).free - more_bytes < self._min_free_bytes:
             raise storage_full()
 
@@ -59,12 +59,12 @@ class Spool:
 
 
 def storage_full() -> Problem:
-    """For a disk or a store that takes no more."""
+    """The problem of a disk or a store that is full."""
     return Problem("storage_full", "The service has no room for this upload now.", retry_after_s=60)
 
 
 def _own_folder(parent: Path) -> tuple[Path, int]:
-    """A new folder and its lock; another one where a process that starts beside us has taken it for abandoned."""
+    """Make a folder and lock it. Try again where another process has just removed it as abandoned."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -75,7 +75,7 @@ def _own_folder(parent: Path) -> tuple[Path, int]:
 
 
 def _remove_if_abandoned(folder: Path) -> None:
-    """Remove `folder` unless its process lives."""
+    """Remove `folder` unless its process is alive."""
     with contextlib.suppress(OSError):
         lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
         try:

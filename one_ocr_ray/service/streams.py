@@ -1,4 +1,4 @@
-"""How many requests that last are open, in all and for each owner: event streams, and status requests that wait."""
+"""Counts long requests, in all and for each owner: event streams, and status requests that wait."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class Streams:
-    """Those that are open. For one event loop.
+    """The open streams. For one event loop.
 
-    Where all places are taken, the owner with the most gives its oldest one to an owner that would still have fewer: a
-    stream that is ended early comes back by itself when there is room, and misses nothing.
+    Where all places are taken, the owner with the most gives its oldest one to an owner that would still have fewer. A
+    stream that is ended early comes back by itself, and misses nothing.
     """
 
     def __init__(self, most: int, most_of_one: int) -> None:
@@ -27,7 +27,7 @@ class Streams:
 
     @contextlib.contextmanager
     def opened(self, owner: str) -> Iterator[asyncio.Event]:
-        """Hold one place of `owner`; the event is set when it must be given up. Raises Problem when there is none."""
+        """Hold a place for `owner`; the event is set when it must be given up. Raises Problem when none is free."""
         self._make_room(owner)
         given_up = asyncio.Event()
         self._open.setdefault(owner, OrderedDict())[given_up] = None

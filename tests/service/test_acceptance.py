@@ -1,4 +1,4 @@
-"""What is accepted is durable and known to the book; one Idempotency-Key is one request."""
+"""What is accepted is durable and known to the task manager; one Idempotency-Key is one request."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class TestAcceptance:
-    """What is accepted is durable and known to the book; what is not leaves nothing."""
+    """What is accepted is durable and known to the task manager; what is not leaves nothing."""
 
     def test_a_book_that_comes_back_soon_is_waited_for(self, tmp_path: Path) -> None:
-        """One refusal of the book is not the client's concern."""
+        """One refusal of the task manager is not the client's concern."""
         with Site(tmp_path) as site:
             site.manager.refusals = 1
             assert site.status(site.upload()[0])["task_id"]
@@ -30,7 +30,7 @@ class TestAcceptance:
     def test_a_book_that_stays_away_leaves_nothing_in_the_store(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """503, no task in the store that would be done unasked when the book comes back, and the key is free."""
+        """503, no task in the store that would be read when the task manager comes back, and the key is free."""
         monkeypatch.setattr(submission, "RETRY_AFTER_S", (0.01, 0.01))
         with Site(tmp_path) as site:
             site.manager.refusals = 3

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.service.api.sessions import own_page
-from one_ocr_ray.service.ended_sessions import Ended
+from one_ocr_ray.service.api.sessions import local_path
+from one_ocr_ray.service.ended_sessions import EndedSessionCache
 from one_ocr_ray.service.keys import ApiKeys, expiry_of, load_keys
 from one_ocr_ray.service.middleware.auth import COOKIE
 from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
@@ -142,8 +142,8 @@ class TestSessions:
         assert copied.get("/v1/tasks").status_code == 401
         assert other.get("/v1/tasks").status_code == 200
         session = copied.cookies[COOKIE]
-        replica = Ended(EndedSessions(guarded.store.root))
-        assert asyncio.run(replica.knows(session))
+        replica = EndedSessionCache(EndedSessions(guarded.store.root))
+        assert asyncio.run(replica.has(session))
         assert EndedSessions(guarded.store.root).digests(now=float(expiry_of(session))) == frozenset()
         assert copied.get("/v1/tasks").status_code == 401
 
@@ -190,8 +190,8 @@ class TestSessions:
     @pytest.mark.parametrize("target", ["//evil.example", "https://evil.example", r"/\evil.example", "/a\nb", "", "x"])
     def test_a_login_leads_nowhere_else(self, target: str) -> None:
         """Only paths of the service are gone to after a login."""
-        assert own_page(target) == "/"
-        assert own_page("/tasks/t_1?x=1") == "/tasks/t_1?x=1"
+        assert local_path(target) == "/"
+        assert local_path("/tasks/t_1?x=1") == "/tasks/t_1?x=1"
 
 
 class TestOtherSites:

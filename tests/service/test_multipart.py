@@ -49,9 +49,9 @@ def read(body: bytes, cuts: list[int]) -> list[tuple[str, bytes]]:
     with tempfile.TemporaryDirectory() as folder:
         spool = Spool(Path(folder), 0)
         try:
-            with spool.room() as room:
+            with spool.request_dir() as request_dir:
                 kind = f"multipart/form-data; boundary={BOUNDARY.decode()}"
-                form = asyncio.run(read_form(kind, pieces(), room, spool, max_files=10, max_file_bytes=10_000))
+                form = asyncio.run(read_form(kind, pieces(), request_dir, spool, max_files=10, max_file_bytes=10_000))
                 for file in form.files:
                     data = file.path.read_bytes()
                     assert file.document_id == f"sha256:{hashlib.sha256(data).hexdigest()}"

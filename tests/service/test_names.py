@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from python_multipart.multipart import parse_options_header
 
-from one_ocr_ray.service.names import attachment, sent_name, shown_name
+from one_ocr_ray.service.names import client_filename, content_disposition, display_name
 
 REPORT = "报告.pdf"
 PERCENT = b"%E6%8A%A5%E5%91%8A.pdf"
@@ -19,7 +19,7 @@ WORD = b"=?utf-8?B?5oql5ZGKLnBkZg==?="
 def name_in(parameters: bytes) -> str:
     """The name in the Content-Disposition of a part with these parameters."""
     disposition = b"form-data; name=files; " + parameters
-    return sent_name(disposition, parse_options_header(disposition)[1].get(b"filename"))
+    return client_filename(disposition, parse_options_header(disposition)[1].get(b"filename"))
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_name_in_the_extended_form_is_the_name_itself(name: str) -> None:
 @given(st.binary(max_size=200))
 def test_whatever_a_client_sends_is_cleaned(junk: bytes) -> None:
     """It is printable, names no path, and is never empty."""
-    shown = shown_name(name_in(junk))
+    shown = display_name(name_in(junk))
     assert shown.isprintable()
     assert 0 < len(shown) <= 200
     assert not set(shown) & set("/\\")
@@ -86,12 +86,12 @@ def test_whatever_a_client_sends_is_cleaned(junk: bytes) -> None:
 @example("plus+sign & 100%25.pdf")
 def test_a_download_bears_the_name_of_the_upload(name: str) -> None:
     """In one header line of ASCII, whatever the name holds; a client gets back what the task list shows."""
-    shown = shown_name(name)
-    header = attachment(shown)
+    shown = display_name(name)
+    header = content_disposition(shown)
     assert header.isascii()
     assert header.isprintable()
     assert header.count('"') == 2
-    assert sent_name(header.encode(), None) == shown
+    assert client_filename(header.encode(), None) == shown
 
 
 def test_a_hostile_name_in_any_form_is_cleaned() -> None:
@@ -100,4 +100,4 @@ def test_a_hostile_name_in_any_form_is_cleaned() -> None:
         b"filename*=utf-8''..%2F..%2Fetc%2Fpass%E2%80%AEfdp.pdf",
         b'filename="=?utf-8?B?Li4vLi4v4oCuYS5wZGY=?="',
     ):
-        assert not set(shown_name(name_in(hidden))) & set("/\\\u202e")
+        assert not set(display_name(name_in(hidden))) & set("/\\\u202e")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from one_ocr_ray.service.fair_executor import FairExecutor
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.single_flight import Making
 from one_ocr_ray.service.streams import Streams
 from tests import pdfs
 from tests.service.script import Script
@@ -106,14 +106,14 @@ def test_results_of_one_owner_do_not_wait_for_anothers() -> None:
     """Files that take long to make hold two of four threads; what waits beyond a hundred is refused."""
 
     async def main() -> None:
-        making, hold = Making(), threading.Event()
-        slow = [asyncio.create_task(making.run("slow", hold.wait)) for _ in range(102)]
+        executor, hold = FairExecutor(), threading.Event()
+        slow = [asyncio.create_task(executor.run("slow", hold.wait)) for _ in range(102)]
         await asyncio.sleep(0.1)
-        assert await asyncio.wait_for(making.run("quick", lambda: "made"), AT_ONCE_S) == "made"
+        assert await asyncio.wait_for(executor.run("quick", lambda: "made"), AT_ONCE_S) == "made"
         with pytest.raises(Problem):
-            await making.run("slow", hold.wait)
+            await executor.run("slow", hold.wait)
         hold.set()
         await asyncio.gather(*slow)
-        making.close()
+        executor.close()
 
     asyncio.run(main())

@@ -186,7 +186,7 @@ def test_a_deleted_task_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_an_expired_task_is_410(tmp_path: Path) -> None:
-    """What the book still knows but has expired is gone, on every route that reads it."""
+    """What the task manager still knows but has expired is gone, on every route that reads it."""
     with Site(tmp_path, Script(expires_in=timedelta(seconds=-1))) as site:
         task_id = site.finished()
         for path in (f"/task_status/{task_id}", f"/v1/tasks/{task_id}/pages", f"/v1/tasks/{task_id}/result"):

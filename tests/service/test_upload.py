@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.service.names import attachment, shown_name
+from one_ocr_ray.service.names import content_disposition, display_name
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import KeyDay, keep_key_day
 from one_ocr_ray.tasks.port import Load
@@ -125,7 +125,7 @@ def test_a_hostile_file_name_is_only_for_display(site: Site, name: str) -> None:
 def _folders(site: Site) -> set[Path]:
     """What stands where a name could lead to: beside the store, in it, and beside its tasks' files."""
     spool = [path for path in site.folder.glob("spool/*/*") if path.name != "lock"]
-    task = [path.name for path in site.folder.glob("store/tasks/*/*")]
+    task = [path.name.partition("#")[0] for path in site.folder.glob("store/tasks/*/*")]  # without a file being put
     assert set(task) <= {"upload.pdf", "record.json", "state.json", "output"}
     return {*site.folder.parent.glob("*"), *site.folder.glob("*"), *site.folder.glob("store/*"), *spool}
 
@@ -133,11 +133,11 @@ def _folders(site: Site) -> set[Path]:
 @given(st.text(max_size=400))
 def test_any_name_is_made_fit_to_be_shown_and_sent(name: str) -> None:
     """For every text the shown name is short, printable and without separators, and its header is one ASCII line."""
-    shown = shown_name(name)
+    shown = display_name(name)
     assert 0 < len(shown) <= 200
     assert shown.isprintable()
     assert not set(shown) & set("/\\")
-    header = attachment(shown)
+    header = content_disposition(shown)
     assert header.isascii()
     assert header.isprintable()
     assert header.count('"') == 2
@@ -275,7 +275,7 @@ class TestLimits:
             assert full.spooled() == []
 
     def test_an_overloaded_or_missing_book_is_503_with_a_hint(self, tmp_path: Path) -> None:
-        """Uploads are put off while too much is open; everything but /healthz is while the book is away."""
+        """Uploads are put off while too much is open; everything but /healthz is while the task manager is away."""
         with Site(tmp_path) as site:
             site.manager.load_now = Load(open_tasks=10_000, open_pages=0)
             answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())})

@@ -21,6 +21,7 @@ from one_ocr_ray.policy.tasks.transitions import (
     retry_of,
     retrying,
     started,
+    state_of_batch,
     with_pages,
 )
 from tests.values import NOON, TIMED_OUT, document, page
@@ -140,3 +141,20 @@ def test_a_retry_keeps_what_is_good() -> None:
     assert sorted(kept_pages([*rows[:2], read_before_a_crash], order)) == [1, 2, 3]
     assert started(now, NOON).state is TaskState.RETRY
     assert started(TaskView(RECORD, TaskState.PENDING, 0), NOON).state is TaskState.STARTED
+
+
+@pytest.mark.parametrize(
+    ("states", "together"),
+    [
+        (["PENDING", "PENDING"], "PENDING"),
+        (["PENDING", "SUCCESS"], "STARTED"),
+        (["STARTED", "FAILURE"], "STARTED"),
+        (["RETRY", "STARTED", "PENDING"], "RETRY"),
+        (["SUCCESS", "FAILURE", "REVOKED"], "SUCCESS"),
+        (["REVOKED", "FAILURE"], "FAILURE"),
+        (["REVOKED"], "REVOKED"),
+    ],
+)
+def test_a_batch_is_as_its_least_finished_task(states: list[str], together: str) -> None:
+    """While tasks are open the least finished one counts, afterwards the best one."""
+    assert state_of_batch([TaskState(state) for state in states]) == together

@@ -126,6 +126,18 @@ def test_a_page_without_blocks_shows_its_text(blocky: Site, visit: NewVisit) -> 
     expect(me.find("#blocks")).to_be_hidden()
 
 
+def test_blocks_without_places_are_shown_when_chosen(visit: NewVisit, tmp_path: Path) -> None:
+    """As of a model's answer: the text comes first, which keeps emphasis; the blocks are one click away."""
+    block = Block(1, BlockKind.PARAGRAPH, "somewhere")
+    with Site(tmp_path, Script(blocks=lambda _record, _page: [block])) as site:
+        me = visit(site)
+        me.go(f"/tasks/{site.finished(text_pdf())}")
+        expect(me.find("#rendered")).to_have_text("somewhere")
+        me.page.get_by_role("link", name="Blocks").click()
+        expect(me.find("#block-1")).to_contain_text("somewhere")
+        expect(me.find("#rendered")).to_be_hidden()
+
+
 @pytest.mark.parametrize(("turn_deg", "corner"), [(90, (0, 1)), (180, (1, 1)), (270, (1, 0))])
 def test_places_lie_right_on_a_page_that_was_turned(
     visit: NewVisit, tmp_path: Path, turn_deg: int, corner: tuple[int, int]

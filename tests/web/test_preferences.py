@@ -13,7 +13,7 @@ from playwright.sync_api import expect
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.web import i18n as catalogue
-from one_ocr_ray.service.web.i18n import LANGUAGES, language_of, words
+from one_ocr_ray.service.web.i18n import LANGUAGES, catalog, language_of
 from tests.pdfs import text_pdf
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def test_accept_language_is_understood(header: str, language: str) -> None:
 
 def test_the_catalogues_have_the_same_sentences_with_the_same_gaps() -> None:
     """No key and no placeholder is missing in either language, and none is empty."""
-    english, chinese = (words(language).sentences for language in LANGUAGES)
+    english, chinese = (catalog(language).sentences for language in LANGUAGES)
     assert english.keys() == chinese.keys()
     for key, text in english.items():
         assert text.strip()
@@ -95,7 +95,7 @@ def test_the_catalogues_have_the_same_sentences_with_the_same_gaps() -> None:
 
 def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     """Templates and scripts name keys that exist; every state and error code has words; nothing is left over."""
-    known = set(words("en").sentences)
+    known = set(catalog("en").sentences)
     sources = [*WEB.glob("templates/*.html"), *WEB.glob("static/js/*.js"), *WEB.parent.rglob("*.py")]
     texts = [path.read_text() for path in sources]
     named = {key for text in texts for key in re.findall(r"""["']([a-z]+(?:\.[a-z_\d]+)+)["']""", text)}

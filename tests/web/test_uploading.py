@@ -123,7 +123,7 @@ def test_an_upload_that_does_not_get_through_can_be_sent_again(site: Site, visit
     me.page.set_input_files("#files", [pdf_file(text_pdf())])
     me.context.set_offline(True)
     me.find("#submit").click()
-    expect(me.find("#problem")).to_contain_text("did not get through")
+    expect(me.find("#problem")).to_contain_text("The upload failed")
     me.context.set_offline(False)
     me.find("#submit").click()
     expect(me.find("#uploaded-title")).to_be_visible()

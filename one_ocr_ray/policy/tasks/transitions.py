@@ -14,7 +14,7 @@ from one_ocr_ray.policy.known_sums import sum_known
 from one_ocr_ray.policy.tasks.task import PageEvent, PageFailure, RetryOrder, TaskOutcome, TaskState, TaskView
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime, timedelta
 
     from one_ocr_ray.model import PageResult
@@ -163,6 +163,16 @@ def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryO
     if not chosen and not unread:
         return None
     return RetryOrder(run_id, None if pages is None else tuple(sorted(chosen)))
+
+
+def state_of_batch(states: Collection[TaskState]) -> TaskState:
+    """The state of several tasks together: that of the least finished one, or of ended tasks the best."""
+    for state in (TaskState.RETRY, TaskState.STARTED):
+        if state in states:
+            return state
+    if TaskState.PENDING in states:
+        return TaskState.PENDING if set(states) == {TaskState.PENDING} else TaskState.STARTED
+    return next(state for state in (TaskState.SUCCESS, TaskState.FAILURE, TaskState.REVOKED) if state in states)
 
 
 def can_be_retried(view: TaskView) -> bool:

@@ -1,4 +1,4 @@
-"""Batches: the tasks of one upload, their sums, their events together, and cancelling them."""
+"""Batches: the tasks of one upload, their sums, their common events, and cancelling them."""
 
 from __future__ import annotations
 
@@ -10,78 +10,73 @@ from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
 from one_ocr_ray.policy.known_sums import sum_known
-from one_ocr_ray.policy.tasks.task import TaskState, TaskView
-from one_ocr_ray.service.api.events import (
-    KEEP_ALIVE,
-    KEEP_ALIVE_S,
-    RETRY,
-    STREAM_S,
-    EventStream,
-    LastEventId,
-    event,
-    page_data,
-    progress_data,
-)
-from one_ocr_ray.service.api.openapi import answers, problems
-from one_ocr_ray.service.api.schemas import Batch, json_response, status_body
-from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.policy.tasks.transitions import state_of_batch
+from one_ocr_ray.service.api import events as events_api
+from one_ocr_ray.service.api.events import EventStream, LastEventId, StreamEvent, page_data, progress_data
+from one_ocr_ray.service.api.openapi import problem_responses, responses_of
+from one_ocr_ray.service.api.schemas import Batch, Usage, json_response, status_body
+from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from one_ocr_ray.policy.tasks.task import PageEvent
+    from one_ocr_ray.policy.tasks.task import PageEvent, TaskView
+    from one_ocr_ray.service.api.events import Events
+    from one_ocr_ray.tasks.port import TaskManager
 
 router = APIRouter(tags=["batches"])
 
 _TASKS_AT_ONCE = 200
-_PROBLEMS = problems(400, 401, 404, 429, 503)
+_PROBLEMS = problem_responses(400, 401, 404, 429, 503)
 
 
-async def views_of(service: Service, owner: str, batch_id: str) -> list[TaskView]:
+async def batch_tasks(service: Service, owner: str, batch_id: str) -> list[TaskView]:
     """The tasks of a batch, in a stable order. Raises Problem when there is none."""
-    found = await service.book.tasks(owner, None, batch_id, _TASKS_AT_ONCE, "")
+    found = await service.manager.tasks(owner, None, batch_id, _TASKS_AT_ONCE, "")
     if not found.items:
         raise Problem("batch_not_found", "There is no such batch.")
     return sorted(found.items, key=lambda view: view.record.task_id)
 
 
 @router.get("/v1/batches/{batch_id}", response_model=Batch, responses=_PROBLEMS)
-async def batch(service: Parts, owner: Owner, batch_id: str) -> Response:
+async def batch(service: ServiceDep, owner: Owner, batch_id: str) -> Response:
     """The tasks of one upload and their sums."""
-    return json_response(batch_body(batch_id, await views_of(service, owner, batch_id)))
+    return json_response(batch_body(batch_id, await batch_tasks(service, owner, batch_id)))
 
 
 @router.post(
     "/v1/batches/{batch_id}/cancel",
     status_code=202,
     response_model=Batch,
-    responses=problems(400, 401, 403, 404, 429, 503) | {200: {"model": Batch, "description": "had ended"}},
+    responses=problem_responses(400, 401, 403, 404, 429, 503) | {200: {"model": Batch, "description": "had ended"}},
 )
-async def cancel(service: Parts, owner: Owner, batch_id: str) -> Response:
+async def cancel(service: ServiceDep, owner: Owner, batch_id: str) -> Response:
     """Cancel every task of the batch that is still running."""
-    views = await views_of(service, owner, batch_id)
+    views = await batch_tasks(service, owner, batch_id)
     running = [view.record.task_id for view in views if not view.state.terminal]
-    await asyncio.gather(*(service.book.cancel(owner, task_id) for task_id in running))
-    body = batch_body(batch_id, await views_of(service, owner, batch_id))
+    await asyncio.gather(*(service.manager.cancel(owner, task_id) for task_id in running))
+    body = batch_body(batch_id, await batch_tasks(service, owner, batch_id))
     return json_response(body, 202 if running else 200)
 
 
 @router.get(
     "/v1/batches/{batch_id}/events",
     response_class=StreamingResponse,
-    responses=answers({"text/event-stream": {}}, 400, 401, 404, 429, 503),
+    responses=responses_of({"text/event-stream": {}}, 400, 401, 404, 429, 503),
 )
-async def events(service: Parts, owner: Owner, batch_id: str, last_event_id: LastEventId = None) -> StreamingResponse:
+async def events(
+    service: ServiceDep, owner: Owner, batch_id: str, last_event_id: LastEventId = None
+) -> StreamingResponse:
     """The events of all its tasks, each with its `task_id`; `end` when all have ended."""
-    views = await views_of(service, owner, batch_id)
+    views = await batch_tasks(service, owner, batch_id)
     revs = _revs(views, last_event_id)
-    return EventStream(service, owner, _Following(service, owner, batch_id, revs).stream())
+    return EventStream(service.streams, owner, follow_batch(service.manager, owner, batch_id, revs))
 
 
 def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
-    """A batch, as `Batch` describes it."""
+    """A batch, as `Batch` declares it."""
     ended = all(view.state.terminal for view in views)
     here = f"/v1/batches/{batch_id}"
     totals = [view.pages_total for view in views]
@@ -89,7 +84,7 @@ def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
     done = sum(view.pages_done for view in views)
     return {
         "batch_id": batch_id,
-        "state": _state([view.state for view in views]),
+        "state": state_of_batch({view.state for view in views}),
         "counts": Counter(view.state.value for view in views),
         "progress": {
             "pages_total": None if None in totals and not ended else total,
@@ -98,10 +93,7 @@ def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
             "pages_running": sum(view.pages_running for view in views),
             "percent": round(sum(view.percent for view in views) / len(views), 1),
         },
-        "usage": {
-            name: sum_known(getattr(view, name) for view in views)
-            for name in ("input_tokens", "output_tokens", "cost_usd")
-        },
+        "usage": {name: sum_known(getattr(view, name) for view in views) for name in Usage.model_fields},
         "tasks": [status_body(view) for view in views],
         "links": {
             "self": here,
@@ -112,19 +104,10 @@ def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
     }
 
 
-def _state(states: Sequence[TaskState]) -> TaskState:
-    """Of all tasks together: what the least finished one says; of ended ones the best."""
-    for state in (TaskState.RETRY, TaskState.STARTED):
-        if state in states:
-            return state
-    if TaskState.PENDING in states:
-        return TaskState.PENDING if set(states) == {TaskState.PENDING} else TaskState.STARTED
-    return next(state for state in (TaskState.SUCCESS, TaskState.FAILURE, TaskState.REVOKED) if state in states)
-
-
 def _revs(views: Sequence[TaskView], last_event_id: str | None) -> dict[str, int]:
-    """What a client has seen of each task. The id of an event is the revs of all tasks, in the order of their ids; one
-    that does not fit, as after a task was deleted, begins again.
+    """What a client has seen of each task. The id of an event is the revs of all tasks, in the order of their ids.
+
+    An id that does not fit, as after a task was deleted, begins again.
     """
     seen = (last_event_id or "").split(".")
     if len(seen) != len(views) or not all(each.isdigit() and len(each) < 19 for each in seen):
@@ -132,60 +115,58 @@ def _revs(views: Sequence[TaskView], last_event_id: str | None) -> dict[str, int
     return {view.record.task_id: int(rev) for view, rev in zip(views, seen, strict=True)}
 
 
-class _Following:
-    """One client's stream over several tasks."""
-
-    def __init__(self, service: Service, owner: str, batch_id: str, revs: dict[str, int]) -> None:
-        self._service = service
-        self._owner = owner
-        self._batch_id = batch_id
-        self._revs = revs
-        self._ended: set[str] = set()
-        self._news: asyncio.Queue[tuple[TaskView, tuple[PageEvent, ...]] | None] = asyncio.Queue(maxsize=100)
-
-    async def stream(self) -> AsyncIterator[bytes]:
-        yield RETRY
-        clock = asyncio.get_running_loop()
-        end_at = clock.time() + STREAM_S
-        followers = [asyncio.create_task(self._follow(task_id)) for task_id in self._revs]
-        try:
-            while self._ended != self._revs.keys() and (left_s := end_at - clock.time()) > 0:
-                try:
-                    news = await asyncio.wait_for(self._news.get(), min(KEEP_ALIVE_S, left_s))
-                except TimeoutError:
-                    yield KEEP_ALIVE
-                    continue
-                if news is None:
-                    return
-                for block in self._blocks(*news):
-                    yield block
-            if self._ended == self._revs.keys():
-                yield event("end", {"batch_id": self._batch_id}, self._id())
-        finally:
-            for follower in followers:
-                follower.cancel()
-
-    async def _follow(self, task_id: str) -> None:
-        rev, wait_s = self._revs[task_id], 0.0
-        while True:
+async def follow_batch(manager: TaskManager, owner: str, batch_id: str, revs: dict[str, int]) -> Events:
+    """The events of all tasks in `revs`, each after its rev. Ends with the last task or after `STREAM_S`."""
+    news: asyncio.Queue[tuple[TaskView, tuple[PageEvent, ...]] | None] = asyncio.Queue(maxsize=100)
+    followers = [asyncio.create_task(_follow(manager, owner, task_id, rev, news)) for task_id, rev in revs.items()]
+    revs, ended = dict(revs), set[str]()
+    clock = asyncio.get_running_loop()
+    end_at = clock.time() + events_api.STREAM_S
+    try:
+        while ended != revs.keys():
+            if (left_s := end_at - clock.time()) <= 0:
+                return
             try:
-                view, pages = await self._service.book.events(self._owner, task_id, rev, wait_s)
-            except (KeyError, TaskManagerUnavailableError):
-                await self._news.put(None)  # the browser comes back and finds what is left
+                latest = await asyncio.wait_for(news.get(), min(events_api.KEEP_ALIVE_S, left_s))
+            except TimeoutError:
+                yield None
+                continue
+            if latest is None:
                 return
-            if view.rev > rev or not wait_s:
-                await self._news.put((view, pages))
+            view, pages = latest
+            task_id = view.record.task_id
+            for page in pages:
+                yield StreamEvent("page", {"task_id": task_id, **page_data(page)})
+            revs[task_id] = max(view.rev, revs[task_id])
             if view.state.terminal:
-                return
-            rev, wait_s = max(rev, view.rev), KEEP_ALIVE_S
+                ended.add(task_id)
+            yield StreamEvent("progress", progress_data(view), _event_id(revs))
+        yield StreamEvent("end", {"batch_id": batch_id}, _event_id(revs))
+    finally:
+        for follower in followers:
+            follower.cancel()
 
-    def _blocks(self, view: TaskView, pages: Sequence[PageEvent]) -> list[bytes]:
-        task_id = view.record.task_id
-        out = [event("page", {"task_id": task_id, **page_data(page)}, None) for page in pages]
-        self._revs[task_id] = max(view.rev, self._revs[task_id])
+
+async def _follow(
+    manager: TaskManager,
+    owner: str,
+    task_id: str,
+    rev: int,
+    news: asyncio.Queue[tuple[TaskView, tuple[PageEvent, ...]] | None],
+) -> None:
+    """Put the news of one task into `news`; None where the client must come back for them."""
+    wait_s = 0.0
+    while True:
+        try:
+            view, pages = await manager.events(owner, task_id, rev, wait_s)
+        except (KeyError, TaskManagerUnavailableError):
+            return await news.put(None)
+        if view.rev > rev or not wait_s:
+            await news.put((view, pages))
         if view.state.terminal:
-            self._ended.add(task_id)
-        return [*out, event("progress", progress_data(view), self._id())]
+            return None
+        rev, wait_s = max(rev, view.rev), events_api.KEEP_ALIVE_S
 
-    def _id(self) -> str:
-        return ".".join(str(self._revs[task_id]) for task_id in sorted(self._revs))
+
+def _event_id(revs: Mapping[str, int]) -> str:
+    return ".".join(str(revs[task_id]) for task_id in sorted(revs))

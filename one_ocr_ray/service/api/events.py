@@ -1,30 +1,34 @@
-"""Server-sent events: a task's pages as they end, and how far it is. (html.spec.whatwg.org, server-sent events)
+"""Streams of events: the pages of a task as they end, and its progress; as server-sent events and by WebSocket.
 
-A stream ends itself after `STREAM_S`, before any proxy does; the browser comes back with `Last-Event-ID`, the `rev` it
-has seen, and misses nothing.
+A stream ends itself after `STREAM_S`, before any proxy does. The client comes back with the last id, the `rev` it has
+seen, and misses nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
-from one_ocr_ray.service.api.openapi import answers
+from one_ocr_ray.service.api.openapi import responses_of
 from one_ocr_ray.service.api.schemas import progress_body
-from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.service.dependencies import Owner, ServiceDep
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
     from starlette.types import Receive, Scope, Send
 
     from one_ocr_ray.policy.tasks.task import PageEvent, TaskView
+    from one_ocr_ray.service.streams import Streams
+    from one_ocr_ray.tasks.port import TaskManager
 
 router = APIRouter(tags=["events"])
 
@@ -32,30 +36,49 @@ STREAM_S = 55.0
 KEEP_ALIVE_S = 15.0
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", max_length=4096)]
 
-RETRY = b"retry: 1000\n\n"
-KEEP_ALIVE = b": keep-alive\n\n"
 _REV = re.compile(r"\d{1,18}")
 
 
+@dataclass(frozen=True, slots=True)
+class StreamEvent:
+    """One event. A client that comes back with its `id` misses nothing."""
+
+    name: str
+    data: dict[str, Any]
+    id: str | None = None
+
+
+Events = AsyncGenerator[StreamEvent | None]  # None: there is no news, the connection is to be kept alive
+
+
 class EventStream(StreamingResponse):
-    """A stream of events; it holds a place among the open streams, or is the problem that there is none."""
+    """Sends events as server-sent events; holds a place among the open streams. Raises Problem when none is free."""
 
     media_type = "text/event-stream"
 
-    def __init__(self, service: Service, owner: str, events: AsyncIterator[bytes]) -> None:
-        self._streams, self._owner, self._events = service.streams, owner, events
-        super().__init__(events, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+    def __init__(self, streams: Streams, owner: str, events: Events) -> None:
+        self._streams, self._owner, self._events = streams, owner, events
+        super().__init__((), headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._streams.opened(self._owner) as given_up:
-            self.body_iterator = _until(given_up, self._events)
+            self.body_iterator = self._framed(given_up)
             await super().__call__(scope, receive, send)
 
+    async def _framed(self, given_up: asyncio.Event) -> AsyncIterator[bytes]:
+        yield b"retry: 1000\n\n"
+        async for event in until(given_up, self._events):
+            if event is None:
+                yield b": keep-alive\n\n"
+                continue
+            identity = f"id: {event.id}\n" if event.id is not None else ""
+            yield f"{identity}event: {event.name}\ndata: {orjson.dumps(event.data).decode()}\n\n".encode()
 
-async def _until(given_up: asyncio.Event, events: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    """`events`, until the place of their stream is given up."""
+
+async def until(given_up: asyncio.Event, events: Events) -> Events:
+    """`events`, until the place of their stream must be given up."""
     giving_up = asyncio.ensure_future(given_up.wait())
-    following: asyncio.Future[bytes] | None = None
+    following: asyncio.Future[StreamEvent | None] | None = None
     try:
         while True:
             following = asyncio.ensure_future(anext(events))
@@ -70,54 +93,87 @@ async def _until(given_up: asyncio.Event, events: AsyncIterator[bytes]) -> Async
         if following is not None:
             following.cancel()
             await asyncio.wait({following})
-        await events.aclose()  # type: ignore[attr-defined]
+        await events.aclose()
 
 
 @router.get(
     "/task_status/{task_id}/events",
     response_class=StreamingResponse,
-    responses=answers({"text/event-stream": {}}, 400, 401, 404, 410, 429, 503),
+    responses=responses_of({"text/event-stream": {}}, 400, 401, 404, 410, 429, 503),
 )
 async def task_events(
-    service: Parts, owner: Owner, task_id: str, last_event_id: LastEventId = None
+    service: ServiceDep, owner: Owner, task_id: str, last_event_id: LastEventId = None
 ) -> StreamingResponse:
-    """`page` for every page that ends, `progress` with every change, `end` at the end."""
+    """`page` for every page that ends, `progress` for every change, `end` at the end."""
     await service.task(owner, task_id)
+    return EventStream(service.streams, owner, follow_task(service.manager, owner, task_id, last_event_id))
+
+
+@router.websocket("/task_status/{task_id}/ws")
+async def task_socket(
+    socket: WebSocket,
+    service: ServiceDep,
+    owner: Owner,
+    task_id: str,
+    last_event_id: Annotated[str | None, Query(max_length=4096)] = None,
+) -> None:
+    """The events of `/events` as messages `{"event", "id", "data"}`; closed with 1000 after `end`, else with 1001."""
+    await service.task(owner, task_id)
+    with service.streams.opened(owner) as given_up:
+        await socket.accept()
+        leaving = asyncio.create_task(_wait_for_leave(socket, given_up))
+        code = 1001  # the client comes back with the last id
+        try:
+            async for event in until(given_up, follow_task(service.manager, owner, task_id, last_event_id)):
+                if event is not None:
+                    message = {"event": event.name, "id": event.id, "data": event.data}
+                    await socket.send_text(orjson.dumps(message).decode())
+                    code = 1000 if event.name == "end" else code
+            if not leaving.done():
+                await socket.close(code)
+        except WebSocketDisconnect:
+            pass
+        finally:
+            leaving.cancel()
+
+
+async def _wait_for_leave(socket: WebSocket, given_up: asyncio.Event) -> None:
+    """Set `given_up` when the client leaves. What it sends means nothing."""
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+    given_up.set()
+
+
+async def follow_task(manager: TaskManager, owner: str, task_id: str, last_event_id: str | None) -> Events:
+    """The events of a task after `last_event_id`; an unknown id is as none. Ends with the task or after `STREAM_S`."""
     rev = int(last_event_id) if last_event_id and _REV.fullmatch(last_event_id) else 0
-    return EventStream(service, owner, _task_stream(service, owner, task_id, rev))
-
-
-async def _task_stream(service: Service, owner: str, task_id: str, rev: int) -> AsyncIterator[bytes]:
-    yield RETRY
     clock = asyncio.get_running_loop()
     end_at = clock.time() + STREAM_S
     first = True
     while (left_s := end_at - clock.time()) > 0:
         try:
             wait_s = 0.0 if first else min(KEEP_ALIVE_S, left_s)
-            view, pages = await service.book.events(owner, task_id, rev, wait_s)
+            view, pages = await manager.events(owner, task_id, rev, wait_s)
         except (KeyError, TaskManagerUnavailableError):
-            return  # deleted, or to be asked again by the browser
+            return  # the task was deleted, or the client asks again
         if view.rev > rev or first:
-            for block in blocks(view, pages):
-                yield block
+            for event in _news(view, pages):
+                yield event
         else:
-            yield KEEP_ALIVE
+            yield None
         if view.state.terminal:
             return
         first, rev = False, max(rev, view.rev)
 
 
-def blocks(view: TaskView, pages: Sequence[PageEvent]) -> list[bytes]:
-    """What has happened to a task, as events. An id stands where everything up to its rev has been told."""
-    out = [
-        event("page", page_data(page), str(page.rev) if at == len(pages) or pages[at].rev != page.rev else None)
-        for at, page in enumerate(pages, 1)
-    ]
-    out.append(event("progress", progress_data(view), str(view.rev)))
+def _news(view: TaskView, pages: Sequence[PageEvent]) -> Iterator[StreamEvent]:
+    """The news of a task as events. An event has an id where all news up to that rev have been sent."""
+    for at, page in enumerate(pages, 1):
+        complete = at == len(pages) or pages[at].rev != page.rev
+        yield StreamEvent("page", page_data(page), str(page.rev) if complete else None)
+    yield StreamEvent("progress", progress_data(view), str(view.rev))
     if view.state.terminal:
-        out.append(event("end", end_data(view), str(view.rev)))
-    return out
+        yield StreamEvent("end", {**progress_data(view), "outcome": view.outcome}, str(view.rev))
 
 
 def page_data(page: PageEvent) -> dict[str, Any]:
@@ -126,21 +182,5 @@ def page_data(page: PageEvent) -> dict[str, Any]:
 
 
 def progress_data(view: TaskView) -> dict[str, Any]:
-    """How far a task is."""
-    return {
-        "task_id": view.record.task_id,
-        "state": view.state,
-        "rev": view.rev,
-        "progress": progress_body(view),
-    }
-
-
-def end_data(view: TaskView) -> dict[str, Any]:
-    """How a task ended."""
-    return {**progress_data(view), "outcome": view.outcome}
-
-
-def event(name: str, data: dict[str, Any], event_id: str | None) -> bytes:
-    """One event of the stream."""
-    identity = f"id: {event_id}\n" if event_id is not None else ""
-    return f"{identity}event: {name}\ndata: {orjson.dumps(data).decode()}\n\n".encode()
+    """The progress of a task."""
+    return {"task_id": view.record.task_id, "state": view.state, "rev": view.rev, "progress": progress_body(view)}

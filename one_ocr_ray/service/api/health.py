@@ -1,4 +1,4 @@
-"""How the service is: alive, ready, what it is and what it takes; and the description of the API."""
+"""The state of the service, what it offers and its limits; and the description of the API."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, Response
 
 from one_ocr_ray.errors import OneOcrError
-from one_ocr_ray.service.api.openapi import problems
+from one_ocr_ray.service.api.openapi import problem_responses
 from one_ocr_ray.service.api.schemas import json_response
-from one_ocr_ray.service.dependencies import Parts
+from one_ocr_ray.service.dependencies import ServiceDep
 from one_ocr_ray.service.options import offered_engines, offered_models
 from one_ocr_ray.service.results import Format
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
@@ -39,19 +39,19 @@ DOCS = """<!doctype html>
 
 @router.get("/healthz", response_model=dict[str, str])
 async def healthz() -> Response:
-    """Whether this process answers. Looks at nothing else."""
+    """This process answers. It checks nothing else."""
     return json_response({"status": "ok"})
 
 
 @router.get("/readyz", response_model=dict[str, Any], responses={503: {"description": "not ready", "model": dict}})
-async def readyz(service: Parts) -> Response:
-    """Whether the task book and the store answer."""
+async def readyz(service: ServiceDep) -> Response:
+    """The task manager, called `book` here, and the store answer; else 503."""
 
     async def store() -> None:
         await asyncio.to_thread(service.store.task, _NO_TASK)
 
     checks = {}
-    for name, look in (("book", service.book.load), ("store", store)):
+    for name, look in (("book", service.manager.load), ("store", store)):
         try:
             await asyncio.wait_for(look(), _PATIENCE_S)
             checks[name] = "ok"
@@ -62,8 +62,8 @@ async def readyz(service: Parts) -> Response:
     return json_response(body, 200 if ready else 503, {} if ready else {"Retry-After": "2"})
 
 
-@router.get("/v1/info", response_model=dict[str, Any], responses=problems(401, 429))
-async def info(service: Parts) -> Response:
+@router.get("/v1/info", response_model=dict[str, Any], responses=problem_responses(401, 429))
+async def info(service: ServiceDep) -> Response:
     """Version, engines, the models that uploads may name, and limits."""
     settings = service.settings
     engines = offered_engines(settings)

@@ -1,4 +1,4 @@
-"""What the API's description says beside the routes themselves: problems, the upload form, how to give a key."""
+"""The parts of the OpenAPI document that routes do not declare: problems, the upload form, keys."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi.openapi.utils import get_openapi
 
 from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions
-from one_ocr_ray.service.problems import MEDIA_TYPE, codes_of
+from one_ocr_ray.service.problems import MEDIA_TYPE, codes_with
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ _FILES = {"type": "array", "minItems": 1, "items": BINARY}
 
 
 def _options() -> dict[str, Any]:
-    """The schema of an upload's options, each of them a type or null in one word."""
+    """The schema of an upload's options; each is `type: [a type, null]` instead of `anyOf`."""
     schema = UploadOptions.model_json_schema()
     for name, each in schema["properties"].items():
         value, _null = each["anyOf"]
@@ -67,25 +67,25 @@ _SECURITY = {
 }
 
 
-def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Descriptions of the problems with these statuses."""
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems with these statuses, for `responses` of a route."""
     return {
         status: {
-            "description": ", ".join(codes_of(status)),
+            "description": ", ".join(codes_with(status)),
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
         for status in statuses
     }
 
 
-def answers(success: Mapping[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Descriptions of a success by media types and their schemas, and of the problems with these statuses."""
+def responses_of(success: Mapping[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
+    """A success by media type and schema, and the problems with these statuses, for `responses` of a route."""
     content = {kind: {"schema": schema} for kind, schema in success.items()}
-    return {200: {"content": content}, **problems(*statuses)}
+    return {200: {"content": content}, **problem_responses(*statuses)}
 
 
-def described(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dict[str, Any]:
-    """The OpenAPI description of `app`, whose uploads may choose among `engines`."""
+def openapi_document(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document of `app`, whose uploads may choose among `engines`."""
     document = get_openapi(
         title="One OCR on Ray",
         version=__version__,
@@ -95,7 +95,7 @@ def described(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dic
     components = document.setdefault("components", {})
     schemas = components.setdefault("schemas", {})
     schemas["Problem"] = _PROBLEM
-    for name in ("HTTPValidationError", "ValidationError"):  # the framework's own, which are problems here
+    for name in ("HTTPValidationError", "ValidationError"):  # of the framework; here they are problems
         schemas.pop(name, None)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     options = form["properties"]["options"]["properties"]

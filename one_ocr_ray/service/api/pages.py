@@ -1,4 +1,4 @@
-"""Pages of a task: their list, one as JSON, Markdown or HTML, and its image."""
+"""Pages of a task: their list, one page as JSON, Markdown or HTML, its blocks and its image."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from fastapi.responses import Response
 from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.dataset.selection import parse_selection
-from one_ocr_ray.service.api.openapi import BINARY, TEXT, answers, problems
+from one_ocr_ray.service.api.openapi import BINARY, TEXT, problem_responses, responses_of
 from one_ocr_ray.service.api.schemas import PageBlocks, PageList, json_response, page_body, page_summary
-from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import best_type
 from one_ocr_ray.service.page_images import LARGEST_SIDE_PX
 from one_ocr_ray.service.problems import Problem
@@ -31,9 +31,11 @@ Accept = Annotated[str, Header(include_in_schema=False)]  # OpenAPI has media ty
 PageNumber = Annotated[int, Path(ge=1, le=10_000_000)]
 
 
-@router.get("/v1/tasks/{task_id}/pages", response_model=PageList, responses=problems(400, 401, 404, 410, 429, 503))
-async def pages(service: Parts, owner: Owner, task_id: str) -> Response:
-    """The pages that are finished, without their text."""
+@router.get(
+    "/v1/tasks/{task_id}/pages", response_model=PageList, responses=problem_responses(400, 401, 404, 410, 429, 503)
+)
+async def pages(service: ServiceDep, owner: Owner, task_id: str) -> Response:
+    """List the finished pages, without their text."""
     view = await service.task(owner, task_id)
     rows = await service.pages(view)
     return json_response({"items": [page_summary(row, task_id) for row in rows]})
@@ -42,16 +44,16 @@ async def pages(service: Parts, owner: Owner, task_id: str) -> Response:
 @router.get(
     "/v1/tasks/{task_id}/pages/{page_number}",
     response_model=dict[str, Any],
-    responses=answers({"text/markdown": TEXT, "text/html": TEXT}, 400, 401, 404, 406, 409, 410, 429, 503),
+    responses=responses_of({"text/markdown": TEXT, "text/html": TEXT}, 400, 401, 404, 406, 409, 410, 429, 503),
 )
 async def page(
-    service: Parts,
+    service: ServiceDep,
     owner: Owner,
     task_id: str,
     page_number: PageNumber,
     accept: Accept = "*/*",
 ) -> Response:
-    """One finished page: its row as JSON, its Markdown, or that as HTML which is safe to show."""
+    """One finished page: its row as JSON, its Markdown, or the Markdown as HTML that is safe to show."""
     kind = best_type(accept, _TYPES)
     if kind is None:
         raise Problem("not_acceptable", f"A page comes as {', '.join(_TYPES)}.")
@@ -69,10 +71,10 @@ async def page(
 @router.get(
     "/v1/tasks/{task_id}/pages/{page_number}/blocks",
     response_model=PageBlocks,
-    responses=problems(400, 401, 404, 409, 410, 429, 503),
+    responses=problem_responses(400, 401, 404, 409, 410, 429, 503),
 )
-async def blocks(service: Parts, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
-    """What stands on a finished page and where, in reading order; null where nothing is known of it."""
+async def blocks(service: ServiceDep, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
+    """The blocks of a finished page in reading order, with their places; null where none are known."""
     row = page_row(await finished_page(service, await service.task(owner, task_id), page_number))
     return json_response({name: row[name] for name in PageBlocks.model_fields})
 
@@ -80,10 +82,10 @@ async def blocks(service: Parts, owner: Owner, task_id: str, page_number: PageNu
 @router.get(
     "/v1/tasks/{task_id}/pages/{page_number}/image",
     response_class=Response,
-    responses=answers({"image/jpeg": BINARY}, 400, 401, 404, 406, 410, 422, 429, 503),
+    responses=responses_of({"image/jpeg": BINARY}, 400, 401, 404, 406, 410, 422, 429, 503),
 )
 async def image(  # noqa: PLR0917 - parameters of a request, given by name
-    service: Parts,
+    service: ServiceDep,
     owner: Owner,
     task_id: str,
     page_number: PageNumber,
@@ -91,7 +93,7 @@ async def image(  # noqa: PLR0917 - parameters of a request, given by name
     accept: Accept = "*/*",
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """The image of a page, drawn from the upload; there before the page is read."""
+    """The image of a page, drawn from the upload. It exists before the page is read."""
     if best_type(accept, ("image/jpeg",)) is None:
         raise Problem("not_acceptable", "A page's image comes as image/jpeg.")
     view = await service.task(owner, task_id)
@@ -99,11 +101,22 @@ async def image(  # noqa: PLR0917 - parameters of a request, given by name
     headers = {"ETag": f'"{tag}"', "Cache-Control": "private, max-age=86400, immutable"}
     if tag in (if_none_match or ""):
         return Response(status_code=304, headers=headers)
-    return Response(await _image(service, owner, task_id, page_number, w), 200, headers, "image/jpeg")
+    key = task_id, page_number, w
+    jpeg = service.images.get(key)
+    if jpeg is None:
+        try:
+            drawn = await service.pdfs.image(owner, task_id, page_number, w)
+        except (FileNotFoundError, IndexError) as error:
+            raise Problem("page_not_found", "The task has no such page.") from error
+        if isinstance(drawn, Failure):
+            raise Problem("render_failed", f"The page cannot be drawn. {drawn.message}")
+        jpeg = drawn
+        service.images.put(key, jpeg, len(jpeg))
+    return Response(jpeg, 200, headers, "image/jpeg")
 
 
 async def finished_page(service: Service, view: TaskView, page_number: int) -> PageResult:
-    """The row of a finished page. Raises Problem: 404 for a page that is not and will not be, 409 for one to come."""
+    """The row of a finished page. Raises Problem: 409 while it is still to come, 404 where it will never be."""
     rows = await service.pages(view)
     row = next((row for row in rows if row.page_number == page_number), None)
     if row is not None:
@@ -113,18 +126,3 @@ async def finished_page(service: Service, view: TaskView, page_number: int) -> P
     if view.state.terminal or page_number not in selected:
         raise Problem("page_not_found", "The task has no such page.")
     raise Problem("page_not_ready", "The page is not finished yet.", retry_after_s=2)
-
-
-async def _image(service: Service, owner: str, task_id: str, page_number: int, width_px: int) -> bytes:
-    key = task_id, page_number, width_px
-    jpeg = service.images.get(key)
-    if jpeg is not None:
-        return jpeg
-    try:
-        drawn = await service.pdfs.image(owner, task_id, page_number, width_px)
-    except (FileNotFoundError, IndexError) as error:
-        raise Problem("page_not_found", "The task has no such page.") from error
-    if isinstance(drawn, Failure):
-        raise Problem("render_failed", f"The page cannot be drawn. {drawn.message}")
-    service.images.put(key, drawn, len(drawn))
-    return drawn

@@ -1,4 +1,4 @@
-"""`/result` of a task and of a batch: a file to be saved."""
+"""`/result` of a task and of a batch: a file to download."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 from fastapi import APIRouter, Query
 from fastapi.responses import Response, StreamingResponse
 
-from one_ocr_ray.service.api.batches import views_of
-from one_ocr_ray.service.api.openapi import BINARY, TEXT, answers
-from one_ocr_ray.service.dependencies import Owner, Parts
-from one_ocr_ray.service.names import attachment, download_stem
+from one_ocr_ray.service.api.batches import batch_tasks
+from one_ocr_ray.service.api.openapi import BINARY, TEXT, responses_of
+from one_ocr_ray.service.dependencies import Owner, ServiceDep
+from one_ocr_ray.service.names import content_disposition, download_stem
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import MEDIA_TYPES, BatchFormat, Format, Results
 
@@ -27,55 +27,58 @@ _CHUNK_BYTES = 256 << 10
 _SCHEMAS: dict[Format, dict[str, Any]] = {Format.MD: TEXT, Format.TXT: TEXT, Format.JSON: {"type": "object"}}
 _ATTACHMENT = {"Cache-Control": "private, no-cache"}
 
-Partial = Annotated[bool, Query(description="what is finished so far, of a task that is still running")]
+Partial = Annotated[bool, Query(description="what is finished so far of a running task")]
 
 
 def _files(*forms: Format) -> dict[int | str, dict[str, Any]]:
     kinds = {MEDIA_TYPES[form].partition(";")[0]: _SCHEMAS.get(form, BINARY) for form in forms}
-    return answers(kinds, 400, 401, 404, 409, 410, 429, 503)
+    return responses_of(kinds, 400, 401, 404, 409, 410, 429, 503)
 
 
 @router.get("/v1/tasks/{task_id}/result", response_class=Response, responses=_files(*Format))
 async def task_result(
-    service: Parts,
+    service: ServiceDep,
     owner: Owner,
     task_id: str,
     form: Annotated[Format, Query(alias="format")] = Format.MD,
     partial: Partial = False,
 ) -> Response:
-    """The result of a task that has ended; with `partial` what there is of it."""
+    """The result of an ended task; with `partial` what there is of a running one."""
     view = await service.task(owner, task_id)
     _check_ended([view], partial=partial)
-    data = await service.making.run(owner, lambda: Results(service.store).of_task(view, form))
+    data = await service.executor.run(owner, lambda: Results(service.store).of_task(view, form))
     name = f"{download_stem(view.record.filename)}.{form}"
-    return Response(data, 200, _ATTACHMENT | {"Content-Disposition": attachment(name)}, MEDIA_TYPES[form])
+    return Response(data, 200, _ATTACHMENT | {"Content-Disposition": content_disposition(name)}, MEDIA_TYPES[form])
 
 
 @router.get("/v1/batches/{batch_id}/result", response_class=Response, responses=_files(Format.ZIP, Format.PARQUET))
 async def batch_result(
-    service: Parts,
+    service: ServiceDep,
     owner: Owner,
     batch_id: str,
     form: Annotated[BatchFormat, Query(alias="format")] = BatchFormat.ZIP,
     partial: Partial = False,
 ) -> Response:
     """The results of all tasks of a batch: a zip with a folder for each, or one Parquet file of all pages."""
-    views = await views_of(service, owner, batch_id)
+    views = await batch_tasks(service, owner, batch_id)
     _check_ended(views, partial=partial)
     out = tempfile.TemporaryFile(dir=service.spool.folder)  # noqa: SIM115 - closed when it is sent
     try:
-        await service.making.run(owner, lambda: Results(service.store).of_batch(views, form, out))
+        await service.executor.run(owner, lambda: Results(service.store).of_batch(views, form, out))
         size_bytes = out.tell()
     except BaseException:
         out.close()
         raise
-    headers = _ATTACHMENT | {"Content-Disposition": attachment(f"{batch_id}.{form}"), "Content-Length": str(size_bytes)}
+    headers = _ATTACHMENT | {
+        "Content-Disposition": content_disposition(f"{batch_id}.{form}"),
+        "Content-Length": str(size_bytes),
+    }
     return StreamingResponse(_chunks(out), 200, headers, MEDIA_TYPES[Format(form)])
 
 
 def _check_ended(views: list[TaskView], *, partial: bool) -> None:
     if not partial and not all(view.state.terminal for view in views):
-        detail = "It is not finished; wait, or ask for partial=true."
+        detail = "The task is not finished; wait, or ask for partial=true."
         raise Problem("task_not_finished", detail, retry_after_s=2)
 
 

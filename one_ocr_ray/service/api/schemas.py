@@ -1,4 +1,4 @@
-"""The JSON bodies of answers: their shapes, for the API's description, and the way to them from tasks and pages."""
+"""The JSON bodies of answers: models that declare them, and functions that make them from tasks and pages."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Usage(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go on; null where there is nothing to do now."""
+    """Links to the next steps; null where a step is not possible now."""
 
     self: str
     events: str
@@ -178,8 +178,9 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
 
 
 def status_body(view: TaskView) -> dict[str, Any]:
-    """The status of a task, as `TaskStatus` describes it."""
-    record = view.record
+    """The status of a task, as `TaskStatus` declares it."""
+    record, ended = view.record, view.state.terminal
+    here = f"/v1/tasks/{record.task_id}"
     return {
         "task_id": record.task_id,
         "batch_id": record.batch_id,
@@ -198,7 +199,14 @@ def status_body(view: TaskView) -> dict[str, Any]:
             "output_tokens": view.output_tokens,
             "cost_usd": view.cost_usd,
         },
-        "links": _links(view),
+        "links": {
+            "self": f"/task_status/{record.task_id}",
+            "events": f"/task_status/{record.task_id}/events",
+            "pages": f"{here}/pages",
+            "result": f"{here}/result" if ended else None,
+            "cancel": None if ended else f"{here}/cancel",
+            "retry": f"{here}/retry" if can_be_retried(view) else None,
+        },
         "error": view.error
         and {
             "code": view.error.code,
@@ -210,7 +218,7 @@ def status_body(view: TaskView) -> dict[str, Any]:
 
 
 def progress_body(view: TaskView) -> dict[str, Any]:
-    """How far a task is."""
+    """The progress of a task, as `Progress` declares it."""
     return {
         "pages_total": view.pages_total,
         "pages_done": view.pages_done,
@@ -221,12 +229,12 @@ def progress_body(view: TaskView) -> dict[str, Any]:
 
 
 def page_body(page: PageResult, task_id: str) -> dict[str, Any]:
-    """One page as its row in the dataset, and where its image is."""
+    """The row of a page in the dataset, with links."""
     return {**page_row(page), "links": _page_links(page, task_id)}
 
 
 def page_summary(page: PageResult, task_id: str) -> dict[str, Any]:
-    """One page as the list of pages has it."""
+    """A page as the list of pages has it."""
     row = page_row(page)
     return {name: row[name] for name in PageSummary.model_fields if name in row} | {"links": _page_links(page, task_id)}
 
@@ -234,17 +242,3 @@ def page_summary(page: PageResult, task_id: str) -> dict[str, Any]:
 def _page_links(page: PageResult, task_id: str) -> dict[str, str]:
     here = f"/v1/tasks/{task_id}/pages/{page.page_number}"
     return {"self": here, "image": f"{here}/image", "blocks": f"{here}/blocks"}
-
-
-def _links(view: TaskView) -> dict[str, str | None]:
-    task_id = view.record.task_id
-    more = f"/v1/tasks/{task_id}"
-    ended = view.state.terminal
-    return {
-        "self": f"/task_status/{task_id}",
-        "events": f"/task_status/{task_id}/events",
-        "pages": f"{more}/pages",
-        "result": f"{more}/result" if ended else None,
-        "cancel": None if ended else f"{more}/cancel",
-        "retry": f"{more}/retry" if can_be_retried(view) else None,
-    }

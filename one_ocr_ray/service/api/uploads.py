@@ -1,4 +1,4 @@
-"""`POST /upload`: files to disk, a quick look at each, everything durable in the store, then the 202."""
+"""`POST /upload`: spool the files, check each, make them durable in the store, then answer 202."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from one_ocr_ray.errors import StorageError
 from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.tasks.idempotency import ClaimStatus, claim_id
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState
-from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problems
+from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problem_responses
 from one_ocr_ray.service.api.schemas import UploadAnswer
-from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.multipart import Form, SpooledFile, read_form
-from one_ocr_ray.service.names import shown_name
+from one_ocr_ray.service.names import display_name
 from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.options import options_in, parse_options
 from one_ocr_ray.service.problems import Problem
@@ -40,7 +40,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=255,
-        # Described in words: what it does depends on earlier requests, which no schema can say.
+        # The text below describes it: what it does depends on earlier requests, which no schema can say.
         include_in_schema=False,
     ),
 ]
@@ -50,21 +50,26 @@ IdempotencyKey = Annotated[
     "/upload",
     status_code=202,
     response_model=UploadAnswer,
-    responses=problems(400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 503, 507),
+    responses=problem_responses(400, 401, 402, 403, 408, 409, 413, 415, 422, 429, 503, 507),
     openapi_extra=UPLOAD_BODY,
 )
-async def upload(request: Request, service: Parts, owner: Owner, idempotency_key: IdempotencyKey = None) -> Response:
-    """Upload PDFs: each becomes a task, and all of them a batch. The ids come at once; the work goes on behind them.
+async def upload(
+    request: Request, service: ServiceDep, owner: Owner, idempotency_key: IdempotencyKey = None
+) -> Response:
+    """Upload PDFs: each becomes a task, and all together a batch. The ids come at once; reading follows.
 
     With the header `Idempotency-Key`, 1 to 255 characters, the same request sent again within 24 hours is done once:
-    later ones get the first answer with `Idempotent-Replay: true`.
+    later requests get the first answer with `Idempotent-Replay: true`.
     """
-    await _check_load(service)
-    with service.spool.room() as room:
+    service.spool.check_space()
+    settings, load = service.settings, await service.manager.load()
+    if load.open_tasks >= settings.max_open_tasks or load.open_pages >= settings.max_open_pages:
+        raise Problem("overloaded", "Too much work is waiting; try again later.", retry_after_s=30)
+    with service.spool.request_dir() as request_dir:
         form = await read_form(
             request.headers.get("content-type", ""),
             request.stream(),
-            room,
+            request_dir,
             service.spool,
             max_files=service.settings.max_files,
             max_file_bytes=service.settings.max_file_bytes,
@@ -75,25 +80,17 @@ async def upload(request: Request, service: Parts, owner: Owner, idempotency_key
         files = [file for file in form.files if file.name or file.size_bytes]
         if not files:
             raise Problem("no_files", "The form has no file: put PDFs into its field files.")
-        doing = asyncio.ensure_future(_once(service, owner, idempotency_key, Form(files, form.texts), options))
+        doing = asyncio.ensure_future(_idempotent(service, owner, idempotency_key, Form(files, form.texts), options))
         try:
             body, replayed = await asyncio.shield(doing)
-        except asyncio.CancelledError:  # the client is gone: what was begun is ended before its files are removed
+        except asyncio.CancelledError:  # the client is gone: finish what was begun before its files are removed
             await asyncio.wait([doing])
             raise
     return _answer(request, body, replayed=replayed)
 
 
-async def _check_load(service: Service) -> None:
-    service.spool.check_space()
-    load = await service.book.load()
-    settings = service.settings
-    if load.open_tasks >= settings.max_open_tasks or load.open_pages >= settings.max_open_pages:
-        raise Problem("overloaded", "Too much work is waiting; try again later.", retry_after_s=30)
-
-
 async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
-    """Raises Problem for a key whose budget of the day is spent: better now than as a failed task."""
+    """Raise Problem for a key that has spent its budget of the day: better now than as a failed task."""
     budget_usd, now = service.settings.key_budget_usd, datetime.now(UTC)
     if budget_usd is None or (options.engine or service.settings.engine) == "local":
         return
@@ -104,13 +101,15 @@ async def _check_budget(service: Service, owner: str, options: TaskOptions) -> N
         raise Problem("key_budget_reached", detail, retry_after_s=int((midnight - now).total_seconds()) + 1)
 
 
-async def _once(
+async def _idempotent(
     service: Service, owner: str, key: str | None, form: Form, options: TaskOptions
 ) -> tuple[dict[str, Any], bool]:
-    """The answer's body, and whether an earlier request with the same key got it first."""
+    """The body of the answer, and true where an earlier request with the same key got it first."""
     if key is None:
         return await _accept(service, owner, form, options, None), False
-    claim = await asyncio.to_thread(service.store.claim, owner, key, _fingerprint(form, options))
+    request = [(display_name(file.name), file.document_id) for file in form.files], options
+    fingerprint = hashlib.sha256(repr(request).encode()).hexdigest()
+    claim = await asyncio.to_thread(service.store.claim, owner, key, fingerprint)
     if claim.status is ClaimStatus.ANSWERED:
         return claim.response, True
     if claim.status is ClaimStatus.IN_PROGRESS:
@@ -126,13 +125,8 @@ async def _once(
     return body, False
 
 
-def _fingerprint(form: Form, options: TaskOptions) -> str:
-    files = [(shown_name(file.name), file.document_id) for file in form.files]
-    return hashlib.sha256(repr((files, options)).encode()).hexdigest()
-
-
 async def _accept(service: Service, owner: str, form: Form, options: TaskOptions, claim: str | None) -> dict[str, Any]:
-    """Refuse what is no good, and make the rest durable. Raises the first refusal when nothing is left."""
+    """Refuse bad files and submit the rest as tasks. Raises the first refusal when no file is good."""
     refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in form.files))
     good = [file for file, refusal in zip(form.files, refusals, strict=True) if refusal is None]
     rejected = [(file, refusal) for file, refusal in zip(form.files, refusals, strict=True) if refusal is not None]
@@ -145,7 +139,7 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
                 task_id=f"t_{token_urlsafe(16)}",
                 batch_id=batch_id,
                 owner=owner,
-                filename=shown_name(file.name),
+                filename=display_name(file.name),
                 size_bytes=file.size_bytes,
                 document_id=file.document_id,
                 created_at=now,
@@ -157,7 +151,7 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
         for file in good
     ]
     try:
-        await submit(submissions, service.store, service.book)
+        await submit(submissions, service.store, service.manager)
     except StorageError as error:
         raise storage_full() from error
     return _body(batch_id, [each.record for each in submissions], rejected)
@@ -192,7 +186,7 @@ def _body(batch_id: str, records: Sequence[TaskRecord], rejected: list[tuple[Spo
             for record in records
         ],
         "rejected": [
-            {"filename": shown_name(file.name), "code": problem.code, "detail": problem.detail}
+            {"filename": display_name(file.name), "code": problem.code, "detail": problem.detail}
             for file, problem in rejected
         ],
     }

@@ -1,0 +1,1 @@
+"""ASGI middlewares: each sees a request before the routes do, and knows none of them."""

@@ -1,6 +1,6 @@
-"""The middlewares that decide who may pass: host names, security headers, keys, sessions, cross-site defence, rate.
+"""Middlewares that decide who may pass: host names, security headers, keys, sessions, cross-site requests, rates.
 
-Everything needs a key but what `_is_open` names: a route that is added later is closed until someone opens it.
+Every path needs a key except those in `_OPEN_PATHS` and the static files: a new route is closed until someone opens it.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from one_ocr_ray.policy.ratelimit.token_bucket import TokenBucket
-from one_ocr_ray.service.keys import NOBODY, ApiKeys
-from one_ocr_ray.service.problems import Problem, answer
+from one_ocr_ray.service.keys import ANONYMOUS, ApiKeys
+from one_ocr_ray.service.problems import Problem, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-    from one_ocr_ray.service.ended_sessions import Ended
+    from one_ocr_ray.service.ended_sessions import EndedSessionCache
 
 COOKIE = "one_ocr_session"
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_PROBES = frozenset({"/healthz", "/readyz"})  # asked by address, often, and by programs that know no key
+_PROBES = frozenset({"/healthz", "/readyz"})  # called by address, often, and by programs without a key
 _OPEN_PATHS = frozenset({*_PROBES, "/login", "/logout", "/favicon.ico", "/robots.txt"})
-_BURST_S = 2.0  # a caller may do at once what this many seconds allow
-_CALLERS = 10_000  # whose rates are remembered
+_BURST_S = 2.0  # a caller may send the requests of this many seconds at once
+_CALLERS = 10_000  # whose rates are kept
 
 SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
@@ -43,8 +43,8 @@ SECURITY_HEADERS = {
 }
 
 
-class HostAndHeaders:
-    """Answers only to the host names it knows (None: to all), and puts the security headers on every response."""
+class HostCheck:
+    """Answers only known host names (None: all), and adds the security headers to every response."""
 
     def __init__(self, app: ASGIApp, hosts: Collection[str] | None) -> None:
         self._app = app
@@ -52,7 +52,7 @@ class HostAndHeaders:
         self._headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
 
@@ -63,56 +63,56 @@ class HostAndHeaders:
                 message = {**message, "headers": [*message["headers"], *more]}
             await send(message)
 
-        if not self._knows(Headers(scope=scope).get("host", "")) and scope["path"] not in _PROBES:
+        host = Headers(scope=scope).get("host", "").lower()
+        name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]  # of an IPv6 address too
+        if self._hosts is not None and name not in self._hosts and scope["path"] not in _PROBES:
             problem = Problem("invalid_host", "This service does not answer to that host name.")
-            await answer(scope, problem)(scope, receive, send_with_headers)
+            await problem_response(scope, problem)(scope, receive, send_with_headers)
             return
         await self._app(scope, receive, send_with_headers)
 
-    def _knows(self, host: str) -> bool:
-        return self._hosts is None or _host_name(host) in self._hosts
 
+class Authentication:
+    """Finds the caller, puts it into `scope["state"]["owner"]`, and refuses callers without access."""
 
-class Guard:
-    """Finds out who is calling, puts it in `scope["state"]["owner"]`, and stops those who may not."""
-
-    def __init__(self, app: ASGIApp, keys: ApiKeys, ended: Ended, requests_per_second: float) -> None:
+    def __init__(self, app: ASGIApp, keys: ApiKeys, ended: EndedSessionCache, requests_per_second: float) -> None:
         self._app = app
         self._keys = keys
         self._ended = ended
-        self._rates = _Rates(requests_per_second)
+        self._rates = _RateLimits(requests_per_second)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         try:
             self._check(scope, await self._session_owner(scope))
         except Problem as problem:
-            await answer(scope, problem)(scope, receive, send)
+            await problem_response(scope, problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     async def _session_owner(self, scope: Scope) -> str | None:
         session = session_in(Headers(scope=scope)) if self._keys else None
         owner = self._keys.owner_of_session(session, time.time()) if session else None
-        return None if owner is None or session is None or await self._ended.knows(session) else owner
+        return None if owner is None or session is None or await self._ended.has(session) else owner
 
     def _check(self, scope: Scope, session_owner: str | None) -> None:
-        """Raises Problem for a request that must not pass."""
+        """Raise Problem for a request that must not pass."""
         headers = Headers(scope=scope)
         given = _keys_in(headers)
-        if not given and scope["method"] not in _SAFE_METHODS:
+        if not given and scope.get("method") not in _SAFE_METHODS:  # any site may open a WebSocket and read it
             refuse_cross_site(headers, must_tell=COOKIE in headers.get("cookie", ""))
         if scope["path"] in _PROBES:
             return
         if not self._keys and not _is_local(scope):
             raise Problem("local_only", "Without API keys this service answers its own machine only.")
-        owner = self._owner(given, session_owner) if self._keys else NOBODY
+        owner = self._owner(given, session_owner) if self._keys else ANONYMOUS
         state = scope.setdefault("state", {})
         state["owner"] = owner
-        self._rates.take(owner or _client(scope))
-        if owner is None and not _is_open(scope["path"]):
+        client = scope.get("client")
+        self._rates.take(owner or f"client {client[0] if client else 'unknown'}")
+        if owner is None and scope["path"] not in _OPEN_PATHS and not scope["path"].startswith("/static/"):
             raise Problem(
                 "unauthorized",
                 "Give an API key as Authorization: Bearer or X-Api-Key, or log in.",
@@ -126,8 +126,8 @@ class Guard:
         return session_owner
 
 
-class _Rates:
-    """A token bucket for each of the latest callers. Raises Problem for one whose bucket is empty."""
+class _RateLimits:
+    """A token bucket for each of the latest callers."""
 
     def __init__(self, per_second: float) -> None:
         self._per_second = per_second
@@ -135,6 +135,7 @@ class _Rates:
         self._buckets: OrderedDict[str, TokenBucket] = OrderedDict()
 
     def take(self, caller: str) -> None:
+        """Count a request. Raises Problem where the bucket of `caller` is empty."""
         now = time.monotonic()
         bucket = self._buckets.pop(caller, None) or TokenBucket(self._per_second, self._burst, now)
         self._buckets[caller] = bucket
@@ -147,9 +148,9 @@ class _Rates:
 
 
 def refuse_cross_site(headers: Headers, *, must_tell: bool) -> None:
-    """Raises Problem for a request that another site made a browser send.
+    """Raise Problem for a request that another site made a browser send.
 
-    Browsers tell where a request comes from; `must_tell` refuses one that does not, other programs may stay silent.
+    Browsers say where a request comes from; other programs need not. `must_tell` refuses a request that does not say.
     """
     site, origin = headers.get("sec-fetch-site"), headers.get("origin")
     if site is not None:
@@ -163,7 +164,7 @@ def refuse_cross_site(headers: Headers, *, must_tell: bool) -> None:
 
 
 def session_in(headers: Headers) -> str | None:
-    """The session that the request's cookie carries."""
+    """The session in the cookie of a request."""
     try:
         cookies = SimpleCookie(headers.get("cookie", ""))
     except CookieError:
@@ -171,14 +172,10 @@ def session_in(headers: Headers) -> str | None:
     return cookies[COOKIE].value if COOKIE in cookies else None
 
 
-def _is_open(path: str) -> bool:
-    return path in _OPEN_PATHS or path.startswith("/static/")
-
-
 def _keys_in(headers: Headers) -> list[str]:
-    """The keys a program gave, in headers that browsers do not send on their own.
+    """The keys that a program sent, in headers that browsers do not send by themselves.
 
-    `Basic` is for a proxy before us; anything else in Authorization is meant for us, be it a key or not.
+    `Basic` is for a proxy in front of us. Everything else in Authorization is for us, whether it is a key or not.
     """
     keys = headers.getlist("x-api-key")
     for value in headers.getlist("authorization"):
@@ -188,15 +185,10 @@ def _keys_in(headers: Headers) -> list[str]:
     return keys
 
 
-def _client(scope: Scope) -> str:
-    client = scope.get("client")
-    return f"client {client[0]}" if client else "client unknown"
-
-
 def _is_local(scope: Scope) -> bool:
-    """Whether the request comes from this machine, or through a socket that is a file.
+    """True for a request from this machine, or through a Unix socket.
 
-    Ray Serve listens where its own configuration says, which the application's settings know nothing of.
+    Ray Serve listens where its own configuration says, which the settings of the application do not know.
     """
     client = scope.get("client")
     try:
@@ -205,10 +197,3 @@ def _is_local(scope: Scope) -> bool:
         return False
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return address is None or (mapped or address).is_loopback
-
-
-def _host_name(host: str) -> str:
-    """The name in a Host header, without port; of an IPv6 address what stands in its brackets."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()

@@ -1,7 +1,7 @@
-"""The ASGI middleware that bounds request bodies: bytes, time, and how many bytes are under way in this process.
+"""The middleware that bounds request bodies: their bytes, their time, and the bytes of all of them in this process.
 
-Used in the application and in front of it: a proxy that takes in bodies faster than its replica reads them keeps them
-in memory, so there `unsized_bytes` bounds a body whose length is not said, and `under_way_bytes` all of them together.
+It stands in the application and in Ray Serve's proxy. The proxy keeps in memory what its replica has not read yet:
+there `unsized_bytes` bounds a body without a length, and `under_way_bytes` all bodies together.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.service.problems import Problem, answer
+from one_ocr_ray.service.problems import Problem, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
-UPLOAD = "/upload"  # the one path whose bodies go to disk as they come
-# Every other body is read whole and parsed in the event loop, which everybody shares: a few milliseconds for so much.
+UPLOAD = "/upload"  # the only path whose bodies go to disk while they arrive
+# Every other body is parsed in the event loop, which all requests share: this much takes a few milliseconds.
 PARSED_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """Bounds for one body, and for all bodies that one process holds."""
+    """Bounds for one body, and for all bodies in one process."""
 
     request_bytes: int  # of an upload
     unsized_bytes: int  # a body without Content-Length
@@ -33,7 +33,7 @@ class BodyLimits:
     whole_s: float
 
     def of(self, path: str) -> BodyLimits:
-        """The same for a request to `path`."""
+        """The bounds of a request to `path`."""
         if path == UPLOAD:
             return self
         return replace(
@@ -44,7 +44,7 @@ class BodyLimits:
 
 
 class BodyLimit:
-    """Answers 413, 408 or 503 in the application's place, and takes no more of the body."""
+    """Answers 413, 408 or 503 in place of the application, and reads no more of the body."""
 
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self._app = app
@@ -59,7 +59,7 @@ class BodyLimit:
         announced = _content_length(scope)
         problem = self._refusal(limits, announced)
         if problem is not None:
-            await answer(scope, problem)(scope, receive, send)
+            await problem_response(scope, problem)(scope, receive, send)
             return
         reserved = announced or 0
         self._under_way_bytes += reserved
@@ -81,7 +81,7 @@ class BodyLimit:
 
 
 class _Body:
-    """One request's body on its way, and the answer that may have to be given in the application's place."""
+    """The body of one request, and the refusal that may take the place of the application's answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: BodyLimits, announced: int | None) -> None:
         self._scope = scope
@@ -101,7 +101,7 @@ class _Body:
         try:
             await app(self._scope, self.receive, self.send)
         except Exception:
-            if not self._refused:  # else it stumbled over the disconnect that it was told
+            if not self._refused:  # else the disconnect that we sent has caused it
                 raise
 
     async def receive(self) -> Message:
@@ -117,15 +117,18 @@ class _Body:
         self._taken_bytes += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._taken_bytes > self._most_bytes:
-            of_a_size = self._announced or self._most_bytes == self._limits.request_bytes
-            return await self._refuse(too_large(self._most_bytes) if of_a_size else _unsized(self._most_bytes))
+            if self._announced or self._most_bytes == self._limits.request_bytes:
+                return await self._refuse(too_large(self._most_bytes))
+            most = f"{self._most_bytes:,} bytes"
+            detail = f"A request without the header Content-Length may have at most {most}; send it with that header."
+            return await self._refuse(_closing("upload_too_large", detail))
         return message
 
     async def send(self, message: Message) -> None:
         if self._refused:
             return
         if message["type"] == "http.response.start" and self._has_body and not self._complete:
-            # The rest of the body is not wanted; without this the server would read on and throw it away.
+            # Nobody reads the rest of the body; without this the server would read it and throw it away.
             others = [header for header in message["headers"] if header[0] != b"connection"]
             message = {**message, "headers": [*others, (b"connection", b"close")]}
         self._answering = True
@@ -133,7 +136,7 @@ class _Body:
 
     async def _refuse(self, problem: Problem) -> Message:
         self._refused = True
-        await answer(self._scope, problem)(self._scope, self._receive, self._send)
+        await problem_response(self._scope, problem)(self._scope, self._receive, self._send)
         return {"type": "http.disconnect"}
 
 
@@ -142,18 +145,13 @@ def too_large(most_bytes: int) -> Problem:
     return _closing("upload_too_large", f"The request is larger than {most_bytes:,} bytes.")
 
 
-def _unsized(most_bytes: int) -> Problem:
-    detail = f"A request without the header Content-Length may have at most {most_bytes:,} bytes; send it with one."
-    return _closing("upload_too_large", detail)
-
-
 def _closing(code: str, detail: str, retry_after_s: int | None = None) -> Problem:
-    """A problem after which the rest of the body is not read, so the connection cannot be used again."""
+    """A problem that closes the connection: the rest of the body is not read."""
     return Problem(code, detail, retry_after_s=retry_after_s, headers={"Connection": "close"})
 
 
 def _content_length(scope: Scope) -> int | None:
-    """What the client announced; None when it said nothing, -1 for nonsense."""
+    """The length that the client announced; None without the header, -1 for nonsense."""
     for name, value in scope["headers"]:
         if name == b"content-length":
             return int(value) if value.isdigit() and len(value) < 20 else -1

@@ -1,6 +1,6 @@
-"""The outermost middleware: a request id, one JSON log line per request, and an answer for what nobody expected.
+"""The outermost middleware: a request id, one JSON log line for each request, and an answer to unexpected errors.
 
-A line holds ids, the route and numbers; never a file name, a key, a query or any content.
+A line holds ids, the route and numbers, never a file name, a key, a query or content.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from starlette.requests import ClientDisconnect
 
-from one_ocr_ray.service.problems import Problem, answer
+from one_ocr_ray.service.problems import Problem, problem_response
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
     """A record as one line of JSON; `extra={"fields": {...}}` gives its members."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Only what was said as a field or a constant text is in the line."""
+        """The line holds the fields and the constant text of the record, nothing else."""
         line: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
@@ -41,26 +41,26 @@ class JsonLines(logging.Formatter):
 
 
 def log_as_json() -> None:
-    """Send what the service logs to standard error as lines of JSON. For the program that serves; not for libraries."""
+    """Send the log of the service to standard error as lines of JSON. For the serving program, not for libraries."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines())
     log.handlers[:] = [handler]
     log.propagate = False
     log.setLevel(logging.INFO)
-    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every byte that strangers get wrong
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)  # it warns of every wrong byte of a client
 
 
 class RequestLog:
     """Gives every request an id, in `x-request-id` and in `scope["state"]`, and logs how it ended.
 
-    The id is the one that the client or a proxy gave, where it is a plain word, else a new one.
+    It keeps the id that a client or a proxy sent if that is a plain word.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
         given = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"x-request-id"), "")
@@ -71,9 +71,11 @@ class RequestLog:
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
-            if message["type"] == "http.response.start":
+            if message["type"] == "websocket.accept":
+                status = 101
+            elif message["type"].endswith("http.response.start"):
                 status = message["status"]
-                if request_id != given:  # who brought it knows it; a proxy tells its own to the client
+                if request_id != given:  # who sent it knows it, and a proxy returns its own to the client
                     told = b"x-request-id", request_id.encode()
                     message = {**message, "headers": [*message["headers"], told]}
             await send(message)
@@ -81,32 +83,32 @@ class RequestLog:
         try:
             await self._app(scope, receive, send_with_id)
         except ClientDisconnect:
-            pass  # nobody is there to be answered
+            pass  # nobody waits for an answer
         except Exception as error:
-            fields = {"request_id": request_id, **_where(error)}
+            fields = {"request_id": request_id, **_error_fields(error)}
             log.error("unexpected error", extra={"fields": fields})  # noqa: TRY400 - a traceback may quote a page
             if not status:
-                problem = Problem("internal", "The service met an error of its own; the log has it under this request.")
-                await answer(scope, problem)(scope, receive, send_with_id)
+                detail = "The service met an error of its own; its log has it under the id of this request."
+                await problem_response(scope, Problem("internal", detail))(scope, receive, send_with_id)
         finally:
             elapsed_ms = round((time.monotonic() - started) * 1000, 1)
-            fields = {"request_id": request_id, "status": status, "duration_ms": elapsed_ms, **_asked(scope)}
+            fields = {"request_id": request_id, "status": status, "duration_ms": elapsed_ms, **_route_fields(scope)}
             log.info("request", extra={"fields": fields})
 
 
-def _asked(scope: Scope) -> dict[str, str]:
-    """Method, route as declared, and the ids in its path."""
+def _route_fields(scope: Scope) -> dict[str, str]:
+    """The method, the route as declared, and the ids in the path."""
     route = getattr(scope.get("route"), "path", None)
     ids = {
         name: value
         for name, value in scope.get("path_params", {}).items()
         if name in {"task_id", "batch_id"} and _TASK_ID.fullmatch(str(value))
     }
-    return {"method": scope["method"], "route": route or "none", **ids}
+    return {"method": scope.get("method", "WEBSOCKET"), "route": route or "none", **ids}
 
 
-def _where(error: BaseException) -> dict[str, Any]:
-    """What kind of error it was and where; not its text, which may quote anything."""
+def _error_fields(error: BaseException) -> dict[str, Any]:
+    """The type of an error and its place; not its text, which may quote content."""
     frames = traceback.extract_tb(error.__traceback__)[-8:]
     return {
         "error": type(error).__qualname__,

@@ -1,0 +1,1 @@
+"""The web pages: templates, texts, static files, and what they show."""

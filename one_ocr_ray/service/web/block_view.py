@@ -14,7 +14,7 @@ from one_ocr_ray.service.web.markdown import MAX_CHARACTERS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.blocks import Block, Box
+    from one_ocr_ray.blocks import Box
     from one_ocr_ray.model import PageResult
 
 MAX_BLOCKS = 1000  # a page of a newspaper has 300
@@ -39,6 +39,11 @@ class ShownBlocks:
     kinds: Mapping[BlockKind, int]
     upright: PageBox | None
     turn_deg: int
+
+    @property
+    def has_places(self) -> bool:
+        """True where the place of at least one block is known."""
+        return self.upright is not None and any(item.box is not None for item in self.items)
 
     @property
     def view_box(self) -> str:
@@ -69,12 +74,10 @@ def shown_blocks(row: PageResult | None) -> ShownBlocks | None:
     blocks = unpack(row.blocks)
     if not 0 < len(blocks) <= MAX_BLOCKS or sum(len(block.text) for block in blocks) > MAX_CHARACTERS:
         return None
-    items = [ShownBlock(block.id, block.kind, block.box, _html(block), block.table is not None) for block in blocks]
+    items = []
+    for block in blocks:  # the writer leaves out what belongs to the sheet; here it is shown
+        written = replace(block, kind=BlockKind.PARAGRAPH) if block.kind.is_furniture else block
+        items.append(ShownBlock(block.id, block.kind, block.box, to_html([written]), block.table is not None))
     kinds = Counter(item.kind for item in items)
     ordered = {kind: kinds[kind] for kind in BlockKind if kind in kinds}
     return ShownBlocks(tuple(items), ordered, row.page_box, (row.rotation or 0) % 360)
-
-
-def _html(block: Block) -> str:
-    """The writer leaves out what belongs to the sheet; here it is shown."""
-    return to_html([replace(block, kind=BlockKind.PARAGRAPH) if block.kind.is_furniture else block])

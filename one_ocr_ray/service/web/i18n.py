@@ -1,4 +1,4 @@
-"""The words of the web pages: catalogues, and which language a browser is answered in."""
+"""The texts of the web pages: a catalog for each language, and the choice among them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ _FOR_SCRIPTS = ("js.", "state.", "code.", "page.", "viewer.")
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
-    """One language's catalogue."""
+class Catalog:
+    """The texts of one language."""
 
     language: str
     sentences: dict[str, str]
 
     def __call__(self, key: str, **values: object) -> str:
-        """The sentence of `key` with `values` in it."""
+        """The text of `key`, with `values` filled in."""
         return self.sentences[key].format_map(values)
 
     def failure(self, code: str, otherwise: str) -> str:
-        """What the error `code` means, in words; `otherwise` where the catalogue does not know it."""
+        """The meaning of an error code; `otherwise` where the catalog does not have it."""
         return self.sentences.get(f"code.{code}", otherwise)
 
     def duration(self, seconds: float) -> str:
-        """A stretch of time, as roughly as people want to know it."""
+        """A duration, as exact as people need it."""
         if seconds < 90:
             return self("js.seconds", n=max(1, round(seconds)))
         return (
@@ -38,18 +38,18 @@ class Words:
         )
 
     def for_scripts(self) -> str:
-        """The part that scripts in the page need, as JSON."""
+        """The texts that the scripts of a page need, as JSON."""
         return json.dumps({key: text for key, text in self.sentences.items() if key.startswith(_FOR_SCRIPTS)})
 
 
 @functools.cache
-def words(language: str) -> Words:
-    """The catalogue of one of `LANGUAGES`."""
-    return Words(language, json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8")))
+def catalog(language: str) -> Catalog:
+    """The catalog of one of `LANGUAGES`."""
+    return Catalog(language, json.loads((_FOLDER / f"{language}.json").read_text(encoding="utf-8")))
 
 
 def language_of(accept_language: str) -> str:
-    """The one of `LANGUAGES` that the header likes best; English where it names none of them."""
+    """The language of `LANGUAGES` that the header prefers; English where it names none."""
     rated: list[tuple[float, int, str]] = []
     for part in accept_language.split(",")[:32]:
         found = _WANTED.fullmatch(part)

@@ -1,7 +1,7 @@
-"""Markdown that a model wrote, which is untrusted, to HTML that a page of the service may hold.
+"""Turns untrusted Markdown of a model into HTML that is safe in a page of the service.
 
-Markdown and the HTML in it (models write tables as HTML) become HTML; an allow-list then drops what could run, load,
-style or mislead. Formulas stay text in `span.math` and `div.math`: the browser sets them.
+The parser keeps HTML in the Markdown, because models write tables as HTML. An allow-list then drops all that could run,
+load, style or mislead. Formulas stay text in `span.math` and `div.math`; the browser sets them.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ _TAGS = {
     *("ul", "ol", "li", "dl", "dt", "dd"),
     *("table", "caption", "thead", "tbody", "tfoot", "tr", "th", "td"),
 }
+_SPANS = {"colspan", "rowspan"}
 _ATTRIBUTES = {
     "a": {"href"},
     "ol": {"start"},
-    "td": {"colspan", "rowspan"},
-    "th": {"colspan", "rowspan"},
+    "td": _SPANS,
+    "th": _SPANS,
 }
 _CLASSES = {
     "span": {"math", "inline", "picture"},
@@ -59,16 +60,12 @@ def to_html(markdown: str) -> str:
         tags=_TAGS,
         attributes=_ATTRIBUTES,
         allowed_classes=_CLASSES,
-        attribute_filter=_attribute,
+        attribute_filter=lambda _, name, value: value if name not in _SPANS or _SPAN.fullmatch(value) else None,
         url_schemes={"http", "https", "mailto"},
         url_relative="deny",
         link_rel="noopener noreferrer nofollow",
         set_tag_attribute_values={"a": {"target": "_blank"}},
     )
-
-
-def _attribute(_tag: str, name: str, value: str) -> str | None:
-    return value if name not in {"colspan", "rowspan"} or _SPAN.fullmatch(value) else None
 
 
 def _parser() -> MarkdownIt:

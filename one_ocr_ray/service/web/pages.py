@@ -1,7 +1,6 @@
-"""The web pages: what people see of the service. Each works without scripts; scripts add what is live.
+"""The routes of the web pages. Each page works without scripts; scripts add what is live.
 
-Forms change things by the functions of the HTTP interface and lead back to a page. What a page holds is built here and
-in `shown.py`; how it looks is in `web/`.
+Forms call the functions of the HTTP interface and lead back to a page.
 """
 
 from __future__ import annotations
@@ -17,15 +16,15 @@ from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.api import batches, tasks
 from one_ocr_ray.service.api.pages import PageNumber, finished_page
 from one_ocr_ray.service.api.schemas import json_response, page_body
-from one_ocr_ray.service.api.sessions import own_page
+from one_ocr_ray.service.api.sessions import local_path
 from one_ocr_ray.service.api.tasks import RetryRequest
-from one_ocr_ray.service.dependencies import Owner, Parts, Service
+from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import Format, page_markdown
 from one_ocr_ray.service.web.block_view import shown_blocks
 from one_ocr_ray.service.web.task_view import shown_task
-from one_ocr_ray.service.web.templates import Frame, StaticFolder, preferences_asked
+from one_ocr_ray.service.web.templates import PageRenderer, VersionedStaticFiles, preferences_asked
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -36,17 +35,17 @@ _RECENT = 5
 _ROWS = 30
 
 
-def add_pages(app: FastAPI) -> None:
-    """Give `app` its pages and their files; what goes wrong becomes a page too, for browsers."""
+def install_pages(app: FastAPI) -> None:
+    """Add the pages and their files to `app`; for browsers, problems are pages too."""
     app.include_router(router)
-    static = StaticFolder()
+    static = VersionedStaticFiles()
     app.mount("/static", static, name="static")
-    app.state.frame = Frame(static.version)
+    app.state.renderer = PageRenderer(static.version)
     app.state.problem_page = problem_page
 
 
 def problem_page(scope: Scope, problem: Problem) -> Response | None:
-    """`problem` as a page, or the way to the login; None for clients that are not browsers."""
+    """`problem` as a page, or a redirect to the login; None for clients that are no browsers."""
     request = Request(scope)
     if not wants_html(request.headers.get("accept", "")):
         return None
@@ -57,74 +56,74 @@ def problem_page(scope: Scope, problem: Problem) -> Response | None:
 
 
 @router.get("/")
-async def start(request: Request, service: Parts, owner: Owner) -> Response:
-    """Upload, and what was uploaded last."""
-    recent = await service.book.tasks(owner, None, None, _RECENT, "")
+async def start(request: Request, service: ServiceDep, owner: Owner) -> Response:
+    """The form for uploads, and the latest tasks."""
+    recent = await service.manager.tasks(owner, None, None, _RECENT, "")
     engines = sorted({service.settings.engine, *service.settings.engines})
     return _page(request, "upload.html", {"recent": recent.items, "engines": engines})
 
 
 @router.get("/tasks/{task_id}")
 async def task(  # noqa: PLR0917 - parameters of a request, given by name
-    request: Request, service: Parts, owner: Owner, task_id: str, page: int = 0, view: str = ""
+    request: Request, service: ServiceDep, owner: Owner, task_id: str, page: int = 0, view: str = ""
 ) -> Response:
-    """How a task is, and one of its pages."""
+    """The status of a task, and one of its pages."""
     found = await service.task(owner, task_id)
     what = await shown_task(service, found, page, view)
     return _page(request, "task.html", {"shown": what, "task": found, "formats": list(Format)})
 
 
 @router.get("/tasks/{task_id}/pages/{page_number}")
-async def page(request: Request, service: Parts, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
-    """One finished page for the script of the task page: what is said of it, and its text as HTML and as blocks."""
+async def page(request: Request, service: ServiceDep, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
+    """One finished page for the script of the task page: its row, its text as HTML, and its blocks."""
     row = await finished_page(service, await service.task(owner, task_id), page_number)
     text = page_markdown(row)
-    blocks = await service.making.run(owner, lambda: shown_blocks(row))
-    frame: Frame = request.app.state.frame
+    blocks = await service.executor.run(owner, lambda: shown_blocks(row))
+    renderer: PageRenderer = request.app.state.renderer
     html = await service.html(owner, text)
-    shown = blocks and frame.render(request, service, "page_blocks.html", {"blocks": blocks})
+    shown = blocks and renderer.render(request, service, "page_blocks.html", {"blocks": blocks})
     return json_response(page_body(row, task_id) | {"html": html, "blocks": shown})
 
 
 @router.get("/tasks/{task_id}/delete")
-async def ask_delete(request: Request, service: Parts, owner: Owner, task_id: str) -> Response:
-    """Ask whether a task is to be deleted."""
+async def ask_delete(request: Request, service: ServiceDep, owner: Owner, task_id: str) -> Response:
+    """Ask before a task is deleted."""
     return _page(request, "delete.html", {"task": await service.task(owner, task_id)})
 
 
 @router.post("/tasks/{task_id}/delete")
-async def delete(service: Parts, owner: Owner, task_id: str) -> Response:
+async def delete(service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """Delete a task."""
     await tasks.delete(service, owner, task_id)
     return RedirectResponse("/history", 303)
 
 
 @router.post("/tasks/{task_id}/retry")
-async def retry(service: Parts, owner: Owner, task_id: str, page: int | None = None) -> Response:
-    """Read one failed page of a task again, or all."""
+async def retry(service: ServiceDep, owner: Owner, task_id: str, page: int | None = None) -> Response:
+    """Read one failed page of a task again, or all of them."""
     order = RetryRequest(pages=[page]) if page is not None and page > 0 else None
     await tasks.retry(service, owner, task_id, order)
     return RedirectResponse(f"/tasks/{task_id}" + (f"?page={page}" if order else ""), 303)
 
 
 @router.post("/tasks/{task_id}/cancel")
-async def cancel(service: Parts, owner: Owner, task_id: str) -> Response:
+async def cancel(service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """Cancel a task."""
     await tasks.cancel(service, owner, task_id)
     return RedirectResponse(f"/tasks/{task_id}", 303)
 
 
 @router.get("/batches/{batch_id}")
-async def batch(request: Request, service: Parts, owner: Owner, batch_id: str) -> Response:
+async def batch(request: Request, service: ServiceDep, owner: Owner, batch_id: str) -> Response:
     """The files of one upload."""
-    views = await batches.views_of(service, owner, batch_id)
+    views = await batches.batch_tasks(service, owner, batch_id)
     views.sort(key=lambda view: view.record.filename)
     return _page(request, "batch.html", {"batch": batches.batch_body(batch_id, views), "tasks": views})
 
 
 @router.post("/batches/{batch_id}/cancel")
-async def cancel_batch(service: Parts, owner: Owner, batch_id: str) -> Response:
-    """Cancel what is still running of an upload."""
+async def cancel_batch(service: ServiceDep, owner: Owner, batch_id: str) -> Response:
+    """Cancel the tasks of an upload that are still running."""
     await batches.cancel(service, owner, batch_id)
     return RedirectResponse(f"/batches/{batch_id}", 303)
 
@@ -132,7 +131,7 @@ async def cancel_batch(service: Parts, owner: Owner, batch_id: str) -> Response:
 @router.get("/history")
 async def history(
     request: Request,
-    service: Parts,
+    service: ServiceDep,
     owner: Owner,
     state: str = "",
     cursor: Annotated[str, Query(max_length=512)] = "",
@@ -140,7 +139,7 @@ async def history(
     """The caller's tasks, newest first."""
     wanted = TaskState(state) if state in TaskState.__members__ else None
     try:
-        found = await service.book.tasks(owner, wanted, None, _ROWS, cursor)
+        found = await service.manager.tasks(owner, wanted, None, _ROWS, cursor)
     except ValueError:
         return RedirectResponse("/history", 303)
     values = {"tasks": found.items, "next_cursor": found.next_cursor, "wanted": wanted, "cursor": cursor}
@@ -148,11 +147,13 @@ async def history(
 
 
 @router.get("/login")
-async def login(request: Request, service: Parts, next_page: Annotated[str, Query(alias="next")] = "/") -> Response:
+async def login(
+    request: Request, service: ServiceDep, next_page: Annotated[str, Query(alias="next")] = "/"
+) -> Response:
     """Ask for an API key."""
     if not service.keys:
         return RedirectResponse("/", 303)
-    values = {"next_page": own_page(next_page), "failed": "failed" in request.query_params}
+    values = {"next_page": local_path(next_page), "failed": "failed" in request.query_params}
     return _page(request, "login.html", values)
 
 
@@ -166,7 +167,7 @@ def _page(
     asked = preferences_asked(request)
     if asked is not None:
         return asked
-    frame: Frame = request.app.state.frame
+    renderer: PageRenderer = request.app.state.renderer
     service: Service = request.app.state.service
-    text = frame.render(request, service, template, values)
+    text = renderer.render(request, service, template, values)
     return HTMLResponse(text, status, {"Cache-Control": "no-store", **(headers or {})})

@@ -1,4 +1,4 @@
-"""What the page of a task shows before any script runs: the states of its pages, and one page with its text."""
+"""What the page of a task shows without scripts: the states of its pages, and one page with its text."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from one_ocr_ray.service.web.block_view import ShownBlocks
 
 SHEET = 120  # pages that the grid shows at once
-VIEWS = ("blocks", "rendered", "source")  # the first one where the page has blocks, else the second
+VIEWS = ("blocks", "rendered", "source")
 _WAITING = "."
 _MARKS = {PageStatus.OK: "o", PageStatus.BLANK: "b", PageStatus.FAILED: "f"}
 
 
 @dataclass(frozen=True, slots=True)
 class ShownTask:
-    """`numbers` are the selected pages, `marks` one letter for each: `o`, `b`, `f`, or `.` for one that is to come."""
+    """`numbers` are the selected pages; `marks` has a letter for each: `o`, `b`, `f`, or `.` before it is read."""
 
     numbers: Sequence[int]
     marks: str
@@ -39,12 +39,12 @@ class ShownTask:
 
     @property
     def number(self) -> int:
-        """The page that is shown."""
+        """The number of the shown page."""
         return self.numbers[self.at] if self.numbers else 1
 
     @property
     def note(self) -> str:
-        """The key of what is to be said beside the page's text; empty where there is nothing to say."""
+        """The key of the note beside the text of the page; empty where there is none."""
         if self.row is None:
             return "viewer.waiting"
         if self.row.status is PageStatus.BLANK:
@@ -57,30 +57,26 @@ class ShownTask:
 
 
 async def shown_task(service: Service, view: TaskView, page_number: int, wanted: str) -> ShownTask:
-    """`view` with the page `page_number`, or its first one, as blocks, text or source."""
+    """The task with its page `page_number`, else its first page, as blocks, text or source."""
     rows = {row.page_number: row for row in await service.pages(view)}
     numbers = selected(view, service.settings.max_pages)
     at = numbers.index(page_number) if page_number in numbers else 0
     row = rows.get(numbers[at]) if numbers else None
     failing = {failure.page_number for failure in view.failures}
-    marks = "".join(_mark(rows.get(number), number in failing) for number in numbers)
+    marks = {  # a failed row that the task no longer lists as failed is being read again
+        number: _MARKS[row.status] for number, row in rows.items() if row.status is not PageStatus.FAILED
+    } | dict.fromkeys(failing, _MARKS[PageStatus.FAILED])
     first = at - at % SHEET
     owner, sheet = view.record.owner, range(first, min(first + SHEET, len(numbers)))
-    blocks = await service.making.run(owner, lambda: shown_blocks(row))
-    wanted = wanted if wanted in VIEWS else VIEWS[0]
-    chosen = "rendered" if wanted == "blocks" and blocks is None else wanted
-    html = await service.html(owner, row.markdown) if row and row.markdown and chosen == "rendered" else ""
-    return ShownTask(numbers, marks, at, sheet, row, html, blocks, chosen)
+    blocks = await service.executor.run(owner, lambda: shown_blocks(row))
+    if wanted not in VIEWS or (wanted == "blocks" and blocks is None):
+        wanted = "blocks" if blocks is not None and blocks.has_places else "rendered"
+    html = await service.html(owner, row.markdown) if row and row.markdown and wanted == "rendered" else ""
+    letters = "".join(marks.get(number, _WAITING) for number in numbers)
+    return ShownTask(numbers, letters, at, sheet, row, html, blocks, wanted)
 
 
 def selected(view: TaskView, max_pages: int) -> list[int]:
-    """The pages that the task reads; none before its PDF was opened."""
+    """The pages that the task reads; none before its PDF has been opened."""
     chosen = parse_selection(view.record.options.pages or "all").of(max_pages)
     return list(chosen[: view.pages_total or 0])
-
-
-def _mark(row: PageResult | None, failing: bool) -> str:
-    """A failed row whose failure the task no longer lists is being read again."""
-    if failing:
-        return _MARKS[PageStatus.FAILED]
-    return _WAITING if row is None or row.status is PageStatus.FAILED else _MARKS[row.status]

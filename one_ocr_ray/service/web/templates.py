@@ -1,4 +1,4 @@
-"""What all web pages share: templates, words, theme, static files and their version."""
+"""What all web pages share: templates, language, theme, static files and their version."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
-from one_ocr_ray.service.web.i18n import LANGUAGES, language_of, words
+from one_ocr_ray.service.web.i18n import LANGUAGES, catalog, language_of
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -30,8 +30,8 @@ _YEAR_S = 365 * 24 * 3600
 _VERSION = re.compile(r"[0-9a-f]{16}[/\\]")
 
 
-class StaticFolder(StaticFiles):
-    """The pages' scripts, styles and fonts, also under `version/`, where browsers may keep them for ever."""
+class VersionedStaticFiles(StaticFiles):
+    """Scripts, styles and fonts, also under `version/`, where browsers may keep them for ever."""
 
     def __init__(self) -> None:
         folder = _WEB / "static"
@@ -50,7 +50,7 @@ class StaticFolder(StaticFiles):
         return response
 
 
-class Frame:
+class PageRenderer:
     """Renders pages."""
 
     def __init__(self, static_version: str) -> None:
@@ -65,12 +65,12 @@ class Frame:
         self._templates.filters.update(size=size, cost=cost, moment=moment, iso=iso, count=count)
 
     def render(self, request: Request, service: Service, template: str, values: Mapping[str, Any]) -> str:
-        """The page `template` with `values`, in the language and theme of `request`."""
+        """Render `template` with `values`, in the language and theme of `request`."""
         language = _preference(request, "lang") or language_of(request.headers.get("accept-language", ""))
         here = [(name, value) for name, value in request.query_params.multi_items() if name not in _COOKIES]
         return self._templates.get_template(template).render(
             values,
-            t=words(language),
+            t=catalog(language),
             theme=_preference(request, "theme") or "auto",
             themes=_THEMES,
             static=self._static,
@@ -84,7 +84,7 @@ class Frame:
 
 
 def preferences_asked(request: Request) -> Response | None:
-    """Where the query asks for a language or a theme: the way back to the page without that, and a cookie of it."""
+    """Where the query names a language or a theme: keep it in a cookie and redirect to the page without it."""
     asked = {name: request.query_params[name] for name in _COOKIES if name in request.query_params}
     if not asked or request.method != "GET":
         return None
@@ -98,14 +98,14 @@ def preferences_asked(request: Request) -> Response | None:
 
 
 def size(size_bytes: int) -> str:
-    """A file's size for people."""
+    """The size of a file for people."""
     if size_bytes < 1 << 10:
         return f"{size_bytes} B"
     return f"{size_bytes / (1 << 10):.0f} KB" if size_bytes < 1 << 20 else f"{size_bytes / (1 << 20):.3g} MB"
 
 
 def cost(usd: float | None) -> str:
-    """An amount of money, with digits that tell something; empty where it is unknown."""
+    """An amount of money with the digits that matter; empty where it is unknown."""
     if usd is None:
         return ""
     return f"${usd:.2f}" if usd == 0 or usd >= 1 else f"${usd:.4f}"
@@ -122,7 +122,7 @@ def iso(time: datetime) -> str:
 
 
 def moment(time: datetime) -> str:
-    """A time for people; scripts put it in their own zone."""
+    """A time for people, in UTC; scripts show it in their own zone."""
     return f"{time.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 

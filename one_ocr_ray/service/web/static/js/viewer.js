@@ -23,7 +23,7 @@ export class Viewer {
     this.turned = -Infinity;
     this.blocks = new Blocks();
     const asked = new URLSearchParams(location.search).get("view");
-    this.view = VIEWS.includes(asked) ? asked : "blocks"; // the one that was chosen: a page without blocks shows its text
+    this.view = VIEWS.includes(asked) ? asked : undefined; // the one that was chosen
     for (const view of VIEWS) {
       part(`view-${view}`).addEventListener("click", (event) => {
         event.preventDefault();
@@ -130,7 +130,8 @@ export class Viewer {
   }
 
   #showView() {
-    const chosen = this.view === "blocks" && part("view-blocks").hidden ? "rendered" : this.view;
+    const best = part("places").firstElementChild ? "blocks" : "rendered";
+    const chosen = this.view === undefined || (this.view === "blocks" && part("view-blocks").hidden) ? best : this.view;
     for (const view of VIEWS) {
       current(part(`view-${view}`), view === chosen);
       part(view).hidden = view !== chosen;

@@ -1,5 +1,6 @@
-"""Work of a request that takes long: files of results, HTML of pages. In threads of its own, shared among owners, so
-that neither the event loop nor what asks the store waits for it.
+"""Threads for the long work of requests: files of results, HTML of pages. Owners share them fairly.
+
+Neither the event loop nor requests to the store wait for that work.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
 _Result = TypeVar("_Result")
 
-_AT_ONCE = 4  # one owner has two of them at most
-_WAITING = 100  # of one owner: each holds a place among the requests under way
+_AT_ONCE = 4  # one owner has at most two of them
+_WAITING = 100  # of one owner: each is an open request
 
 
-class Making:
+class FairExecutor:
     """For one event loop."""
 
     def __init__(self) -> None:
@@ -28,7 +29,7 @@ class Making:
         self._threads = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="making")
 
     async def run(self, owner: str, work: Callable[[], _Result]) -> _Result:
-        """What `work` gives, when it is its owner's turn. Raises Problem when too much of the owner's is waiting."""
+        """Run `work` when it is the owner's turn. Raises Problem when too much of the owner's work is waiting."""
         if self._turns.waiting(owner) >= _WAITING:
             raise Problem("rate_limited", "Too many results are being made; ask for a few at a time.", retry_after_s=2)
         async with self._turns.turn(owner):
