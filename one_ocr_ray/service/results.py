@@ -20,7 +20,7 @@ from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.policy.writers.text import to_text
-from one_ocr_ray.service.api.schemas import status_body
+from one_ocr_ray.service.api.schemas import TaskStatus
 from one_ocr_ray.storage.parquet import encode_pages, write_pages
 
 if TYPE_CHECKING:
@@ -108,7 +108,10 @@ class Results:
             case Format.HTML:
                 return to_html_document(view.record.filename, [page_blocks(page) for page in pages]).encode()
             case Format.JSON:
-                body = {"task": status_body(view), "pages": [page_row(page) for page in pages]}
+                body = {
+                    "task": TaskStatus.of(view).model_dump(mode="json"),
+                    "pages": [page_row(page) for page in pages],
+                }
                 return orjson.dumps(body, option=_JSON | orjson.OPT_INDENT_2)
             case Format.JSONL:
                 return b"".join(

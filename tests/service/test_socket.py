@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import ExitStack
 from socket import create_connection
 from typing import TYPE_CHECKING, Any
 
@@ -87,8 +88,9 @@ def test_socket_and_stream_tell_the_same(ended: tuple[Site, str], cuts: list[int
 
 def test_a_socket_follows_a_task_to_its_end(tmp_path: Path) -> None:
     """From before the first page to `end`, then the normal close; what a client sends means nothing."""
-    with Site(tmp_path, Script(gate=asyncio.Event())) as site:
-        connection = socket(site, site.upload(text_pdf(3))[0])
+    with ExitStack() as open_:
+        site = open_.enter_context(Site(tmp_path, Script(gate=asyncio.Event())))
+        connection = open_.enter_context(socket(site, site.upload(text_pdf(3))[0]))
         assert json.loads(connection.recv(PATIENCE_S))["event"] == "progress"
         connection.send("hello")
         site.let_pages_go()

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter
 from fastapi.responses import Response, StreamingResponse
 
-from one_ocr_ray.policy.known_sums import sum_known
-from one_ocr_ray.policy.tasks.transitions import state_of_batch
 from one_ocr_ray.service.api import events as events_api
 from one_ocr_ray.service.api.events import EventStream, LastEventId, StreamEvent, page_data, progress_data
 from one_ocr_ray.service.api.openapi import problem_responses, responses_of
-from one_ocr_ray.service.api.schemas import Batch, Usage, json_response, status_body
+from one_ocr_ray.service.api.schemas import Batch, json_response
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
@@ -43,7 +40,7 @@ async def batch_tasks(service: Service, owner: str, batch_id: str) -> list[TaskV
 @router.get("/v1/batches/{batch_id}", response_model=Batch, responses=_PROBLEMS)
 async def batch(service: ServiceDep, owner: Owner, batch_id: str) -> Response:
     """The tasks of one upload and their sums."""
-    return json_response(batch_body(batch_id, await batch_tasks(service, owner, batch_id)))
+    return json_response(Batch.of(batch_id, await batch_tasks(service, owner, batch_id)))
 
 
 @router.post(
@@ -57,7 +54,7 @@ async def cancel(service: ServiceDep, owner: Owner, batch_id: str) -> Response:
     views = await batch_tasks(service, owner, batch_id)
     running = [view.record.task_id for view in views if not view.state.terminal]
     await asyncio.gather(*(service.manager.cancel(owner, task_id) for task_id in running))
-    body = batch_body(batch_id, await batch_tasks(service, owner, batch_id))
+    body = Batch.of(batch_id, await batch_tasks(service, owner, batch_id))
     return json_response(body, 202 if running else 200)
 
 
@@ -73,35 +70,6 @@ async def events(
     views = await batch_tasks(service, owner, batch_id)
     revs = _revs(views, last_event_id)
     return EventStream(service.streams, owner, follow_batch(service.manager, owner, batch_id, revs))
-
-
-def batch_body(batch_id: str, views: Sequence[TaskView]) -> dict[str, Any]:
-    """A batch, as `Batch` declares it."""
-    ended = all(view.state.terminal for view in views)
-    here = f"/v1/batches/{batch_id}"
-    totals = [view.pages_total for view in views]
-    total = sum(each or 0 for each in totals)
-    done = sum(view.pages_done for view in views)
-    return {
-        "batch_id": batch_id,
-        "state": state_of_batch({view.state for view in views}),
-        "counts": Counter(view.state.value for view in views),
-        "progress": {
-            "pages_total": None if None in totals and not ended else total,
-            "pages_done": done,
-            "pages_failed": sum(view.pages_failed for view in views),
-            "pages_running": sum(view.pages_running for view in views),
-            "percent": round(sum(view.percent for view in views) / len(views), 1),
-        },
-        "usage": {name: sum_known(getattr(view, name) for view in views) for name in Usage.model_fields},
-        "tasks": [status_body(view) for view in views],
-        "links": {
-            "self": here,
-            "events": f"{here}/events",
-            "result": f"{here}/result" if ended else None,
-            "cancel": None if ended else f"{here}/cancel",
-        },
-    }
 
 
 def _revs(views: Sequence[TaskView], last_event_id: str | None) -> dict[str, int]:

@@ -17,7 +17,7 @@ from fastapi import APIRouter, Header, Query, WebSocket, WebSocketDisconnect
 from fastapi.responses import StreamingResponse
 
 from one_ocr_ray.service.api.openapi import responses_of
-from one_ocr_ray.service.api.schemas import progress_body
+from one_ocr_ray.service.api.schemas import Progress
 from one_ocr_ray.service.dependencies import Owner, ServiceDep
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
@@ -183,4 +183,9 @@ def page_data(page: PageEvent) -> dict[str, Any]:
 
 def progress_data(view: TaskView) -> dict[str, Any]:
     """The progress of a task."""
-    return {"task_id": view.record.task_id, "state": view.state, "rev": view.rev, "progress": progress_body(view)}
+    return {
+        "task_id": view.record.task_id,
+        "state": view.state,
+        "rev": view.rev,
+        "progress": Progress.of(view).model_dump(),
+    }

@@ -12,7 +12,7 @@ from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.service.api.openapi import BINARY, TEXT, problem_responses, responses_of
-from one_ocr_ray.service.api.schemas import PageBlocks, PageList, json_response, page_body, page_summary
+from one_ocr_ray.service.api.schemas import PageBlocks, PageList, PageSummary, json_response, page_body
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import best_type
 from one_ocr_ray.service.page_images import LARGEST_SIDE_PX
@@ -38,7 +38,7 @@ async def pages(service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """List the finished pages, without their text."""
     view = await service.task(owner, task_id)
     rows = await service.pages(view)
-    return json_response({"items": [page_summary(row, task_id) for row in rows]})
+    return json_response(PageList(items=[PageSummary.of(row, task_id) for row in rows]))
 
 
 @router.get(

@@ -1,10 +1,10 @@
-"""The JSON bodies of answers: models that declare them, and functions that make them from tasks and pages."""
+"""The JSON bodies of answers: models that declare them and are made from tasks and pages."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 from fastapi.responses import Response
@@ -12,13 +12,15 @@ from pydantic import BaseModel
 
 from one_ocr_ray.blocks import Block, PageBox
 from one_ocr_ray.policy.dataset.schema import page_row
-from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState, TaskView
-from one_ocr_ray.policy.tasks.transitions import can_be_retried
+from one_ocr_ray.policy.known_sums import sum_known
+from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
+from one_ocr_ray.policy.tasks.transitions import can_be_retried, state_of_batch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from one_ocr_ray.model import PageResult
+    from one_ocr_ray.model import Failure, PageResult
+    from one_ocr_ray.policy.tasks.task import TaskRecord, TaskView
 
 
 class AcceptedTask(BaseModel):
@@ -41,12 +43,27 @@ class RejectedFile(BaseModel):
 
 
 class UploadAnswer(BaseModel):
-    """What an upload became."""
+    """The tasks that an upload became."""
 
     batch_id: str
     task_ids: list[str]
     tasks: list[AcceptedTask]
     rejected: list[RejectedFile]
+
+    @classmethod
+    def of(cls, batch_id: str, records: Iterable[TaskRecord], rejected: list[RejectedFile]) -> Self:
+        tasks = [
+            AcceptedTask(
+                task_id=record.task_id,
+                filename=record.filename,
+                state=TaskState.PENDING,
+                size_bytes=record.size_bytes,
+                status_url=f"/task_status/{record.task_id}",
+                events_url=f"/task_status/{record.task_id}/events",
+            )
+            for record in records
+        ]
+        return cls(batch_id=batch_id, task_ids=[task.task_id for task in tasks], tasks=tasks, rejected=rejected)
 
 
 class Progress(BaseModel):
@@ -57,6 +74,10 @@ class Progress(BaseModel):
     pages_failed: int
     pages_running: int
     percent: float
+
+    @classmethod
+    def of(cls, view: TaskView) -> Self:
+        return cls(**{name: getattr(view, name) for name in cls.model_fields})
 
 
 class FailedPage(BaseModel):
@@ -76,6 +97,11 @@ class Usage(BaseModel):
     output_tokens: int | None
     cost_usd: float | None
 
+    @classmethod
+    def of(cls, views: Iterable[TaskView]) -> Self:
+        views = list(views)
+        return cls(**{name: sum_known(getattr(view, name) for view in views) for name in cls.model_fields})
+
 
 class Links(BaseModel):
     """Links to the next steps; null where a step is not possible now."""
@@ -87,6 +113,22 @@ class Links(BaseModel):
     cancel: str | None
     retry: str | None
 
+    @classmethod
+    def of(cls, view: TaskView) -> Self:
+        status, here, ended = (
+            f"/task_status/{view.record.task_id}",
+            f"/v1/tasks/{view.record.task_id}",
+            view.state.terminal,
+        )
+        return cls(
+            self=status,
+            events=f"{status}/events",
+            pages=f"{here}/pages",
+            result=f"{here}/result" if ended else None,
+            cancel=None if ended else f"{here}/cancel",
+            retry=f"{here}/retry" if can_be_retried(view) else None,
+        )
+
 
 class ErrorBody(BaseModel):
     """Why a document or a page failed."""
@@ -95,6 +137,13 @@ class ErrorBody(BaseModel):
     message: str
     retryable: bool
     http_status: int | None
+
+    @classmethod
+    def of(cls, failure: Failure | None) -> Self | None:
+        if failure is None:
+            return None
+        code, message = failure.code, failure.message
+        return cls(code=code, message=message, retryable=code.retryable, http_status=failure.http_status)
 
 
 class TaskStatus(BaseModel):
@@ -115,6 +164,27 @@ class TaskStatus(BaseModel):
     usage: Usage
     links: Links
     error: ErrorBody | None
+
+    @classmethod
+    def of(cls, view: TaskView) -> Self:
+        record = view.record
+        return cls(
+            task_id=record.task_id,
+            batch_id=record.batch_id,
+            state=view.state,
+            outcome=view.outcome,
+            rev=view.rev,
+            filename=record.filename,
+            document_id=record.document_id,
+            created_at=record.created_at,
+            started_at=view.started_at,
+            finished_at=view.finished_at,
+            progress=Progress.of(view),
+            failures=[FailedPage.model_validate(failure, from_attributes=True) for failure in view.failures],
+            usage=Usage.of([view]),
+            links=Links.of(view),
+            error=ErrorBody.of(view.error),
+        )
 
 
 class TaskList(BaseModel):
@@ -139,6 +209,12 @@ class PageSummary(BaseModel):
     cost_usd: float | None
     latency_ms: int | None
     links: dict[str, str]
+
+    @classmethod
+    def of(cls, page: PageResult, task_id: str) -> Self:
+        same = cls.model_fields.keys() - {"error", "links"}
+        values = {name: getattr(page, name) for name in same}
+        return cls(**values, error=ErrorBody.of(page.failure), links=page_links(page, task_id))
 
 
 class PageList(BaseModel):
@@ -170,75 +246,46 @@ class Batch(BaseModel):
     tasks: list[TaskStatus]
     links: dict[str, str | None]
 
+    @classmethod
+    def of(cls, batch_id: str, views: Sequence[TaskView]) -> Self:
+        ended = all(view.state.terminal for view in views)
+        here = f"/v1/batches/{batch_id}"
+        totals = [view.pages_total for view in views]
+        return cls(
+            batch_id=batch_id,
+            state=state_of_batch({view.state for view in views}),
+            counts=Counter(view.state.value for view in views),
+            progress=Progress(
+                pages_total=None if None in totals and not ended else sum(each or 0 for each in totals),
+                pages_done=sum(view.pages_done for view in views),
+                pages_failed=sum(view.pages_failed for view in views),
+                pages_running=sum(view.pages_running for view in views),
+                percent=round(sum(view.percent for view in views) / len(views), 1),
+            ),
+            usage=Usage.of(views),
+            tasks=[TaskStatus.of(view) for view in views],
+            links={
+                "self": here,
+                "events": f"{here}/events",
+                "result": f"{here}/result" if ended else None,
+                "cancel": None if ended else f"{here}/cancel",
+            },
+        )
+
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """`body` as JSON."""
-    data = orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    """`body`, a model or anything else, as JSON."""
+    model = isinstance(body, BaseModel)
+    data = body.model_dump_json() if model else orjson.dumps(body, option=orjson.OPT_UTC_Z)
     return Response(data, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
-
-
-def status_body(view: TaskView) -> dict[str, Any]:
-    """The status of a task, as `TaskStatus` declares it."""
-    record, ended = view.record, view.state.terminal
-    here = f"/v1/tasks/{record.task_id}"
-    return {
-        "task_id": record.task_id,
-        "batch_id": record.batch_id,
-        "state": view.state,
-        "outcome": view.outcome,
-        "rev": view.rev,
-        "filename": record.filename,
-        "document_id": record.document_id,
-        "created_at": record.created_at,
-        "started_at": view.started_at,
-        "finished_at": view.finished_at,
-        "progress": progress_body(view),
-        "failures": [asdict(failure) for failure in view.failures],
-        "usage": {
-            "input_tokens": view.input_tokens,
-            "output_tokens": view.output_tokens,
-            "cost_usd": view.cost_usd,
-        },
-        "links": {
-            "self": f"/task_status/{record.task_id}",
-            "events": f"/task_status/{record.task_id}/events",
-            "pages": f"{here}/pages",
-            "result": f"{here}/result" if ended else None,
-            "cancel": None if ended else f"{here}/cancel",
-            "retry": f"{here}/retry" if can_be_retried(view) else None,
-        },
-        "error": view.error
-        and {
-            "code": view.error.code,
-            "message": view.error.message,
-            "retryable": view.error.code.retryable,
-            "http_status": view.error.http_status,
-        },
-    }
-
-
-def progress_body(view: TaskView) -> dict[str, Any]:
-    """The progress of a task, as `Progress` declares it."""
-    return {
-        "pages_total": view.pages_total,
-        "pages_done": view.pages_done,
-        "pages_failed": view.pages_failed,
-        "pages_running": view.pages_running,
-        "percent": view.percent,
-    }
 
 
 def page_body(page: PageResult, task_id: str) -> dict[str, Any]:
     """The row of a page in the dataset, with links."""
-    return {**page_row(page), "links": _page_links(page, task_id)}
+    return {**page_row(page), "links": page_links(page, task_id)}
 
 
-def page_summary(page: PageResult, task_id: str) -> dict[str, Any]:
-    """A page as the list of pages has it."""
-    row = page_row(page)
-    return {name: row[name] for name in PageSummary.model_fields if name in row} | {"links": _page_links(page, task_id)}
-
-
-def _page_links(page: PageResult, task_id: str) -> dict[str, str]:
+def page_links(page: PageResult, task_id: str) -> dict[str, str]:
+    """Links to what there is of a page."""
     here = f"/v1/tasks/{task_id}/pages/{page.page_number}"
     return {"self": here, "image": f"{here}/image", "blocks": f"{here}/blocks"}

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from one_ocr_ray.policy.tasks.task import CURSOR, TaskState, TaskView
 from one_ocr_ray.service.api.openapi import problem_responses
-from one_ocr_ray.service.api.schemas import TaskList, TaskStatus, json_response, status_body
+from one_ocr_ray.service.api.schemas import TaskList, TaskStatus, json_response
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep, require_live
 from one_ocr_ray.service.problems import Problem
 
@@ -56,13 +56,13 @@ async def task_status(
         return Response(status_code=304, headers=headers)
     if not view.state.terminal:
         headers["Retry-After"] = "2"
-    return json_response(status_body(view), headers=headers)
+    return json_response(TaskStatus.of(view), headers=headers)
 
 
 @router.get("/v1/tasks/{task_id}", response_model=TaskStatus, responses=problem_responses(400, 401, 404, 410, 429, 503))
 async def task(service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """The status of a task, under its path in lists."""
-    return json_response(status_body(await service.task(owner, task_id)))
+    return json_response(TaskStatus.of(await service.task(owner, task_id)))
 
 
 @router.get("/v1/tasks", response_model=TaskList, responses=problem_responses(400, 401, 429, 503))
@@ -76,7 +76,7 @@ async def tasks(  # noqa: PLR0917 - parameters of a request, given by name
 ) -> Response:
     """The caller's tasks, newest first; `next_cursor` leads to the rest."""
     found = await service.manager.tasks(owner, state, batch_id, limit, cursor)
-    return json_response({"items": [status_body(view) for view in found.items], "next_cursor": found.next_cursor})
+    return json_response(TaskList(items=[TaskStatus.of(view) for view in found.items], next_cursor=found.next_cursor))
 
 
 @router.post(
@@ -117,7 +117,7 @@ async def cancel(service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """End the task's work; finished pages stay. A task that has ended stays as it is."""
     view = await service.task(owner, task_id)
     if view.state.terminal:
-        return json_response(status_body(view))
+        return json_response(TaskStatus.of(view))
     return _accepted(require_live(await service.manager.cancel(owner, task_id)))
 
 
@@ -150,4 +150,4 @@ async def _changed(service: Service, owner: str, task_id: str, rev: int, wait_s:
 
 def _accepted(view: TaskView) -> Response:
     headers = {"Location": f"/task_status/{view.record.task_id}", "Retry-After": "2"}
-    return json_response(status_body(view), 202, headers)
+    return json_response(TaskStatus.of(view), 202, headers)

@@ -6,18 +6,17 @@ import asyncio
 import hashlib
 from datetime import UTC, datetime, time, timedelta
 from secrets import token_urlsafe
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import orjson
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.responses import RedirectResponse, Response
 
 from one_ocr_ray.errors import StorageError
 from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.tasks.idempotency import ClaimStatus, claim_id
-from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState
+from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
 from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problem_responses
-from one_ocr_ray.service.api.schemas import UploadAnswer
+from one_ocr_ray.service.api.schemas import RejectedFile, UploadAnswer, json_response
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.multipart import Form, SpooledFile, read_form
 from one_ocr_ray.service.names import display_name
@@ -28,9 +27,6 @@ from one_ocr_ray.service.spool import storage_full
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import key_day
 from one_ocr_ray.tasks.submission import Submission, submit
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 router = APIRouter(tags=["tasks"])
 
@@ -154,7 +150,10 @@ async def _accept(service: Service, owner: str, form: Form, options: TaskOptions
         await submit(submissions, service.store, service.manager)
     except StorageError as error:
         raise storage_full() from error
-    return _body(batch_id, [each.record for each in submissions], rejected)
+    refused = [
+        RejectedFile(filename=display_name(file.name), code=why.code, detail=why.detail) for file, why in rejected
+    ]
+    return UploadAnswer.of(batch_id, [each.record for each in submissions], refused).model_dump(mode="json")
 
 
 async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem | None:
@@ -170,35 +169,13 @@ async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem |
     return None
 
 
-def _body(batch_id: str, records: Sequence[TaskRecord], rejected: list[tuple[SpooledFile, Problem]]) -> dict[str, Any]:
-    return {
-        "batch_id": batch_id,
-        "task_ids": [record.task_id for record in records],
-        "tasks": [
-            {
-                "task_id": record.task_id,
-                "filename": record.filename,
-                "state": TaskState.PENDING,
-                "size_bytes": record.size_bytes,
-                "status_url": f"/task_status/{record.task_id}",
-                "events_url": f"/task_status/{record.task_id}/events",
-            }
-            for record in records
-        ],
-        "rejected": [
-            {"filename": display_name(file.name), "code": problem.code, "detail": problem.detail}
-            for file, problem in rejected
-        ],
-    }
-
-
 def _answer(request: Request, body: dict[str, Any], *, replayed: bool) -> Response:
     one = len(body["task_ids"]) == 1
     if wants_html(request.headers.get("accept", "")):
         page = f"/tasks/{body['task_ids'][0]}" if one and not body["rejected"] else f"/batches/{body['batch_id']}"
         return RedirectResponse(page, 303)
     location = body["tasks"][0]["status_url"] if one else f"/v1/batches/{body['batch_id']}"
-    headers = {"Location": location, "Retry-After": "2", "Cache-Control": "no-store"}
+    headers = {"Location": location, "Retry-After": "2"}
     if replayed:
         headers["Idempotent-Replay"] = "true"
-    return JSONResponse(orjson.loads(orjson.dumps(body)), 202, headers)
+    return json_response(body, 202, headers)

@@ -85,17 +85,16 @@ class Authentication:
         if scope["type"] not in {"http", "websocket"}:
             await self._app(scope, receive, send)
             return
+        session = session_in(Headers(scope=scope)) if self._keys else None
+        owner = self._keys.owner_of_session(session, time.time()) if session else None
+        if session is not None and owner is not None and await self._ended.has(session):
+            owner = None
         try:
-            self._check(scope, await self._session_owner(scope))
+            self._check(scope, owner)
         except Problem as problem:
             await problem_response(scope, problem)(scope, receive, send)
             return
         await self._app(scope, receive, send)
-
-    async def _session_owner(self, scope: Scope) -> str | None:
-        session = session_in(Headers(scope=scope)) if self._keys else None
-        owner = self._keys.owner_of_session(session, time.time()) if session else None
-        return None if owner is None or session is None or await self._ended.has(session) else owner
 
     def _check(self, scope: Scope, session_owner: str | None) -> None:
         """Raise Problem for a request that must not pass."""
@@ -107,7 +106,9 @@ class Authentication:
             return
         if not self._keys and not _is_local(scope):
             raise Problem("local_only", "Without API keys this service answers its own machine only.")
-        owner = self._owner(given, session_owner) if self._keys else ANONYMOUS
+        owners = {self._keys.owner_of(key) for key in given} or {session_owner}
+        owner = owners.pop() if len(owners) == 1 else None  # two keys that disagree are none
+        owner = owner if self._keys else ANONYMOUS
         state = scope.setdefault("state", {})
         state["owner"] = owner
         client = scope.get("client")
@@ -118,12 +119,6 @@ class Authentication:
                 "Give an API key as Authorization: Bearer or X-Api-Key, or log in.",
                 headers={"WWW-Authenticate": 'Bearer realm="one-ocr"'},
             )
-
-    def _owner(self, given: list[str], session_owner: str | None) -> str | None:
-        owners = {self._keys.owner_of(key) for key in given}
-        if owners:
-            return owners.pop() if len(owners) == 1 else None  # two keys that disagree are none
-        return session_owner
 
 
 class _RateLimits:

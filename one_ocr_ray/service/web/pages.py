@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.api import batches, tasks
 from one_ocr_ray.service.api.pages import PageNumber, finished_page
-from one_ocr_ray.service.api.schemas import json_response, page_body
+from one_ocr_ray.service.api.schemas import Batch, json_response, page_body
 from one_ocr_ray.service.api.sessions import local_path
 from one_ocr_ray.service.api.tasks import RetryRequest
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
@@ -118,7 +118,7 @@ async def batch(request: Request, service: ServiceDep, owner: Owner, batch_id: s
     """The files of one upload."""
     views = await batches.batch_tasks(service, owner, batch_id)
     views.sort(key=lambda view: view.record.filename)
-    return _page(request, "batch.html", {"batch": batches.batch_body(batch_id, views), "tasks": views})
+    return _page(request, "batch.html", {"batch": Batch.of(batch_id, views), "tasks": views})
 
 
 @router.post("/batches/{batch_id}/cancel")
