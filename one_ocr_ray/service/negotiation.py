@@ -10,31 +10,25 @@ if TYPE_CHECKING:
 
 def best_type(accept: str, offered: Sequence[str]) -> str | None:
     """The type of `offered` that `accept` prefers, the first of equals; None when it accepts none."""
-    ranges = [_range(part) for part in (accept or "*/*").split(",") if part.strip()]
-    rated = [(_quality(kind, ranges), kind) for kind in offered]
-    best, kind = max(rated, key=lambda pair: pair[0])
-    return kind if best > 0 else None
+    qualities: dict[str, float] = {}  # by range; of two equal ranges the better counts
+    for part in (accept or "*/*").split(","):
+        name, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        given = next((each[2:] for each in parameters if each.startswith("q=")), "1")
+        try:
+            quality = min(1.0, max(0.0, float(given)))
+        except ValueError:
+            quality = 1.0
+        qualities[name] = max(quality, qualities.get(name, 0.0))
+
+    def quality_of(kind: str) -> float:
+        """That of the most exact range that matches."""
+        ranges = (kind, kind.partition("/")[0] + "/*", "*/*")
+        return next((qualities[each] for each in ranges if each in qualities), 0.0)
+
+    best = max(offered, key=quality_of)
+    return best if quality_of(best) > 0 else None
 
 
 def wants_html(accept: str) -> bool:
     """True for a browser that shows the answer to a person."""
     return best_type(accept, ("application/json", "text/html")) == "text/html"
-
-
-def _range(part: str) -> tuple[str, float]:
-    kind, *parameters = (piece.strip().lower() for piece in part.split(";"))
-    quality = next((each[2:] for each in parameters if each.startswith("q=")), "1")
-    try:
-        return kind, min(1.0, max(0.0, float(quality)))
-    except ValueError:
-        return kind, 1.0
-
-
-def _quality(kind: str, ranges: list[tuple[str, float]]) -> float:
-    """The quality of the most exact range that matches `kind`."""
-    family = kind.partition("/")[0] + "/*"
-    for wanted in (kind, family, "*/*"):
-        found = [quality for name, quality in ranges if name == wanted]
-        if found:
-            return max(found)
-    return 0.0
