@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.web import i18n as catalogue
@@ -102,5 +103,6 @@ def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     called = {key for text in texts for key in re.findall(r"""(?:\bt|\bsay)\(["']([a-z_.\d]+)["'][,)]""", text)}
     assert called <= known
     assert {f"state.{state}" for state in TaskState} | {f"code.{code}" for code in ErrorCode} <= known
-    made = ("state.", "code.", "page.", "format.", "nav.theme.")  # put together where they are used
+    assert {f"kind.{kind}" for kind in BlockKind} <= known
+    made = ("state.", "code.", "page.", "format.", "kind.", "nav.theme.")  # put together where they are used
     assert {key for key in known if not key.startswith(made)} <= named
