@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy import progress as run_progress
     from one_ocr_ray.policy.cost.estimate import Estimate
+    from one_ocr_ray.policy.dataset.export import ExportReport
     from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.doctor import Check
     from one_ocr_ray.policy.evaluation.report import EvalReport
-    from one_ocr_ray.storage.export import ExportReport
 
     Show = Callable[[run_progress.Progress], None]
 
@@ -167,8 +167,13 @@ def _assumptions(estimate: Estimate) -> Iterator[str]:
 
 def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
     """Print what an export has written."""
-    left_out = f"; {_count(report.without_text, 'document')} without text left out" if report.without_text else ""
-    print(f"Wrote {_count(report.documents, 'document')} to {folder}{left_out}.", file=err)
+    documents = _count(report.documents, "document")
+    wrote = documents if report.pieces is None else f"{report.pieces} {report.lacking} of {documents}"
+    left_out = f"; {_count(report.left_out, 'document')} without {report.lacking} left out" if report.left_out else ""
+    print(f"Wrote {wrote} to {folder}{left_out}.", file=err)
+    if report.unopened:
+        documents = _count(report.unopened, "document")
+        print(f"{documents} left out: the file is not there any more, is another one, or cannot be opened.", file=err)
 
 
 def print_findings(findings: Iterable[str], out: TextIO) -> int:

@@ -25,7 +25,7 @@ def add_to(commands: _Commands) -> None:
 def _add_export(commands: _Commands) -> None:
     command = commands.add_parser(
         "export", help="write files from a dataset",
-        description="Write one file per document, or one file of JSON lines, from the dataset at OUTPUT.",
+        description="Write files from the dataset at OUTPUT: of documents, tables or figures, or one of JSON lines.",
     )  # fmt: skip
     command.set_defaults(command=_export)
     command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
@@ -61,7 +61,13 @@ def _export(options: argparse.Namespace) -> int:
     from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
 
     folder = folder_of(options.to, "--to")
-    report = export(options.output, folder, ExportFormat(options.format))
+    kind = ExportFormat(options.format)
+    if kind is ExportFormat.FIGURES:
+        from one_ocr_ray.reading.figures import export_figures  # noqa: PLC0415
+
+        report = export_figures(options.output, folder)
+    else:
+        report = export(options.output, folder, kind)
     console.print_export(report, folder, sys.stderr)
     return EXIT_OK
 

@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import orjson
 
-from one_ocr_ray.blocks import Block, BlockKind, BlockSource
 from one_ocr_ray.model import PageStatus
-from one_ocr_ray.policy.dataset.export import FileNames
+from one_ocr_ray.policy.dataset.export import FileNames, page_blocks
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.document import PAGE_JOINT
-from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.policy.writers.text import to_text
@@ -131,14 +129,6 @@ def page_markdown(page: PageResult) -> str:
     if page.status is PageStatus.FAILED:
         return f"<!-- page {page.page_number} failed: {page.failure.code if page.failure else 'unknown'} -->"
     return page.markdown or ""
-
-
-def page_blocks(page: PageResult) -> tuple[Block, ...]:
-    """The blocks of a page, else those of its Markdown; for a failed page a sentence that says so."""
-    if page.status is PageStatus.FAILED:
-        code = page.failure.code if page.failure else "unknown"
-        return (Block(1, BlockKind.PARAGRAPH, f"[page {page.page_number} failed: {code}]"),)
-    return unpack(page.blocks) if page.blocks else markdown_blocks(page.markdown or "", BlockSource.LLM)
 
 
 def markdown_of(pages: Sequence[PageResult]) -> str:

@@ -1,13 +1,23 @@
-"""Exports a dataset: a file per document, or one file of JSON lines. One shard is in memory at a time."""
+"""Exports a dataset: files of documents or tables, or one of JSON lines. One shard is in memory at a time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.policy.dataset.export import ExportFormat, FileNames, json_line, text_of
+from one_ocr_ray.policy.dataset.export import (
+    ExportFormat,
+    ExportReport,
+    FileNames,
+    PageTable,
+    html_of,
+    json_line,
+    page_tables,
+    text_of,
+)
+from one_ocr_ray.policy.writers.cells import rows_of, to_csv
 from one_ocr_ray.storage.committed import committed_documents
+from one_ocr_ray.storage.workbook import Sheet, write_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -15,14 +25,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.committed import CommittedDocuments
 
 _LINES = {ExportFormat.JSONL: "documents.jsonl", ExportFormat.DOLMA: "dolma.jsonl"}
-
-
-@dataclass(slots=True)
-class ExportReport:
-    """How many documents were written, and how many had no text."""
-
-    documents: int = 0
-    without_text: int = 0
 
 
 def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
@@ -34,9 +36,13 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
     source = committed_documents(output)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if kind in (ExportFormat.MD, ExportFormat.TXT):
-            return _write_texts(source, folder, kind)
-        return _write_lines(source, folder / _LINES[kind], kind)
+        if kind in _LINES:
+            return _write_lines(source, folder / _LINES[kind], kind)
+        if kind in (ExportFormat.CSV, ExportFormat.XLSX):
+            return _write_tables(source, folder, kind)
+        if kind is ExportFormat.HTML:
+            return _write_html(source, folder)
+        return _write_texts(source, folder, kind)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"--to: {folder} is not a folder.") from error
     except OSError as error:
@@ -49,11 +55,52 @@ def _write_texts(source: CommittedDocuments, folder: Path, kind: ExportFormat) -
     for shard in source.shards:
         for document in source.documents(shard):
             if document.markdown is None:
-                report.without_text += 1
+                report.left_out += 1
                 continue
             (folder / names.next(document.source_name)).write_text(text_of(document, kind), encoding="utf-8")
             report.documents += 1
     return report
+
+
+def _write_html(source: CommittedDocuments, folder: Path) -> ExportReport:
+    report = ExportReport()
+    names = FileNames(".html")
+    for shard in source.shards:
+        for document, pages in source.with_pages(shard):
+            if document.markdown is None:
+                report.left_out += 1
+                continue
+            (folder / names.next(document.source_name)).write_text(html_of(document, pages), encoding="utf-8")
+            report.documents += 1
+    return report
+
+
+def _write_tables(source: CommittedDocuments, folder: Path, kind: ExportFormat) -> ExportReport:
+    """A CSV file for each table, or a workbook for each document; a document without tables has none."""
+    report = ExportReport(lacking="tables", pieces=0)
+    names = FileNames("")
+    for shard in source.shards:
+        for document, pages in source.with_pages(shard):
+            tables = page_tables(pages)
+            if not tables:
+                report.left_out += 1
+                continue
+            name = names.next(document.source_name)
+            sheets = [_sheet(table) for table in tables]
+            if kind is ExportFormat.XLSX:
+                write_workbook(folder / f"{name}.xlsx", sheets, document.finished_at)
+            else:
+                for table, sheet in zip(tables, sheets, strict=True):
+                    file = folder / f"{name}-p{table.page_number}-t{table.number}.csv"
+                    # With a byte order mark, without which spreadsheet programs take UTF-8 for something else.
+                    file.write_text(to_csv(sheet.rows), encoding="utf-8-sig", newline="")
+            report.documents += 1
+            report.pieces = (report.pieces or 0) + len(tables)
+    return report
+
+
+def _sheet(table: PageTable) -> Sheet:
+    return Sheet(f"page {table.page_number} table {table.number}", rows_of(table.grid), table.grid.header_rows)
 
 
 def _write_lines(source: CommittedDocuments, file: Path, kind: ExportFormat) -> ExportReport:
@@ -62,7 +109,7 @@ def _write_lines(source: CommittedDocuments, file: Path, kind: ExportFormat) -> 
         for shard in source.shards:
             for document, pages in source.with_pages(shard):
                 if kind is ExportFormat.DOLMA and document.markdown is None:
-                    report.without_text += 1
+                    report.left_out += 1
                     continue
                 out.write(json_line(document, pages, kind))
                 report.documents += 1

@@ -102,7 +102,7 @@ def test_markdown_and_plain_text_are_a_file_for_each_document(output: Path, tmp_
     """With text that ends in one line break; what could not be opened has no file, and is counted."""
     for kind, text in ((ExportFormat.MD, "# Title\n\n**bold** text\n"), (ExportFormat.TXT, "Title\n\nbold text\n")):
         report = export(str(output), tmp_path / kind, kind)
-        assert (report.documents, report.without_text) == (2, 1)
+        assert (report.documents, report.left_out) == (2, 1)
         files = {path.name: path.read_text() for path in (tmp_path / kind).iterdir()}
         assert files == {f"good.{kind}": text, f"copy.{kind}": text}
 
@@ -130,7 +130,7 @@ def test_dolma_lines_say_which_text_is_which_page(output: Path, tmp_path: Path) 
     """`pdf_page_numbers` cuts `text` into its pages; a document without text has no line."""
     report = export(str(output), tmp_path / "d", ExportFormat.DOLMA)
     good, copy = lines(tmp_path / "d", "dolma.jsonl")
-    assert (report.documents, report.without_text) == (2, 1)
+    assert (report.documents, report.left_out) == (2, 1)
     assert good["metadata"]["Source-File"] == "/pdfs/00001.pdf"
     assert copy["metadata"]["Source-File"] == "/pdfs/copy.pdf"
     spans = good["attributes"]["pdf_page_numbers"]

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from one_ocr_ray.blocks import Block, BlockKind, BlockSource
+from one_ocr_ray.model import PageStatus
+from one_ocr_ray.policy.dataset.packing import unpack
+from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.writers.html import to_html_document
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from one_ocr_ray.blocks import TableGrid
     from one_ocr_ray.model import DocumentResult, PageResult
 
 # Characters that some file system refuses or a shell interprets, and control characters.
@@ -23,12 +30,36 @@ _NAME_BYTES = 200
 
 
 class ExportFormat(StrEnum):
-    """Formats of `export`: a Markdown or plain-text file per document, or one file of JSON lines."""
+    """Formats of `export`: a file per document, its tables or figures, or one file of JSON lines."""
 
     MD = "md"
     TXT = "txt"
+    HTML = "html"
+    CSV = "csv"
+    XLSX = "xlsx"
+    FIGURES = "figures"
     JSONL = "jsonl"
     DOLMA = "dolma"
+
+
+@dataclass(slots=True)
+class ExportReport:
+    """What an export has written, and of how many documents it left out."""
+
+    documents: int = 0
+    left_out: int = 0
+    lacking: str = "text"  # what those that were left out do not have
+    pieces: int | None = None  # tables or figures, where these have files of their own
+    unopened: int = 0  # documents whose file is not there any more, or is another one
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table of a document: the `number`-th on its page, counted from 1."""
+
+    page_number: int
+    number: int
+    grid: TableGrid
 
 
 class FileNames:
@@ -54,6 +85,30 @@ def text_of(document: DocumentResult, kind: ExportFormat) -> str:
     markdown = document.markdown or ""
     text = plain_text(markdown) if kind is ExportFormat.TXT else markdown
     return text.rstrip("\n") + "\n"
+
+
+def html_of(document: DocumentResult, pages: Iterable[PageResult]) -> str:
+    """One document as an HTML page that loads nothing, with a section for each page."""
+    return to_html_document(document.source_name, (page_blocks(page) for page in pages))
+
+
+def page_blocks(page: PageResult) -> tuple[Block, ...]:
+    """The page's blocks; where none are known, those of its Markdown. Of a failed page a sentence that says so."""
+    if page.status is PageStatus.FAILED:
+        code = page.failure.code if page.failure else "unknown"
+        return (Block(1, BlockKind.PARAGRAPH, f"[page {page.page_number} failed: {code}]"),)
+    if page.blocks:
+        return unpack(page.blocks, with_lines=False)
+    return markdown_blocks(page.markdown or "", BlockSource.LLM)
+
+
+def page_tables(pages: Iterable[PageResult]) -> list[PageTable]:
+    """The tables of a document in reading order."""
+    return [
+        PageTable(page.page_number, number, grid)
+        for page in pages
+        for number, grid in enumerate((block.table for block in page_blocks(page) if block.table is not None), start=1)
+    ]
 
 
 def json_line(document: DocumentResult, pages: Sequence[PageResult], kind: ExportFormat) -> bytes:
