@@ -40,7 +40,7 @@ from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import NoMetering, Reader, as_it_is
+from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.shutdown import Interruption
@@ -99,7 +99,7 @@ def instant_reading(job: Job) -> Reading:
     engine = InstantEngine()
     reader = Reader(
         engine=engine, permits=NoLimit(), ask=job.ask, prompt_sha256=None,
-        metering=NoMetering(), judge=as_it_is, observers=(RequestMetrics(engine.name, engine.model).observe,),
+        metering=NoMetering(), judge=accept_as_is, observers=(RequestMetrics(engine.name, engine.model).observe,),
     )  # fmt: skip
     return Reading((reader,), job.identity)
 

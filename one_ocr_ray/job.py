@@ -1,4 +1,4 @@
-"""What a worker needs to know of a run: one frozen value, made by the driver, without any key in it."""
+"""`Job`: what a worker must know of a run, or of a task. It holds no key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SentBefore = Mapping[str, Sequence[tuple[float, int]]]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run as its workers see it."""
+    """Made by the driver or from a task's assignment."""
 
     output: str
     config: Mapping[str, Any]

@@ -30,7 +30,7 @@ class Interruption:
     """
 
     def __init__(self, stop_wait_s: float = 0.0, say: Callable[[str], None] = lambda _: None) -> None:
-        """`stop_wait_s`: how long a stop may wait for requests under way, if nobody is in a hurry."""
+        """`stop_wait_s` is the time for requests under way, if nobody is in a hurry."""
         self.wait_s = stop_wait_s  # what is left of it after the interruption that came
         self._say = say
         self._reason: str | None = None
@@ -50,7 +50,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def lost(self) -> None:
-        """The lease is another driver's. May be called from any thread."""
+        """End, for another driver has the lease. May be called from any thread."""
         self.wait_s = 0.0  # that one asks for the same pages
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._end, TAKEN_OVER)
@@ -59,7 +59,7 @@ class Interruption:
 
     @contextmanager
     def ends_this_task(self) -> Iterator[None]:
-        """Within the block an interruption cancels the current task; it comes out as StoppedError."""
+        """In the block an interruption cancels the current task. The block raises StoppedError then."""
         self._loop, self._task = asyncio.get_running_loop(), asyncio.current_task()
         for number in self._before:
             self._loop.add_signal_handler(number, self._signalled, number)
@@ -97,7 +97,7 @@ class Interruption:
             raise KeyboardInterrupt
 
     def _is_first(self) -> bool:
-        """Whether this signal is the first wish; at the second the user will not wait for anything."""
+        """True for the first signal. A second wish of the user ends the process."""
         now_s = time.monotonic()
         if self._signalled_s is None:
             self._signalled_s = now_s

@@ -1,4 +1,4 @@
-"""What a worker reads its pages with: the embedded engine's pool, or an LLM engine under the cluster's rate limiter."""
+"""What a worker reads pages with: the pool of embedded engines, or an LLM engine under the account's rate limiter."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.permits import LeasedPermits
-from one_ocr_ray.reading.reader import NoMetering, Reader, as_it_is
+from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.token_bucket import NoLimit
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) ->
         ask=PageRequest(positions=job.ask.positions),
         prompt_sha256=None,
         metering=NoMetering(),
-        judge=as_it_is,
+        judge=accept_as_is,
         observers=(RequestMetrics(engine.name, engine.model).observe,),
         verdict=partial(ocr_verdict, escalate=job.route.escalate),
         no_better_at=NOT_FOR_LOCAL if name == LOCAL else (),
@@ -83,8 +83,9 @@ def engine_on_node(choice: EngineOptions) -> Engine:
 
 
 def permits_of(job: Job, choice: EngineOptions, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
-    """`client`'s line to the limiter of the account that `choice` uses on this node. `owner` gets a fair share, and
-    `job` one of that; a job without an owner is its own.
+    """Permits of the account that `choice` uses on this node, for the limiter's client `client`.
+
+    `owner` gets a fair share of them, and `job` one of the owner's; a job without an owner is its own.
     """
     limiter = RemoteLimiter(_limiter_on_node(choice), job.sent_before)
     # A worker that is restarted counts from zero again, so it must be a new client.
@@ -92,9 +93,10 @@ def permits_of(job: Job, choice: EngineOptions, client: str, priority: Priority,
     return LeasedPermits(limiter, who, total_tokens if CODECS[choice.name].LIMIT_COUNTS_OUTPUT else input_tokens)
 
 
-def begin_limiter(choice: EngineOptions) -> None:
-    """Have the limiter started that processes with this one's key will ask for. Its own process takes a second to come,
-    as theirs do. Raises UsageError for a file of a key that cannot be read.
+def start_limiter_early(choice: EngineOptions) -> None:
+    """Start the account's rate limiter early, so that its one-second start overlaps the workers' own.
+
+    Raises UsageError for a key file that cannot be read.
     """
     get_limiter(_limiter_on_node(choice))
 

@@ -35,10 +35,10 @@ ANSWER_WITHIN_S = 5.0
 GIVE_UP_AFTER_S = 2 * ANSWER_WITHIN_S
 DEATHS = 5
 SHOW_EVERY_S = 1.0
-# A limiter that nobody has spoken to for so long ends; the next client makes a new one. What it has counted of a day's
-# requests is kept, so one that was told such a limit stays until the day is over.
+# A limiter that nobody uses for so long ends; the next client starts a new one. One that counts the requests of a day
+# stays until the day is over.
 IDLE_S = 3600.0
-# Messages are pickled between releases of this package that share one actor: another shape of them is another version.
+# Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
 _PROTOCOL = "v4"
 
 
@@ -70,7 +70,7 @@ class RateLimiter:
     async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
         """Wait for up to `wanted` permits for requests of `tokens_each`; an empty grant after five seconds.
 
-        One question a client: a second one is answered in the place of the first. Not retried by Ray: the client asks
+        A client has one request: a second one takes the place of the first. Ray does not retry it. The client asks
         again by itself, and says how many permits it ever received.
         """
         self._home = asyncio.get_running_loop()
@@ -98,7 +98,7 @@ class RateLimiter:
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def report(self, client: Client, feedback: Feedback) -> None:
-        """Take in what a client has seen. Safe to repeat: at worst a throttle counts twice."""
+        """Record what a client has seen. Safe to repeat: at worst a throttle counts twice."""
         self._heard_at = self._clock()
         with self._lock:
             self._gate.record_feedback(client, feedback, self._clock(), _jitter())
@@ -106,7 +106,7 @@ class RateLimiter:
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def remember(self, earlier: RequestHistory) -> None:
-        """Count towards the day what jobs have sent before. Safe to repeat."""
+        """Count requests of earlier jobs towards the day. Safe to repeat."""
         with self._lock:
             self._gate.remember(earlier, self._clock())
 
@@ -130,7 +130,7 @@ class RateLimiter:
             self._home.call_soon_threadsafe(self._turn)
 
     def _turn(self) -> None:
-        """Answer whoever is due, and set the alarm for the next one."""
+        """Answer the clients that are due, and set the alarm for the next one."""
         with self._lock:
             now = self._clock()
             answers, look_at = self._gate.dispatch(now)
@@ -155,17 +155,17 @@ def _jitter() -> float:
 
 
 def account_fingerprint(base_url: str, api_key: str) -> str:
-    """What tells accounts apart in names and metrics without telling the key."""
+    """A name for an account, in names and metrics, that does not tell the key."""
     return hashlib.sha256(f"{base_url}\0{api_key}".encode()).hexdigest()[:12]
 
 
 def limiter_name(engine: str, account: str, group: str) -> str:
-    """The actor's name. `account` is a fingerprint; `group` is the model, or what several models share a quota as."""
+    """The actor's name. `account` is a fingerprint; `group` is a model, or models that share a quota."""
     return f"limiter:{_PROTOCOL}:{engine}:{account}:{group}"
 
 
 def get_limiter(name: str, idle_s: float = IDLE_S) -> Any:
-    """The handle of the actor of that name, made if it is not there. Blocks for a few milliseconds.
+    """Find the actor of that name, or start it. Blocks for a few milliseconds.
 
     It lives until its cluster does, or nobody needs it any more. Its code is that of the job that made it: Ray (2.60)
     lets an actor inherit the packages of its job whatever its `runtime_env` says, and keeps them for as long as it
@@ -188,10 +188,10 @@ def limiter_actor_class(acquires: int = 4096) -> Any:
 
 
 class RemoteLimiter:
-    """The actor as its clients see it: found by name, and found again after its death."""
+    """The client of the actor, which it finds by name, and again after its death."""
 
     def __init__(self, name: str, sent_before: SentBefore | None = None) -> None:
-        """`sent_before`: what an actor that has just begun cannot know of."""
+        """`sent_before` is told to an actor that has just begun."""
         self._name = name
         self._sent_before = sent_before or {}
         self._remembers = not sent_before
@@ -199,7 +199,7 @@ class RemoteLimiter:
         self._deaths = 0  # in a row
 
     async def ready(self) -> None:
-        """Find the actor, or have it started; its process may take a second to come."""
+        """Find or start the actor, which may take a second."""
         if self._actor is None:
             self._actor = await asyncio.to_thread(get_limiter, self._name)
 

@@ -1,4 +1,4 @@
-"""The metrics of the contract, through `ray.util.metrics`: what they are, and who counts what.
+"""The metrics of the contract, through `ray.util.metrics`.
 
 Ray puts `ray_` before each name and adds the process and node as labels. Counters are those of one process: queries sum
 over them. Ray reports every ten seconds, so the last seconds of a process that ends may be missing; bills are made from
@@ -34,7 +34,7 @@ GIVEN_UP = "given_up"  # the run ended before an answer came
 
 
 class _Metrics:
-    """One of each in this process."""
+    """The metrics of this process."""
 
     def __init__(self) -> None:
         self.pages = Counter("one_ocr_pages_total", "Pages finished", ("status", *ENGINE))
@@ -59,7 +59,7 @@ _in_flight: Multiset[tuple[str, str]] = Multiset()  # of this process, by engine
 
 
 def count_page(page: PageResult) -> None:
-    """One page is finished."""
+    """Count a finished page."""
     metrics = _metrics()
     metrics.pages.inc(1, {"status": page.status.value, "engine": page.engine, "model": page.model})
     if page.route_reason is not None:
@@ -69,13 +69,13 @@ def count_page(page: PageResult) -> None:
 
 
 def count_documents(documents: Iterable[DocumentResult]) -> None:
-    """Documents are committed."""
+    """Count committed documents."""
     for outcome, number in Multiset(document.outcome.value for document in documents).items():
         _metrics().documents.inc(number, {"outcome": outcome})
 
 
 def show_tasks(counts: Mapping[str, int]) -> None:
-    """How many tasks of the service are in which state now.
+    """Show how many tasks of the service are in each state.
 
     To be called by one process every few seconds, with every state: Ray may lose what is told in a process's first.
     """
@@ -84,7 +84,7 @@ def show_tasks(counts: Mapping[str, int]) -> None:
 
 
 def show_rates(engine: str, model: str, now: Snapshot) -> None:
-    """The limits of one bucket; a rate that is not known is not shown."""
+    """Show the rates of one bucket, as far as they are known."""
     rates = {
         "granted_rpm": now.granted_rpm,
         "granted_tpm": now.granted_tpm,

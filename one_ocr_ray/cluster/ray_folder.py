@@ -1,4 +1,4 @@
-"""Where a Ray of this process's own keeps its session: Unix sockets lie there, whose paths must be short."""
+"""The folder of a local Ray's session. Unix sockets lie in it, and their paths must be short."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NO_FOLDER = (
 
 @contextmanager
 def ray_folder() -> Iterator[str | None]:
-    """For the time of the block a short path to where Ray keeps its files; None where Ray's own choice is short enough.
+    """A short path to Ray's files during the block; None when Ray's own choice is short enough.
 
     Raises UsageError when there is none.
     """

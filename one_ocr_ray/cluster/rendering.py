@@ -42,7 +42,7 @@ BYTES_AHEAD = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One page of a slice on its way: which item of the slice it belongs to, and the image or why there is none."""
+    """A page of a slice: the number of its item in the slice, and its image or why there is none."""
 
     item: int
     page: RenderedPage
@@ -50,7 +50,7 @@ class Rendered:
 
 @cache
 def _opener() -> Opener:
-    """Of this Ray worker process; its child process ends with it."""
+    """The opener of this Ray worker process. Its child process ends with it."""
     return Opener(PdfChild())
 
 
@@ -60,7 +60,7 @@ def inspect_files(files: list[InputFile], options: PdfOptions) -> list[DocumentR
 
 
 def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
-    """The pages of a slice in order, a few at a time; every page asked for comes once, as an image or as a failure."""
+    """The pages of a slice in order, a few at a time. Every page comes once, as an image or as a failure."""
     batch: list[Rendered] = []
     size_bytes = 0
     for number, item in enumerate(slice_):
@@ -84,24 +84,24 @@ _render_task: Any = ray.remote(render_slice)
 
 @dataclass(frozen=True, slots=True)
 class RenderPlace:
-    """Where render tasks of a worker run, what they take of a CPU there, and which task it is that they are."""
+    """Where a worker's render tasks run, what they take of a CPU, and which task they are."""
 
     where: NodeAffinitySchedulingStrategy
     cpus: float = RENDER_CPUS
     task: Any = _render_task  # another has the signature of `render_slice`
-    # Around each task, where several shards share so many: the next one renders when the first needs no more of them.
+    # Held around each task by shards that share them: the next shard renders when the first needs no more.
     slots: AbstractAsyncContextManager[Any] = field(default_factory=nullcontext)
 
 
 def start_inspection(
     files: list[InputFile], options: PdfOptions, *, cpus: float = RENDER_CPUS
 ) -> ObjectRef[list[DocumentRef]]:
-    """`inspect_files` as a task. It may run twice: opening a file costs nothing but time."""
+    """Start `inspect_files` as a task. It may run twice: opening a file costs only time."""
     return _inspect_task.options(num_cpus=cpus, name="inspect").remote(files, options)
 
 
 def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -> ObjectRefGenerator:
-    """`render_slice` as a streaming task at `place`. Not retried by Ray, whose yields would mix two attempts."""
+    """Start `render_slice` as a streaming task at `place`. Ray does not retry it: its yields would mix two attempts."""
     return place.task.options(
         num_cpus=place.cpus,
         name="render",
@@ -112,7 +112,7 @@ def start_render(slice_: RenderSlice, options: PdfOptions, place: RenderPlace) -
 
 
 def yields_ahead(longest_side_px: int) -> int:
-    """How many yields of pages of that size may lie ready."""
+    """The number of yields of pages of that size that may lie ready."""
     largest_bytes = max(YIELD_BYTES, longest_side_px**2 * 2 // 3)
     return max(1, min(YIELDS_AHEAD, BYTES_AHEAD // largest_bytes))
 

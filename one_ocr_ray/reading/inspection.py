@@ -1,4 +1,4 @@
-"""Opening input files: once for the plan, which says who each is and how many pages it has, and again to be drawn.
+"""Opening input files: once for the plan, to learn their id and page count, and again to render them.
 
 pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
 """
@@ -32,7 +32,7 @@ CHANGED = Failure(
 
 
 def inspect_all(files: Iterable[InputFile], options: PdfOptions, *, children: int) -> Iterator[DocumentRef]:
-    """`inspect` for each of `files`, in their order, with so many child processes at once; two files a child ahead."""
+    """`inspect` each of `files`, in order, with `children` child processes, two files a child ahead."""
     idle: SimpleQueue[PdfChild] = SimpleQueue()
 
     def with_idle_child(file: InputFile) -> DocumentRef:
@@ -73,7 +73,7 @@ def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRe
 
 
 def _unopened(file: InputFile, options: PdfOptions) -> DocumentRef | None:
-    """What can be said of `file` without opening it."""
+    """The entry of a `file` that need not be opened; None for one that must."""
     if file.version is None:
         return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
     if is_folder(file.uri):  # which can be listed by now: a row without pages, for its files have rows of their own
@@ -92,7 +92,7 @@ def _failed(file: InputFile, code: ErrorCode, message: str, document_id: str | N
 
 
 class Opener:
-    """A child process, and which document of the plan is open in it: slices of one document fetch and check it once.
+    """A child process that keeps a document open, so that slices of one document fetch and check it once.
 
     What tells a document is its bytes, never its etag or mtime: a copy or a backup brings new ones of those.
     """
@@ -107,7 +107,7 @@ class Opener:
         return inspect(file, options, self.child)
 
     def open(self, document: DocumentRef, options: PdfOptions) -> Failure | None:
-        """Have `document` open in the child process; why that cannot be, also where it has other bytes by now."""
+        """Open `document` in the child process. Gives a failure when that cannot be, or its bytes have changed."""
         now = None if is_remote(document.uri) else stat_input(document.uri)
         key = _key(document, now, options)
         if key == self._open:
@@ -125,11 +125,11 @@ class Opener:
 
 
 def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> tuple[str | None, ...]:
-    """An object's bytes are in memory and stay what they are; those of a file may change under the child process."""
+    """What tells whether the open document is still the same. A local file may change under the child process."""
     version = None if now is None else f"{now.version} {now.size_bytes}"
     return document.document_id, document.uri, version, options.password_text
 
 
 def source_of(uri: str) -> Path | bytes | None:
-    """What to open: a local path, or an object's bytes; None when the object is not there."""
+    """A local path, or an object's bytes; None when the object is not there."""
     return read_input(uri) if is_remote(uri) else Path(local_path(uri))

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.cost.spending import Spending
-from one_ocr_ray.reading.page import nobody
+from one_ocr_ray.reading.page import ignore_spending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -54,7 +54,7 @@ class JournalWriter:
         journal: Journal,
         on_safe: Callable[[PageResult], None],
         risk: UnflushedRows,
-        on_recorded: Callable[[Spending], None] = nobody,
+        on_recorded: Callable[[Spending], None] = ignore_spending,
     ) -> None:
         self._journal = journal
         self._on_safe = on_safe

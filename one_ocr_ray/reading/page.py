@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 RETRY_LOOK_AGAIN_S = 1.0
 
 
-def nobody(spending: Spending) -> None:
-    """Where money that no row tells is nobody's business."""
+def ignore_spending(spending: Spending) -> None:
+    """Ignore costs that no row holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Reading:
     observers: tuple[Observer, ...] = ()
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
-    untold: Callable[[Spending], None] = nobody  # hears what requests have cost that no row tells
+    untold: Callable[[Spending], None] = ignore_spending  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
 
     def notify(self, reader: Reader, event: ReadingEvent) -> None:
@@ -72,7 +72,7 @@ class _Read:
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
-    """The one result of `page`. Raises StoppedError when the whole job must stop; then the page is still unread."""
+    """Read `page`; gives its row. Raises StoppedError when the whole job must stop, with the page unread."""
     spent = PageUsage(reading.clock.utc())
     try:
         if isinstance(page, PageUnrendered):
@@ -152,7 +152,7 @@ async def _retry_allowed(reader: Reader, reading: Reading) -> None:
 
 
 async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage) -> Answer:
-    """One request under one permit, judged."""
+    """Send one request under one permit; gives the judged answer."""
     clock = reading.clock
     began_s = clock.monotonic_s()
     cost_usd: float | None = 0.0
@@ -190,7 +190,7 @@ async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: 
 
 
 def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:
-    """What one request has cost; None: unknown. An error without usage costs nothing where no answer can be billed."""
+    """The cost of one request; None when unknown. An error that cannot be billed costs nothing."""
     if answer is None:
         return metering.cost_usd(Usage())  # 0.0 at an engine that costs nothing
     if answer.failure is not None and answer.usage == Usage() and not may_be_billed(answer.failure):

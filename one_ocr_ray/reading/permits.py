@@ -1,7 +1,7 @@
-"""The limiter's client: hands one worker process's leases to its coroutines, and tells the limiter what became of them.
+"""`LeasedPermits`, the rate limiter's client: gives permits to a process's coroutines, and feedback to the limiter.
 
-At any time there is one question to the limiter, while coroutines wait for more permits than there are. A permit is an
-instant: it is used then or given back. Nothing is ever sent without one, also while the limiter is away.
+At most one `acquire` is outstanding, and only while more permits are wanted than held. A permit is valid at one
+instant: it is used then or returned. Nothing is ever sent without one, also while the limiter is away.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, Failure, Usage
     from one_ocr_ray.policy.ratelimit.messages import Client, Grant, Held
 
-# A permit that comes later than this, and than a step of its lease, is given back: its instant is long gone. Less than
-# what the limiter leaves unused of a minute, so that late ones do not push the next minute over the limit.
+# A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
+# leaves unused of a minute, so that late permits do not push the next minute over the limit.
 LATE_S = 0.2
 TICK_S = 0.001  # timers are no finer
-# Permits that are late (the event loop stood still) do not go out at once, which a provider that looks at single
-# seconds would refuse: they stay this share of their step apart, so that the delay is made up for in a while.
+# Late permits, as after the event loop stood still, keep this share of their step between them. All at once they would
+# be refused by a provider that counts single seconds.
 MIN_SPACING = 0.99
 JITTER_S = 0.005  # so late is every event loop
 HEARTBEAT_S = 5.0
 BACK_OFF_S = 0.1
 BACK_OFF_AT_MOST_S = 2.0
-# A question costs a millisecond of CPU, here and at the limiter. One that comes after a rest waits for others to join
-# it, for a share of a request's time that nobody notices.
+# An `acquire` costs a millisecond of CPU, here and at the limiter. After a rest it waits for more coroutines, for a
+# share of a request's time that nobody notices.
 COALESCE_SHARE = 0.005
 COALESCE_AT_MOST_S = 0.02
-# News travel with the next question. When none is asked in this time they travel alone; much sooner, but in company for
-# a fiftieth of a request's time, when somebody may wait for the places of requests that have ended.
+# Feedback goes with the next `acquire`, or alone after this delay. The delay is a fiftieth of a request's time when the
+# account is saturated: somebody may wait for requests to end.
 FEEDBACK_DELAY_S = 0.5
 FEEDBACK_DELAY_SHARE = 0.02
 FEEDBACK_DELAY_WHEN_SATURATED_S = (0.005, 0.05)  # at least, at most
@@ -78,7 +78,7 @@ class LeasedPermits:
     def __init__(
         self, limiter: Limiter, client: Client, tokens_counted: Callable[[Usage], int | None] = total_tokens
     ) -> None:
-        """`tokens_counted`: what of a request's usage the account's limit counts."""
+        """`tokens_counted` gives the tokens of a request that the account's limit counts."""
         self._limiter = limiter
         self._client = client
         self._tokens_counted = tokens_counted
@@ -139,7 +139,7 @@ class LeasedPermits:
             self._count_answer(self._usual_latency_s)
 
     def held(self) -> Held | None:
-        """What has kept requests from being answered for a while; None while they are."""
+        """What has kept requests from being answered for a while, if anything."""
         return self._hold.at(asyncio.get_running_loop().time())
 
     def stop(self, failure: Failure) -> None:
@@ -203,7 +203,7 @@ class LeasedPermits:
         self._dispatch()
 
     def _dispatch(self) -> None:
-        """Use the permits whose time has come; come back for the next one."""
+        """Use the permits that are due, and set the timer for the next one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._permits and self._next_at() <= now + TICK_S:
@@ -225,7 +225,7 @@ class LeasedPermits:
         self._start_request()
 
     def _next_at(self) -> float:
-        """When the first permit may be used: it is due, and the one before it far enough away."""
+        """When the first permit may be used: it is due and far enough from the one before."""
         return max(self._permits[0].due, self._spaced_at)
 
     def _next_waiter(self) -> _Waiter | None:
@@ -240,12 +240,12 @@ class LeasedPermits:
         self._feedback = replace(feedback, successes=feedback.successes + 1, latency_s=feedback.latency_s + latency_s)
 
     def _give_back(self, permits: int, tokens: float) -> None:
-        """`permits` for requests of `tokens` in all are over, and were not used."""
+        """Return `permits` for requests of `tokens` in all, unused."""
         self._feedback = replace(self._feedback, unused=self._feedback.unused + permits)
         self._count_finished(permits, -tokens)
 
     def _count_finished(self, permits: int, unsettled_tokens: float) -> None:
-        """`permits` are over, used or not."""
+        """Count `permits` as over, used or not."""
         feedback = self._feedback
         self._feedback = replace(
             feedback,
@@ -257,7 +257,7 @@ class LeasedPermits:
         self._send_feedback_within(soon_s if self._saturated else FEEDBACK_DELAY_S)
 
     def _send_feedback_now(self, feedback: Feedback) -> None:
-        """Pass on that the bucket must close, and send nothing more on permits from before."""
+        """Send feedback that closes the bucket, and return all permits."""
         self._feedback = feedback
         self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
         self._permits.clear()

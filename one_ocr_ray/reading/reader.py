@@ -70,7 +70,7 @@ class NoMetering:
         return 0.0
 
 
-def as_it_is(answer: Answer, ask: PageRequest) -> Answer:
+def accept_as_is(answer: Answer, ask: PageRequest) -> Answer:
     """`judge` of an engine whose answers need none."""
     return answer
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class RunTotals:
-    """What pages have used: requests, tokens, money, failures by code. Adds up over workers."""
+    """Requests, tokens, money and failures of pages. Adds up over workers."""
 
     pages_read: int = 0
     failures: Counter[str] = field(default_factory=Counter)  # by error code
@@ -34,13 +34,13 @@ class RunTotals:
     failed_as_before: int = 0  # pages that were read again, and are not among `failures`
 
     def observe(self, event: ReadingEvent) -> None:
-        """Count a request that was refused as too many: its page keeps no count of those."""
+        """Count a throttled request; a page's row does not."""
         failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
         if failure is not None and failure.action is Action.THROTTLED:
             self.requests["throttled"] += 1
 
     def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:
-        """Count one page that was read; `before`: why it had failed in an earlier run."""
+        """Count a page that was read; `before` is why it failed in an earlier run."""
         self.pages_read += 1
         if page.failure is not None and fails_as_before(page.failure.code, before):
             self.failed_as_before += 1
@@ -55,7 +55,7 @@ class RunTotals:
         self.warnings.update(page.warnings)
 
     def add_untold(self, spending: Spending) -> None:
-        """Count requests whose page has no row yet, or whose row does not know what they have cost."""
+        """Count requests that no row counts."""
         self.requests["sent"] += spending.requests
         self.input_tokens += spending.input_tokens
         self.output_tokens += spending.output_tokens

@@ -52,7 +52,7 @@ class TokenBucketRateLimiter:
         self._turnstile = asyncio.Lock()
 
     async def consume(self, tokens: float = 1) -> bool:
-        """Take `tokens`; whether they were taken. Raises ValueError when the bucket is too small for them."""
+        """Take `tokens`; False when they were refused. Raises ValueError when the bucket is too small for them."""
         async with self._turnstile:  # fair: a large request is not overtaken for ever by small ones
             while wait_s := self._bucket.wait_s(tokens, self._clock()):
                 if self._on_empty == "refuse":
@@ -68,10 +68,10 @@ class NoLimit:
     """No limit: for engines that run on this cluster."""
 
     async def ready(self) -> None:
-        """It is."""
+        """Nothing to start."""
 
     async def acquire(self, tokens: int) -> None:
-        """Go ahead."""
+        """Return at once."""
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Nothing to learn."""

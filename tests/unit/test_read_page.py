@@ -43,7 +43,7 @@ from one_ocr_ray.policy.page.retry import RetryBudget
 from one_ocr_ray.reading.budget import BudgetShare
 from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDone, RequestSent
 from one_ocr_ray.reading.page import Reading, SystemClock, read_page
-from one_ocr_ray.reading.reader import NoMetering, Reader, as_it_is
+from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.routing import RouteReason, Verdict
 from tests.manual_clock import ManualClock
@@ -290,7 +290,7 @@ async def test_a_page_that_could_not_be_rendered_is_a_failed_row() -> None:
 async def test_an_engine_of_ones_own_takes_what_it_gets() -> None:
     """Its tokens are not known, its money is nothing, and no text on a page with ink is an answer."""
     scene = Scene([Answer(text="")])
-    row = await scene.read(permits=NoLimit(), metering=NoMetering(), judge=as_it_is)
+    row = await scene.read(permits=NoLimit(), metering=NoMetering(), judge=accept_as_is)
     assert (row.status, row.markdown, row.attempts) == ("ok", "", 1)
     assert (row.input_tokens, row.output_tokens, row.cost_usd) == (None, None, 0.0)
 
@@ -784,7 +784,7 @@ def with_readers(*readers: Sequence[Answer]) -> tuple[Scene, list[TimedEngine], 
     """Readers in the order of a route, each with its script; the last one is a model."""
     scene = Scene()
     engines = [TimedEngine(answers, scene.clock) for answers in readers]
-    first = replace(scene.reader, engine=engines[0], is_request=False, metering=NoMetering(), judge=as_it_is)
+    first = replace(scene.reader, engine=engines[0], is_request=False, metering=NoMetering(), judge=accept_as_is)
     rest = [replace(scene.reader, engine=engine) for engine in engines[1:]]
     return scene, engines, replace(scene.reading, readers=(first, *rest))
 

@@ -1,4 +1,4 @@
-"""From input files to planned shards while listing goes on: inspect on the cluster, pack in order, write the plan.
+"""`Planner` makes shards of input files while listing goes on: inspects on the cluster, packs, writes the plan.
 
 A shard is handed out only after the plan that holds it is written, so every shard id in an output is accounted for.
 """
@@ -33,7 +33,7 @@ RENEWED_TOGETHER = 1000
 
 
 class Planner:
-    """Adds to the plan of one output; to be used by one task."""
+    """Adds to the plan of one output. One task may use it."""
 
     def __init__(self, known: PlanIndex, packer: ShardPacker, options: PdfOptions, output: Objects) -> None:
         self._known = known
@@ -68,7 +68,7 @@ class Planner:
         await asyncio.to_thread(self._renew)
 
     async def with_mended_files(self, shard: Shard) -> Shard:
-        """`shard` with those of its documents opened again that could not be; written to the plan where that helped."""
+        """Open documents again that could not be opened; gives `shard` with what is readable now, as planned."""
         broken = [document for document in shard.documents if document.failure is not None]
         if not broken:
             return shard
@@ -90,7 +90,7 @@ class Planner:
         return mended
 
     def _replan(self, mended: Shard, moved: list[Shard]) -> None:
-        """In one step, or a crash would take a file out of the plan; the mark has the next run finish the shard."""
+        """Replace a shard in one step: a crash must not take a file out of the plan. The mark has it finished."""
         Journal(self._output, mended.shard_id, config_id="").mark_replacing()
         self._known.plan([mended, *moved])
 
@@ -103,12 +103,12 @@ class Planner:
         return self._written([shard for document in new for shard in self._packer.add(document)])
 
     def _renew(self) -> None:
-        """Files with their old bytes under a new etag or mtime: the next run must not open them all again."""
+        """Plan files with old bytes under a new etag or mtime, so that the next run does not open them again."""
         self._known.renew(self._touched)
         self._touched = []
 
     def _written(self, shards: list[Shard]) -> list[Shard]:
-        """Shards of copies each in a file of their own: whoever wants one shard reads the whole file."""
+        """Write shards to the plan, each shard of copies to a file of its own: a reader of one reads the whole file."""
         for batch in ([shard for shard in shards if not shard.copies], *([shard] for shard in shards if shard.copies)):
             if batch:
                 self._known.plan(batch)

@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
-from one_ocr_ray.cluster.engine_setup import begin_limiter
+from one_ocr_ray.cluster.engine_setup import start_limiter_early
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker_pool import WorkerPool
 from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_autoscaler, first_nodes
@@ -161,7 +161,7 @@ class _Run:
         with ExitStack() as ending:
             ending.enter_context(ray_session(address, self._metadata()))
             if self.choice and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
-                begin_limiter(self.choice)
+                start_limiter_early(self.choice)
             actors = ending.enter_context(ending_actors())
             nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
             driver = self._start_driver(nodes, actors, plan, pending, on_progress=on_progress, say=say)
