@@ -87,6 +87,57 @@ def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -
     assert ledger["pages_answered_again"] <= 16  # under way on the lost node, or not in the journal yet
 
 
+# Serves tasks on one node; then another one joins. Uploads go on until a line on standard input.
+SERVICE = """
+import asyncio, sys, threading, time, ray
+from itertools import count
+from pathlib import Path
+from ray.cluster_utils import Cluster
+from tests.cluster.task_managers import task_manager_site
+from tests.provider import identity_pdf
+folder, url, *keys = sys.argv[1:]
+cluster = Cluster()
+def node(key):
+    more = {} if cluster.head_node is None else {"include_dashboard": False}
+    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, env_vars={"OPENAI_API_KEY": key}, **more)
+node(keys[0])
+ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
+told = threading.Event()
+threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
+async def main():
+    flags = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 4}
+    with task_manager_site(Path(folder), **flags) as site:
+        numbers = count()
+        async def read():
+            await site.succeeded(await site.submit(identity_pdf(next(numbers), 2)))
+        await read()
+        node(keys[1])
+        while not told.is_set():
+            await asyncio.gather(*(read() for _ in range(4)))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.timeout(300)
+def test_the_service_takes_in_a_node_that_joins(tmp_path: Path) -> None:
+    """Tasks are read on it, with its own key, and none fails."""
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    with ProviderProcess(keys=KEYS, latency=Latency(seconds=0.2)) as provider:
+        command = [sys.executable, "-c", SERVICE, str(tmp_path), provider.openai_url, *KEYS[:2]]
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as service:
+            try:
+
+                def both() -> bool:
+                    assert service.poll() is None, "a task failed"
+                    return nodes_that_read(provider.rows()).issuperset(KEYS[:2])
+
+                until(both, "pages on the node that joined")
+                print("enough", file=service.stdin, flush=True)
+                assert service.wait(120) == 0
+            finally:
+                service.kill()
+
+
 # The second node has an empty disk where the output is, as a node has that does not mount the shared folder.
 UNSHARED = """
 import subprocess, sys, time, ray
