@@ -121,7 +121,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     job = Job(
         output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=PageRequest(),
         prompt_sha256=None, engine=None, limits=Limits(), prices={}, budget=None,
-        pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers),
+        pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers), stop_wait_s=0.0,
     )  # fmt: skip
     node, actor = working_nodes()[0], ray.remote(InstantWorker)
     actors: list[Any] = [
