@@ -4,7 +4,7 @@
 
 `one-ocr serve` with a Ray of its own on this machine, the fake provider of the tests beside it. Uploads of one to six
 pages all the time; one in ten is cancelled, one in twenty meets an account without credit. Every twenty seconds a task
-worker or the task book is killed (kill -9); once a task's record is torn. Afterwards every task has ended, an upload is
+worker or the manager is killed (kill -9); once a task's record is torn. Afterwards every task has ended, an upload is
 read at once, as many requests go out at a time as ever, and memory and processes are what they were.
 """
 
@@ -63,7 +63,7 @@ class Soak:
         broke = self.chance.random() < 0.05
         pdf = identity_pdf(self.number % NO_CREDIT + (NO_CREDIT if broke else 0), self.chance.randint(1, 6))
         answer = self.served.http.post("/upload", files={"files": ("a.pdf", pdf, "application/pdf")})
-        if answer.status_code != 202:  # the book is being restarted
+        if answer.status_code != 202:  # the task manager is being restarted
             self.refused[answer.status_code] += 1
             return
         task_id = answer.json()["task_ids"][0]
@@ -83,7 +83,7 @@ class Soak:
                 del self.open[task_id]
 
     def kill(self) -> None:
-        """A worker, or the book."""
+        """A worker, or the task manager."""
         kind = self.chance.choice(("TaskWorker", "TaskManagerActor"))
         for victim in self.served.processes(f"ray::{kind}"):
             with suppress(psutil.NoSuchProcess):

@@ -1,4 +1,4 @@
-"""The service's book on the session's Ray, fed by hand, for the tests of this folder."""
+"""The service's task manager on the session's Ray, fed by hand, for the tests of this folder."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class TaskManagerSite:
-    """A book, its store, and what an HTTP application would do with them."""
+    """A task manager, its store, and what an HTTP application would do with them."""
 
     manager: RemoteTaskManager
     store: TaskStore
@@ -94,7 +94,7 @@ class TaskManagerSite:
 
 @contextmanager
 def task_manager_site(folder: Path, provider: ProviderProcess | None = None, **flags: Any) -> Iterator[TaskManagerSite]:
-    """A book over a store in `folder`, which reads with the engine `openai` at `provider`."""
+    """A task manager over a store in `folder`, which reads with the engine `openai` at `provider`."""
     if provider is not None:
         flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, **flags}
     settings = load_service({"store": str(folder / "store"), **flags})
@@ -112,11 +112,13 @@ def task_manager_actor(site: TaskManagerSite) -> Any:
 
 
 def cut_off_workers(site: TaskManagerSite) -> None:
-    """Cut the connections from the site's book to its workers, which live on."""
+    """Cut the connections from the site's task manager to its workers, which live on."""
     workers = [each for each in ray._private.state.actors().values() if each["ActorClassName"] == "TaskWorker"]
-    living = [each["Pid"] for each in workers if each["State"] == "ALIVE"]  # those of other books are not connected
+    living = [
+        each["Pid"] for each in workers if each["State"] == "ALIVE"
+    ]  # those of other task managers are not connected
     cuts = [task_manager_actor(site).__ray_call__.remote(partial(_cut_connections, pid=pid)) for pid in living]
-    assert sum(ray.get(cuts)), "the book has no connection to a worker"
+    assert sum(ray.get(cuts)), "the task manager has no connection to a worker"
 
 
 def _cut_connections(_book: object, pid: int) -> int:
@@ -124,9 +126,9 @@ def _cut_connections(_book: object, pid: int) -> int:
 
 
 def kill(site: TaskManagerSite, victim: str) -> None:
-    """kill -9 of the site's book, or of every living actor of another class."""
-    book_id = task_manager_actor(site)._actor_id.hex()
+    """kill -9 of the site's task manager, or of every living actor of another class."""
+    manager_id = task_manager_actor(site)._actor_id.hex()
     for actor_id, actor in ray._private.state.actors().items():
-        mine = actor_id == book_id if victim == "TaskManagerActor" else actor["ActorClassName"] == victim
+        mine = actor_id == manager_id if victim == "TaskManagerActor" else actor["ActorClassName"] == victim
         if mine and actor["State"] == "ALIVE":
             os.kill(actor["Pid"], signal.SIGKILL)

@@ -44,7 +44,7 @@ CONTRACT = {
     "one_ocr_tasks": {"state"},
 }
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
-# The service's task book calls this in its actor; here a task of a job of its own does, for as long as the test looks.
+# The service's task manager calls this in its actor; here a task of another job does, for as long as the test looks.
 SHOW_TASKS = (
     "import ray, time; from one_ocr_ray.cluster.metrics import show_tasks; ray.init(); "
     "show = lambda: [(show_tasks({'PENDING': 2, 'STARTED': 1}), time.sleep(1)) for _ in range(600)]; "

@@ -1,4 +1,4 @@
-"""One key holder's uploads beside another's, in the book and its worker."""
+"""One key holder's uploads beside another's, in the task manager and its worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The book on a real Ray against the fake provider: what becomes of tasks, also when processes die."""
+"""The task manager on a real Ray against the fake provider: what becomes of tasks, also when processes die."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def provider() -> Iterator[ProviderProcess]:
 
 @pytest.fixture(scope="module")
 def shared(provider: ProviderProcess, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TaskManagerSite]:
-    """One book for the tests that do not kill it."""
+    """One task manager for the tests that do not kill it."""
     with task_manager_site(tmp_path_factory.mktemp("service"), provider, models=("other-model",)) as site:
         yield site
 
 
 @pytest.fixture
 def site(shared: TaskManagerSite, provider: ProviderProcess) -> TaskManagerSite:
-    """The shared book, with a provider that has forgotten everything."""
+    """The shared task manager, with a provider that has forgotten everything."""
     provider.reset()
     return shared
 
@@ -258,7 +258,7 @@ async def test_a_cost_ceiling_stops_the_task_and_not_the_service(
 
 
 async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderProcess, tmp_path: Path) -> None:
-    """All its tasks together cost no more, also with a new book; another key has its own."""
+    """All its tasks together cost no more, also with a new task manager; another key has its own."""
     provider.reset(tokens={"input": 1700, "output": 800})
     flags = {"key_budget_usd": 0.02, "model": "gpt-5.6-luna", "output_tokens": 1000}
     spent = 0
@@ -270,7 +270,7 @@ async def test_a_key_has_a_budget_for_the_day_whatever_dies(provider: ProviderPr
         asked = [row for row in provider.rows() if row.operation == "read"]
         cost_usd = len(asked) * (1700 * 0.20 + 800 * 1.20) / 1e6
         assert 0.015 < cost_usd <= 0.02
-        assert number == 0 or len(asked) - spent <= 1  # but for what the first book had given back
+        assert number == 0 or len(asked) - spent <= 1  # but for what the first task manager had given back
         spent = len(asked)
     with task_manager_site(tmp_path, provider, **flags) as site:
         task_id = await site.submit(identity_pdf(70, 2), owner="another")
@@ -337,7 +337,7 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
 
 
 async def test_a_worker_out_of_sight_reads_nothing_twice(provider: ProviderProcess, tmp_path: Path) -> None:
-    """The connection between book and worker is cut: only what is under way then may be asked for again."""
+    """The connection between task manager and worker is cut: only what is under way then may be asked for again."""
     provider.reset(latency=Latency(seconds=0.5))
     with task_manager_site(tmp_path, provider, max_in_flight=4) as site:
         task_id = await site.submit(identity_pdf(22, 50))
@@ -373,7 +373,7 @@ def replace_page(rule: Rule, page: str) -> Rule:
     return rule.model_copy(update={"page": page})
 
 
-async def test_a_new_configuration_starts_a_new_book(provider: ProviderProcess, tmp_path: Path) -> None:
+async def test_a_new_configuration_starts_a_new_task_manager(provider: ProviderProcess, tmp_path: Path) -> None:
     """Finished tasks are known to it; it reads new ones as it is set."""
     provider.reset()
     with task_manager_site(tmp_path, provider) as site:

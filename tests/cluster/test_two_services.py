@@ -41,25 +41,25 @@ def calls(provider: ProviderProcess) -> Counter[str]:
 
 
 def cluster(service: ServiceConfig) -> Any:
-    """The book that a cluster of its own would have: clusters do not see the names of each other's actors."""
-    book: Any = ray.remote(TaskManagerActor)
-    return book.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(service)
+    """The task manager that a cluster of its own would have: clusters do not see the names of each other's actors."""
+    manager: Any = ray.remote(TaskManagerActor)
+    return manager.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(service)
 
 
-async def ask_on(book: Any, record: TaskRecord) -> None:
+async def ask_on(manager: Any, record: TaskRecord) -> None:
     """Ask until there is no answer any more."""
     async with asyncio.timeout(PATIENCE_S):
         for _ in count():
-            await book.task.remote(OWNER, record.task_id)
+            await manager.task.remote(OWNER, record.task_id)
             await asyncio.sleep(0.1)
 
 
-async def answer_of(book: Any, record: TaskRecord) -> TaskView:
+async def answer_of(manager: Any, record: TaskRecord) -> TaskView:
     """Ask until there is an answer."""
     async with asyncio.timeout(PATIENCE_S):
         for _ in count():
             with suppress(RayTaskError):
-                view: TaskView = await book.task.remote(OWNER, record.task_id)
+                view: TaskView = await manager.task.remote(OWNER, record.task_id)
                 return view
             await asyncio.sleep(0.2)
     raise AssertionError
@@ -68,7 +68,7 @@ async def answer_of(book: Any, record: TaskRecord) -> TaskView:
 @pytest.mark.usefixtures("ray_cluster")
 async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_twice(tmp_path: Path) -> None:
     """As in an upgrade of a RayService: old and new at once. Twice are at most the requests under way at that moment;
-    the old cluster begins nothing again, also when its replica makes a new book, until the new one has gone.
+    the old cluster begins nothing again, also when its replica makes a new task manager, until the new one has gone.
     """
     with (
         ProviderProcess(keys=(), latency=Latency(seconds=0.4)) as provider,

@@ -1,4 +1,4 @@
-"""The web pages on the real service: Ray Serve, the task book, workers, and an engine that answers over HTTP."""
+"""The web pages on the real service: Ray Serve, the task manager, workers, and an engine that answers over HTTP."""
 
 from __future__ import annotations
 
