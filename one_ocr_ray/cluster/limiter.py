@@ -102,7 +102,8 @@ class RateLimiter:
         self._heard_at = self._clock()
         with self._lock:
             self._gate.record_feedback(client, feedback, self._clock(), _jitter())
-        self._look_again()
+        if self._home is not None:  # else nobody has asked yet
+            self._home.call_soon_threadsafe(self._turn)
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
     async def remember(self, earlier: RequestHistory) -> None:
@@ -124,10 +125,6 @@ class RateLimiter:
                 idle = now - self._heard_at > idle_s and not self._gate.counts_a_day(now)
             if idle:
                 end()
-
-    def _look_again(self) -> None:
-        if self._home is not None:  # else nobody has asked yet
-            self._home.call_soon_threadsafe(self._turn)
 
     def _turn(self) -> None:
         """Answer the clients that are due, and set the alarm for the next one."""
@@ -210,7 +207,14 @@ class RemoteLimiter:
         """
         try:
             await self.ready()
-            await self._remind()
+            if not self._remembers:  # told once in the actor's life
+                now_s = time.time()
+                earlier = {
+                    job: [(max(0.0, now_s - sent_at_s), requests) for sent_at_s, requests in by_time]
+                    for job, by_time in self._sent_before.items()
+                }
+                await self._actor.remember.remote(earlier)
+                self._remembers = True
             async with asyncio.timeout(GIVE_UP_AFTER_S):
                 grant: Grant = await self._actor.acquire.remote(client, wanted, tokens_each, feedback)
         except ActorDiedError as error:  # for good: by hand, with its cluster's memory of it, or at its start
@@ -227,17 +231,6 @@ class RemoteLimiter:
             return None
         self._deaths = 0
         return grant
-
-    async def _remind(self) -> None:
-        """Tell the actor, once in its life, what was sent before."""
-        if not self._remembers:
-            now_s = time.time()
-            earlier = {
-                job: [(max(0.0, now_s - sent_at_s), requests) for sent_at_s, requests in by_time]
-                for job, by_time in self._sent_before.items()
-            }
-            await self._actor.remember.remote(earlier)
-            self._remembers = True
 
     def report(self, client: Client, feedback: Feedback) -> None:
         """Pass `feedback` on, without waiting."""
