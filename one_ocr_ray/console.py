@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 import orjson
 
 from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS
-from one_ocr_ray.policy.doctor import Verdict
-from one_ocr_ray.policy.progress import waiting_words
+from one_ocr_ray.policy.doctor import CheckStatus
+from one_ocr_ray.policy.progress import hold_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,7 +77,7 @@ def _lines(err: TextIO) -> Show:
 
 def _speed(now: run_progress.Progress) -> str:
     if now.held is not None:
-        return waiting_words(now.held)
+        return hold_text(now.held)
     if not now.pages_done:
         return "starting"
     parts = [f"{now.pages_per_s:.1f} pages/s"] if now.pages_per_s else []
@@ -210,8 +210,8 @@ def print_checks(checks: Sequence[Check], *, as_json: bool, out: TextIO) -> int:
         print(orjson.dumps({"checks": [asdict(check) for check in checks]}).decode(), file=out)
     else:
         for check in checks:
-            print(f"{check.verdict:<4}  {check.name:<14}  {check.sentence}", file=out)
-    return sum(check.verdict is Verdict.FAIL for check in checks)
+            print(f"{check.status:<4}  {check.name:<14}  {check.sentence}", file=out)
+    return sum(check.status is CheckStatus.FAIL for check in checks)
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,6 +1,6 @@
-"""What `one-ocr doctor` makes of what it found: for each check a verdict, and a sentence that says what to do.
+"""Turns the facts that `one-ocr doctor` collected into checks: a status, and a sentence that says what to do.
 
-Nothing is probed here: facts come in, and none of them holds a secret.
+Facts hold no secrets, and nothing is probed here.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-RAY_SUPPORTED = "2.60"  # as in pyproject.toml: streaming generators and actors are pinned to what was measured
+RAY_SUPPORTED = "2.60"  # as in pyproject.toml: streaming generators and actors were measured with this version
 
 
-class Verdict(StrEnum):
+class CheckStatus(StrEnum):
     OK = "ok"
     FAIL = "fail"
-    SKIP = "skip"  # there is nothing to check, or another check has to be mended first
+    SKIP = "skip"  # nothing to check, or another check must pass first
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of the doctor's answer."""
+    """One line of the doctor's report."""
 
     name: str
-    verdict: Verdict
+    status: CheckStatus
     sentence: str
 
 
@@ -40,9 +40,9 @@ class Versions:
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What one node says of itself. `fault` alone is set where it could not say anything.
+    """Facts of one node. If the node does not answer, only `fault` is set.
 
-    A `..._fault` is a sentence, or None when all is well or nothing was asked.
+    A `..._fault` is a sentence, or None if all is well or nothing was checked.
     """
 
     address: str
@@ -57,69 +57,69 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What Ray says of itself; `exposed`: the parts of it that listen on more than loopback, with their ports."""
+    """Facts of the cluster; `exposed`: Ray's components that listen beyond loopback, with their ports."""
 
     token: bool
-    exposed: Mapping[str, int] | None  # None: cannot be seen on this system
+    exposed: Mapping[str, int] | None  # None: unknown on this system
     nodes: Sequence[NodeFacts]
 
 
 def runtime_env(keys: Sequence[str]) -> Check:
-    """`keys`: names of variables with a provider's key in the runtime_env of this job."""
+    """Check that no provider's key travels with the job; `keys`: variables in its runtime_env that hold one."""
     if keys:
         what = f"{' and '.join(keys)} travels with the job and is shown by Ray. Replace it, and set it on the nodes."
-        return Check("runtime_env", Verdict.FAIL, what)
-    return Check("runtime_env", Verdict.OK, "No provider's key travels with the job.")
+        return Check("runtime_env", CheckStatus.FAIL, what)
+    return Check("runtime_env", CheckStatus.OK, "No provider's key travels with the job.")
 
 
 def authentication(cluster: ClusterFacts) -> Check:
-    """Without a token, whoever reaches the cluster runs code on it."""
+    """Check that Ray asks for a token: without one, everybody who reaches the cluster runs code on it."""
     if cluster.token:
-        return Check("authentication", Verdict.OK, "Ray asks for a token.")
+        return Check("authentication", CheckStatus.OK, "Ray asks for a token.")
     what = "Ray asks for no token. Set RAY_AUTH_MODE=token and the same token on every node, and start Ray again."
-    return Check("authentication", Verdict.FAIL, what)
+    return Check("authentication", CheckStatus.FAIL, what)
 
 
 def ports(cluster: ClusterFacts) -> Check:
-    """Ports that the network reaches are fine where they ask for a token."""
+    """Check that ports open to the network ask for a token."""
     if cluster.exposed is None:
-        return Check("ports", Verdict.SKIP, "The head's open ports can be seen on Linux only.")
+        return Check("ports", CheckStatus.SKIP, "The head's open ports can be seen on Linux only.")
     parts = ", ".join(f"{name} ({port})" for name, port in cluster.exposed.items())
     if parts and not cluster.token:
         what = f"Open to the network without a token: {parts}. Switch authentication on, or close them with a firewall."
-        return Check("ports", Verdict.FAIL, what)
+        return Check("ports", CheckStatus.FAIL, what)
     if parts:
-        return Check("ports", Verdict.OK, f"Open to the network, and guarded by the token: {parts}.")
-    return Check("ports", Verdict.OK, "No port of Ray's head is open to the network.")
+        return Check("ports", CheckStatus.OK, f"Open to the network, and guarded by the token: {parts}.")
+    return Check("ports", CheckStatus.OK, "No port of Ray's head is open to the network.")
 
 
 def versions(here: Versions, nodes: Sequence[NodeFacts]) -> Check:
-    """Ray is one that is supported, and Python, Ray and this package are the same everywhere."""
+    """Check that Ray is supported, and that Python, Ray and this package are the same on all nodes."""
     for node in nodes:
         if node.fault:
-            return Check("versions", Verdict.FAIL, f"Node {node.address}: {node.fault}")
+            return Check("versions", CheckStatus.FAIL, f"Node {node.address}: {node.fault}")
     if not here.ray.startswith(f"{RAY_SUPPORTED}."):
         what = f"Ray {here.ray} is not {RAY_SUPPORTED}: install this package with its dependencies on every node."
-        return Check("versions", Verdict.FAIL, what)
+        return Check("versions", CheckStatus.FAIL, what)
     for node in nodes:
         if node.versions is not None and node.versions != here:
-            what = f"Node {node.address} has {_words(node.versions)}; here are {_words(here)}. Make them the same."
-            return Check("versions", Verdict.FAIL, what)
-    return Check("versions", Verdict.OK, f"{_words(here)} on {_count(nodes)}.")
+            what = f"Node {node.address} has {_text(node.versions)}; here are {_text(here)}. Make them the same."
+            return Check("versions", CheckStatus.FAIL, what)
+    return Check("versions", CheckStatus.OK, f"{_text(here)} on {_count(nodes)}.")
 
 
-def _words(of: Versions) -> str:
+def _text(of: Versions) -> str:
     return f"Python {of.python}, Ray {of.ray}, one-ocr {of.package}"
 
 
 def on_nodes(name: str, nodes: Sequence[NodeFacts], fault_of: Callable[[NodeFacts], str | None], ok: str) -> Check:
-    """A check that every node answers for itself: the first fault, or `ok` with the number of nodes."""
+    """Combine a check of all nodes: the first fault, or `ok` with the number of nodes."""
     for node in nodes:
         if fault := fault_of(node):
-            return Check(name, Verdict.FAIL, f"Node {node.address}: {fault}")
+            return Check(name, CheckStatus.FAIL, f"Node {node.address}: {fault}")
     if not nodes:
-        return Check(name, Verdict.SKIP, "No node could be asked.")
-    return Check(name, Verdict.OK, f"{ok} {_count(nodes)}.")
+        return Check(name, CheckStatus.SKIP, "No node could be asked.")
+    return Check(name, CheckStatus.OK, f"{ok} {_count(nodes)}.")
 
 
 def _count(nodes: Sequence[NodeFacts]) -> str:
@@ -127,7 +127,7 @@ def _count(nodes: Sequence[NodeFacts]) -> str:
 
 
 def open_ports(tables: Iterable[str]) -> set[int]:
-    """TCP ports that something other than loopback reaches; `tables`: texts of Linux's /proc/net/tcp and tcp6.
+    """TCP ports that listen beyond loopback; `tables`: texts of Linux's /proc/net/tcp and tcp6.
 
     Format: kernel documentation, networking/proc_net_tcp. Addresses are 32-bit words in the machine's (little) order.
     """

@@ -1,4 +1,4 @@
-"""When a job must stop because its pages fail: a wrong setting or a sick provider should not eat a whole bucket."""
+"""Stops a job if too many pages fail: a wrong setting or a sick provider must not use up the whole input."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ if TYPE_CHECKING:
 
 WINDOW_PAGES = 200
 MAX_FAILED_SHARE = 0.2
-# A request that the provider rejects from the first page on is a setting that it does not know.
+# If the provider rejects even the first pages, it does not know a setting.
 FIRST_REJECTED_PAGES = 3
-# A page's own fault says nothing about the job: one hostile file may have thousands of such pages.
+# Faults of the page itself say nothing about the job: one hostile file may have thousands of them.
 _OF_THE_PAGE = frozenset({ErrorCode.RENDER_FAILED, ErrorCode.RENDER_CRASHED, ErrorCode.RENDER_TIMEOUT})
 
 
 def fails_as_before(code: ErrorCode, before: ErrorCode | None) -> bool:
-    """Whether a page that is read again fails as it did `before`, for a reason that lasts: filtered, refused, rejected.
+    """True if a retried page fails as `before` for a permanent reason, such as filtered, refused or rejected.
 
-    A retry of many such pages goes through; else it would stop at the same page each time, and pay each time.
+    Such pages do not stop a retry; otherwise it would stop, and pay, at the same page each time.
     """
     return code == before and not code.retryable
 
 
 class FailureRateGuard:
-    """Watches how pages end, a handful at a time."""
+    """Watches the share of failed pages."""
 
     def __init__(self) -> None:
         self._recent: deque[tuple[int, Counter[str]]] = deque()
@@ -36,7 +36,7 @@ class FailureRateGuard:
         self._any_good = False
 
     def add(self, pages: int, failed: Mapping[str, int]) -> ErrorCode | None:
-        """Take `pages` more finished pages, `failed` of them by code; the code to stop for, if any."""
+        """Add `pages` finished pages, `failed` of them by code; gives the code to stop for, if any."""
         counted = Counter({code: number for code, number in failed.items() if code not in _OF_THE_PAGE})
         self._recent.append((pages, counted))
         self._pages += pages
@@ -46,9 +46,6 @@ class FailureRateGuard:
             old_pages, old_failed = self._recent.popleft()
             self._pages -= old_pages
             self._failed -= old_failed
-        return self._reason()
-
-    def _reason(self) -> ErrorCode | None:
         if not self._failed:
             return None
         code, number = self._failed.most_common(1)[0]

@@ -1,7 +1,7 @@
-"""Who may work on an output: what a lease object says, and what to do about another driver's. No clock, no I/O.
+"""The lease of an output: its contents, and what to do about another driver's lease.
 
-Each takeover creates the next generation of the lease, put-if-absent, so of two that take over one wins; the highest
-generation holds. The lease saves work and money; that rows stand once rests on put-if-absent commits alone.
+Each takeover creates the next generation, put-if-absent, so one of two wins; the highest generation holds. The lease
+only saves work and money: that every row exists once rests on put-if-absent commits.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ STANDSTILL_S = 10.0  # five missed heartbeats
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One driver's claim; `beat` counts up while it lives.
+    """One driver's claim; `beat` rises while the driver lives.
 
-    `machine`: this start of one kernel and the namespace that `pid` counts in. A host name tells neither: containers
-    and copies of a machine share theirs, and there a living process would look dead.
+    `machine`: one boot of one kernel, and the pid namespace. A host name is not enough: containers and copies of a
+    machine share it, so a living process could look dead.
     """
 
     host: str  # for people
     pid: int
     run_id: str
     beat: int = 0
-    machine: str = ""  # empty where the system does not tell
+    machine: str = ""  # empty if the system does not tell
 
     def encode(self) -> bytes:
         return orjson.dumps(asdict(self))
 
 
 def decode_lease(data: bytes) -> Lease | None:
-    """The lease in `data`; None when it cannot be understood."""
+    """The lease in `data`; None if it cannot be read."""
     try:
         values = orjson.loads(data)
         return Lease(**{field.name: values[field.name] for field in fields(Lease) if field.name in values})
@@ -43,35 +43,35 @@ def decode_lease(data: bytes) -> Lease | None:
 
 
 def deployment(deployed_at_s: float, token: str) -> str:
-    """The name of a service that was deployed then: names are in the order of their times."""
+    """The name of a service deployment; names sort by time."""
     return f"{int(deployed_at_s * 1e6):018d}-{token}"
 
 
 def is_later(one: Lease, other: Lease) -> bool:
-    """Whether the holder of `one` belongs to a later deployment of the service than that of `other`."""
+    """True if the holder of `one` belongs to a later deployment of the service than that of `other`."""
     return one.run_id.partition(".")[0] > other.run_id.partition(".")[0]
 
 
-class Verdict(Enum):
-    """What a driver that meets a lease does."""
+class Takeover(Enum):
+    """What to do about another driver's lease."""
 
     TAKE = "take"  # its holder is gone
-    WAIT = "wait"  # nothing has moved yet
-    REFUSE = "refuse"  # its holder is at work
+    WAIT = "wait"  # not known yet
+    REFUSE = "refuse"  # its holder is alive
 
 
 def is_of_machine(lease: Lease, machine: str) -> bool:
-    """Whether the process of `lease` can be looked for on `machine`: if it is not there, it is dead."""
+    """True if `lease` is of `machine`, where a missing process is known to be dead."""
     return bool(machine) and lease.machine == machine
 
 
-def judge(first: Lease | None, now: Lease | None, waited_s: float, *, holder_is_dead: bool) -> Verdict:
-    """What to do about a lease first seen as `first` and, `waited_s` later, as `now`.
+def decide_takeover(first: Lease | None, now: Lease | None, waited_s: float, *, holder_is_dead: bool) -> Takeover:
+    """Decide about a lease first seen as `first` and, `waited_s` later, as `now`.
 
-    `holder_is_dead`: known for certain, on the same machine only. One that cannot be understood is waited out.
+    `holder_is_dead`: known for certain, only on the same machine. A lease that cannot be read is waited out.
     """
     if holder_is_dead:
-        return Verdict.TAKE
+        return Takeover.TAKE
     if first != now:
-        return Verdict.REFUSE
-    return Verdict.TAKE if waited_s >= STANDSTILL_S else Verdict.WAIT
+        return Takeover.REFUSE
+    return Takeover.TAKE if waited_s >= STANDSTILL_S else Takeover.WAIT

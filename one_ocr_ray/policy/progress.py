@@ -1,4 +1,4 @@
-"""How far a run is: what a progress line says, worked out from counts and seconds."""
+"""The progress of a run: counts, speed and time left."""
 
 from __future__ import annotations
 
@@ -26,31 +26,31 @@ class Progress:
     plan_complete: bool = False
     elapsed_s: float = 0.0
     pages_per_s: float = 0.0
-    held: Held | None = None  # what keeps requests from being answered
+    held: Held | None = None  # what holds requests up
 
     def update(self, pages: Mapping[str, int], *, elapsed_s: float, held: Held | None = None) -> None:
-        """Take the pages finished so far, by status, after `elapsed_s` seconds."""
+        """Update with the pages finished so far, by status, after `elapsed_s` seconds."""
         self.held = held
         before_done, before_s = self.pages_done, self.elapsed_s
         self.pages_done = sum(pages.values())
         self.pages_failed = pages.get("failed", 0)
         self.elapsed_s = elapsed_s
         step_s = elapsed_s - before_s
-        if step_s > 0 and before_done:  # the first pages that are seen may be those of an earlier run, from its journal
-            # A moving average over about 10 s: quick to follow a change, slow enough to read.
+        if step_s > 0 and before_done:  # the first pages may come from the journal of an earlier run
+            # A moving average over about 10 s: it follows changes quickly and can still be read.
             weight = min(1.0, step_s / 10) if self.pages_per_s else 1.0
             self.pages_per_s += weight * ((self.pages_done - before_done) / step_s - self.pages_per_s)
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds to the end at the present speed; None while that cannot be said."""
+        """Seconds to the end at the current speed; None while that is unknown."""
         if not self.plan_complete or self.pages_per_s <= 0:
             return None
         return (self.pages_total - self.pages_done) / self.pages_per_s
 
 
-def waiting_words(held: Held) -> str:
-    """What a progress line says while nothing is answered."""
+def hold_text(held: Held) -> str:
+    """The text of a progress line while requests are held up."""
     reason = "provider refuses: rate limit" if held.state is GateState.PAUSED else "provider fails"
     seconds = max(1, ceil(held.ends_in_s))
     return f"{reason}, next try in {f'{seconds} s' if seconds < 120 else f'{ceil(seconds / 60)} min'}"

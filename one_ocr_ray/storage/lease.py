@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OutputInUseError, StorageError
-from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, is_of_machine, judge
+from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Takeover, decide_takeover, decode_lease, is_of_machine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -125,9 +125,9 @@ def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Call
         data = leases.get(generation)
         if data is None:
             return True  # released
-        verdict = judge(first, decode_lease(data), time.monotonic() - started, holder_is_dead=is_dead(first))
-        if verdict is not Verdict.WAIT:
-            return verdict is Verdict.TAKE
+        decision = decide_takeover(first, decode_lease(data), time.monotonic() - started, holder_is_dead=is_dead(first))
+        if decision is not Takeover.WAIT:
+            return decision is Takeover.TAKE
         if not notified and time.monotonic() - started > HEARTBEAT_S + LOOK_AGAIN_S:
             notified = True
             on_wait(f"Another process was at work on {leases.root} and has gone silent; taking over within 10 s.")

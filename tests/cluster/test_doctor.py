@@ -80,8 +80,8 @@ def examined(capsys: pytest.CaptureFixture[str], *arguments: object) -> Verdicts
     """What the doctor says, by check; its exit code agrees."""
     code = main(["doctor", *(str(each) for each in arguments), "--json"])
     checks = json.loads(capsys.readouterr().out)["checks"]
-    assert code == any(each["verdict"] == "fail" for each in checks)
-    return {each["name"]: (each["verdict"], each["sentence"]) for each in checks}
+    assert code == any(each["status"] == "fail" for each in checks)
+    return {each["name"]: (each["status"], each["sentence"]) for each in checks}
 
 
 def test_what_is_well_is_said_to_be_well(source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

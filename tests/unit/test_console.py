@@ -12,7 +12,7 @@ import pytest
 from one_ocr_ray import console
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
-from one_ocr_ray.policy.doctor import Check, Verdict
+from one_ocr_ray.policy.doctor import Check, CheckStatus
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 from one_ocr_ray.storage.export import ExportReport
@@ -192,14 +192,14 @@ def test_an_export_in_one_line(report: ExportReport, line: str) -> None:
 
 
 def test_checks_are_a_line_each_and_failures_are_counted() -> None:
-    """Verdict, name, sentence in columns; or one JSON object."""
-    checks = [Check("ray", Verdict.OK, "Fine."), Check("output", Verdict.FAIL, "Full.")]
+    """CheckStatus, name, sentence in columns; or one JSON object."""
+    checks = [Check("ray", CheckStatus.OK, "Fine."), Check("output", CheckStatus.FAIL, "Full.")]
     out = io.StringIO()
     assert console.print_checks(checks, as_json=False, out=out) == 1
     assert out.getvalue().splitlines() == ["ok    ray             Fine.", "fail  output          Full."]
     out = io.StringIO()
     assert console.print_checks(checks, as_json=True, out=out) == 1
-    assert json.loads(out.getvalue())["checks"][1] == {"name": "output", "verdict": "fail", "sentence": "Full."}
+    assert json.loads(out.getvalue())["checks"][1] == {"name": "output", "status": "fail", "sentence": "Full."}
 
 
 def test_warnings_of_pages_are_told_at_the_end() -> None:

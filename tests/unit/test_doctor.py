@@ -10,9 +10,9 @@ import pytest
 
 from one_ocr_ray.policy.doctor import (
     RAY_SUPPORTED,
+    CheckStatus,
     ClusterFacts,
     NodeFacts,
-    Verdict,
     Versions,
     authentication,
     on_nodes,
@@ -51,24 +51,26 @@ def cluster(*, token: bool, exposed: dict[str, int] | None) -> ClusterFacts:
 
 
 @pytest.mark.parametrize(
-    ("token", "exposed", "verdict"),
+    ("token", "exposed", "status"),
     [
-        (False, {"dashboard": 8265}, Verdict.FAIL),
-        (True, {"dashboard": 8265}, Verdict.OK),
-        (False, {}, Verdict.OK),
-        (False, None, Verdict.SKIP),
+        (False, {"dashboard": 8265}, CheckStatus.FAIL),
+        (True, {"dashboard": 8265}, CheckStatus.OK),
+        (False, {}, CheckStatus.OK),
+        (False, None, CheckStatus.SKIP),
     ],
 )
-def test_an_open_port_is_a_fault_without_a_token(token: bool, exposed: dict[str, int] | None, verdict: Verdict) -> None:
+def test_an_open_port_is_a_fault_without_a_token(
+    token: bool, exposed: dict[str, int] | None, status: CheckStatus
+) -> None:
     """A dashboard that the network reaches runs anybody's code, unless it asks for a token."""
     check = ports(cluster(token=token, exposed=exposed))
-    assert check.verdict is verdict
+    assert check.status is status
     assert ("dashboard (8265)" in check.sentence) is bool(exposed)
 
 
 def test_a_cluster_without_a_token_is_a_fault() -> None:
     """And says how to mend it."""
-    assert authentication(cluster(token=True, exposed={})).verdict is Verdict.OK
+    assert authentication(cluster(token=True, exposed={})).status is CheckStatus.OK
     assert "RAY_AUTH_MODE=token" in authentication(cluster(token=False, exposed={})).sentence
 
 
@@ -76,9 +78,9 @@ def test_a_cluster_without_a_token_is_a_fault() -> None:
 def test_a_node_with_another_version_is_found(change: dict[str, str]) -> None:
     """Named with both versions."""
     nodes = [NodeFacts("10.0.0.1", HERE), NodeFacts("10.0.0.2", replace(HERE, **change))]
-    assert versions(HERE, nodes[:1]).verdict is Verdict.OK
+    assert versions(HERE, nodes[:1]).status is CheckStatus.OK
     check = versions(HERE, nodes)
-    assert check.verdict is Verdict.FAIL
+    assert check.status is CheckStatus.FAIL
     assert check.sentence.startswith("Node 10.0.0.2 has")
     assert all(value in check.sentence for value in change.values())
 
@@ -87,7 +89,7 @@ def test_a_ray_that_is_not_supported_is_found() -> None:
     """Also where it is the same everywhere; 2.6 is not 2.60."""
     for ray in ("2.59.0", f"{RAY_SUPPORTED[:-1]}.0", "3.0.0"):
         other = replace(HERE, ray=ray)
-        assert versions(other, [NodeFacts("10.0.0.1", other)]).verdict is Verdict.FAIL
+        assert versions(other, [NodeFacts("10.0.0.1", other)]).status is CheckStatus.FAIL
 
 
 def test_the_supported_ray_is_the_one_of_the_package() -> None:
@@ -108,7 +110,7 @@ def test_the_first_node_with_a_fault_speaks_for_all() -> None:
     nodes = [NodeFacts("10.0.0.1"), NodeFacts("10.0.0.2", key_fault="no key."), NodeFacts("10.0.0.3", key_fault="x")]
     assert on_nodes("key", nodes, lambda node: node.key_fault, "All on").sentence == "Node 10.0.0.2: no key."
     assert on_nodes("key", nodes[:1], lambda node: node.key_fault, "All on").sentence == "All on 1 node."
-    assert on_nodes("key", [], lambda node: node.key_fault, "All on").verdict is Verdict.SKIP
+    assert on_nodes("key", [], lambda node: node.key_fault, "All on").status is CheckStatus.SKIP
 
 
 def test_a_folder_of_this_machine_alone_is_found(tmp_path: Path) -> None:

@@ -7,29 +7,29 @@ from dataclasses import asdict, replace
 import orjson
 import pytest
 
-from one_ocr_ray.policy.lease import STANDSTILL_S, Lease, Verdict, decode_lease, is_of_machine, judge
+from one_ocr_ray.policy.lease import STANDSTILL_S, Lease, Takeover, decide_takeover, decode_lease, is_of_machine
 
 OTHER = Lease("host", 7, "run", beat=3, machine="boot pid:[1]")
 MOVED = replace(OTHER, beat=4)
 
 
 @pytest.mark.parametrize(
-    ("now", "waited_s", "dead", "verdict"),
+    ("now", "waited_s", "dead", "decision"),
     [
-        (OTHER, 0.0, True, Verdict.TAKE),
-        (OTHER, 0.0, False, Verdict.WAIT),
-        (OTHER, STANDSTILL_S - 0.1, False, Verdict.WAIT),
-        (OTHER, STANDSTILL_S, False, Verdict.TAKE),
-        (MOVED, 2.0, False, Verdict.REFUSE),
-        (MOVED, STANDSTILL_S, False, Verdict.REFUSE),
-        (None, 2.0, False, Verdict.REFUSE),
+        (OTHER, 0.0, True, Takeover.TAKE),
+        (OTHER, 0.0, False, Takeover.WAIT),
+        (OTHER, STANDSTILL_S - 0.1, False, Takeover.WAIT),
+        (OTHER, STANDSTILL_S, False, Takeover.TAKE),
+        (MOVED, 2.0, False, Takeover.REFUSE),
+        (MOVED, STANDSTILL_S, False, Takeover.REFUSE),
+        (None, 2.0, False, Takeover.REFUSE),
     ],
 )
 def test_a_lease_is_judged_by_whether_it_moves(
-    now: Lease | None, waited_s: float, dead: bool, verdict: Verdict
+    now: Lease | None, waited_s: float, dead: bool, decision: Takeover
 ) -> None:
     """A dead holder's is taken at once, a living one's never, a silent one's after a while."""
-    assert judge(OTHER, now, waited_s, holder_is_dead=dead) is verdict
+    assert decide_takeover(OTHER, now, waited_s, holder_is_dead=dead) is decision
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.page.prompts import TRANSCRIBE
-from one_ocr_ray.policy.page.provider_message import SAID_CHARS, cleaned
+from one_ocr_ray.policy.page.provider_message import MAX_MESSAGE_CHARS, clean_message
 
 MODEL = "Qwen/Qwen3-VL-235B-A22B-Instruct-FP8"
 
@@ -46,27 +46,27 @@ MODEL = "Qwen/Qwen3-VL-235B-A22B-Instruct-FP8"
 )
 def test_what_is_left(sentence: str, shown: str | None) -> None:
     """Reasons stay as they are (None); what may be a secret or a quotation goes."""
-    assert cleaned(sentence, known=[MODEL]) == (sentence if shown is None else shown)
+    assert clean_message(sentence, known=[MODEL]) == (sentence if shown is None else shown)
 
 
 def test_a_prompt_is_not_repeated() -> None:
     """However the server quotes it."""
     sentence = f"Cannot handle {TRANSCRIBE.text[30:200]}"
-    assert cleaned(sentence, prompt=TRANSCRIBE.text) == "Cannot handle …"
+    assert clean_message(sentence, prompt=TRANSCRIBE.text) == "Cannot handle …"
 
 
 def test_an_image_is_not_repeated() -> None:
     """A data URL is a long word, with and without quotes."""
     image = base64.b64encode(bytes(range(256)) * 4).decode()
     for sentence in (f"Cannot load data:image/jpeg;base64,{image} now", f"Cannot load '{image}' now"):
-        assert image[8:40] not in cleaned(sentence)
-        assert cleaned(sentence).startswith("Cannot load")
+        assert image[8:40] not in clean_message(sentence)
+        assert clean_message(sentence).startswith("Cannot load")
 
 
 def test_long_sentences_are_cut_between_words() -> None:
     """A line of a terminal or two."""
-    shown = cleaned("a reason and " * 400)
-    assert len(shown) <= SAID_CHARS
+    shown = clean_message("a reason and " * 400)
+    assert len(shown) <= MAX_MESSAGE_CHARS
     assert shown.endswith(("reason…", "and…", "a…"))
 
 
@@ -76,13 +76,13 @@ KEYS = st.text(string.ascii_letters + string.digits + "-_.~+/=", min_size=6, max
 @given(key=KEYS, before=st.text(max_size=80), after=st.text(max_size=80), cut=st.integers(0, 40))
 def test_a_known_secret_never_shows(key: str, before: str, after: str, cut: int) -> None:
     """Nor a piece of it that is long enough to help."""
-    shown = cleaned(f"{before}{key[: max(6, len(key) - cut)]}{after}", secrets=[key])
+    shown = clean_message(f"{before}{key[: max(6, len(key) - cut)]}{after}", secrets=[key])
     assert not any(key[start : start + 6] in shown for start in range(len(key) - 5))
 
 
 @given(st.text(max_size=3000))
 def test_whatever_is_said_fits_on_a_line(sentence: str) -> None:
     """Printable, short, and never an exception."""
-    shown = cleaned(sentence)
-    assert len(shown) <= SAID_CHARS
+    shown = clean_message(sentence)
+    assert len(shown) <= MAX_MESSAGE_CHARS
     assert shown.isprintable()

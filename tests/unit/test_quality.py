@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
-from one_ocr_ray.policy.page.extraction import complaint, schema_fault
+from one_ocr_ray.policy.page.extraction import schema_fault, schema_violation
 from one_ocr_ray.policy.page.quality import judge, repeats, without_controls, without_fence
 
 SCHEMA = json.dumps(
@@ -269,7 +269,7 @@ def test_cut_off_json_says_so() -> None:
 
 def test_complaints_do_not_quote_the_page() -> None:
     """Failures end in logs and error columns."""
-    found = complaint('{"name": ["SECRET"], "rows": ["SECRET"], "SECRET": 1}', SCHEMA)
+    found = schema_violation('{"name": ["SECRET"], "rows": ["SECRET"], "SECRET": 1}', SCHEMA)
     assert found is not None
     assert "SECRET" not in found
 
@@ -278,13 +278,13 @@ def test_hostile_json_is_survived() -> None:
     """A reply as deep as JSON allows, a schema that refers to itself."""
     schema = '{"type": "object", "properties": {"a": {"$ref": "#"}}}'
     reply = '{"a":' * 900 + "{}" + "}" * 900
-    assert complaint(reply, schema) in {None, "The reply is nested too deeply."}
-    assert complaint("[" * 5000, schema) is not None
+    assert schema_violation(reply, schema) in {None, "The reply is nested too deeply."}
+    assert schema_violation("[" * 5000, schema) is not None
 
 
 def test_a_schema_never_fetches_anything() -> None:
     """A reference to another place is an error, not a download."""
-    found = complaint("{}", '{"$ref": "http://127.0.0.1:9/schema.json"}')
+    found = schema_violation("{}", '{"$ref": "http://127.0.0.1:9/schema.json"}')
     assert found == "The schema refers to something that is not in it."
 
 

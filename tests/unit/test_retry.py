@@ -17,8 +17,8 @@ from one_ocr_ray.policy.page.retry import (
     Step,
     Stop,
     Wait,
-    alter,
     backoff_s,
+    changed_request,
     next_step,
 )
 
@@ -114,7 +114,7 @@ def test_what_the_engine_has_learned_is_asked_at_once() -> None:
     """The same question, without a wait and without a use of other retries; not for ever."""
     learned = Failure(ErrorCode.PROVIDER_REJECTED, "Otherwise.", Action.RETRY_NOW, 422)
     steps, last = play(learned, DOWN, DOWN, DOWN, DOWN, Answer(text="good"))
-    assert steps[0] == Wait(0.0, PageRequest(prompt="Read."), AttemptState(attempts=1, agains=1))
+    assert steps[0] == Wait(0.0, PageRequest(prompt="Read."), AttemptState(attempts=1, immediate_retries=1))
     assert isinstance(last, Done)
     assert (last.answer.text, last.tries.attempts) == ("good", 6)
     assert len(play(learned)[0]) == 3
@@ -222,13 +222,13 @@ def test_a_limit_on_the_rate_of_spending_is_waited_out_ever_longer() -> None:
 )
 def test_alter(code: ErrorCode, before: PageRequest, after: PageRequest | None) -> None:
     """Each failure changes what caused it and nothing else."""
-    assert alter(before, Answer(failure=Failure(code, "x", Action.RETRY_CHANGED))) == after
+    assert changed_request(before, Answer(failure=Failure(code, "x", Action.RETRY_CHANGED))) == after
 
 
 def test_a_broken_schema_is_told_to_the_model() -> None:
     """The error stands behind the prompt; a cut-off reply gets more room too."""
     failure = Failure(ErrorCode.SCHEMA_MISMATCH, "The reply is not JSON.", Action.RETRY_CHANGED)
-    altered = alter(PageRequest(prompt="Fill."), Answer(text="{", failure=failure, truncated=True))
+    altered = changed_request(PageRequest(prompt="Fill."), Answer(text="{", failure=failure, truncated=True))
     assert altered is not None
     assert altered.prompt.startswith("Fill.\n\n")
     assert "The reply is not JSON." in altered.prompt

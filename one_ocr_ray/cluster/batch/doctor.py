@@ -26,7 +26,7 @@ from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.job_settings import engine_options_of, output_uri_of, page_request_of, selection_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
-from one_ocr_ray.policy.doctor import Check, ClusterFacts, NodeFacts, Verdict, Versions
+from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
 from one_ocr_ray.settings import ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
@@ -75,7 +75,7 @@ def run_checks(settings: Settings) -> list[Check]:
         nodes = [node for node in cluster.nodes if not node.fault] if cluster else [_collect_node_facts(request)]
         if cluster is None:
             skipped = ("authentication", "ports", "versions")
-            checks.extend(Check(name, Verdict.SKIP, "Ray does not answer.") for name in skipped)
+            checks.extend(Check(name, CheckStatus.SKIP, "Ray does not answer.") for name in skipped)
         else:
             versions = doctor.versions(_versions(), cluster.nodes)
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
@@ -88,11 +88,11 @@ def run_checks(settings: Settings) -> list[Check]:
 
 def _first_input(settings: Settings) -> tuple[str | None, Check | None]:
     if not settings.inputs:
-        return None, Check("input", Verdict.SKIP, "No INPUT is given.")
+        return None, Check("input", CheckStatus.SKIP, "No INPUT is given.")
     try:
         return next(file.uri for file in find_present_inputs(settings.inputs) if file.version is not None), None
     except OneOcrError as error:
-        return None, Check("input", Verdict.FAIL, str(error))
+        return None, Check("input", CheckStatus.FAIL, str(error))
 
 
 def _cluster(stack: ExitStack, settings: Settings, request: FactsRequest) -> tuple[ClusterFacts | None, Check]:
@@ -101,16 +101,16 @@ def _cluster(stack: ExitStack, settings: Settings, request: FactsRequest) -> tup
         stack.enter_context(ray_session(ray_address(settings)))
     except AuthenticationError:
         what = "Ray does not accept the token of this machine. Use RAY_AUTH_MODE and the token of the cluster."
-        return None, Check("ray", Verdict.FAIL, what)
+        return None, Check("ray", CheckStatus.FAIL, what)
     except UsageError as error:
-        return None, Check("ray", Verdict.FAIL, str(error))
+        return None, Check("ray", CheckStatus.FAIL, str(error))
     except RuntimeError:
         what = (
             f"Ray {ray.__version__} on Python {platform.python_version()} cannot join: the cluster has other versions."
         )
-        return None, Check("ray", Verdict.FAIL, what)
+        return None, Check("ray", CheckStatus.FAIL, what)
     facts = _cluster_facts(request)
-    return facts, Check("ray", Verdict.OK, f"Ray answers, with {len(facts.nodes)} node(s).")
+    return facts, Check("ray", CheckStatus.OK, f"Ray answers, with {len(facts.nodes)} node(s).")
 
 
 def _cluster_facts(request: FactsRequest) -> ClusterFacts:
@@ -200,19 +200,19 @@ def _faults_of_llm(choice: EngineOptions) -> tuple[str | None, str | None]:
 def _engine_checks(choice: EngineOptions | None, nodes: list[NodeFacts]) -> list[Check]:
     if choice is None:
         return [
-            Check("key", Verdict.SKIP, "The embedded engine needs no key."),
+            Check("key", CheckStatus.SKIP, "The embedded engine needs no key."),
             doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, "The embedded engine is installed on"),
         ]
     key = doctor.on_nodes("key", nodes, lambda node: node.key_fault, "Nothing is wrong with the key on")
-    if key.verdict is Verdict.FAIL:
-        return [key, Check("engine", Verdict.SKIP, "It is not asked without a key.")]
+    if key.status is CheckStatus.FAIL:
+        return [key, Check("engine", CheckStatus.SKIP, "It is not asked without a key.")]
     reached = f"{choice.name} knows {choice.model} and lets in"
     return [key, doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, reached)]
 
 
 def _output_check(output: str | None, fault: str | None, nodes: list[NodeFacts]) -> Check:
     if output is None:
-        return Check("output", Verdict.SKIP, "No --output is given.")
+        return Check("output", CheckStatus.SKIP, "No --output is given.")
     if fault is not None:
-        return Check("output", Verdict.FAIL, fault)
+        return Check("output", CheckStatus.FAIL, fault)
     return doctor.on_nodes("output", nodes, lambda node: node.output_fault, "Written once, and seen from")

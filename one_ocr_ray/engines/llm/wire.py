@@ -17,7 +17,7 @@ import orjson
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Action, ErrorCode, Failure, Usage
-from one_ocr_ray.policy.page.provider_message import cleaned
+from one_ocr_ray.policy.page.provider_message import clean_message
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -158,7 +158,7 @@ def with_provider_message(answer: Answer, body: bytes, options: EngineOptions, p
         return answer
     hidden = [*options.headers.values(), *options.query.values(), *([options.api_key] if options.api_key else [])]
     secrets = [each.get_secret_value() for each in hidden]
-    said = cleaned(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
+    said = clean_message(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
     return replace(answer, provider_message=said)
 
 

@@ -1,4 +1,4 @@
-"""Whether a page is blank: decided by its image alone, and then no engine is asked."""
+"""Decides by a page's image alone if it is blank; blank pages are not sent to an engine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ NOTHING_DRAWN = Failure(
 
 
 def is_blank(ink_cells: int) -> bool:
-    """Whether an image with `ink_cells` cells of ink (see `PageImage`) shows nothing.
+    """True if an image with `ink_cells` cells of ink (see `PageImage`) shows nothing.
 
-    The doubt goes to the page: text taken for nothing is lost, a needless request is not.
+    A single cell of ink counts as content: text taken for a blank page is lost, a needless request is cheap.
     """
     return ink_cells == 0
 
 
 def answer_of_blank(image: PageImage) -> Answer | None:
-    """The answer for an image that shows nothing; None for one that an engine has to read."""
+    """The answer for a blank image; None if an engine must read it."""
     if not is_blank(image.ink_cells):
         return None
     return Answer(failure=NOTHING_DRAWN if image.glyphs_missing else None)
 
 
 def warnings_of(answer: Answer, page: RenderedPage) -> tuple[PageWarning, ...]:
-    """What could not be done on a page that was read: the engine's word, and what its image lacks."""
+    """The warnings of a page that was read: those of the engine, and missing glyphs."""
     undrawn = isinstance(page, PageImage) and page.glyphs_missing
     return (*answer.warnings, PageWarning.GLYPHS_MISSING) if undrawn else answer.warnings

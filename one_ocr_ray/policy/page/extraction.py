@@ -1,6 +1,6 @@
-"""Structured extraction: checking the user's JSON Schema, and a model's reply against it.
+"""Structured extraction: checks the user's JSON Schema, and a model's reply against it.
 
-No sentence from here quotes the reply: it is page content, and it would end in logs and error columns.
+No message quotes the reply: it is page content, and would end up in logs and error columns.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def schema_fault(schema: str) -> str | None:
-    """What is wrong with the user's schema, as one sentence; None when it can be used."""
+    """What is wrong with the user's schema, as one sentence; None if it can be used."""
     try:
         parsed = orjson.loads(schema)
     except orjson.JSONDecodeError as error:
@@ -37,9 +37,9 @@ def schema_fault(schema: str) -> str | None:
 
 
 def without_lone_surrogates(reply: str) -> str:
-    """A JSON reply with the halves of surrogate pairs in it as characters, for its reader to remove; else as it is.
+    """Replace escaped lone surrogates in a JSON reply by characters, which `without_controls` removes.
 
-    Models write half an emoji as an escape; no strict reader takes it.
+    Models write half an emoji as an escape, which no strict parser accepts.
     """
     if "\\ud" not in reply.lower():
         return reply
@@ -48,8 +48,8 @@ def without_lone_surrogates(reply: str) -> str:
     return reply
 
 
-def complaint(text: str, schema: str, *, truncated: bool = False) -> str | None:
-    """Why `text` does not satisfy `schema`, as one sentence for the model and for the row; None when it does."""
+def schema_violation(text: str, schema: str, *, truncated: bool = False) -> str | None:
+    """Why `text` does not satisfy `schema`, as one sentence for the model and the row; None if it does."""
     try:
         reply = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -60,11 +60,11 @@ def complaint(text: str, schema: str, *, truncated: bool = False) -> str | None:
         found = best_match(_validator(schema).iter_errors(reply))
     except Unresolvable:
         return "The schema refers to something that is not in it."
-    except RecursionError:  # the reply is a stranger's, and the schema may refer to itself
+    except RecursionError:  # the reply is untrusted, and the schema may refer to itself
         return "The reply is nested too deeply."
     if found is None:
         return None
-    # Places and rules in the words of the schema alone.
+    # The path and the rule come from the schema, never from the reply.
     place = "/".join(str(step) for step in found.absolute_schema_path)
     rule = orjson.dumps(found.validator_value, default=str).decode()
     return f"The reply breaks the schema's rule {place[:200]}: {rule[:200]}."
@@ -73,5 +73,5 @@ def complaint(text: str, schema: str, *, truncated: bool = False) -> str | None:
 @lru_cache(maxsize=8)
 def _validator(schema: str) -> Validator:
     parsed: Any = orjson.loads(schema)
-    # An empty registry: a reference to another place must not become a download.
+    # An empty registry: a reference to another document must not cause a download.
     return validator_for(parsed, Draft202012Validator)(parsed, registry=Registry())

@@ -1,7 +1,7 @@
-"""How closely the embedded engine looks, and where once more: sizes of what goes into its models, ink without a line.
+"""Chooses image sizes for the embedded engine's models, and windows around ink without a line for a second pass.
 
-A detector that sees one short line on a white page finds nothing, and all of it in a window around the ink. So what
-stands on a page and belongs to no line is looked at again, in windows. Lengths are px, or cells where the name says so.
+The detector misses a single short line on a white page, but finds it in a window around the ink. So ink that belongs
+to no line gets a second pass, in windows. Lengths are px, or cells if the name says so.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ MOST_LINE_RATIO = 60  # width to height of so low a line: a rule
 
 
 def pass_scale(width: int, height: int) -> float:
-    """By how much a page is scaled for one pass of the detector."""
+    """The scale of a page for one pass of the detector."""
     enlarged = min(max(1.0, SHORT_SIDE_PX / min(width, height)), MOST_ENLARGED)
     return min(enlarged, math.sqrt(PASS_PX / (width * height)))
 
 
 def net_px(length: float) -> int:
-    """The nearest side that the detector takes."""
+    """The nearest side length that the detector accepts."""
     return max(NET_STEP_PX, round(length / NET_STEP_PX) * NET_STEP_PX)
 
 
 def is_rule(width: float, height: float) -> bool:
-    """Whether a box found for a line is too low for its length to hold letters: a rule or a row of dots."""
+    """True if a detected line is too low for its length to hold letters: a rule or a row of dots."""
     short, long = sorted((width, height))
     return short < SMALLEST_LETTERS_PX and long > MOST_LINE_RATIO * short
 
 
 def is_small(height: float, scale: float) -> bool:
-    """Whether a line of this height in a scaled page is worth a look at all the pixels that the page has."""
+    """True if a line of this height in a scaled page should be read at the page's full resolution."""
     return scale < MOST_SHRUNK and height < SMALL_LINE_PX
 
 
 def tiles(length: int, other_length: int) -> list[tuple[int, int]]:
-    """Where a side of a page is cut for the detector: starts and ends, which overlap. One piece where all fits."""
+    """Starts and ends of overlapping tiles along one side of a page; one tile if all fits."""
     if length * other_length <= PASS_PX * 1.1 or length <= TILE_PX:
         return [(0, length)]
     count = math.ceil((length - OVERLAP_PX) / (TILE_PX - OVERLAP_PX))
@@ -60,7 +60,7 @@ def tiles(length: int, other_length: int) -> list[tuple[int, int]]:
 
 
 def pieces(width: int) -> int:
-    """In how many pieces a line is read that is `width` px long at the height that lines are read in."""
+    """The number of pieces in which a line of `width` px is read, at the height that lines are read in."""
     return math.ceil(width / LONGEST_LINE_PX)
 
 
@@ -76,7 +76,7 @@ CLOSER_PX = 800  # a window with a longer side is not enlarged
 
 
 class Kind(Enum):
-    """What a blot looks like."""
+    """What a blot of ink looks like."""
 
     SPECK = auto()
     RULE = auto()
@@ -87,7 +87,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Blot:
-    """Ink that hangs together, in cells of 4 px of a page of 1600 px: the box around it and how many cells have ink."""
+    """Connected ink, in cells of 4 px of a page of 1600 px: its box, and the number of cells with ink."""
 
     left: int
     top: int
@@ -109,7 +109,7 @@ class Blot:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of a page, in cells; right and bottom lie outside."""
+    """A part of a page, in cells; right and bottom are exclusive."""
 
     left: int
     top: int
@@ -121,7 +121,7 @@ class Window:
         return (self.right - self.left) * (self.bottom - self.top)
 
     def around(self, cell_px: float) -> tuple[int, int, int, int]:
-        """Left, top, width and height in px with a margin; sides of few lengths, as each new shape costs time."""
+        """Left, top, width and height in px, with a margin; few different sizes, since each new shape costs time."""
         width, height = (_side_px((length + 2 * MARGIN_CELLS) * cell_px) for length in self.lengths)
         middle_x, middle_y = (self.left + self.right) / 2 * cell_px, (self.top + self.bottom) / 2 * cell_px
         return round(middle_x - width / 2), round(middle_y - height / 2), width, height
@@ -131,7 +131,7 @@ class Window:
         return self.right - self.left, self.bottom - self.top
 
     def joined(self, other: Window) -> Window:
-        """The least window that holds both."""
+        """The smallest window that contains both."""
         return Window(
             min(self.left, other.left),
             min(self.top, other.top),
@@ -149,14 +149,14 @@ class Window:
 
 
 def worth_a_look(blots: Iterable[Blot], *, lines_found: bool) -> list[Blot]:
-    """The blots that may be text. On a page without a line, drawings and pictures may hold some too."""
+    """The blots that may be text; on a page without a line also drawings and pictures."""
     if lines_found:
         return [blot for blot in blots if blot.kind is Kind.TEXT]
     return [blot for blot in blots if blot.kind in {Kind.TEXT, Kind.DRAWING, Kind.PICTURE}]
 
 
 def windows(blots: Sequence[Blot]) -> list[Window]:
-    """Windows around the blots; those that lie near each other share one where it is not much larger than they are."""
+    """Windows around the blots; near blots share a window if it is not much larger than both."""
     found = [Window(b.left, b.top, b.left + b.width, b.top + b.height) for b in blots]
     joined = True
     while joined:
@@ -175,7 +175,7 @@ def windows(blots: Sequence[Blot]) -> list[Window]:
 
 
 def may_be_a_line(blot: Blot) -> bool:
-    """Whether ink in which the detector sees no line is read as if it were one."""
+    """True if ink without a detected line is read as a line."""
     return blot.kind is Kind.TEXT
 
 
@@ -185,5 +185,5 @@ def _side_px(length: float) -> int:
 
 
 def window_scale(width: int, height: int) -> float:
-    """By how much a window of the page is enlarged for the detector."""
+    """The scale of a window for the detector."""
     return min(max(1.0, CLOSER_PX / max(width, height)), 2.0)

@@ -1,4 +1,4 @@
-"""The built-in prompts. A changed word is a new version: rows carry the hash of the prompt that made them."""
+"""The built-in prompts. Every change is a new version: rows carry the hash of their prompt."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """What stands in the column `prompt_sha256`."""
+        """The value of the column `prompt_sha256`."""
         return prompt_sha256(self.text)
 
 

@@ -1,7 +1,7 @@
-"""A provider's own sentence, made fit to be shown: without what may be a secret, or a stretch of the prompt or a page.
+"""Cleans a provider's own message, so that it shows no secret and no part of the prompt or a page.
 
-Such a sentence is told to the person who runs the command, once, and stands nowhere else: in no row, log or exception.
-It may quote the key ("Incorrect API key provided: sk-..."), the address with its query, the prompt or the request.
+The message is shown once to the person who runs the command, and appears in no row, log or exception. It may quote the
+key ("Incorrect API key provided: sk-..."), the address with its query, the prompt or the request.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-SAID_CHARS = 200
+MAX_MESSAGE_CHARS = 200
 _READ_CHARS = 2000
 HIDDEN = "[...]"
 
-# So many characters in a row that stand in a secret, or in the prompt, are a quotation of it.
+# A run of this many characters from a secret, or from the prompt, counts as a quotation.
 _OF_A_SECRET = 6
 _OF_THE_PROMPT = 24
 
@@ -40,13 +40,13 @@ _MASKED = re.compile(r"\w(?:\*{2,}|\.{2,}|…|•+|x{4,})\w|\*{2,}")
 _LONG_WORD, _LONG_PIECE, _MANY_DIGITS = 32, 16, 12
 
 
-def cleaned(sentence: str, *, secrets: Iterable[str] = (), prompt: str = "", known: Iterable[str] = ()) -> str:
-    """`sentence` on one line, at most `SAID_CHARS` long; '' when nothing of it can be shown.
+def clean_message(sentence: str, *, secrets: Iterable[str] = (), prompt: str = "", known: Iterable[str] = ()) -> str:
+    """Put `sentence` on one line of at most `MAX_MESSAGE_CHARS`; '' if nothing of it can be shown.
 
     secrets: the key and the values of headers. known: names that look like secrets and are none, such as the model's.
     """
     text = _on_one_line(sentence[:_READ_CHARS])
-    text = _without_quotation(text, _on_one_line(prompt))
+    text = _without_prompt(text, _on_one_line(prompt))
     hidden = [secret for secret in secrets if secret]
     for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -63,8 +63,8 @@ def _on_one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
 
 
-def _without_quotation(text: str, prompt: str) -> str:
-    """`text` up to where it begins to repeat the prompt."""
+def _without_prompt(text: str, prompt: str) -> str:
+    """`text` up to the first quotation of the prompt."""
     for start in range(len(text) - _OF_THE_PROMPT + 1):
         if text[start : start + _OF_THE_PROMPT] in prompt:
             return text[:start] + "…"
@@ -75,16 +75,14 @@ def _is_secret(word: str, secrets: list[str], known: frozenset[str]) -> bool:
     bare = word.strip(".,;:!?()[]{}<>\"'`“”‘’")
     if bare in known:
         return False
-    return _quotes(word, secrets) or "@" in bare or bool(_PREFIXED.search(bare) or _MASKED.search(bare)) or _dense(bare)
-
-
-def _quotes(word: str, secrets: list[str]) -> bool:
     pieces = [word[start : start + _OF_A_SECRET] for start in range(len(word) - _OF_A_SECRET + 1)]
-    return any(piece in secret for piece in pieces for secret in secrets)
+    if any(piece in secret for piece in pieces for secret in secrets):
+        return True
+    return "@" in bare or bool(_PREFIXED.search(bare) or _MASKED.search(bare)) or _dense(bare)
 
 
 def _dense(word: str) -> bool:
-    """Whether a word is longer, or holds more digits among its letters, than words do."""
+    """True if a word is longer, or holds more digits among its letters, than ordinary words."""
     digits = sum(character.isdigit() for character in word)
     if digits >= _MANY_DIGITS or (len(word) >= _LONG_WORD and digits):
         return True
@@ -97,7 +95,7 @@ def _dense(word: str) -> bool:
 
 
 def _cut(text: str) -> str:
-    if len(text) <= SAID_CHARS:
+    if len(text) <= MAX_MESSAGE_CHARS:
         return text
-    short = text[: SAID_CHARS - 1]
+    short = text[: MAX_MESSAGE_CHARS - 1]
     return (short.rsplit(" ", 1)[0] if " " in short else short) + "…"

@@ -1,6 +1,6 @@
-"""Whether a model's answer can be used: cleaned of what harms a reader, and given a failure when it is none.
+"""Cleans a model's answer, and decides if it can be used.
 
-Refusals and filters are told by the provider (engines/); no sentence of the model is judged by its words here.
+Refusals and filters are reported by the provider (engines/); no answer is judged by its words here.
 """
 
 from __future__ import annotations
@@ -10,31 +10,31 @@ import zlib
 from dataclasses import replace
 
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
-from one_ocr_ray.policy.page.extraction import complaint, without_lone_surrogates
+from one_ocr_ray.policy.page.extraction import schema_violation, without_lone_surrogates
 
-# More than this is suspicious for one page, and tables of figures do reach it: it fails only if it says little new.
+# A longer text is suspicious for one page, but tables of figures reach it: it fails only if it compresses very well.
 _LONG_CHARS = 25_000
 _LONG_COMPRESSES_TO = 0.1
-# More than this is not a page.
+# A longer text is no page.
 _MAX_CHARS = 200_000
 
 _TAIL_CHARS = 200
 _TAIL_REPEATS = 5
-# Rules of tables, dotted leaders, empty cells and columns of one figure repeat by right, but not for ever.
+# Table rules, dotted leaders, empty cells and columns of one figure may repeat, but not for ever.
 _WORDLESS_TAIL_REPEATS = 30
-# A sheet of labels and equal rows of a table repeat by right, too, though no page holds more of them than this. A loop
-# goes on to the cap, or to where a server breaks it off: what the model has ended by itself is such a page.
+# A sheet of labels and equal rows of a table may repeat, too, but no page holds more of them than this. A loop goes on
+# to the cap, or until a server breaks it off; a text that the model ended by itself is such a page.
 _PAGE_TAIL_REPEATS = 40
 
 
 def judge(answer: Answer, ask: PageRequest) -> Answer:
-    """`answer` with clean text; with `failure` when it cannot be used as it stands.
+    """`answer` with clean text, and with `failure` if it cannot be used.
 
-    A failure that is already there stays. A text cut off at the cap fails as `truncated` with RETRY_CHANGED; when
-    nothing is left to alter, `retry` takes it as it is. Only for models: the embedded engine may find nothing.
+    An existing failure stays. A text cut off at the cap fails as `truncated` with RETRY_CHANGED; if nothing is left to
+    change, `retry` accepts it. Only for models: the embedded engine may find nothing.
     """
-    said = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
-    text = without_fence(said, open_ended=answer.truncated).strip()
+    answered = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
+    text = without_fence(answered, open_ended=answer.truncated).strip()
     if ask.json_schema is not None:
         text = without_controls(without_lone_surrogates(text))
     failure = answer.failure or _failure(text, ask, truncated=answer.truncated, ended=answer.ended_by_itself)
@@ -56,28 +56,24 @@ def _failure(text: str, ask: PageRequest, *, truncated: bool, ended: bool) -> Fa
     if len(text) > _MAX_CHARS:
         return _NO_PAGE
     if ask.json_schema is not None:
-        return _mismatch(text, ask.json_schema, truncated=truncated)
+        violation = schema_violation(text, ask.json_schema, truncated=truncated)
+        if violation is None:
+            return None
+        return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, violation, Action.RETRY_CHANGED)
     if repeats(text, ended=ended):
         return _LOOP
     return _CUT_OFF if truncated else None
 
 
-def _mismatch(text: str, schema: str, *, truncated: bool) -> Failure | None:
-    found = complaint(text, schema, truncated=truncated)
-    if found is None:
-        return None
-    return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, found, Action.RETRY_CHANGED)
-
-
 # --- cleaning --------------------------------------------------------------------------------------------------------
 
-# C0 and C1 controls but for newline and tab, characters that turn the direction of the text around (Unicode property
-# Bidi_Control, "Trojan Source"), the byte order mark, and halves of surrogate pairs, which UTF-8 cannot hold.
+# C0 and C1 controls except newline and tab, characters that change the direction of text (Unicode Bidi_Control,
+# "Trojan Source"), the byte order mark, and lone surrogates, which UTF-8 cannot encode.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
 
 def without_controls(text: str) -> str:
-    """`text` without invisible characters that harm, and with `\\n` at the end of its lines."""
+    """`text` without harmful invisible characters, and with `\\n` as line end."""
     return _CONTROLS.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
@@ -87,12 +83,12 @@ _THOUGHT_END = re.compile(r"</(?:think|thinking|thought|reasoning)>|◁/think▷
 
 
 def without_reasoning(text: str, *, open_ended: bool = False) -> str:
-    """`text` without the model's thoughts, where a server leaves them in the answer.
+    """`text` without the model's thoughts, which some servers leave in the answer.
 
-    The rule: thoughts stand before the answer. A block that begins the text goes, up to its closing tag; in a text that
-    was cut off (open_ended) also one that never closes. A closing tag alone, whose opening stands in the chat template,
-    ends thoughts where it is the only tag of its kind and begins or ends its line, or a heading, table, fence or JSON
-    value follows at once: what stands before it goes, but not where nothing follows. All other tags are of the page.
+    Thoughts come before the answer. A block at the start is removed up to its closing tag; in a text that was cut off
+    (open_ended) also one that never closes. A lone closing tag, whose opening is in the chat template, ends thoughts
+    if it is the only tag of its kind and either begins or ends its line, or is followed by a heading, table, fence or
+    JSON value; the text before it is removed, unless nothing follows. All other tags belong to the page.
     """
     while (opening := _THINKING.match(text)) is not None:
         end = _THOUGHT_END.search(text, opening.end())
@@ -113,7 +109,7 @@ _BOX, _BOX_END = "<|begin_of_box|>", "<|end_of_box|>"
 
 
 def without_box(text: str) -> str:
-    """`text` without GLM's tokens around an answer; words stay, and so do tokens inside of it."""
+    """`text` without GLM's tokens around an answer; tokens inside it stay."""
     text = text.strip()
     if not text.startswith(_BOX):
         return text
@@ -126,16 +122,17 @@ _WRAPPERS_WITHOUT_FENCES_INSIDE = {"", "text", "json", "html", "latex"}
 
 
 def without_fence(text: str, *, open_ended: bool = False) -> str:
-    """`text` without a code fence around the whole of it, which models add and no page has.
+    """`text` without a code fence around all of it, which models add and no page has.
 
-    A page that is one listing keeps its fence (it names a language). open_ended: the text was cut off, so that its
-    fence may lack an end.
+    A page that is one listing keeps its fence, which names a language. open_ended: the text was cut off, so the fence
+    may have no end.
     """
     text = text.strip()
     opening = _FENCE.match(text)
     if opening is None or opening[2].lower() not in _WRAPPERS | _WRAPPERS_WITHOUT_FENCES_INSIDE:
         return text
-    fences = [fence for fence in _FENCE.finditer(text) if _closes(fence, opening)]
+    # CommonMark: a closing fence has the same character and is at least as long.
+    fences = [fence for fence in _FENCE.finditer(text) if fence[1].startswith(opening[1])]
     closed = len(fences) > 1 and fences[-1].end() == len(text) and not fences[-1][2]
     inside = fences[1:-1] if closed else fences[1:]
     if not (closed or open_ended) or not _paired(inside, opening[2].lower(), open_ended=not closed):
@@ -143,16 +140,11 @@ def without_fence(text: str, *, open_ended: bool = False) -> str:
     return text[opening.end() : fences[-1].start() if closed else None].strip("\n")
 
 
-def _closes(fence: re.Match[str], opening: re.Match[str]) -> bool:
-    """Whether `fence` could end the block that `opening` begins (CommonMark: the same character, at least as long)."""
-    return fence[1].startswith(opening[1])
-
-
 def _paired(inside: list[re.Match[str]], wrapper: str, *, open_ended: bool) -> bool:
-    """Whether the fences inside are blocks of their own, so that the outer two belong together."""
+    """True if the fences inside are blocks of their own, so that the outer two belong together."""
     if not inside:
         return True
-    # A bare fence that comes first may just as well end the outer block.
+    # If the first fence inside is bare, it may end the outer block.
     return wrapper in _WRAPPERS and bool(inside[0][2]) and (open_ended or len(inside) % 2 == 0)
 
 
@@ -162,20 +154,17 @@ _MARKUP = re.compile(r"<[^<>]*>|&\w+;")
 
 
 def repeats(text: str, *, ended: bool = False) -> bool:
-    """Whether the model fell into a loop: its last words stand there again and again, or very much says nothing new.
+    """True if the model fell into a loop: the end repeats many times, or a very long text says little.
 
-    ended: the model says that the page ends here.
+    ended: the model ended the text by itself.
     """
     text = text.rstrip()
     tail = text[-_TAIL_CHARS:]
-    if len(tail) == _TAIL_CHARS and text.count(tail) >= (_PAGE_TAIL_REPEATS if ended else _repeats_at_most(tail)):
+    wordless = not any(character.isalpha() for character in _MARKUP.sub("", tail))
+    repeats_at_most = _PAGE_TAIL_REPEATS if ended else _WORDLESS_TAIL_REPEATS if wordless else _TAIL_REPEATS
+    if len(tail) == _TAIL_CHARS and text.count(tail) >= repeats_at_most:
         return True
     if len(text) <= _LONG_CHARS:
         return False
     data = text.encode()
     return len(zlib.compress(data, 1)) < _LONG_COMPRESSES_TO * len(data)
-
-
-def _repeats_at_most(tail: str) -> int:
-    wordless = not any(character.isalpha() for character in _MARKUP.sub("", tail))
-    return _WORDLESS_TAIL_REPEATS if wordless else _TAIL_REPEATS

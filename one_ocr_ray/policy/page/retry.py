@@ -1,8 +1,8 @@
-"""What follows from one answer: take it, send again (when, and asking what), give the page up, or stop the job.
+"""Decides after each answer: accept it, send again (when, and with which request), give up, or stop the job.
 
-Three classes are kept apart. A throttle is an event of the account and costs the page nothing; a transport fault is
-tried again, with full jitter; a bad answer is asked for again with changed parameters. Pure: the caller passes the
-elapsed time and a random number in. Jitter: M. Brooker, "Exponential Backoff And Jitter"; budget: Finagle's.
+There are three classes of failures. A throttle is an event of the account and costs the page no attempt. A transport
+fault is retried with full jitter. A bad answer is requested again with changed parameters. The caller passes the
+elapsed time and a random number. Jitter: M. Brooker, "Exponential Backoff And Jitter"; budget: Finagle's.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class RetryPolicy:
 
     attempts_max: int = 5  # requests that failed on the way or at the server
     timeout_retries_max: int = 2  # a request that timed out may have been billed
-    odd_retries_max: int = 2
-    alters_max: int = 1
-    agains_max: int = 2
+    bad_response_retries_max: int = 2
+    changes_max: int = 1
+    immediate_retries_max: int = 2
     recitations_max: int = 3
     day_throttles_max: int = 3  # in a row, before the day's quota is believed to be gone
     backoff_max_s: float = 60.0
@@ -30,24 +30,24 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AttemptState:
-    """What has been tried for one page. `attempts` is what the column of that name holds."""
+    """The attempts for one page so far. `attempts` is the value of that column."""
 
     attempts: int = 0  # requests sent, throttled ones not counted
     transport: int = 0
     timeouts: int = 0
-    odd: int = 0
-    alters: int = 0
-    agains: int = 0
+    bad_responses: int = 0
+    changes: int = 0
+    immediate_retries: int = 0
     throttles: int = 0  # in a row
     day_throttles: int = 0  # in a row
     unauthorised: int = 0
-    kept: Answer | None = None  # cut off at its cap, but better than nothing
-    repetition: str | None = None  # the text that was taken for a loop
+    kept: Answer | None = None  # an answer that was cut off at its cap, better than nothing
+    repetition: str | None = None  # a text that was taken for a loop
 
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Send again after `wait_s`, with a new permit, asking `ask`."""
+    """Send `ask` after `wait_s`, with a new permit."""
 
     wait_s: float
     ask: PageRequest
@@ -56,7 +56,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The page is finished: with `answer.failure` it has failed, without it has been read."""
+    """The page is finished; it has failed if `answer.failure` is set."""
 
     answer: Answer
     tries: AttemptState
@@ -64,7 +64,7 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The job must stop, resumably; this page is left for the next run."""
+    """The job must stop, resumably; the next run reads this page."""
 
     failure: Failure
     tries: AttemptState
@@ -76,23 +76,23 @@ Step = Wait | Done | Stop
 def next_step(
     policy: RetryPolicy, tries: AttemptState, answer: Answer, ask: PageRequest, *, jitter: float, elapsed_s: float
 ) -> Step:
-    """What to do after `answer` to `ask`.
+    """Decide what to do after `answer` to `ask`.
 
-    tries: what was tried before this answer; the step holds the new count.
-    jitter: a random number in [0, 1). elapsed_s: since the page's first request, time spent throttled not counted.
+    tries: the attempts before this answer; the step holds the new state. jitter: a random number in [0, 1).
+    elapsed_s: since the page's first request, without throttled time.
     """
     failure = answer.failure
     if failure is not None and failure.action is Action.THROTTLED:
         return _after_throttle(policy, tries, failure, ask, jitter)
-    if _is_same_again(tries, answer):
+    if answer.text and answer.text == tries.repetition and answer.ended_by_itself:  # no loop ends twice at one place
         answer, failure = replace(answer, failure=None), None
     tries = _counted(tries, answer)
     if failure is None:
         return Done(answer, tries)
     if failure.action is Action.STOP:
         return _before_stop(tries, failure, ask, jitter)
-    if (asked := _at_once(policy, tries, failure, answer, ask)) is not None:
-        return asked
+    if (immediate := _immediate_retry(policy, tries, failure, answer, ask)) is not None:
+        return immediate
     if failure.action is Action.RETRY and _may_retry(policy, tries):
         wait_s = backoff_s(policy, tries.transport - 1, failure.retry_after_s, jitter)
         if elapsed_s + wait_s <= policy.deadline_s:
@@ -100,29 +100,29 @@ def next_step(
     return Done(tries.kept or answer, tries)
 
 
-def _at_once(
+def _immediate_retry(
     policy: RetryPolicy, tries: AttemptState, failure: Failure, answer: Answer, ask: PageRequest
 ) -> Wait | None:
-    """What may be asked without a wait: the same in another form, or something else."""
-    if failure.action is Action.RETRY_NOW and tries.agains < policy.agains_max:
-        return Wait(0.0, ask, replace(tries, agains=tries.agains + 1))
+    """A retry without a wait: the same request in another form, or a changed one."""
+    if failure.action is Action.RETRY_NOW and tries.immediate_retries < policy.immediate_retries_max:
+        return Wait(0.0, ask, replace(tries, immediate_retries=tries.immediate_retries + 1))
     if (
         failure.action is Action.RETRY_CHANGED
-        and _may_alter(policy, tries, failure)
-        and (altered := alter(ask, answer))
+        and tries.changes < (policy.recitations_max if failure.code is ErrorCode.RECITATION else policy.changes_max)
+        and (changed := changed_request(ask, answer))
     ):
-        return Wait(0.0, altered, replace(tries, alters=tries.alters + 1))
+        return Wait(0.0, changed, replace(tries, changes=tries.changes + 1))
     return None
 
 
 def backoff_s(policy: RetryPolicy, retry: int, hint_s: float | None, jitter: float) -> float:
-    """Seconds before retry number `retry` (from 0): full jitter, and never less than the server asks for."""
+    """Seconds before retry number `retry` (from 0): full jitter, at least what the server asks for."""
     wait_s = jitter * min(policy.backoff_max_s, 2.0**retry)
     return wait_s if hint_s is None else max(wait_s, _past_hint_s(hint_s, jitter))
 
 
 def _past_hint_s(hint_s: float, jitter: float) -> float:
-    """A little later than asked for, so that not all come back at the same instant."""
+    """A little more than the server's hint, so that not all requests come back at the same instant."""
     return hint_s + jitter * (0.5 + 0.1 * hint_s)
 
 
@@ -134,14 +134,9 @@ def _after_throttle(
     if day_throttles >= policy.day_throttles_max:
         return Stop(replace(failure, action=Action.STOP), tries)
     hint_s = failure.retry_after_s or 1.0
-    if failure.slow_down:  # such a limit looks back over minutes: 60 s, 120 s ... 600 s
+    if failure.slow_down:  # such a limit covers minutes: 60 s, 120 s ... 600 s
         hint_s = max(hint_s, min(600.0, hint_s * 2.0 ** (tries.throttles - 1)))
     return Wait(_past_hint_s(hint_s, jitter), ask, tries)
-
-
-def _is_same_again(tries: AttemptState, answer: Answer) -> bool:
-    """Whether a text that repeats itself has come twice and ended both times: no loop ends twice at the same place."""
-    return bool(answer.text) and answer.text == tries.repetition and answer.ended_by_itself
 
 
 def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
@@ -154,7 +149,7 @@ def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
             tries,
             transport=tries.transport + 1,
             timeouts=tries.timeouts + (failure.code is ErrorCode.PROVIDER_TIMEOUT),
-            odd=tries.odd + (failure.code is ErrorCode.PROVIDER_BAD_RESPONSE),
+            bad_responses=tries.bad_responses + (failure.code is ErrorCode.PROVIDER_BAD_RESPONSE),
         )
     if failure.code is ErrorCode.TRUNCATED and answer.text:
         return replace(tries, kept=replace(answer, failure=None))
@@ -164,8 +159,8 @@ def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
 
 
 def _before_stop(tries: AttemptState, failure: Failure, ask: PageRequest, jitter: float) -> Step:
-    # A new key takes a moment to be known everywhere, and a 403 may mean this page alone, which the answers to other
-    # pages show: one such refusal is asked again before the whole job stops for it.
+    # A new key takes a moment to be known everywhere, and a 403 may concern this page alone. So the first such refusal
+    # is retried once before the whole job stops.
     if failure.code is ErrorCode.AUTH and failure.http_status in {401, 403} and not tries.unauthorised:
         return Wait(_past_hint_s(1.0, jitter), ask, replace(tries, unauthorised=1))
     return Stop(failure, tries)
@@ -175,32 +170,33 @@ def _may_retry(policy: RetryPolicy, tries: AttemptState) -> bool:
     return (
         tries.transport < policy.attempts_max
         and tries.timeouts <= policy.timeout_retries_max
-        and tries.odd <= policy.odd_retries_max
+        and tries.bad_responses <= policy.bad_response_retries_max
     )
 
 
-def _may_alter(policy: RetryPolicy, tries: AttemptState, failure: Failure) -> bool:
-    return tries.alters < (policy.recitations_max if failure.code is ErrorCode.RECITATION else policy.alters_max)
-
-
-# What is taken for the temperature of an ask that leaves it to the provider.
+# Assumed temperature of a request that leaves it to the provider.
 _USUAL_TEMPERATURE = 0.2
 _SMALLER = 0.7
 _LEAST_SCALE = 0.3
 
 
-def alter(ask: PageRequest, answer: Answer) -> PageRequest | None:
-    """`ask` changed so that the failure of `answer` should not come again; None when nothing is left to change."""
+def changed_request(ask: PageRequest, answer: Answer) -> PageRequest | None:
+    """`ask` changed so that the failure of `answer` should not recur; None if nothing is left to change."""
     match answer.failure and answer.failure.code:
         case ErrorCode.TRUNCATED:
-            reasoning = ask.reasoning if answer.text else _least_reasoning(ask.reasoning)
+            reasoning = ask.reasoning
+            if not answer.text and reasoning not in {None, "none", "minimal"}:
+                reasoning = "low"  # the least that every model with this setting knows
             return replace(ask, output_tokens_cap=ask.output_tokens_cap * 2, reasoning=reasoning)
         case ErrorCode.REPETITION:
             return replace(ask, temperature=max(0.6, _warmer(ask)))
         case ErrorCode.RECITATION:
             return replace(ask, temperature=_warmer(ask))
         case ErrorCode.SCHEMA_MISMATCH:
-            return _with_complaint(ask, answer)
+            message = answer.failure.message if answer.failure else ""
+            cap = ask.output_tokens_cap * (2 if answer.truncated else 1)
+            prompt = f"{ask.prompt}\n\nAn earlier answer was not usable: {message} Answer again, in full."
+            return replace(ask, prompt=prompt, output_tokens_cap=cap)
         case ErrorCode.CONTEXT_TOO_LONG | ErrorCode.PROVIDER_REJECTED as code:
             return _smaller(ask, code)
     return None
@@ -210,31 +206,19 @@ def _warmer(ask: PageRequest) -> float:
     return min(2.0, (_USUAL_TEMPERATURE if ask.temperature is None else ask.temperature) + 0.3)
 
 
-def _least_reasoning(reasoning: str | None) -> str | None:
-    """`low` is the least that every model with this setting knows; who asked for less keeps it."""
-    return reasoning if reasoning in {None, "none", "minimal"} else "low"
-
-
 def _smaller(ask: PageRequest, code: ErrorCode) -> PageRequest | None:
     scale = ask.image_scale * _SMALLER
     if scale < _LEAST_SCALE:
         return None
-    # The cap counts against the context and against tokens per minute, whether it is used or not.
+    # The cap counts towards the context and the tokens per minute, even if it is not used.
     cap = max(1024, ask.output_tokens_cap // 2) if code is ErrorCode.CONTEXT_TOO_LONG else ask.output_tokens_cap
     return replace(ask, image_scale=scale, output_tokens_cap=min(cap, ask.output_tokens_cap))
 
 
-def _with_complaint(ask: PageRequest, answer: Answer) -> PageRequest:
-    complaint = answer.failure.message if answer.failure else ""
-    cap = ask.output_tokens_cap * (2 if answer.truncated else 1)
-    prompt = f"{ask.prompt}\n\nAn earlier answer was not usable: {complaint} Answer again, in full."
-    return replace(ask, prompt=prompt, output_tokens_cap=cap)
-
-
 class RetryBudget:
-    """Keeps retries to a share of the requests, so that a provider in trouble is not given twice the load.
+    """Limits retries to a share of the requests, so that a failing provider does not get twice the load.
 
-    Over the last `window_s` seconds at most `share` of the requests sent, and `least_per_s` a second, may be retries.
+    In the last `window_s` seconds, retries may be `share` of the requests sent, plus `least_per_s` per second.
     """
 
     def __init__(self, share: float = 0.2, least_per_s: float = 1.0, window_s: int = 30) -> None:
@@ -246,11 +230,11 @@ class RetryBudget:
         self._retries = 0
 
     def sent(self, now_s: float) -> None:
-        """A first request for a page goes out."""
+        """Count the first request for a page."""
         self._add(now_s, requests=1, retries=0)
 
     def take(self, now_s: float) -> bool:
-        """Whether one retry may go out now; if so it is counted. If not, ask again later: a second is a good time."""
+        """Count one retry if it may go out now; otherwise False: try again in about a second."""
         self._forget(now_s)
         if self._retries + 1 > self._share * self._requests + self._least:
             return False

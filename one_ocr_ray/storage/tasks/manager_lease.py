@@ -14,7 +14,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, StoreInUseError
-from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Verdict, decode_lease, is_later, judge
+from one_ocr_ray.policy.lease import HEARTBEAT_S, Lease, Takeover, decide_takeover, decode_lease, is_later
 from one_ocr_ray.storage.lease import LOOK_AGAIN_S, Leases, is_dead, may_take, my_lease
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import MANAGER
@@ -87,7 +87,7 @@ class ManagerLease:
             now = decode_lease(data)
             if now != first:  # it is alive, and checks for a later generation at each heartbeat
                 first, first_s = now, time.monotonic()
-            if judge(first, now, time.monotonic() - first_s, holder_is_dead=is_dead(now)) is Verdict.TAKE:
+            if decide_takeover(first, now, time.monotonic() - first_s, holder_is_dead=is_dead(now)) is Takeover.TAKE:
                 return
             if lost.wait(LOOK_AGAIN_S):
                 raise in_use(self._leases.root, self._leases.highest()[1])
