@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,3 +126,35 @@ def test_section_numbers_give_levels() -> None:
     for number, title in enumerate(["1 Methods", "1.2 Data", "1.2.3 Pages"]):
         lines += [line(title, 200, 200 + 300 * number, bold=True), *column(PROSE, 200, 240 + 300 * number, bold=False)]
     assert [block.level for block in blocks(lines) if block.kind is BlockKind.HEADING] == [2, 3, 4]
+
+
+def test_text_beside_a_figure_is_kept() -> None:
+    """Also where both are rows of one column: the letters of every line are in exactly one block."""
+    beside = [line(f"{number}. A chapter", 200, 500 + 40 * number) for number in range(6)]
+    lines = [*column(PROSE, 200, 200), *beside, *column(PROSE, 200, 900)]
+    found = blocks(lines, Region("figure", 400, 500, 1000, 760, 0.9))
+    text = " ".join(f"{block.marker or ''} {block.text}" for block in found)
+    assert all(text.count(f"{number}. A chapter") == 1 for number in range(6))
+    assert sum(block.kind is BlockKind.FIGURE for block in found) == 1
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_whatever_the_model_says_every_word_is_in_exactly_one_block(seed: int) -> None:
+    """Regions anywhere, with any label and score, over a page in columns with tables, formulas and small type."""
+    chance = random.Random(seed)
+    names = ("figure", "table", "header", "footer", "equation", "title", "figure_caption", "table_caption", "reference")
+    texts = ["some words of text", "Table 1: Rain", "a² + b² = c²", "(13)", "1 A note", "17", "* star", "12", "x"]
+    lines = [
+        line(chance.choice(texts), x, y, chance.choice((15, 20, 20, 20, 30)), bold=chance.choice((None, True, False)))
+        for y in range(60, 1560, 28)
+        for x in (100, 420, 760)
+        if chance.random() < 0.7
+    ]
+    regions = []
+    for _ in range(12):
+        x, y = chance.uniform(0, 1000), chance.uniform(0, 1400)
+        size = chance.uniform(20, 600), chance.uniform(20, 400)
+        regions.append(Region(chance.choice(names), x, y, x + size[0], y + size[1], chance.uniform(0.3, 1)))
+    found = blocks(lines, *regions)
+    words = [word.text for block in found for printed in block.lines or () for word in printed.words]
+    assert Counter(words) == Counter(word.text.strip() for each in lines for word in each.words)

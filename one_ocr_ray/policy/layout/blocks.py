@@ -23,7 +23,7 @@ from one_ocr_ray.policy.layout.tables import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from one_ocr_ray.policy.layout.geometry import Row, Segment
 
@@ -36,7 +36,7 @@ PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Draft]:
     """What stands in each column of `regions` from top to bottom; a note belongs to what it stands beside."""
     height = line_height(segment for region in regions for segment in region)
-    parts = [part for region in regions for part in _parts(region, height)]
+    parts = _first_of_each(part for region in regions for part in _parts(region, height))
     gap = _usual_gap([part for part in parts if isinstance(part, list)])
     found: list[Draft] = []
     for part in parts:
@@ -56,14 +56,12 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
 def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | list[Line]]:
     """The tables and figures of a column and the text between them. A line whose kind is known is in no table."""
     parts: list[Table | Figure | list[Line]] = []
-    for known, group in groupby(rows(region), _known):
+    for known, group in groupby(_pieces(region), _known):
         if isinstance(known, Figure):
-            if known not in parts:
-                parts.append(known)
+            parts.append(known)
             continue
-        page = tuple(group)
-        texts = [page] if known else find_tables(page, height)
-        for text in texts:
+        page = tuple(piece for piece in group if not isinstance(piece, Figure))
+        for text in [page] if known else find_tables(page, height):
             if isinstance(text, Table):
                 parts.append(text)
             elif parts and isinstance(parts[-1], list):
@@ -73,10 +71,30 @@ def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | li
     return parts
 
 
-def _known(row: Row) -> Figure | bool:
-    """The figure that a row is a strip of; else whether it is of a kind that is known."""
-    figures = [segment.figure for segment in row if isinstance(segment, FigureStrip)]
-    return figures[0] if figures else any(segment.kind for segment in row)
+def _first_of_each(parts: Iterable[Table | Figure | list[Line]]) -> list[Table | Figure | list[Line]]:
+    """Without what was there before: the strips of a table or a figure may lie in several columns."""
+    found: list[Table | Figure | list[Line]] = []
+    for part in parts:
+        if isinstance(part, list) or not any(part is other for other in found):
+            found.append(part)
+    return found
+
+
+def _pieces(region: Sequence[Segment]) -> Iterator[Row | Figure]:
+    """The rows of a column; a figure stands where its first strip does, before what is beside it."""
+    seen: list[Figure] = []
+    for row in rows(region):
+        for segment in row:
+            if isinstance(segment, FigureStrip) and segment.figure not in seen:
+                seen.append(segment.figure)
+                yield segment.figure
+        if text := tuple(segment for segment in row if not isinstance(segment, FigureStrip)):
+            yield text
+
+
+def _known(piece: Row | Figure) -> Figure | bool:
+    """A figure itself; of a row whether its kind is known."""
+    return piece if isinstance(piece, Figure) else any(segment.kind for segment in piece)
 
 
 def _figure_draft(figure: Figure) -> Draft:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 LIKELY = 0.3  # the score of a region that supports what the characters say
 FIGURE = 0.5  # the score of a figure
+LEAST_TEXT = 40  # characters of a page that has figures; less stands in a picture as large as the page
 MOST_TEXT = 0.3  # of a page's characters stand in one figure
 NEAR = 2.5  # a caption is at most this far from its figure or table
 STRIP_PITCH = 1.25
@@ -110,10 +111,10 @@ def _footnotes(segments: Sequence[Segment], height: float) -> set[Segment]:
 def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ...]:
     """The segments of a page with strips of figures in the place of what stands in them."""
     left = list(segments)
-    if not left:
-        return ()
-    height = line_height(left)
     characters = sum(len(segment.text) for segment in left)
+    if characters < LEAST_TEXT:
+        return tuple(left)
+    height = line_height(left)
     strips: list[Segment] = []
     for region in labels.separate("figure", FIGURE):
         inside = labels.within(region, left)
