@@ -88,20 +88,24 @@ class ScriptedReader:
 
     def take(self, entries: Iterable[TaskEntry]) -> None:
         for entry in entries:
-            entry.work = self.work[entry.view.record.task_id] = asyncio.create_task(self._tend(entry))
+            entry.is_ending = False
+            entry.work = self.work[entry.view.record.task_id] = asyncio.create_task(self._read(entry))
 
     async def stop(self, entry: TaskEntry) -> None:
-        if entry.work is not None and entry.reading is not None:
-            entry.reading.cancel()
+        if entry.work is not None:
+            if not entry.is_ending:
+                entry.work.cancel()
             await asyncio.wait([entry.work])
 
-    async def _tend(self, entry: TaskEntry) -> None:
-        entry.reading = asyncio.create_task(self._read(entry))
-        await asyncio.wait([entry.reading])
-        end = TaskResult(cancelled=True) if entry.reading.cancelled() else entry.reading.result()
-        await self._lifecycle.end(entry, end)
+    async def _read(self, entry: TaskEntry) -> None:
+        try:
+            result = await self._read_pages(entry)
+        except asyncio.CancelledError:
+            result = TaskResult(cancelled=True)
+        entry.is_ending = True
+        await self._lifecycle.end(entry, result)
 
-    async def _read(self, entry: TaskEntry) -> TaskResult:
+    async def _read_pages(self, entry: TaskEntry) -> TaskResult:
         """Read the pages that the task has not yet, and commit."""
         record = entry.view.record
         await asyncio.sleep(self._script.start_delay_s)
