@@ -2,8 +2,9 @@
 import { copyRich } from "./app.js";
 
 const part = (id) => document.getElementById(id);
-// What a spreadsheet would take for a formula; a negative number is none.
-const FORMULA = /^\s*(?:[=+@]|-(?!\s*[\d.,]+\s*%?\s*$))/;
+// What a spreadsheet takes for a formula; a number with a sign is none. As in policy/writers/cells.py.
+const FORMULA = /^\s*[=+\-@\uff1d\uff0b\uff0d\uff20].*\w/s;
+const NUMBER = /^[+-]?[\d.,' \u00a0]*\d[\d.,' \u00a0]*%?$/;
 
 export class Blocks {
   constructor() {
@@ -107,7 +108,7 @@ function copyTable(table) {
     let column = 0;
     for (const cell of row.cells) {
       const text = cell.innerText.replace(/\s+/g, " ").trim();
-      const safe = FORMULA.test(text) ? `'${text}` : text;
+      const safe = FORMULA.test(text) && !NUMBER.test(text) ? `'${text}` : text;
       if (safe !== text) cell.textContent = safe;
       while (rows[at][column] !== undefined) column += 1;
       for (const below of rows.slice(at, at + cell.rowSpan)) below.splice(column, cell.colSpan, ...Array(cell.colSpan).fill(""));
