@@ -85,13 +85,12 @@ class LocalEngine:
             return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
 
 
-def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
-    """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
+def page_content(page: PageReading, pt_per_px: float) -> PageContent:
+    """What was read of a page, as the layout takes it; lines that are no text are left out."""
     lines = [line for line in page.lines if line.read.is_text]
-    other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
     bold = bold_lines([line.strokes for line in lines])
     placed = tuple(line.placed(bold=each) for line, each in zip(lines, bold, strict=True))
-    content = PageContent(
+    return PageContent(
         page.width_px,
         page.height_px,
         placed,
@@ -100,6 +99,13 @@ def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
         regions=page.regions,
         rotate=page.turn_deg,
     )
+
+
+def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
+    """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
+    lines = [line for line in page.lines if line.read.is_text]
+    other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
+    content = page_content(page, pt_per_px)
     blocks = page_blocks(content)
     if page.is_laid:
         blocks = stood_up(blocks, content.page_box.height)

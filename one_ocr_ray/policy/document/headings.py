@@ -1,18 +1,18 @@
 """Ranks of headings that hold for a whole document: the same type and the same depth of numbering, the same rank.
 
 A page knows only its own type sizes, so a heading may have another rank on another page. Where places are known, ranks
-follow the size of the type; numbers such as "2.1" decide where there are any.
+follow the size of the type; a number such as "2.1" says how deep its heading lies below others with numbers.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
     from one_ocr_ray.blocks import Box
 
@@ -53,36 +53,30 @@ def type_size(text: str, box: Box) -> float:
 
 def ranks(headings: Sequence[Heading]) -> dict[tuple[int, int], int]:
     """The level of each heading, by page and index."""
-    sized = [heading for heading in headings if heading.size is not None]
-    classes = _size_classes([heading.size for heading in sized if heading.size is not None])
-    levels = {(each.page, each.index): each.level for each in headings}
-    levels |= {(each.page, each.index): _class_of(each.size or 0.0, classes) for each in sized}
-    by_depth = _levels_of_depths(headings, levels)
-    return levels | {(each.page, each.index): by_depth[each.depth] for each in headings if each.depth is not None}
+    classes = _size_classes([heading.size for heading in headings if heading.size is not None])
+    levels = {
+        (each.page, each.index): each.level if each.size is None else _class_of(each.size, classes) for each in headings
+    }
+    numbered = [(each, each.depth) for each in headings if each.depth is not None]
+    if numbered:
+        votes = Counter(levels[each.page, each.index] - depth for each, depth in numbered)
+        offset = min(votes.items(), key=lambda vote: (-vote[1], vote[0]))[0]
+        levels |= {(each.page, each.index): min(max(offset + depth, 1), DEEPEST) for each, depth in numbered}
+    return levels
 
 
-def _size_classes(sizes: Iterable[float]) -> list[float]:
-    """The largest size of each class, from the largest class to the smallest, of at most `DEEPEST`."""
-    classes: list[float] = []
+def _size_classes(sizes: Sequence[float]) -> list[float]:
+    """The least size of each class, from the largest class to the smallest, of at most `DEEPEST`. A class of a single
+    heading, but for the largest, belongs to the next larger one.
+    """
+    classes: list[list[float]] = []
     for size in sorted(sizes, reverse=True):
-        if not classes or size < SAME_SIZE * classes[-1]:
-            classes.append(size)
-    return classes[:DEEPEST]
+        if not classes or size < SAME_SIZE * classes[-1][0]:
+            classes.append([])
+        classes[-1].append(size)
+    kept = [each for number, each in enumerate(classes) if number == 0 or len(each) > 1]
+    return [each[-1] for each in kept[:DEEPEST]]
 
 
 def _class_of(size: float, classes: Sequence[float]) -> int:
-    return max(sum(size <= largest for largest in classes), 1)
-
-
-def _levels_of_depths(headings: Sequence[Heading], levels: Mapping[tuple[int, int], int]) -> dict[int, int]:
-    """One level for each depth of numbers: what most headings of that depth have, deeper ones below the others."""
-    counts: dict[int, Counter[int]] = defaultdict(Counter)
-    for heading in headings:
-        if heading.depth is not None:
-            counts[heading.depth][levels[heading.page, heading.index]] += 1
-    found: dict[int, int] = {}
-    above = 0
-    for depth in sorted(counts):
-        usual = min(counts[depth].items(), key=lambda each: (-each[1], each[0]))[0]
-        found[depth] = above = min(max(usual, above + 1), DEEPEST)
-    return found
+    return min(sum(size < least for least in classes) + 1, len(classes))
