@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -46,11 +46,12 @@ def cluster(service: ServiceConfig) -> Any:
     return manager.options(num_cpus=0, max_concurrency=CALLS_AT_ONCE).remote(service)
 
 
-async def ask_on(manager: Any, record: TaskRecord) -> None:
-    """Ask until there is no answer any more."""
+async def ask_on(manager: Any, record: TaskRecord, *, ends: bool = False) -> None:
+    """Ask until there is no answer any more. One that `ends` sends callers away until it is gone."""
     async with asyncio.timeout(PATIENCE_S):
         for _ in count():
-            await manager.task.remote(OWNER, record.task_id)
+            with suppress(RayTaskError) if ends else nullcontext():
+                await manager.task.remote(OWNER, record.task_id)
             await asyncio.sleep(0.1)
 
 
@@ -84,7 +85,7 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
             view = await first.changed.remote(OWNER, record.task_id, view.rev, 5.0)
         second = cluster(new)
         with pytest.raises(RayActorError):
-            await ask_on(first, record)
+            await ask_on(first, record, ends=True)
         again = cluster(old)
         with pytest.raises(RayTaskError, match="ManagerElsewhereError"):
             await ask_on(again, record)
