@@ -160,3 +160,18 @@ def test_a_page_of_nothing_but_lines_is_bounded() -> None:
     ]
     lines = [line(text, 120, 200 + 26 * at) for at, text in enumerate(PROSE)]
     assert tables(lines, drawn) == []
+
+
+def test_answers_to_choose_from_are_no_table() -> None:
+    """A fraction beside each letter stands in columns, and says too little for cells."""
+    cells = (("A", 100, 0), ("2", 150, -13), ("17", 145, 13), ("C", 400, 0), ("5", 450, -13), ("17", 445, 13))
+    lines = [line(text, x, 300 + y + 80 * at) for at in range(3) for text, x, y in cells]
+    assert tables(lines) == []
+
+
+def test_text_that_edges_run_through_is_no_table() -> None:
+    """The lines of a chart cut its words; those of a table do not."""
+    lines = [line("words of a label that are anywhere", 120, 210 + 50 * at) for at in range(6)]
+    drawn = [Ruling(100, 200 + 50 * at, 600, 200 + 50 * at) for at in range(7)]
+    drawn += [Ruling(100 + 50 * at, 200, 100 + 50 * at, 500) for at in range(11)]
+    assert tables(lines, drawn) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 
 # Multiples of the line height.
 CENTRED = 0.75  # the middle of a head is at most this far from that of the columns below it
+HEAD_GAP = 0.4  # between the heads of two columns at least, where it is wider than between the words of a head
 REACHING = 0.1  # a cell reaches at least this far into the row below if it belongs to both
 CLOSER = 0.15  # the lines of a cell are nearer to each other than to the next row, by this much at least
 MUCH_CLOSER = 0.35  # the same where the first column has a line too, which may begin a row
+
+WIDER = 1.4  # times the gap between words is one between cells
 
 Interval = tuple[float, float]
 
@@ -130,7 +134,7 @@ def placed(groups: Sequence[Sequence[Row]], cols: Sequence[Interval], height: fl
     """Each cell in its place; heads that stand above several columns span them."""
     places = Places(len(groups), len(cols))
     for at, group in enumerate(groups):
-        for line in group:
+        for line in (_cut_at_columns(line, cols, height) for line in group):
             for cell, (first, last) in zip(line, spans(line, cols, height), strict=True):
                 places.texts[at][first].append(cell)
                 for col in range(first, last):
@@ -138,6 +142,22 @@ def placed(groups: Sequence[Sequence[Row]], cols: Sequence[Interval], height: fl
     for at in range(len(groups) - 1):
         _join_down(places, at, min(s.top for s in groups[at + 1][0]) + REACHING * height)
     return places
+
+
+def _cut_at_columns(line: Row, cols: Sequence[Interval], height: float) -> Row:
+    """A line whose cells are cut where they have a wide gap between two columns: heads stand near to each other."""
+    pieces: list[Segment] = []
+    for cell in line:
+        gaps = [b.left - a.right for a, b in pairwise(cell.words)]
+        start = 0
+        for at, (a, b) in enumerate(pairwise(cell.words), start=1):
+            others = [*gaps[: at - 1], *gaps[at:]]
+            wide = gaps[at - 1] >= max(HEAD_GAP * height, WIDER * median(others or [0.0]))
+            if wide and any(a.right < right[0] and left[1] < b.left for left, right in pairwise(cols)):
+                pieces.append(replace(cell, words=cell.words[start:at]))
+                start = at
+        pieces.append(replace(cell, words=cell.words[start:]))
+    return tuple(pieces)
 
 
 def _join_down(places: Places, row: int, below: float) -> None:

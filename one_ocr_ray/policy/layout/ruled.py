@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or
 FILLED_ROWS = 3  # every so manieth row has two cells that do
+TORN = 1.5  # times as many pieces as segments: the text keeps to no cells, as in a chart
 LINES_OF_A_CELL = 4  # beside each other cell of one line
 BANDS_OF_A_PAGE = 2  # between level rules, at most, where upright ones stand between columns of running text
 PROSE_LINES = 3  # between two rules; more may be running text
@@ -98,7 +99,7 @@ def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
     if len(bands) <= BANDS_OF_A_PAGE and _is_prose(bands, sides, height):
         return None
     places = lattice(frame, inside, height)
-    if places is None or not _is_table(places):
+    if places is None or not _is_table(places) or _pieces(places) > TORN * len(inside):
         return None
     return _Found(places.table(), frozenset(inside), frame.left, frame.top, frame.right, frame.bottom)
 
@@ -121,6 +122,11 @@ def _is_table(places: Places) -> bool:
         return False
     lines = [len(rows(texts)) for row in places.texts for texts in row if texts]
     return 2 * sum(count for count in lines if count > MANY_LINES) < sum(lines)
+
+
+def _pieces(places: Places) -> int:
+    """How many pieces of text stand in the cells: more than there were where the edges run through words."""
+    return sum(len(texts) for row in places.texts for texts in row)
 
 
 def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout import marks
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.grid import Table
 
 MIN_ROWS = 3
+FEW_CHARACTERS = 2.0  # a cell: answers to choose from, fractions, a puzzle
 REACH = 3  # rows further down that a row may be aligned with: a heading of several rows lies between
 ALIGNED = 0.5  # of the line height: edges or middles that differ by less are aligned
 ROW_GAP = 2.5  # of the line height: what is further away belongs to another table
@@ -142,6 +143,8 @@ def _table_columns(run: Sequence[Row], height: float) -> list[Interval]:
     gaps = [b.left - a.right for row in run for a, b in pairwise(row)]
     listing = sum(marks.ends_statement(row[-1].text) for row in run)
     if median(gaps) < CELL_GAP * height or 2 * listing >= len(run):
+        return []
+    if mean(len(cell.text) for row in run for cell in row) <= FEW_CHARACTERS:
         return []
     cols = columns(run)
     full = sum(len({first for first, _ in spans(row, cols, height)}) > 1 for row in run)
