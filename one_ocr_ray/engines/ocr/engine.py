@@ -1,6 +1,6 @@
 """The embedded OCR engine: RapidOCR with PP-OCRv6 small on OpenVINO, no key and no network.
 
-The models are inside the RapidOCR wheel. `rapid.py` finds and reads lines, `policy/layout` makes Markdown of them.
+The RapidOCR wheel holds the models. `rapid.py` finds and reads lines, `policy/layout` turns them into blocks.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
     from one_ocr_ray.routing import Escalation
 
-PT_PER_PX = 72 / 200  # where the size of the sheet is not known
+PT_PER_PX = 72 / 200  # if the size of the sheet is unknown
 
 
 class LocalEngine:
-    """Reads pages on one CPU core. To use more cores take more processes with an engine each; threads do not help."""
+    """Reads pages on one CPU core. Threads do not help: to use more cores, run one engine per process."""
 
     name = "local"
     model = DEFAULT_MODELS["local"]
@@ -40,23 +40,23 @@ class LocalEngine:
         self._reader: PageReader | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-ocr")
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
-        """Read one page in this engine's one thread. `ask` says nothing to an OCR engine."""
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
+        """Read one page in this engine's only thread. An OCR engine needs nothing from `page_request`."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self.read_page, image)
 
     async def close(self) -> None:
-        """Let the page under way finish and start no other."""
+        """Let the current page finish and start no other."""
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def read_page(self, image: PageImage) -> Answer:
-        """The same in the calling thread; one call at a time."""
+        """Read one page in the calling thread. One call at a time."""
         pt_per_px = image.page_box.width / image.width_px if image.page_box else PT_PER_PX
         return self.read(image.data, pt_per_px, image.page_number)
 
     def read_layer(self, image: PageImage, known: KnownFonts, escalate: frozenset[Escalation]) -> LayerReading:
-        """A page from its text layer, where that is right; `known`: what is known of its document's fonts.
+        """Read a page from its text layer, in the calling thread. `known`: what is known of its document's fonts.
 
-        In the calling thread; raises `EngineError` when the models cannot be loaded.
+        Raises `EngineError` if the models cannot be loaded.
         """
         try:
             return TextLayerReader(self.page_reader).read(image, known, escalate)
@@ -72,21 +72,20 @@ class LocalEngine:
         return reader
 
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:
-        """Read one page image, in the calling thread; one call at a time. `pt_per_px` is its scale.
+        """Read one JPEG in the calling thread. One call at a time. `pt_per_px` is its scale.
 
-        The answer's text is Markdown, empty for a page without text; its confidence is the characters' mean score. The
-        first call loads the models; raises `EngineError` when they cannot be loaded.
+        The answer's text is Markdown, empty for a page without text. Its confidence is the characters' mean score. The
+        first call loads the models and raises `EngineError` if that fails.
         """
         reader = self.page_reader()
         try:
             return _answer(reader.read(jpeg), pt_per_px, page_number)
-        except Exception as exc:  # the boundary to OpenCV, OpenVINO and RapidOCR: whatever they raise or find on a
-            # page, and whatever the layout makes of that, costs one page
+        except Exception as exc:  # whatever OpenCV, OpenVINO, RapidOCR or the layout raise costs one page only
             return Answer(failure=Failure(ErrorCode.OCR_FAILED, f"the embedded OCR failed: {type(exc).__name__}"))
 
 
 def page_content(page: PageReading, pt_per_px: float) -> PageContent:
-    """What was read of a page, as the layout takes it; lines that are no text are left out."""
+    """The input of the layout for a page, without lines that are not text."""
     lines = [line for line in page.lines if line.read.is_text]
     bold = bold_lines([line.strokes for line in lines])
     placed = tuple(line.placed(bold=each) for line, each in zip(lines, bold, strict=True))

@@ -1,4 +1,4 @@
-"""Where a page image has ink that no line holds. What to do about it is decided in policy/page/looks.py."""
+"""Finds ink on a page image that no line covers. policy/page/looks.py decides what to do about it."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
 
 CELL_PX = 4
-SIDE_PX = 1600  # larger pages are looked at in this size
+SIDE_PX = 1600  # larger pages are scaled to this size
 LEAST_CONTRAST = 12  # of 255 within a cell
-OVER_THE_USUAL = 2.5  # times the contrast that a quarter of the cells stay below: noise and paper
+OVER_THE_USUAL = 2.5  # times the 25th percentile of the cells' contrast, which is noise and paper
 END_OF_RULE_CELLS = 20
 MOST_BLOTS = 300
 _CELL = np.ones((CELL_PX + 1, CELL_PX + 1), np.uint8)
@@ -27,11 +27,11 @@ _LETTER_GAPS = np.ones((3, 7), np.uint8)
 _RULE = np.ones((1, LONG_CELLS), np.uint8)
 _ACROSS = np.ones((THIN_CELLS + 1, 1), np.uint8)
 _AROUND = np.ones((3, 3), np.uint8)
-AROUND_A_LINE = 0.4  # of its height belongs to it as well: accents, the ends of tails
+AROUND_A_LINE = 0.4  # of its height around it, for accents and descenders
 
 
 class PageInk:
-    """The cells of a page that have ink: those with edges in them, whatever the colours."""
+    """The cells of a page that have ink: those with edges in them, in any colours."""
 
     def __init__(self, page: Pixels) -> None:
         height, width = page.shape[:2]
@@ -48,7 +48,7 @@ class PageInk:
         self._ink = (contrast >= max(LEAST_CONTRAST, OVER_THE_USUAL * usual)).astype(np.uint8)
 
     def blots(self, lines: Iterable[Pixels] = ()) -> list[Blot]:
-        """The ink outside of `lines` (the corners of each in px), the largest blots only where there are very many."""
+        """The ink outside `lines` (each by its corners in px). If there are very many blots, only the largest."""
         covered = np.zeros_like(self._ink)
         for corners in lines:
             cv2.fillPoly(covered, [np.round(_grown(corners) / self.cell_px - 0.5).astype(np.int32)], 1)
@@ -68,7 +68,7 @@ class PageInk:
 
 
 def _without_rules(ink: Pixels) -> Pixels:
-    """Without long thin lines, which would join all that they touch: frames, rules of tables."""
+    """`ink` without long thin lines (frames, table rules), which would join everything they touch."""
     for along, across in ((_RULE, _ACROSS), (_RULE.T, _ACROSS.T)):
         thin = 1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, across)
         ink = cv2.subtract(ink, cv2.min(cv2.morphologyEx(ink, cv2.MORPH_OPEN, along), thin))
@@ -90,7 +90,7 @@ def _blot(labels: Pixels, free: Pixels, number: int, box: Pixels, cells: int) ->
 
 
 def _grown(corners: Pixels) -> Pixels:
-    """A box made larger on all sides by what belongs to its line as well."""
+    """A box enlarged on all sides by `AROUND_A_LINE`."""
     height = min(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[0] - corners[1]))
     outwards = corners - corners.mean(axis=0)
     lengths = np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1)

@@ -1,6 +1,6 @@
-"""Where the lines of a page image are: RapidOCR's detector in passes of bounded size, and closer looks at what is left.
+"""Finds the lines of a page image: RapidOCR's detector in passes of bounded size, then closer looks at the rest.
 
-How closely to look, and where once more, is decided in policy/page/looks.py.
+policy/page/looks.py decides how closely to look, and where to look again.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where a line is, and its pixels laid level: the crops of tall boxes are turned to the left."""
+    """A line's place and its level pixels. Crops of tall boxes are turned to the left."""
 
     corners: tuple[Point, Point, Point, Point]  # clockwise from the top left, px
     pixels: Pixels
-    guessed: bool = False  # ink in which the detector sees no line
+    guessed: bool = False  # the detector sees no line in this ink
 
     @property
     def size(self) -> tuple[float, float]:
@@ -44,7 +44,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The lines of a page, and what the ink outside of them looks like."""
+    """The lines of a page, and what the ink outside them looks like."""
 
     boxes: list[Box]
     other_ink: frozenset[looks.Kind]
@@ -57,7 +57,7 @@ class Finder:
         self._detector = detector
 
     def find(self, page: Pixels) -> Found:
-        """The boxes of all lines, and of what may be one."""
+        """The boxes of all lines and of possible lines."""
         ink = PageInk(page)
         scale = looks.pass_scale(page.shape[1], page.shape[0])
         found = self._pass(page, scale)
@@ -87,7 +87,7 @@ class Finder:
                     yield inside
 
     def _pass(self, page: Pixels, scale: float) -> list[Corners]:
-        """The lines that the detector sees in `page` when it is scaled."""
+        """The lines that the detector sees in the scaled `page`."""
         height, width = page.shape[:2]
         size = looks.net_px(width * scale), looks.net_px(height * scale)
         seen = self._text_map(page, *size)
@@ -95,7 +95,7 @@ class Finder:
         return [corners for corners in boxes if not looks.is_rule(*_sides(corners))]
 
     def _text_map(self, page: Pixels, width: int, height: int) -> Pixels:
-        """How much each pixel of the scaled page looks like text, 0-1; of large ones tile by tile."""
+        """How much each pixel of the scaled page looks like text, 0-1. Large pages go tile by tile."""
         page = cv2.resize(page, (width, height))
         seen: Pixels = np.zeros((height, width), np.float32)
         for top, bottom in looks.tiles(height, width):
@@ -119,13 +119,13 @@ def _short_side(corners: Corners) -> float:
 
 
 def _new(boxes: Iterable[Corners], known: Sequence[Corners], share: float = 0.5) -> list[Corners]:
-    """Those of `boxes` of which the `known` ones cover no more than a share."""
+    """The `boxes` of which the `known` ones cover no more than `share`."""
     rectangles = [cv2.boundingRect(corners.astype(np.int32)) for corners in known]
     return [box for box in boxes if _covered(cv2.boundingRect(box.astype(np.int32)), rectangles) <= share]
 
 
 def _covered(box: Sequence[int], others: Iterable[Sequence[int]]) -> float:
-    """The share of a box (left, top, width, height) that lies in others."""
+    """The share of a box (left, top, width, height) that other boxes cover."""
     left, top, width, height = box
     common = (
         max(0, min(left + width, x + w) - max(left, x)) * max(0, min(top + height, y + h) - max(top, y))
@@ -135,7 +135,7 @@ def _covered(box: Sequence[int], others: Iterable[Sequence[int]]) -> float:
 
 
 def _cut(page: Pixels, left: int, top: int, width: int, height: int) -> Pixels:
-    """A window of the page; what lies outside of the page looks as its edge does."""
+    """A window of the page. Outside the page it repeats the edge."""
     page_height, page_width = page.shape[:2]
     right, bottom = left + width, top + height
     inside = page[max(0, top) : bottom, max(0, left) : right]
@@ -144,7 +144,7 @@ def _cut(page: Pixels, left: int, top: int, width: int, height: int) -> Pixels:
 
 
 def _corners(blot: looks.Blot, cell_px: float) -> Corners:
-    """The box of a line that fills a blot."""
+    """The box of a line that fills the blot."""
     left, top = (blot.left - 1) * cell_px, (blot.top - 1) * cell_px
     right, bottom = (blot.left + blot.width + 1) * cell_px, (blot.top + blot.height + 1) * cell_px
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)

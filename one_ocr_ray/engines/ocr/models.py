@@ -1,4 +1,4 @@
-"""The models of the embedded OCR: with which settings they run on OpenVINO, in numbers that are fast on this CPU."""
+"""Loads the models of the embedded OCR into OpenVINO, with settings that are fast on this CPU."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rapidocr import EngineType, RapidOCR
 
 from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
 
-LINE_HEIGHT_PX = 48  # to which the models' authors scale a line
+LINE_HEIGHT_PX = 48  # the models were trained on lines of this height
 
 _OPENVINO = "EngineConfig.openvino."
 
-# Measured on English and Chinese pages: characters right, CPU seconds per page low, one core per process.
+# Chosen by measurement on English and Chinese pages: correct characters, low CPU seconds per page, one core each.
 SETTINGS = {
     "Global.log_level": "critical",
-    "Global.use_cls": False,  # the classifier of upside-down lines turns good lines over
+    "Global.use_cls": False,  # the classifier for upside-down lines turns good lines over
     "Global.return_word_box": True,  # gives the places of characters
     "Det.engine_type": EngineType.OPENVINO,
     "Det.max_candidates": 20_000,  # lines of a page
@@ -35,7 +35,7 @@ def openvino_config() -> dict[str, Any]:
 
 
 def rapid_ocr() -> Any:
-    """RapidOCR, whose annotations are not those of the objects it returns."""
+    """RapidOCR, as Any because its annotations are wrong."""
     rapid: Any = RapidOCR(params=SETTINGS)
     finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
     if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once

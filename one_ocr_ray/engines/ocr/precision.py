@@ -1,4 +1,4 @@
-"""Which numbers this machine's CPU multiplies fast."""
+"""Which floating-point type is fast on this CPU."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def cpuinfo() -> str:
-    """What Linux says of the CPU; empty on other systems."""
+    """The contents of /proc/cpuinfo; empty on systems other than Linux."""
     try:
         return Path("/proc/cpuinfo").read_text()
     except OSError:
@@ -14,10 +14,10 @@ def cpuinfo() -> str:
 
 
 def slow_in_bfloat16(processor: str) -> bool:
-    """Whether bfloat16 takes longer than float32 on what `cpuinfo` says is here.
+    """True if bfloat16 is slower than float32 on the CPU that `processor`, a `cpuinfo`, describes.
 
-    OpenVINO takes bfloat16 wherever there are instructions for it. Intel's of AVX-512 are slow; those of AMX are not,
-    but many a hypervisor hides them. Measured on such a machine: 3.3 CPU seconds a page, and 2.1 in float32, with as
-    many errors.
+    OpenVINO uses bfloat16 wherever the CPU has instructions for it. Intel's AVX-512 ones are slow. Those of AMX are
+    fast, but many hypervisors hide them. Measured on such a machine: 3.3 CPU seconds a page, and 2.1 in float32, with
+    as many errors.
     """
     return "GenuineIntel" in processor and "amx_bf16" not in processor
