@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import Action
+from one_ocr_ray.model import Action, PageStatus
 from one_ocr_ray.policy.failure_rate import fails_as_before
 from one_ocr_ray.policy.known_sums import add_known
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.reading.events import RequestDone
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class RunTotals:
     cost_usd: float | None = 0.0  # as far as it was told; None: there is no price
     warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
     failed_as_before: int = 0  # pages that were read again, and are not among `failures`
+    readers: dict[str, ReaderUse] = field(default_factory=dict)  # by the name of the reader; blank pages are nobody's
 
     def observe(self, event: ReadingEvent) -> None:
         """Count a throttled request; a page's row does not."""
@@ -53,6 +55,11 @@ class RunTotals:
         if page.cost_usd is not None or page.input_tokens is not None:  # else the answer, not the price, is unknown
             self.cost_usd = add_known(self.cost_usd, page.cost_usd)
         self.warnings.update(page.warnings)
+        if page.status is not PageStatus.BLANK:
+            self._add_use(page.engine, ReaderUse(1, page.cost_usd))
+
+    def _add_use(self, reader: str, use: ReaderUse) -> None:
+        self.readers[reader] = self.readers.get(reader, ReaderUse()) + use
 
     def add_untold(self, spending: Spending) -> None:
         """Count requests that no row counts."""
@@ -62,7 +69,7 @@ class RunTotals:
         self.cost_usd = add_known(self.cost_usd, spending.spent_usd)
 
     def __add__(self, other: RunTotals) -> RunTotals:
-        return RunTotals(
+        total = RunTotals(
             self.pages_read + other.pages_read,
             self.failures + other.failures,
             self.requests + other.requests,
@@ -71,7 +78,11 @@ class RunTotals:
             add_known(self.cost_usd, other.cost_usd),
             self.warnings + other.warnings,
             self.failed_as_before + other.failed_as_before,
+            dict(self.readers),
         )
+        for reader, use in other.readers.items():
+            total._add_use(reader, use)
+        return total
 
 
 @dataclass(frozen=True, slots=True)

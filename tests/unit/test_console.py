@@ -15,6 +15,7 @@ from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
 from one_ocr_ray.policy.doctor import Check, CheckStatus
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.storage.export import ExportReport
 
 
@@ -114,7 +115,7 @@ def summary(**changes: object) -> RunSummary:
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,
         "output_tokens": 6, "cost_usd": 0.25, "elapsed_s": 3.14159, "exit_code": 3, "pages_read": 13,
-        "warnings": {},
+        "warnings": {}, "readers": {"text-layer": ReaderUse(10, 0.0), "openai": ReaderUse(2, 0.25)},
     }  # fmt: skip
     return RunSummary(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -135,6 +136,10 @@ def test_the_json_summary_is_one_object_of_the_contract() -> None:
         "documents": {"total": 3, "ok": 1, "partial": 1, "failed": 1},
         "pages": {"total": 13, "ok": 10, "blank": 1, "failed": 2},
         "requests": {"sent": 12, "throttled": 0, "retried": 1},
+        "readers": {
+            "openai": {"pages": 2, "cost_usd": 0.25, "saved_usd": 0.0},
+            "text-layer": {"pages": 10, "cost_usd": 0.0, "saved_usd": 1.25},
+        },
         "tokens": {"input": 5, "output": 6},
         "cost_usd": 0.25,
         "cost_usd_total": 0.5,
@@ -154,14 +159,15 @@ def test_the_summary_in_words() -> None:
         "/out: 3 documents (1 complete, 1 partial, 1 failed), 13 pages (10 ok, 1 blank, 2 failed)."
     )  # fmt: skip
     assert err[2] == "Documents that cannot be opened: 1 not_pdf, 2 pdf_not_found."
-    assert err[3] == "Cost: 0.2500 USD this run, 0.5000 USD in all."
-    assert "--retry-failed" in err[4]
+    assert err[3] == "Read by: text-layer 10 pages, openai 2 pages."
+    assert err[4] == "Cost: 0.2500 USD this run, 0.5000 USD in all."
+    assert "--retry-failed" in err[5]
 
 
 def test_a_run_with_nothing_to_do_says_so() -> None:
     """And a run without cost or failures says nothing of them."""
     counts = OutputCounts(Counter(complete=1), Counter(ok=1))
-    _, err = printed(summary(pages_read=0, counts=counts, exit_code=0), as_json=False)
+    _, err = printed(summary(pages_read=0, counts=counts, exit_code=0, readers={}), as_json=False)
     assert err[0].startswith("Nothing left to read")
     assert err[1] == "/out: 1 document (1 complete, 0 partial, 0 failed), 1 page (1 ok, 0 blank, 0 failed)."
     assert len(err) == 2

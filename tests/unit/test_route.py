@@ -17,6 +17,7 @@ from one_ocr_ray.policy.route.gates import (
     needs_more_samples,
     ocr_verdict,
 )
+from one_ocr_ray.policy.route.reader_use import ReaderUse, saved_usd
 from one_ocr_ray.policy.text_layer.features import PageText
 from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SpotCheck
 from one_ocr_ray.routing import Escalation, Route, RouteReason, Verdict
@@ -185,3 +186,13 @@ def test_an_answer_that_is_good_stands() -> None:
     assert ocr_verdict(Answer(confidence=0.95, blocks=(TABLE,))).accepted
     assert model_verdict(Answer(text="read")).accepted
     assert model_verdict(Answer(failure=BROKEN)) == Verdict(accepted=False, reason=RouteReason.FAILED_OVER)
+
+
+def test_what_cheap_readers_save() -> None:
+    """Their pages at the mean cost of the dearest reader's; unknown where no cost is known."""
+    readers = {"text-layer": ReaderUse(80, 0.0), "local": ReaderUse(10, 0.0), "openai": ReaderUse(10, 0.05)}
+    assert {name: saved_usd(readers, name) for name in readers} == pytest.approx(
+        {"text-layer": 0.4, "local": 0.05, "openai": 0.0}
+    )
+    assert saved_usd({"text-layer": ReaderUse(5)}, "text-layer") is None
+    assert saved_usd(readers | {"openai": ReaderUse(10, None)}, "local") is None

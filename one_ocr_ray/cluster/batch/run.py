@@ -200,6 +200,7 @@ class _Run:
             exit_code=exit_code,
             pages_read=self.totals.pages_read,
             warnings=self.totals.warnings,
+            readers=self.totals.readers,
         )
 
     def _start_driver(

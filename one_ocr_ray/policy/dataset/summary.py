@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.model import Outcome
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
+from one_ocr_ray.policy.route.reader_use import ReaderUse, saved_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,6 +67,7 @@ class RunSummary:
     exit_code: int
     pages_read: int  # by this run
     warnings: Mapping[str, int]  # pages that this run has read, by warning
+    readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # of this run
 
     def as_json(self) -> dict[str, Any]:
         documents, pages = self.counts.documents, self.counts.pages
@@ -80,6 +82,10 @@ class RunSummary:
             },
             "pages": {"total": sum(pages.values()), **{name: pages[name] for name in ("ok", "blank", "failed")}},
             "requests": {name: self.requests.get(name, 0) for name in ("sent", "throttled", "retried")},
+            "readers": {
+                name: {"pages": use.pages, "cost_usd": use.cost_usd, "saved_usd": saved_usd(self.readers, name)}
+                for name, use in sorted(self.readers.items())
+            },
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "cost_usd_total": self.counts.cost_usd,
