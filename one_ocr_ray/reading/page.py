@@ -140,15 +140,11 @@ async def _answer(image: PageImage, reader: Reader, reading: Reading, spent: Pag
         with reading.ending.waiting():
             await reading.clock.sleep(step.wait_s)
             if step.tries.transport > tries.transport:
-                await _retry_allowed(reader, reading)
+                while not reader.retries.take(reading.clock.monotonic_s()):
+                    await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
             if step.ask.image_scale != ask.image_scale:
                 sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
         ask, tries = step.ask, step.tries
-
-
-async def _retry_allowed(reader: Reader, reading: Reading) -> None:
-    while not reader.retries.take(reading.clock.monotonic_s()):
-        await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
 
 
 async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage) -> Answer:
@@ -237,15 +233,13 @@ def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Readi
         run_id=reading.identity.run_id,
         config_id=reading.identity.config_id,
     )
-    return result if isinstance(page, PageUnrendered) else _with_image(result, page, answer)
-
-
-def _with_image(result: PageResult, image: PageImage, answer: Answer) -> PageResult:
+    if isinstance(page, PageUnrendered):
+        return result
     return replace(
         result,
-        image_width=image.width_px,
-        image_height=image.height_px,
-        image_sha256=image.sha256,
+        image_width=page.width_px,
+        image_height=page.height_px,
+        image_sha256=page.sha256,
         rotation=answer.rotation_deg,
-        page_box=image.page_box and turned(image.page_box, answer.rotation_deg),
+        page_box=page.page_box and turned(page.page_box, answer.rotation_deg),
     )
