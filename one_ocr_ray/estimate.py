@@ -34,8 +34,8 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     Opens every input file, in as many child processes as there are CPUs; those that cannot be read are named in the
     result. Raises UsageError for settings that a run would refuse, and when there is no input.
     """
-    selection, choice = selection_of(settings), engine_options_of(settings)
-    page = _page_need(settings, choice)
+    selection, llm = selection_of(settings), engine_options_of(settings)
+    page = _page_need(settings, llm)
     if idle := settings_without_effect(settings):
         say(idle)
     options = pdf_options_of(settings)
@@ -44,10 +44,10 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     survey = Survey(selection)
     for document in inspect_all(files, options, children=cpus):
         survey.add(document)
-    limits = limits_of(settings) if choice else None
+    limits = limits_of(settings) if llm else None
     return Estimate(
         engine=settings.engine,
-        model=choice.model if choice else DEFAULT_MODELS["local"],
+        model=llm.model if llm else DEFAULT_MODELS["local"],
         survey=survey,
         page=page,
         seconds_by=seconds_by_bound(survey.pages, page, limits, cpus),
@@ -56,9 +56,9 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     )
 
 
-def _page_need(settings: Settings, choice: EngineOptions | None) -> PageNeed:
+def _page_need(settings: Settings, llm: EngineOptions | None) -> PageNeed:
     ask = page_request_of(settings)
-    if choice is None:
+    if llm is None:
         return LOCAL_PAGE
-    metering = metering_of(choice, prices_of(settings), ask)
+    metering = metering_of(llm, prices_of(settings), ask)
     return llm_page(metering, ask, settings.longest_side)

@@ -1,4 +1,4 @@
-"""`Job`: what a worker must know of a run, or of a task. It holds no key."""
+"""`Job`: everything that a worker must know about a run or a task. It holds no key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import Limits
 
 
-# Requests of earlier runs of the last day, by run: when, in seconds since 1970, and how many.
 EMBEDDED_ENGINE_ALONE = Route((LOCAL,))
+# Requests of earlier runs in the last day, by run: when, in seconds since 1970, and how many.
 SentBefore = Mapping[str, Sequence[tuple[float, int]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Made by the driver or from a task's assignment."""
+    """One run or task for its workers."""
 
     output: str
     config: Mapping[str, Any]
@@ -39,8 +39,8 @@ class Job:
     limits: Limits
     prices: Mapping[str, Price]
     budget: str | None  # name of the actor that keeps the cost ceiling
-    pages_at_once: int  # a worker's share of the run's requests under way
+    pages_at_once: int  # a worker's share of the run's pages in progress
     render_tasks: int  # a worker's render tasks at once
-    stop_wait_s: float  # for requests under way when the job must stop
-    sent_before: SentBefore = field(default_factory=dict)  # where --rpd must know of it
+    stop_wait_s: float  # for requests in flight when the job must stop
+    sent_before: SentBefore = field(default_factory=dict)  # only with --rpd
     route: Route = EMBEDDED_ENGINE_ALONE

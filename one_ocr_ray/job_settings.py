@@ -1,4 +1,4 @@
-"""From settings to what a run works with: engine, prompt, limits, pages. Made once, by the driver, without Ray."""
+"""Turns settings into what a run works with: engine, request, limits, pages. The driver does it once, without Ray."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import Settings
 
 
-# Settings that only some engines heed; those of a provider that change what a run does are refused with another.
+# The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
 _LLM = frozenset({"openai", "gemini"})
-HEEDED_BY = {
+ENGINES_OF_SETTING = {
     **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
     **dict.fromkeys(("service_tier", "headers", "query", "prices"), _LLM),
     **dict.fromkeys(("detail", "output_cap_field"), frozenset({"openai"})),
@@ -44,17 +44,17 @@ HEEDED_BY = {
 
 
 def settings_without_effect(settings: Settings) -> str | None:
-    """One sentence about what is set and has no effect on the chosen engine; None when all has one."""
-    idle = [
+    """One sentence that names the flags without effect on the chosen engine. None if there are none."""
+    unused = [
         f"--{name.replace('_', '-')}"
-        for name, engines in HEEDED_BY.items()
+        for name, engines in ENGINES_OF_SETTING.items()
         if name in settings.model_fields_set and settings.engine not in engines
     ]
-    return f"Without effect with --engine {settings.engine}: {', '.join(idle)}." if idle else None
+    return f"Without effect with --engine {settings.engine}: {', '.join(unused)}." if unused else None
 
 
 def engine_options_of(settings: Settings) -> EngineOptions | None:
-    """The LLM engine of a run; None for the embedded one. Raises UsageError for settings that only an LLM knows."""
+    """The LLM engine of a run; None for the embedded one. Raises UsageError for flags that need an LLM engine."""
     if settings.engine == "local":
         for name in ("model", "base_url", "prompt_file", "schema", "max_cost"):
             if getattr(settings, name) is not None:
@@ -77,7 +77,7 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
 
 
 def page_request_of(settings: Settings) -> PageRequest:
-    """What is asked for each page. Raises UsageError for a prompt or a schema that cannot be used."""
+    """The request for each page. Raises UsageError for an unusable prompt or schema."""
     if settings.engine == "local":
         return PageRequest(positions=settings.positions)
     schema = _text(settings.schema, "--schema") if settings.schema else None
@@ -94,7 +94,7 @@ def page_request_of(settings: Settings) -> PageRequest:
 
 
 def selection_of(settings: Settings) -> PageSelection:
-    """The wanted pages. Raises UsageError for what is not a selection."""
+    """The selected pages. Raises UsageError for an invalid selection."""
     try:
         return parse_selection(settings.pages)
     except ValueError as error:
@@ -102,7 +102,7 @@ def selection_of(settings: Settings) -> PageSelection:
 
 
 def route_of(settings: Settings) -> Route:
-    """The readers of each page. Raises UsageError for what is no route of the chosen engine."""
+    """The readers of each page. Raises UsageError for a route that does not fit the chosen engine."""
     try:
         route = parse_route(settings.route, settings.engine, settings.escalate)
     except ValueError as error:
@@ -113,7 +113,7 @@ def route_of(settings: Settings) -> Route:
 
 
 def pdf_options_of(settings: Settings) -> PdfOptions:
-    """How documents are opened and rendered. Raises UsageError for a password file that cannot be read."""
+    """How to open and render documents. Raises UsageError for an unreadable password file."""
     password = password_of(settings)
     return PdfOptions(
         longest_side_px=settings.longest_side,
@@ -125,25 +125,25 @@ def pdf_options_of(settings: Settings) -> PdfOptions:
 
 
 def output_uri_of(settings: Settings) -> str:
-    """Where the results go: a URI, or an absolute path. Raises UsageError when it is not said."""
+    """The URI or absolute path of the results. Raises UsageError if there is none."""
     if not settings.output:
         raise UsageError("Say where the results go: --output URI.")
     return root_of(settings.output)
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the user has said of the account."""
+    """The account's limits as the user set them."""
     return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
 
 
 def fingerprint_of(
-    settings: Settings, choice: EngineOptions | None, ask: PageRequest, selection: PageSelection
+    settings: Settings, llm: EngineOptions | None, ask: PageRequest, selection: PageSelection
 ) -> Fingerprint:
-    """What makes this run the same work as another."""
+    """The fingerprint of a run's configuration. Runs with the same one can share an output."""
     return Fingerprint(
         engine=settings.engine,
-        model=choice.model if choice else DEFAULT_MODELS["local"],
-        prompt_sha256=prompt_sha256(ask.prompt) if choice else None,
+        model=llm.model if llm else DEFAULT_MODELS["local"],
+        prompt_sha256=prompt_sha256(ask.prompt) if llm else None,
         schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
         longest_side_px=settings.longest_side,
         pages=str(selection),
@@ -152,29 +152,29 @@ def fingerprint_of(
     )
 
 
-def metering_of(choice: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
-    """What requests of `ask` to that engine take; it has learned nothing yet."""
-    codec = CODECS[choice.name]
+def metering_of(llm: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
+    """A new metering for requests to that engine."""
+    codec = CODECS[llm.name]
     return ProviderMetering(
         codec.image_tokens,
-        choice.model,
+        llm.model,
         limit_counts_output=codec.LIMIT_COUNTS_OUTPUT,
-        image_detail=choice.image_detail,
-        tier=choice.service_tier,
+        image_detail=llm.image_detail,
+        tier=llm.service_tier,
         prices=prices,
         output_cap=ask.output_tokens_cap,
     )
 
 
-def dearest_of(
-    choice: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions
+def worst_case_of(
+    llm: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions
 ) -> WorstCase:
-    """What requests of unknown cost count for a ceiling."""
-    return WorstCase(metering_of(choice, prices, ask) if choice else None, ask, pdf.longest_side_px)
+    """How much requests of unknown cost count towards a ceiling."""
+    return WorstCase(metering_of(llm, prices, ask) if llm else None, ask, pdf.longest_side_px)
 
 
 def prices_of(settings: Settings) -> dict[str, Price]:
-    """The user's prices, which go before the table's."""
+    """The user's prices, which override the table's."""
     return {
         model: Price(price.input_usd, price.output_usd, price.cached_usd) for model, price in settings.prices.items()
     }

@@ -77,39 +77,39 @@ def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) ->
     )
 
 
-def engine_on_node(choice: EngineOptions) -> Engine:
+def engine_on_node(llm: EngineOptions) -> Engine:
     """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
-    return llm_engine(choice, provider_key(choice.name))
+    return llm_engine(llm, provider_key(llm.name))
 
 
-def permits_of(job: Job, choice: EngineOptions, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
-    """Permits of the account that `choice` uses on this node, for the limiter's client `client`.
+def permits_of(job: Job, llm: EngineOptions, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
+    """Permits of the account that `llm` uses on this node, for the limiter's client `client`.
 
     `owner` gets a fair share of them, and `job` one of the owner's; a job without an owner is its own.
     """
-    limiter = RemoteLimiter(_limiter_on_node(choice), job.sent_before)
+    limiter = RemoteLimiter(_limiter_on_node(llm), job.sent_before)
     # A worker that is restarted counts from zero again, so it must be a new client.
     who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
-    return LeasedPermits(limiter, who, total_tokens if CODECS[choice.name].LIMIT_COUNTS_OUTPUT else input_tokens)
+    return LeasedPermits(limiter, who, total_tokens if CODECS[llm.name].LIMIT_COUNTS_OUTPUT else input_tokens)
 
 
-def start_limiter_early(choice: EngineOptions) -> None:
+def start_limiter_early(llm: EngineOptions) -> None:
     """Start the account's rate limiter early, so that its one-second start overlaps the workers' own.
 
     Raises UsageError for a key file that cannot be read.
     """
-    get_limiter(_limiter_on_node(choice))
+    get_limiter(_limiter_on_node(llm))
 
 
-def _limiter_on_node(choice: EngineOptions) -> str:
-    """The name of the limiter of the account that `choice` uses on this node."""
-    key = provider_key(choice.name)
-    account = account_fingerprint(choice.base_url, key.get_secret_value() if key else "")
-    return limiter_name(choice.name, account, choice.model)
+def _limiter_on_node(llm: EngineOptions) -> str:
+    """The name of the limiter of the account that `llm` uses on this node."""
+    key = provider_key(llm.name)
+    account = account_fingerprint(llm.base_url, key.get_secret_value() if key else "")
+    return limiter_name(llm.name, account, llm.model)
 
 
 def llm_reader(
-    job: Job, choice: EngineOptions, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]
+    job: Job, llm: EngineOptions, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]
 ) -> Reader:
     """`engine` for the pages of `job`, under `permits` and the cost ceilings of `budgets`."""
     return Reader(
@@ -117,7 +117,7 @@ def llm_reader(
         permits=permits,
         ask=job.ask,
         prompt_sha256=job.prompt_sha256,
-        metering=metering_of(choice, job.prices, job.ask),
+        metering=metering_of(llm, job.prices, job.ask),
         judge=judge,
         budgets=budgets,
         observers=(RequestMetrics(engine.name, engine.model).observe,),

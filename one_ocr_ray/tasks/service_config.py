@@ -13,7 +13,6 @@ from pydantic import SecretStr
 from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
 from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
-    dearest_of,
     engine_options_of,
     fingerprint_of,
     limits_of,
@@ -22,6 +21,7 @@ from one_ocr_ray.job_settings import (
     prices_of,
     route_of,
     selection_of,
+    worst_case_of,
 )
 from one_ocr_ray.model import ErrorCode, PageRequest
 from one_ocr_ray.policy.cost.pricing import estimate_usd
@@ -101,7 +101,7 @@ def _engine(settings: ServiceSettings, name: str) -> tuple[EngineOptions | None,
 def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
     """The job of one task. Raises OptionsError for options that this service cannot follow."""
     options = assignment.record.options
-    choice, ask = _asked(service, options)
+    llm, ask = _asked(service, options)
     engine = options.engine or service.settings.engine
     settings = service.settings.model_copy(
         update={
@@ -113,7 +113,7 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         }
     )
     selection, route = selection_of(settings), _route(service, settings)
-    fingerprint = fingerprint_of(settings, choice, ask, selection)
+    fingerprint = fingerprint_of(settings, llm, ask, selection)
     run_id = assignment.retry.run_id if assignment.retry else assignment.record.task_id
     job = Job(
         output=store.output_uri(assignment.record.task_id),
@@ -123,13 +123,13 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         pdf=pdf_options_of(settings),
         ask=ask,
         prompt_sha256=fingerprint.prompt_sha256,
-        engine=choice,
+        engine=llm,
         limits=limits_of(settings),
         prices=prices_of(settings),
         budget=None,
         pages_at_once=settings.max_in_flight,
         render_tasks=1,
-        stop_wait_s=settings.stop_wait if choice else 0.0,
+        stop_wait_s=settings.stop_wait if llm else 0.0,
         route=route,
     )
     return job, fingerprint
@@ -155,18 +155,18 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions 
     name = options.engine or service.settings.engine
     if name not in service.engines:
         raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
-    choice, ask = service.engines[name]
-    if choice is None:
+    llm, ask = service.engines[name]
+    if llm is None:
         if options.model or options.prompt or options.max_cost_usd:
             raise OptionsError("model, prompt and max_cost_usd need an LLM engine.", ErrorCode.INVALID_OPTIONS)
         return None, ask
-    if options.model not in (None, choice.model, *service.settings.models):
+    if options.model not in (None, llm.model, *service.settings.models):
         raise OptionsError(
             f"This service does not offer the model {options.model}; its operator names them by --models.",
             ErrorCode.MODEL_NOT_FOUND,
         )
     return (
-        replace(choice, model=options.model) if options.model else choice,
+        replace(llm, model=options.model) if options.model else llm,
         replace(ask, prompt=options.prompt) if options.prompt else ask,
     )
 
@@ -180,7 +180,7 @@ def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store
         return None
     if estimate_usd(1, 1, job.engine.model, job.engine.service_tier, job.prices) is None:
         raise StoppedError(f"The price of {job.engine.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
-    dearest = dearest_of(job.engine, job.prices, job.ask, job.pdf)
+    dearest = worst_case_of(job.engine, job.prices, job.ask, job.pdf)
     spent_usd = spending_with(Objects(job.output), store.pages(assignment.record.task_id), dearest).most_usd
     if spent_usd is None:
         raise StoppedError("What this task has cost so far is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
@@ -191,7 +191,7 @@ def identity_of(service: ServiceConfig, version: str = __version__) -> str:
     """A digest that tells one service's work, its code included, from another's."""
     names = (*Settings.model_fields, "store", "expiry_days", "models", "key_budget_usd")
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
-    asks = [(name, choice and choice.model, astuple(ask)) for name, (choice, ask) in service.engines.items()]
+    asks = [(name, llm and llm.model, astuple(ask)) for name, (llm, ask) in service.engines.items()]
     return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]
 
 

@@ -11,7 +11,7 @@ import pytest
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job_settings import (
-    HEEDED_BY,
+    ENGINES_OF_SETTING,
     engine_options_of,
     fingerprint_of,
     limits_of,
@@ -40,10 +40,10 @@ def _no_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("engine", ["openai", "gemini"])
 def test_an_engine_has_a_model_and_an_endpoint_of_its_own(engine: str) -> None:
     """The documented defaults, where nothing else is said."""
-    choice = engine_options_of(load({"engine": engine}))
-    assert choice is not None
-    assert (choice.name, choice.model, choice.base_url) == (engine, DEFAULT_MODELS[engine], DEFAULT_BASE_URLS[engine])
-    assert choice.image_detail == "high"
+    llm = engine_options_of(load({"engine": engine}))
+    assert llm is not None
+    assert (llm.name, llm.model, llm.base_url) == (engine, DEFAULT_MODELS[engine], DEFAULT_BASE_URLS[engine])
+    assert llm.image_detail == "high"
 
 
 def test_a_flag_wins_over_the_variable_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,10 +65,10 @@ def test_each_engine_has_its_word_for_looking_closely() -> None:
 def test_secrets_of_a_choice_do_not_show() -> None:
     """It travels to workers and may be printed there; gateways take keys in headers and queries."""
     secrets = {"headers": '{"X-Key": "canary-1"}', "query": '{"key": "canary-2"}'}
-    choice = engine_options_of(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
-    assert "canary" not in repr(choice)
-    assert choice is not None
-    assert choice.headers["X-Key"].get_secret_value() == "canary-1"
+    llm = engine_options_of(load({"engine": "openai", "base_url": "http://user:canary-3@host/v1", **secrets}))
+    assert "canary" not in repr(llm)
+    assert llm is not None
+    assert llm.headers["X-Key"].get_secret_value() == "canary-1"
 
 
 @pytest.mark.parametrize("flag", ["model", "base_url", "prompt_file", "schema", "max_cost"])
@@ -196,4 +196,4 @@ def test_settings_that_the_engine_does_not_heed_are_said_in_one_line() -> None:
     for name, setting in Settings.model_fields.items():
         extra = setting.json_schema_extra
         if isinstance(extra, dict) and extra["group"] in ("Engine", "Limits of the account"):
-            assert (name in HEEDED_BY) is (name not in of_all_or_refused), name
+            assert (name in ENGINES_OF_SETTING) is (name not in of_all_or_refused), name

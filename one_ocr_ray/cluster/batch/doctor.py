@@ -63,13 +63,13 @@ def run_checks(settings: Settings) -> list[Check]:
     """
     selection_of(settings)
     page_request_of(settings)
-    choice = engine_options_of(settings)
+    llm = engine_options_of(settings)
     checks = [doctor.runtime_env(keys_in(submitted_runtime_env()))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
         output = output_uri_of(settings) if settings.output else None
         mark, output_fault = stack.enter_context(probe_object(output)) if output else (None, None)
-        request = FactsRequest("here", choice, input_uri, output, None if output_fault else mark)
+        request = FactsRequest("here", llm, input_uri, output, None if output_fault else mark)
         cluster, ray_check = _cluster(stack, settings, request)
         checks.append(ray_check)
         nodes = [node for node in cluster.nodes if not node.fault] if cluster else [_collect_node_facts(request)]
@@ -79,7 +79,7 @@ def run_checks(settings: Settings) -> list[Check]:
         else:
             versions = doctor.versions(_versions(), cluster.nodes)
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
-        checks.extend(_engine_checks(choice, nodes))
+        checks.extend(_engine_checks(llm, nodes))
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         checks.append(_output_check(output, output_fault, nodes))
@@ -180,11 +180,11 @@ def _versions() -> Versions:
     return Versions(platform.python_version(), ray.__version__, __version__)
 
 
-def _faults_of_llm(choice: EngineOptions) -> tuple[str | None, str | None]:
+def _faults_of_llm(llm: EngineOptions) -> tuple[str | None, str | None]:
     """What is wrong with this node's key, and what the provider answers to it."""
 
     async def failure() -> Failure | None:
-        engine = llm_engine(choice, provider_key(choice.name))
+        engine = llm_engine(llm, provider_key(llm.name))
         try:
             return await engine.check()
         finally:
@@ -197,8 +197,8 @@ def _faults_of_llm(choice: EngineOptions) -> tuple[str | None, str | None]:
     return None, found.message if found else None
 
 
-def _engine_checks(choice: EngineOptions | None, nodes: list[NodeFacts]) -> list[Check]:
-    if choice is None:
+def _engine_checks(llm: EngineOptions | None, nodes: list[NodeFacts]) -> list[Check]:
+    if llm is None:
         return [
             Check("key", CheckStatus.SKIP, "The embedded engine needs no key."),
             doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, "The embedded engine is installed on"),
@@ -206,7 +206,7 @@ def _engine_checks(choice: EngineOptions | None, nodes: list[NodeFacts]) -> list
     key = doctor.on_nodes("key", nodes, lambda node: node.key_fault, "Nothing is wrong with the key on")
     if key.status is CheckStatus.FAIL:
         return [key, Check("engine", CheckStatus.SKIP, "It is not asked without a key.")]
-    reached = f"{choice.name} knows {choice.model} and lets in"
+    reached = f"{llm.name} knows {llm.model} and lets in"
     return [key, doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, reached)]
 
 

@@ -23,7 +23,6 @@ from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_auto
 from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
 from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
-    dearest_of,
     engine_options_of,
     fingerprint_of,
     limits_of,
@@ -34,6 +33,7 @@ from one_ocr_ray.job_settings import (
     route_of,
     selection_of,
     settings_without_effect,
+    worst_case_of,
 )
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
@@ -89,15 +89,15 @@ def run(
     """
     started = time.monotonic()
     selection = selection_of(settings)
-    choice, ask = engine_options_of(settings), page_request_of(settings)
-    fingerprint = fingerprint_of(settings, choice, ask, selection)
+    llm, ask = engine_options_of(settings), page_request_of(settings)
+    fingerprint = fingerprint_of(settings, llm, ask, selection)
     if idle := settings_without_effect(settings):
         say(idle)
     files = find_present_inputs(settings.inputs, say)  # the user's mistakes come before anything is written
     output = Objects(output_uri_of(settings))
     work = _Run(
         settings=settings,
-        choice=choice,
+        llm=llm,
         ask=ask,
         route=route_of(settings),
         prompt_sha256=fingerprint.prompt_sha256,
@@ -107,7 +107,7 @@ def run(
         output=output,
         dataset=Dataset(output, asdict(fingerprint)),
         run_dir=RunDirectory(output),
-        interruption=Interruption(settings.stop_wait if choice else 0.0, say),
+        interruption=Interruption(settings.stop_wait if llm else 0.0, say),
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
@@ -131,7 +131,7 @@ class _Run:
     """One run on one output, whose lease is held."""
 
     settings: Settings
-    choice: EngineOptions | None
+    llm: EngineOptions | None
     ask: PageRequest
     route: Route
     prompt_sha256: str | None
@@ -160,8 +160,8 @@ class _Run:
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(ray_session(address, self._metadata()))
-            if self.choice and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
-                start_limiter_early(self.choice)
+            if self.llm and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
+                start_limiter_early(self.llm)
             actors = ending.enter_context(ending_actors())
             nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
             driver = self._start_driver(nodes, actors, plan, pending, on_progress=on_progress, say=say)
@@ -261,7 +261,7 @@ class _Run:
             interruption=self.interruption,
             say=say,
             scaler=WorkerScaler(nodes, count, start_on, actors) if grows else None,
-            demand=NodeDemand(settings.max_in_flight if self.choice else None)
+            demand=NodeDemand(settings.max_in_flight if self.llm else None)
             if grows and ray_address(settings) != LOCAL_RAY
             else None,
         )
@@ -274,12 +274,12 @@ class _Run:
             counts,
             open_shards=open_shards,
             config_id=self.identity.config_id,
-            dearest=dearest_of(self.choice, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
+            dearest=worst_case_of(self.llm, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
         )
 
     def _job(self, cpus: int, readers: int, workers: int, budget: str | None, sent_before: SentBefore) -> Job:
         settings = self.settings
-        pages_at_once = settings.max_in_flight if self.choice else PAGES_PER_READER * readers
+        pages_at_once = settings.max_in_flight if self.llm else PAGES_PER_READER * readers
         return Job(
             output=self.output.root,
             config=self.config,
@@ -288,13 +288,13 @@ class _Run:
             pdf=pdf_options_of(settings),
             ask=self.ask,
             prompt_sha256=self.prompt_sha256,
-            engine=self.choice,
+            engine=self.llm,
             limits=limits_of(settings),
             prices=prices_of(settings),
             budget=budget,
             sent_before=sent_before,
             pages_at_once=max(1, pages_at_once // workers),
             render_tasks=max(1, cpus // workers),
-            stop_wait_s=settings.stop_wait if self.choice else 0.0,
+            stop_wait_s=settings.stop_wait if self.llm else 0.0,
             route=self.route,
         )

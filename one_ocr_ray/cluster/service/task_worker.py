@@ -137,9 +137,9 @@ class TaskWorker(Worker["TaskAssignment"]):
 
     async def check_engine(self, ask_provider: bool) -> None:
         """Find out whether this node has a key, and start the process that opens and renders the first upload."""
-        choice, _ = self._service.engines[self._service.settings.engine]
-        if choice is not None:
-            await engine_on_node(choice).close()
+        llm, _ = self._service.engines[self._service.settings.engine]
+        if llm is not None:
+            await engine_on_node(llm).close()
         await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)
 
     async def stop(self, wait_s: float) -> None:
