@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 # Multiples of the line height.
 CENTRED = 0.75  # the middle of a head is at most this far from that of the columns below it
 HEAD_GAP = 0.4  # between the heads of two columns at least, where it is wider than between the words of a head
+BESIDE = 0.7  # of its height has a cell in common with another one of its line
 REACHING = 0.1  # a cell reaches at least this far into the row below if it belongs to both
 CLOSER = 0.15  # the lines of a cell are nearer to each other than to the next row, by this much at least
 MUCH_CLOSER = 0.35  # the same where the first column has a line too, which may begin a row
 
-WIDER = 1.4  # times the gap between words is one between cells
+WIDER = 1.25  # times the gap between words is one between cells
 
 Interval = tuple[float, float]
 
@@ -63,6 +64,37 @@ def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:
         and any(overlap(cell, b) > 0 and overlap(cell, a) <= 0 for cell in row)
         for row in run
     )
+
+
+def level_rows(run: Sequence[Row]) -> list[Row]:
+    """Lines of a table with the cells that stand at one height: one that lies between two lines is a line of its own,
+    though it may have been taken for the beginning of the lower one.
+    """
+    found: list[Row] = []
+    for row in run:
+        if found and len(row) + len(found[-1]) > 2 and _are_torn(found[-1], row):
+            found[-1:] = _levelled([*found[-1], *row])
+        else:
+            found.append(row)
+    return found
+
+
+def _are_torn(above: Row, below: Row) -> bool:
+    """Whether two lines have cells at one height, and none in the same place."""
+    apart = all(min(a.right, b.right) <= max(a.left, b.left) for a in above for b in below)
+    return apart and any(_beside(a, b) for a in above for b in below)
+
+
+def _levelled(cells: Sequence[Segment]) -> list[Row]:
+    most = max(cells, key=lambda cell: sum(_beside(cell, other) for other in cells))
+    level = [cell for cell in cells if _beside(cell, most)]
+    above = [cell for cell in cells if cell not in level and cell.middle < most.middle]
+    below = [cell for cell in cells if cell not in level and cell.middle >= most.middle]
+    return [tuple(sorted(part, key=lambda cell: cell.left)) for part in (above, level, below) if part]
+
+
+def _beside(a: Segment, b: Segment) -> bool:
+    return min(a.bottom, b.bottom) - max(a.top, b.top) > BESIDE * min(a.height, b.height)
 
 
 def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list[list[Row]]:

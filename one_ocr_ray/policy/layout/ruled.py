@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.alignment import columns, grouped, heads, overlap, placed
+from one_ocr_ray.policy.layout.alignment import columns, grouped, heads, level_rows, overlap, placed
 from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows
 from one_ocr_ray.policy.layout.lattice import are_rows, lattice
 from one_ocr_ray.policy.layout.marks import is_marker
@@ -222,5 +222,5 @@ def _rules_part_cells(rules: Sequence[Rule], width: float) -> bool:
 def _groups(band: Sequence[Row], cols: Sequence[Interval], height: float, number: int, count: int) -> list[list[Row]]:
     """The rows of a table between two rules."""
     if number == 0 and count > 1:
-        return heads(band, cols, height)
+        return heads(level_rows(band), cols, height)
     return grouped(band, cols, height) if are_rows(band, cols, few=count < 4) else [list(band)]

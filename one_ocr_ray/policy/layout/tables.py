@@ -11,7 +11,7 @@ from statistics import mean, median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.alignment import columns, grouped, overlap, placed, spans
+from one_ocr_ray.policy.layout.alignment import columns, grouped, level_rows, overlap, placed, spans
 from one_ocr_ray.policy.layout.geometry import Segment
 from one_ocr_ray.policy.layout.grid import is_number
 from one_ocr_ray.policy.layout.text import is_leader
@@ -68,7 +68,7 @@ def _parted(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]
         at, end = _first_head(page[start:at], page[at], cols, height) + start, _last_line(page, end, cols, height)
         if start < at:
             parts.append(tuple(page[start:at]))
-        parts.append(placed(grouped(page[at:end], cols, height), cols, height).table())
+        parts.append(placed(grouped(level_rows(page[at:end]), cols, height), cols, height).table())
         start = at = end
     if start < len(page):
         parts.append(tuple(page[start:]))
