@@ -1,14 +1,14 @@
-"""The fonts that a page is drawn with where its PDF names one and does not hold it: those of the machine, and ours.
+"""Fonts for text whose PDF names a font without embedding it: those of the machine, and our own.
 
-Ours is Noto Sans CJK, a dependency of this package: without it the Chinese, Japanese and Korean text of such a page is
-not drawn at all. Latin glyphs pdfium has itself.
+Ours is Noto Sans CJK, a dependency of this package; without it, such Chinese, Japanese and Korean text is not drawn at
+all. pdfium has Latin glyphs of its own.
 """
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 
-# Where pdfium looks by itself on Linux. Elsewhere it knows the system's folders, which hold such fonts, and no others.
+# pdfium's default folders on Linux. On other systems it searches the system's folders, which hold such fonts.
 SYSTEM_FOLDERS = (
     "/usr/share/fonts",
     "/usr/share/X11/fonts/Type1",
@@ -21,18 +21,18 @@ CJK_PACKAGE = (
 
 
 def font_folders() -> tuple[str, ...]:
-    """Where pdfium finds fonts."""
+    """The folders in which pdfium finds fonts."""
     return (*SYSTEM_FOLDERS, *cjk_folders())
 
 
 def cjk_folders() -> tuple[str, ...]:
-    """The folder of our font; nothing where its package is not installed."""
+    """The folder of our font; empty if its package is not installed."""
     spec = find_spec(CJK_PACKAGE)
     return tuple(spec.submodule_search_locations or ()) if spec else ()
 
 
 def fault_of_fonts() -> str | None:
-    """What `one-ocr doctor` says of this machine."""
+    """What `one-ocr doctor` reports about fonts on this machine; None if all is well."""
     if cjk_folders():
         return None
     what = "Chinese, Japanese and Korean text whose font a PDF does not hold cannot be drawn"

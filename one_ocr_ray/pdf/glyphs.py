@@ -1,4 +1,4 @@
-"""Glyphs for text whose font a PDF names but does not hold: where pdfium takes them from, and which it has not.
+"""Glyphs for text whose font a PDF does not embed: where pdfium gets them, and which ones are missing.
 
 A part of the child program: imports pypdfium2 and the standard library only.
 """
@@ -23,10 +23,10 @@ UNSEEN = {pdfium_c.FPDF_TEXTRENDERMODE_INVISIBLE, pdfium_c.FPDF_TEXTRENDERMODE_C
 
 
 class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
-    """The fonts that pdfium may use in place of those that are not in a document; `asked` once it has needed one."""
+    """Substitutes for fonts that are not embedded; `asked` is set once pdfium needs one."""
 
     def __init__(self, folders: Sequence[str]) -> None:
-        """Start pdfium anew: only then it takes folders. No document may be open."""
+        """Restart pdfium, which takes font folders only at its start. No document may be open."""
         pdfium_c.FPDF_DestroyLibrary()
         self._paths = (ctypes.c_char_p * (len(folders) + 1))(*map(os.fsencode, folders), None)
         paths = ctypes.cast(self._paths, ctypes.POINTER(ctypes.POINTER(ctypes.c_char)))
@@ -36,7 +36,7 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
         self.setup()
 
     def MapFont(self, _: Any, weight: int, italic: int, charset: int, *rest: Any) -> Any:  # noqa: N802 - pypdfium2's name
-        """What the machine has; where that is nothing and Latin letters are not enough, a font for Chinese."""
+        """Map to a font of the machine; if there is none and Latin letters are not enough, to a Chinese font."""
         self.asked = True
         found = self.default.MapFont(self.default, weight, italic, charset, *rest)
         _, face, _ = rest
@@ -46,19 +46,19 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
 
 
 def lacks_glyphs(page: Any) -> bool:
-    """Whether visible letters or digits of `page` are not drawn: neither document nor machine has the font."""
+    """True if visible letters or digits of `page` are not drawn because no font has them."""
     with contextlib.suppress(pdfium.PdfiumError), contextlib.closing(page.get_textpage()) as text:
         if text.count_chars() < pdfium_c.FPDFPage_CountObjects(page):
             return _is_mostly_empty(page)
         odd = {ord(character) for character in set(text.get_text_range()) if _is_odd(character)}
         return bool(odd) and _lacks_one_of(odd, text)
-    return False  # drawn, but its text cannot be had
+    return False  # drawn, but its text cannot be read
 
 
 def _is_odd(character: str) -> bool:
-    """Whether pdfium has no glyph for it by itself, and a text loses something without it.
+    """True if pdfium has no glyph of its own for `character`, and the text loses something without it.
 
-    A control character is a code whose meaning only the font knows; U+0002 and line ends are pdfium's own.
+    A control character is a code that only the font can interpret; U+0002 and line ends come from pdfium.
     """
     if character < " ":
         return character not in "\t\n\r\2"
@@ -66,7 +66,7 @@ def _is_odd(character: str) -> bool:
 
 
 def _lacks_one_of(odd: set[int], text: Any) -> bool:
-    """Whether a character of a font that is not in the document has no glyph, or one that was not chosen by Unicode."""
+    """True if a character of a font that is not embedded has no glyph, or one that was not chosen by Unicode."""
     drawn: set[tuple[int | None, int]] = set()
     for index in range(min(text.count_chars(), MAX_CHARACTERS)):
         if (code := pdfium_c.FPDFText_GetUnicode(text, index)) not in odd:
@@ -82,7 +82,7 @@ def _lacks_one_of(odd: set[int], text: Any) -> bool:
 
 
 def _is_mostly_empty(page: Any) -> bool:
-    """Whether most pieces of text have no extent: one character each, without a glyph, which is no text to pdfium."""
+    """True if most pieces of text have no extent: single characters without a glyph, no text to pdfium."""
     pieces = [pdfium_c.FPDFPage_GetObject(page, index) for index in range(pdfium_c.FPDFPage_CountObjects(page))]
     pieces = [piece for piece in pieces if pdfium_c.FPDFPageObj_GetType(piece) == pdfium_c.FPDF_PAGEOBJ_TEXT]
     empty = sum(_is_empty(piece) and _substituted_font(piece) is not None for piece in pieces)
@@ -96,7 +96,7 @@ def _is_empty(piece: Any) -> bool:
 
 
 def _substituted_font(piece: Any) -> Any:
-    """The font of a piece of visible text when it is not in the document; otherwise None."""
+    """The font of a piece of visible text if it is not embedded; otherwise None."""
     if pdfium_c.FPDFTextObj_GetTextRenderMode(piece) in UNSEEN:
         return None
     font = pdfium_c.FPDFTextObj_GetFont(piece)

@@ -1,4 +1,4 @@
-"""How much of a page's image is ink: what stands out from the paper around it more than the paper's own noise does.
+"""Counts the ink in a page's image: what stands out from the paper around it more than the paper's own noise.
 
 A part of the child program: imports Pillow only.
 """
@@ -12,14 +12,14 @@ from PIL import Image, ImageChops
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CELL_PT = 2.0  # a small letter covers three cells in a row or a square of four, whatever its place
-CELLS_ACROSS = 400  # at least; a page of the size of a stamp may have tiny letters
-BLOCK_CELLS = 16  # what counts as around a cell; larger than a line of text, smaller than a scan's shadow
+CELL_PT = 2.0  # a small letter covers three cells in a row or a square of four, at any position
+CELLS_ACROSS = 400  # at least; a stamp-sized page may have tiny letters
+BLOCK_CELLS = 16  # the surroundings of a cell: larger than a line of text, smaller than a scan's shadow
 PLENTY_OF_INK_CELLS = 100  # some words
 STRONG_LEVELS = 20  # of 255: above any noise
-NOISE_LEVELS = 5  # of 255: what stands out less is no ink on the cleanest paper; 12 pt print of 15 levels reaches it
+NOISE_LEVELS = 5  # of 255: less is no ink even on the cleanest paper; 12 pt print of 15 levels reaches it
 NOISES = 12  # times the mean of the quiet blocks
-MAX_NOISE_LEVELS = 10  # beyond it is ink on any paper: a page full of print to its edges has no quiet block
+MAX_NOISE_LEVELS = 10  # more is ink on any paper: a page full of print has no quiet block
 QUIET_SHARE = 0.1  # of the blocks: margins, and the space between paragraphs
 GAIN = 16  # keeps sixteenths of a level where Pillow counts in whole ones
 
@@ -30,7 +30,7 @@ _AMPLIFY = [min(255, GAIN * level) for level in range(256)]
 
 
 def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
-    """The cells of ink: in a band of the page where that has plenty, as most pages have; otherwise in all of it.
+    """The number of ink cells: in a band of the page if it has plenty, as most pages do; otherwise in all of it.
 
     The band takes 0.2 ms of the 11 ms that rendering takes, the whole page 4 ms more.
     """
@@ -61,9 +61,9 @@ def _strong_cells(band: Image.Image, cell_px: int) -> int:
 
 
 def _ink_cells(image: Image.Image, cell_px: int) -> int:
-    """Count the cells that stand out together, three in a row or a strong square of four: dust and noise do not.
+    """Count cells that stand out in groups, three in a row or a strong square of four; dust and noise do not.
 
-    Each colour is looked at by itself: yellow on white is as light as paper, but has no blue.
+    Each colour channel counts alone: yellow on white is as light as paper, but has no blue.
     """
     cells = image.reduce(cell_px).convert("RGB")
     blocks = _blocks(cells)
@@ -81,12 +81,12 @@ def _blocks(cells: Image.Image) -> tuple[int, int]:
 
 
 def _around(cells: Image.Image, blocks: tuple[int, int]) -> Image.Image:
-    """What is around each cell, so that the shadow of a scan is no ink."""
+    """The surroundings of each cell, so that the shadow of a scan is no ink."""
     return cells.resize(blocks, Image.Resampling.BOX).resize(cells.size, Image.Resampling.BILINEAR)
 
 
 def _noise_levels(difference: Image.Image, blocks: tuple[int, int]) -> float:
-    """How much the cells of the quiet blocks differ from what is around them, in the mean."""
+    """The mean difference of the cells in quiet blocks from their surroundings."""
     means = difference.point(_AMPLIFY).resize(blocks, Image.Resampling.BOX).histogram()
     return _quantile(means, QUIET_SHARE) / GAIN
 
@@ -101,12 +101,12 @@ def _quantile(histogram: Sequence[int], share: float) -> int:
 
 
 def _middles(ink: Image.Image, right: int, down: int) -> Image.Image:
-    """The cells that have ink on both sides, in one direction."""
+    """The cells with ink on both sides, in one direction."""
     sides = ImageChops.darker(ImageChops.offset(ink, right, down), ImageChops.offset(ink, -right, -down))
     return ImageChops.darker(ink, sides)
 
 
 def _corners(strong: Image.Image) -> Image.Image:
-    """The cells that have ink to the left, above, and between these."""
+    """The cells with ink to the left, above, and diagonally between them."""
     pairs = ImageChops.darker(strong, ImageChops.offset(strong, 1, 0))
     return ImageChops.darker(pairs, ImageChops.offset(pairs, 0, 1))

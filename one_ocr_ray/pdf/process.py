@@ -1,6 +1,7 @@
-"""The parent's end of the rendering child: start it, ask it one question at a time under a deadline, end it.
+"""The parent's side of the rendering child: start it, send one request at a time with a deadline, end it.
 
-Knows frames and processes, nothing of PDFs. `pdf_child` describes the frames; it is not imported, for it loads pdfium.
+It knows frames and processes, nothing about PDFs. `pdf/child.py` describes the frames; it is not imported, because it
+loads pdfium.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 Header = dict[str, Any]
 
 _FRAME = struct.Struct(">II")
-# A frame comes from a process that hostile input may have taken over: it cannot make this one allocate at will.
+# Hostile input may have taken over the child: its frames must not make this process allocate without limit.
 _MAX_HEADER_BYTES = 4096
 _MAX_PAYLOAD_BYTES = 256 << 20
 
 
 class LostError(Exception):
-    """The child gave no answer: it died, or `timed_out`."""
+    """The child did not answer: it died, or `timed_out`."""
 
     def __init__(self, *, timed_out: bool) -> None:
         super().__init__()
@@ -37,13 +38,13 @@ class LostError(Exception):
 
 
 def minimal_environment() -> dict[str, str]:
-    """What Python needs to find this package again, and nothing else: no key of this process reaches the child."""
+    """The environment of the child: what Python needs to find this package, and no key of this process."""
     paths = (str(Path(entry).absolute()) for entry in sys.path)
     return {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 class PdfProcess:
-    """A running child program. After an exception from `ask` the only thing left to do is `kill`."""
+    """A running child program. After an exception from `ask` only `kill` may follow."""
 
     def __init__(
         self,
@@ -52,11 +53,11 @@ class PdfProcess:
         environment: Mapping[str, str],
         font_folders: Sequence[str] = (),
     ) -> None:
-        """Start the program and wait until it is ready; OneOcrError, with its last words, when it never is."""
+        """Start the program and wait until it is ready. Raise OneOcrError with its last words if it never is."""
         self._socket, childs_end = socket.socketpair()
         with childs_end:
             self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
-                # -P: the working directory may hold strangers' files and is no place to import from.
+                # -P: the working directory may hold foreign files and must not be imported from.
                 [sys.executable, "-P", "-m", "one_ocr_ray.pdf.child", str(memory_bytes), *font_folders],
                 stdin=childs_end.fileno(),
                 stdout=subprocess.DEVNULL,
@@ -75,7 +76,7 @@ class PdfProcess:
             self._popen.stderr.close()  # the child has closed its end: what pdfium says about a document is not for us
 
     def ask(self, header: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
-        """Send one frame and return the frame that answers it. Raises LostError at the latest after `timeout_s`."""
+        """Send one frame and return the answer. Raise LostError after `timeout_s` at the latest."""
         deadline = time.monotonic() + timeout_s
         head = json.dumps(header).encode()
         try:
@@ -89,7 +90,7 @@ class PdfProcess:
             raise LostError(timed_out=False) from error
 
     def kill(self) -> None:
-        """End the process now. It has no children of its own."""
+        """Kill the process. It has no children of its own."""
         self._popen.kill()
         self._popen.wait()
         self._socket.close()

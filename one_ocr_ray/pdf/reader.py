@@ -1,7 +1,7 @@
-"""Everything the rest of the package knows of PDFs: open, count, draw and read pages, and name a document by its bytes.
+"""Opens PDFs, counts, renders and reads their pages, and names a document by its bytes.
 
-pdfium itself runs in a child process (`child`) that is held to a memory limit and deadlines, and is killed and
-replaced when it breaks them: a hostile page costs itself and never the process that asked for it.
+pdfium runs in a child process (`child`) with a memory limit and deadlines, which is killed and replaced if it exceeds
+them: a hostile page harms only itself, never the calling process.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _REFUSALS = {  # by what the child calls them
 
 @dataclass(frozen=True, slots=True)
 class PdfLimits:
-    """What a child process may use. The memory is address space; only Linux enforces it."""
+    """Limits of a child process. The memory is address space, which only Linux enforces."""
 
     memory_bytes: int = 1536 << 20
     start_timeout_s: float = 60.0
@@ -73,7 +73,7 @@ class PdfOptions:
 
 @dataclass(frozen=True, slots=True)
 class PdfInfo:
-    """What opening a PDF tells. `page_count` is the file's own claim and may be far too high."""
+    """What opening a PDF shows. `page_count` is the file's own claim and may be far too high."""
 
     page_count: int
     encrypted: bool
@@ -107,7 +107,7 @@ class PdfChild:
         self.close()
 
     def close(self) -> None:
-        """Forget the document and end the process; `inspect` would start another."""
+        """Close the document and end the process; `inspect` starts another."""
         self._opened = None
         self._discard()
 
@@ -155,7 +155,7 @@ class PdfChild:
         )
 
     def _refuse_unopened(self, source: Path | bytes) -> Failure | None:
-        """What the first bytes tell without pdfium."""
+        """Refuse what is no PDF by its first bytes, without pdfium."""
         if isinstance(source, bytes) and len(source) > self._limits.memory_bytes // 2:
             return Failure(ErrorCode.TOO_LARGE, "The document does not fit the memory of the process that reads PDFs.")
         try:
@@ -166,7 +166,7 @@ class PdfChild:
         return None if b"%PDF-" in head else Failure(ErrorCode.NOT_PDF, "The file is not a PDF.")
 
     def _open(self, source: Path | bytes, password: str | None) -> PdfInfo | Failure:
-        """Open in the process at hand; after a failure there is none."""
+        """Open in the current process; after a failure there is none."""
         path = str(source.absolute()) if isinstance(source, Path) else None
         payload = source if isinstance(source, bytes) else b""
         request = {"do": "open", "path": path, "password": password}
@@ -219,7 +219,7 @@ class PdfChild:
 
 
 def document_id_of(source: Path | bytes) -> str | None:
-    """`sha256:<hex>` of a document's bytes; None when the file is not there or cannot be read."""
+    """`sha256:<hex>` of a document's bytes; None if the file is missing or cannot be read."""
     digest = hashlib.sha256()
     try:
         with _stream_of(source) as stream:
@@ -231,7 +231,7 @@ def document_id_of(source: Path | bytes) -> str | None:
 
 
 def _stream_of(source: Path | bytes) -> BinaryIO:
-    """Raises OSError for what is not a readable regular file: a named pipe would never end."""
+    """Open `source`. Raise OSError unless it is a readable regular file: a named pipe would never end."""
     if isinstance(source, bytes):
         return io.BytesIO(source)
     if not source.is_file():
@@ -251,7 +251,7 @@ def _locked(reply: Header, password: str | None) -> Failure | None:
 
 
 def _without_pages(source: Path | bytes) -> Failure:
-    """A PDF without pages is empty when it is whole, and damaged when its end is missing or points nowhere."""
+    """The failure of a PDF without pages: empty if it is whole, damaged if its end is missing or wrong."""
     with contextlib.suppress(OSError), _stream_of(source) as stream:
         header_at = stream.read(_HEAD_BYTES).find(b"%PDF-")
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))

@@ -136,7 +136,15 @@ def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Call
 
 def is_dead(holder: Lease | None) -> bool:
     """True if the holder of a lease is known to be gone; of another machine nothing is known."""
-    return holder is not None and is_of_machine(holder, _machine()) and not _is_alive(holder.pid)
+    if holder is None or not is_of_machine(holder, _machine()):
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # it is alive, and another user's
+        return False
+    return False
 
 
 def _machine() -> str:
@@ -146,13 +154,3 @@ def _machine() -> str:
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
         return ""
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -34,19 +34,15 @@ def recorded_spending(output: Objects, worst_case_usd: float | None) -> Spending
     paths = [info.path for info in output.list(SPENT) if info.path.endswith(".json")]
     total = Spending()
     for path, data in zip(paths, output.get_many(paths), strict=True):
-        spending = _decoded(path, data or b"")
+        try:
+            values = orjson.loads(data or b"")
+            spending = Spending(**{**values, "rows": tuple(values["rows"])})
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise OneOcrError(
+                f"The file {path} of this output is damaged; it says what requests have cost. Put it back from a copy, "
+                "or remove it: then its money is forgotten."
+            ) from error
         if spending.unknown_usd is None and worst_case_usd is not None:
             spending = replace(spending, unknown_usd=spending.requests * worst_case_usd)
         total += spending
     return total
-
-
-def _decoded(path: str, data: bytes) -> Spending:
-    try:
-        values = orjson.loads(data)
-        return Spending(**{**values, "rows": tuple(values["rows"])})
-    except (orjson.JSONDecodeError, KeyError, TypeError) as error:
-        raise OneOcrError(
-            f"The file {path} of this output is damaged; it says what requests have cost. Put it back from a copy, or "
-            "remove it: then its money is forgotten."
-        ) from error

@@ -111,7 +111,7 @@ BAD_RECORDS = {
     "torn": encode_record(RECORD)[:-20],
     "foreign": b"null",
     "a field": as_json(encode_record(RECORD), tenant="t"),
-    "an option": as_json(encode_record(RECORD), options={**asdict(RECORD.options), "route": "auto"}),
+    "an option": as_json(encode_record(RECORD), options={**asdict(RECORD.options), "tenant": "t"}),
 }
 
 

@@ -122,7 +122,9 @@ class Window:
 
     def around(self, cell_px: float) -> tuple[int, int, int, int]:
         """Left, top, width and height in px, with a margin; few different sizes, since each new shape costs time."""
-        width, height = (_side_px((length + 2 * MARGIN_CELLS) * cell_px) for length in self.lengths)
+        wanted_px = [(length + 2 * MARGIN_CELLS) * cell_px for length in self.lengths]
+        steps_px = [128 if length < 1024 else 512 for length in wanted_px]
+        width, height = (math.ceil(px / step) * step for px, step in zip(wanted_px, steps_px, strict=True))
         middle_x, middle_y = (self.left + self.right) / 2 * cell_px, (self.top + self.bottom) / 2 * cell_px
         return round(middle_x - width / 2), round(middle_y - height / 2), width, height
 
@@ -177,11 +179,6 @@ def windows(blots: Sequence[Blot]) -> list[Window]:
 def may_be_a_line(blot: Blot) -> bool:
     """True if ink without a detected line is read as a line."""
     return blot.kind is Kind.TEXT
-
-
-def _side_px(length: float) -> int:
-    step = 128 if length < 1024 else 512
-    return math.ceil(length / step) * step
 
 
 def window_scale(width: int, height: int) -> float:

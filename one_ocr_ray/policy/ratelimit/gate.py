@@ -23,7 +23,6 @@ from one_ocr_ray.policy.ratelimit.patience import REFUSED_AT_MOST_S, Patience
 from one_ocr_ray.policy.ratelimit.shares import FairShares
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.adapt import Rate
     from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory
 
 LEAD_S = 0.05
@@ -232,7 +231,11 @@ class Gate:
         job = self._clients.job(who.job)
         rate = self._rates.at(now)
         capacity = min(job.capacity, self._shared_capacity(now))
-        permits = int(max(1, min(acquire.wanted, capacity, self._fair_lease(rate, acquire.tokens_each))))
+        step_s = max(
+            1 / rate.requests if rate.requests else 0.0, acquire.tokens_each / rate.tokens if rate.tokens else 0.0
+        )
+        fair_lease = QUANTUM_S / step_s / len(self._pending) if step_s else math.inf  # its part of a quantum
+        permits = int(max(1, min(acquire.wanted, capacity, fair_lease)))
         saturated = capacity - permits < permits * len(self._pending)  # will not last another round
         # The meters are charged for all permits, the slower one says how long they last.
         by_requests_s = self._requests.take(start, permits, rate.requests) if rate.requests else 0.0
@@ -247,8 +250,3 @@ class Gate:
         self._breaker.granted(permits, now)
         self._rates.probe.sent(permits, now)
         return Grant(permits, start - now, lasts_s / permits, saturated)
-
-    def _fair_lease(self, rate: Rate, tokens_each: float) -> float:
-        """The permits that are one client's part of a quantum."""
-        step_s = max(1 / rate.requests if rate.requests else 0.0, tokens_each / rate.tokens if rate.tokens else 0.0)
-        return QUANTUM_S / step_s / len(self._pending) if step_s else math.inf

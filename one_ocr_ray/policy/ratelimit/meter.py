@@ -77,19 +77,17 @@ class DayMeter:
         if known is None:
             self.take(feedback.received - feedback.unused, now, who.job)
         else:
-            self._refund(feedback.unused - known, who.job)
+            permits = feedback.unused - known
+            self._jobs[who.job] -= permits
+            while permits > 0 and self._hours:
+                hour, requests = self._hours.pop()
+                if requests > permits:
+                    self._hours.append((hour, requests - permits))
+                permits -= requests
         if feedback.leaving:
             self._unused.pop(who.client_id, None)
         else:
             self._unused[who.client_id] = feedback.unused
-
-    def _refund(self, permits: int, job: str) -> None:
-        self._jobs[job] -= permits
-        while permits > 0 and self._hours:
-            hour, requests = self._hours.pop()
-            if requests > permits:
-                self._hours.append((hour, requests - permits))
-            permits -= requests
 
     def remember(self, earlier: RequestHistory, now: float) -> None:
         """Count requests that jobs sent before this meter started, without those it has counted already."""

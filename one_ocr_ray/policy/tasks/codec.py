@@ -77,7 +77,9 @@ def decode_task(data: bytes) -> StoredTask:
         if values.get("format") != FORMAT:
             raise ValueError("the state of a task has another format")
         retry = values["retry"]
-        return StoredTask(_view(values["view"]), retry and _retry(retry), values["erased"], values["deleted"])
+        pages = retry and retry["pages"]
+        order = _decoded(RetryOrder, retry | {"pages": None if pages is None else tuple(pages)}) if retry else None
+        return StoredTask(_view(values["view"]), order, values["erased"], values["deleted"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not the state of a task") from error
 
@@ -149,11 +151,6 @@ def _salvaged_record(data: bytes | None, task_id: str) -> TaskRecord | None:
         return None
 
 
-def _retry(values: dict[str, Any]) -> RetryOrder:
-    pages = values["pages"]
-    return _decoded(RetryOrder, values | {"pages": None if pages is None else tuple(pages)})
-
-
 def _view(values: dict[str, Any]) -> TaskView:
     error, outcome = values["error"], values["outcome"]
     times: dict[str, Any] = {name: datetime.fromisoformat(values[name]) if values[name] else None for name in _TIMES}
@@ -161,11 +158,9 @@ def _view(values: dict[str, Any]) -> TaskView:
         "record": _record(values["record"]),
         "state": TaskState(values["state"]),
         "outcome": outcome and TaskOutcome(outcome),
-        "failures": tuple(_page_failure(each) for each in values["failures"]),
+        "failures": tuple(
+            PageFailure(**_known(PageFailure, each | {"code": ErrorCode(each["code"])})) for each in values["failures"]
+        ),
         "error": error and Failure(ErrorCode(error["code"]), error["message"]),
     }
     return TaskView(**_known(TaskView, values | times | decoded))  # a view is a report: unknown fields may be ignored
-
-
-def _page_failure(values: dict[str, Any]) -> PageFailure:
-    return PageFailure(**_known(PageFailure, values | {"code": ErrorCode(values["code"])}))

@@ -66,7 +66,7 @@ def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
         yield from folder.faults
         names = [*folder.folders, *folder.links] if rest else folder.files
         for name in names:
-            if _fits(name, part):
+            if fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith(".")):
                 path = os.path.join(parent, name)  # noqa: PTH118
                 yield from _matches(path, rest) if rest else iter([Found(path)])
 
@@ -76,10 +76,6 @@ def _matches_below(top: str, parts: list[str]) -> Iterator[Found]:
         yield from folder.faults
         if folder.path not in {each.path for each in folder.faults}:
             yield from _matches(folder.path, parts)
-
-
-def _fits(name: str, part: str) -> bool:
-    return fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith("."))
 
 
 def _existing(path: str) -> Iterator[Found]:

@@ -107,9 +107,11 @@ class TaskStore:
 
     def pages(self, task_id: str) -> list[PageResult]:
         """The task's finished pages in order: committed rows, and journaled rows that are not committed yet."""
-        output = self._output(task_id)
-        fingerprint = RunDirectory(output).fingerprint() if output else None
-        if output is None or fingerprint is None:
+        if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
+            return []
+        output = Objects(self.output_uri(task_id))
+        fingerprint = RunDirectory(output).fingerprint()
+        if fingerprint is None:
             return []
         # Journal before dataset: a commit in between moves the rows from the journal to the dataset.
         journaled = Journal(output, SHARD_ID, fingerprint.config_id).read()
@@ -230,11 +232,6 @@ class TaskStore:
 
     def _erase(self, task_id: str) -> None:
         self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
-
-    def _output(self, task_id: str) -> Objects | None:
-        if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
-            return None
-        return Objects(self.output_uri(task_id))
 
 
 def _is_id(task_id: str) -> bool:
