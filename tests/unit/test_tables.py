@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.evaluation.table_similarity import teds
 from one_ocr_ray.policy.layout import page_blocks
-from one_ocr_ray.policy.layout.content import PageContent, Ruling
+from one_ocr_ray.policy.layout.content import PageContent, Region, Ruling
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from tests.tables import KINDS, table_page
 
@@ -160,6 +160,17 @@ def test_a_page_of_nothing_but_lines_is_bounded() -> None:
     ]
     lines = [line(text, 120, 200 + 26 * at) for at, text in enumerate(PROSE)]
     assert tables(lines, drawn) == []
+
+
+def test_a_legend_in_a_figure_is_no_table() -> None:
+    """Where the layout model is sure of a figure, two rows of two cells are not enough."""
+    lines = [line(text, x, y) for text, x, y in (("Ours", 120, 210), ("Open", 420, 210), ("Mine", 120, 260))]
+    lines.append(line("Closed", 420, 260))
+    drawn = [*box(100, 200, 600, 300), Ruling(100, 250, 600, 250), Ruling(350, 200, 350, 300)]
+    content = PageContent(1132, 1600, tuple(lines), rulings=tuple(drawn))
+    figure = Region("figure", 50, 100, 700, 800, 0.97)
+    assert [block.table is not None for block in page_blocks(content)] == [True]
+    assert not any(block.table for block in page_blocks(replace(content, regions=(figure,))))
 
 
 def test_answers_to_choose_from_are_no_table() -> None:

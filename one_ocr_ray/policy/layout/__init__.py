@@ -30,7 +30,7 @@ def page_blocks(content: PageContent) -> tuple[Block, ...]:
     angle = skew(content.lines)
     labels = Labels.of(content)
     sheet = part_furniture(straighten(content, angle), labels, content.height)
-    segments = with_ruled_tables(content.rulings, angle, with_kinds(sheet.text, labels))
+    segments = with_ruled_tables(content.rulings, angle, with_kinds(sheet.text, labels), labels)
     text, notes = part_notes(with_figures(segments, labels))
     drafts = [
         *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),

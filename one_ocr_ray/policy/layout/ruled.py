@@ -19,16 +19,20 @@ from one_ocr_ray.policy.layout.rulings import Frame, Rule, frames
 from one_ocr_ray.policy.layout.tables import TableStrip
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
+    from one_ocr_ray.blocks import TableGrid
     from one_ocr_ray.policy.layout.alignment import Interval
     from one_ocr_ray.policy.layout.content import Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
     from one_ocr_ray.policy.layout.grid import Places, Table
+    from one_ocr_ray.policy.layout.labels import Labels
 
 MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or
 FILLED_ROWS = 3  # every so manieth row has two cells that do
+SURE_FIGURE = 0.9  # the score of a region
+FULL = 0.6  # of the cells of a table that a figure could be
 TORN = 1.5  # times as many pieces as segments: the text keeps to no cells, as in a chart
 LINES_OF_A_CELL = 4  # beside each other cell of one line
 BANDS_OF_A_PAGE = 2  # between level rules, at most, where upright ones stand between columns of running text
@@ -53,11 +57,13 @@ class _Found:
     bottom: float
 
 
-def with_ruled_tables(rulings: Sequence[Ruling], angle: float, segments: Sequence[Segment]) -> tuple[Segment, ...]:
+def with_ruled_tables(
+    rulings: Sequence[Ruling], angle: float, segments: Sequence[Segment], labels: Labels
+) -> tuple[Segment, ...]:
     """The segments of a page, with strips of tables in the place of what stands in them.
 
     The page was turned back by `angle` (radians). No segment is in two tables: frames whose lines cross come first, of
-    these the larger ones.
+    these the larger ones. What `labels` calls a figure has to be a table without doubt.
     """
     left = list(segments)
     if not rulings or not left:
@@ -68,10 +74,21 @@ def with_ruled_tables(rulings: Sequence[Ruling], angle: float, segments: Sequenc
     for frame in sorted(found, key=lambda f: (not f.upright, (f.top - f.bottom) * (f.right - f.left))):
         beside = [s for s in left if _is_beside(s, frame, INSIDE * height)]
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
-        if result is not None:
+        if result is not None and (_is_full(result.table.grid) or not _is_figure(result.taken, labels)):
             strips += _strips(result, height)
             left = [s for s in left if s not in result.taken]
     return (*left, *strips)
+
+
+def _is_figure(segments: Collection[Segment], labels: Labels) -> bool:
+    """Whether the layout model sees a figure, and no table, where most of the segments are."""
+    figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in segments)
+    return 2 * figures > len(segments)
+
+
+def _is_full(grid: TableGrid) -> bool:
+    """Whether a table has three rows and columns, and text in most cells: more than a legend or a drawing has."""
+    return min(grid.rows, grid.cols) > 2 and sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
 
 
 def _strips(found: _Found, height: float) -> list[TableStrip]:
