@@ -1,4 +1,4 @@
-"""`one-ocr estimate`: looks at the input as a run would, and asks nobody. No Ray, no key, no request."""
+"""`one-ocr estimate`: inspects the input like a run, but needs no Ray and no key, and sends nothing."""
 
 from __future__ import annotations
 
@@ -23,21 +23,22 @@ from one_ocr_ray.storage.inputs import find_present_inputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.policy.cost.estimate import PageNeed
     from one_ocr_ray.settings import Settings
 
 
 def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Estimate:
-    """What a run of `settings` would take on an empty output, with the CPUs of this machine.
+    """Estimate a run of `settings` on an empty output, with the CPUs of this machine.
 
-    Opens every input file, in as many child processes as there are CPUs; those that cannot be read are named in the
-    result. Raises UsageError for settings that a run would refuse, and when there is no input.
+    Opens every input file, with one child process per CPU. The result names unreadable files. Raises UsageError for
+    settings that a run would refuse, and if there is no input.
     """
     selection, llm = selection_of(settings), engine_options_of(settings)
-    page = _page_need(settings, llm)
-    if idle := settings_without_effect(settings):
-        say(idle)
+    page_request = page_request_of(settings)
+    page = LOCAL_PAGE
+    if llm is not None:
+        page = llm_page(metering_of(llm, prices_of(settings), page_request), page_request, settings.longest_side)
+    if unused := settings_without_effect(settings):
+        say(unused)
     options = pdf_options_of(settings)
     files = find_present_inputs(settings.inputs, say)
     cpus = os.cpu_count() or 1
@@ -54,11 +55,3 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
         cpus=cpus,
         limits=limits,
     )
-
-
-def _page_need(settings: Settings, llm: EngineOptions | None) -> PageNeed:
-    ask = page_request_of(settings)
-    if llm is None:
-        return LOCAL_PAGE
-    metering = metering_of(llm, prices_of(settings), ask)
-    return llm_page(metering, ask, settings.longest_side)

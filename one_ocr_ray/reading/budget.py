@@ -59,7 +59,7 @@ class BudgetShare:
         await self._refund_all()
 
     async def _refill(self, wanted_usd: float) -> None:
-        """Get what is missing, or wait for a request to cost less than was set aside for it."""
+        """Get the missing money, or wait until a request costs less than it reserved."""
         self._settled.clear()
         if self._free_usd >= wanted_usd:
             return  # others have settled meanwhile
@@ -75,7 +75,7 @@ class BudgetShare:
             raise StoppedError(SPENT.format(most_usd=wanted_usd), ErrorCode.BUDGET)
 
     async def _allocate(self, missing_usd: float) -> float:
-        """Add a chunk, also when the page that asked for it is gone by then: others spend it."""
+        """Add a chunk, even if the page that asked for it is gone: others spend it."""
         chunk = await self._source.allocate(missing_usd) if self._source is not None else 0.0
         self._free_usd += chunk
         return chunk

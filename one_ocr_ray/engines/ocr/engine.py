@@ -101,7 +101,7 @@ def page_content(page: PageReading, pt_per_px: float) -> PageContent:
 
 
 def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
-    """What is said of a page as it was read. Where no line is text, the confidence is that of there being none."""
+    """The answer for a page. If no line is text, the confidence says how sure that is."""
     lines = [line for line in page.lines if line.read.is_text]
     other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
     content = page_content(page, pt_per_px)
