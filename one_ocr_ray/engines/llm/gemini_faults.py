@@ -72,7 +72,10 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
     error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
         status = error.http_status
-    hint_s = _hint_s(headers, error)
+    delays_s = (duration_s(str(detail.get("retryDelay", ""))) for detail in error.details)
+    # RetryInfo is rounded down to whole seconds ("58s" for 58.93 s), so waiting exactly that long fails again.
+    waits = [wait_hint_s(headers, error.message), *(delay_s + 1.0 for delay_s in delays_s if delay_s is not None)]
+    hint_s = max((wait for wait in waits if wait is not None), default=None)
     fault = _fault_of(status, error, hint_s)
     if fault is FORBIDDEN and key_works:
         fault = PAGE_FORBIDDEN
@@ -100,12 +103,3 @@ def _exhausted(status: int, error: ProviderError, hint_s: float | None) -> Fault
         return DAY_QUOTA if hint_s is not None and hint_s > _DAY_HINT_S else DAY_THROTTLE
     # The limit on spending per ten minutes has neither details nor a hint.
     return THROTTLED if violations or hint_s is not None else SPEND_RATE
-
-
-def _hint_s(headers: Mapping[str, str], error: ProviderError) -> float | None:
-    waits = [wait_hint_s(headers, error.message)]
-    for detail in error.details:
-        delay_s = duration_s(str(detail.get("retryDelay", "")))
-        # RetryInfo is rounded down to whole seconds ("58s" for 58.93 s), so waiting exactly that long fails again.
-        waits.append(None if delay_s is None else delay_s + 1.0)
-    return max((wait for wait in waits if wait is not None), default=None)

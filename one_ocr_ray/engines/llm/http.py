@@ -83,7 +83,11 @@ class HttpSender:
             async with exchange as response:
                 return await _reply(response)
         except (aiohttp.ClientError, OSError) as error:
-            return _translated(error, total_s)
+            known = (failure for kind, failure in _BY_TYPE if isinstance(error, kind))
+            if isinstance(error, TimeoutError):
+                late = Failure(ErrorCode.PROVIDER_TIMEOUT, f"No reply within {total_s:g} s.", Action.RETRY)
+                return next(known, late)
+            return next(known, BROKEN)  # reset, closed, a body cut short, a reply that is not HTTP
 
     def _open(self, url: URL) -> aiohttp.ClientSession:
         if self._session is None:
@@ -146,12 +150,3 @@ _BY_TYPE: tuple[tuple[type[Exception], Failure], ...] = (
     (aiohttp.ClientConnectorSSLError, NO_TLS),
     (aiohttp.ClientConnectorError, NO_CONNECTION),
 )
-
-
-def _translated(error: Exception, total_s: float) -> Failure:
-    for kind, failure in _BY_TYPE:
-        if isinstance(error, kind):
-            return failure
-    if isinstance(error, TimeoutError):
-        return Failure(ErrorCode.PROVIDER_TIMEOUT, f"No reply within {total_s:g} s.", Action.RETRY)
-    return BROKEN  # reset, closed, a body cut short, a reply that is not HTTP
