@@ -11,18 +11,17 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from one_ocr_ray.blocks import Box
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
-from one_ocr_ray.policy.layout.places import printed_word
+from one_ocr_ray.policy.layout.places import printed_word, stood_up
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import HEIGHT_PX, column, line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from one_ocr_ray.blocks import Box
 
 
 def page_markdown(lines: Sequence[TextLine]) -> str:
@@ -263,3 +262,16 @@ def test_every_word_stands_in_one_block_that_contains_it(
         letters = Counter(filter(str.isalpha, "".join(word.text for word in words)))
         assert Counter(filter(str.isalpha, block.text)) == letters
     assert [block.id for block in blocks] == list(range(1, len(blocks) + 1))
+
+
+def test_text_written_downwards_stands_where_it_is_printed() -> None:
+    """Read on the page laid on its left side: its first line is the one on the right, and runs from top to bottom."""
+    laid = page_blocks(PageContent(1600, 1200, tuple(column(PROSE, 100, 50))))
+    (block,) = stood_up(laid, 1200)
+    assert laid[0].box is not None
+    box = laid[0].box
+    assert block.box == Box(round(1200 - box.y1, 2), box.x0, round(1200 - box.y0, 2), box.x1)
+    first, *others = block.lines or ()
+    assert all(first.box.x0 > each.box.x1 for each in others)
+    assert first.words[0].box.y1 < first.words[-1].box.y0
+    assert all(contains(block.box, word.box) for each in block.lines or () for word in each.words)
