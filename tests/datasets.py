@@ -60,5 +60,7 @@ def to_version_1(output: Path) -> None:
     for file in [*output.glob("pages/*.parquet"), *output.glob("documents/*.parquet")]:
         table = pq.ParquetFile(file).read()
         footer = table.schema.metadata | {b"one_ocr_ray.schema_version": b"1"}
-        columns = [name for name in table.column_names if name not in ("warnings", "page_box", "blocks")]
+        columns = [
+            name for name in table.column_names if name not in ("warnings", "route_reason", "page_box", "blocks")
+        ]
         pq.write_table(table.select(columns).replace_schema_metadata(footer), file)

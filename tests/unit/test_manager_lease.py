@@ -1,4 +1,4 @@
-"""One task book per store: who takes over from whom, and when it begins to read."""
+"""One task manager per store: who takes over from whom, and when it starts to read."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 OLD, NEW = deployment(1_700_000_000.0, "old"), deployment(1_700_000_100.0, "new")
 
 
-class Book:
-    """What a book does with its lease: it ends when a later one has come."""
+class Manager:
+    """What a task manager does with its lease: it ends when there is a later one."""
 
     def __init__(self, root: Path, of: str, ends_after_s: float = 0.0) -> None:
         self.lease = ManagerLease(str(root), of)
@@ -46,43 +46,45 @@ class Book:
 
 
 @pytest.fixture
-def books() -> Iterator[list[Book]]:
-    made: list[Book] = []
+def managers() -> Iterator[list[Manager]]:
+    made: list[Manager] = []
     yield made
     for each in made:
         each.lease.release()
 
 
-def test_a_later_deployment_takes_over_when_the_earlier_has_ended(tmp_path: Path, books: list[Book]) -> None:
-    """The new book begins no sooner than the old one has brought its work to an end."""
-    books += [Book(tmp_path, OLD, ends_after_s=1.0), Book(tmp_path, NEW)]
-    assert [each.take() for each in books] == [1, 2]
-    assert books[0].lost.is_set()
-    assert time.monotonic() > books[0].ended_at
+def test_a_later_deployment_takes_over_when_the_earlier_has_ended(tmp_path: Path, managers: list[Manager]) -> None:
+    """The new manager does not start before the old one has stopped its work."""
+    managers += [Manager(tmp_path, OLD, ends_after_s=1.0), Manager(tmp_path, NEW)]
+    assert [each.take() for each in managers] == [1, 2]
+    assert managers[0].lost.is_set()
+    assert time.monotonic() > managers[0].ended_at
 
 
-def test_an_earlier_deployment_does_not_take_over_a_later_one(tmp_path: Path, books: list[Book]) -> None:
-    """The old cluster of an upgrade makes no new book while the new one is at work; after its end it does."""
-    books += [Book(tmp_path, NEW), Book(tmp_path, OLD), Book(tmp_path, OLD)]
-    assert books[0].take() == 1
+def test_an_earlier_deployment_does_not_take_over_a_later_one(tmp_path: Path, managers: list[Manager]) -> None:
+    """The old cluster of an upgrade starts no manager while the new one works; after its end it does."""
+    managers += [Manager(tmp_path, NEW), Manager(tmp_path, OLD), Manager(tmp_path, OLD)]
+    assert managers[0].take() == 1
     with pytest.raises(StoreInUseError, match=r"is at work on the store .* Stop that one, or give another --store"):
-        books[1].take()
-    books[0].lease.release()
-    assert books[2].take() == 2
+        managers[1].take()
+    managers[0].lease.release()
+    assert managers[2].take() == 2
 
 
-def test_a_second_service_is_told_who_is_at_work(tmp_path: Path, books: list[Book]) -> None:
+def test_a_second_service_is_told_who_is_at_work(tmp_path: Path, managers: list[Manager]) -> None:
     """While the first lives; not after it has ended."""
     refuse_held_store(str(tmp_path), lambda _: None)
-    books.append(Book(tmp_path, OLD))
-    books[0].take()
+    managers.append(Manager(tmp_path, OLD))
+    managers[0].take()
     with pytest.raises(StoreInUseError, match=r"process \d+ on "):
         refuse_held_store(str(tmp_path), lambda _: None)
-    books[0].lease.release()
+    managers[0].lease.release()
     refuse_held_store(str(tmp_path), lambda _: None)
 
 
-def test_a_dead_book_is_succeeded_at_once_and_its_number_is_not_given_again(tmp_path: Path, books: list[Book]) -> None:
+def test_a_dead_manager_is_replaced_at_once_and_its_number_is_not_reused(
+    tmp_path: Path, managers: list[Manager]
+) -> None:
     """Killed in the middle of its work: no wait; revs go on rising."""
     program = (
         f"import os; from one_ocr_ray.storage.tasks.manager_lease import ManagerLease\n"
@@ -91,42 +93,42 @@ def test_a_dead_book_is_succeeded_at_once_and_its_number_is_not_given_again(tmp_
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 9
     begun = time.monotonic()
     refuse_held_store(str(tmp_path), lambda _: None)
-    books.append(Book(tmp_path, OLD))
-    assert books[0].take() == 2
+    managers.append(Manager(tmp_path, OLD))
+    assert managers[0].take() == 2
     assert time.monotonic() - begun < STANDSTILL_S / 2
     assert Leases(Objects(str(tmp_path)), FOLDER).generations() == [2]
 
 
-def test_a_silent_book_of_another_machine_is_waited_out(tmp_path: Path, books: list[Book]) -> None:
+def test_a_silent_manager_of_another_machine_is_waited_out(tmp_path: Path, managers: list[Manager]) -> None:
     """Nothing is known of it but that it does not move."""
     leases = Leases(Objects(str(tmp_path)), FOLDER)
     leases.put_new(7, Lease("elsewhere", 1, f"{OLD}.1"))
     (tmp_path / FOLDER / ".nfs0001").write_bytes(b"")
-    begun, books = time.monotonic(), [*books, Book(tmp_path, OLD)]
-    assert books[-1].take() == 8
+    begun, managers = time.monotonic(), [*managers, Manager(tmp_path, OLD)]
+    assert managers[-1].take() == 8
     assert time.monotonic() - begun >= STANDSTILL_S
-    books[-1].lease.release()
+    managers[-1].lease.release()
 
 
-def test_books_that_start_together_never_share_a_generation(tmp_path: Path, books: list[Book]) -> None:
+def test_managers_that_start_together_never_share_a_generation(tmp_path: Path, managers: list[Manager]) -> None:
     """Of ten, each has its own, and the last one alone goes on."""
-    books += [Book(tmp_path, deployment(1_700_000_000.0 + n, "x")) for n in range(10)]
+    managers += [Manager(tmp_path, deployment(1_700_000_000.0 + n, "x")) for n in range(10)]
     taken: list[int] = []
 
-    def take(book: Book) -> None:
+    def take(manager: Manager) -> None:
         try:
-            taken.append(book.take())
+            taken.append(manager.take())
         except StoreInUseError:
-            book.lease.release()
+            manager.lease.release()
 
-    threads = [threading.Thread(target=take, args=(each,)) for each in books]
+    threads = [threading.Thread(target=take, args=(each,)) for each in managers]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert len(set(taken)) == len(taken)
     time.sleep(3.0)  # a beat
-    assert sum(not each.lost.is_set() for each in books if each.lease.generation in taken) == 1
+    assert sum(not each.lost.is_set() for each in managers if each.lease.generation in taken) == 1
 
 
 def test_of_two_deployments_the_later_is_later() -> None:

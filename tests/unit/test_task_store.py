@@ -252,7 +252,7 @@ def test_a_key_that_was_claimed_again_outlives_the_task_of_the_first_claim(store
 
 
 def test_a_clock_is_kept(store: TaskStore) -> None:
-    """For the next book; one that is torn is none."""
+    """The next task manager reads it; a torn one counts as missing."""
     assert store.clock() is None
     store.keep_clock(NOON)
     assert store.clock() == NOON

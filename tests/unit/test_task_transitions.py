@@ -99,7 +99,7 @@ def test_events_are_news_only() -> None:
 
 
 def test_revs_rise_within_and_across_epochs() -> None:
-    """Never down, whatever a book before this one has given out."""
+    """Revisions never fall, whatever an earlier task manager has used."""
     first = next_rev(0, epoch=1)
     assert next_rev(first, epoch=1) == first + 1
     assert next_rev(first + 1000, epoch=2) > first + 1000

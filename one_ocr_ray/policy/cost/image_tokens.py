@@ -1,7 +1,7 @@
-"""How many input tokens a page image costs, by the providers' published formulas: an estimate before the answer.
+"""Estimates the input tokens of a page image by the providers' published formulas.
 
 Sources: OpenAI images-and-vision guide (patches of 32 px, tiles of 512 px), ai.google.dev media-resolution and token
-pages. Models that are not known here count as OpenAI's newest family, which is near enough for self-hosted ones.
+pages. Unknown models count as OpenAI's newest family, which is close enough for self-hosted ones.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ class _Patches:
 
     budget: int = 2500
     side_px: int = 2048
-    original_budget: int | None = 10_000  # None: any size is taken as it is
+    original_budget: int | None = 10_000  # None: images of any size stay as they are
     original_side_px: int = 6000
     factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Tiles:
-    """512-px tiles of an image whose short side is 768 px at most, and a base."""
+    """512-px tiles of an image whose short side is at most 768 px, and a base."""
 
     base: int
     per_tile: int
@@ -36,7 +36,7 @@ class _Tiles:
 _NEWEST = _Patches(original_budget=None)
 _SMALL = {"original_budget": 1536, "original_side_px": 2048}
 
-# The first pattern that matches the model's name holds.
+# The first pattern that matches the model's name applies.
 _RULES: tuple[tuple[str, _Patches | _Tiles], ...] = (
     (r"gpt-(5\.4|5|4\.1)-mini", _Patches(1536, **_SMALL, factor=1.62)),
     (r"gpt-(5\.4|5|4\.1)-nano", _Patches(1536, **_SMALL, factor=2.46)),
@@ -51,7 +51,7 @@ _RULES: tuple[tuple[str, _Patches | _Tiles], ...] = (
 
 
 def openai_image_tokens(model: str, width_px: int, height_px: int, detail: str = "high") -> int:
-    """Tokens of one image at OpenAI; detail: low, high, original or auto (which is taken for original)."""
+    """Tokens of one image at OpenAI; detail: low, high, original or auto (treated as original)."""
     rule = next((rule for pattern, rule in _RULES if re.match(pattern, model)), _NEWEST)
     if isinstance(rule, _Tiles):
         return rule.base if detail == "low" else rule.base + rule.per_tile * _tiles(width_px, height_px)

@@ -86,9 +86,11 @@ def _text_matches(document: DocumentResult, pages: list[PageResult]) -> bool:
 
 
 def _is_of_page(piece: str, text: str) -> bool:
-    """Whether the document says of a page nothing but what the page says, in its order, and most of that."""
-    said = filter(str.isalnum, text)
-    return all(char in said for char in piece if char.isalnum()) and _letters(text) - _letters(piece) <= MOST_LEFT_OUT
+    """True if `piece` of the document holds only letters of the page's `text`, in its order, and most of them."""
+    of_page = filter(str.isalnum, text)
+    return (
+        all(char in of_page for char in piece if char.isalnum()) and _letters(text) - _letters(piece) <= MOST_LEFT_OUT
+    )
 
 
 def _letters(text: str) -> int:
