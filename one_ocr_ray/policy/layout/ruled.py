@@ -87,8 +87,10 @@ def _is_figure(segments: Collection[Segment], labels: Labels) -> bool:
 
 
 def _is_full(grid: TableGrid) -> bool:
-    """Whether a table has three rows and columns, and text in most cells: more than a legend or a drawing has."""
-    return min(grid.rows, grid.cols) > 2 and sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
+    """Whether a table has three rows and columns, and text in most cells, or in all that name a row or a column."""
+    filled = sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
+    named = all(cell.text for cell in grid.cells if cell.row == 0 or cell.col == 0)
+    return min(grid.rows, grid.cols) > 2 and (filled or named)
 
 
 def _strips(found: _Found, height: float) -> list[TableStrip]:
