@@ -1,7 +1,8 @@
 """From what a reader found on a page to blocks in reading order. Whoever the reader was, the way is the same.
 
 The steps, one module each: content (what comes in), words (where words begin and end), geometry (straighten the page,
-cut at wide gaps), margin_notes, reading_order (columns), tables, blocks (headings, paragraphs, lists, code), drafts
+cut at wide gaps), rulings and ruled (tables that are drawn: lattice, alignment, grid make the cells), margin_notes,
+reading_order (columns), tables (those without rulings), blocks (headings, paragraphs, lists, code), drafts
 (numbers and places). Pure functions on frozen values.
 """
 

@@ -50,9 +50,6 @@ class Places:
         first, second = sorted((self.cell(*a), self.cell(*b)))
         self._first[second] = first
 
-    def is_empty(self, row: int, col: int) -> bool:
-        return not self.texts[row][col]
-
     def table(self, header_rows: int | None = None) -> Table:
         """The cells: rectangles of places that belong together. None: the header is looked for."""
         taken: set[tuple[int, int]] = set()

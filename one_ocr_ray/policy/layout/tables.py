@@ -1,6 +1,6 @@
 """Tables without rulings: rows whose cells stand under each other.
 
-A table here is three rows or more that share at least two columns. Cells that span columns stand in the first of them.
+A table here is three rows or more that share at least two columns. Those with rulings are found before (ruled.py).
 """
 
 from __future__ import annotations
