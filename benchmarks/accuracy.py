@@ -4,8 +4,8 @@
 
 FOLDER holds PDFs and truth/INDEX.tsv (columns pdf, page, truth among others) with the true texts beside it. CER is the
 edit distance over the length of the truth, both after NFKC and without white space: of the Markdown as it stands, and
-of the plain text in it. F1 compares the characters whatever their order: where it is good and CER is not, the reading
-order is wrong and not the recognition.
+of its plain text together with the page heads and feet that it leaves out. F1 compares the characters whatever their
+order: where it is good and CER is not, the reading order is wrong and not the recognition.
 """
 
 from __future__ import annotations
@@ -16,16 +16,19 @@ import sys
 import time
 import unicodedata
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from rapidfuzz.distance import Levenshtein
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.engines.ocr.engine import LocalEngine
-from one_ocr_ray.model import PageImage
+from one_ocr_ray.model import Answer, PageImage
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.writers.markdown import to_markdown
 
 LONGEST_SIDE_PX = 1600
 _SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "\ufffe": "-"})
@@ -48,13 +51,19 @@ def main() -> int:
             answer = engine.read(image.data)
             cpu_s = time.process_time() - started
             truth = normalised((folder / "truth" / row["truth"]).read_text(encoding="utf-8"))
-            raw, text = normalised(answer.text), normalised(plain_text(answer.text))
+            raw, text = normalised(answer.text), normalised(plain_text(whole(answer)))
             print(
                 f"{row['pdf'] + ' p' + row['page']:42} {cer(raw, truth):7.3f} {cer(text, truth):8.3f} "
                 f"{f1(text, truth):6.3f} {answer.confidence or 0:6.3f} {cpu_s:6.2f}",
                 flush=True,
             )
     return 0
+
+
+def whole(answer: Answer) -> str:
+    """The Markdown of a page with its heads, feet and number, which the true texts have."""
+    blocks = (replace(b, kind=BlockKind.PARAGRAPH) if b.kind.is_furniture else b for b in answer.blocks or ())
+    return to_markdown(blocks)
 
 
 def normalised(text: str) -> str:

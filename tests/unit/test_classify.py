@@ -12,6 +12,7 @@ from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent, Region
 from one_ocr_ray.policy.layout.formulas import latex, may_be_formula
+from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.blocks import Block
-    from one_ocr_ray.policy.layout.geometry import TextLine
 
 PROSE = ["some lines of text that fill the page and go on,", "one after the other, down to its very end here"] * 4
 
@@ -118,6 +118,22 @@ def test_a_bold_line_of_its_own_is_a_heading() -> None:
     for title, is_heading in (("General rights", True), ("Address:", False)):
         lines = [*column(PROSE, 200, 200), line(title, 200, 408, bold=True), *column(PROSE, 200, 434, bold=False)]
         assert of(BlockKind.HEADING, blocks(lines)) == ([title] if is_heading else [])
+
+
+def test_a_chapter_label_and_its_title_are_one_heading() -> None:
+    """Bold, with a wide gap between them; the heads of two columns are none."""
+    for label, is_heading in (("Part 1", True), ("Item", False)):
+        title = [line(label, 200, 408, bold=True), line("Multiple Choice", 400, 408, bold=True)]
+        found = of(BlockKind.HEADING, blocks([*column(PROSE, 200, 200), *title, *column(PROSE, 200, 450, bold=False)]))
+        assert found == ([f"{label} Multiple Choice"] if is_heading else [])
+
+
+def test_a_large_title_written_downwards_is_a_heading() -> None:
+    """Chinese beside columns; a label that is turned is none."""
+    for text, is_heading in (("金农工程山东率先引入", True), ("TOTAL SALES", False)):
+        corners = ((900.0, 200.0), (950.0, 200.0), (950.0, 700.0), (900.0, 700.0))
+        found = blocks([*column(PROSE, 200, 200), TextLine(corners, (Word(text, 0.0, 1.0),))])
+        assert of(BlockKind.HEADING, found) == ([text] if is_heading else [])
 
 
 def test_section_numbers_give_levels() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import page_blocks
-from one_ocr_ray.policy.layout.content import PageContent, Region
+from one_ocr_ray.policy.layout.content import PageContent, Region, Ruling
 from one_ocr_ray.policy.layout.furniture import is_page_number
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
@@ -85,3 +85,19 @@ def test_a_page_of_nothing_but_furniture_keeps_it_as_text() -> None:
     """A page with ink has text."""
     found = blocks([line("CONFIDENTIAL", 500, 60)], Region("header", 495, 55, 640, 85, 0.9))
     assert [block.kind for block in found] == [BlockKind.PARAGRAPH]
+
+
+def test_what_a_rule_parts_from_the_text_at_the_edge_is_a_head() -> None:
+    """A masthead in large type needs a word of the model; a rule further down, or a short one, parts nothing."""
+    small, large = line("Vol. 12, May 2026", 200, 40), line("The Harbour News", 500, 20, 50)
+
+    def heads(*lines: TextLine, rule: Ruling, regions: tuple[Region, ...] = ()) -> int:
+        content = PageContent(PAGE_WIDTH_PX, PAGE_HEIGHT_PX, (*lines, *TEXT), rulings=(rule,), regions=regions)
+        return sum(block.kind is BlockKind.PAGE_HEADER for block in page_blocks(content))
+
+    across = Ruling(190, 90, 700, 90)
+    assert heads(small, rule=across) == 1
+    assert heads(small, large, rule=across) == 0
+    assert heads(small, large, rule=across, regions=(Region("header", 490, 15, 910, 75, 0.6),)) == 2
+    assert heads(small, rule=Ruling(190, 90, 300, 90)) == 0
+    assert heads(small, rule=Ruling(190, 180, 700, 180)) == 0

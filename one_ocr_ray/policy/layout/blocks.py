@@ -17,7 +17,7 @@ from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.formulas import latex
 from one_ocr_ray.policy.layout.geometry import line_height, rows
 from one_ocr_ray.policy.layout.grid import Table
-from one_ocr_ray.policy.layout.headings import LARGE, heading_level, is_full, is_heading, is_large
+from one_ocr_ray.policy.layout.headings import heading_level, is_full, is_heading, is_large
 from one_ocr_ray.policy.layout.lines import Column, Line
 from one_ocr_ray.policy.layout.tables import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 # Multiples of the line height.
 INDENT = 0.6
 HANGING = 5.0  # the text of a list item hangs at most this far in
+SAME_SIZE = 1.25  # heights of two lines in one size of type differ by less
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 
 
@@ -110,7 +111,8 @@ def _usual_gap(texts: Sequence[Sequence[Line]]) -> float:
 
 
 def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:
-    column = Column(height, min(line.left for line in lines), max(line.right for line in lines), gap)
+    left, right = min(line.left for line in lines), max(line.right for line in lines)
+    column = Column(height, left, right, gap, is_lone=len(lines) == 1)
     chunks: list[list[Line]] = []
     for line in lines:
         if chunks and _continues(chunks[-1], line, column):
@@ -136,7 +138,7 @@ def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     ):
         return False
     if is_large(line, column) or is_large(last, column):  # the lines of a title need no common margin
-        return max(line.height, last.height) < LARGE * min(line.height, last.height)
+        return max(line.height, last.height) < SAME_SIZE * min(line.height, last.height)
     return _continues_paragraph(chunk, line, column)
 
 

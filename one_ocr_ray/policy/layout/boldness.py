@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 THICKER = 1.2  # times the strokes of the usual line, made as large; bold type has 1.2 to 2 times those of its family
 LEAST_CHARACTERS = 2  # the strokes of one character say nothing
+LEAST_HEIGHT_PX = 14  # strokes of smaller type are a pixel or two
 LEAST_ON_A_PAGE = 60  # characters that make it known what is usual
 
 
@@ -30,7 +31,7 @@ def bold_lines(lines: Sequence[Strokes]) -> list[bool | None]:
         return [None] * len(lines)
     return [
         line.width_px > THICKER * usual_px * max(1.0, line.height_px / height_px)
-        if line.characters >= LEAST_CHARACTERS
+        if line.characters >= LEAST_CHARACTERS and line.height_px >= LEAST_HEIGHT_PX
         else None
         for line in lines
     ]

@@ -19,12 +19,15 @@ from one_ocr_ray.policy.layout.geometry import line_height, rows
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from one_ocr_ray.policy.layout.content import Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
     from one_ocr_ray.policy.layout.labels import Labels
 
 EDGE = 0.14  # of the page's height at its top and its bottom
 NUMBER, LIKELY, SURE = 0.3, 0.4, 0.95  # scores of a region: enough for a page number, for small type, for any
 LARGE = 1.25  # times the line height: perhaps the type of a title
+RULED = 0.08  # of the page's height: how far from its edge the rule below a head is
+RULE_WIDTH, RULED_ROWS = 0.6, 4  # of the text's width, at least; rows above it, at most
 NUMBER_GAP = 0.9  # of the line height: between a page number and the text
 FOOT_GAP = 1.2  # the same for a row with more than the number
 FARTHER = 1.6  # times the distance of the rows before: a row further away is not one of theirs
@@ -52,13 +55,16 @@ class Sheet:
     feet: tuple[Segment, ...]
 
 
-def part_furniture(segments: Sequence[Segment], labels: Labels, page_height: float) -> Sheet:
+def part_furniture(
+    segments: Sequence[Segment], labels: Labels, page_height: float, rulings: Sequence[Ruling] = ()
+) -> Sheet:
     """Part a page. One on which nothing else stands has no furniture."""
     if not segments:
         return Sheet((), (), ())
     height = line_height(segments)
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
     feet = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "footer", height), at_top=False)
+    heads |= _ruled_off(segments, rulings, RULED * page_height, height, labels)
     taken = heads | feet
     text = tuple(s for s in segments if s not in taken)
     if not text:
@@ -73,6 +79,24 @@ def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft
         for row in rows(segments)
         for s in row
     ]
+
+
+def _ruled_off(
+    segments: Sequence[Segment], rulings: Sequence[Ruling], depth: float, height: float, labels: Labels
+) -> set[Segment]:
+    """What a rule over most of the page's width parts from the text near the top edge.
+
+    It is in small type, or the model takes some of it for a head.
+    """
+    width = max(s.right for s in segments) - min(s.left for s in segments)
+    level = [r for r in rulings if abs(r.y1 - r.y0) < height and abs(r.x1 - r.x0) >= RULE_WIDTH * width]
+    found: set[Segment] = set()
+    for rule in level:
+        above = {s for s in segments if s.middle < max(rule.y0, rule.y1)} if max(rule.y0, rule.y1) < depth else set()
+        is_small = all(s.height <= LARGE * height for s in above)
+        if len(rows(above)) <= RULED_ROWS and (is_small or any(labels.score(s, "header") >= LIKELY for s in above)):
+            found |= above
+    return found
 
 
 def _is_labelled(segment: Segment, labels: Labels, label: str, height: float) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.text import is_cjk
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,7 @@ LEVEL_1, LEVEL_2 = 1.8, 1.5  # the height of a first and second level heading ag
 
 HEADING_LINES = 3
 BOLD_LINES = 2
+TALL_CHARS = 4
 HEADING_CHARS = 120
 
 
@@ -38,29 +40,51 @@ def is_full(line: Line, column: Column) -> bool:
 def is_heading(chunk: Sequence[Line], column: Column) -> bool:
     """Whether a few short lines are taller than the text, or bold, or one is a little taller and has a number."""
     text = " ".join(line.text for line in chunk)
-    if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned
-        return False
+    if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned, or a title written downwards
+        return (
+            len(chunk) == 1
+            and len(text) >= TALL_CHARS
+            and is_cjk(text[0])
+            and _width(chunk[0]) > LEVEL_2 * column.height
+        )
     if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
         return False
-    if all(is_large(line, column) for line in chunk) or _is_bold_heading(chunk, column):
+    if all(is_large(line, column) for line in chunk):
+        return not marks.ends_sentence(text) or max(line.height for line in chunk) > LEVEL_2 * column.height
+    if _is_bold_heading(chunk, column):
         return True
     return len(chunk) == 1 and chunk[0].height > LARGE_NUMBERED * column.height and marks.is_section_title(text)
 
 
+def _is_downward_title(line: Line, column: Column) -> bool:
+    return len(line.text) >= TALL_CHARS and is_cjk(line.text[0]) and _width(line) > LEVEL_2 * column.height
+
+
+def _width(line: Line) -> float:
+    return line.right - line.left
+
+
 def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
-    """Whether bold lines are a heading: no sentence, no label with its value beside it, no full line."""
+    """Whether bold lines are a heading: no sentence, no label with its value beside it, no remark, no full line."""
     text = chunk[-1].text
     return (
         len(chunk) <= BOLD_LINES
         and all(line.is_bold and line.height >= NOT_SMALL * column.height for line in chunk)
         and not (marks.ends_sentence(text) or text.endswith((",", ";", ":", "：", "，")))
-        and all(len(line.row) == 1 or marks.is_marker(line.row[0].text) for line in chunk)
+        and not (text[0] in "(（" and text[-1] in ")）")
+        and all(len(line.row) == 1 or _is_numbered(line) for line in chunk)
+        and (column.is_lone or not is_full(chunk[-1], column))
     )
+
+
+def _is_numbered(line: Line) -> bool:
+    first = line.row[0].text
+    return marks.is_marker(first) or (len(line.row) == 2 and marks.is_chapter_label(first))
 
 
 def heading_level(chunk: Sequence[Line], column: Column) -> int:
     """1 to 6: by the size of its type; where that is near the text's, by its section number."""
-    ratio = max(line.height for line in chunk) / column.height
+    ratio = max(min(line.height, _width(line)) for line in chunk) / column.height
     if ratio >= LEVEL_2:
         return 1 if ratio >= LEVEL_1 else 2
     if depth := marks.section_depth(chunk[0].text):

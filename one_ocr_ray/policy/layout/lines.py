@@ -71,6 +71,7 @@ class Column:
     left: float
     right: float
     gap: float  # usual distance of two lines
+    is_lone: bool = False  # a single line, whose right end says nothing of a margin
 
     def full(self, line: Line, following: Line) -> bool:
         """Whether `line` ended because the next word did not fit any more."""

@@ -22,6 +22,9 @@ _CAPTION = re.compile(
     r"\s*(?:\d{1,3}|[A-Z]\d{0,2}|[IVX]{1,5})(?:[-.]\d{1,3})*(?P<end>\s*[.:：|]|\s|$)"
 )
 _FOOTNOTE = re.compile(r"(?:[*†‡§¶]{1,2}|\d{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
+_CHAPTER = re.compile(
+    r"[^\W\d_]{2,10}\s*(?:\d{1,3}|[IVX]{1,4}|[A-Z]|[一二三四五六七八九十]{1,3})|第\S{1,4}[章节部课编篇]"
+)
 _SENTENCE_END = re.compile(r"[.!?。！？…][\"'”’）)]?$")
 _CODE = re.compile(
     r"""^[$%]\s+[\w./~]              # a command after a prompt
@@ -67,6 +70,11 @@ def ends_sentence(text: str) -> bool:
 def is_section_title(text: str) -> bool:
     """Whether a line reads like "3 Results", "2.1. Method" or "二、方法"."""
     return _SECTION.match(text) is not None and not ends_sentence(text)
+
+
+def is_chapter_label(text: str) -> bool:
+    """Whether `text` is a short name with a number, such as "Part 1", "Annex B" or "第六章"."""
+    return _CHAPTER.fullmatch(text) is not None
 
 
 def section_depth(text: str) -> int:
