@@ -9,6 +9,7 @@ import asyncio
 import errno
 import hashlib
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
@@ -116,7 +117,7 @@ class _Reader:
                 "on_headers_finished": self._open,
                 "on_part_data": lambda data, start, end: self._write(data[start:end]),
                 "on_part_end": self.close,
-                "on_end": self._end,
+                "on_end": partial(setattr, self, "_whole", True),
             },
         )
 
@@ -141,9 +142,6 @@ class _Reader:
                 raise Problem("invalid_options", "The field options is not UTF-8.") from error
             self._text = None
         self._file = None
-
-    def _end(self) -> None:
-        self._whole = True
 
     def _add_header(self, part: bytearray, data: bytes) -> None:
         part += data

@@ -32,14 +32,14 @@ BINARY = {"type": "string", "format": "binary"}
 _FILES = {"type": "array", "minItems": 1, "items": BINARY}
 
 
-def _options() -> dict[str, Any]:
-    """The schema of an upload's options; each is `type: [a type, null]` instead of `anyOf`."""
-    schema = UploadOptions.model_json_schema()
-    for name, each in schema["properties"].items():
-        value, _null = each["anyOf"]
-        schema["properties"][name] = {**value, "type": [value["type"], "null"], "description": each["description"]}
-    return schema
-
+_OPTIONS = UploadOptions.model_json_schema()
+for _name, _option in _OPTIONS["properties"].items():  # `type: [a type, null]` instead of `anyOf`
+    _value, _ = _option["anyOf"]
+    _OPTIONS["properties"][_name] = {
+        **_value,
+        "type": [_value["type"], "null"],
+        "description": _option["description"],
+    }
 
 UPLOAD_BODY: dict[str, Any] = {
     "requestBody": {
@@ -50,7 +50,7 @@ UPLOAD_BODY: dict[str, Any] = {
                     "type": "object",
                     "required": ["files"],
                     "additionalProperties": False,
-                    "properties": {"files": _FILES, "options": _options()},
+                    "properties": {"files": _FILES, "options": _OPTIONS},
                 },
                 "encoding": {
                     "files": {"contentType": "application/pdf"},

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("one_ocr_ray.service")
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_IDS = frozenset({"task_id", "batch_id"})
 _TASK_ID = re.compile(r"[tb]_[A-Za-z0-9_-]{22}")
 
 
@@ -92,19 +93,17 @@ class RequestLog:
                 await problem_response(scope, Problem("internal", detail))(scope, receive, send_with_id)
         finally:
             elapsed_ms = round((time.monotonic() - started) * 1000, 1)
-            fields = {"request_id": request_id, "status": status, "duration_ms": elapsed_ms, **_route_fields(scope)}
+            route = getattr(scope.get("route"), "path", None) or "none"
+            parameters = scope.get("path_params", {}).items()
+            fields = {
+                "request_id": request_id,
+                "status": status,
+                "duration_ms": elapsed_ms,
+                "method": scope.get("method", "WEBSOCKET"),
+                "route": route,
+                **{name: value for name, value in parameters if name in _IDS and _TASK_ID.fullmatch(str(value))},
+            }
             log.info("request", extra={"fields": fields})
-
-
-def _route_fields(scope: Scope) -> dict[str, str]:
-    """The method, the route as declared, and the ids in the path."""
-    route = getattr(scope.get("route"), "path", None)
-    ids = {
-        name: value
-        for name, value in scope.get("path_params", {}).items()
-        if name in {"task_id", "batch_id"} and _TASK_ID.fullmatch(str(value))
-    }
-    return {"method": scope.get("method", "WEBSOCKET"), "route": route or "none", **ids}
 
 
 def _error_fields(error: BaseException) -> dict[str, Any]:
