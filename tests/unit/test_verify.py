@@ -23,6 +23,7 @@ from one_ocr_ray.storage.run_dir import CONFIG
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.verify import verify
 from tests import datasets
+from tests.books import book
 from tests.values import NOON, TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -222,3 +223,11 @@ def test_what_is_no_dataset_is_said(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="no dataset"):
             list(verify(str(path)))
     assert not (tmp_path / "gone").exists()
+
+
+@pytest.mark.parametrize("with_places", [True, False])
+def test_a_book_without_its_running_heads_is_sound(tmp_path: Path, with_places: bool) -> None:
+    """What the text of a document leaves out and joins is not taken for damage."""
+    made = book(60, with_places=with_places, numbers_in_heads=True)
+    datasets.write(tmp_path, [document(page_count=60)], made.pages)
+    assert list(verify(str(tmp_path))) == []
