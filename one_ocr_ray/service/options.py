@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
+from itertools import permutations
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -59,6 +61,18 @@ def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
     return sorted({own or DEFAULT_MODELS[engine], *settings.models})
 
 
+def offered_routes(settings: ServiceSettings) -> list[str]:
+    """The routes that an upload may choose with the configured engine."""
+    names = dict.fromkeys(("text-layer", LOCAL, settings.engine))
+    chains = [",".join(each) for size in range(1, len(names) + 1) for each in permutations(names, size)]
+    routes = []
+    for route in ("auto", *chains):
+        with suppress(Problem):
+            _check_route(route, settings.engine, settings)
+            routes.append(route)
+    return routes
+
+
 def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
     """Parse `text` as the options of a task. Raises Problem that names the wrong key, not its value."""
     try:
@@ -101,7 +115,7 @@ def _check_route(text: str, engine: str, settings: ServiceSettings) -> None:
         route = parse_route(text, engine)
         own = parse_route(settings.route, settings.engine)
     except ValueError as error:
-        raise _invalid(f"The route is not valid: {error}.") from error
+        raise _invalid("The value of route is not allowed.") from error
     if needs_embedded_engine(route) and LOCAL not in offered_engines(settings) and not needs_embedded_engine(own):
         raise _invalid("The service has no embedded engine for that route.")
     if settings.schema is not None and len(route.names) > 1:

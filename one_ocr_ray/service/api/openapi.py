@@ -84,8 +84,10 @@ def responses_of(success: Mapping[str, Any], *statuses: int) -> dict[int | str, 
     return {200: {"content": content}, **problem_responses(*statuses)}
 
 
-def openapi_document(app: FastAPI, engines: Collection[str], *, with_keys: bool) -> dict[str, Any]:
-    """The OpenAPI document of `app`, whose uploads may choose among `engines`."""
+def openapi_document(
+    app: FastAPI, engines: Collection[str], routes: Collection[str], *, with_keys: bool
+) -> dict[str, Any]:
+    """The OpenAPI document of `app`, whose uploads may choose among `engines` and `routes`."""
     document = get_openapi(
         title="One OCR on Ray",
         version=__version__,
@@ -100,6 +102,7 @@ def openapi_document(app: FastAPI, engines: Collection[str], *, with_keys: bool)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     options = form["properties"]["options"]["properties"]
     options["engine"]["enum"] = [*sorted(engines), None]
+    options["route"]["enum"] = [*routes, None]
     if set(engines) == {"local"}:
         for name in LLM_OPTIONS:
             options[name] = {"type": "null", "description": "This service offers no LLM engine."}
