@@ -21,14 +21,15 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.text_layer.layer import BoxPt, Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine, Mark
 
-SAMPLES_MAX = 8
+SAMPLES_MAX, SAMPLES_LATER = 8, 2  # of a page: where nothing is known of its fonts, and where something is
 SAMPLE_CHARACTERS = 40  # a longer line is cut between words
 CJK_CHARACTERS = 16
 LEAST_CHARACTERS = 3
 NEW_FONT = 3.0  # a character of a font that no sample has is worth so many of others
 GOOD_SCORE = 0.85  # lines that are read with less are no evidence
-WELL_KNOWN = 60  # characters of a font that were read on the document's pages
-FEW_NEW = 0.03  # of the characters of a well-known font: as many unseen ones need no look
+WELL_KNOWN = 40  # characters of a font that were read on the document's pages
+FEW_NEW = 0.05  # of the characters of a well-known font: as many unseen ones need no look
+FEW_OF_PAGE = 0.02  # of the page's letters: so many may be wrong, so as many unseen ones need no look, either
 UNKNOWN_LETTERS = 0.3  # of a sample: with more of them its reading is no evidence
 MARGIN = 0.12  # of the size of the type, around a sample
 
@@ -88,8 +89,9 @@ def samples_of(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> l
     candidates = [each for each in candidates if each[1]]
     seen: set[Pair] = set()
     fonts = {key for key, record in known.items() if record.read}
+    most = SAMPLES_LATER if fonts & {font.key for font in layer.fonts} else SAMPLES_MAX
     chosen: list[Sample] = []
-    while candidates and len(chosen) < SAMPLES_MAX:
+    while candidates and len(chosen) < most:
         best, gain, pairs = None, 0.0, frozenset[Pair]()
         for sample, its_pairs in candidates:
             new = its_pairs - seen
@@ -183,6 +185,9 @@ def _wanted(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> froz
         for key, count in totals.items()
         if key in known and known[key].read >= WELL_KNOWN and new[key] <= FEW_NEW * count
     }
+    unseen = sum(count for key, count in new.items() if key not in settled)
+    if unseen <= FEW_OF_PAGE * totals.total() and any(key in known and known[key].read for key in totals):
+        return frozenset()
     return frozenset(
         (key, character)
         for key, character in counts
