@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
+from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
@@ -120,8 +121,13 @@ def pdf_options_of(settings: Settings) -> PdfOptions:
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
-        layer=TEXT_LAYER in route_of(settings).names,
+        layer=TEXT_LAYER in route_of(settings).names or _aligns(settings),
     )
+
+
+def _aligns(settings: Settings) -> bool:
+    """A model's answers are to have the places of their words, which text layers know."""
+    return settings.engine != "local" and settings.positions is Positions.WORDS
 
 
 def output_uri_of(settings: Settings) -> str:

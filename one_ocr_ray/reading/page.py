@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import Positions
 from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.engines.shrinking import shrunk
 from one_ocr_ray.errors import StoppedError
@@ -21,6 +22,7 @@ from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
 from one_ocr_ray.policy.route.chain import Walk
+from one_ocr_ray.reading.answer_places import with_answer_places
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
@@ -78,7 +80,7 @@ async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading)
         if isinstance(page, PageUnrendered):
             read = _Read(Answer(failure=page.failure), page, reading.readers[-1])
         elif (blank := answer_of_blank(page)) is None:
-            read = await _walk(page, reading, spent)
+            read = await _with_places(await _walk(page, reading, spent))
         else:
             read = await _read_blank(page, blank, reading, spent)
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
@@ -89,6 +91,15 @@ async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading)
     if (beside := spent.missing_in(row)) is not None:
         reading.untold(beside)
     return row
+
+
+async def _with_places(read: _Read) -> _Read:
+    """Give a model's answer blocks with boxes, where the page has a text layer and somebody wants them."""
+    answer, page, ask = read.answer, read.page, read.reader.ask
+    is_text = read.reader.is_request and answer.failure is None and answer.blocks is None and ask.json_schema is None
+    if not is_text or ask.positions is Positions.NONE or isinstance(page, PageUnrendered) or page.layer is None:
+        return read
+    return replace(read, answer=await asyncio.to_thread(with_answer_places, answer, page.layer))
 
 
 async def _read_blank(page: PageImage, blank: Answer, reading: Reading, spent: PageUsage) -> _Read:

@@ -56,10 +56,10 @@ class _Token:
 def with_places(blocks: Sequence[Block], words: Sequence[BlockWord]) -> Alignment:
     """`blocks` of an answer with the boxes of those of `words` that they hold, and lines of the words that have one.
 
-    `words` are those of the same page in reading order. A block of which no word is found keeps no box.
+    `words` are those of the same page, in any order. A block of which no word is found keeps no box.
     """
     tokens = [token for number, block in enumerate(blocks) for token in _tokens(number, block)][:MOST_WORDS]
-    placed = [part for word in words[:MOST_WORDS] for part in _parts(word) if _folded(part.text)]
+    placed = [part for word in _in_rows(words[:MOST_WORDS]) for part in _parts(word) if _folded(part.text)]
     found = _matches([token.folded for token in tokens], [_folded(word.text) for word in placed])
     by_block: dict[int, list[tuple[_Token, BlockWord]]] = {}
     for index, token in enumerate(tokens):
@@ -72,6 +72,20 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord]) -> Alignmen
         tuple(_placed(block, by_block.get(number, ())) for number, block in enumerate(blocks)),
         len(found) / len(tokens) if tokens else 1.0,
     )
+
+
+def _in_rows(words: Sequence[BlockWord]) -> list[BlockWord]:
+    """Words from left to right, row by row. Columns beside each other share rows, and a row of each is still a run."""
+    rows: list[list[BlockWord]] = []
+    for word in sorted(words, key=_middle):
+        if not rows or _middle(word) > rows[-1][0].box.y1:
+            rows.append([])
+        rows[-1].append(word)
+    return [word for row in rows for word in sorted(row, key=lambda each: each.box.x0)]
+
+
+def _middle(word: BlockWord) -> float:
+    return (word.box.y0 + word.box.y1) / 2
 
 
 def _tokens(number: int, block: Block) -> Iterator[_Token]:
