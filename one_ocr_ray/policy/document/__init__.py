@@ -59,14 +59,15 @@ def with_continuations(pages: Sequence[PageResult]) -> list[PageResult]:
     for page in pages:
         by_document.setdefault(page.document_id, []).append(page)
     going_on = {name: document_text(some).continuing for name, some in by_document.items()}
-    return [_continuing(page, going_on[page.document_id].get(page.page_number)) for page in pages]
-
-
-def _continuing(page: PageResult, block_id: int | None) -> PageResult:
-    if block_id is None or page.blocks is None:
-        return page
-    blocks = [replace(block, continues=block.id == block_id) for block in unpack(page.blocks)]
-    return replace(page, blocks=pack(blocks, Positions.WORDS))
+    marked: list[PageResult] = []
+    for page in pages:
+        block_id = going_on[page.document_id].get(page.page_number)
+        if block_id is None or page.blocks is None:
+            marked.append(page)
+        else:
+            blocks = [replace(block, continues=block.id == block_id) for block in unpack(page.blocks)]
+            marked.append(replace(page, blocks=pack(blocks, Positions.WORDS)))
+    return marked
 
 
 @dataclass(slots=True)

@@ -81,7 +81,8 @@ class Edge:
         numbers = [number for word in words if (number := _number(word)) is not None]
         found = {number for word in (words[:1], words[-1:]) for number in map(_number, word) if number is not None}
         if len(words) == 1 and _ROMAN.fullmatch(words[0]):
-            found.add(_roman(words[0]))
+            values = [_ROMAN_VALUES[char] for char in words[0]]
+            found.add(sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True)))
         if len(self.key) <= LABEL:  # "Page 3 of 10"
             found.update(numbers[:1])
         return found
@@ -133,7 +134,14 @@ def furniture(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: i
     """
     found = {edge for edge in edges if edge.kind.is_furniture}
     found |= _counting(edges) | _repeating(edges, titles, page_count) | _going_on(edges, titles)
-    return _outermost(found | _in_place(edges, found))
+    found |= _in_place(edges, found)
+    ranks: dict[tuple[int, bool], set[int]] = defaultdict(set)
+    for edge in found:
+        ranks[edge.page, edge.is_top].add(edge.rank)
+    # Between furniture and the edge of the page there is nothing but furniture.
+    return {
+        edge for edge in found if edge.middle is not None or ranks[edge.page, edge.is_top].issuperset(range(edge.rank))
+    }
 
 
 def key_of(text: str) -> str:
@@ -150,13 +158,12 @@ def _key(text: str) -> str:
     words = _words(text)
     ends = {0, len(words) - 1}
     return " ".join(
-        "#" if _is_number(word) and (at in ends or at - 1 in ends or words[at - 1] in _PAGE_WORDS) else word
+        "#"
+        if (_ROMAN.fullmatch(word) or _DIGITS.search(word))
+        and (at in ends or at - 1 in ends or words[at - 1] in _PAGE_WORDS)
+        else word
         for at, word in enumerate(words)
     )
-
-
-def _is_number(word: str) -> bool:
-    return _ROMAN.fullmatch(word) is not None or _DIGITS.search(word) is not None
 
 
 def _words(text: str) -> list[str]:
@@ -168,11 +175,6 @@ def _number(word: str) -> int | None:
     """The number that `word` is, also where some of its digits were read as letters."""
     digits = word.translate(_MISREAD) if _DIGITS.search(word) else ""
     return int(digits) if digits.isdecimal() and len(digits) <= 4 else None
-
-
-def _roman(text: str) -> int:
-    values = [_ROMAN_VALUES[char] for char in text]
-    return sum(-a if a < b else a for a, b in zip(values, [*values[1:], 0], strict=True))
 
 
 def _counting(edges: Sequence[Edge]) -> set[Edge]:
@@ -221,7 +223,7 @@ def _groups(edges: Iterable[Edge]) -> Iterator[list[Edge]]:
 
 
 def _is_title(first: Edge, others: Sequence[Edge], titles: dict[str, list[int]]) -> bool:
-    """Whether the first of those that repeat is the title that the others repeat."""
+    """True if the first of those that repeat is the title that the others repeat."""
     if first.kind is not BlockKind.HEADING or not others:
         return False
     if first.height is not None:
@@ -256,13 +258,3 @@ def _in_place(edges: Sequence[Edge], found: set[Edge]) -> set[Edge]:
 
     usual = {place: median(known) for place, known in heights.items()}
     return {edge for edge in edges if edge.middle is not None and is_like_others(edge)}
-
-
-def _outermost(found: set[Edge]) -> set[Edge]:
-    """Those between which and the edge of the page there is nothing but furniture."""
-    ranks: dict[tuple[int, bool], set[int]] = defaultdict(set)
-    for edge in found:
-        ranks[edge.page, edge.is_top].add(edge.rank)
-    return {
-        edge for edge in found if edge.middle is not None or ranks[edge.page, edge.is_top].issuperset(range(edge.rank))
-    }

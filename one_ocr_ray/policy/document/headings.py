@@ -54,9 +54,10 @@ def type_size(text: str, box: Box) -> float:
 def ranks(headings: Sequence[Heading]) -> dict[tuple[int, int], int]:
     """The level of each heading, by page and index."""
     classes = _size_classes([heading.size for heading in headings if heading.size is not None])
-    levels = {
-        (each.page, each.index): each.level if each.size is None else _class_of(each.size, classes) for each in headings
-    }
+    levels: dict[tuple[int, int], int] = {}
+    for each in headings:
+        size_class = None if each.size is None else sum(each.size < least for least in classes) + 1
+        levels[each.page, each.index] = each.level if size_class is None else min(size_class, len(classes))
     numbered = [(each, each.depth) for each in headings if each.depth is not None]
     if numbered:
         votes = Counter(levels[each.page, each.index] - depth for each, depth in numbered)
@@ -76,7 +77,3 @@ def _size_classes(sizes: Sequence[float]) -> list[float]:
         classes[-1].append(size)
     kept = [each for number, each in enumerate(classes) if number == 0 or len(each) > 1]
     return [each[-1] for each in kept[:DEEPEST]]
-
-
-def _class_of(size: float, classes: Sequence[float]) -> int:
-    return min(sum(size < least for least in classes) + 1, len(classes))

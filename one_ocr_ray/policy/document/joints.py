@@ -11,7 +11,6 @@ from one_ocr_ray.policy.layout import marks
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated
 
 if TYPE_CHECKING:
-    from one_ocr_ray.blocks import Box
     from one_ocr_ray.policy.document.pieces import Piece
 
 LINE = 24  # characters: less is no line of running text
@@ -39,20 +38,16 @@ def joined(last: Piece, before: str, after: Piece) -> Joined | None:
 
     `before` is how `last` stands in the text, or how it goes on there, where `last` is a table that began earlier.
     """
-    if last.kind is BlockKind.TABLE and after.kind is BlockKind.TABLE and _same_edges(last.box, after.box):
+    if last.kind is BlockKind.TABLE and after.kind is BlockKind.TABLE:
+        one, other = last.box, after.box
+        if one and other and max(abs(one.x0 - other.x0), abs(one.x1 - other.x1)) > SAME_EDGE_PT:
+            return None  # the tables do not stand under each other
         if last.text.lstrip().startswith("|"):
             return _joined_pipes(last.text, before.rstrip(), after.text.strip())
         return _joined_html(last.text, before, after.text)
     if last.kind in _TEXT and after.kind is BlockKind.PARAGRAPH:
         return _joined_text(before.rstrip(), after.text.lstrip())
     return None
-
-
-def _same_edges(one: Box | None, other: Box | None) -> bool:
-    """Whether two tables stand under each other, as far as that is known."""
-    if one is None or other is None:
-        return True
-    return max(abs(one.x0 - other.x0), abs(one.x1 - other.x1)) <= SAME_EDGE_PT
 
 
 def _joined_text(before: str, after: str) -> Joined | None:

@@ -11,7 +11,7 @@ from one_ocr_ray.policy.page.plain_text import plain_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from one_ocr_ray.policy.evaluation.report import EvalReport, ScoredPage, Totals
+    from one_ocr_ray.policy.evaluation.report import EvalReport, Totals
 
 MOST_WORDS = 5_000  # of a page that is shown; comparing takes time with their square
 COLUMNS = ("pages", "cer", "wer", "order", "tables", "teds", "headings", "headings_f1")
@@ -44,7 +44,11 @@ def html_report(report: EvalReport) -> Iterator[str]:
         yield from _table(title, group)
     yield "<h2>Worst pages</h2><p>Left the truth, right what was read; marked is what differs.</p>\n"
     for page in report.worst():
-        yield from _side_by_side(page)
+        where = page.source_name + (f", page {page.page_number}" if page.page_number is not None else "")
+        yield f"<h3>{escape(where)}: character errors {page.score.cer:.1%} ({escape(page.reader)})</h3>\n"
+        truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
+        left, right = _marked(_spaced(truth), _spaced(plain_text(page.markdown or "")))
+        yield f'<div class="page"><div>{left}</div><div>{right}</div></div>\n'
     yield "</body></html>\n"
 
 
@@ -56,14 +60,6 @@ def _table(title: str, group: Mapping[str, Totals]) -> Iterator[str]:
         cells = "".join(f"<td>{'' if figures[column] is None else figures[column]}</td>" for column in COLUMNS)
         yield f"<tr><td>{escape(name)}</td>{cells}</tr>\n"
     yield "</table>\n"
-
-
-def _side_by_side(page: ScoredPage) -> Iterator[str]:
-    where = page.source_name + (f", page {page.page_number}" if page.page_number is not None else "")
-    yield f"<h3>{escape(where)}: character errors {page.score.cer:.1%} ({escape(page.reader)})</h3>\n"
-    truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
-    left, right = _marked(_spaced(truth), _spaced(plain_text(page.markdown or "")))
-    yield f'<div class="page"><div>{left}</div><div>{right}</div></div>\n'
 
 
 def _spaced(text: str) -> list[str]:

@@ -113,20 +113,16 @@ def _paragraph(inline: Token, kind: BlockKind) -> Block:
 
 
 def _inline(token: Token) -> str:
-    return _plain(token.children or ()).strip()
-
-
-def _plain(tokens: Iterable[Token]) -> str:
-    """The text of inline tokens: without emphasis and tags, a picture as what it is said to show."""
+    """The text of an inline token, without emphasis and tags. A picture is what it is said to show."""
     parts = []
-    for token in tokens:
-        if token.type in ("softbreak", "hardbreak"):
-            parts.append("\n" if token.type == "hardbreak" else " ")
-        elif token.type == "html_inline":
-            parts.append("\n" if token.content.lower().startswith("<br") else "")
-        elif token.type != "footnote_ref":
-            parts.append(token.content)
-    return "".join(parts)
+    for child in token.children or ():
+        if child.type in ("softbreak", "hardbreak"):
+            parts.append("\n" if child.type == "hardbreak" else " ")
+        elif child.type == "html_inline":
+            parts.append("\n" if child.content.lower().startswith("<br") else "")
+        elif child.type != "footnote_ref":
+            parts.append(child.content)
+    return "".join(parts).strip()
 
 
 def _pipe_rows(tokens: Sequence[Token]) -> Iterator[list[_Cell]]:

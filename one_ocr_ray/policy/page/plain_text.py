@@ -62,10 +62,7 @@ def plain_text(markdown: str) -> str:
     """The text of `markdown`: headings, emphasis, quotes, fences and escapes lose their marks, list markers stay, table
     cells, in HTML too, are parted by tabs, links give their text and images their alternative text.
     """
-    return "\n".join(_lines(markdown))
-
-
-def _lines(markdown: str) -> Iterator[str]:
+    lines = []
     fence = ""
     for line in markdown.split("\n"):
         mark = _FENCE.match(line)
@@ -73,11 +70,12 @@ def _lines(markdown: str) -> Iterator[str]:
             if mark and mark[1].startswith(fence) and line.strip() == mark[1]:
                 fence = ""
             else:
-                yield line
+                lines.append(line)
         elif mark:
             fence = mark[1]
         elif not _is_rule(line.rstrip()) and ((text := _line(line.rstrip())) or not _TABLE_TAG.search(line)):
-            yield text
+            lines.append(text)
+    return "\n".join(lines)
 
 
 def _is_rule(line: str) -> bool:
@@ -88,17 +86,14 @@ def _line(line: str) -> str:
     if quote := _QUOTE.match(line):
         line = line[quote.end() :]
     if heading := _HEADING.match(line):
-        line = _without_closing_hashes(line[heading.end() :])
+        line = line[heading.end() :]
+        without_hashes = line.rstrip("#")
+        line = without_hashes.rstrip() if without_hashes[-1:].isspace() else line
     line = _ESCAPE.sub(lambda match: chr(0xE000 + ord(match[1])), line)
     if row := _TABLE_ROW.match(line.lstrip()):
         line = CELL_SEPARATOR.join(cell.strip() for cell in row[1].split("|"))
     text = "".join(part if is_code else _without_marks(part) for part, is_code in _code_spans(line))
     return _HIDDEN.sub(lambda match: chr(ord(match[0]) - 0xE000), text)
-
-
-def _without_closing_hashes(heading: str) -> str:
-    text = heading.rstrip("#")
-    return text.rstrip() if text[-1:].isspace() else heading
 
 
 def _code_spans(line: str) -> Iterator[tuple[str, bool]]:

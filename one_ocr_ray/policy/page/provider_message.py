@@ -45,8 +45,11 @@ def clean_message(sentence: str, *, secrets: Iterable[str] = (), prompt: str = "
 
     secrets: the key and the values of headers. known: names that look like secrets and are none, such as the model's.
     """
-    text = _on_one_line(sentence[:_READ_CHARS])
-    text = _without_prompt(text, _on_one_line(prompt))
+    text, prompt = _on_one_line(sentence[:_READ_CHARS]), _on_one_line(prompt)
+    for start in range(len(text) - _OF_THE_PROMPT + 1):
+        if text[start : start + _OF_THE_PROMPT] in prompt:
+            text = text[:start] + "…"
+            break
     hidden = [secret for secret in secrets if secret]
     for secret in sorted(hidden, key=len, reverse=True):
         text = text.replace(secret, HIDDEN)
@@ -56,19 +59,16 @@ def clean_message(sentence: str, *, secrets: Iterable[str] = (), prompt: str = "
     names = frozenset(known)
     words = [HIDDEN if _is_secret(word, hidden, names) else word for word in text.split()]
     text = " ".join(word for before, word in pairwise(["", *words]) if word != before or word != HIDDEN)
-    return _cut(text) if re.search(r"[^\W\d_]{2}", text.replace(HIDDEN, "")) else ""
+    if not re.search(r"[^\W\d_]{2}", text.replace(HIDDEN, "")):
+        return ""
+    if len(text) <= MAX_MESSAGE_CHARS:
+        return text
+    short = text[: MAX_MESSAGE_CHARS - 1]
+    return (short.rsplit(" ", 1)[0] if " " in short else short) + "…"
 
 
 def _on_one_line(text: str) -> str:
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())
-
-
-def _without_prompt(text: str, prompt: str) -> str:
-    """`text` up to the first quotation of the prompt."""
-    for start in range(len(text) - _OF_THE_PROMPT + 1):
-        if text[start : start + _OF_THE_PROMPT] in prompt:
-            return text[:start] + "…"
-    return text
 
 
 def _is_secret(word: str, secrets: list[str], known: frozenset[str]) -> bool:
@@ -92,10 +92,3 @@ def _dense(word: str) -> bool:
         or (len(piece) >= _LONG_PIECE and sum(character.isdigit() for character in piece) >= 2)
         for piece in pieces
     )
-
-
-def _cut(text: str) -> str:
-    if len(text) <= MAX_MESSAGE_CHARS:
-        return text
-    short = text[: MAX_MESSAGE_CHARS - 1]
-    return (short.rsplit(" ", 1)[0] if " " in short else short) + "…"

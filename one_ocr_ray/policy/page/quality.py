@@ -135,17 +135,12 @@ def without_fence(text: str, *, open_ended: bool = False) -> str:
     fences = [fence for fence in _FENCE.finditer(text) if fence[1].startswith(opening[1])]
     closed = len(fences) > 1 and fences[-1].end() == len(text) and not fences[-1][2]
     inside = fences[1:-1] if closed else fences[1:]
-    if not (closed or open_ended) or not _paired(inside, opening[2].lower(), open_ended=not closed):
+    if not (closed or open_ended):
+        return text
+    # The outer two belong together if the fences inside are blocks of their own. A bare one may end the outer block.
+    if inside and not (opening[2].lower() in _WRAPPERS and inside[0][2] and (not closed or len(inside) % 2 == 0)):
         return text
     return text[opening.end() : fences[-1].start() if closed else None].strip("\n")
-
-
-def _paired(inside: list[re.Match[str]], wrapper: str, *, open_ended: bool) -> bool:
-    """True if the fences inside are blocks of their own, so that the outer two belong together."""
-    if not inside:
-        return True
-    # If the first fence inside is bare, it may end the outer block.
-    return wrapper in _WRAPPERS and bool(inside[0][2]) and (open_ended or len(inside) % 2 == 0)
 
 
 # --- repetition ------------------------------------------------------------------------------------------------------

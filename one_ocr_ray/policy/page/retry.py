@@ -93,7 +93,12 @@ def next_step(
         return _before_stop(tries, failure, ask, jitter)
     if (immediate := _immediate_retry(policy, tries, failure, answer, ask)) is not None:
         return immediate
-    if failure.action is Action.RETRY and _may_retry(policy, tries):
+    if (
+        failure.action is Action.RETRY
+        and tries.transport < policy.attempts_max
+        and tries.timeouts <= policy.timeout_retries_max
+        and tries.bad_responses <= policy.bad_response_retries_max
+    ):
         wait_s = backoff_s(policy, tries.transport - 1, failure.retry_after_s, jitter)
         if elapsed_s + wait_s <= policy.deadline_s:
             return Wait(wait_s, ask, tries)
@@ -166,14 +171,6 @@ def _before_stop(tries: AttemptState, failure: Failure, ask: PageRequest, jitter
     return Stop(failure, tries)
 
 
-def _may_retry(policy: RetryPolicy, tries: AttemptState) -> bool:
-    return (
-        tries.transport < policy.attempts_max
-        and tries.timeouts <= policy.timeout_retries_max
-        and tries.bad_responses <= policy.bad_response_retries_max
-    )
-
-
 # Assumed temperature of a request that leaves it to the provider.
 _USUAL_TEMPERATURE = 0.2
 _SMALLER = 0.7
@@ -182,6 +179,7 @@ _LEAST_SCALE = 0.3
 
 def changed_request(ask: PageRequest, answer: Answer) -> PageRequest | None:
     """`ask` changed so that the failure of `answer` should not recur; None if nothing is left to change."""
+    scale = ask.image_scale * _SMALLER
     match answer.failure and answer.failure.code:
         case ErrorCode.TRUNCATED:
             reasoning = ask.reasoning
@@ -197,22 +195,16 @@ def changed_request(ask: PageRequest, answer: Answer) -> PageRequest | None:
             cap = ask.output_tokens_cap * (2 if answer.truncated else 1)
             prompt = f"{ask.prompt}\n\nAn earlier answer was not usable: {message} Answer again, in full."
             return replace(ask, prompt=prompt, output_tokens_cap=cap)
-        case ErrorCode.CONTEXT_TOO_LONG | ErrorCode.PROVIDER_REJECTED as code:
-            return _smaller(ask, code)
+        case ErrorCode.CONTEXT_TOO_LONG | ErrorCode.PROVIDER_REJECTED as code if scale >= _LEAST_SCALE:
+            # The cap counts towards the context and the tokens per minute, even if it is not used.
+            least_cap = max(1024, ask.output_tokens_cap // 2)
+            cap = min(least_cap, ask.output_tokens_cap) if code is ErrorCode.CONTEXT_TOO_LONG else ask.output_tokens_cap
+            return replace(ask, image_scale=scale, output_tokens_cap=cap)
     return None
 
 
 def _warmer(ask: PageRequest) -> float:
     return min(2.0, (_USUAL_TEMPERATURE if ask.temperature is None else ask.temperature) + 0.3)
-
-
-def _smaller(ask: PageRequest, code: ErrorCode) -> PageRequest | None:
-    scale = ask.image_scale * _SMALLER
-    if scale < _LEAST_SCALE:
-        return None
-    # The cap counts towards the context and the tokens per minute, even if it is not used.
-    cap = max(1024, ask.output_tokens_cap // 2) if code is ErrorCode.CONTEXT_TOO_LONG else ask.output_tokens_cap
-    return replace(ask, image_scale=scale, output_tokens_cap=min(cap, ask.output_tokens_cap))
 
 
 class RetryBudget:

@@ -26,7 +26,7 @@ def rows_of(grid: TableGrid) -> list[list[str]]:
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet program may take a cell for a formula."""
+    """True if a spreadsheet program may take a cell for a formula."""
     return _FORMULA.match(text) is not None and _NUMBER.fullmatch(text) is None
 
 

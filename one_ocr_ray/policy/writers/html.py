@@ -11,7 +11,7 @@ from one_ocr_ray.blocks import BlockKind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.blocks import Block, Cell, TableGrid
+    from one_ocr_ray.blocks import Block, TableGrid
 
 _NUMBER = re.compile(r"(\d{1,9})[.)]")
 _BULLETS = ("-", "*", "+")
@@ -67,14 +67,11 @@ def to_html_table(grid: TableGrid) -> str:
     """A table with its spans, a row a line and without blank lines, as Markdown needs it."""
     rows: list[list[str]] = [[] for _ in range(grid.rows)]
     for cell in grid.cells:
-        rows[cell.row].append(_cell(cell, "th" if cell.is_header or cell.row < grid.header_rows else "td"))
+        tag = "th" if cell.is_header or cell.row < grid.header_rows else "td"
+        spans = f' rowspan="{cell.row_span}"' if cell.row_span > 1 else ""
+        spans += f' colspan="{cell.col_span}"' if cell.col_span > 1 else ""
+        rows[cell.row].append(f"<{tag}{spans}>{_lines(cell.text)}</{tag}>")
     return "\n".join(["<table>", *(f"<tr>{''.join(row)}</tr>" for row in rows), "</table>"])
-
-
-def _cell(cell: Cell, tag: str) -> str:
-    spans = f' rowspan="{cell.row_span}"' if cell.row_span > 1 else ""
-    spans += f' colspan="{cell.col_span}"' if cell.col_span > 1 else ""
-    return f"<{tag}{spans}>{_lines(cell.text)}</{tag}>"
 
 
 def _element(block: Block) -> str:

@@ -50,7 +50,7 @@ def to_markdown(blocks: Iterable[Block], page_number: int = 1) -> str:
 
 
 def written(blocks: Iterable[Block], page_number: int) -> list[Written]:
-    """The same block by block; without those of which nothing is written."""
+    """Write block by block, without those of which nothing is written."""
     found: list[Written] = []
     indents: list[int] = []  # of the open list items, by depth: spaces before what is nested in them
     for block in blocks:
@@ -72,20 +72,21 @@ def _plain(block: Block, page_number: int) -> str:
     if block.kind is BlockKind.FIGURE:
         text = _FIGURE_TEXT.sub(_escape, " ".join(block.text.split()))
         return f"![{text}]({figure_path(page_number, block.id)})"
-    return _WRITERS.get(block.kind, _paragraph)(block) if block.text.strip() else ""
-
-
-def _paragraph(block: Block) -> str:
-    return HARD_BREAK.join(_escaped(line) for line in block.text.split("\n") if line.strip())
-
-
-def _heading(block: Block) -> str:
-    return f"{'#' * (block.level or 1)} {_CLOSING.sub(_escape, _inline(' '.join(block.text.split())))}"
-
-
-def _formula(block: Block) -> str:
-    lines = [line.replace("$", r"\$") for line in block.text.split("\n") if line.strip()]
-    return "\n".join(("$$", *lines, "$$"))
+    lines = [line for line in block.text.split("\n") if line.strip()]
+    if not lines:
+        return ""
+    match block.kind:
+        case BlockKind.HEADING:
+            text = f"{'#' * (block.level or 1)} {_CLOSING.sub(_escape, _inline(' '.join(block.text.split())))}"
+        case BlockKind.FORMULA:
+            text = "\n".join(("$$", *(line.replace("$", r"\$") for line in lines), "$$"))
+        case BlockKind.CODE:
+            longest = max(map(len, re.findall("`+", block.text)), default=0)
+            fence = "`" * max(3, longest + 1)
+            text = f"{fence}\n{block.text}\n{fence}"
+        case _:
+            text = HARD_BREAK.join(map(_escaped, lines))
+    return text
 
 
 def figure_path(page_number: int, block_id: int) -> str:
@@ -118,12 +119,6 @@ def _table_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _code(block: Block) -> str:
-    longest = max(map(len, re.findall("`+", block.text)), default=0)
-    fence = "`" * max(3, longest + 1)
-    return f"{fence}\n{block.text}\n{fence}"
-
-
 def _escaped(line: str) -> str:
     line = _inline(line)
     if _LINE_START.match(line):
@@ -137,6 +132,3 @@ def _inline(text: str) -> str:
 
 def _escape(match: re.Match[str]) -> str:
     return "".join("\\" + char for char in match[0])
-
-
-_WRITERS = {BlockKind.HEADING: _heading, BlockKind.CODE: _code, BlockKind.FORMULA: _formula}

@@ -24,11 +24,7 @@ def to_text(blocks: Iterable[Block]) -> str:
         is_item = block.kind is BlockKind.LIST_ITEM
         if parts:
             parts.append("\n" if is_item and was_item else "\n\n")
-        parts.append(_item(block) if is_item else block.text)
+        start = f"{INDENT * ((block.level or 1) - 1)}{block.marker or '-'} " if is_item else ""
+        parts.append(start + block.text.replace("\n", "\n" + " " * len(start)))
         was_item = is_item
     return "".join(parts)
-
-
-def _item(item: Block) -> str:
-    start = f"{INDENT * ((item.level or 1) - 1)}{item.marker or '-'} "
-    return start + item.text.replace("\n", "\n" + " " * len(start))
