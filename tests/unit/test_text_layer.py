@@ -79,6 +79,15 @@ def test_a_raised_digit_is_a_superscript_on_its_line(child: PdfChild) -> None:
     assert parse_list(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
 
 
+def test_a_star_in_larger_type_makes_no_superscripts(child: PdfChild) -> None:
+    """It says nothing of the line's size: the letters after it stand where letters do."""
+    star = at(b"*", 72, 690, 18) + at(b"in Section 3.5", 83.5, 692, 12)
+    layer = page_of(child, star)
+    (line,) = layer_lines(layer, layer.glyphs)
+    assert "".join(word.text for word in line.line.words) == "* in Section 3.5"
+    assert line.line.height < 15
+
+
 def test_columns_painted_row_by_row_are_read_one_after_the_other(child: PdfChild) -> None:
     """The order of painting is no order of reading."""
     left = [b"The left column has a text that runs on", b"over some lines of its own and comes", b"to its end here."]

@@ -2,7 +2,7 @@
 
 The steps, one module each: content (what comes in), words (where words begin and end), geometry (straighten the page,
 cut at wide gaps), rulings and ruled (tables that are drawn: lattice, alignment, grid make the cells), margin_notes,
-reading_order (columns), tables (those without rulings), blocks (headings, paragraphs, lists, code), drafts
+listings, reading_order (columns), tables (those without rulings), blocks (headings, paragraphs, lists, code), drafts
 (numbers and places). Pure functions on frozen values.
 """
 
@@ -17,6 +17,7 @@ from one_ocr_ray.policy.layout.drafts import numbered
 from one_ocr_ray.policy.layout.furniture import furniture_drafts, part_furniture
 from one_ocr_ray.policy.layout.geometry import skew, straighten
 from one_ocr_ray.policy.layout.labels import Labels
+from one_ocr_ray.policy.layout.listings import with_listings
 from one_ocr_ray.policy.layout.margin_notes import part_notes
 from one_ocr_ray.policy.layout.reading_order import regions
 from one_ocr_ray.policy.layout.ruled import with_ruled_tables
@@ -32,7 +33,7 @@ def page_blocks(content: PageContent) -> tuple[Block, ...]:
     labels = Labels.of(content)
     sheet = part_furniture(straighten(content, angle), labels, content.height, content.rulings)
     segments = with_ruled_tables(content.rulings, angle, with_kinds(sheet.text, labels), labels)
-    text, notes = part_notes(with_figures(segments, labels))
+    text, notes = part_notes(with_figures(with_listings(segments), labels))
     drafts = [
         *furniture_drafts(sheet.heads, BlockKind.PAGE_HEADER),
         *(column_drafts(regions(text), notes) if text else ()),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import groupby, pairwise
+from statistics import median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
@@ -17,7 +18,7 @@ from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.formulas import latex
 from one_ocr_ray.policy.layout.geometry import line_height, rows
 from one_ocr_ray.policy.layout.grid import Table
-from one_ocr_ray.policy.layout.headings import heading_level, is_full, is_heading, is_large
+from one_ocr_ray.policy.layout.headings import heading_level, is_full, is_heading, is_label, is_large
 from one_ocr_ray.policy.layout.lines import Column, Line
 from one_ocr_ray.policy.layout.tables import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
@@ -30,13 +31,16 @@ if TYPE_CHECKING:
 # Multiples of the line height.
 INDENT = 0.6
 HANGING = 5.0  # the text of a list item hangs at most this far in
+BLANK_LINE = 2.0  # a listing goes on after a smaller gap
 SAME_SIZE = 1.25  # heights of two lines in one size of type differ by less
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 
 
 def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Draft]:
     """What stands in each column of `regions` from top to bottom; a note belongs to what it stands beside."""
-    height = line_height(segment for region in regions for segment in region)
+    page = [segment for region in regions for segment in region]
+    text = [segment for segment in page if segment.kind is not BlockKind.CODE]
+    height = line_height(text or page)
     parts = _first_of_each(part for region in regions for part in _parts(region, height))
     gap = _usual_gap([part for part in parts if isinstance(part, list)])
     found: list[Draft] = []
@@ -119,7 +123,11 @@ def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft
             chunks[-1].append(line)
         else:
             chunks.append([line])
-    return [_text_draft(chunk, column) for chunk in chunks]
+    drafts = [_text_draft(chunk, column) for chunk in chunks]
+    for at, (chunk, following) in enumerate(pairwise(chunks)):
+        if drafts[at].kind is BlockKind.HEADING and is_label(chunk, following, column):
+            drafts[at] = replace(drafts[at], kind=BlockKind.PARAGRAPH, level=None)
+    return drafts
 
 
 def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
@@ -129,6 +137,8 @@ def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
 def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     """Whether `line` belongs to the same block as the lines of `chunk`."""
     last = chunk[-1]
+    if line.kind is chunk[0].kind is BlockKind.CODE:
+        return line.top - last.bottom < BLANK_LINE * column.height
     if line.top - last.bottom > column.gap + PARAGRAPH_GAP * column.height or _differs(chunk, line, column):
         return False
     if marks.starts_item(chunk[0].text) and not is_heading(chunk, column):
@@ -145,7 +155,7 @@ def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
 def _differs(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     """Whether `line` is of another kind than `chunk`, or a heading that nothing but its type parts from the text."""
     last = chunk[-1]
-    if line.kind is not None or chunk[0].kind is BlockKind.FORMULA:
+    if line.kind is not None or chunk[0].kind in {BlockKind.FORMULA, BlockKind.CODE}:
         return line.kind is not chunk[0].kind or marks.starts_caption(line.text) or marks.starts_footnote(line.text)
     if last.is_bold == line.is_bold:
         return False
@@ -177,8 +187,9 @@ def _text_draft(chunk: Sequence[Line], column: Column) -> Draft:
     """A chunk of lines as what it is; the text of a paragraph has line ends where the page breaks lines on purpose."""
     text = join_lines([line.text for line in chunk])
     if kind := chunk[0].kind:
-        is_formula = kind is BlockKind.FORMULA
-        return _draft(kind, "\n".join(latex(line.text) for line in chunk) if is_formula else text, chunk)
+        if kind is BlockKind.FORMULA:
+            text = "\n".join(latex(line.text) for line in chunk)
+        return _draft(kind, _indented(chunk) if kind is BlockKind.CODE else text, chunk)
     if is_heading(chunk, column):
         return replace(_draft(BlockKind.HEADING, text, chunk), level=heading_level(chunk, column))
     if item := marks.split_item(text):
@@ -206,4 +217,9 @@ def _indented(chunk: Sequence[Line]) -> str:
     left = min(line.left for line in chunk)
     longest = max(chunk, key=lambda line: len(line.text))
     char_width = (longest.right - longest.left) / len(longest.text)
-    return "\n".join(" " * round((line.left - left) / char_width) + line.text for line in chunk)
+    pitch = median([b.bottom - a.bottom for a, b in pairwise(chunk)] or [1.0])
+    text = " " * round((chunk[0].left - left) / char_width) + chunk[0].text
+    for above, line in pairwise(chunk):
+        ends = max(1, round((line.bottom - above.bottom) / pitch))
+        text += "\n" * ends + " " * round((line.left - left) / char_width) + line.text
+    return text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import marks
 from one_ocr_ray.policy.layout.text import is_cjk
 
@@ -18,7 +19,9 @@ LARGE_NUMBERED = 1.1  # the same for a line that starts with a section number
 NOT_SMALL = 0.8  # a bold line of at least this height may be one
 FULL = 2.0  # a line that ends this near to the right margin fills its column
 LEVEL_1, LEVEL_2 = 1.8, 1.5  # the height of a first and second level heading against the page's text
+BOX_EDGE, BOX_INDENT = 0.3, 2.5  # a remark's label from the text's margin, its text from the label
 
+LABEL_WORDS = 2
 HEADING_LINES = 3
 BOLD_LINES = 2
 TALL_CHARS = 4
@@ -50,14 +53,13 @@ def is_heading(chunk: Sequence[Line], column: Column) -> bool:
     if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
         return False
     if all(is_large(line, column) for line in chunk):
-        return not marks.ends_sentence(text) or max(line.height for line in chunk) > LEVEL_2 * column.height
+        return (
+            not (marks.ends_sentence(text) or text.endswith((":", "：")))
+            or max(line.height for line in chunk) > LEVEL_2 * column.height
+        )
     if _is_bold_heading(chunk, column):
         return True
     return len(chunk) == 1 and chunk[0].height > LARGE_NUMBERED * column.height and marks.is_section_title(text)
-
-
-def _is_downward_title(line: Line, column: Column) -> bool:
-    return len(line.text) >= TALL_CHARS and is_cjk(line.text[0]) and _width(line) > LEVEL_2 * column.height
 
 
 def _width(line: Line) -> float:
@@ -75,6 +77,20 @@ def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
         and all(len(line.row) == 1 or _is_numbered(line) for line in chunk)
         and (column.is_lone or not is_full(chunk[-1], column))
     )
+
+
+def is_label(chunk: Sequence[Line], following: Sequence[Line], column: Column) -> bool:
+    """Whether what looks like a heading belongs to what follows alone: the title of a listing, of a remark in a box.
+
+    Such a listing has a title in bold type of the text's size; a remark stands well to the right of its "Note".
+    """
+    title, text = chunk[0], following[0]
+    if max(line.height for line in chunk) > LEVEL_2 * column.height or marks.is_section_title(title.text):
+        return False
+    if text.kind is BlockKind.CODE:
+        return not any(is_large(line, column) for line in chunk)
+    boxed = column.left + BOX_EDGE * column.height < title.left < text.left - BOX_INDENT * column.height
+    return boxed and text.kind is None and len(title.text.split()) <= LABEL_WORDS
 
 
 def _is_numbered(line: Line) -> bool:

@@ -21,7 +21,7 @@ _CAPTION = re.compile(
     r"(?:(?i:figure|fig\.?|table|tab\.|chart|exhibit|scheme|listing|algorithm|abbildung|abb\.|tabelle|tableau)|图|表|圖|図)"
     r"\s*(?:\d{1,3}|[A-Z]\d{0,2}|[IVX]{1,5})(?:[-.]\d{1,3})*(?P<end>\s*[.:：|]|\s|$)"
 )
-_FOOTNOTE = re.compile(r"(?:[*†‡§¶]{1,2}|\d{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
+_FOOTNOTE = re.compile(r"(?:[*†‡§¶]{1,2}|\d{1,2}|[⁰¹²³⁴-⁹]{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
 _CHAPTER = re.compile(
     r"[^\W\d_]{2,10}\s*(?:\d{1,3}|[IVX]{1,4}|[A-Z]|[一二三四五六七八九十]{1,3})|第\S{1,4}[章节部课编篇]"
 )

@@ -29,6 +29,8 @@ JUSTIFIED = 1.3  # a space within one text object is not wider, else it parts co
 BACK = 0.5  # a character this far left of the end of the one before begins a new piece
 SAME_LINE, OTHER_SIZE = 0.35, 0.7  # middles that differ by less, of types of one size and of two
 RAISED, SMALL = 0.15, 0.8  # a superscript
+MONO = 0.9  # of a line's characters; prose names files and commands in a fixed-width font
+FEW = 0.25  # of the characters of a line: fewer do not say how large its type is
 
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
@@ -167,22 +169,30 @@ def _goes_on(line: _Open, piece: _Open, left: float) -> bool:
 def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
     left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
     sizes = sorted(mark.size for mark in marks)
-    body = [mark for mark in marks if mark.size > SMALL * sizes[-1]]
+    largest = _largest(sizes)
+    body = [mark for mark in marks if mark.size > SMALL * largest]
     top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
     if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
         marks = sorted(marks, key=lambda mark: mark.glyph.place)
         words = read_backwards(marks)
     else:
-        words = placed_words(marks, left, right, bottom, sizes[-1])
+        words = placed_words(marks, left, right, bottom, largest)
     fonts = Counter(layer.runs[mark.glyph.run].font for mark in marks)
     bold, mono, italic = (
-        2 * sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > len(marks)
-        for name in ("bold", "mono", "italic")
+        sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > share * len(marks)
+        for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
     )
     corners = corners_of(left, top, right, bottom, angle)
     size = sizes[len(sizes) // 2]
     line = TextLine(corners, words, size=size, bold=bold, mono=mono, italic=italic, angle=angle)
     return LayerLine(tuple(marks), angle, line)
+
+
+def _largest(sizes: Sequence[float]) -> float:
+    """The size of the line's large type; a sign or two from another font, such as a star, do not make it larger."""
+    usual = sizes[len(sizes) // 2]
+    large = [size for size in sizes if size > SMALL * sizes[-1]]
+    return sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
 
 
 def is_right_to_left(text: str) -> bool:

@@ -88,8 +88,9 @@ def _text(word: Sequence[Mark], bottom: float, largest: float) -> str:
     small = SMALL * largest
     if all(mark.bottom - mark.top >= small for mark in word):
         return "".join([mark.glyph.text for mark in word])
-    text = ""
+    text, has_base = "", False  # the number of a note stands before its text and on nothing
     for mark in word:
         raised = mark.size < small and bottom - mark.bottom > RAISED * largest
-        text += mark.glyph.text.translate(_SUPERSCRIPTS) if raised and text else mark.glyph.text
+        text += mark.glyph.text.translate(_SUPERSCRIPTS) if raised and has_base else mark.glyph.text
+        has_base = has_base or not raised
     return text
