@@ -11,18 +11,21 @@ from typing import TYPE_CHECKING, BinaryIO
 import orjson
 
 from one_ocr_ray.model import PageStatus
-from one_ocr_ray.policy.dataset.export import FileNames, page_blocks
+from one_ocr_ray.policy.dataset.export import FileNames, page_blocks, page_tables
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.document import PAGE_JOINT
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.writers.cells import to_csv
 from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.policy.writers.text import to_text
 from one_ocr_ray.service.api.schemas import TaskStatus
 from one_ocr_ray.storage.parquet import encode_pages, write_pages
+from one_ocr_ray.storage.workbook import Sheet, sheets_of, write_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks.task import TaskView
@@ -37,6 +40,8 @@ class Format(StrEnum):
     MD = "md"
     TXT = "txt"
     HTML = "html"
+    CSV = "csv"  # the tables, one after the other with an empty line between them
+    XLSX = "xlsx"  # the tables, a sheet for each
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
@@ -54,6 +59,8 @@ MEDIA_TYPES = {
     Format.MD: "text/markdown; charset=utf-8",
     Format.TXT: "text/plain; charset=utf-8",
     Format.HTML: "text/html; charset=utf-8",
+    Format.CSV: "text/csv; charset=utf-8",
+    Format.XLSX: "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
     Format.JSON: "application/json",
     Format.JSONL: "application/jsonl",
     Format.PARQUET: "application/vnd.apache.parquet",
@@ -98,13 +105,13 @@ class Results:
 
     def _file(self, view: TaskView, pages: Sequence[PageResult], form: Format) -> bytes:
         match form:
-            case Format.MD:
-                return markdown_of(pages).encode()
-            case Format.TXT:
-                texts = (_plain_text(page) for page in pages if page.markdown)
-                return (PAGE_JOINT.join(texts).rstrip("\n") + "\n").encode()
-            case Format.HTML:
-                return to_html_document(view.record.filename, [page_blocks(page) for page in pages]).encode()
+            case Format.MD | Format.TXT | Format.HTML:
+                return _text(view, pages, form).encode()
+            case Format.CSV:
+                texts = (to_csv(sheet.rows) for sheet in sheets_of(page_tables(pages)))
+                return "\r\n".join(texts).encode("utf-8-sig")
+            case Format.XLSX:
+                return _workbook(pages, view.record.created_at)
             case Format.JSON:
                 body = {
                     "task": TaskStatus.of(view).model_dump(mode="json"),
@@ -118,6 +125,22 @@ class Results:
             case _:
                 committed = self.store.files(view.record.task_id, "pages") if view.state.terminal else None
                 return committed or encode_pages(pages, {})
+
+
+def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:
+    """All pages as one text of a format that people read."""
+    if form is Format.HTML:
+        return to_html_document(view.record.filename, [page_blocks(page) for page in pages])
+    if form is Format.MD:
+        return markdown_of(pages)
+    return PAGE_JOINT.join(_plain_text(page) for page in pages if page.markdown).rstrip("\n") + "\n"
+
+
+def _workbook(pages: Sequence[PageResult], created: datetime) -> bytes:
+    """The tables of the pages; a workbook must have a sheet, so one without tables has an empty one."""
+    out = io.BytesIO()
+    write_workbook(out, sheets_of(page_tables(pages)) or [Sheet("no tables", [])], created)
+    return out.getvalue()
 
 
 def _plain_text(page: PageResult) -> str:

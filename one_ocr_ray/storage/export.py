@@ -9,15 +9,14 @@ from one_ocr_ray.policy.dataset.export import (
     ExportFormat,
     ExportReport,
     FileNames,
-    PageTable,
     html_of,
     json_line,
     page_tables,
     text_of,
 )
-from one_ocr_ray.policy.writers.cells import rows_of, to_csv
+from one_ocr_ray.policy.writers.cells import to_csv
 from one_ocr_ray.storage.committed import committed_documents
-from one_ocr_ray.storage.workbook import Sheet, write_workbook
+from one_ocr_ray.storage.workbook import sheets_of, write_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +85,7 @@ def _write_tables(source: CommittedDocuments, folder: Path, kind: ExportFormat) 
                 report.left_out += 1
                 continue
             name = names.next(document.source_name)
-            sheets = [_sheet(table) for table in tables]
+            sheets = sheets_of(tables)
             if kind is ExportFormat.XLSX:
                 write_workbook(folder / f"{name}.xlsx", sheets, document.finished_at)
             else:
@@ -97,10 +96,6 @@ def _write_tables(source: CommittedDocuments, folder: Path, kind: ExportFormat) 
             report.documents += 1
             report.pieces = (report.pieces or 0) + len(tables)
     return report
-
-
-def _sheet(table: PageTable) -> Sheet:
-    return Sheet(f"page {table.page_number} table {table.number}", rows_of(table.grid), table.grid.header_rows)
 
 
 def _write_lines(source: CommittedDocuments, file: Path, kind: ExportFormat) -> ExportReport:

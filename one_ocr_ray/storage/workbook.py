@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import xlsxwriter
 
-from one_ocr_ray.policy.writers.cells import is_formula
+from one_ocr_ray.policy.writers.cells import is_formula, rows_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
+
+    from one_ocr_ray.policy.dataset.export import PageTable
 
 MOST_CHARACTERS = 32_767  # of a cell; Excel takes no more
 
@@ -26,9 +28,17 @@ class Sheet:
     head_rows: int = 0
 
 
-def write_workbook(file: Path, sheets: Sequence[Sheet], created: datetime) -> None:
+def sheets_of(tables: Iterable[PageTable]) -> list[Sheet]:
+    """A sheet for each table, named by its page."""
+    return [
+        Sheet(f"page {table.page_number} table {table.number}", rows_of(table.grid), table.grid.header_rows)
+        for table in tables
+    ]
+
+
+def write_workbook(file: Path | BinaryIO, sheets: Sequence[Sheet], created: datetime) -> None:
     """Write `sheets` to `file`. What looks like a formula is marked as text, so that it stays text when edited."""
-    with xlsxwriter.Workbook(str(file), {"in_memory": True}) as book:
+    with xlsxwriter.Workbook(file, {"in_memory": True}) as book:
         book.set_properties({"created": created.replace(tzinfo=None)})
         styles = {
             (bold, quoted): book.add_format({"bold": bold, "quote_prefix": quoted})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 import pytest
+from openpyxl import load_workbook
 from PIL import Image
 
 from one_ocr_ray.policy.dataset.schema import PAGES
@@ -20,7 +21,8 @@ from tests.service.site import Site, problem
 if TYPE_CHECKING:
     from pathlib import Path
 
-FORMATS = ("md", "txt", "json", "jsonl", "parquet", "zip")
+TABLE = "fruit,count\r\napples,3\r\npears,14\r\n"
+FORMATS = ("md", "txt", "csv", "xlsx", "json", "jsonl", "parquet", "zip")
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +185,14 @@ def test_a_batch_result_holds_every_task(site: Site) -> None:
     assert table.num_rows == 4
     assert problem(site.http.get(f"/v1/batches/{body['batch_id']}/result?format=md")) == (400, "invalid_request")
     assert site.spooled() == []
+
+
+def test_tables_come_as_csv_and_as_a_workbook(site: Site, done: str) -> None:
+    """The tables of all good pages in their order."""
+    path = f"/v1/tasks/{done}/result"
+    answer = site.http.get(path, params={"format": "csv"})
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert answer.content.decode("utf-8-sig") == "\r\n".join([TABLE, TABLE])
+    book = load_workbook(io.BytesIO(site.http.get(path, params={"format": "xlsx"}).content))
+    assert book.sheetnames == ["page 1 table 1", "page 3 table 1"]
+    assert [[cell.value for cell in row] for row in book["page 3 table 1"].rows][1] == ["apples", "3"]
