@@ -91,8 +91,12 @@ def _ruled_off(
     width = max(s.right for s in segments) - min(s.left for s in segments)
     level = [r for r in rulings if abs(r.y1 - r.y0) < height and abs(r.x1 - r.x0) >= RULE_WIDTH * width]
     found: set[Segment] = set()
+    top = min((max(r.y0, r.y1) for r in level), default=0.0)
     for rule in level:
-        above = {s for s in segments if s.middle < max(rule.y0, rule.y1)} if max(rule.y0, rule.y1) < depth else set()
+        y = max(rule.y0, rule.y1)
+        above = {s for s in segments if s.middle < y} if y < depth else set()
+        if any(s.middle > top for s in above):  # between two rules, as the rows of a table
+            continue
         is_small = all(s.height <= LARGE * height for s in above)
         if len(rows(above)) <= RULED_ROWS and (is_small or any(labels.score(s, "header") >= LIKELY for s in above)):
             found |= above
