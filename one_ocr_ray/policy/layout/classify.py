@@ -39,11 +39,11 @@ class Figure:
     inside: tuple[Segment, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class FigureStrip(Segment):
     """A strip of a figure, as high as a line: the reading order takes it for running text. Its word is no text."""
 
-    figure: Figure = field(compare=False, kw_only=True)
+    figure: Figure = field(kw_only=True)
 
 
 def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ...]:

@@ -72,15 +72,18 @@ class PlacedWord:
     printed: tuple[BlockWord, ...] = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Segment:
-    """A piece of a line without a wide gap in it, upright on the straightened page. It has at least one word."""
+    """A piece of a line without a wide gap in it, upright on the straightened page. It has at least one word.
+
+    It is equal to itself alone: sets of segments are many, and comparing words takes long.
+    """
 
     words: tuple[PlacedWord, ...]
     top: float
     bottom: float
-    line: TextLine = field(compare=False)
-    kind: BlockKind | None = field(default=None, compare=False, kw_only=True)  # of its block, where it is known before
+    line: TextLine
+    kind: BlockKind | None = field(default=None, kw_only=True)  # of its block, where it is known before
 
     @property
     def left(self) -> float:

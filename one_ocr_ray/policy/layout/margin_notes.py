@@ -6,10 +6,18 @@ note: a term beside its explanation, the number of a line, a cell of a table.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import Segment, line_height, rows
-from one_ocr_ray.policy.layout.reading_order import ALIGNED, LONE_COLUMN_WIDTH, OVERHANG, alignment, text_width
+from one_ocr_ray.policy.layout.reading_order import (
+    ALIGNED,
+    LONE_COLUMN_WIDTH,
+    OVERHANG,
+    alignment,
+    places,
+    text_width,
+)
 from one_ocr_ray.policy.layout.tables import TableStrip
 
 if TYPE_CHECKING:
@@ -45,9 +53,11 @@ def _best_margin(segments: Part) -> Part:
     if not level:
         return found
     height = line_height(level)
-    for place in sorted({segment.left for segment in level}):
-        left = tuple(s for s in level if s.right <= place - NOTE_GAP * height)
-        right = tuple(s for s in level if s.left >= place - OVERHANG * height)
+    by_left, by_right = sorted(level, key=lambda s: s.left), sorted(level, key=lambda s: s.right)
+    lefts, rights = [s.left for s in by_left], [s.right for s in by_right]
+    for place in places(level, height):
+        left = tuple(by_right[: bisect_right(rights, place - NOTE_GAP * height)])
+        right = tuple(by_left[bisect_left(lefts, place - OVERHANG * height) :])
         for margin, text in ((left, right), (right, left)):
             beside = _rows_beside(margin, text, height) if margin and text else 0
             crossing = len(level) - len(left) - len(right)

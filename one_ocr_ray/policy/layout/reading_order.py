@@ -7,6 +7,7 @@ The idea is the recursive XY cut (Nagy and Seth, 1984), with the test for runnin
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
@@ -100,11 +101,7 @@ def _in_order(band: _Band, height: float) -> tuple[Region, Region]:
 def _best_gutter(segments: Region, height: float) -> float | None:
     """The left edge of a column that gives the most rows in columns; None when nothing is in columns."""
     best, gutter = 0, None
-    tried = float("-inf")
-    for place in sorted(segment.left for segment in segments):
-        if place - tried < OVERHANG / 2 * height:
-            continue
-        tried = place
+    for place in places(segments, height):
         bands = (band for band in _bands(segments, place, height) if isinstance(band, _Band))
         score = sum(_rows_in_columns(band, height) for band in bands)
         if score > best:
@@ -112,19 +109,28 @@ def _best_gutter(segments: Region, height: float) -> float | None:
     return gutter
 
 
+def places(segments: Sequence[Segment], height: float) -> list[float]:
+    """The left edges of segments, from left to right, where a column may begin: one of those close to each other."""
+    found: list[float] = []
+    for left in sorted({segment.left for segment in segments}):
+        if not found or left - found[-1] >= OVERHANG / 2 * height:
+            found.append(left)
+    return found
+
+
 def _bands(segments: Region, gutter: float, height: float) -> list[_Band | Region]:
     """From top to bottom: bands of two columns, and between them the segments that cross the gutter."""
     overhang = OVERHANG * height
     bands: list[_Band | Region] = []
-    run: Region = ()
+    run: list[Segment] = []
     for segment in sorted(segments, key=lambda s: s.middle):
         if not _crosses(segment, gutter, overhang):
-            run += (segment,)
+            run.append(segment)
         else:
-            run, heading = _without_heading(run, height)
-            bands += [_band(run, gutter - overhang), heading, (segment,)]
-            run = ()
-    bands.append(_band(run, gutter - overhang))
+            above, heading = _without_heading(tuple(run), height)
+            bands += [_band(above, gutter - overhang), heading, (segment,)]
+            run = []
+    bands.append(_band(tuple(run), gutter - overhang))
     return [band for band in bands if band]
 
 
@@ -195,6 +201,8 @@ def _rows_in_columns(band: _Band, height: float) -> int:
     """How many rows of the band stand in two columns: those of the shorter side if both sides are running text, or if
     one is and the other does not stand in its rows; otherwise none.
     """
+    if min(len(band.left), len(band.right)) < MIN_COLUMN_ROWS:
+        return 0
     left, right = rows(band.left), rows(band.right)
     few, many = sorted((left, right), key=len)
     if len(few) < MIN_COLUMN_ROWS:
@@ -227,4 +235,10 @@ def text_width(side: Sequence[Row]) -> float:
 def alignment(few: Sequence[Row], many: Sequence[Row]) -> float:
     """The share of the rows of one side that stand beside a row of the other side."""
     near = min(row[0].height for row in few) / 4
-    return sum(any(abs(a[0].middle - b[0].middle) < near for b in many) for a in few) / len(few)
+    middles = sorted(row[0].middle for row in many)
+
+    def is_beside(middle: float) -> bool:
+        at = bisect_right(middles, middle - near)
+        return at < len(middles) and middles[at] < middle + near
+
+    return sum(is_beside(row[0].middle) for row in few) / len(few)

@@ -34,7 +34,7 @@ LINE_GAP = 0.6  # of the line height: between the lines of a cell
 MARKER_GAP = 2.5  # of the line height: a bullet or number is at most this far from its text
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class TableStrip(Segment):
     """A strip of a table that was found before; its word is no text."""
 
