@@ -138,14 +138,6 @@ def _size_px(width_pt: float, height_pt: float, longest_side_px: int) -> tuple[i
     return width_px, height_px
 
 
-def _receive(requests: BinaryIO) -> tuple[Header, bytes] | None:
-    start = requests.read(FRAME.size)
-    if len(start) < FRAME.size:
-        return None
-    header_bytes, payload_bytes = FRAME.unpack(start)
-    return json.loads(requests.read(header_bytes)), requests.read(payload_bytes)
-
-
 def _send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
     head = json.dumps(header).encode()
     replies.write(FRAME.pack(len(head), len(payload)) + head)
@@ -178,8 +170,9 @@ def main() -> None:
     reader = _Reader(Substitutes(sys.argv[2:]))
     _send(replies, {})
     actions: dict[str, Action] = {"open": reader.open, "render": reader.render}
-    while frame := _receive(requests):
-        header, payload = frame
+    while len(start := requests.read(FRAME.size)) == FRAME.size:
+        header_bytes, payload_bytes = FRAME.unpack(start)
+        header, payload = json.loads(requests.read(header_bytes)), requests.read(payload_bytes)
         try:
             reply, data = actions[header["do"]](header, payload)
         except _RefusedError as refusal:

@@ -5,12 +5,7 @@ A part of the child program: imports Pillow only.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from PIL import Image, ImageChops
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 CELL_PT = 2.0  # a small letter covers three cells in a row or a square of four, at any position
 CELLS_ACROSS = 400  # at least; a stamp-sized page may have tiny letters
@@ -37,8 +32,9 @@ def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
     longest_px = max(image.size)
     cell_px = max(1, round(min(CELL_PT * longest_px / longest_side_pt, longest_px / CELLS_ACROSS)))
     top = image.height // 4
-    band = image.crop((0, top, image.width, top + max(1, image.height // 8)))
-    in_band = _strong_cells(band, cell_px)
+    band = image.crop((0, top, image.width, top + max(1, image.height // 8))).convert("L").reduce(cell_px)
+    # Cells that are ink on any paper, by their gray alone.
+    in_band = sum(ImageChops.difference(band, _around(band, _blocks(band))).histogram()[STRONG_LEVELS:])
     return in_band if in_band >= PLENTY_OF_INK_CELLS else _ink_cells(image, cell_px)
 
 
@@ -51,13 +47,6 @@ def ink_grid(image: Image.Image) -> tuple[int, bytes]:
     edges.paste(0, (0, edges.height - 1, edges.width, edges.height))
     cells = edges.reduce(2).point([255 * (level >= GRID_LEVELS) for level in range(256)])
     return cells.width, cells.convert("1", dither=Image.Dither.NONE).tobytes()
-
-
-def _strong_cells(band: Image.Image, cell_px: int) -> int:
-    """Count the cells that are ink on any paper, by their gray alone."""
-    cells = band.convert("L").reduce(cell_px)
-    blocks = _blocks(cells)
-    return sum(ImageChops.difference(cells, _around(cells, blocks)).histogram()[STRONG_LEVELS:])
 
 
 def _ink_cells(image: Image.Image, cell_px: int) -> int:
@@ -73,7 +62,10 @@ def _ink_cells(image: Image.Image, cell_px: int) -> int:
     ink = difference.point([255 * (level >= least) for level in range(256)])
     strong = difference.point([255 * (level >= STRONG_LEVELS) for level in range(256)])
     rows = ImageChops.lighter(_middles(ink, 1, 0), _middles(ink, 0, 1))
-    return ImageChops.lighter(rows, _corners(strong)).histogram()[255]
+    # The cells with strong ink to the left, above, and diagonally between them.
+    pairs = ImageChops.darker(strong, ImageChops.offset(strong, 1, 0))
+    squares = ImageChops.darker(pairs, ImageChops.offset(pairs, 0, 1))
+    return ImageChops.lighter(rows, squares).histogram()[255]
 
 
 def _blocks(cells: Image.Image) -> tuple[int, int]:
@@ -88,25 +80,15 @@ def _around(cells: Image.Image, blocks: tuple[int, int]) -> Image.Image:
 def _noise_levels(difference: Image.Image, blocks: tuple[int, int]) -> float:
     """The mean difference of the cells in quiet blocks from their surroundings."""
     means = difference.point(_AMPLIFY).resize(blocks, Image.Resampling.BOX).histogram()
-    return _quantile(means, QUIET_SHARE) / GAIN
-
-
-def _quantile(histogram: Sequence[int], share: float) -> int:
     seen = 0
-    for level, count in enumerate(histogram):
+    for level, count in enumerate(means):
         seen += count
-        if seen >= share * sum(histogram):
-            return level
-    return len(histogram)
+        if seen >= QUIET_SHARE * sum(means):
+            return level / GAIN
+    return len(means) / GAIN
 
 
 def _middles(ink: Image.Image, right: int, down: int) -> Image.Image:
     """The cells with ink on both sides, in one direction."""
     sides = ImageChops.darker(ImageChops.offset(ink, right, down), ImageChops.offset(ink, -right, -down))
     return ImageChops.darker(ink, sides)
-
-
-def _corners(strong: Image.Image) -> Image.Image:
-    """The cells with ink to the left, above, and diagonally between them."""
-    pairs = ImageChops.darker(strong, ImageChops.offset(strong, 1, 0))
-    return ImageChops.darker(pairs, ImageChops.offset(pairs, 0, 1))

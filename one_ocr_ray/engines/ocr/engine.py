@@ -68,8 +68,13 @@ class LocalEngine:
 
     def page_reader(self) -> PageReader:
         """The models, loaded at first use. Raises EngineError when they cannot be."""
-        reader = self._reader = self._reader or _load_reader()
-        return reader
+        if self._reader is None:
+            try:
+                from one_ocr_ray.engines.ocr.rapid import PageReader  # noqa: PLC0415 - a second, not for every process
+            except ImportError as exc:
+                raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
+            self._reader = PageReader()
+        return self._reader
 
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:
         """Read one JPEG in the calling thread. One call at a time. `pt_per_px` is its scale.
@@ -115,11 +120,3 @@ def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
         rotation_deg=page.turn_deg,
         warnings=page_warnings([line.read for line in page.lines]),
     )
-
-
-def _load_reader() -> PageReader:
-    try:
-        from one_ocr_ray.engines.ocr.rapid import PageReader  # noqa: PLC0415 - a second of imports, not for every process
-    except ImportError as exc:
-        raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
-    return PageReader()

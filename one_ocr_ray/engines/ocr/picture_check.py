@@ -53,7 +53,15 @@ class PictureCheck:
 
     def read(self, samples: Sequence[Sample]) -> list[SampleRead]:
         """What stands in the places of `samples`."""
-        return [SampleRead(*self._reader.read_crop(self._crop(each.box, each.angle))) for each in samples]
+        height, width = self._page.shape[:2]
+        reads = []
+        for sample in samples:
+            left, top, right, bottom = (round(side * self._px_per_pt) for side in sample.box)
+            left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
+            crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
+            to_the_right = np.ascontiguousarray(np.rot90(crop, round(sample.angle / 90)))
+            reads.append(SampleRead(*self._reader.read_crop(to_the_right)))
+        return reads
 
     def missing(self, boxes: Sequence[BoxPt]) -> Missing:
         """The text on the picture that lies outside of `boxes`, which are in points."""
@@ -72,14 +80,6 @@ class PictureCheck:
     def _in_points(self, line: TextLine) -> TextLine:
         a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in line.corners)
         return replace(line, corners=(a, b, c, d))
-
-    def _crop(self, box: BoxPt, angle: float) -> Pixels:
-        """The pixels of `box` with its text running to the right."""
-        height, width = self._page.shape[:2]
-        left, top, right, bottom = (round(side * self._px_per_pt) for side in box)
-        left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
-        crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
-        return np.ascontiguousarray(np.rot90(crop, round(angle / 90)))
 
 
 def _is_text(line: Line) -> bool:

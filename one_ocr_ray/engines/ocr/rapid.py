@@ -168,7 +168,7 @@ class PageReader:
         return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
     def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:
-        """Whether the longest level boxes are text and the longest tall ones are not, neither way up."""
+        """True if the longest level boxes are text and the longest tall ones are not, neither way up."""
         by_length = sorted(boxes, key=lambda box: -max(box.size))
         level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
         tall = [box.pixels for box in by_length if rotation.is_tall(box.size)][:SAMPLE_LINES]

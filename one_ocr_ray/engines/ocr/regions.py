@@ -42,7 +42,11 @@ class RegionFinder:
     def __init__(self) -> None:
         core = openvino.Core()
         self._model = core.compile_model(core.read_model(MODEL), "CPU", openvino_config()).create_infer_request()
-        self._centres = _centres_px()
+        grids = []
+        for stride in STRIDES_PX:
+            rows, columns = np.mgrid[: -(-NET_HEIGHT_PX // stride), : -(-NET_WIDTH_PX // stride)]
+            grids.append((np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * stride)
+        self._centres_px: Pixels = np.concatenate(grids)  # of the cells of all four grids, row by row
 
     def find(self, page: Pixels) -> tuple[Region, ...]:
         """The regions of a page in its pixels, the surest first."""
@@ -71,18 +75,9 @@ class RegionFinder:
             chances = np.exp(grid[cells - start].reshape(len(cells), 4, grid.shape[1] // 4))
             steps = np.arange(chances.shape[2], dtype=np.float32)
             reach = (chances @ steps) / chances.sum(axis=2) * stride
-            centres = self._centres[cells]
+            centres = self._centres_px[cells]
             found.append(np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1))
         return np.concatenate(found)
-
-
-def _centres_px() -> Pixels:
-    """The middles of the cells of all four grids, row by row."""
-    grids = []
-    for stride in STRIDES_PX:
-        rows, columns = np.mgrid[: -(-NET_HEIGHT_PX // stride), : -(-NET_WIDTH_PX // stride)]
-        grids.append((np.stack([columns.ravel(), rows.ravel()], axis=1) + 0.5) * stride)
-    return np.concatenate(grids)
 
 
 def _best(boxes: Pixels, scores: Pixels) -> list[int]:

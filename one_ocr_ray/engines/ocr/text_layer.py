@@ -119,7 +119,7 @@ class TextLayerReader:
 def _compared(
     page: _Page, samples: Sequence[Sample], reads: Sequence[SampleRead], known: KnownFonts
 ) -> tuple[SpotCheck, SpotCheck]:
-    """What the samples of the page say; the same with what is known of the document's fonts."""
+    """What the samples of the page say, alone and with what is known of the document's fonts."""
     spot = compared(samples, reads, page.layer)
     nothing = FontRecord()
     fonts = {key: known.get(key, nothing) + spot.fonts.get(key, nothing) for key in page.text.fonts}

@@ -33,6 +33,10 @@ def document_result(
     """
     counts = {status: sum(page.status is status for page in pages) for status in PageStatus}
     text = document_text(pages)
+    if document.failure is not None or counts[PageStatus.FAILED] == len(pages) > 0:
+        outcome = Outcome.FAILED
+    else:
+        outcome = Outcome.PARTIAL if counts[PageStatus.FAILED] else Outcome.COMPLETE
     return DocumentResult(
         document_id=document.document_id,
         source_uri=document.uri,
@@ -42,7 +46,7 @@ def document_result(
         pages_ok=counts[PageStatus.OK],
         pages_blank=counts[PageStatus.BLANK],
         pages_failed=counts[PageStatus.FAILED],
-        outcome=_outcome(document, counts),
+        outcome=outcome,
         failure=document.failure,
         markdown=None if document.failure else text.markdown,
         page_ends=text.page_ends,
@@ -66,11 +70,3 @@ def same_bytes_result(original: DocumentResult, copy: DocumentRef) -> DocumentRe
         output_tokens=None if original.output_tokens is None else 0,
         cost_usd=None if original.cost_usd is None else 0.0,
     )
-
-
-def _outcome(document: DocumentRef, counts: dict[PageStatus, int]) -> Outcome:
-    if document.failure is not None:
-        return Outcome.FAILED
-    if counts[PageStatus.FAILED] == 0:
-        return Outcome.COMPLETE
-    return Outcome.PARTIAL if counts[PageStatus.OK] + counts[PageStatus.BLANK] else Outcome.FAILED

@@ -44,16 +44,11 @@ class Fingerprint:
 
 def config_difference(before: Fingerprint, now: Fingerprint) -> str | None:
     """What differs between two configurations, in words; None if nothing does."""
-    then, this = (_as_given(fingerprint) for fingerprint in (before, now))
+    # The values as a user gives them: a route of one reader is that reader's name.
+    then, this = (asdict(each) | ({"route": each.engine} if each.route == "off" else {}) for each in (before, now))
     parts = [
         name if key.endswith("sha256") else f"{name} {then[key]} before, {this[key]} now"
         for key, name in _NAMES.items()
         if then[key] != this[key]
     ]
     return "; ".join(parts) or None
-
-
-def _as_given(fingerprint: Fingerprint) -> dict[str, str | int | None]:
-    """The values as a user gives them: a route of one reader is that reader's name."""
-    values: dict[str, str | int | None] = asdict(fingerprint)
-    return values | {"route": fingerprint.engine} if fingerprint.route == "off" else values

@@ -66,11 +66,12 @@ def _rounded(value: Any) -> Any:
 
 def _block(values: dict[str, Any]) -> Block:
     table, lines = values["table"], values["lines"]
+    cells = [Cell(**{**cell, "box": _box(cell["box"])}) for cell in table["cells"]] if table else ()
     known = {
         "kind": BlockKind(values["kind"]),
         "source": BlockSource(values["source"]),
         "box": _box(values["box"]),
-        "table": table and TableGrid(**{**table, "cells": tuple(_cell(cell) for cell in table["cells"])}),
+        "table": table and TableGrid(**{**table, "cells": tuple(cells)}),
         "lines": None if lines is None else tuple(_line(line) for line in lines),
     }
     return Block(**{**values, **known})
@@ -78,10 +79,6 @@ def _block(values: dict[str, Any]) -> Block:
 
 def _box(values: dict[str, float] | None) -> Box | None:
     return Box(**values) if values is not None else None
-
-
-def _cell(values: dict[str, Any]) -> Cell:
-    return Cell(**{**values, "box": _box(values["box"])})
 
 
 def _line(values: dict[str, Any]) -> BlockLine:

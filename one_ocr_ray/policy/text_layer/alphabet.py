@@ -7,6 +7,6 @@ _KNOWN = ((0x0000, 0x02AF), (0x0370, 0x03FF), (0x2C60, 0x2C7F), (0x2E80, 0x9FFF)
 
 
 def is_known(letter: str) -> bool:
-    """Whether the models know `letter`."""
+    """True if the models know `letter`."""
     code = ord(letter[0])
     return any(first <= code <= last for first, last in _KNOWN) or code >= 0x20000

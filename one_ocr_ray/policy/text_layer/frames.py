@@ -28,14 +28,24 @@ def content_of(layer: Layer, lines: Sequence[LayerLine], more: Sequence[TextLine
 
     `more`: lines that were read from its pictures.
     """
-    turn = _turn(lines)
+    weights: Counter[int] = Counter()
+    for each in lines:
+        weights[round(each.angle / 90) * 90 % 360] += len(each.marks)
+    turn = -weights.most_common(1)[0][0] % 360 if weights else 0  # clockwise
     width, height = (layer.width, layer.height) if turn % 180 == 0 else (layer.height, layer.width)
-    placed = [*(each.line for each in lines), *more, *(_value_line(value.text, value.box) for value in layer.values)]
+    placed = [*(each.line for each in lines), *more]
+    for value in layer.values:
+        if text := " ".join(value.text.split()):
+            corners = corners_of(*value.box, 0.0)
+            placed.append(TextLine(corners, (Word(text, 0.0, 1.0),), angle=0.0))
     return PageContent(
         width=width,
         height=height,
-        lines=tuple(_turned_line(line, turn, layer) for line in placed if line is not None),
-        rulings=tuple(_turned_ruling(ruling, turn, layer) for ruling in layer.rulings),
+        lines=tuple(_turned_line(line, turn, layer) for line in placed),
+        rulings=tuple(
+            Ruling(*_turned_box((ruling.x0, ruling.y0, ruling.x1, ruling.y1), turn, layer), ruling.width)
+            for ruling in layer.rulings
+        ),
         pictures=tuple(_turned_box(picture.box, turn, layer) for picture in layer.pictures),
         source=BlockSource.TEXT_LAYER,
         rotate=turn,
@@ -60,29 +70,18 @@ def framed(box: BoxPt, angle: float) -> BoxPt:
     return along - half, across - half, along + half, across + half
 
 
-def _unframed(x: float, y: float, angle: float) -> tuple[float, float]:
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
-    return x * cos - y * sin, x * sin + y * cos
-
-
 def corners_of(left: float, top: float, right: float, bottom: float, angle: float) -> Corners:
     """The corners on the page of a box in a frame: clockwise from the top left of the page's upright box where the
     frame is turned by a quarter, else from where the line begins.
     """
-    points = [_unframed(x, y, angle) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    framed_points = ((left, top), (right, top), (right, bottom), (left, bottom))
+    points = [(x * cos - y * sin, x * sin + y * cos) for x, y in framed_points]
     if angle % 90:
         return points[0], points[1], points[2], points[3]
     xs, ys = [x for x, _ in points], [y for _, y in points]
     x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
     return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
-
-
-def _turn(lines: Sequence[LayerLine]) -> int:
-    """By how much the page is to be turned clockwise until most of its text runs to the right."""
-    weights: Counter[int] = Counter()
-    for each in lines:
-        weights[round(each.angle / 90) * 90 % 360] += len(each.marks)
-    return -weights.most_common(1)[0][0] % 360 if weights else 0
 
 
 def _turned_point(x: float, y: float, turn: int, layer: Layer) -> tuple[float, float]:
@@ -101,10 +100,6 @@ def _turned_box(box: BoxPt, turn: int, layer: Layer) -> BoxPt:
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
 
-def _turned_ruling(ruling: Ruling, turn: int, layer: Layer) -> Ruling:
-    return Ruling(*_turned_box((ruling.x0, ruling.y0, ruling.x1, ruling.y1), turn, layer), ruling.width)
-
-
 def _turned_line(line: TextLine, turn: int, layer: Layer) -> TextLine:
     if not turn:
         return line
@@ -115,11 +110,3 @@ def _turned_line(line: TextLine, turn: int, layer: Layer) -> TextLine:
         x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
         points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
     return replace(line, corners=(points[0], points[1], points[2], points[3]), angle=angle)
-
-
-def _value_line(text: str, box: BoxPt) -> TextLine | None:
-    text = " ".join(text.split())
-    if not text:
-        return None
-    left, top, right, bottom = box
-    return TextLine(((left, top), (right, top), (right, bottom), (left, bottom)), (Word(text, 0.0, 1.0),), angle=0.0)

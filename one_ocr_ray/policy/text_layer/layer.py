@@ -111,7 +111,7 @@ class InkGrid:
         return top, bottom, mask
 
     def has(self, box: BoxPt) -> bool:
-        """Whether any cell in `box` has ink."""
+        """True if any cell in `box` has ink."""
         top, bottom, mask = self.cells(box)
         for row in self.rows[top:bottom]:  # noqa: SIM110 - asked for every character, and `any` takes twice as long
             if row & mask:

@@ -133,7 +133,7 @@ def _follows(last: Mark, mark: Mark) -> bool:
 
 
 def is_raised(mark: Mark, base: Mark) -> bool:
-    """Whether `mark` is a superscript of `base`."""
+    """True if `mark` is a superscript of `base`."""
     return mark.size < SMALL * base.size and base.bottom - mark.bottom > RAISED * base.size and mark.bottom > base.top
 
 

@@ -18,7 +18,10 @@ SAME_PLACE = 0.15  # of the height: the same character so near by is drawn twice
 ROW_PT = 8.0  # in which characters at one place are looked for
 GRID = 50  # of cells, for the share of the page that pictures cover
 _HYPHEN = "\x02"  # pdfium's code for a hyphen at the end of a line
-_PIECES = {"\u00a0": " ", "\u00ad": "-", _HYPHEN: "-"}
+_LIGATURES = "\ufb00\ufb01\ufb02\ufb03\ufb04\ufb05\ufb06"
+_PLAIN = {"\u00a0": " ", "\u00ad": "-", _HYPHEN: "-"} | {
+    each: unicodedata.normalize("NFKC", each) for each in _LIGATURES
+}
 _NOT_TEXT = frozenset({"Cc", "Co", "Cn", "Cs"})
 # Bullets and arrows of the fonts Symbol and Wingdings, whose codes stand in Unicode's private area.
 _SYMBOLS = str.maketrans("\uf0b7\uf0a7\uf076\uf0d8\uf0a8\uf0fc\uf0e0\uf0e8\uf06e\uf071\uf02d", "•▪•➢□✓→→■□-")
@@ -52,7 +55,7 @@ def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
             if glyph.text != "\n":
                 kept.append(glyph)
             continue
-        glyph = glyph._replace(text=_plain(glyph.text))  # noqa: PLW2901
+        glyph = glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))  # noqa: PLW2901
         if not (why := _unseen(glyph, layer, covers, glyphs_missing=glyphs_missing)) and _is_double(glyph, places):
             why = "doubled"
         if why:
@@ -66,7 +69,7 @@ _REASONS = ("invisible", "covered", "off_page", "doubled", "no_ink", "undrawn")
 
 
 def is_bad(text: str) -> bool:
-    """Whether a character says nothing: replaced, private, unassigned, a control."""
+    """True if a character says nothing: replaced, private, unassigned, a control."""
     return text == "\ufffd" or unicodedata.category(text[0]) in _NOT_TEXT
 
 
@@ -83,13 +86,6 @@ def image_share(layer: Layer) -> float:
         for row in range(max(0, round(top / step_y)), min(GRID, round(bottom / step_y))):
             rows[row] |= mask
     return sum(row.bit_count() for row in rows) / GRID**2
-
-
-def _plain(text: str) -> str:
-    """A character as it is written in running text: ligatures as letters, the bullets of Symbol as bullets."""
-    if "\ufb00" <= text <= "\ufb06":
-        return unicodedata.normalize("NFKC", text)
-    return _PIECES.get(text) or text.translate(_SYMBOLS)
 
 
 def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing: bool) -> str:
@@ -112,7 +108,7 @@ def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing
 
 
 def _is_double(glyph: Glyph, places: dict[tuple[str, int], list[BoxPt]]) -> bool:
-    """Whether the same character stands at the same place already."""
+    """True if this character stands at this place already."""
     left, top, _, bottom = box = glyph.box
     near = SAME_PLACE * (bottom - top)
     row = round(top / ROW_PT)

@@ -129,7 +129,8 @@ def compared(samples: Sequence[Sample], reads: Sequence[SampleRead], layer: Laye
     characters: dict[str, set[str]] = {}
     inserted, scores = 0, list[float]()
     for sample, reading in zip(samples, reads, strict=True):
-        if reading.score < GOOD_SCORE or _is_foreign(sample):
+        unknown = [not is_known(mark.glyph.text) for mark in sample.marks if mark.glyph.text.isalpha()]
+        if reading.score < GOOD_SCORE or sum(unknown) > UNKNOWN_LETTERS * len(unknown):
             continue
         scores.append(reading.score)
         expected = [
@@ -151,11 +152,6 @@ def compared(samples: Sequence[Sample], reads: Sequence[SampleRead], layer: Laye
     keys = read.keys() | characters.keys()
     fonts = {key: FontRecord(read[key], errors[key], frozenset(characters.get(key, ()))) for key in keys}
     return SpotCheck(fonts, inserted, sum(scores) / len(scores) if scores else 1.0)
-
-
-def _is_foreign(sample: Sample) -> bool:
-    letters = [mark.glyph.text for mark in sample.marks if mark.glyph.text.isalpha()]
-    return sum(not is_known(letter) for letter in letters) > UNKNOWN_LETTERS * len(letters)
 
 
 def _expected(text: str) -> str:
