@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.page.markdown_blocks import MOST_CHARACTERS, markdown_blocks
+from one_ocr_ray.policy.page.markdown_blocks import MOST_CHARACTERS, MOST_SPAN, markdown_blocks
 
 PAGE = """# Results *of 2025*
 
@@ -88,6 +88,9 @@ def test_a_span_of_any_size_costs_no_memory() -> None:
     """A table that claims more places than a page can have is no table."""
     row = "<tr>" + "<td colspan=1000 rowspan=1000>x</td>" * 2 + "</tr>"
     assert markdown_blocks(f"<table>{row * 300}</table>") == ()
+    (block,) = markdown_blocks(f"<table><tr><td colspan={'9' * 5000}>x</td></tr></table>")
+    assert block.table is not None
+    assert block.table.cols == MOST_SPAN
 
 
 def test_a_text_that_is_too_long_to_parse_is_paragraphs() -> None:

@@ -182,7 +182,11 @@ class _TableReader(HTMLParser):
         if tag == "tr":
             self.rows.append([])
         elif tag in ("td", "th"):
-            spans = {name: _span(value) for name, value in attrs}
+            spans = {
+                name: min(int(value[:9]), MOST_SPAN)
+                for name, value in attrs
+                if value and value.isascii() and value.isdigit() and int(value[:9])
+            }
             if not self.rows:
                 self.rows.append([])
             self.rows[-1].append(_Cell(tag == "th", spans.get("rowspan", 1), spans.get("colspan", 1)))
@@ -197,10 +201,6 @@ class _TableReader(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_cell:
             self.rows[-1][-1].parts.append(data)
-
-
-def _span(value: str | None) -> int:
-    return min(int(value), MOST_SPAN) if value and value.isascii() and value.isdigit() and int(value[:9]) else 1
 
 
 def _table(written: Iterable[list[_Cell]]) -> Iterator[Block]:
