@@ -29,7 +29,7 @@ class BlockKind(StrEnum):
 
     @property
     def is_furniture(self) -> bool:
-        """Whether it belongs to the sheet and not to the text: such blocks stay out of `markdown`."""
+        """True if it belongs to the sheet and not to the text. Such blocks stay out of `markdown`."""
         return self in _FURNITURE
 
 

@@ -17,42 +17,27 @@ if TYPE_CHECKING:
 
 def add_to(commands: _Commands) -> None:
     """Add these commands to the parser of `one-ocr`."""
-    _add_export(commands)
-    _add_verify(commands)
-    _add_eval(commands)
-
-
-def _add_export(commands: _Commands) -> None:
-    command = commands.add_parser(
+    export = commands.add_parser(
         "export", help="write files from a dataset",
         description="Write files from the dataset at OUTPUT: of documents, tables or figures, or one of JSON lines.",
     )  # fmt: skip
-    command.set_defaults(command=_export)
-    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-    command.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
+    export.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
     formats = [each.value for each in ExportFormat]
-    command.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
-
-
-def _add_verify(commands: _Commands) -> None:
-    command = commands.add_parser(
+    export.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
+    verify = commands.add_parser(
         "verify", help="check a dataset",
         description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
     )  # fmt: skip
-    command.set_defaults(command=_verify)
-    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-
-
-def _add_eval(commands: _Commands) -> None:
-    command = commands.add_parser(
+    evaluate = commands.add_parser(
         "eval", help="compare a dataset with a truth",
         description="Character and word errors, order, tables and headings of the dataset at OUTPUT against a truth.",
     )  # fmt: skip
-    command.set_defaults(command=_eval)
-    command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
-    command.add_argument("--truth", metavar="DIR_OR_OUTPUT", required=True, help="folder of texts, or another dataset")
-    command.add_argument("--json", action="store_true", help="print one JSON object on stdout")
-    command.add_argument("--html", metavar="F", help="write a page with the worst pages side by side")
+    evaluate.add_argument("--truth", metavar="DIR_OR_OUTPUT", required=True, help="folder of texts, or another dataset")
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+    evaluate.add_argument("--html", metavar="F", help="write a page with the worst pages side by side")
+    for command, handler in ((export, _export), (verify, _verify), (evaluate, _eval)):
+        command.set_defaults(command=handler)
+        command.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
 
 
 def _export(options: argparse.Namespace) -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -69,9 +68,9 @@ class Table:
         """The table file by file, for more rows than fit into memory; `columns`: only these."""
         objects = Objects(self.root)
         own = None if columns is None else list(columns)
-        read = partial(_read, columns=["blocks", *_OF_PAGE] if self.blocks else own)
+        wanted = ["blocks", *_OF_PAGE] if self.blocks else own
         for file in self.files:
-            table = objects.read_with(file, read)
+            table = objects.read_with(file, lambda it: pq.ParquetFile(it).read(columns=wanted, use_threads=False))
             if table is None:
                 raise UsageError(f"The dataset at {self.root} has changed while it was read: {file} is gone.")
             if self.blocks:
@@ -104,10 +103,6 @@ class Table:
             return read_parquet(paths, columns)
         blocks = read_parquet(paths, ["blocks", *_OF_PAGE], _a_row_for_each_block)
         return blocks if columns is None else blocks.select_columns(list(columns))
-
-
-def _read(file: Any, columns: list[str] | None) -> pa.Table:
-    return pq.ParquetFile(file).read(columns=columns, use_threads=False)
 
 
 def _a_row_for_each_block(pages: pa.Table) -> pa.Table:

@@ -40,7 +40,8 @@ def evaluate(output: str, truth: str) -> EvalReport:
     the document NAME (with or without `.pdf`), and `NAME.md` or `.txt` for whole documents. A page that failed counts
     as empty. Raises UsageError where nothing can be compared.
     """
-    truths = _DatasetTruths(truth) if _is_dataset(truth) else _FolderTruths(Path(truth))
+    is_dataset = is_remote(truth) or (Path(truth) / CONFIG).is_file()
+    truths = _DatasetTruths(truth) if is_dataset else _FolderTruths(Path(truth))
     source, report = committed_documents(output), EvalReport()
     for shard in source.shards:
         for document, pages in source.with_pages(shard):
@@ -129,10 +130,6 @@ class _DatasetTruths:
 
     def unread(self) -> int:
         return len(self._source.document_ids - self._asked)
-
-
-def _is_dataset(truth: str) -> bool:
-    return is_remote(truth) or (Path(truth) / CONFIG).is_file()
 
 
 def _stem(name: str) -> str:

@@ -39,37 +39,26 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
             return _write_lines(source, folder / _LINES[kind], kind)
         if kind in (ExportFormat.CSV, ExportFormat.XLSX):
             return _write_tables(source, folder, kind)
-        if kind is ExportFormat.HTML:
-            return _write_html(source, folder)
-        return _write_texts(source, folder, kind)
+        return _write_documents(source, folder, kind)
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"--to: {folder} is not a folder.") from error
     except OSError as error:
         raise StorageError(f"Files cannot be written to {folder}: {error.strerror}.") from error
 
 
-def _write_texts(source: CommittedDocuments, folder: Path, kind: ExportFormat) -> ExportReport:
+def _write_documents(source: CommittedDocuments, folder: Path, kind: ExportFormat) -> ExportReport:
     report = ExportReport()
     names = FileNames(f".{kind.value}")
     for shard in source.shards:
-        for document in source.documents(shard):
+        if kind is ExportFormat.HTML:
+            texts = ((document, html_of(document, pages)) for document, pages in source.with_pages(shard))
+        else:
+            texts = ((document, text_of(document, kind)) for document in source.documents(shard))
+        for document, text in texts:
             if document.markdown is None:
                 report.left_out += 1
                 continue
-            (folder / names.next(document.source_name)).write_text(text_of(document, kind), encoding="utf-8")
-            report.documents += 1
-    return report
-
-
-def _write_html(source: CommittedDocuments, folder: Path) -> ExportReport:
-    report = ExportReport()
-    names = FileNames(".html")
-    for shard in source.shards:
-        for document, pages in source.with_pages(shard):
-            if document.markdown is None:
-                report.left_out += 1
-                continue
-            (folder / names.next(document.source_name)).write_text(html_of(document, pages), encoding="utf-8")
+            (folder / names.next(document.source_name)).write_text(text, encoding="utf-8")
             report.documents += 1
     return report
 

@@ -84,7 +84,14 @@ def held_lease(
     out; `on_lost` is called in a thread if another driver has taken over.
     """
     leases, mine = Leases(output, FOLDER), my_lease(run_id)
-    generation = _acquire(leases, mine, on_wait)
+    while True:
+        last, holder = leases.highest()
+        if last and not may_take(leases, last, holder, on_wait):
+            where = f" by process {holder.pid} on {holder.host}" if holder else ""
+            raise OutputInUseError(f"The output {leases.root} is in use{where}. Wait for that run, or stop it.")
+        if leases.put_new(last + 1, mine):
+            break
+    generation = last + 1
     ended = threading.Event()
     heart = threading.Thread(
         target=leases.beat_until, args=(ended, generation, mine, on_lost), name="lease", daemon=True
@@ -104,17 +111,6 @@ def held_lease(
 def my_lease(run_id: str) -> Lease:
     """A lease of this process."""
     return Lease(socket.gethostname(), os.getpid(), run_id, machine=_machine())
-
-
-def _acquire(leases: Leases, mine: Lease, on_wait: Callable[[str], None]) -> int:
-    """Claim the next generation; gives its number."""
-    while True:
-        generation, holder = leases.highest()
-        if generation and not may_take(leases, generation, holder, on_wait):
-            where = f" by process {holder.pid} on {holder.host}" if holder else ""
-            raise OutputInUseError(f"The output {leases.root} is in use{where}. Wait for that run, or stop it.")
-        if leases.put_new(generation + 1, mine):
-            return generation + 1
 
 
 def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Callable[[str], None]) -> bool:

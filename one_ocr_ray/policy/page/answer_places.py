@@ -238,14 +238,12 @@ def _lines(words: Sequence[BlockWord]) -> Iterator[BlockLine]:
     """The printed lines: words that follow each other at the same height, from left to right."""
     line: list[BlockWord] = []
     for word in words:
-        if line and not _goes_on(line[-1].box, word.box):
-            yield BlockLine(around([each.box for each in line]), tuple(line))
-            line = []
+        if line:
+            before, after = line[-1].box, word.box
+            overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
+            if after.x0 < before.x0 or 2 * overlap <= min(before.y1 - before.y0, after.y1 - after.y0):
+                yield BlockLine(around([each.box for each in line]), tuple(line))
+                line = []
         line.append(word)
     if line:
         yield BlockLine(around([each.box for each in line]), tuple(line))
-
-
-def _goes_on(before: Box, after: Box) -> bool:
-    overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
-    return after.x0 >= before.x0 and 2 * overlap > min(before.y1 - before.y0, after.y1 - after.y0)

@@ -68,7 +68,7 @@ def _names(text: str | None, engine: str) -> tuple[str, ...]:
 
 
 def needs_embedded_engine(route: Route) -> bool:
-    """Whether a reader of the route reads pictures on this cluster: the text layer's samples are read so, too."""
+    """True if a reader of the route reads pictures on this cluster, if only samples of text layers."""
     return bool({TEXT_LAYER, LOCAL} & set(route.names))
 
 

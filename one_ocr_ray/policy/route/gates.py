@@ -65,7 +65,7 @@ def before_the_picture(text: PageText, at: Thresholds = MEASURED) -> Verdict | N
 
 
 def needs_detector(text: PageText, at: Thresholds = MEASURED) -> bool:
-    """Whether the page may show text that is not in its layer, so that the picture must be searched for it."""
+    """True if the page may show text that is not in its layer, so that the picture must be searched for it."""
     return text.image_share > at.pictures or text.loose_ink > at.loose_ink or text.annotations > 0
 
 
@@ -96,7 +96,7 @@ def layer_verdict(
 
 
 def needs_more_samples(text: PageText, spot: SpotCheck, at: Thresholds = MEASURED) -> bool:
-    """Whether a few misread characters condemn a layer whose fonts are right by and large."""
+    """True if a few misread characters condemn a layer whose fonts are right by and large."""
     read = {key: spot.fonts[key] for key in text.fonts if key in spot.fonts and spot.fonts[key].read}
     return _is_garbled(text, read, spot, at) and all(
         record.errors <= max(2, at.bad_font_error * record.read) for record in read.values()
@@ -104,7 +104,7 @@ def needs_more_samples(text: PageText, spot: SpotCheck, at: Thresholds = MEASURE
 
 
 def _is_garbled(text: PageText, read: Mapping[str, FontRecord], spot: SpotCheck, at: Thresholds) -> bool:
-    """Whether fonts of which samples were read say something else than is drawn."""
+    """True if fonts of which samples were read say something else than is drawn."""
     bad = error = 0.0
     characters = 0
     for key, record in read.items():

@@ -45,7 +45,11 @@ def local_path(text: str) -> str:
     if "\0" in text or not _can_be_a_name(text):
         raise UsageError(f"{shown(text)} cannot be a path: no name of a file holds such characters.")
     if text.lower().startswith(_FILE):
-        return os.path.abspath(_path_in(text))  # noqa: PTH100 - takes ".." out without resolving links
+        host, slash, path = text[len(_FILE) :].partition("/")
+        if host.lower() not in ("", "localhost") or not slash:
+            raise UsageError(f"{shown(text)} names no file of this machine; write file:///folder/file.")
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(slash + path)))
+        return os.path.abspath(path)  # noqa: PTH100 - takes ".." out without resolving links
     if _URI.match(text) or _ONE_SLASH.match(text):
         raise UsageError(f"{shown(text)} is neither a path nor in a known store (s3://, gs://, az://).")
     return os.path.abspath(os.path.expanduser(text))  # noqa: PTH100, PTH111
@@ -69,13 +73,6 @@ def _can_be_a_name(text: str) -> bool:
         return bool(os.fsencode(text)) or not text
     except UnicodeEncodeError:
         return False
-
-
-def _path_in(file_uri: str) -> str:
-    host, slash, path = file_uri[len(_FILE) :].partition("/")
-    if host.lower() not in ("", "localhost") or not slash:
-        raise UsageError(f"{shown(file_uri)} names no file of this machine; write file:///folder/file.")
-    return os.fsdecode(unquote_to_bytes(os.fsencode(slash + path)))
 
 
 def uri_of_path(path: str) -> str:

@@ -57,7 +57,10 @@ def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
     if WILDCARDS & set(part) and _is_no_folder(parent):
         return
     if part == "**":
-        yield from _matches_below(parent, rest or ["*"])
+        for folder in _tree(parent, hidden=False):
+            yield from folder.faults
+            if folder.path not in {each.path for each in folder.faults}:
+                yield from _matches(folder.path, rest or ["*"])
     elif not WILDCARDS & set(part):
         path = os.path.join(parent, part)  # noqa: PTH118
         yield from _matches(path, rest) if rest else _existing(path)
@@ -69,13 +72,6 @@ def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
             if fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith(".")):
                 path = os.path.join(parent, name)  # noqa: PTH118
                 yield from _matches(path, rest) if rest else iter([Found(path)])
-
-
-def _matches_below(top: str, parts: list[str]) -> Iterator[Found]:
-    for folder in _tree(top, hidden=False):
-        yield from folder.faults
-        if folder.path not in {each.path for each in folder.faults}:
-            yield from _matches(folder.path, parts)
 
 
 def _existing(path: str) -> Iterator[Found]:
