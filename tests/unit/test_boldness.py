@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from one_ocr_ray.policy.layout.boldness import Strokes, bold_lines
+from one_ocr_ray.policy.layout.kinds.boldness import Strokes, bold_lines
 
 TEXT = Strokes(2.4, 20, 60)
 

@@ -11,8 +11,8 @@ import pytest
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent, Region
-from one_ocr_ray.policy.layout.formulas import latex, may_be_formula
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
+from one_ocr_ray.policy.layout.kinds.formulas import latex, may_be_formula
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
 

@@ -9,7 +9,7 @@ import pytest
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent, Region, Ruling
-from one_ocr_ray.policy.layout.furniture import is_page_number
+from one_ocr_ray.policy.layout.kinds.furniture import is_page_number
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import PAGE_HEIGHT_PX, PAGE_WIDTH_PX, column, line
 

@@ -14,8 +14,8 @@ from one_ocr_ray.engines.ocr.text_layer import LayerReading, TextLayerReader
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
-from one_ocr_ray.policy.layout.boldness import bold_lines
 from one_ocr_ray.policy.layout.content import PageContent
+from one_ocr_ray.policy.layout.kinds.boldness import bold_lines
 from one_ocr_ray.policy.layout.places import stood_up
 from one_ocr_ray.policy.layout.rotation import mean_score
 from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text

@@ -20,8 +20,8 @@ from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.layout import rotation
-from one_ocr_ray.policy.layout.boldness import Strokes
 from one_ocr_ray.policy.layout.geometry import TextLine
+from one_ocr_ray.policy.layout.kinds.boldness import Strokes
 from one_ocr_ray.policy.layout.words import place_words
 from one_ocr_ray.policy.page import looks
 from one_ocr_ray.policy.page.legibility import LineRead

@@ -1,7 +1,7 @@
 """The regions of a page by a layout model: where titles, tables, figures, page heads and the like are.
 
 The model (weights/README.md) takes every page in one size, so its memory and time are the same for all. What its
-regions are good for is decided in policy/layout/classify.py.
+regions are good for is decided in policy/layout/kinds/classify.py.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated
 
 if TYPE_CHECKING:

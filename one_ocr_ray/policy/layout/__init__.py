@@ -1,9 +1,9 @@
 """From what a reader found on a page to blocks in reading order. Whoever the reader was, the way is the same.
 
-The steps, one module each: content (what comes in), words (where words begin and end), geometry (straighten the page,
-cut at wide gaps), rulings and ruled (tables that are drawn: lattice, alignment, grid make the cells), margin_notes,
-listings, reading_order (columns), tables (those without rulings), blocks (headings, paragraphs, lists, code), drafts
-(numbers and places). Pure functions on frozen values.
+The steps: content (what comes in), words (where words begin and end), geometry (straighten the page, cut at wide
+gaps), kinds (what belongs to the sheet; formulas, captions, footnotes, figures, listings), tables (first those that
+are drawn), margin_notes, reading_order (columns), tables (those without rulings), blocks (headings, paragraphs, lists,
+code), drafts (numbers and places). Pure functions on frozen values.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.blocks import column_drafts
-from one_ocr_ray.policy.layout.classify import with_figures, with_kinds
 from one_ocr_ray.policy.layout.drafts import numbered
-from one_ocr_ray.policy.layout.furniture import furniture_drafts, part_furniture
 from one_ocr_ray.policy.layout.geometry import skew, straighten
-from one_ocr_ray.policy.layout.labels import Labels
-from one_ocr_ray.policy.layout.listings import with_listings
+from one_ocr_ray.policy.layout.kinds.classify import with_figures, with_kinds
+from one_ocr_ray.policy.layout.kinds.furniture import furniture_drafts, part_furniture
+from one_ocr_ray.policy.layout.kinds.labels import Labels
+from one_ocr_ray.policy.layout.kinds.listings import with_listings
 from one_ocr_ray.policy.layout.margin_notes import part_notes
 from one_ocr_ray.policy.layout.reading_order import regions
-from one_ocr_ray.policy.layout.ruled import with_ruled_tables
+from one_ocr_ray.policy.layout.tables.ruled import with_ruled_tables
 
 if TYPE_CHECKING:
     from one_ocr_ray.blocks import Block

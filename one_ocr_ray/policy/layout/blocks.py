@@ -12,15 +12,15 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.classify import Figure, FigureStrip
 from one_ocr_ray.policy.layout.drafts import Draft
-from one_ocr_ray.policy.layout.formulas import latex
 from one_ocr_ray.policy.layout.geometry import line_height, rows
-from one_ocr_ray.policy.layout.grid import Table
-from one_ocr_ray.policy.layout.headings import heading_level, is_full, is_heading, is_label, is_large
+from one_ocr_ray.policy.layout.kinds import marks
+from one_ocr_ray.policy.layout.kinds.classify import Figure, FigureStrip
+from one_ocr_ray.policy.layout.kinds.formulas import latex
+from one_ocr_ray.policy.layout.kinds.headings import heading_level, is_full, is_heading, is_label, is_large
 from one_ocr_ray.policy.layout.lines import Column, Line
-from one_ocr_ray.policy.layout.tables import find_tables
+from one_ocr_ray.policy.layout.tables.grid import Table
+from one_ocr_ray.policy.layout.tables.unruled import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
 
 if TYPE_CHECKING:

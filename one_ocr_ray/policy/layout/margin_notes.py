@@ -18,7 +18,7 @@ from one_ocr_ray.policy.layout.reading_order import (
     places,
     text_width,
 )
-from one_ocr_ray.policy.layout.tables import TableStrip
+from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

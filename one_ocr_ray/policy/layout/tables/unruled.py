@@ -10,18 +10,18 @@ from itertools import pairwise
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.alignment import columns, grouped, level_rows, overlap, placed, spans
 from one_ocr_ray.policy.layout.geometry import Segment
-from one_ocr_ray.policy.layout.grid import is_number
+from one_ocr_ray.policy.layout.kinds import marks
+from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, level_rows, overlap, placed, spans
+from one_ocr_ray.policy.layout.tables.grid import is_number
 from one_ocr_ray.policy.layout.text import is_leader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.policy.layout.alignment import Interval
     from one_ocr_ray.policy.layout.geometry import Row
-    from one_ocr_ray.policy.layout.grid import Table
+    from one_ocr_ray.policy.layout.tables.alignment import Interval
+    from one_ocr_ray.policy.layout.tables.grid import Table
 
 MIN_ROWS = 3
 FEW_CHARACTERS = 2.0  # a cell: answers to choose from, fractions, a puzzle

@@ -10,17 +10,17 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind, Box
-from one_ocr_ray.policy.layout import marks
-from one_ocr_ray.policy.layout.formulas import is_number, may_be_formula
 from one_ocr_ray.policy.layout.geometry import PlacedWord, Segment, line_height, rows
+from one_ocr_ray.policy.layout.kinds import marks
+from one_ocr_ray.policy.layout.kinds.formulas import is_number, may_be_formula
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
-from one_ocr_ray.policy.layout.tables import TableStrip
+from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.policy.layout.content import Region
-    from one_ocr_ray.policy.layout.labels import Labels
+    from one_ocr_ray.policy.layout.kinds.labels import Labels
 
 LIKELY = 0.3  # the score of a region that supports what the characters say
 FIGURE = 0.5  # the score of a figure

@@ -10,23 +10,23 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.alignment import columns, grouped, heads, level_rows, overlap, placed
 from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows
-from one_ocr_ray.policy.layout.lattice import are_rows, lattice
-from one_ocr_ray.policy.layout.marks import is_marker
+from one_ocr_ray.policy.layout.kinds.marks import is_marker
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
-from one_ocr_ray.policy.layout.rulings import Frame, Rule, frames
-from one_ocr_ray.policy.layout.tables import TableStrip
+from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, heads, level_rows, overlap, placed
+from one_ocr_ray.policy.layout.tables.lattice import are_rows, lattice
+from one_ocr_ray.policy.layout.tables.rulings import Frame, Rule, frames
+from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
     from one_ocr_ray.blocks import TableGrid
-    from one_ocr_ray.policy.layout.alignment import Interval
     from one_ocr_ray.policy.layout.content import Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
-    from one_ocr_ray.policy.layout.grid import Places, Table
-    from one_ocr_ray.policy.layout.labels import Labels
+    from one_ocr_ray.policy.layout.kinds.labels import Labels
+    from one_ocr_ray.policy.layout.tables.alignment import Interval
+    from one_ocr_ray.policy.layout.tables.grid import Places, Table
 
 MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or

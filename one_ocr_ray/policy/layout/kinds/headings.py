@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.layout import marks
+from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.text import is_cjk
 
 if TYPE_CHECKING:

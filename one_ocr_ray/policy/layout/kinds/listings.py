@@ -12,10 +12,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.layout import marks
 from one_ocr_ray.policy.layout.geometry import Segment, line_height, rows
+from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, MIN_COLUMN_ROWS
-from one_ocr_ray.policy.layout.tables import TableStrip
+from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 from one_ocr_ray.policy.layout.text import is_cjk
 
 if TYPE_CHECKING:

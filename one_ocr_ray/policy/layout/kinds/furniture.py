@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.layout.content import Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
-    from one_ocr_ray.policy.layout.labels import Labels
+    from one_ocr_ray.policy.layout.kinds.labels import Labels
 
 EDGE = 0.14  # of the page's height at its top and its bottom
 NUMBER, LIKELY, SURE = 0.3, 0.4, 0.95  # scores of a region: enough for a page number, for small type, for any

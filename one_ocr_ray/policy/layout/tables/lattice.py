@@ -11,15 +11,15 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.alignment import columns, grouped, overlap
 from one_ocr_ray.policy.layout.geometry import rows
-from one_ocr_ray.policy.layout.grid import Places, is_number
+from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, overlap
+from one_ocr_ray.policy.layout.tables.grid import Places, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.policy.layout.geometry import Row, Segment
-    from one_ocr_ray.policy.layout.rulings import Frame, Rule
+    from one_ocr_ray.policy.layout.tables.rulings import Frame, Rule
 
 COVERED = 0.5  # of an edge is drawn: the edge is there
 MOST_EDGES = 150  # rows or columns of one table

@@ -7,7 +7,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.grid import Places, is_number
+from one_ocr_ray.policy.layout.tables.grid import Places, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
