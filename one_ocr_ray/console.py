@@ -154,6 +154,12 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         ("Documents", f"{documents['total']:,} ({documents['unreadable']} unreadable, {documents['copies']} copies)"),
         ("Pages", f"{figures['pages']:,}"),
     ]
+    if figures["sample_pages"]:
+        shares = (
+            f"{name} {each['pages']:,} ({each['pages_low']:,}-{each['pages_high']:,})"
+            for name, each in figures["readers"].items()
+        )
+        rows.append(("Readers", f"{', '.join(shares)}; 95 % interval from {figures['sample_pages']} pages read"))
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))

@@ -13,11 +13,14 @@ from one_ocr_ray.job_settings import (
     page_request_of,
     pdf_options_of,
     prices_of,
+    route_of,
     selection_of,
     settings_without_effect,
 )
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
+from one_ocr_ray.policy.cost.route_shares import RouteShares
 from one_ocr_ray.reading.inspection import inspect_all
+from one_ocr_ray.reading.route_sample import PageSample, sampled_readers
 from one_ocr_ray.storage.inputs import find_present_inputs
 
 if TYPE_CHECKING:
@@ -29,7 +32,8 @@ if TYPE_CHECKING:
 def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Estimate:
     """Estimate a run of `settings` on an empty output, with the CPUs of this machine.
 
-    Opens every input file, with one child process per CPU. The result names unreadable files. Raises UsageError for
+    Opens every input file, with one child process per CPU, and judges a sample of pages where a route has several
+    readers; no model is asked. The result names unreadable files. Raises UsageError for
     settings that a run would refuse, and if there is no input.
     """
     selection, llm = selection_of(settings), engine_options_of(settings)
@@ -42,16 +46,20 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     options = pdf_options_of(settings)
     files = find_present_inputs(settings.inputs, say)
     cpus = os.cpu_count() or 1
-    survey = Survey(selection)
+    survey, sample, route = Survey(selection), PageSample(), route_of(settings)
     for document in inspect_all(files, options, children=cpus):
-        survey.add(document)
+        if survey.add(document) and document.page_count is not None:
+            sample.add(document, selection.of(document.page_count))
+    judged = sampled_readers(sample, route, options) if len(route.names) > 1 else {}
+    shares = RouteShares(route.names, judged)
     limits = limits_of(settings) if llm else None
     return Estimate(
         engine=settings.engine,
         model=llm.model if llm else DEFAULT_MODELS["local"],
         survey=survey,
         page=page,
-        seconds_by=seconds_by_bound(survey.pages, page, limits, cpus),
+        seconds_by=seconds_by_bound(survey.pages, page, limits, cpus, shares),
+        shares=shares,
         cpus=cpus,
         limits=limits,
     )

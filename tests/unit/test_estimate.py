@@ -13,9 +13,12 @@ from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, PageNeed, Sur
 from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
+from one_ocr_ray.policy.cost.route_shares import RouteShares
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.reading.route_sample import PageSample
 from tests import pdfs
+from tests.snippets import ROOT
 from tests.values import document
 
 if TYPE_CHECKING:
@@ -86,7 +89,7 @@ def test_an_unknown_price_is_null_and_a_local_engine_costs_nothing() -> None:
     def told(need: PageNeed, limits: Limits | None) -> dict[str, Any]:
         return Estimate(
             engine="e", model="m", survey=survey, page=need, cpus=2, limits=limits,
-            seconds_by=seconds_by_bound(3, need, limits, 2),
+            seconds_by=seconds_by_bound(3, need, limits, 2), shares=RouteShares(("e",)),
         ).as_json()  # fmt: skip
 
     unknown = told(PageNeed(0.02, None, 10, 20, 30), Limits(None, None, None, 256))
@@ -98,6 +101,37 @@ def test_an_unknown_price_is_null_and_a_local_engine_costs_nothing() -> None:
     local = told(LOCAL_PAGE, None)
     assert (local["cost_usd"], local["tokens"]) == (0.0, {"input": None, "output": None})
     assert (local["bound_by"], local["seconds"], local["limits_unknown"]) == ("cpu", 2.4, False)
+
+
+def test_a_share_has_the_interval_that_its_sample_allows() -> None:
+    """Wilson's interval of 8 of 10; without a sample everything is the last reader's, and nothing is sure."""
+    shares = RouteShares(("text-layer", "openai"), {"text-layer": 8, "openai": 2})
+    assert shares.interval("text-layer") == pytest.approx((0.490, 0.943), abs=0.001)
+    assert shares.as_json(1000)["openai"] == {"pages": 200, "pages_low": 57, "pages_high": 510}
+    assert RouteShares(("text-layer", "local")).as_json(10)["local"] == {"pages": 10, "pages_low": 0, "pages_high": 10}
+
+
+def test_a_route_is_paid_for_its_last_reader_alone() -> None:
+    """A fifth of the pages are sent; all pages take the CPU of the readers before."""
+    shares = RouteShares(("text-layer", "openai"), {"text-layer": 8, "openai": 2})
+    seconds = seconds_by_bound(1000, NEED, Limits(60, None, None, 1000), 1, shares)
+    assert seconds["rpm"] == 200
+    assert seconds["cpu"] == pytest.approx(1000 * (0.15 + 0.2 * NEED.cpu_s))
+
+
+def test_every_page_has_the_same_chance_to_be_sampled() -> None:
+    """Of 1,000 pages in documents of all lengths, 30 that are spread over them; the same ones each time."""
+
+    def sampled() -> list[tuple[str, int]]:
+        sample = PageSample()
+        for number, length in enumerate((1, 9, 90, 900)):
+            sample.add(document(number, page_count=length), range(1, length + 1))
+        return [(of.name, page) for of, page in sample.pages]
+
+    assert sampled() == sampled()
+    assert len(set(sampled())) == 30
+    assert 20 <= sum(name == "00003.pdf" for name, _ in sampled()) <= 30
+    assert max(page for _, page in sampled()) > 450
 
 
 @pytest.fixture
@@ -143,6 +177,17 @@ def test_the_command_for_people_names_what_it_assumes(folder: Path, capsys: pyte
     assert "Cost       0.0000 USD" in lines
     assert any(line.startswith("Assumed: 1.6 CPU seconds a page") for line in lines)
     assert lines[-1] == f"pdf_encrypted: {folder / 'locked.pdf'}"
+
+
+def test_a_sample_says_who_would_read_the_pages(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Pages whose text layer is right are not the model's; those without text are, and blank ones are nobody's."""
+    (folder / "paper.pdf").write_bytes((ROOT / "samples/sample-paper-two-column-en.pdf").read_bytes())
+    flags = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1", "--route", "text-layer,openai", "--json"]
+    assert main(["estimate", str(folder), "--pages", "1", *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["sample_pages"] == 2
+    assert (told["readers"]["text-layer"]["pages"], told["readers"]["openai"]["pages"]) == (2, 2)
+    assert told["cost_usd"] == pytest.approx(2 * told["assumed"]["page"]["cost_usd"])
 
 
 @pytest.mark.parametrize("arguments", [[], ["nope.pdf"], ["{folder}", "--engine", "x"], ["{folder}", "--model", "x"]])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.policy.cost.route_shares import RouteShares
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.ratelimit.messages import Limits
 
@@ -24,6 +25,7 @@ PAGE_ASPECT = 2**0.5  # A4
 ANSWER_S = 15.0  # a full page at about 100 tokens a second, with little reasoning before it
 RENDER_CPU_S = 0.02  # open, draw, compress, send; measured 0.007 to 0.02 by kind of page
 LOCAL_CPU_S = 1.6  # the embedded engine on one core; 1.3 measured over a mixed collection, several times that if dense
+LAYER_CPU_S = 0.15  # a page from its text layer, samples of its picture among it; 0.04 to 0.14 measured
 _DAY_S = 86_400.0
 
 # What can limit a run, in words.
@@ -47,16 +49,18 @@ class Survey:
     unreadable: list[DocumentRef] = field(default_factory=list)
     _seen: set[str] = field(default_factory=set, init=False, repr=False)
 
-    def add(self, document: DocumentRef) -> None:
-        """Count one file."""
+    def add(self, document: DocumentRef) -> bool:
+        """Count one file; False where it has no pages of its own to read."""
         self.documents += 1
         if document.failure is not None or document.page_count is None:
             self.unreadable.append(document)
-        elif document.document_id in self._seen:
+            return False
+        if document.document_id in self._seen:
             self.copies += 1
-        else:
-            self._seen.add(document.document_id)
-            self.pages += len(self.selection.of(document.page_count))
+            return False
+        self._seen.add(document.document_id)
+        self.pages += len(self.selection.of(document.page_count))
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,7 @@ class PageNeed:
 
 
 LOCAL_PAGE = PageNeed(cpu_s=LOCAL_CPU_S, cost_usd=0.0)
+CPU_S_BY_READER = {"text-layer": LAYER_CPU_S, "local": LOCAL_CPU_S}  # beside it every page is drawn
 
 
 def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int) -> PageNeed:
@@ -81,12 +86,22 @@ def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int)
     return PageNeed(RENDER_CPU_S, metering.cost_usd(usage), usage.input_tokens, usage.output_tokens, counted)
 
 
-def seconds_by_bound(pages: int, need: PageNeed, limits: Limits | None, cpus: int) -> dict[str, float]:
-    """How long `pages` would take under each bound alone; the run takes the longest.
+def seconds_by_bound(
+    all_pages: int, need: PageNeed, limits: Limits | None, cpus: int, shares: RouteShares | None = None
+) -> dict[str, float]:
+    """How long `all_pages` would take under each bound alone; the run takes the longest.
 
-    limits: None for the embedded engine. A daily quota is waited out, from one midnight to the next.
+    need: of a page of the last reader. limits: None for the embedded engine. A daily quota is waited out, from one
+    midnight to the next. A page that goes on to the next reader takes the CPU of those before it too.
     """
-    seconds = {"cpu": pages * need.cpu_s / cpus}
+    cpu_s, left = need.cpu_s, 1.0
+    if shares is not None:
+        cpu_s = 0.0
+        for name in shares.names:
+            cpu_s += left * (need.cpu_s if name == shares.names[-1] else CPU_S_BY_READER.get(name, need.cpu_s))
+            left -= shares.share(name)
+    seconds = {"cpu": all_pages * cpu_s / cpus}
+    pages = all_pages if shares is None else ceil(all_pages * shares.share(shares.names[-1]))
     if limits is None or not pages:
         return seconds
     if limits.requests_per_minute:
@@ -111,6 +126,7 @@ class Estimate:
     seconds_by: Mapping[str, float]
     cpus: int
     limits: Limits | None
+    shares: RouteShares
 
     @property
     def bound_by(self) -> str:
@@ -127,8 +143,9 @@ class Estimate:
         return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
 
     def of_all_pages(self, of_a_page: float | None) -> float | None:
-        """`of_a_page` times the pages; None if it is unknown."""
-        return None if of_a_page is None else of_a_page * self.survey.pages
+        """`of_a_page` times the pages of the last reader, the only one that may be paid; None if it is unknown."""
+        pages = round(self.survey.pages * self.shares.share(self.shares.names[-1]))
+        return None if of_a_page is None else of_a_page * pages
 
     def as_json(self) -> dict[str, Any]:
         survey, page = self.survey, self.page
@@ -142,6 +159,8 @@ class Estimate:
                 "unreadable": len(survey.unreadable),
             },
             "pages": survey.pages,
+            "readers": self.shares.as_json(survey.pages),
+            "sample_pages": self.shares.sample_pages,
             "tokens": {
                 "input": self.of_all_pages(page.input_tokens),
                 "output": self.of_all_pages(page.output_tokens),

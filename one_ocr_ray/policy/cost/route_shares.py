@@ -1,0 +1,51 @@
+"""How many pages each reader of a route would take, from a sample of pages that were really judged."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import sqrt
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Z_95 = 1.96  # of the normal distribution: 95 of 100 such intervals hold the true share
+
+
+@dataclass(frozen=True, slots=True)
+class RouteShares:
+    """Readers of a route in order, and how many pages of a sample each would answer. An empty sample knows nothing."""
+
+    names: tuple[str, ...]
+    sampled: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sample_pages(self) -> int:
+        return sum(self.sampled.values())
+
+    def share(self, name: str) -> float:
+        """The share 0-1 of pages that `name` answers; without a sample all of the last reader's."""
+        if not self.sample_pages:
+            return float(name == self.names[-1])
+        return self.sampled.get(name, 0) / self.sample_pages
+
+    def interval(self, name: str) -> tuple[float, float]:
+        """The 95 % confidence interval of the share (Wilson, 1927); (0, 1) without a sample of a longer route."""
+        n = self.sample_pages
+        if not n:
+            return (0.0, 1.0) if len(self.names) > 1 else (1.0, 1.0)
+        share, spread = self.share(name), Z_95**2 / n
+        middle = (share + spread / 2) / (1 + spread)
+        half = Z_95 * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
+        return max(0.0, middle - half), min(1.0, middle + half)
+
+    def as_json(self, pages: int) -> dict[str, Any]:
+        """For each reader the expected pages of `pages`, with the least and most that the sample leaves likely."""
+        return {
+            name: {
+                "pages": round(self.share(name) * pages),
+                "pages_low": round(self.interval(name)[0] * pages),
+                "pages_high": round(self.interval(name)[1] * pages),
+            }
+            for name in self.names
+        }
