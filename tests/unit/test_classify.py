@@ -174,3 +174,19 @@ def test_whatever_the_model_says_every_word_is_in_exactly_one_block(seed: int) -
     found = blocks(lines, *regions)
     words = [word.text for block in found for printed in block.lines or () for word in printed.words]
     assert Counter(words) == Counter(word.text.strip() for each in lines for word in each.words)
+
+
+@pytest.mark.parametrize(
+    ("title", "second"),
+    [
+        ("An address such as the one above may do", line("for the option. The rest is text.", 200, 626)),
+        ("Unreported social security and", line("Tax on wages. The text goes on.", 200, 626, starts_bold=True)),
+    ],
+)
+def test_bold_type_that_runs_into_the_text_is_no_heading(title: str, second: TextLine) -> None:
+    """The line after it begins in bold type, or a long one goes on in small letters; after a heading text begins."""
+    above = [*column(PROSE, 200, 200), line(title, 200, 600, bold=True)]
+    run_in = blocks([*above, second, *column(PROSE, 200, 652)])
+    assert of(BlockKind.HEADING, run_in) == []
+    assert any(block.text.startswith(f"{title} {second.words[0].text}") for block in run_in)
+    assert of(BlockKind.HEADING, blocks([*above, *column([text.title() for text in PROSE], 200, 626)])) == [title]

@@ -159,6 +159,9 @@ def _differs(chunk: Sequence[Line], line: Line, column: Column) -> bool:
         return line.kind is not chunk[0].kind or marks.starts_caption(line.text) or marks.starts_footnote(line.text)
     if last.is_bold == line.is_bold:
         return False
+    is_long = 2 * (last.right - last.left) > column.right - column.left
+    if last.is_bold and (line.starts_bold or (is_long and line.text[0].islower())):  # bold type runs into the text
+        return False
     return not is_full(last, column) or (line.is_bold and not is_full(line, column))
 
 

@@ -45,6 +45,7 @@ class TextLine:
     confidence: float | None = None  # 0-1
     size: float | None = None  # the em of its type, in the unit of the corners
     bold: bool | None = None
+    starts_bold: bool | None = None
     mono: bool | None = None
     italic: bool | None = None
     angle: float | None = None  # degrees clockwise from the x axis; None: that of the corners

@@ -50,6 +50,11 @@ class Line:
         return bool(known) and all(known)
 
     @property
+    def starts_bold(self) -> bool:
+        first = self.row[0]
+        return bool(first.line.starts_bold) and first.text[:1] == first.line.words[0].text[:1]
+
+    @property
     def kind(self) -> BlockKind | None:
         """Of its block, where that is known from the line alone."""
         return next((s.kind for s in self.row if s.kind is not None), None)

@@ -182,9 +182,12 @@ def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
         sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > share * len(marks)
         for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
     )
+    starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
     corners = corners_of(left, top, right, bottom, angle)
     size = sizes[len(sizes) // 2]
-    line = TextLine(corners, words, size=size, bold=bold, mono=mono, italic=italic, angle=angle)
+    line = TextLine(
+        corners, words, size=size, bold=bold, starts_bold=starts_bold, mono=mono, italic=italic, angle=angle
+    )
     return LayerLine(tuple(marks), angle, line)
 
 
