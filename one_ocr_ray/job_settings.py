@@ -116,18 +116,15 @@ def route_of(settings: Settings) -> Route:
 def pdf_options_of(settings: Settings) -> PdfOptions:
     """How to open and render documents. Raises UsageError for an unreadable password file."""
     password = password_of(settings)
+    # The words of a model's answers get their places from text layers.
+    layer_has_places = settings.engine != "local" and settings.positions is Positions.WORDS
     return PdfOptions(
         longest_side_px=settings.longest_side,
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
-        layer=TEXT_LAYER in route_of(settings).names or _aligns(settings),
+        layer=TEXT_LAYER in route_of(settings).names or layer_has_places,
     )
-
-
-def _aligns(settings: Settings) -> bool:
-    """A model's answers are to have the places of their words, which text layers know."""
-    return settings.engine != "local" and settings.positions is Positions.WORDS
 
 
 def output_uri_of(settings: Settings) -> str:

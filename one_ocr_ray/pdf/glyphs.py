@@ -85,14 +85,13 @@ def _is_mostly_empty(page: Any) -> bool:
     """True if most pieces of text have no extent: single characters without a glyph, no text to pdfium."""
     pieces = [pdfium_c.FPDFPage_GetObject(page, index) for index in range(pdfium_c.FPDFPage_CountObjects(page))]
     pieces = [piece for piece in pieces if pdfium_c.FPDFPageObj_GetType(piece) == pdfium_c.FPDF_PAGEOBJ_TEXT]
-    empty = sum(_is_empty(piece) and _substituted_font(piece) is not None for piece in pieces)
+    empty = 0
+    for piece in pieces:
+        left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+        pdfium_c.FPDFPageObj_GetBounds(piece, left, bottom, right, top)
+        is_empty = right.value <= left.value and top.value <= bottom.value
+        empty += is_empty and _substituted_font(piece) is not None
     return empty > len(pieces) // 2
-
-
-def _is_empty(piece: Any) -> bool:
-    left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-    pdfium_c.FPDFPageObj_GetBounds(piece, left, bottom, right, top)
-    return bool(right.value <= left.value and top.value <= bottom.value)
 
 
 def _substituted_font(piece: Any) -> Any:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from one_ocr_ray.engines.ocr.rapid import Line, PageReader
+    from one_ocr_ray.engines.ocr.rapid import PageReader
     from one_ocr_ray.policy.layout.geometry import TextLine
     from one_ocr_ray.policy.text_layer.layer import BoxPt
     from one_ocr_ray.policy.text_layer.spot_check import Sample
@@ -72,19 +72,16 @@ class PictureCheck:
             cv2.rectangle(mask, (left, top), (right, bottom), 1, -1)
         found = self._reader.lines_on(self._page)
         lacking = sorted((box for box in found if _covered(mask, box.corners) < COVERED), key=lambda b: -max(b.size))
-        lines = [line for line in self._reader.read_boxes(lacking[:READ_MAX]) if _is_text(line)]
-        length = sum(max(box.size) for box in found)
-        share = sum(max(line.box.size) for line in lines) / length if length else 0.0
-        return Missing(share, tuple(self._in_points(line.placed()) for line in lines))
-
-    def _in_points(self, line: TextLine) -> TextLine:
-        a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in line.corners)
-        return replace(line, corners=(a, b, c, d))
-
-
-def _is_text(line: Line) -> bool:
-    text = "".join(word.text for word in line.placed().words)
-    return line.scored[0] >= TEXT_SCORE and sum(character.isalnum() for character in text) >= TEXT_CHARACTERS
+        lines, missing_px = [], 0.0
+        for line in self._reader.read_boxes(lacking[:READ_MAX]):
+            placed = line.placed()
+            text = "".join(word.text for word in placed.words)
+            if line.scored[0] >= TEXT_SCORE and sum(map(str.isalnum, text)) >= TEXT_CHARACTERS:
+                a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in placed.corners)
+                lines.append(replace(placed, corners=(a, b, c, d)))
+                missing_px += max(line.box.size)
+        all_px = sum(max(box.size) for box in found)
+        return Missing(missing_px / all_px if all_px else 0.0, tuple(lines))
 
 
 def _covered(mask: Pixels, corners: Sequence[tuple[float, float]]) -> float:

@@ -59,11 +59,15 @@ class RegionFinder:
         boxes = self._boxes_px([output[0] for output in outputs[4:]], likely)
         boxes *= (width / NET_WIDTH_PX, height / NET_HEIGHT_PX) * 2
         boxes = np.clip(boxes, 0, (width, height) * 2)
+        corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
         found = []
         for column, label in enumerate(LABELS):
-            for index in _best(boxes, scores[likely, column]):
+            label_scores = scores[likely, column].tolist()
+            # Of boxes that have much in common the one with the best score.
+            kept = cv2.dnn.NMSBoxes(corners, label_scores, MIN_SCORE, MOST_COMMON) if corners else ()
+            for index in map(int, np.ravel(kept)):
                 x0, y0, x1, y1 = boxes[index].tolist()
-                found.append(Region(label, x0, y0, x1, y1, float(scores[likely[index], column])))
+                found.append(Region(label, x0, y0, x1, y1, label_scores[index]))
         return tuple(sorted(found, key=lambda region: -region.score)[:MOST_REGIONS])
 
     def _boxes_px(self, distances: list[Pixels], likely: Pixels) -> Pixels:
@@ -78,10 +82,3 @@ class RegionFinder:
             centres = self._centres_px[cells]
             found.append(np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1))
         return np.concatenate(found)
-
-
-def _best(boxes: Pixels, scores: Pixels) -> list[int]:
-    """Of boxes that have much in common the one with the best score."""
-    corners = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1).tolist()
-    kept = cv2.dnn.NMSBoxes(corners, scores.tolist(), MIN_SCORE, MOST_COMMON) if corners else ()
-    return [int(index) for index in np.ravel(kept)]

@@ -73,13 +73,12 @@ def plain_text(markdown: str) -> str:
                 lines.append(line)
         elif mark:
             fence = mark[1]
-        elif not _is_rule(line.rstrip()) and ((text := _line(line.rstrip())) or not _TABLE_TAG.search(line)):
-            lines.append(text)
+        else:
+            bare = line.rstrip()
+            is_rule = _RULE.match(bare) or ("|" in bare and _TABLE_RULE.match(bare.lstrip()))
+            if not is_rule and ((text := _line(bare)) or not _TABLE_TAG.search(line)):
+                lines.append(text)
     return "\n".join(lines)
-
-
-def _is_rule(line: str) -> bool:
-    return bool(_RULE.match(line) or ("|" in line and _TABLE_RULE.match(line.lstrip())))
 
 
 def _line(line: str) -> str:

@@ -42,7 +42,11 @@ def local_path(text: str) -> str:
 
     Raise UsageError for other URIs: no such store is known, and nobody means a folder `https:`.
     """
-    if "\0" in text or not _can_be_a_name(text):
+    try:
+        is_name = b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:  # bytes that are not UTF-8 come as surrogates, but other surrogates are no bytes
+        is_name = False
+    if not is_name:
         raise UsageError(f"{shown(text)} cannot be a path: no name of a file holds such characters.")
     if text.lower().startswith(_FILE):
         host, slash, path = text[len(_FILE) :].partition("/")
@@ -65,14 +69,6 @@ def folder_of(text: str, flag: str) -> Path:
 def root_of(text: str) -> str:
     """The root of a dataset or store: the URI of an object store as it is, otherwise an absolute path."""
     return text if is_remote(text) else local_path(text)
-
-
-def _can_be_a_name(text: str) -> bool:
-    """True if `text` can be encoded; bytes that are not UTF-8 come as surrogates, but other surrogates are no bytes."""
-    try:
-        return bool(os.fsencode(text)) or not text
-    except UnicodeEncodeError:
-        return False
 
 
 def uri_of_path(path: str) -> str:
