@@ -73,6 +73,13 @@ def test_what_stands_beside_the_page_number_is_a_foot() -> None:
     assert found["Factors and Multiples"] is BlockKind.PAGE_FOOTER
 
 
+def test_a_number_alone_in_the_middle_may_stand_above_a_wide_margin() -> None:
+    """At the left of the text it is text there."""
+    middle = 200 + 10 * max(map(len, LINES)) / 2
+    assert kinds(blocks([*TEXT, line("7", middle - 5, 1310)]))["7"] is BlockKind.PAGE_NUMBER
+    assert kinds(blocks([*TEXT, line("7", 200, 1310)]))["7"] is BlockKind.PARAGRAPH
+
+
 def test_the_last_row_of_a_table_is_no_foot() -> None:
     """Its rows are as far apart from each other as it is from them."""
     rows = [(line(name, 200, y), line(amount, 700, y)) for name, amount, y in

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.kinds.labels import Labels
 
 EDGE = 0.14  # of the page's height at its top and its bottom
+WIDE_EDGE = 0.2  # the same for a page number alone in the middle
 NUMBER, LIKELY, SURE = 0.3, 0.4, 0.95  # scores of a region: enough for a page number, for small type, for any
 LARGE = 1.25  # times the line height: perhaps the type of a title
 RULED = 0.08  # of the page's height: how far from its edge the rule below a head is
@@ -134,9 +135,19 @@ def _at_edge(
             for s in segments
             if is_near(s) and s.height <= LARGE * height and (s.middle <= reach if at_top else s.middle >= reach)
         }
-    if not all(is_near(s) for s in outermost):
+    if not all(is_near(s) for s in outermost) and (at_top or not _is_lone_number(page, page_height, height)):
         return set()
     return outermost if _has_number(page, height) else set()
+
+
+def _is_lone_number(page: Sequence[Row], page_height: float, height: float) -> bool:
+    """Whether the last row is a number in the middle below the text, whose lower margin may be a wide one."""
+    number, text = page[0], [segment for row in page[1:] for segment in row]
+    if len(number) > 1 or not text or not number[0].text.isdecimal():
+        return False
+    middle = (min(s.left for s in text) + max(s.right for s in text)) / 2
+    is_centred = abs((number[0].left + number[0].right) / 2 - middle) < height
+    return is_centred and number[0].middle > (1 - WIDE_EDGE) * page_height
 
 
 def _has_number(page: Sequence[Row], height: float) -> bool:
