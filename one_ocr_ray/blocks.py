@@ -128,7 +128,7 @@ class Block:
     level: int | None = None  # of a heading 1-6, of a list item its depth 1..
     marker: str | None = None  # of a list item: "-", "3.", "(a)"
     table: TableGrid | None = None
-    parent: int | None = None  # id: of a caption its figure or table, of a list item the item above, of a note its text
+    parent: int | None = None  # id: of a caption what it names, of a list item the item above, of a note its text
     continues: bool = False  # goes on from the last block of its kind on the page before
     lines: tuple[BlockLine, ...] | None = None  # only where words with places are asked for
     source: BlockSource = BlockSource.OCR

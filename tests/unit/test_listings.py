@@ -110,3 +110,15 @@ def test_a_large_line_that_ends_in_a_colon_is_no_heading() -> None:
     """It goes on in what follows it."""
     page = [*column(PROSE, 200, 200), line("Here:", 200, 400, 26), *column(PROSE, 200, 440)]
     assert not any(block.kind is BlockKind.HEADING for block in blocks(page))
+
+
+def test_a_caption_belongs_to_the_listing_beside_it() -> None:
+    """Text between the two parts them."""
+    caption, below = line("Listing 1: How to call it", 200, 400), listing("a = 1\nb = 2", 200, 440)
+    for lines, has_parent in (([], True), (column(PROSE, 200, 460), False)):
+        found = blocks(
+            [*column(PROSE, 200, 200), caption, *lines, *(below if has_parent else listing("a\nb", 200, 660))]
+        )
+        named = next(block for block in found if block.kind is BlockKind.CAPTION)
+        of_code = next(block.id for block in found if block.kind is BlockKind.CODE)
+        assert named.parent == (of_code if has_parent else None)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from one_ocr_ray.blocks import BlockWord, Box, TableGrid
     from one_ocr_ray.policy.layout.geometry import Row
 
+CAPTION_GAP = 4.0  # of the height of a caption's line: what stands further away is not what it names
 NESTED = 0.4  # of a line height: a list item this much further in belongs to the one above
+
+_CAPTIONED = frozenset({BlockKind.FIGURE, BlockKind.TABLE, BlockKind.CODE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,18 @@ def numbered(drafts: Iterable[Draft], source: BlockSource) -> tuple[Block, ...]:
         for note in draft.notes:
             blocks.append(replace(_block(note, len(blocks) + 1, source), parent=block.id))
             items.clear()
-    return tuple(blocks)
+    return tuple(_with_parent(block, blocks) if block.kind is BlockKind.CAPTION else block for block in blocks)
+
+
+def _with_parent(caption: Block, blocks: Sequence[Block]) -> Block:
+    """A caption with what it names: the figure, table or listing just before or after it, whichever is nearer."""
+    near: list[tuple[float, int]] = []
+    for other in blocks[max(0, caption.id - 2) : caption.id + 1]:
+        if other.kind in _CAPTIONED and other.box and caption.box:
+            far = max(other.box.y0 - caption.box.y1, caption.box.y0 - other.box.y1)
+            if far <= CAPTION_GAP * (caption.box.y1 - caption.box.y0) / max(1, len(caption.lines or ())):
+                near.append((far, other.id))
+    return replace(caption, parent=min(near)[1]) if near else caption
 
 
 def grid_text(grid: TableGrid) -> str:
