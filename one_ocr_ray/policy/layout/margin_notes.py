@@ -70,7 +70,8 @@ def _rows_beside(margin: Part, text: Part, height: float) -> int:
     """How many rows of running text have `margin` as notes; 0 when it is something else."""
     if any(isinstance(s, TableStrip) for s in margin):
         return 0
-    if max(s.right for s in margin) - min(s.left for s in margin) > NOTE_WIDTH * _extent(text):
+    width, text_extent = (max(s.right for s in side) - min(s.left for s in side) for side in (margin, text))
+    if width > NOTE_WIDTH * text_extent:
         return 0
     notes, lines = rows(margin), rows(text)
     if not MIN_ROWS <= len(notes) < len(lines) or text_width(lines) < LONE_COLUMN_WIDTH * height:
@@ -78,10 +79,6 @@ def _rows_beside(margin: Part, text: Part, height: float) -> int:
     if any(note[0].middle < lines[0][0].top or note[0].middle > lines[-1][0].bottom for note in notes):
         return 0
     return len(lines) if alignment(notes, lines) < ALIGNED else 0
-
-
-def _extent(text: Part) -> float:
-    return max(s.right for s in text) - min(s.left for s in text)
 
 
 def _is_clear(margin: Part, text: Part, level: Sequence[Segment]) -> bool:

@@ -47,15 +47,12 @@ def columns(run: Sequence[Row]) -> list[Interval]:
     at = 1
     while at < len(found):
         a, b = found[at - 1], found[at]
-        if _spanned(run, a, b) >= _apart(run, a, b):
+        spanned = sum(any(overlap(cell, a) > 0 and overlap(cell, b) > 0 for cell in row) for row in run)
+        if spanned >= _apart(run, a, b):
             found[at - 1 : at + 1] = [(a[0], max(a[1], b[1]))]
         else:
             at += 1
     return found
-
-
-def _spanned(run: Sequence[Row], a: Interval, b: Interval) -> int:
-    return sum(any(overlap(cell, a) > 0 and overlap(cell, b) > 0 for cell in row) for row in run)
 
 
 def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:

@@ -72,7 +72,8 @@ def with_ruled_tables(
     strips: list[Segment] = []
     found = frames(rulings, angle, left, height)
     for frame in sorted(found, key=lambda f: (not f.upright, (f.top - f.bottom) * (f.right - f.left))):
-        beside = [s for s in left if _is_beside(s, frame, INSIDE * height)]
+        reach = INSIDE * height
+        beside = [s for s in left if frame.left - reach <= s.left and s.right <= frame.right + reach]
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
         if result is not None and (_is_full(result.table.grid) or not _is_figure(result.taken, labels)):
             strips += _strips(result, height)
@@ -103,11 +104,6 @@ def _strips(found: _Found, height: float) -> list[TableStrip]:
     tops = [found.top + (at + 0.5) * pitch - height / 2 for at in range(count)]
     line = next(iter(found.taken)).line
     return [TableStrip((word,), top, top + height, line, found.table) for top in tops]
-
-
-def _is_beside(segment: Segment, frame: Frame, reach: float) -> bool:
-    """Whether a segment is above, within or below a frame."""
-    return frame.left - reach <= segment.left and segment.right <= frame.right + reach
 
 
 def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:

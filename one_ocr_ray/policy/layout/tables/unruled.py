@@ -105,16 +105,13 @@ def _run_end(page: Sequence[Row], start: int, height: float) -> int:
     at = start
     while at <= linked:
         for other in range(at + 1, min(at + 1 + REACH, len(page))):
-            if not _near(page[other - 1], page[other], height) or not _within_columns(page[at + 1 : other], page[at]):
+            gap = min(s.top for s in page[other]) - max(s.bottom for s in page[other - 1])
+            if gap > ROW_GAP * height or not _within_columns(page[at + 1 : other], page[at]):
                 break
             if _aligned(page[at], page[other], height):
                 linked = max(linked, other)
         at += 1
     return linked + 1 if linked > start else start
-
-
-def _near(above: Row, below: Row, height: float) -> bool:
-    return min(s.top for s in below) - max(s.bottom for s in above) <= ROW_GAP * height
 
 
 def _within_columns(between: Sequence[Row], row: Row) -> bool:
