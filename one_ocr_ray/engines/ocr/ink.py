@@ -52,7 +52,10 @@ class PageInk:
         covered = np.zeros_like(self._ink)
         for corners in lines:
             cv2.fillPoly(covered, [np.round(_grown(corners) / self.cell_px - 0.5).astype(np.int32)], 1)
-        letters = _without_rules(self._ink)
+        letters: Pixels = self._ink  # without frames and table rules, which would join everything they touch
+        for along, across in ((_RULE, _ACROSS), (_RULE.T, _ACROSS.T)):
+            thin = 1 - cv2.morphologyEx(letters, cv2.MORPH_OPEN, across)
+            letters = cv2.subtract(letters, cv2.min(cv2.morphologyEx(letters, cv2.MORPH_OPEN, along), thin))
         free = letters & (1 - cv2.dilate(covered, _AROUND))
         if not free.any():
             return []
@@ -65,14 +68,6 @@ class PageInk:
             for number in np.argsort(-counts)[:MOST_BLOTS].tolist()
             if number and counts[number] > 1
         ]
-
-
-def _without_rules(ink: Pixels) -> Pixels:
-    """`ink` without long thin lines (frames, table rules), which would join everything they touch."""
-    for along, across in ((_RULE, _ACROSS), (_RULE.T, _ACROSS.T)):
-        thin = 1 - cv2.morphologyEx(ink, cv2.MORPH_OPEN, across)
-        ink = cv2.subtract(ink, cv2.min(cv2.morphologyEx(ink, cv2.MORPH_OPEN, along), thin))
-    return ink
 
 
 def _blot(labels: Pixels, free: Pixels, number: int, box: Pixels, cells: int) -> Blot:

@@ -35,8 +35,10 @@ _HASHES = re.compile(r"( {0,3})#{1,6}")
 
 @dataclass(frozen=True, slots=True)
 class DocumentText:
-    """The Markdown of a document, where each page ends in it, and by page number the block that goes on with what the
-    page before has begun; None where the blocks of that page are not known.
+    """The Markdown of a document, and where each page ends in it.
+
+    `continuing`: by page number the block that goes on with what the page before has begun. It is None where the blocks
+    of that page are not known.
     """
 
     markdown: str

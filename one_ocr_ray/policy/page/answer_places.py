@@ -54,7 +54,7 @@ class _Token:
 
 
 def with_places(blocks: Sequence[Block], words: Sequence[BlockWord]) -> Alignment:
-    """`blocks` of an answer with the boxes of those of `words` that they hold, and lines of the words that have one.
+    """`blocks` of an answer with boxes and lines, from those of `words` that they hold.
 
     `words` are those of the same page, in any order. A block of which no word is found keeps no box.
     """
@@ -185,7 +185,7 @@ def _between_neighbours(
 def _most_alike(
     answer: Sequence[str], page: Sequence[str], gap: Iterable[int], free: Sequence[int]
 ) -> Iterator[tuple[int, tuple[int, ...]]]:
-    """For each word of the gap, in order, the most similar free place behind the one before, or two joined ones."""
+    """The most similar free place for each word of the gap, or two joined ones. The places are in the words' order."""
     start = 0
     for index in gap:
         candidates = [

@@ -60,7 +60,7 @@ def tiles(length: int, other_length: int) -> list[tuple[int, int]]:
 
 
 def pieces(width: int) -> int:
-    """The number of pieces in which a line of `width` px is read, at the height that lines are read in."""
+    """The number of pieces in which a line is read. `width`: in px, at the height that lines are read in."""
     return math.ceil(width / LONGEST_LINE_PX)
 
 

@@ -24,7 +24,7 @@ Corners = tuple[Point, Point, Point, Point]
 
 
 def content_of(layer: Layer, lines: Sequence[LayerLine], more: Sequence[TextLine] = ()) -> PageContent:
-    """What stands on the page, turned so that most of its text runs to the right, with the values of its forms.
+    """What stands on the page, the values of its forms included. It is turned so that most text runs to the right.
 
     `more`: lines that were read from its pictures.
     """

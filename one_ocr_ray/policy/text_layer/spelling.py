@@ -51,7 +51,7 @@ def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float
 
 
 def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
-    """A line that runs to the left as one word, its characters in the order of the layer, which is that of reading."""
+    """A line that runs to the left, as one word. Its characters keep the order of the layer, that of reading."""
     text = marks[0].glyph.text
     for before, mark in pairwise(marks):
         far = abs(mark.left - before.right) > BACKWARDS_SPACE * mark.size

@@ -227,7 +227,7 @@ def _sample(marks: Sequence[Mark], angle: float) -> Sample:
 def _differences(
     expected: Sequence[tuple[str, str]], letters: Sequence[tuple[str, str]], read: str
 ) -> tuple[set[int], list[str | None]]:
-    """Which letters were read otherwise, and for each one read beside them the font of the mark in its place."""
+    """Which letters were read otherwise. For each letter read beside them: the font of the mark in its place."""
     said = "".join(character for character, _ in letters)
     if said == read:
         return set(), []

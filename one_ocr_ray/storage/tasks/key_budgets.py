@@ -20,7 +20,7 @@ BUDGETS = "budgets"
 
 @dataclass(frozen=True, slots=True)
 class KeyDay:
-    """The rest of a key's budget for a day, and the highest cost of the last request that did not fit into it."""
+    """The rest of a key's budget for a day. Also the highest cost of the last request that did not fit into it."""
 
     left_usd: float
     refused_usd: float = 0.0
