@@ -26,7 +26,7 @@ import ray
 from one_ocr_ray.cluster.limiter import RemoteLimiter, get_limiter, limiter_name
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits
-from one_ocr_ray.reading.permits import LeasedPermits
+from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 WORKERS = 8
 WARM_UP_S = 14.0

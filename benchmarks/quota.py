@@ -38,7 +38,7 @@ from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limi
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits, Priority
-from one_ocr_ray.reading.permits import LeasedPermits
+from one_ocr_ray.reading.limits.permits import LeasedPermits
 from tests.provider import DEFAULT_KEY, Identity, ProviderProcess, Row, Unit, strict_minute, write_identity_pdfs
 from tests.provider.ledger import arrivals, undercuts, worst_window
 

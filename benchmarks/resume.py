@@ -22,7 +22,7 @@ from one_ocr_ray.model import DocumentRef, PageResult, PageStatus
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.settings import load
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.inputs import find_inputs
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory

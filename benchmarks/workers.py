@@ -39,12 +39,12 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
-from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.shutdown import Interruption
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.pending_work import PendingWork
 from one_ocr_ray.storage.plan_index import PlanIndex

@@ -26,8 +26,8 @@ from one_ocr_ray.model import PageResult, Shard
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.schema import PAGES, page_row
 from one_ocr_ray.reading.journal_writer import ROWS_AT_RISK
-from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.parquet import ZSTD_LEVEL
+from one_ocr_ray.storage.dataset.parquet import ZSTD_LEVEL
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.shard_commit import ShardCommit
 from one_ocr_ray.storage.store.objects import Objects
 from tests import values

@@ -42,7 +42,7 @@ def add_to(commands: _Commands) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.storage.export import export  # noqa: PLC0415
+    from one_ocr_ray.storage.dataset.export import export  # noqa: PLC0415
     from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
 
     folder = folder_of(options.to, "--to")
@@ -59,14 +59,14 @@ def _export(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.storage.verify import verify  # noqa: PLC0415
+    from one_ocr_ray.storage.dataset.verify import verify  # noqa: PLC0415
 
     return 1 if console.print_findings(verify(options.output), sys.stdout) else EXIT_OK
 
 
 def _eval(options: argparse.Namespace) -> int:
     from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.storage.evaluate import evaluate, write_html  # noqa: PLC0415
+    from one_ocr_ray.storage.dataset.evaluate import evaluate, write_html  # noqa: PLC0415
 
     report = evaluate(options.output, options.truth)
     if options.html:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from one_ocr_ray.model import Shard
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result, same_bytes_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import CONFIG, RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, page

@@ -22,11 +22,11 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL, TEXT_LAYER
 from one_ocr_ray.policy.route.gates import ocr_verdict
-from one_ocr_ray.reading.budget import BudgetShare
+from one_ocr_ray.reading.limits.budget import BudgetShare
+from one_ocr_ray.reading.limits.permits import LeasedPermits
+from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.permits import LeasedPermits
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
-from one_ocr_ray.reading.token_bucket import NoLimit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

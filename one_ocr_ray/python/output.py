@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.committed import committed_documents
+from one_ocr_ray.storage.dataset.committed import committed_documents
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import root_of
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
 
-    from one_ocr_ray.cluster.parquet import Dataset
+    from one_ocr_ray.cluster.ray_data import Dataset
 
 # Columns of `pages` that each block carries along.
 _OF_PAGE = ("document_id", "source_uri", "source_name", "page_number")
@@ -96,7 +96,7 @@ class Table:
 
     def to_ray(self, columns: Sequence[str] | None = None) -> Dataset:
         """The rows as a Ray Data dataset, which is read where its tasks run."""
-        from one_ocr_ray.cluster.parquet import read_parquet  # noqa: PLC0415 - Ray takes a second; only this needs it
+        from one_ocr_ray.cluster.ray_data import read_parquet  # noqa: PLC0415 - Ray takes a second; only this needs it
 
         paths = [f"{self.root}/{file}" for file in self.files]
         if not self.blocks:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.dataset.documents import document_result, same_bytes_result
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.store.objects import Objects
 

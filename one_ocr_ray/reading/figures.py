@@ -14,7 +14,7 @@ from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
 from one_ocr_ray.policy.dataset.export import ExportReport, FileNames, page_blocks
 from one_ocr_ray.policy.writers.markdown import figure_path
 from one_ocr_ray.reading.inspection import Opener
-from one_ocr_ray.storage.committed import committed_documents
+from one_ocr_ray.storage.dataset.committed import committed_documents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

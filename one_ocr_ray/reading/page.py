@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
-    from one_ocr_ray.reading.budget import BudgetShare
     from one_ocr_ray.reading.events import Observer, ReadingEvent
+    from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.reader import Metering, Reader
 
 RETRY_LOOK_AGAIN_S = 1.0

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, Usage
     from one_ocr_ray.policy.ratelimit.messages import Held
-    from one_ocr_ray.reading.budget import BudgetShare
     from one_ocr_ray.reading.events import Observer
+    from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.routing import RouteReason, Verdict
 
 

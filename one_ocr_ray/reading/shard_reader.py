@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.model import PageUnrendered
 from one_ocr_ray.policy.dataset.plan import render_slices
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.job_logging import log_documents, log_page
 from one_ocr_ray.reading.journal_writer import JournalWriter, UnflushedRows
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.page import read_page
 from one_ocr_ray.reading.stopping import Ending
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.shard_commit import ShardCommit
 from one_ocr_ray.storage.store.objects import Objects
 

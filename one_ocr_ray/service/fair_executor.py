@@ -9,7 +9,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.service.problems import Problem
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from one_ocr_ray.model import Failure, PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, PdfLimits
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.service.problems import Problem
 
 if TYPE_CHECKING:

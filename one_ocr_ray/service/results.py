@@ -20,8 +20,8 @@ from one_ocr_ray.policy.writers.cells import to_csv
 from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.policy.writers.text import to_text
 from one_ocr_ray.service.api.schemas import TaskStatus
-from one_ocr_ray.storage.parquet import encode_pages, write_pages
-from one_ocr_ray.storage.workbook import Sheet, sheets_of, write_workbook
+from one_ocr_ray.storage.dataset.parquet import encode_pages, write_pages
+from one_ocr_ray.storage.dataset.workbook import Sheet, sheets_of, write_workbook
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

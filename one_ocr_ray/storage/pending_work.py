@@ -11,7 +11,7 @@ from one_ocr_ray.storage.journal import Journal, shards_at_work
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.plan_index import PlanIndex
     from one_ocr_ray.storage.store.objects import Objects
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
 DAY = timedelta(hours=25)  # as the limiter counts

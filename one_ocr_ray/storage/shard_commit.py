@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
-    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
     Pages = dict[tuple[str, int], PageResult]

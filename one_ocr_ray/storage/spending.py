@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageRequest, PageResult
     from one_ocr_ray.policy.cost.metering import ProviderMetering
     from one_ocr_ray.policy.dataset.summary import OutputCounts
-    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.errors import OptionsError
 from one_ocr_ray.model import ErrorCode, Shard
 from one_ocr_ray.policy.dataset.fingerprint import config_difference
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID

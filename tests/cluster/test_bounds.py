@@ -26,12 +26,12 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.reading.budget import BudgetShare
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.budget import BudgetShare
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader
-from one_ocr_ray.reading.token_bucket import NoLimit
 from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from ray.job_submission import JobInfo, JobStatus, JobSubmissionClient
 
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import pages_by_source
 

@@ -9,7 +9,7 @@ import pytest
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests.cluster.outputs import read, rows
 from tests.provider import ProviderProcess, Rule, write_identity_pdfs
 

@@ -26,7 +26,7 @@ from one_ocr_ray.cluster.limiter import (
 )
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, GateState, Limits, Priority, Throttle
-from one_ocr_ray.reading.permits import LeasedPermits
+from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from ray.job_submission import JobStatus
 
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests.cluster.head import ROOT, Head, free_port, running_head
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.prometheus import lacking, metrics_of, samples

@@ -17,7 +17,7 @@ import ray
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, PageImage, PageRequest
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.waiting import until
 from tests.provider import Latency, ProviderProcess, write_identity_pdfs

@@ -14,7 +14,7 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Usage
 from one_ocr_ray.policy.cost.metering import input_tokens
 from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant, Limits
-from one_ocr_ray.reading.permits import LATE_S, LeasedPermits
+from one_ocr_ray.reading.limits.permits import LATE_S, LeasedPermits
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
 from tests.unit.ratelimit_simulation import busiest

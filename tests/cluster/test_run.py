@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
 

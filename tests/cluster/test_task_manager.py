@@ -12,10 +12,10 @@ import pytest
 
 from one_ocr_ray.model import ErrorCode, PageStatus
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID
-from one_ocr_ray.storage.verify import verify
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.cluster.outputs import read, rows

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.journal import WORK, Journal
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.verify import verify
 from tests.provider import Identity
 from tests.provider.ledger import most_in_flight
 

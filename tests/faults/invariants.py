@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -21,7 +21,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity, same_bytes_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.plan import ShardPacker, render_slices
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.pending_work import find_pending_work
 from one_ocr_ray.storage.plan_index import PlanIndex

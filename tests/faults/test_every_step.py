@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.row_counts import check_row_counts
+from one_ocr_ray.storage.dataset.shard_files import Dataset
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.plan_index import PlanIndex
-from one_ocr_ray.storage.row_counts import check_row_counts
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.verify import verify
 from tests.faults.invariants import assert_finished, visible_rows
 from tests.faults.small_run import SmallRun, dying
 from tests.values import document

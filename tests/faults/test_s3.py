@@ -10,10 +10,10 @@ from one_ocr_ray.errors import OutputInUseError, StorageError
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
 from one_ocr_ray.reading.inspection import CHANGED, Opener
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.inputs import find_inputs, read_input, stat_input
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.verify import verify
 from tests import pdfs
 from tests.faults.s3 import flaky
 from tests.faults.small_run import SmallRun

@@ -15,9 +15,9 @@ from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.events import FailureReported
+from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading, read_page
 from one_ocr_ray.reading.reader import Reader as PageReader
-from one_ocr_ray.reading.token_bucket import NoLimit
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
 from tests.unit.wire_samples_reader import llm_engine, page_image

@@ -16,7 +16,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.cost.budget import Budget
-from one_ocr_ray.reading.budget import BudgetShare
+from one_ocr_ray.reading.limits.budget import BudgetShare
 
 if TYPE_CHECKING:
     from collections.abc import Callable

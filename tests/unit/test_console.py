@@ -16,7 +16,7 @@ from one_ocr_ray.policy.doctor import Check, CheckStatus
 from one_ocr_ray.policy.progress import Progress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 from one_ocr_ray.policy.route.reader_use import ReaderUse
-from one_ocr_ray.storage.export import ExportReport
+from one_ocr_ray.storage.dataset.export import ExportReport
 
 
 class Terminal(io.StringIO):

@@ -13,7 +13,7 @@ from one_ocr_ray.cli import main
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
 from one_ocr_ray.policy.dataset.export import ExportFormat, FileNames
-from one_ocr_ray.storage.export import export
+from one_ocr_ray.storage.dataset.export import export
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from tests import datasets

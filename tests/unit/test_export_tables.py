@@ -16,7 +16,7 @@ from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.writers.cells import rows_of, to_csv
 from one_ocr_ray.reading.figures import export_figures
 from one_ocr_ray.reading.inspection import document_id_of
-from one_ocr_ray.storage.export import export
+from one_ocr_ray.storage.dataset.export import export
 from tests import datasets, pdfs
 from tests.values import document, page
 

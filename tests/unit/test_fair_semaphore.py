@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 
 
 async def settled() -> None:

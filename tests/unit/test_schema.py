@@ -32,7 +32,7 @@ from one_ocr_ray.model import ErrorCode, Failure, PageStatus, PageWarning
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment
 from one_ocr_ray.policy.dataset.packing import pack, unpack
-from one_ocr_ray.storage.parquet import decode_documents, decode_pages, encode_documents, encode_pages
+from one_ocr_ray.storage.dataset.parquet import decode_documents, decode_pages, encode_documents, encode_pages
 from tests.values import NOON, TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def test_writing_does_not_import_pandas() -> None:
     """Every worker writes, and pandas costs each of them 50 MB and 0.4 s of CPU where it is installed."""
     probe = (
         "import sys; from tests.values import document, page; "
-        "from one_ocr_ray.storage.parquet import encode_pages; "
+        "from one_ocr_ray.storage.dataset.parquet import encode_pages; "
         "encode_pages([page(document(), 1)], {}); sys.exit('pandas' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", probe], check=False).returncode == 0

@@ -16,7 +16,7 @@ from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.cost.spending import Spending, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.shard_commit import ShardCommit
 from one_ocr_ray.storage.spending import WorstCase, spending_of

@@ -14,7 +14,7 @@ from one_ocr_ray.errors import DamagedError, OneOcrError, StorageError, UsageErr
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import CONFIG as CONFIG_PATH
 from one_ocr_ray.storage.run_dir import RunDirectory

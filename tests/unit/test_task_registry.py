@@ -12,7 +12,7 @@ from itertools import product
 import pytest
 
 from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
 from tests.values import NOON
 

@@ -24,7 +24,7 @@ from one_ocr_ray.policy.tasks.task import (
     TaskState,
     TaskView,
 )
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects

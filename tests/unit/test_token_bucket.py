@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.policy.ratelimit.token_bucket import TokenBucket
-from one_ocr_ray.reading.token_bucket import NoLimit, RateLimitedError, TokenBucketRateLimiter
+from one_ocr_ray.reading.limits.token_bucket import NoLimit, RateLimitedError, TokenBucketRateLimiter
 
 
 class Clock:

@@ -17,11 +17,11 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.export import ExportFormat
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
 from one_ocr_ray.policy.dataset.verify import duplicate_findings, shard_findings
-from one_ocr_ray.storage.dataset import Dataset
-from one_ocr_ray.storage.export import export
+from one_ocr_ray.storage.dataset.export import export
+from one_ocr_ray.storage.dataset.shard_files import Dataset
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.run_dir import CONFIG
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.verify import verify
 from tests import datasets
 from tests.books import book
 from tests.values import NOON, TIMED_OUT, document, page

@@ -42,13 +42,13 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.row_counts import check_row_counts, count_rows
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.journal import shards_at_work
 from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.pending_work import find_pending_work
 from one_ocr_ray.storage.plan_index import PlanIndex
-from one_ocr_ray.storage.row_counts import check_row_counts, count_rows
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.sent_requests import recently_sent
 from one_ocr_ray.storage.spending import spending_of

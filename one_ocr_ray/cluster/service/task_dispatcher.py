@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.worker_scaler import GROW_S, NO_NODE, WorkerScaler
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.tasks.service_config import TaskAssignment, has_embedded_engine
 
 if TYPE_CHECKING:

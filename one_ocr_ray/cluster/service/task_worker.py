@@ -28,8 +28,8 @@ from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
-from one_ocr_ray.reading.budget import BudgetShare
-from one_ocr_ray.reading.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.limits.budget import BudgetShare
+from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore

@@ -1,6 +1,6 @@
 """A cost ceiling that holds before requests are sent: spent and reserved money never exceed it.
 
-Money is handed out in chunks, so that not every request needs a call. `reading/budget.py` holds a worker's share.
+Money is handed out in chunks, so that not every request needs a call. A worker holds its share in `reading/limits`.
 """
 
 from __future__ import annotations

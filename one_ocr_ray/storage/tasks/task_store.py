@@ -42,7 +42,7 @@ from one_ocr_ray.policy.tasks.idempotency import (
     fingerprint_in,
     is_void,
 )
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects

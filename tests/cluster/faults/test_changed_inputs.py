@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.verify import verify
 from tests.cluster.faults.sites import Site
 from tests.cluster.outputs import rows
 from tests.provider import Identity, Rule, identity_pdf

@@ -10,7 +10,7 @@ import pytest
 import ray
 
 from one_ocr_ray import cli
-from one_ocr_ray.storage.verify import verify
+from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.faults.sites import Site
 from tests.cluster.outputs import pages_by_source, rows

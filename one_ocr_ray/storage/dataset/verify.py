@@ -13,7 +13,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.dataset.schema import SCHEMAS
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.dataset.verify import duplicate_findings, shard_findings
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, root_of

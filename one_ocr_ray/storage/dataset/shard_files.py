@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import pyarrow as pa
 
 from one_ocr_ray.errors import DamagedError
-from one_ocr_ray.storage.journal import staging_path
-from one_ocr_ray.storage.parquet import (
+from one_ocr_ray.storage.dataset.parquet import (
     decode_documents,
     decode_pages,
     encode_documents,
@@ -22,6 +21,7 @@ from one_ocr_ray.storage.parquet import (
     read_rows,
     row_count,
 )
+from one_ocr_ray.storage.journal import staging_path
 from one_ocr_ray.storage.store.objects import GETS_AT_ONCE
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from one_ocr_ray.policy.dataset.export import (
     text_of,
 )
 from one_ocr_ray.policy.writers.cells import to_csv
-from one_ocr_ray.storage.committed import committed_documents
-from one_ocr_ray.storage.workbook import sheets_of, write_workbook
+from one_ocr_ray.storage.dataset.committed import committed_documents
+from one_ocr_ray.storage.dataset.workbook import sheets_of, write_workbook
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from one_ocr_ray.storage.committed import CommittedDocuments
+    from one_ocr_ray.storage.dataset.committed import CommittedDocuments
 
 _LINES = {ExportFormat.JSONL: "documents.jsonl", ExportFormat.DOLMA: "dolma.jsonl"}
 

@@ -9,7 +9,7 @@ from one_ocr_ray.policy.dataset.row_counts import RowCounts, missing_rows
 from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
 
 if TYPE_CHECKING:
-    from one_ocr_ray.storage.dataset import Dataset
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.plan_index import PlanIndex
 
 # A folder on NFS may hide for half a minute what another node has written.

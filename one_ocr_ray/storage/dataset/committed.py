@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.storage.dataset import Dataset
+from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, root_of

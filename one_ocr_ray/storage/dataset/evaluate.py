@@ -12,7 +12,7 @@ from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.evaluation.html_report import html_report
 from one_ocr_ray.policy.evaluation.page_score import Truth, score_page
 from one_ocr_ray.policy.evaluation.report import EvalReport, ScoredPage
-from one_ocr_ray.storage.committed import committed_documents
+from one_ocr_ray.storage.dataset.committed import committed_documents
 from one_ocr_ray.storage.run_dir import CONFIG
 from one_ocr_ray.storage.store.uris import is_remote
 

@@ -1,0 +1,1 @@
+"""The dataset's files, and what reads them: verify, export, evaluate."""
