@@ -7,6 +7,7 @@ import gc
 import os
 import signal
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -157,11 +158,13 @@ def _run(options: argparse.Namespace) -> int:
     gc.freeze()  # imported objects stay: searching them for garbage, now and at the end, takes 0.2 s
     gc.enable()
 
+    out = sys.stdout
+
     def show_stopped(summary: RunSummary) -> None:
         if options.json:  # without it the error's sentence is enough
-            console.print_json(summary, sys.stdout)
+            console.print_json(summary, out)
 
-    with console.progress(sys.stderr) as show:
+    with console.progress(sys.stderr) as show, redirect_stdout(sys.stderr):  # Ray prints warnings of its own
         summary = run(chosen, show, say=console.line_printer(sys.stderr), on_stop=show_stopped)
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)
     return summary.exit_code
@@ -195,7 +198,9 @@ def _doctor(options: argparse.Namespace) -> int:
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.batch.doctor import run_checks  # noqa: PLC0415
 
-    return 1 if console.print_checks(run_checks(chosen), as_json=options.json, out=sys.stdout) else EXIT_OK
+    with redirect_stdout(sys.stderr):  # Ray prints warnings of its own
+        checks = run_checks(chosen)
+    return 1 if console.print_checks(checks, as_json=options.json, out=sys.stdout) else EXIT_OK
 
 
 if __name__ == "__main__":

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import ray
 
+from one_ocr_ray.cli import main
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
@@ -55,6 +59,29 @@ def output(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert told["requests"]["sent"] == 5
     assert summary.pages_read == 8
     return target
+
+
+def test_what_ray_prints_meanwhile_stays_out_of_the_json(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ray's threads print warnings on stdout, such as of many workers; stdout has one JSON object and nothing else."""
+    ended = threading.Event()
+
+    def print_like_ray() -> None:
+        while not ended.wait(0.05):
+            if ray.is_initialized():
+                print("(raylet) WARNING: 12 PYTHON worker processes have been started", file=sys.stdout)
+
+    printing = threading.Thread(target=print_like_ray)
+    printing.start()
+    try:
+        code = main(["run", str(folder / "good.pdf"), "--output", str(tmp_path / "out"), "--json"])
+    finally:
+        ended.set()
+        printing.join()
+    told = capsys.readouterr()
+    assert code == json.loads(told.out)["exit_code"] == 0
+    assert "(raylet) WARNING" in told.err
 
 
 def test_every_page_is_read_once_and_is_itself(output: Path) -> None:
