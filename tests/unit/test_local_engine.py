@@ -18,8 +18,7 @@ from PIL import Image, ImageDraw, ImageFont
 from rapidfuzz.distance import Levenshtein
 
 from one_ocr_ray.engines.ocr.engine import LocalEngine
-from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX
-from one_ocr_ray.engines.ocr.rapid import usual_width_px
+from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, usual_width_px
 from one_ocr_ray.model import ErrorCode, PageImage, PageRequest, PageWarning
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.plain_text import plain_text

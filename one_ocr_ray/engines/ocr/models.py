@@ -1,4 +1,4 @@
-"""Loads the models of the embedded OCR into OpenVINO, with settings that are fast on this CPU."""
+"""Loads the models of the embedded OCR into OpenVINO, with settings and sizes that are fast on this CPU."""
 
 from __future__ import annotations
 
@@ -44,3 +44,19 @@ def rapid_ocr() -> Any:
                 openvino.Core().compile_model(session.model, "CPU", openvino_config()).create_infer_request()
             )
     return rapid
+
+
+def usual_width_px(width_px: float) -> int:
+    """The nearest of the 80 or so widths that lines are read in, a thirteenth from their own at most.
+
+    OpenVINO makes programs for every width that it has not had before and keeps them: with the widths as they come,
+    that is a tenth of all CPU time on a manual of 40 pages and half of the memory after it.
+    """
+    step_px = 8 if width_px < 128 else 16 if width_px < 256 else 32
+    return max(1, round(width_px / step_px)) * step_px
+
+
+def release_memory(*requests: Any) -> None:
+    """Free what OpenVINO keeps of the passes of these models. The next pass takes it again, in up to 0.3 s."""
+    for request in requests:
+        request.get_compiled_model().release_memory()

@@ -16,7 +16,7 @@ import numpy as np
 
 from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
 from one_ocr_ray.engines.ocr.line_finder import Box, Finder, Found
-from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr
+from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr, release_memory, usual_width_px
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.layout import rotation
@@ -113,6 +113,7 @@ class PageReader:
     def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES) -> None:
         """`most_kept_bytes`: a process that has more after a page gives memory back to the system."""
         self._most_kept_bytes = most_kept_bytes
+        self._largest_px = 0.0  # of the passes whose memory the detector keeps
         cv2.setNumThreads(1)
         keep_freed_memory()
         self._load()
@@ -143,19 +144,33 @@ class PageReader:
         """The lines that the detector sees at its first look."""
         return self._finder.first_look(page)
 
+    def _make_room(self, page: Pixels) -> None:
+        """Give back what the pages before left, if a larger one comes. Its pass takes up to 0.8 GB more."""
+        height, width = page.shape[:2]
+        pass_px = width * height * looks.pass_scale(width, height) ** 2
+        if pass_px > self._largest_px and resident_bytes() > self._most_kept_bytes / 2:
+            self._release()
+        self._largest_px = max(self._largest_px, pass_px)
+
     def _give_back(self) -> None:
-        """Give back what a rare page took: what is free, and where that is little the models with all they keep."""
-        give_back()
+        """Give back what a rare page took: the memory of the models' passes, and where that is little the models."""
+        self._release()
         if resident_bytes() > self._most_kept_bytes:
             del self._finder, self._rapid, self._regions
             gc.collect()
             self._load()
             give_back()
 
+    def _release(self) -> None:
+        release_memory(self._rapid.text_det.session.session, self._rapid.text_rec.session.session, self._regions.model)
+        give_back()
+        self._largest_px = 0.0
+
     def _read(self, jpeg: bytes) -> PageReading:
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")
+        self._make_room(page)
         found = self._finder.find(page)
         if not rotation.runs_sideways(box.size for box in found.boxes) or self._has_tall_pictures(found.boxes):
             return self._read_level(page, found)
@@ -265,16 +280,6 @@ def _stroke_px(strokes: Pixels) -> float:
     runs = np.argwhere(ends < 0)[:, 1] - np.argwhere(ends > 0)[:, 1]
     runs = runs[runs < LINE_HEIGHT_PX / 2]
     return float(np.mean(runs)) if len(runs) else 0.0
-
-
-def usual_width_px(width_px: float) -> int:
-    """The nearest of the 80 or so widths that lines are read in, a thirteenth from their own at most.
-
-    OpenVINO makes programs for every width that it has not had before and keeps them: with the widths as they come,
-    that is a tenth of all CPU time on a manual of 40 pages and half of the memory after it.
-    """
-    step_px = 8 if width_px < 128 else 16 if width_px < 256 else 32
-    return max(1, round(width_px / step_px)) * step_px
 
 
 def _scaled(crop: Pixels) -> Pixels:

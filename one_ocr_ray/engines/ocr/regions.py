@@ -41,7 +41,7 @@ class RegionFinder:
 
     def __init__(self) -> None:
         core = openvino.Core()
-        self._model = core.compile_model(core.read_model(MODEL), "CPU", openvino_config()).create_infer_request()
+        self.model = core.compile_model(core.read_model(MODEL), "CPU", openvino_config()).create_infer_request()
         grids = []
         for stride in STRIDES_PX:
             rows, columns = np.mgrid[: -(-NET_HEIGHT_PX // stride), : -(-NET_WIDTH_PX // stride)]
@@ -53,7 +53,7 @@ class RegionFinder:
         height, width = page.shape[:2]
         shrunk = cv2.resize(page, (NET_WIDTH_PX, NET_HEIGHT_PX), interpolation=cv2.INTER_AREA)
         net = ((shrunk.astype(np.float32) - MEAN) / SPREAD).transpose(2, 0, 1)[None]
-        outputs = list(self._model.infer(np.ascontiguousarray(net)).values())
+        outputs = list(self.model.infer(np.ascontiguousarray(net)).values())
         scores = np.concatenate([output[0] for output in outputs[:4]])
         likely = np.flatnonzero(scores.max(axis=1) > MIN_SCORE)
         boxes = self._boxes_px([output[0] for output in outputs[4:]], likely)
