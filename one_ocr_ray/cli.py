@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from one_ocr_ray import environment  # noqa: PLC0415 - not for --help
 
         if environment.variables("ONE_OCR_"):
-            from one_ocr_ray.settings import unknown_variables  # noqa: PLC0415 - slower than a command without settings
+            from one_ocr_ray.service_settings import unknown_variables  # noqa: PLC0415 - slower than a command without settings
 
             if warning := unknown_variables():
                 print(f"one-ocr: {warning}", file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
@@ -105,7 +105,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         )
         command.set_defaults(command=handler)
         if name == wanted == "serve":
-            from one_ocr_ray.settings import ServiceSettings  # noqa: PLC0415 - only for the command that needs it
+            from one_ocr_ray.service_settings import ServiceSettings  # noqa: PLC0415 - only for the command that needs it
 
             _add_flags(command, ServiceSettings, _RUN_ONLY)
         elif name == wanted:
@@ -171,9 +171,9 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, environment, settings  # noqa: PLC0415
+    from one_ocr_ray import console, environment, service_settings, settings  # noqa: PLC0415
 
-    chosen = settings.load_service(_given(options, settings.ServiceSettings), options.config)
+    chosen = service_settings.load_service(_given(options, service_settings.ServiceSettings), options.config)
     environment.refuse_keys_in(environment.submitted_runtime_env())
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415

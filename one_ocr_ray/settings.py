@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 import orjson
 from pydantic import (
@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    create_model,
     field_validator,
     model_validator,
 )
@@ -26,22 +25,14 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 from one_ocr_ray import environment
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config, unknown_variables_sentence
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config
+from one_ocr_ray.settings_reading import flag as _flag
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
 # The contract names a setting `schema`; pydantic still has a deprecated method of that name.
 warnings.filterwarnings("ignore", message='Field name "schema" in "Settings" shadows', category=UserWarning)
-
-
-def _flag(metavar: str | None, group: str, text: str, default: Any = None, **limits: Any) -> Any:
-    """A setting with its command-line flag: the name of its value, its help group and one line of help."""
-    return Field(default, description=text, json_schema_extra={"metavar": metavar, "group": group}, **limits)
 
 
 class ModelPrice(BaseModel):
@@ -55,7 +46,7 @@ class ModelPrice(BaseModel):
 
 
 # The environment gives these as plain text, which the validators below split.
-_Texts = Annotated[tuple[str, ...], NoDecode]
+Texts = Annotated[tuple[str, ...], NoDecode]
 _Secrets = Annotated[dict[str, SecretStr], NoDecode]
 _Prices = Annotated[dict[str, ModelPrice], NoDecode]
 
@@ -67,7 +58,7 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
-    inputs: _Texts = Field((), description="PDF files, folders, globs, s3:// or gs:// URIs, or @list.txt")
+    inputs: Texts = Field((), description="PDF files, folders, globs, s3:// or gs:// URIs, or @list.txt")
     output: str = _flag("URI", "Input and output", "folder or s3://bucket/prefix of the result dataset", "")
     pages: str = _flag("SPEC", "Input and output", "pages of each document, such as 1-3,8,10-", "all")
     max_pages: int = _flag("N", "Input and output", "refuse a document with more pages", 5000, ge=1)
@@ -149,68 +140,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
-class ServiceSettings(Settings):
-    """The settings of the service: those of a run and what HTTP needs. Limits hold for one replica."""
-
-    store: str = _flag("URI", "Service", "folder or s3://bucket/prefix for uploads and results", "one-ocr-store")
-    host: str = _flag("H", "Service", "address to listen on; any but loopback needs API keys", "127.0.0.1")
-    port: int = _flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
-    api_keys_file: Path | None = _flag("F", "Service", "file of API keys, one per line; without it: loopback only")
-    allowed_hosts: _Texts = _flag("NAMES", "Service", "more host names it answers to, separated by commas", ())
-    engines: _Texts = _flag("NAMES", "Service", "more engines that uploads may choose, separated by commas", ())
-    models: _Texts = _flag("NAMES", "Service", "more models that uploads may name, separated by commas", ())
-    key_budget_usd: float | None = _flag(
-        "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
-    )
-    session_hours: float = _flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
-    expiry_days: float = _flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
-
-    max_file_bytes: int = _flag("N", "Service limits", "refuse a larger file", 100 << 20, ge=1)
-    max_request_bytes: int = _flag("N", "Service limits", "refuse a larger request", 256 << 20, ge=1)
-    max_files: int = _flag("N", "Service limits", "files of one upload", 50, ge=1, le=200)
-    upload_timeout: float = _flag("S", "Service limits", "seconds for one request's body", 300.0, gt=0)
-    stall_timeout: float = _flag("S", "Service limits", "seconds without a byte of a request's body", 30.0, gt=0)
-    spool: Path | None = _flag("DIR", "Service limits", "folder for uploads in progress; default: the system's")
-    min_free_bytes: int = _flag("N", "Service limits", "disk space the spool leaves free", 512 << 20, ge=0)
-    requests_per_second: float = _flag("N", "Service limits", "requests per second of one key", 200.0, gt=0)
-    max_streams: int = _flag("N", "Service limits", "event streams open at once", 800, ge=1)
-    max_streams_per_key: int = _flag("N", "Service limits", "event streams one key has open at once", 64, ge=1)
-    max_open_tasks: int = _flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
-    max_open_pages: int = _flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
-
-    @field_validator("allowed_hosts", "engines", "models", mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        """Split names at commas: flags and the environment give text, the file gives lists."""
-        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
-
-    @field_validator("port", mode="before")
-    @classmethod
-    def _ignore_kubernetes(cls, value: Any) -> Any:
-        """Ignore an address: beside a Kubernetes Service named `one-ocr`, each container finds one in ONE_OCR_PORT."""
-        return 8000 if isinstance(value, str) and value.startswith(("tcp://", "udp://")) else value
-
-    @model_validator(mode="after")
-    def _loopback_without_keys(self) -> Self:
-        if self.api_keys_file is None and self.host not in LOOPBACK_HOSTS:
-            raise PydanticCustomError(
-                "keys", "Setting host: without api_keys_file, a file of API keys, only 127.0.0.1 can be served"
-            )
-        return self
-
-
 _Kind = TypeVar("_Kind", bound=Settings)
-
-
-def unknown_variables() -> str | None:
-    """One sentence about variables that look like settings but are none. None if there are none.
-
-    Cluster software and CI set such names, so it is only a warning. One environment may hold the settings of runs and
-    of the service, so both know both.
-    """
-    known = [ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields]
-    found = [name for name in environment.variables(ENV_PREFIX) if name.upper() not in known]
-    return unknown_variables_sentence(found, known) if found else None
 
 
 def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
@@ -218,33 +148,11 @@ def load(flags: dict[str, Any], config_file: Path | None = None) -> Settings:
 
     Raises UsageError, one sentence that names the setting.
     """
-    return _load(Settings, flags, config_file)
+    return load_as(Settings, flags, config_file)
 
 
-def load_service(flags: dict[str, Any], config_file: Path | None = None) -> ServiceSettings:
-    """Like `load`, for the service."""
-    return _load(ServiceSettings, flags, config_file)
-
-
-class _PartialSettings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, extra="ignore", env_ignore_empty=True)
-
-
-def some_of_service(names: Iterable[str]) -> dict[str, Any]:
-    """These settings of the service, from the environment only.
-
-    For a process that does not know the flags and needs no other settings. Raises UsageError, one sentence that names
-    the setting.
-    """
-    declared = ServiceSettings.model_fields
-    fields: dict[str, Any] = {name: (declared[name].annotation, declared[name]) for name in names}
-    try:
-        return create_model("PartialSettings", __base__=_PartialSettings, **fields)().model_dump()
-    except ValidationError as error:
-        raise UsageError(error_sentence(error)) from error
-
-
-def _load(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
+def load_as(kind: type[_Kind], flags: dict[str, Any], config_file: Path | None) -> _Kind:
+    """Like `load`, for `kind`."""
     if "password" in flags or "password_file" in flags:  # each flag wins over both variables
         flags = {"password": None, "password_file": None, **flags}
     try:

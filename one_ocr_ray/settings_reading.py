@@ -1,4 +1,4 @@
-"""Reads the file behind `--config`, and words the sentence about a wrong setting."""
+"""What both kinds of settings share: declaring a flag, reading the file behind `--config`, wording a mistake."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
+from pydantic import Field
 
 from one_ocr_ray.errors import UsageError
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import ValidationError
+
+
+def flag(metavar: str | None, group: str, text: str, default: Any = None, **limits: Any) -> Any:
+    """A setting with its command-line flag: the name of its value, its help group and one line of help."""
+    return Field(default, description=text, json_schema_extra={"metavar": metavar, "group": group}, **limits)
 
 
 def read_config(path: Path) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.service.problems import Problem
 
 if TYPE_CHECKING:
-    from one_ocr_ray.settings import ServiceSettings
+    from one_ocr_ray.service_settings import ServiceSettings
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
     from one_ocr_ray.policy.tasks.task import RetryOrder, TaskOptions, TaskRecord
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.settings import ServiceSettings
+    from one_ocr_ray.service_settings import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 # Settings that hold for the configured engine alone.

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from one_ocr_ray.cluster.service.task_manager import CALLS_AT_ONCE, TaskManagerActor
 from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.tasks.task import TaskState
-from one_ocr_ray.settings import load_service
+from one_ocr_ray.service_settings import load_service
 from one_ocr_ray.tasks.service_config import service_config_of
 from tests.cluster.serve_process import Served
 from tests.cluster.task_managers import OWNER, task_manager_site

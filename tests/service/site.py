@@ -12,7 +12,7 @@ import httpx
 import uvicorn
 
 from one_ocr_ray.service.app import create_app
-from one_ocr_ray.settings import ServiceSettings
+from one_ocr_ray.service_settings import ServiceSettings
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.pdfs import text_pdf
 from tests.service.scripted_manager import ScriptedManager

@@ -11,7 +11,7 @@ from one_ocr_ray.errors import OptionsError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
-from one_ocr_ray.settings import load_service
+from one_ocr_ray.service_settings import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import TaskAssignment, identity_of, left_usd, service_config_of, task_job
 

@@ -15,7 +15,8 @@ from starlette.middleware import Middleware
 from one_ocr_ray.service.middleware.auth import HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
 from one_ocr_ray.service.problems import problem_response, unavailable
-from one_ocr_ray.settings import ENV_PREFIX, ServiceSettings, some_of_service
+from one_ocr_ray.service_settings import ServiceSettings, some_of_service
+from one_ocr_ray.settings import ENV_PREFIX
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
