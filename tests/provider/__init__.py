@@ -10,9 +10,11 @@ backend     question to decision (pure)
 ledger      one row per request, and the statistics of rows
 delivery    replies on the wire, whole or broken
 server      the HTTP routes; control: those for tests, and their client
+batches     files and batches, and their states by the clock; batch_play: what is to set of them; batch_routes: HTTP
 running     in a thread, or as a process (`python -m tests.provider`)
 """
 
+from tests.provider.batch_play import BatchPlay, LineRule, StepRule
 from tests.provider.identity import Identity, identity_pdf, read_identity, write_identity_pdfs
 from tests.provider.ledger import Row
 from tests.provider.quotas import Mode, Quota, Unit, strict_minute
@@ -21,10 +23,12 @@ from tests.provider.scenario import DEFAULT_KEY, Hint, Identify, Latency, Rule, 
 
 __all__ = [
     "DEFAULT_KEY",
+    "BatchPlay",
     "Hint",
     "Identify",
     "Identity",
     "Latency",
+    "LineRule",
     "Mode",
     "Provider",
     "ProviderProcess",
@@ -32,6 +36,7 @@ __all__ = [
     "Row",
     "Rule",
     "Scenario",
+    "StepRule",
     "TokenCharge",
     "Tokens",
     "Unit",

@@ -91,6 +91,17 @@ class Backend:
             admitted=True,
         )
 
+    def run_line(self, question: Question, key: str | None, serial: int, now_at: float) -> Decision:
+        """Answer one line of a batch: the rules hold for it, the quotas of single requests do not."""
+        question = replace(question, serial=serial)
+        used = Used(self.scenario.tokens.input, self.scenario.tokens.draw_output(self._dice))
+        rule = self._script.strike(question.page, fault_names(question.dialect))
+        text = answer_text(question, self.scenario.text_chars)
+        if rule is None:
+            return Decision(success(question, text, used), used)
+        scene = Scene(question, text, used, self.scenario.hint, rule.seconds, now_at, key or "")
+        return Decision(play(rule.fault, scene), used, fault=rule.fault)
+
     def refuse(self, dialect: Dialect, key: str | None, model: str) -> Reply | None:
         """The reply for a wrong key or model, None when both are right."""
         if self.scenario.keys and key not in self.scenario.keys:

@@ -4,6 +4,8 @@ POST /_control/scenario   change the fields of the scenario named in the JSON bo
 POST /_control/reset      scenario of the start, changed by the body; quotas, rules and ledger start anew
 GET  /_control/summary    counts; `?window_s=1&window_s=60` for the worst windows
 GET  /_control/rows       the ledger as JSON lines
+POST /_control/clock      let `seconds` pass for files and batches
+GET  /_control/batches    files left, batches by tag and state
 """
 
 from __future__ import annotations
@@ -37,6 +39,8 @@ class ControlRoutes:
             web.post("/_control/reset", self._reset),
             web.get("/_control/summary", self._summary),
             web.get("/_control/rows", self._rows),
+            web.post("/_control/clock", self._turn),
+            web.get("/_control/batches", self._batches),
         ]
 
     async def _show(self, _request: web.Request) -> web.Response:
@@ -64,6 +68,14 @@ class ControlRoutes:
     async def _rows(self, _request: web.Request) -> web.Response:
         lines = b"".join(orjson.dumps(row) + b"\n" for row in self._server.ledger.rows)
         return web.Response(body=lines, content_type="application/x-ndjson")
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        self._server.batches.turn((await request.json())["seconds"])
+        return await self._batches(request)
+
+    async def _batches(self, _request: web.Request) -> web.Response:
+        self._server.batches.store.settle(self._server.batches.now_s())
+        return web.json_response(self._server.batches.counts())
 
 
 class Control:
@@ -103,6 +115,16 @@ class Control:
     def rows(self) -> list[Row]:
         """All ended requests in the order of their arrival."""
         return rows_of(self._call("rows"))
+
+    def turn_clock(self, seconds: float) -> dict[str, Any]:
+        """Let time pass for files and batches; gives what `batches` gives."""
+        answer: dict[str, Any] = json.loads(self._call("clock", {"seconds": seconds}))
+        return answer
+
+    def batches(self) -> dict[str, Any]:
+        """Files that are left, and batches by tag and state."""
+        answer: dict[str, Any] = json.loads(self._call("batches"))
+        return answer
 
     def _call(self, path: str, fields: dict[str, Any] | None = None) -> bytes:
         body = None if fields is None else json.dumps(fields, default=_plain).encode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from tests.provider.batch_play import BatchPlay
 from tests.provider.quotas import Quota
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Scenario(_Part):
     capacity: int | None = None  # requests worked on at once, the rest queue
     queue: int | None = None  # longest queue before capacity; beyond it 503; None = without end
     rules: tuple[Rule, ...] = ()
+    batches: BatchPlay = BatchPlay()
 
 
 class Script:

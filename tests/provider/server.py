@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tests.provider.backend import Backend, Decision, bad_request
+from tests.provider.batch_routes import BatchRoutes
 from tests.provider.delivery import arrives_whole, deliver
 from tests.provider.ledger import Ledger, Row
 from tests.provider.questions import Dialect, Question, fingerprint, key_of, read_gemini, read_openai
@@ -80,6 +81,12 @@ class ProviderServer:
         self.in_flight = 0
         self._serial = 0
         self._room = Room(scenario.capacity, scenario.queue)
+        self.batches = BatchRoutes(self)
+
+    def next_serial(self) -> int:
+        """The number of the next row of the ledger."""
+        self._serial += 1
+        return self._serial
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -90,11 +97,13 @@ class ProviderServer:
             web.get("/v1/models/{model}", self._openai_models),
             web.get("/v1beta/models", self._gemini_models),
             web.get("/v1beta/models/{model}", self._gemini_models),
+            *self.batches.routes(),
         ]
 
     def change(self, fields: Mapping[str, Any]) -> None:
         """Change the scenario under way; see `Backend.change`."""
         self.backend.change(fields, time.monotonic())
+        self.batches.store.change(self.backend.scenario)
         self._renew_room(fields)
 
     def reset(self, fields: Mapping[str, Any]) -> None:
@@ -102,6 +111,7 @@ class ProviderServer:
         self.backend.restart(fields, time.monotonic())
         self._renew_room(("capacity",))
         self.ledger.forget(self._serial)
+        self.batches.restart()
 
     def _renew_room(self, fields: Mapping[str, Any] | tuple[str, ...]) -> None:
         if "capacity" in fields or "queue" in fields:
@@ -181,9 +191,8 @@ class ProviderServer:
         return response
 
     def _arrive(self, operation: str, dialect: Dialect, model: str) -> _Visit:
-        self._serial += 1
         self.in_flight += 1
-        return _Visit(self._serial, operation, dialect, time.monotonic(), time.time(), model)
+        return _Visit(self.next_serial(), operation, dialect, time.monotonic(), time.time(), model)
 
     def _leave(self, request: web.Request, visit: _Visit) -> None:
         self.in_flight -= 1

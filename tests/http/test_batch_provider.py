@@ -1,0 +1,103 @@
+"""The provider's files and batches under the official packages: our wire format and theirs agree."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from one_ocr_ray.engines.llm import gemini, openai
+from one_ocr_ray.engines.options import EngineOptions
+from one_ocr_ray.model import PageRequest
+from tests.provider import DEFAULT_KEY, BatchPlay, Provider
+from tests.unit.wire_samples_reader import page_image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+openai_sdk = pytest.importorskip("openai")
+genai = pytest.importorskip("google.genai")
+
+ASK = PageRequest(prompt="Read.")
+IMAGES = [page_image(b"\xff\xd8\xff\xe0" + bytes([number]) * 90) for number in range(3)]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider() as provider:
+        yield provider
+
+
+def openai_lines() -> bytes:
+    options = EngineOptions(name="openai", model="m", base_url="http://here/v1")
+    lines = [
+        {"custom_id": f"{at:04d}", "method": "POST", "url": "/v1/chat/completions",
+         "body": json.loads(openai.build_body(options, image, ASK))}
+        for at, image in enumerate(IMAGES)
+    ]  # fmt: skip
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+def test_the_openai_package_runs_a_batch(provider: Provider) -> None:
+    """Upload, create, wait on the clock, read: each line is executed once and billed, and the files can go."""
+    provider.reset(batches=BatchPlay(validate_s=10, run_s=3600).model_dump())
+    client = openai_sdk.OpenAI(api_key=DEFAULT_KEY, base_url=provider.openai_url, max_retries=0)
+    file = client.files.create(
+        file=("oo-tag.jsonl", io.BytesIO(openai_lines())), purpose="batch",
+        expires_after={"anchor": "created_at", "seconds": 259_200},
+    )  # fmt: skip
+    batch = client.batches.create(
+        input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", metadata={"tag": "oo-tag"}
+    )
+    assert batch.status == "validating"
+    provider.turn_clock(60)
+    assert client.batches.retrieve(batch.id).status == "in_progress"
+    provider.turn_clock(3600)
+    done = client.batches.retrieve(batch.id)
+    assert (done.status, done.request_counts.completed) == ("completed", 3)
+    lines = [json.loads(line) for line in client.files.content(done.output_file_id).text.splitlines()]
+    assert {line["custom_id"] for line in lines} == {"0000", "0001", "0002"}
+    assert [each.metadata for each in client.batches.list()] == [{"tag": "oo-tag"}]
+    executed = [row for row in provider.rows() if row.operation == "line"]
+    assert (len(executed), {row.settings["tag"] for row in executed}) == (3, {"oo-tag"})
+    for file_id in (file.id, done.output_file_id):
+        client.files.delete(file_id)
+    assert provider.batches()["files"] == 0
+
+
+def test_the_openai_package_meets_the_cap(provider: Provider) -> None:
+    """A batch above the enqueued tokens is taken in, and fails later with the number in its text."""
+    provider.reset(batches=BatchPlay(cap_tokens=2000).model_dump())
+    client = openai_sdk.OpenAI(api_key=DEFAULT_KEY, base_url=provider.openai_url, max_retries=0)
+    file = client.files.create(file=("a.jsonl", io.BytesIO(openai_lines())), purpose="batch")
+    batch = client.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+    failed = client.batches.retrieve(batch.id)
+    assert (failed.status, failed.errors.data[0].code) == ("failed", "token_limit_exceeded")
+    assert "Limit: 2,000 enqueued" in failed.errors.data[0].message
+
+
+def test_the_google_package_runs_a_batch(provider: Provider, tmp_path: Path) -> None:
+    """Resumable upload, create by file, list with a page size, and the results by their long name."""
+    provider.reset(batches=BatchPlay(run_s=3600).model_dump())
+    options = EngineOptions(name="gemini", model="m", base_url="http://here")
+    path = tmp_path / "in.jsonl"
+    lines = (
+        {"key": f"{at:04d}", "request": json.loads(gemini.build_body(options, image, ASK))}
+        for at, image in enumerate(IMAGES)
+    )
+    path.write_bytes(b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+    client = genai.Client(api_key=DEFAULT_KEY, http_options={"base_url": provider.gemini_url, "api_version": "v1beta"})
+    file = client.files.upload(file=str(path), config={"display_name": "oo-tag", "mime_type": "application/jsonl"})
+    job = client.batches.create(model="m", src=file.name, config={"display_name": "oo-tag"})
+    assert job.state.name in {"JOB_STATE_PENDING", "JOB_STATE_RUNNING"}
+    provider.turn_clock(3700)
+    done = client.batches.get(name=job.name)
+    assert done.state.name == "JOB_STATE_SUCCEEDED"
+    found: Any = client.files.download(file=done.dest.file_name)
+    assert {json.loads(line)["key"] for line in found.splitlines()} == {"0000", "0001", "0002"}
+    assert [each.display_name for each in client.batches.list(config={"page_size": 10})] == ["oo-tag"]
+    client.files.delete(name=file.name)
+    assert provider.batches()["files"] == 0
