@@ -9,6 +9,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.job_settings import (
     engine_options_of,
     limits_of,
+    longest_side_px_of,
     metering_of,
     page_request_of,
     pdf_options_of,
@@ -40,7 +41,7 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     page_request = page_request_of(settings)
     page = LOCAL_PAGE
     if llm is not None:
-        page = llm_page(metering_of(llm, prices_of(settings), page_request), page_request, settings.longest_side)
+        page = llm_page(metering_of(llm, prices_of(settings), page_request), page_request, longest_side_px_of(settings))
     if unused := settings_without_effect(settings):
         say(unused)
     options = pdf_options_of(settings)

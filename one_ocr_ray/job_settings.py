@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
+from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
@@ -19,15 +21,17 @@ from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
+from one_ocr_ray.policy.profiles.catalog import NAMES, profile_named, profile_of_model
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.route.chain import TEXT_LAYER, parse_route, told
+from one_ocr_ray.profile import ModelProfile
 from one_ocr_ray.settings import base_url, password_of
+from one_ocr_ray.settings_reading import error_sentence, read_config
 from one_ocr_ray.storage.spending import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.routing import Route
@@ -39,7 +43,7 @@ _LLM = frozenset({"openai", "gemini"})
 ENGINES_OF_SETTING = {
     **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
     **dict.fromkeys(("service_tier", "headers", "query", "prices"), _LLM),
-    **dict.fromkeys(("detail", "output_cap_field"), frozenset({"openai"})),
+    **dict.fromkeys(("detail", "output_cap_field", "profile"), frozenset({"openai"})),
     "media_resolution": frozenset({"gemini"}),
 }
 
@@ -85,13 +89,59 @@ def page_request_of(settings: Settings) -> PageRequest:
     if schema is not None and (fault := schema_fault(schema)):
         raise UsageError(f"--schema: {fault}")
     built_in = EXTRACT if schema is not None else TRANSCRIBE
-    return PageRequest(
+    request = PageRequest(
         prompt=_text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text,
         json_schema=schema,
         output_tokens_cap=settings.output_tokens,
         reasoning=None if settings.reasoning == "off" else settings.reasoning,
         positions=settings.positions,
     )
+    return request if (profile := profile_of(settings)) is None else _with_profile(request, profile, settings)
+
+
+def _with_profile(request: PageRequest, profile: ModelProfile, settings: Settings) -> PageRequest:
+    """`request` as that model wants it, but for what the user has set."""
+    given = settings.model_fields_set
+    return replace(
+        request,
+        prompt=request.prompt if settings.prompt_file else profile.prompt,
+        output_tokens_cap=request.output_tokens_cap if "output_tokens" in given else profile.output_tokens,
+        reasoning=request.reasoning if "reasoning" in given else None,
+        temperature=profile.temperature,
+        profile=profile,
+    )
+
+
+def profile_of(settings: Settings) -> ModelProfile | None:
+    """How the chosen model is asked; None for one that takes the built-in prompt.
+
+    Raises UsageError for a name that is none, and for a file that holds no profile.
+    """
+    if settings.engine != "openai" or settings.schema is not None or settings.profile == "generic":
+        return None
+    if settings.profile == "auto":
+        return profile_of_model(settings.model or "")
+    if (known := profile_named(settings.profile)) is not None:
+        return known
+    path = Path(settings.profile)
+    if path.suffix.lower() not in {".yaml", ".yml", ".toml", ".json"}:
+        raise UsageError(
+            f"--profile: there is no profile {settings.profile}; choose of auto, {', '.join(NAMES)}, or a file."
+        )
+    values = {"name": path.stem, **read_config(path)}
+    unknown = values.keys() - {field.name for field in fields(ModelProfile)}
+    if unknown:
+        raise UsageError(f"--profile: {path} has a field that no profile has: {min(unknown)}.")
+    try:
+        return TypeAdapter(ModelProfile).validate_python(values)
+    except ValidationError as error:
+        raise UsageError(f"--profile: {path}: {error_sentence(error)}") from error
+
+
+def longest_side_px_of(settings: Settings) -> int:
+    """The longest side of page images: as set, else as the model wants it."""
+    profile = None if "longest_side" in settings.model_fields_set else profile_of(settings)
+    return (profile and profile.longest_side_px) or settings.longest_side
 
 
 def selection_of(settings: Settings) -> PageSelection:
@@ -119,7 +169,7 @@ def pdf_options_of(settings: Settings) -> PdfOptions:
     # The words of a model's answers get their places from text layers.
     layer_has_places = settings.engine != "local" and settings.positions is Positions.WORDS
     return PdfOptions(
-        longest_side_px=settings.longest_side,
+        longest_side_px=longest_side_px_of(settings),
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
@@ -148,7 +198,7 @@ def fingerprint_of(
         model=llm.model if llm else DEFAULT_MODELS["local"],
         prompt_sha256=prompt_sha256(ask.prompt) if llm else None,
         schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
-        longest_side_px=settings.longest_side,
+        longest_side_px=longest_side_px_of(settings),
         pages=str(selection),
         positions=settings.positions,
         route=told(route_of(settings), settings.engine),

@@ -14,7 +14,8 @@ from one_ocr_ray.blocks import Positions, TextLayer
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from one_ocr_ray.blocks import Block, PackedBlocks, PageBox, TextLayer
+    from one_ocr_ray.blocks import Block, PackedBlocks, PageBox
+    from one_ocr_ray.profile import ModelProfile
     from one_ocr_ray.routing import Verdict
 
 
@@ -117,16 +118,14 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PageImage:
-    """One rendered page on its way to an engine. `ink_cells` counts cells that stand out from the paper together with
-    their neighbours: in one band of the page if that has plenty, else on the whole page.
-    """
+    """One rendered page on its way to an engine."""
 
     page_number: int  # 1-based
     width_px: int
     height_px: int
     data: bytes = field(repr=False)  # a JPEG
     sha256: str
-    ink_cells: int
+    ink_cells: int  # that stand out from the paper with their neighbours, in one band with plenty or on the whole page
     render_ms: int
     glyphs_missing: bool = False  # letters are not drawn: neither the document nor the machine has their font
     page_box: PageBox | None = None  # None: not known, as of a picture without resolution
@@ -156,6 +155,8 @@ class PageRequest:
     temperature: float | None = None  # None leaves it to the provider
     positions: Positions = Positions.BLOCKS  # what is kept of the places on the page
     image_scale: float = 1.0  # of the sides of the rendered image; the page loop applies it
+    turn_deg: int = 0  # clockwise, of the rendered image; the page loop applies it
+    profile: ModelProfile | None = None  # None: the model takes any prompt, and answers in Markdown
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,10 +182,7 @@ class AccountLimits:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The answer to one request. `failure` is None if the answer can be used.
-
-    A failed answer may have `text` (truncated, repeating). It never reaches `markdown` unjudged.
-    """
+    """The answer to one request, usable if `failure` is None. A failed one may have `text`, which is no page's text."""
 
     text: str = field(default="", repr=False)
     failure: Failure | None = None

@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
     timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
+    profile: str = _flag("NAME", "Engine", "how an OCR model is asked: auto, generic, a name, or a file", "auto")
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")
     output_tokens: int = _flag("N", "Engine", "cap on the tokens of one answer", 8192, ge=64)
     output_cap_field: Literal["auto", "max_tokens", "max_completion_tokens"] = _flag(

@@ -1,4 +1,4 @@
-"""Shrinks a page image for a provider that rejects it as too large."""
+"""Makes a page image smaller for a provider that rejects it, or turns it for a model that says it is turned."""
 
 from __future__ import annotations
 
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 _JPEG_QUALITY = 85
 
 
-def shrunk(image: PageImage, scale: float) -> PageImage:
-    """`image` with its sides times `scale` (0-1), as a new JPEG. Takes some 30 ms of CPU: call it in a thread."""
-    if scale >= 1.0:
+def changed_image(image: PageImage, scale: float, turn_deg: int = 0) -> PageImage:
+    """`image` with its sides times `scale` (0-1), turned clockwise by quarters, as a new JPEG.
+
+    Takes some 30 ms of CPU: call it in a thread. Its `page_box` stays that of the page as it was rendered.
+    """
+    if scale >= 1.0 and not turn_deg:
         return image
     size = max(1, round(image.width_px * scale)), max(1, round(image.height_px * scale))
-    with Image.open(io.BytesIO(image.data)) as opened:
-        smaller = opened.resize(size, Image.Resampling.LANCZOS)
     encoded = io.BytesIO()
-    smaller.save(encoded, "JPEG", quality=_JPEG_QUALITY)
+    with Image.open(io.BytesIO(image.data)) as opened:
+        sized = opened if scale >= 1.0 else opened.resize(size, Image.Resampling.LANCZOS)
+        changed = sized.rotate(-turn_deg, expand=True)
+        changed.save(encoded, "JPEG", quality=_JPEG_QUALITY)
     data = encoded.getvalue()
-    return replace(image, width_px=size[0], height_px=size[1], data=data, sha256=sha256(data).hexdigest())
+    width, height = changed.size
+    return replace(image, width_px=width, height_px=height, data=data, sha256=sha256(data).hexdigest())

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.clock import SystemClock
-from one_ocr_ray.engines.shrinking import shrunk
+from one_ocr_ray.engines.shrinking import changed_image
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered, Usage
 from one_ocr_ray.policy.cost.spending import PageUsage, may_be_billed
@@ -21,6 +21,7 @@ from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
 from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
+from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.answer_places import with_answer_places
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
@@ -97,7 +98,8 @@ async def _with_places(read: _Read) -> _Read:
     """Give a model's answer blocks with boxes, where the page has a text layer and somebody wants them."""
     answer, page, ask = read.answer, read.page, read.reader.ask
     is_text = read.reader.is_request and answer.failure is None and answer.blocks is None and ask.json_schema is None
-    if not is_text or ask.positions is Positions.NONE or isinstance(page, PageUnrendered) or page.layer is None:
+    wanted = is_text and not answer.rotation_deg and ask.positions is not Positions.NONE
+    if not wanted or isinstance(page, PageUnrendered) or page.layer is None:
         return read
     return replace(read, answer=await asyncio.to_thread(with_answer_places, answer, page.layer))
 
@@ -147,14 +149,14 @@ async def _answer(image: PageImage, reader: Reader, reading: Reading, spent: Pag
             reader.permits.stop(step.failure)
             raise StoppedError(step.failure.message, step.failure.code)
         if not isinstance(step, Wait):
-            return step.answer, sent
+            return (replace(step.answer, rotation_deg=ask.turn_deg) if ask.profile else step.answer), sent
         with reading.ending.waiting():
             await reading.clock.sleep(step.wait_s)
             if step.tries.transport > tries.transport:
                 while not reader.retries.take(reading.clock.monotonic_s()):
                     await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
-            if step.ask.image_scale != ask.image_scale:
-                sent = await asyncio.to_thread(shrunk, image, step.ask.image_scale)
+            if (step.ask.image_scale, step.ask.turn_deg) != (ask.image_scale, ask.turn_deg):
+                sent = await asyncio.to_thread(changed_image, image, step.ask.image_scale, step.ask.turn_deg)
         ask, tries = step.ask, step.tries
 
 
@@ -189,6 +191,9 @@ async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: 
                 reading.notify(reader, RequestDone(None, latency_s, cost_usd))
         reader.metering.learn(image, ask, answer.usage)
         answer = reader.judge(answer, ask)
+        if ask.profile is not None:
+            box = image.page_box and turned(image.page_box, ask.turn_deg)
+            answer = await asyncio.to_thread(read_answer, answer, ask.profile, replace(image, page_box=box))
         reading.notify(reader, RequestDone(answer, latency_s, cost_usd))
         return answer
     finally:

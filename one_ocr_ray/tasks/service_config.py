@@ -87,15 +87,20 @@ def service_config_of(settings: ServiceSettings) -> ServiceConfig:
 
 
 def _engine(settings: ServiceSettings, name: str) -> tuple[EngineOptions | None, PageRequest]:
+    settings = _settings_for(settings, name)
+    return engine_options_of(settings), page_request_of(settings)
+
+
+def _settings_for(settings: ServiceSettings, name: str) -> ServiceSettings:
+    """The settings with that engine."""
     if name == settings.engine:
-        return engine_options_of(settings), page_request_of(settings)
+        return settings
     if name not in {"local", "openai", "gemini"}:
         raise UsageError(f"--engines: there is no engine {name}; choose of local, openai, gemini.")
     others: dict[str, Any] = dict.fromkeys(_OF_ONE_ENGINE) | {"engine": name, "headers": {}, "query": {}}
     if name != "local":  # a prompt and a ceiling are any LLM's
         others |= {"prompt_file": settings.prompt_file, "schema": settings.schema}
-    settings = settings.model_copy(update=others)
-    return engine_options_of(settings), page_request_of(settings)
+    return settings.model_copy(update=others)
 
 
 def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
@@ -108,7 +113,7 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
             **({} if engine == service.settings.engine else _NO_LIMITS | _NO_ROUTE),
             **({"route": options.route, "escalate": None} if options.route else {}),
             "engine": engine,
-            "longest_side": options.longest_side or service.settings.longest_side,
+            **({"longest_side": options.longest_side} if options.longest_side else {}),
             "pages": options.pages or service.settings.pages,
         }
     )
@@ -165,10 +170,10 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions 
             f"This service does not offer the model {options.model}; its operator names them by --models.",
             ErrorCode.MODEL_NOT_FOUND,
         )
-    return (
-        replace(llm, model=options.model) if options.model else llm,
-        replace(ask, prompt=options.prompt) if options.prompt else ask,
-    )
+    if options.model:
+        settings = _settings_for(service.settings, name).model_copy(update={"model": options.model})
+        llm, ask = replace(llm, model=options.model), page_request_of(settings)
+    return llm, replace(ask, prompt=options.prompt) if options.prompt else ask
 
 
 def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store: TaskStore) -> float | None:

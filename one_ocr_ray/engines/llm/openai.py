@@ -20,6 +20,7 @@ from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, fault_of_finish
 from one_ocr_ray.engines.llm.openai_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
 from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
+from one_ocr_ray.profile import PromptOrder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,10 +50,9 @@ def build_body(options: EngineOptions, image: PageImage, page_request: PageReque
         "url": "data:image/jpeg;base64," + pybase64.b64encode_as_string(image.data),
         "detail": options.image_detail,
     }
-    content = [{"type": "text", "text": page_request.prompt}, {"type": "image_url", "image_url": picture}]
     body: dict[str, Any] = {
         "model": options.model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": _messages(page_request, {"type": "image_url", "image_url": picture}),
         _cap_fields(options)[0]: page_request.output_tokens_cap,
     }
     if page_request.reasoning is not None:
@@ -67,7 +67,23 @@ def build_body(options: EngineOptions, image: PageImage, page_request: PageReque
         schema = orjson.loads(page_request.json_schema)
         named = {"name": "page", "strict": is_strict(schema), "schema": schema}
         body["response_format"] = {"type": "json_schema", "json_schema": named}
+    if page_request.profile is not None:
+        body |= page_request.profile.request_fields
     return orjson.dumps(body)
+
+
+def _messages(page_request: PageRequest, image: dict[str, Any]) -> list[dict[str, Any]]:
+    """The user's message, in the order that the model was trained on, after its system message if it wants one."""
+    profile, prompt = page_request.profile, {"type": "text", "text": page_request.prompt}
+    content = [prompt, image]
+    if profile is not None and profile.order is PromptOrder.IMAGE_ALONE:
+        content = [image]
+    elif profile is not None and profile.order is PromptOrder.IMAGE_FIRST:
+        content = [image, prompt]
+    user = {"role": "user", "content": content}
+    if profile is None or profile.system is None:
+        return [user]
+    return [{"role": "system", "content": profile.system}, user]
 
 
 _UNSUPPORTED = frozenset(

@@ -156,7 +156,7 @@ def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
             timeouts=tries.timeouts + (failure.code is ErrorCode.PROVIDER_TIMEOUT),
             bad_responses=tries.bad_responses + (failure.code is ErrorCode.PROVIDER_BAD_RESPONSE),
         )
-    if failure.code is ErrorCode.TRUNCATED and answer.text:
+    if (failure.code is ErrorCode.TRUNCATED or answer.rotation_deg) and answer.text:
         return replace(tries, kept=replace(answer, failure=None))
     if failure.code is ErrorCode.REPETITION and answer.ended_by_itself:
         return replace(tries, repetition=answer.text)
@@ -186,10 +186,11 @@ def changed_request(ask: PageRequest, answer: Answer) -> PageRequest | None:
             if not answer.text and reasoning not in {None, "none", "minimal"}:
                 reasoning = "low"  # the least that every model with this setting knows
             return replace(ask, output_tokens_cap=ask.output_tokens_cap * 2, reasoning=reasoning)
-        case ErrorCode.REPETITION:
-            return replace(ask, temperature=max(0.6, _warmer(ask)))
-        case ErrorCode.RECITATION:
-            return replace(ask, temperature=_warmer(ask))
+        case ErrorCode.REPETITION | ErrorCode.RECITATION as code:
+            least = 0.6 if code is ErrorCode.REPETITION else 0.0
+            return replace(ask, temperature=max(least, _warmer(ask)))
+        case ErrorCode.PROVIDER_BAD_RESPONSE if answer.rotation_deg:
+            return replace(ask, turn_deg=(ask.turn_deg + answer.rotation_deg) % 360)
         case ErrorCode.SCHEMA_MISMATCH:
             message = answer.failure.message if answer.failure else ""
             cap = ask.output_tokens_cap * (2 if answer.truncated else 1)

@@ -1,0 +1,78 @@
+"""Reads answers that are a JSON list of places: `[{"bbox": [x1, y1, x2, y2], "category": .., "text": ..}, ..]`.
+
+Sources: the prompts of dots.ocr and Infinity-Parser2, which name the categories.
+"""
+
+from __future__ import annotations
+
+from json import JSONDecoder
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_KINDS = {
+    "caption": BlockKind.CAPTION,
+    "footnote": BlockKind.FOOTNOTE,
+    "formula": BlockKind.FORMULA,
+    "list-item": BlockKind.LIST_ITEM,
+    "page-footer": BlockKind.PAGE_FOOTER,
+    "page-header": BlockKind.PAGE_HEADER,
+    "picture": BlockKind.FIGURE,
+    "section-header": BlockKind.HEADING,
+    "table": BlockKind.TABLE,
+    "title": BlockKind.HEADING,
+    "header": BlockKind.PAGE_HEADER,
+    "footer": BlockKind.PAGE_FOOTER,
+    "figure": BlockKind.FIGURE,
+    "figure_caption": BlockKind.CAPTION,
+    "table_caption": BlockKind.CAPTION,
+    "formula_caption": BlockKind.CAPTION,
+    "figure_footnote": BlockKind.FOOTNOTE,
+    "table_footnote": BlockKind.FOOTNOTE,
+    "page_footnote": BlockKind.FOOTNOTE,
+}
+
+
+def pieces(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+    """The objects of the list in its order; those of a list that was cut off up to there. None: it is no such list."""
+    found: list[Piece] = []
+    for each in _objects(text):
+        category, said = str(each.get("category", "")).lower(), each.get("text")
+        kind = _KINDS.get(category, BlockKind.PARAGRAPH)
+        box = each.get("bbox")
+        found.append(
+            Piece(
+                kind,
+                said if isinstance(said, str) else "",
+                shares(box, *grid) if isinstance(box, list) else None,
+                level=1 if category == "title" else 2,
+            )
+        )
+    return found if found or text.strip() in ("[]", "{}") else None
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The objects with a box, one after the other, so that a cut answer gives those that are whole."""
+    decoder, at = JSONDecoder(), text.find("{")
+    for _ in range(MOST_PIECES):
+        if at < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except RecursionError:
+            return
+        except ValueError:
+            end, value = at + 1, None  # an object around the list, which was cut off
+            if '"bbox"' not in text[end : text.find("{", end)]:
+                at = text.find("{", end)
+                continue
+            return
+        listed = (
+            [value] if "bbox" in value else [each for part in value.values() if isinstance(part, list) for each in part]
+        )
+        yield from (each for each in listed if isinstance(each, dict))
+        at = text.find("{", end)

@@ -1,0 +1,79 @@
+"""Reads answers in which a label and a box stand before each text, in two notations.
+
+DeepSeek-OCR: `<|ref|>title<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>` and the text on the following lines.
+LightOnOCR-3: `![title](x1,y1,x2,y2) text`; a label that ends in `+` goes on with the piece before.
+Sources: the papers and model cards of both.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares, with_content
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GROUNDING = re.compile(
+    r"<\|ref\|>([^<>|]{1,60})<\|/ref\|><\|det\|>\[{1,2}([\d,\s]{7,40})\][^<>|]{0,2000}<\|/det\|>[ \t]*"
+)
+_MARKER = re.compile(r"!\[([a-z_ -]{1,30}\+?)\]\(\s*(\d{1,4}\s*,\s*\d{1,4}\s*,\s*\d{1,4}\s*,\s*\d{1,4})\s*\)[ \t]*")
+_ESCAPED_DOLLAR = re.compile(r"\\\$")
+_KINDS = {
+    "title": BlockKind.HEADING,
+    "sub_title": BlockKind.HEADING,
+    "heading": BlockKind.HEADING,
+    "section_header": BlockKind.HEADING,
+    "section_title": BlockKind.HEADING,
+    "table": BlockKind.TABLE,
+    "image": BlockKind.FIGURE,
+    "figure": BlockKind.FIGURE,
+    "chart": BlockKind.FIGURE,
+    "picture": BlockKind.FIGURE,
+    "equation": BlockKind.FORMULA,
+    "formula": BlockKind.FORMULA,
+    "caption": BlockKind.CAPTION,
+    "image_caption": BlockKind.CAPTION,
+    "figure_caption": BlockKind.CAPTION,
+    "table_caption": BlockKind.CAPTION,
+    "footnote": BlockKind.FOOTNOTE,
+    "table_footnote": BlockKind.FOOTNOTE,
+    "code": BlockKind.CODE,
+    "header": BlockKind.PAGE_HEADER,
+    "page_header": BlockKind.PAGE_HEADER,
+    "footer": BlockKind.PAGE_FOOTER,
+    "page_footer": BlockKind.PAGE_FOOTER,
+    "page_number": BlockKind.PAGE_NUMBER,
+}
+
+
+def grounded(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+    """The pieces of an answer with grounding tags. None: it has no such tag."""
+    return list(_pieces(text, _GROUNDING, grid)) or None
+
+
+def marked(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+    """The pieces of an answer with markers. None: it has no marker."""
+    found: list[Piece] = []
+    for label, piece in _labelled(_ESCAPED_DOLLAR.sub("$", text), _MARKER, grid):
+        if label.endswith("+") and found:
+            found[-1] = replace(found[-1], text=f"{found[-1].text} {piece.text}")
+        else:
+            found.append(piece)
+    return found or None
+
+
+def _pieces(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[Piece]:
+    return (piece for _, piece in _labelled(text, tag, grid))
+
+
+def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, Piece]]:
+    for each, said in with_content(text, list(tag.finditer(text))[:MOST_PIECES]):
+        label = each[1].strip().lower()
+        name = label.rstrip("+").replace("-", "_").replace(" ", "_")
+        box = shares([int(number) for number in re.findall(r"\d{1,5}", each[2])], *grid)
+        kind = _KINDS.get(name, BlockKind.PARAGRAPH)
+        yield label, Piece(kind, said.strip(), box, level=1 if name == "title" else 2)
