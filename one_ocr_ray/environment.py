@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # The variables of each provider's key. Each also exists as NAME_FILE, the path of a file that holds the key.
 KEY_VARIABLES = {"openai": ("OPENAI_API_KEY",), "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
+CALLBACK_SECRET = "ONE_OCR_CALLBACK_SECRET"  # noqa: S105 - the name of the variable; it, too, exists as NAME_FILE
 
 
 def provider_key(engine: str) -> SecretStr | None:
@@ -30,6 +31,16 @@ def provider_key(engine: str) -> SecretStr | None:
         if os.environ.get(f"{variable}_FILE"):
             return SecretStr(read_secret(Path(os.environ[f"{variable}_FILE"])).strip())
     return None
+
+
+def callback_secret() -> SecretStr:
+    """The secret that signs callbacks on this node. Raises UsageError if there is none, or its file cannot be read."""
+    secret = os.environ.get(CALLBACK_SECRET) or ""
+    if not secret and (file := os.environ.get(f"{CALLBACK_SECRET}_FILE")):
+        secret = read_secret(Path(file))
+    if not secret.strip():
+        raise UsageError(f"Callbacks are signed: set {CALLBACK_SECRET} (or {CALLBACK_SECRET}_FILE) on every node.")
+    return SecretStr(secret.strip())
 
 
 def openai_base_url() -> str | None:
@@ -58,9 +69,10 @@ def variables(prefix: str) -> list[str]:
 
 
 def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
-    """The variables of a Ray `runtime_env` that hold a provider's key. NAME_FILE variables hold none."""
+    """The variables of a Ray `runtime_env` that hold a key or secret. NAME_FILE variables hold none."""
     variables = runtime_env.get("env_vars") or {}
-    return sorted(name for names in KEY_VARIABLES.values() for name in names if variables.get(name))
+    names = (name for names in (*KEY_VARIABLES.values(), (CALLBACK_SECRET,)) for name in names)
+    return sorted(name for name in names if variables.get(name))
 
 
 def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:

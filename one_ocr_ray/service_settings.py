@@ -33,6 +33,8 @@ class ServiceSettings(Settings):
     key_budget_usd: float | None = flag(
         "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
     )
+    callback_hosts: Texts = flag("NAMES", "Service", "hosts that a callback_url may name, separated by commas", ())
+    callback_private: bool = flag(None, "Service", "callbacks may go to private addresses, as in an intranet", False)
     session_hours: float = flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
     expiry_days: float = flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)
 
@@ -49,7 +51,7 @@ class ServiceSettings(Settings):
     max_open_tasks: int = flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
     max_open_pages: int = flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
 
-    @field_validator("allowed_hosts", "engines", "models", mode="before")
+    @field_validator("allowed_hosts", "callback_hosts", "engines", "models", mode="before")
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         """Split names at commas: flags and the environment give text, the file gives lists."""
@@ -76,7 +78,8 @@ def unknown_variables() -> str | None:
     Cluster software and CI set such names, so it is only a warning. One environment may hold the settings of runs and
     of the service, so both know both.
     """
-    known = [ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields]
+    secret = environment.CALLBACK_SECRET
+    known = [*(ENV_PREFIX + name.upper() for name in ServiceSettings.model_fields), secret, f"{secret}_FILE"]
     found = [name for name in environment.variables(ENV_PREFIX) if name.upper() not in known]
     return unknown_variables_sentence(found, known) if found else None
 

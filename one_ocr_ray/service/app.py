@@ -18,7 +18,6 @@ from one_ocr_ray.service.keys import load_keys
 from one_ocr_ray.service.middleware.auth import Authentication, HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
 from one_ocr_ray.service.middleware.request_log import RequestLog
-from one_ocr_ray.service.options import offered_engines, offered_routes
 from one_ocr_ray.service.page_images import PdfReaders
 from one_ocr_ray.service.spool import Spool
 from one_ocr_ray.service.streams import Streams
@@ -91,9 +90,7 @@ def create_app(manager: TaskManager, store: TaskStore, settings: ServiceSettings
 
     def openapi() -> dict[str, Any]:
         if not description:
-            description.update(
-                openapi_document(app, offered_engines(settings), offered_routes(settings), with_keys=bool(service.keys))
-            )
+            description.update(openapi_document(app, settings, with_keys=bool(service.keys)))
         return description
 
     app.openapi = openapi  # type: ignore[method-assign]

@@ -15,6 +15,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine, parse_route
+from one_ocr_ray.policy.tasks.callback import callback_fault
 from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.service.problems import Problem
 
@@ -41,6 +42,9 @@ class UploadOptions(BaseModel):
     prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
     longest_side: int | None = Field(None, ge=64, le=LONGEST_SIDE_PX, description="pixels of the page image sent")
     max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
+    callback_url: str | None = Field(
+        None, max_length=2000, pattern=r"^https?://[!-~]+$", description="is told by a signed POST when the task ends"
+    )
     route: str | None = Field(None, max_length=200, description="readers of a page in order, or auto")
 
 
@@ -85,6 +89,8 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
             raise _invalid(f"There is an unknown key; known are {allowed}.") from error
         raise _invalid(f"The value of {known[0]} is not allowed." if known else "It is not a JSON object.") from error
     _check_engine(options, settings)
+    if options.callback_url is not None and (fault := callback_fault(options.callback_url, settings.callback_hosts)):
+        raise _invalid(fault)
     pages = options.pages
     if pages is not None:  # a range may be given from either end
         ordered = _RANGE_ENDS.sub(lambda ends: "-".join(sorted(ends.groups(), key=int)), pages)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNTOLD_ENDS = 20  # of one task, for its callback
 TRY_AGAIN_S = (0.5, 30.0)  # at first and at most, while the store refuses
 
 
@@ -48,6 +49,7 @@ class TaskLifecycle:
     def __init__(self, store: TaskStore, kept_for: timedelta) -> None:
         self.table = TaskRegistry()
         self.generation = 0
+        self.on_end: Callable[[TaskEntry], None] = lambda _: None  # told of each end once the store knows
         self._store = store
         self._kept_for = kept_for
 
@@ -116,9 +118,20 @@ class TaskLifecycle:
             self._publish(entry, entry.view, end.pages, None, 0)
             view = ended(entry.view, end, _now(), self._kept_for)
             view = replace(view, rev=next_rev(view.rev, self.generation))
-            await self._until_kept(lambda: self._store.save_task(StoredTask(view)))
-            entry.retry, entry.notes = None, {}
+            untold = _untold(entry, view)
+            await self._until_kept(lambda: self._store.save_task(StoredTask(view, untold=untold)))
+            entry.retry, entry.notes, entry.untold = None, {}, untold
             self.table.publish(entry, view)
+        self.on_end(entry)
+
+    async def told(self, entry: TaskEntry, end: TaskView) -> None:
+        """Record durably that the callback's host knows of `end`."""
+        async with entry.turning:
+            entry.untold = tuple(view for view in entry.untold if view is not end)
+            stored_otherwise = entry.deleted or entry.erased or (entry.cancelled and not entry.view.state.terminal)
+            if not stored_otherwise:
+                stored = StoredTask(entry.view, entry.retry, untold=entry.untold)
+                await self._until_kept(lambda: self._store.save_task(stored))
 
     async def begin_cancel(self, entry: TaskEntry) -> bool:
         """Record durably that the task is cancelled. False if it has ended or is deleted."""
@@ -126,7 +139,7 @@ class TaskLifecycle:
             if entry.view.state.terminal or entry.deleted:
                 return False
             view = ended(entry.view, TaskResult(cancelled=True), _now(), self._kept_for)
-            await asyncio.to_thread(self._store.save_task, StoredTask(view))
+            await asyncio.to_thread(self._store.save_task, StoredTask(view, untold=_untold(entry, view)))
             entry.cancelled = True
             return True
 
@@ -139,7 +152,7 @@ class TaskLifecycle:
             rows = await asyncio.to_thread(self._store.pages, entry.view.record.task_id)
             notes = kept_pages(rows, order)
             view = replace(retrying(entry.view, notes), rev=next_rev(entry.view.rev, self.generation))
-            await asyncio.to_thread(self._store.save_task, StoredTask(view, order))
+            await asyncio.to_thread(self._store.save_task, StoredTask(view, order, untold=entry.untold))
             entry.retry, entry.notes, entry.cancelled = order, notes, False
             entry.events = entry.events or list(new_events({}, map(outcome_of, rows), entry.view.rev))
             self.table.publish(entry, view)
@@ -191,7 +204,7 @@ class TaskLifecycle:
 
     def _recalled(self, stored: StoredTask) -> TaskEntry:
         """The entry of a stored task; an unfinished one gets the pages in its journal."""
-        entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None)
+        entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None, untold=stored.untold)
         if not stored.aside and not stored.view.state.terminal:
             try:
                 self._recall(entry)
@@ -239,6 +252,16 @@ class TaskLifecycle:
                 log.warning("the end of a task cannot be kept yet: %s", error)
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, at_most_s)
+
+
+def _untold(entry: TaskEntry, end: TaskView) -> tuple[TaskView, ...]:
+    """The ends to tell once the task has ended with `end`."""
+    if end.record.options.callback_url is None:
+        return ()
+    untold = (*entry.untold, end)
+    if len(untold) > UNTOLD_ENDS:
+        log.warning("task %s has ended %d times untold; the oldest is left out", end.record.task_id, len(untold))
+    return untold[-UNTOLD_ENDS:]
 
 
 def _now() -> datetime:

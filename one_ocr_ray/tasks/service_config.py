@@ -194,7 +194,15 @@ def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store
 
 def identity_of(service: ServiceConfig, version: str = __version__) -> str:
     """A digest that tells one service's work, its code included, from another's."""
-    names = (*Settings.model_fields, "store", "expiry_days", "models", "key_budget_usd")
+    names = (
+        *Settings.model_fields,
+        "store",
+        "expiry_days",
+        "models",
+        "key_budget_usd",
+        "callback_hosts",
+        "callback_private",
+    )
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, llm and llm.model, astuple(ask)) for name, (llm, ask) in service.engines.items()]
     return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]

@@ -42,9 +42,9 @@ class ScriptedManager(LocalTaskManager):
         self.unavailable = False
         self.refusals = 0
         self.load_now: Load | None = None
-        lifecycle = TaskLifecycle(store, self.script.expires_in)
-        self.reader = ScriptedReader(store, lifecycle, self.script)
-        super().__init__(lifecycle, self.reader)
+        self.lifecycle = TaskLifecycle(store, self.script.expires_in)
+        self.reader = ScriptedReader(store, self.lifecycle, self.script)
+        super().__init__(self.lifecycle, self.reader)
 
     async def accept(self, records: Sequence[TaskRecord]) -> None:
         self._check()

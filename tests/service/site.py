@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 import uvicorn
 
+from one_ocr_ray.service.api.schemas import status_body
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service_settings import ServiceSettings
 from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.callbacks import Callbacks
 from tests.pdfs import text_pdf
 from tests.service.scripted_manager import ScriptedManager
 
@@ -41,6 +43,7 @@ class Site:
         self.settings = ServiceSettings(store=str(folder / "store"), spool=folder / "spool", **settings)
         self.store = TaskStore(self.settings.store)
         self.manager = ScriptedManager(self.store, script)
+        self.callbacks = Callbacks(self.manager.lifecycle, self.settings, status_body)
         self.app: FastAPI = create_app(self.manager, self.store, self.settings)
         self._server = uvicorn.Server(uvicorn.Config(self.app, port=0, log_level="error", timeout_graceful_shutdown=1))
         self._thread = threading.Thread(target=self._serve)

@@ -22,7 +22,7 @@ from one_ocr_ray.cluster.engine_setup import engine_on_node
 from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
 from one_ocr_ray.cluster.service.task_manager_start import end_task_manager, refuse_second_service, start_task_manager
 from one_ocr_ray.cluster.session import ray_session
-from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
+from one_ocr_ray.environment import callback_secret, refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy import shutdown
 from one_ocr_ray.service.app import create_app
@@ -115,6 +115,8 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         choice, _ = service.engines[settings.engine]
         if choice is not None:
             engine_on_node(choice)  # a missing key is found before anything is started
+        if settings.callback_hosts:
+            callback_secret()
         refuse_held_store(settings.store, say)
     app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)

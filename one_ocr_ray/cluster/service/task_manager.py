@@ -20,8 +20,10 @@ from one_ocr_ray.cluster.metrics import show_tasks
 from one_ocr_ray.cluster.service.task_dispatcher import TaskDispatcher
 from one_ocr_ray.errors import OneOcrError, StorageError, StoreInUseError
 from one_ocr_ray.policy.tasks.expiry import trusted_time
+from one_ocr_ray.service.api.schemas import status_body
 from one_ocr_ray.storage.tasks.manager_lease import ManagerLease
 from one_ocr_ray.storage.tasks.task_store import TaskStore
+from one_ocr_ray.tasks.callbacks import Callbacks
 from one_ocr_ray.tasks.lifecycle import TaskLifecycle
 from one_ocr_ray.tasks.manager import LocalTaskManager
 from one_ocr_ray.tasks.service_config import identity_of
@@ -59,6 +61,7 @@ class TaskManagerActor:
         self._store = TaskStore(service.settings.store)
         self._lifecycle = TaskLifecycle(self._store, timedelta(days=service.settings.expiry_days))
         self._registry = self._lifecycle.table
+        self._callbacks = Callbacks(self._lifecycle, service.settings, status_body)
         self._dispatcher: TaskDispatcher | None = None
         self._lease = ManagerLease(self._store.root, service.deployment)
         self._elsewhere = False  # another service has the store
@@ -150,6 +153,7 @@ class TaskManagerActor:
         await self._take_up(stored - self._registry.ids() - deleting - manager.deleting)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
+        self._callbacks.tell_all()
         self._sweeps += 1
 
     async def _believed_now(self) -> datetime:
@@ -193,6 +197,7 @@ class TaskManagerActor:
             except Exception:
                 log.exception("the task manager cannot start")
             else:
+                self._callbacks.tell_all()
                 return LocalTaskManager(self._lifecycle, self._dispatcher)
             await asyncio.sleep(START_AGAIN_S)
 

@@ -47,6 +47,7 @@ class StoredTask:
     erased: bool = False  # it has expired: only this tombstone is left for a while
     deleted: bool = False  # its deletion has started and must be finished
     aside: bool = False  # its files cannot be read; never stored
+    untold: tuple[TaskView, ...] = ()  # ends that the callback's host does not know of yet, oldest first
 
 
 def encode_record(record: TaskRecord) -> bytes:
@@ -65,8 +66,8 @@ def decode_record(data: bytes) -> TaskRecord:
 def encode_task(task: StoredTask) -> bytes:
     """Encode `task` as a file."""
     values = asdict(task)
-    error = task.view.error
-    values["view"]["error"] = error and {"code": error.code, "message": error.message}
+    for view, encoded in zip((task.view, *task.untold), (values["view"], *values["untold"]), strict=True):
+        encoded["error"] = view.error and {"code": view.error.code, "message": view.error.message}
     return orjson.dumps({"format": FORMAT, **values})
 
 
@@ -79,7 +80,8 @@ def decode_task(data: bytes) -> StoredTask:
         retry = values["retry"]
         pages = retry and retry["pages"]
         order = _decoded(RetryOrder, retry | {"pages": None if pages is None else tuple(pages)}) if retry else None
-        return StoredTask(_view(values["view"]), order, values["erased"], values["deleted"])
+        untold = tuple(map(_view, values.get("untold", ())))
+        return StoredTask(_view(values["view"]), order, values["erased"], values["deleted"], untold=untold)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not the state of a task") from error
 

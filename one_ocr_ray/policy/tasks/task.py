@@ -53,6 +53,7 @@ class TaskOptions:
     longest_side: int | None = None
     max_cost_usd: float | None = None
     route: str | None = None
+    callback_url: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

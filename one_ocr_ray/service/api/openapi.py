@@ -6,14 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions
+from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions, offered_engines, offered_routes
 from one_ocr_ray.service.problems import MEDIA_TYPE, codes_with
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Mapping
 
     from fastapi import FastAPI
+
+    from one_ocr_ray.service_settings import ServiceSettings
 
 _PROBLEM = {
     "type": "object",
@@ -84,10 +86,8 @@ def responses_of(success: Mapping[str, Any], *statuses: int) -> dict[int | str, 
     return {200: {"content": content}, **problem_responses(*statuses)}
 
 
-def openapi_document(
-    app: FastAPI, engines: Collection[str], routes: Collection[str], *, with_keys: bool
-) -> dict[str, Any]:
-    """The OpenAPI document of `app`, whose uploads may choose among `engines` and `routes`."""
+def openapi_document(app: FastAPI, settings: ServiceSettings, *, with_keys: bool) -> dict[str, Any]:
+    """The OpenAPI document of `app`: its uploads may choose what `settings` offer."""
     document = get_openapi(
         title="One OCR on Ray",
         version=__version__,
@@ -101,11 +101,14 @@ def openapi_document(
         schemas.pop(name, None)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     options = form["properties"]["options"]["properties"]
+    engines = offered_engines(settings)
     options["engine"]["enum"] = [*sorted(engines), None]
-    options["route"]["enum"] = [*routes, None]
-    if set(engines) == {"local"}:
+    options["route"]["enum"] = [*offered_routes(settings), None]
+    if engines == {"local"}:
         for name in LLM_OPTIONS:
             options[name] = {"type": "null", "description": "This service offers no LLM engine."}
+    if not settings.callback_hosts:
+        options["callback_url"] = {"type": "null", "description": "This service sends no callbacks."}
     for path, methods in document["paths"].items():
         for operation in methods.values():
             if "application/json" in operation["responses"].get("422", {}).get("content", {}):

@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
 import orjson
-from fastapi.responses import Response
 from pydantic import BaseModel
+from starlette.responses import Response  # the task manager, which sends callbacks, does without FastAPI
 
 from one_ocr_ray.blocks import Block, PageBox
 from one_ocr_ray.policy.dataset.schema import page_row
@@ -278,6 +278,11 @@ def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | Non
     model = isinstance(body, BaseModel)
     data = body.model_dump_json() if model else orjson.dumps(body, option=orjson.OPT_UTC_Z)
     return Response(data, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+
+
+def status_body(view: TaskView) -> bytes:
+    """The status of a task as JSON, for its callback."""
+    return TaskStatus.of(view).model_dump_json().encode()
 
 
 def page_body(page: PageResult, task_id: str) -> dict[str, Any]:
