@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import orjson
 
 from one_ocr_ray.model import PageStatus
-from one_ocr_ray.policy.dataset.export import FileNames, page_blocks, page_tables
+from one_ocr_ray.policy.dataset.export import ExportFormat, FileNames, page_blocks, page_tables, placed_text_of
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.dataset.schema import page_row
 from one_ocr_ray.policy.document import PAGE_JOINT
@@ -45,7 +45,14 @@ class Format(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
+    HOCR = "hocr"
+    ALTO = "alto"
     ZIP = "zip"
+
+    @property
+    def suffix(self) -> str:
+        """The end of a file's name."""
+        return "alto.xml" if self is Format.ALTO else self.value
 
 
 class BatchFormat(StrEnum):
@@ -64,6 +71,8 @@ MEDIA_TYPES = {
     Format.JSON: "application/json",
     Format.JSONL: "application/jsonl",
     Format.PARQUET: "application/vnd.apache.parquet",
+    Format.HOCR: "text/vnd.hocr+html; charset=utf-8",
+    Format.ALTO: "application/xml",
     Format.ZIP: "application/zip",
 }
 
@@ -105,7 +114,7 @@ class Results:
 
     def _file(self, view: TaskView, pages: Sequence[PageResult], form: Format) -> bytes:
         match form:
-            case Format.MD | Format.TXT | Format.HTML:
+            case Format.MD | Format.TXT | Format.HTML | Format.HOCR | Format.ALTO:
                 return _text(view, pages, form).encode()
             case Format.CSV:
                 texts = (to_csv(sheet.rows) for sheet in sheets_of(page_tables(pages)))
@@ -133,6 +142,8 @@ def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:
         return to_html_document(view.record.filename, [page_blocks(page) for page in pages])
     if form is Format.MD:
         return markdown_of(pages)
+    if form in (Format.HOCR, Format.ALTO):
+        return placed_text_of(view.record.filename, pages, ExportFormat(form))
     return PAGE_JOINT.join(_plain_text(page) for page in pages if page.markdown).rstrip("\n") + "\n"
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TABLE = "fruit,count\r\napples,3\r\npears,14\r\n"
-FORMATS = ("md", "txt", "csv", "xlsx", "json", "jsonl", "parquet", "zip")
+FORMATS = ("md", "txt", "csv", "xlsx", "json", "jsonl", "parquet", "hocr", "alto", "zip")
+ENDINGS = {"alto": "alto.xml"}
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +121,7 @@ def test_a_result_is_a_file_with_a_name(site: Site, form: str) -> None:
     assert disposition.startswith('attachment; filename="')
     assert disposition.count('"') == 2
     assert "filename*=UTF-8''%E5%8F%91%E7%A5%A8%20" in disposition
-    assert disposition.endswith(f".{form}")
+    assert disposition.endswith(f".{ENDINGS.get(form, form)}")
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 

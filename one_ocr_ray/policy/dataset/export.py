@@ -15,7 +15,10 @@ from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.writers.alto import to_alto
+from one_ocr_ray.policy.writers.hocr import to_hocr
 from one_ocr_ray.policy.writers.html import to_html_document
+from one_ocr_ray.policy.writers.placed import placed_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +41,8 @@ class ExportFormat(StrEnum):
     CSV = "csv"
     XLSX = "xlsx"
     FIGURES = "figures"
+    HOCR = "hocr"
+    ALTO = "alto"
     JSONL = "jsonl"
     DOLMA = "dolma"
 
@@ -90,6 +95,12 @@ def text_of(document: DocumentResult, kind: ExportFormat) -> str:
 def html_of(document: DocumentResult, pages: Iterable[PageResult]) -> str:
     """One document as an HTML page that loads nothing, with a section for each page."""
     return to_html_document(document.source_name, (page_blocks(page) for page in pages))
+
+
+def placed_text_of(name: str, pages: Iterable[PageResult], kind: ExportFormat) -> str:
+    """One document with the places of its words, as hOCR or ALTO; where no places are known they are guessed."""
+    write = to_alto if kind is ExportFormat.ALTO else to_hocr
+    return write(name, (placed_page(page) for page in pages))
 
 
 def page_blocks(page: PageResult) -> tuple[Block, ...]:

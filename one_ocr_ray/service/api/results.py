@@ -47,7 +47,7 @@ async def task_result(
     view = await service.task(owner, task_id)
     _check_ended([view], partial=partial)
     data = await service.executor.run(owner, lambda: Results(service.store).of_task(view, form))
-    name = f"{download_stem(view.record.filename)}.{form}"
+    name = f"{download_stem(view.record.filename)}.{form.suffix}"
     return Response(data, 200, _ATTACHMENT | {"Content-Disposition": content_disposition(name)}, MEDIA_TYPES[form])
 
 

@@ -12,6 +12,7 @@ from one_ocr_ray.policy.dataset.export import (
     html_of,
     json_line,
     page_tables,
+    placed_text_of,
     text_of,
 )
 from one_ocr_ray.policy.writers.cells import to_csv
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.storage.dataset.committed import CommittedDocuments
 
+SUFFIXES = {ExportFormat.ALTO: ".alto.xml"}
 _LINES = {ExportFormat.JSONL: "documents.jsonl", ExportFormat.DOLMA: "dolma.jsonl"}
 
 
@@ -48,9 +50,12 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
 
 def _write_documents(source: CommittedDocuments, folder: Path, kind: ExportFormat) -> ExportReport:
     report = ExportReport()
-    names = FileNames(f".{kind.value}")
+    names = FileNames(SUFFIXES.get(kind, f".{kind.value}"))
     for shard in source.shards:
-        if kind is ExportFormat.HTML:
+        if kind in (ExportFormat.HOCR, ExportFormat.ALTO):
+            placed = source.with_pages(shard)
+            texts = ((document, placed_text_of(document.source_name, pages, kind)) for document, pages in placed)
+        elif kind is ExportFormat.HTML:
             texts = ((document, html_of(document, pages)) for document, pages in source.with_pages(shard))
         else:
             texts = ((document, text_of(document, kind)) for document in source.documents(shard))

@@ -1,0 +1,227 @@
+"""Every word of a page with a place, for writers that put words where they stand: PDF layers, hOCR, ALTO.
+
+Places that are not known are guessed: the words of a block without lines are spread evenly over its box, a block
+without a box stands below the one before it, and a page without any box is filled from its top.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import unicodedata
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import Block, BlockLine, BlockSource, BlockWord, Box, PageBox
+from one_ocr_ray.model import PageStatus
+from one_ocr_ray.policy.dataset.packing import unpack
+from one_ocr_ray.policy.layout.places import around
+from one_ocr_ray.policy.layout.text import CJK_RANGE
+from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from one_ocr_ray.model import PageResult
+
+PT_PER_PX = 72 / 200  # of a picture whose resolution is not known
+LETTER = PageBox(612.0, 792.0)
+LINE_PT = 12.0  # the height of a line of a block without a box
+
+_CJK = re.compile(f"([{CJK_RANGE}])")
+_EM_TO_LINE = 0.8  # an em against the height of its line
+_RTL = frozenset({"R", "AL"})
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedBlock:
+    """A block of which every word has a place."""
+
+    block: Block
+    box: Box
+    lines: tuple[BlockLine, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedPage:
+    """A page as displayed, in points. `is_guessed`: no place was known of anything on it."""
+
+    number: int
+    box: PageBox
+    blocks: tuple[PlacedBlock, ...]
+    is_guessed: bool
+    px_per_pt: float  # of the picture that was read
+    failure: str | None = None  # its code, of a page that failed
+
+    @property
+    def lines(self) -> tuple[BlockLine, ...]:
+        return tuple(line for placed in self.blocks for line in placed.lines)
+
+
+def placed_page(page: PageResult) -> PlacedPage:
+    """`page` with places for all its words; of a failed page there are none."""
+    box = page.page_box or _box_of_picture(page)
+    px_per_pt = _longest_px(page) / max(box.width, box.height) if page.image_width else 1 / PT_PER_PX
+    if page.status is PageStatus.FAILED:
+        code = page.failure.code if page.failure else "unknown"
+        return PlacedPage(page.page_number, box, (), is_guessed=False, px_per_pt=px_per_pt, failure=code)
+    blocks = unpack(page.blocks) if page.blocks else markdown_blocks(page.markdown or "", BlockSource.LLM)
+    is_guessed = all(block.box is None for block in blocks)
+    placed = tuple(_placed(blocks, box))
+    return PlacedPage(page.page_number, box, placed, is_guessed=is_guessed and bool(placed), px_per_pt=px_per_pt)
+
+
+def is_rtl(text: str) -> bool:
+    """Whether the first letter of `text` belongs to a script that runs to the left."""
+    for char in text:
+        direction = unicodedata.bidirectional(char)
+        if direction == "L":
+            return False
+        if direction in _RTL:
+            return True
+    return False
+
+
+def _box_of_picture(page: PageResult) -> PageBox:
+    if not page.image_width or not page.image_height:
+        return LETTER
+    width, height = page.image_width * PT_PER_PX, page.image_height * PT_PER_PX
+    return PageBox(*((height, width) if (page.rotation or 0) % 180 else (width, height)), (page.rotation or 0) % 360)
+
+
+def _longest_px(page: PageResult) -> int:
+    return max(page.image_width or 0, page.image_height or 0)
+
+
+def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
+    """Blocks with boxes: what has none stands below the block before it, as high as its text needs."""
+    whole = Box(0.0, 0.0, page.width, page.height)
+    if all(block.box is None for block in blocks):
+        blocks = _stacked([block for block in blocks if block.text.strip() or block.table], page)
+    last = replace(whole, y1=0.0)
+    for block in blocks:
+        box = block.box or _below(last, page)
+        last = box
+        lines = block.lines if block.lines is not None else tuple(_spread_block(block, box))
+        yield PlacedBlock(block, box, tuple(split for line in lines if (split := _split(line)).words))
+
+
+def _below(box: Box, page: PageBox) -> Box:
+    top = min(box.y1, max(page.height - LINE_PT, 0.0))
+    return Box(box.x0, top, box.x1, min(top + LINE_PT, page.height))
+
+
+def _stacked(blocks: Sequence[Block], page: PageBox) -> list[Block]:
+    """Blocks of a page of which no place is known: one below the other, each as high as it has characters."""
+    margin = 0.08 * min(page.width, page.height)
+    weights = [max(len(_text(block)), 40) for block in blocks]
+    per_character, top = (page.height - 2 * margin) / max(sum(weights), 2000), margin
+    stacked: list[Block] = []
+    for block, weight in zip(blocks, weights, strict=True):
+        bottom = top + weight * per_character
+        stacked.append(replace(block, box=Box(margin, top, page.width - margin, bottom)))
+        top = bottom
+    return stacked
+
+
+def _text(block: Block) -> str:
+    if block.table is not None:
+        return " ".join(cell.text for cell in block.table.cells)
+    return f"{block.marker} {block.text}" if block.marker else block.text
+
+
+def _spread_block(block: Block, box: Box) -> Iterator[BlockLine]:
+    """The words of a block, or of each cell of a table, spread over its box."""
+    if block.table is None:
+        yield from spread(_text(block), box)
+        return
+    across, down = (box.x1 - box.x0) / max(block.table.cols, 1), (box.y1 - box.y0) / max(block.table.rows, 1)
+    for cell in block.table.cells:
+        left, top = box.x0 + cell.col * across, box.y0 + cell.row * down
+        even = Box(left, top, left + cell.col_span * across, top + cell.row_span * down)
+        yield from spread(cell.text, cell.box or even)
+
+
+def spread(text: str, box: Box) -> Iterator[BlockLine]:
+    """The words of `text` in as many lines as fill `box`, each with its share of the line by its characters."""
+    given = [words for line in text.split("\n") if (words := _pieces(line))]
+    if not given:
+        return
+    width, height = max(box.x1 - box.x0, 0.1), max(box.y1 - box.y0, 0.1)
+    units = sum(_units(words) for words in given)
+    # A line of n holds width / (em / 2) half ems, and its em is height / n * 0.8: n lines hold them all.
+    count = max(1, round(math.sqrt(units * _EM_TO_LINE / 2 * height / width)))
+    lines = given if len(given) >= count else _wrapped([word for words in given for word in words], units / count)
+    step = height / len(lines)
+    for number, words in enumerate(lines):
+        line = Box(box.x0, box.y0 + number * step, box.x1, box.y0 + (number + 1) * step)
+        size = min(step, 2 * width / max(_units(words), 1) / _EM_TO_LINE)  # a short last line is no wider than its text
+        yield _line(words, line, min(width, _units(words) * size * _EM_TO_LINE / 2))
+
+
+def _pieces(text: str) -> list[tuple[str, bool]]:
+    """The words of `text`, each CJK character by itself, and whether a blank follows."""
+    pieces: list[tuple[str, bool]] = []
+    for word in text.split():
+        parts = [part for part in _CJK.split(word) if part]
+        pieces += [(part, False) for part in parts[:-1]] + [(parts[-1], not _CJK.match(parts[-1]))]
+    return pieces
+
+
+def _units(words: Iterable[tuple[str, bool]]) -> int:
+    """The length in half ems."""
+    return sum(width_units(text) + space for text, space in words)
+
+
+def width_units(text: str) -> int:
+    """The length of `text` in half ems: a CJK character is an em wide, all others half of one."""
+    return len(text) + len(_CJK.findall(text))
+
+
+def _wrapped(words: Sequence[tuple[str, bool]], most: float) -> list[list[tuple[str, bool]]]:
+    lines: list[list[tuple[str, bool]]] = [[]]
+    length = 0.0
+    for word in words:
+        own = _units([word])
+        if lines[-1] and length + own / 2 > most * len(lines):
+            lines.append([])
+        lines[-1].append(word)
+        length += own
+    return lines
+
+
+def _line(words: Sequence[tuple[str, bool]], box: Box, width: float) -> BlockLine:
+    unit = width / max(_units(words), 1)
+    rtl = is_rtl("".join(text for text, _ in words))
+    at, placed = 0.0, []
+    for text, space in words:
+        length = width_units(text) * unit
+        left = box.x1 - at - length if rtl else box.x0 + at
+        placed.append(BlockWord(text, Box(left, box.y0, left + length, box.y1), None, space))
+        at += length + space * unit
+    return BlockLine(around([word.box for word in placed]), tuple(placed))
+
+
+def _split(line: BlockLine) -> BlockLine:
+    """`line` with each of its words by itself: a reader may have taken several for one, as it does with Arabic."""
+    if all(len(word.text.split()) == 1 for word in line.words):
+        return line
+    words = tuple(part for word in line.words for part in _parts(word, runs_down=abs(line.angle) % 180 > 45))
+    return replace(line, words=words)
+
+
+def _parts(word: BlockWord, *, runs_down: bool) -> Iterator[BlockWord]:
+    """The words in the text of `word`, in equal shares of its box by their characters."""
+    texts = word.text.split()
+    total, box, rtl = len(" ".join(texts)), word.box, is_rtl(word.text)
+    at = 0
+    for index, text in enumerate(texts):
+        a, b = at / total, (at + len(text)) / total
+        if rtl:
+            a, b = 1 - b, 1 - a
+        if runs_down:
+            part = replace(box, y0=box.y0 + a * (box.y1 - box.y0), y1=box.y0 + b * (box.y1 - box.y0))
+        else:
+            part = replace(box, x0=box.x0 + a * (box.x1 - box.x0), x1=box.x0 + b * (box.x1 - box.x0))
+        yield replace(word, text=text, box=part, space=word.space if index == len(texts) - 1 else True)
+        at += len(text) + 1
