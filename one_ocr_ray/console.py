@@ -12,7 +12,7 @@ import orjson
 from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS
 from one_ocr_ray.policy.doctor import CheckStatus
 from one_ocr_ray.policy.progress import hold_text
-from one_ocr_ray.policy.route.chain import TEXT_LAYER
+from one_ocr_ray.policy.route.reader_use import has_choice, told_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -114,7 +114,7 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     if unopened := summary.counts.unopened:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
-    lines += _shares_of_readers(summary)
+    lines += [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []
     if figures["cost_usd_total"]:
         lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:
@@ -126,15 +126,6 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         lines.append("Columns `error` say why pages and documents failed; --retry-failed reads them again.")
     for line in lines:
         print(line, file=err, flush=True)
-
-
-def _shares_of_readers(summary: RunSummary) -> list[str]:
-    """One line on who has read how many pages, where there was a choice."""
-    if TEXT_LAYER not in summary.readers and len(summary.readers) < 2:
-        return []
-    uses = sorted(summary.readers.items(), key=lambda each: -each[1].pages)
-    shares = [f"{name} {_count(use.pages, 'page')}" for name, use in uses]
-    return [f"Read by: {', '.join(shares)}."]
 
 
 def print_json(summary: RunSummary, out: TextIO) -> None:

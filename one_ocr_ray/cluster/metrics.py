@@ -8,6 +8,7 @@ the dataset, not from here. No document id, page number, key or text is ever a l
 from __future__ import annotations
 
 from collections import Counter as Multiset
+from collections import defaultdict
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -51,19 +52,25 @@ class _Metrics:
         self.in_flight = Gauge("one_ocr_in_flight", "Requests under way", ENGINE)
         self.rate_limit = Gauge("one_ocr_rate_limit", "Rates per minute, granted and configured", (*ENGINE, "kind"))
         self.reader_pages = Counter("one_ocr_reader_pages_total", "Pages, by reader and why", ("reader", "reason"))
+        # No Counter: Ray's cannot be told of 0, and without a series nobody can ask for it.
+        self.saved = Gauge("one_ocr_saved_usd_total", "USD less than at the last reader of the route", ("reader",))
         self.tasks = Gauge("one_ocr_tasks", "Tasks of the service", ("state",))
 
 
 _metrics = cache(_Metrics)
 _in_flight: Multiset[tuple[str, str]] = Multiset()  # of this process, by engine and model
 
+_saved_usd: defaultdict[str, float] = defaultdict(float)  # of this process, by reader
 
-def count_page(page: PageResult) -> None:
-    """Count a finished page."""
+
+def count_page(page: PageResult, saved_usd: float | None) -> None:
+    """Count a finished page, and what it has cost less than at the last reader of its route."""
     metrics = _metrics()
     metrics.pages.inc(1, {"status": page.status.value, "engine": page.engine, "model": page.model})
     if page.route_reason is not None:
         metrics.reader_pages.inc(1, {"reader": page.engine, "reason": page.route_reason})
+    _saved_usd[page.engine] += saved_usd or 0.0
+    metrics.saved.set(_saved_usd[page.engine], {"reader": page.engine})
     if page.render_ms is not None:
         metrics.render_seconds.observe(page.render_ms / 1000)
 

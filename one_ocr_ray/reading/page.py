@@ -189,7 +189,7 @@ async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: 
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
                 reading.notify(reader, RequestDone(None, latency_s, cost_usd))
-        reader.metering.learn(image, ask, answer.usage)
+        reader.metering.learn(image, ask, answer)
         answer = reader.judge(answer, ask)
         if ask.profile is not None:
             box = image.page_box and turned(image.page_box, ask.turn_deg)

@@ -41,8 +41,8 @@ class Permits(Protocol):
 class Metering(Protocol):
     """What requests take from the account, before and after: tokens and money."""
 
-    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
-        """A request was answered: it took `usage`."""
+    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
+        """A request was answered: it took the usage that `answer` tells."""
 
     def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
         """About how many tokens the request will count for."""
@@ -53,11 +53,14 @@ class Metering(Protocol):
     def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
         """The most that the request can cost; None when the model's price is unknown."""
 
+    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float | None:
+        """About what a request that is answered with `text` costs; None when the model's price is unknown."""
+
 
 class NoMetering:
     """`Metering` of an engine on this cluster: no tokens, no money."""
 
-    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
+    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
         pass
 
     def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
@@ -67,6 +70,9 @@ class NoMetering:
         return 0.0
 
     def most_usd(self, image: PageImage, ask: PageRequest) -> float:
+        return 0.0
+
+    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float:
         return 0.0
 
 

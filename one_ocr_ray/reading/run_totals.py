@@ -41,7 +41,7 @@ class RunTotals:
         if failure is not None and failure.action is Action.THROTTLED:
             self.requests["throttled"] += 1
 
-    def add_page(self, page: PageResult, before: ErrorCode | None = None) -> None:
+    def add_page(self, page: PageResult, before: ErrorCode | None = None, saved_usd: float | None = 0.0) -> None:
         """Count a page that was read; `before` is why it failed in an earlier run."""
         self.pages_read += 1
         if page.failure is not None and fails_as_before(page.failure.code, before):
@@ -56,7 +56,7 @@ class RunTotals:
             self.cost_usd = add_known(self.cost_usd, page.cost_usd)
         self.warnings.update(page.warnings)
         if page.status is not PageStatus.BLANK:
-            self._add_use(page.engine, ReaderUse(1, page.cost_usd))
+            self._add_use(page.engine, ReaderUse(1, page.cost_usd, saved_usd, page.model))
 
     def _add_use(self, reader: str, use: ReaderUse) -> None:
         self.readers[reader] = self.readers.get(reader, ReaderUse()) + use

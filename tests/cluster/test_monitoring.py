@@ -41,6 +41,7 @@ CONTRACT = {
     "one_ocr_permit_wait_seconds_bucket": {"le"},
     "one_ocr_in_flight": {"engine", "model"},
     "one_ocr_rate_limit": {"engine", "model", "kind"},
+    "one_ocr_saved_usd_total": {"reader"},
     "one_ocr_tasks": {"state"},
 }
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}

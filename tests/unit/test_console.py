@@ -115,7 +115,7 @@ def summary(**changes: object) -> RunSummary:
     values = {
         "run_id": "r", "output": "/out", "counts": counts, "requests": {"sent": 12, "retried": 1}, "input_tokens": 5,
         "output_tokens": 6, "cost_usd": 0.25, "elapsed_s": 3.14159, "exit_code": 3, "pages_read": 13,
-        "warnings": {}, "readers": {"text-layer": ReaderUse(10, 0.0), "openai": ReaderUse(2, 0.25)},
+        "warnings": {}, "readers": {"openai": ReaderUse(2, 0.25, 0.0, "gpt"), "text-layer": ReaderUse(10, 0.0, 1.25)},
     }  # fmt: skip
     return RunSummary(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -159,7 +159,7 @@ def test_the_summary_in_words() -> None:
         "/out: 3 documents (1 complete, 1 partial, 1 failed), 13 pages (10 ok, 1 blank, 2 failed)."
     )  # fmt: skip
     assert err[2] == "Documents that cannot be opened: 1 not_pdf, 2 pdf_not_found."
-    assert err[3] == "Read by: text-layer 10 pages, openai 2 pages."
+    assert err[3] == "10 pages from the text layer, 2 by gpt; 0.25 USD instead of 1.5."
     assert err[4] == "Cost: 0.2500 USD this run, 0.5000 USD in all."
     assert "--retry-failed" in err[5]
 

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.route.gates import (
     needs_more_samples,
     ocr_verdict,
 )
-from one_ocr_ray.policy.route.reader_use import ReaderUse, saved_usd
+from one_ocr_ray.policy.route.reader_use import ReaderUse, has_choice, told_use
 from one_ocr_ray.policy.text_layer.features import PageText
 from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SpotCheck
 from one_ocr_ray.routing import Escalation, Route, RouteReason, Verdict
@@ -188,11 +188,15 @@ def test_an_answer_that_is_good_stands() -> None:
     assert model_verdict(Answer(failure=BROKEN)) == Verdict(accepted=False, reason=RouteReason.FAILED_OVER)
 
 
-def test_what_cheap_readers_save() -> None:
-    """Their pages at the mean cost of the dearest reader's; unknown where no cost is known."""
-    readers = {"text-layer": ReaderUse(80, 0.0), "local": ReaderUse(10, 0.0), "openai": ReaderUse(10, 0.05)}
-    assert {name: saved_usd(readers, name) for name in readers} == pytest.approx(
-        {"text-layer": 0.4, "local": 0.05, "openai": 0.0}
-    )
-    assert saved_usd({"text-layer": ReaderUse(5)}, "text-layer") is None
-    assert saved_usd(readers | {"openai": ReaderUse(10, None)}, "local") is None
+def test_who_read_is_told_in_the_order_of_a_route() -> None:
+    """The models last; money only where it is known and something was saved."""
+    readers = {
+        "openai": ReaderUse(766, 1.42, 0.0, "gpt-5.6-luna"),
+        "local": ReaderUse(1020, 0.0, 1.8),
+        "text-layer": ReaderUse(8214, 0.0, 14.58),
+    }
+    shares = "8,214 pages from the text layer, 1,020 by OCR, 766 by gpt-5.6-luna"
+    assert told_use(readers) == f"{shares}; 1.42 USD instead of 17.8"
+    assert told_use(readers | {"local": ReaderUse(1020, 0.0, None)}) == shares
+    assert told_use({"text-layer": ReaderUse(1)}) == "1 page from the text layer"
+    assert not has_choice({"local": ReaderUse(3)})

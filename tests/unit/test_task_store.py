@@ -13,6 +13,7 @@ import pytest
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.dataset.documents import RunIdentity, document_result
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.policy.tasks.codec import SET_ASIDE, StoredTask, encode_record, encode_task, not_begun
 from one_ocr_ray.policy.tasks.idempotency import ANSWERED_WITHIN, ClaimStatus, claim_id, encode_claim
 from one_ocr_ray.policy.tasks.task import (
@@ -94,7 +95,17 @@ def as_json(task: bytes, **changes: object) -> bytes:
     return orjson.dumps({**orjson.loads(task), **changes})
 
 
-DONE = StoredTask(TaskView(RECORD, TaskState.SUCCESS, rev=9, outcome=TaskOutcome.COMPLETE, pages_total=3, pages_done=3))
+DONE = StoredTask(
+    TaskView(
+        RECORD,
+        TaskState.SUCCESS,
+        rev=9,
+        outcome=TaskOutcome.COMPLETE,
+        pages_total=3,
+        pages_done=3,
+        readers={"local": ReaderUse(3, 0.0, 0.5, "m")},
+    )
+)
 VIEW = orjson.loads(encode_task(DONE))["view"]
 BAD_STATES = {
     "empty": b"",

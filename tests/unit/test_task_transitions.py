@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskRecord, TaskState, TaskView
 from one_ocr_ray.policy.tasks.transitions import (
     PageOutcome,
@@ -55,6 +56,7 @@ def test_counts_failures_and_usage_follow_from_the_pages() -> None:
         (2, ErrorCode.RENDER_TIMEOUT, True, 3)
     ]
     assert (now.input_tokens, now.output_tokens, now.cost_usd) == (21, 10, 0.0)
+    assert now.readers == {"local": ReaderUse(3, 0.0, None, "some-model")}
     unknown = {9: outcome_of(page(document(1), 9, cost_usd=None))}
     assert with_pages(now, unknown).cost_usd is None
 

@@ -18,6 +18,7 @@ from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
+from one_ocr_ray.reading.savings import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 
 if TYPE_CHECKING:
@@ -96,11 +97,12 @@ class _ShardProgress(WorkProgress):
         self.changed.set()  # the driver sends the next shard
 
     def finished(self, page: PageResult) -> None:
-        count_page(page)
+        count_page(page, self._worker.saved_usd(page))
 
     def safe(self, page: PageResult) -> None:
         self.pages[page.status.value] += 1
-        self._worker.totals.add_page(page, self._before.get((page.document_id, page.page_number)))
+        before = self._before.get((page.document_id, page.page_number))
+        self._worker.totals.add_page(page, before, self._worker.saved_usd(page))
 
     def recorded(self, spending: Spending) -> None:
         self._worker.totals.add_untold(spending)
@@ -138,6 +140,10 @@ class OcrWorker(Worker["ShardAssignment"]):
             if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
                 await reader.permits.ready()
         return failure
+
+    def saved_usd(self, page: PageResult) -> float | None:
+        """What `page` has cost less than at the last reader of the route; None where that is unknown."""
+        return saved_usd(page, self._reading.readers)
 
     def report(self) -> WorkerReport:
         """How far this worker is."""

@@ -30,6 +30,7 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
+from one_ocr_ray.reading.savings import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks.task import TaskRecord
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
     from one_ocr_ray.reading.page import Reading
+    from one_ocr_ray.reading.reader import Reader
     from one_ocr_ray.tasks.service_config import ServiceConfig, TaskAssignment
 
 log = logging.getLogger(__name__)
@@ -77,6 +79,11 @@ class _TaskProgress(WorkProgress):
         self._total: int | None = None
         self._pages: list[PageOutcome] = []
         self._running = 0
+        self.readers: Sequence[Reader] = ()  # of the task's route, once they are known
+
+    def saved_usd(self, page: PageResult) -> float | None:
+        """What `page` has cost less than at the last reader of the route; None where that is unknown."""
+        return saved_usd(page, self.readers) if self.readers else None
 
     def update(self) -> TaskUpdate:
         pages, self._pages = tuple(self._pages), []
@@ -87,7 +94,7 @@ class _TaskProgress(WorkProgress):
         self.changed.set()
 
     def kept(self, pages: Iterable[PageResult]) -> None:
-        self._pages.extend(outcome_of(page) for page in pages)
+        self._pages.extend(outcome_of(page, self.saved_usd(page)) for page in pages)
         self.changed.set()
 
     def failed_before(self, pages: Iterable[PageResult]) -> None:
@@ -101,11 +108,11 @@ class _TaskProgress(WorkProgress):
         pass
 
     def finished(self, page: PageResult) -> None:
-        count_page(page)
+        count_page(page, self.saved_usd(page))
 
     def safe(self, page: PageResult) -> None:
         self._running -= 1
-        self._pages.append(outcome_of(page))
+        self._pages.append(outcome_of(page, self.saved_usd(page)))
         self.changed.set()
 
     def recorded(self, spending: Spending) -> None:
@@ -163,6 +170,7 @@ class TaskWorker(Worker["TaskAssignment"]):
             if document.failure is None:
                 progress.opened(pages_total)
             async with self._reading(assignment, job) as reading:
+                progress.readers = reading.readers
                 shards = ShardReader(
                     job,
                     self._ocr_slots if job.engine is None else self._llm_slots,
@@ -175,7 +183,7 @@ class TaskWorker(Worker["TaskAssignment"]):
                 rows = await shards.read(shard, reading, progress, again=retry is not None, only=only)
         except (OneOcrError, Exception) as error:
             return _result_of(error, record.task_id)
-        return TaskResult(tuple(outcome_of(row) for row in rows), document.failure)
+        return TaskResult(tuple(outcome_of(row, progress.saved_usd(row)) for row in rows), document.failure)
 
     async def _inspect(self, record: TaskRecord, job: Job) -> DocumentRef:
         file = await asyncio.to_thread(stat_input, self._store.upload_uri(record.task_id))

@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.policy.cost.pricing import Price, cost_usd, estimate_usd
-from one_ocr_ray.policy.cost.token_estimates import InputScale, OutputEstimate
+from one_ocr_ray.policy.cost.token_estimates import CHARS_PER_TOKEN, OutputEstimate, TokenScale, text_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.model import PageRequest, Usage
+    from one_ocr_ray.model import Answer, PageRequest, Usage
 
 # Tokens of one image, by model, width and height in pixels, and image detail.
 ImageTokens = Callable[[str, int, int, str], int]
-# Four Latin characters or about one CJK character are a token; prompts are mostly Latin.
-PROMPT_CHARS_PER_TOKEN = 4
 OTHER_INPUT_TOKENS = 50  # roles, separators
 
 
@@ -46,16 +44,21 @@ class ProviderMetering:
         self._tier = tier
         self._prices = prices
         self._output = OutputEstimate(output_cap)
-        self._input = InputScale()
+        self._input = TokenScale()
+        self._text = TokenScale()  # of the tokens of an answer to those of its text
+        self._output_cap = output_cap
 
     def input_tokens(self, image: PageImage, ask: PageRequest) -> int:
         """Estimate the input tokens: the formula, corrected by earlier answers."""
         return round(self._formula_tokens(image, ask) * self._input.factor)
 
-    def learn(self, image: PageImage, ask: PageRequest, usage: Usage) -> None:
+    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
         """Learn from the usage that an answer reports."""
+        usage = answer.usage
         if usage.output_tokens is not None:
             self._output.observe(usage.output_tokens)
+            if answer.failure is None and answer.text:
+                self._text.observe(text_tokens(answer.text), usage.output_tokens)
         if usage.input_tokens:
             self._input.observe(self._formula_tokens(image, ask), usage.input_tokens)
 
@@ -69,6 +72,12 @@ class ProviderMetering:
         # The formulas are estimates: a fifth on top covers their error.
         tokens = self.input_tokens(image, ask) * 6 // 5
         return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
+
+    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float | None:
+        """About what a request that is answered with `text` costs; None if the model's price is unknown."""
+        image = PageImage(1, width_px, height_px, b"", "", 0, 0)
+        output_tokens = min(round(text_tokens(text) * self._text.factor), self._output_cap)
+        return estimate_usd(self.input_tokens(image, ask), output_tokens, self._model, self._tier, self._prices)
 
     def worst_case_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
         """The most that `requests` requests for one page can cost, if all but the first have a doubled output cap."""
@@ -86,7 +95,7 @@ class ProviderMetering:
     def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
         picture = self._image_tokens(self._model, image.width_px, image.height_px, self._image_detail)
         text = len(ask.prompt) + len(ask.json_schema or "")
-        return picture + text // PROMPT_CHARS_PER_TOKEN + OTHER_INPUT_TOKENS
+        return picture + text // CHARS_PER_TOKEN + OTHER_INPUT_TOKENS  # prompts are mostly Latin
 
 
 def total_tokens(usage: Usage) -> int | None:

@@ -26,17 +26,29 @@ class OutputEstimate:
             self.tokens = min(quartile, self._cap_tokens)
 
 
-class InputScale:
-    """The ratio of real input tokens to the formula's: the median of the last answers, 1 until there is one.
+# Four Latin characters or about one CJK character are a token.
+CHARS_PER_TOKEN = 4
+_FIRST_WIDE = "\u2e80"
 
-    The formulas hold for the providers' own models; a self-hosted model may count images quite differently.
+
+def text_tokens(text: str) -> int:
+    """About how many tokens `text` is."""
+    wide = sum(char >= _FIRST_WIDE for char in text)
+    return wide + (len(text) - wide) // CHARS_PER_TOKEN
+
+
+class TokenScale:
+    """The ratio of real tokens to those of a formula: the median of the last answers, 1 until there is one.
+
+    The formulas hold for the providers' own models; a self-hosted model may count images quite differently. A model
+    that reasons takes more tokens for an answer than its text has.
     """
 
     def __init__(self) -> None:
         self._ratios: deque[float] = deque(maxlen=_ANSWERS_KEPT)
         self.factor = 1.0
 
-    def observe(self, formula_tokens: int, input_tokens: int) -> None:
-        """Learn from a request of `formula_tokens` by the formula and `input_tokens` by the provider."""
-        self._ratios.append(input_tokens / max(1, formula_tokens))
+    def observe(self, formula_tokens: int, real_tokens: int) -> None:
+        """Learn from a request of `formula_tokens` by the formula and `real_tokens` by the provider."""
+        self._ratios.append(real_tokens / max(1, formula_tokens))
         self.factor = median(self._ratios)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.model import Outcome
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
-from one_ocr_ray.policy.route.reader_use import ReaderUse, saved_usd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from one_ocr_ray.policy.route.reader_use import ReaderUse
 
 # The columns of `documents` that the counts of an output need.
 COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_failed", "cost_usd", "error")
@@ -83,7 +84,7 @@ class RunSummary:
             "pages": {"total": sum(pages.values()), **{name: pages[name] for name in ("ok", "blank", "failed")}},
             "requests": {name: self.requests.get(name, 0) for name in ("sent", "throttled", "retried")},
             "readers": {
-                name: {"pages": use.pages, "cost_usd": use.cost_usd, "saved_usd": saved_usd(self.readers, name)}
+                name: {"pages": use.pages, "cost_usd": use.cost_usd, "saved_usd": use.saved_usd}
                 for name, use in sorted(self.readers.items())
             },
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},

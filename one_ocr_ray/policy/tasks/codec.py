@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import orjson
 
 from one_ocr_ray.model import ErrorCode, Failure
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.policy.tasks.task import (
     PageFailure,
     RetryOrder,
@@ -164,5 +165,6 @@ def _view(values: dict[str, Any]) -> TaskView:
             PageFailure(**_known(PageFailure, each | {"code": ErrorCode(each["code"])})) for each in values["failures"]
         ),
         "error": error and Failure(ErrorCode(error["code"]), error["message"]),
+        "readers": {name: ReaderUse(**_known(ReaderUse, use)) for name, use in values.get("readers", {}).items()},
     }
     return TaskView(**_known(TaskView, values | times | decoded))  # a view is a report: unknown fields may be ignored

@@ -6,13 +6,16 @@ States are those of the public contract: PENDING -> STARTED <-> RETRY -> SUCCESS
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from one_ocr_ray.model import ErrorCode, Failure, PageStatus
+    from one_ocr_ray.policy.route.reader_use import ReaderUse
 
 
 # A position in a list of tasks: creation time in microseconds since 1970, and the id. The empty one is the start.
@@ -110,6 +113,7 @@ class TaskView:
     output_tokens: int | None = None
     cost_usd: float | None = None
     error: Failure | None = None  # of the whole document
+    readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # by name
 
     @property
     def percent(self) -> float:

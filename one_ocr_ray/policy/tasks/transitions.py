@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import ErrorCode, Failure, PageStatus
 from one_ocr_ray.policy.known_sums import sum_known
+from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.policy.tasks.task import PageEvent, PageFailure, RetryOrder, TaskOutcome, TaskState, TaskView
 
 if TYPE_CHECKING:
@@ -44,6 +46,9 @@ class PageOutcome:
     input_tokens: int | None
     output_tokens: int | None
     cost_usd: float | None
+    reader: str
+    model: str
+    saved_usd: float | None  # None: unknown
 
 
 PageOutcomes = Mapping[int, PageOutcome]  # by page number
@@ -68,8 +73,8 @@ class TaskResult:
     cancelled: bool = False
 
 
-def outcome_of(page: PageResult) -> PageOutcome:
-    """What the task manager keeps of `page`."""
+def outcome_of(page: PageResult, saved_usd: float | None = None) -> PageOutcome:
+    """What the task manager keeps of `page`. `saved_usd`: against the last reader of its route; None: unknown."""
     return PageOutcome(
         page.page_number,
         page.status,
@@ -78,6 +83,9 @@ def outcome_of(page: PageResult) -> PageOutcome:
         page.input_tokens,
         page.output_tokens,
         page.cost_usd,
+        page.engine,
+        page.model,
+        saved_usd,
     )
 
 
@@ -112,7 +120,25 @@ def with_pages(view: TaskView, pages: PageOutcomes, *, total: int | None = None,
         input_tokens=sum_known(page.input_tokens for page in pages.values()) if pages else None,
         output_tokens=sum_known(page.output_tokens for page in pages.values()) if pages else None,
         cost_usd=sum_known(page.cost_usd for page in pages.values()) if pages else None,
+        readers=_readers(pages.values()),
     )
+
+
+def _readers(pages: Iterable[PageOutcome]) -> dict[str, ReaderUse]:
+    """What each reader has read of the pages; blank ones are nobody's."""
+    by_reader: dict[str, list[PageOutcome]] = defaultdict(list)
+    for page in pages:
+        if page.status is not PageStatus.BLANK:
+            by_reader[page.reader].append(page)
+    return {
+        reader: ReaderUse(
+            len(own),
+            sum_known(page.cost_usd for page in own),
+            sum_known(page.saved_usd for page in own),
+            own[-1].model,
+        )
+        for reader, own in by_reader.items()
+    }
 
 
 def started(view: TaskView, now: datetime) -> TaskView:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.route.reader_use import cost_and_without, has_choice, in_order
 from one_ocr_ray.service.web.block_view import shown_blocks
 from one_ocr_ray.service.web.markdown import MAX_CHARACTERS
+from one_ocr_ray.service.web.templates import cost, count
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.tasks.task import TaskView
     from one_ocr_ray.service.dependencies import Service
     from one_ocr_ray.service.web.block_view import ShownBlocks
+    from one_ocr_ray.service.web.i18n import Catalog
 
 SHEET = 120  # pages that the grid shows at once
 VIEWS = ("blocks", "rendered", "source")
@@ -74,6 +77,20 @@ async def shown_task(service: Service, view: TaskView, page_number: int, wanted:
     html = await service.html(owner, row.markdown) if row and row.markdown and wanted == "rendered" else ""
     letters = "".join(marks.get(number, _WAITING) for number in numbers)
     return ShownTask(numbers, letters, at, sheet, row, html, blocks, wanted)
+
+
+def told_readers(view: TaskView, t: Catalog) -> str:
+    """One line on who has read how many pages, and what that has saved; empty where there was no choice."""
+    if not has_choice(view.readers):
+        return ""
+    shares = [
+        t(key if key in t.sentences else "readers.model", pages=count(use.pages), model=use.model or name)
+        for name, use in in_order(view.readers)
+        for key in [f"readers.{name}"]
+    ]
+    text = t("readers.pages", shares=t("readers.joint").join(shares))
+    money = cost_and_without(view.readers)
+    return text if money is None else text + t("readers.money", cost=cost(money[0]), without=cost(money[1]))
 
 
 def selected(view: TaskView, max_pages: int) -> list[int]:

@@ -15,7 +15,7 @@ from fastapi.responses import RedirectResponse, Response
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.staticfiles import StaticFiles
 
-from one_ocr_ray.service.web.i18n import LANGUAGES, catalog, language_of
+from one_ocr_ray.service.web.i18n import LANGUAGES, Catalog, catalog, language_of
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -66,11 +66,10 @@ class PageRenderer:
 
     def render(self, request: Request, service: Service, template: str, values: Mapping[str, Any]) -> str:
         """Render `template` with `values`, in the language and theme of `request`."""
-        language = _preference(request, "lang") or language_of(request.headers.get("accept-language", ""))
         here = [(name, value) for name, value in request.query_params.multi_items() if name not in _COOKIES]
         return self._templates.get_template(template).render(
             values,
-            t=catalog(language),
+            t=language(request),
             theme=_preference(request, "theme") or "auto",
             themes=_THEMES,
             static=self._static,
@@ -81,6 +80,11 @@ class PageRenderer:
             logged_in=bool(service.keys) and request.scope["state"].get("owner") is not None,
             version=__version__,
         )
+
+
+def language(request: Request) -> Catalog:
+    """The texts in the language that `request` asks for, by the visitor's choice or by the browser's."""
+    return catalog(_preference(request, "lang") or language_of(request.headers.get("accept-language", "")))
 
 
 def preferences_asked(request: Request) -> Response | None:

@@ -184,6 +184,9 @@ function element(name, text = "") {
 
 async function refresh() {
   const task = await (await ask(`/task_status/${id}`)).json();
+  const { text } = await (await ask(`/tasks/${id}/readers`)).json();
+  part("readers").textContent = text;
+  part("readers").hidden = !text;
   return showStatus(task);
 }
 
