@@ -89,14 +89,20 @@ def page_request_of(settings: Settings) -> PageRequest:
     if schema is not None and (fault := schema_fault(schema)):
         raise UsageError(f"--schema: {fault}")
     built_in = EXTRACT if schema is not None else TRANSCRIBE
-    request = PageRequest(
-        prompt=_text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text,
+    prompt = _text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text
+    request = general_request_of(settings, prompt, schema)
+    return request if (profile := profile_of(settings)) is None else _with_profile(request, profile, settings)
+
+
+def general_request_of(settings: Settings, prompt: str, schema: str | None) -> PageRequest:
+    """The request for each page as a model without a profile is asked."""
+    return PageRequest(
+        prompt=prompt,
         json_schema=schema,
         output_tokens_cap=settings.output_tokens,
         reasoning=None if settings.reasoning == "off" else settings.reasoning,
         positions=settings.positions,
     )
-    return request if (profile := profile_of(settings)) is None else _with_profile(request, profile, settings)
 
 
 def _with_profile(request: PageRequest, profile: ModelProfile, settings: Settings) -> PageRequest:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
 from one_ocr_ray.policy.dataset.selection import parse_selection
+from one_ocr_ray.policy.page.extraction import foreign_schema_fault, schema_fault
 from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine, parse_route
 from one_ocr_ray.policy.tasks.callback import callback_fault
 from one_ocr_ray.policy.tasks.task import TaskOptions
@@ -28,7 +30,11 @@ _RANGE_ENDS = re.compile(r"(\d+)-(\d+)")
 
 FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
 LONGEST_SIDE_PX = 4000  # twice what any provider uses: a larger image costs memory and gives no more text
-LLM_OPTIONS = ("model", "prompt", "max_cost_usd")  # not for the embedded engine
+LLM_OPTIONS = ("model", "prompt", "max_cost_usd", "schema")  # not for the embedded engine
+
+
+# The contract names an option `schema`; pydantic still has a deprecated method of that name.
+warnings.filterwarnings("ignore", message='Field name "schema" in "UploadOptions" shadows', category=UserWarning)
 
 
 class UploadOptions(BaseModel):
@@ -46,6 +52,9 @@ class UploadOptions(BaseModel):
         None, max_length=2000, pattern=r"^https?://[!-~]+$", description="is told by a signed POST when the task ends"
     )
     route: str | None = Field(None, max_length=200, description="readers of a page in order, or auto")
+    schema: dict[str, Any] | None = Field(  # type: ignore[assignment]
+        None, description="JSON Schema of the data that the model takes from each page"
+    )
 
 
 def options_in(texts: Mapping[str, str]) -> str:
@@ -95,7 +104,18 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
     if pages is not None:  # a range may be given from either end
         ordered = _RANGE_ENDS.sub(lambda ends: "-".join(sorted(ends.groups(), key=int)), pages)
         pages = str(parse_selection(ordered))
-    return TaskOptions(**{**options.model_dump(), "pages": pages})
+    return TaskOptions(**{**options.model_dump(), "pages": pages, "schema": _checked_schema(options)})
+
+
+def _checked_schema(options: UploadOptions) -> str | None:
+    """The schema as text. Raises Problem for one that is no JSON Schema, or too large."""
+    asked: Any = options.schema
+    if asked is None:
+        return None
+    schema = json.dumps(asked, ensure_ascii=False)
+    if fault := foreign_schema_fault(asked, schema) or schema_fault(schema):
+        raise Problem("invalid_schema", fault)
+    return schema
 
 
 def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
@@ -105,7 +125,7 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
     if engine not in engines:
         raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
     if options.route is not None:
-        _check_route(options.route, engine, settings)
+        _check_route(options.route, engine, settings, with_schema=options.schema is not None)
     if engine == "local":
         if any(getattr(options, name) is not None for name in LLM_OPTIONS):
             raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
@@ -115,7 +135,7 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
         raise _invalid("The price of the model is unknown, so max_cost_usd or the key's budget cannot be kept.")
 
 
-def _check_route(text: str, engine: str, settings: ServiceSettings) -> None:
+def _check_route(text: str, engine: str, settings: ServiceSettings, *, with_schema: bool = False) -> None:
     """Raises Problem for a route that this service cannot follow."""
     try:
         route = parse_route(text, engine)
@@ -124,8 +144,8 @@ def _check_route(text: str, engine: str, settings: ServiceSettings) -> None:
         raise _invalid("The value of route is not allowed.") from error
     if needs_embedded_engine(route) and LOCAL not in offered_engines(settings) and not needs_embedded_engine(own):
         raise _invalid("The service has no embedded engine for that route.")
-    if settings.schema is not None and len(route.names) > 1:
-        raise _invalid("The service extracts by a schema, which needs a model for every page.")
+    if (with_schema or settings.schema is not None) and len(route.names) > 1:
+        raise _invalid("A schema needs a model for every page: no other reader can be in the route.")
 
 
 def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:

@@ -54,6 +54,7 @@ _STATUS = {
     "not_pdf": 415,
     "unsupported_media_type": 415,
     "idempotency_key_reused": 422,
+    "invalid_schema": 422,
     "pdf_encrypted": 422,
     "pdf_bad_password": 422,
     "pdf_corrupt": 422,

@@ -15,6 +15,7 @@ from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
     engine_options_of,
     fingerprint_of,
+    general_request_of,
     limits_of,
     page_request_of,
     pdf_options_of,
@@ -27,6 +28,7 @@ from one_ocr_ray.model import ErrorCode, PageRequest
 from one_ocr_ray.policy.cost.pricing import estimate_usd
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.lease import deployment
+from one_ocr_ray.policy.page.prompts import EXTRACT
 from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine
 from one_ocr_ray.settings import Settings
 from one_ocr_ray.storage.spending import spending_with
@@ -111,13 +113,14 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
     settings = service.settings.model_copy(
         update={
             **({} if engine == service.settings.engine else _NO_LIMITS | _NO_ROUTE),
-            **({"route": options.route, "escalate": None} if options.route else {}),
+            **({"route": options.route, "escalate": None} if options.route or options.schema else {}),
+            **({"profile": "generic"} if options.schema else {}),
             "engine": engine,
             **({"longest_side": options.longest_side} if options.longest_side else {}),
             "pages": options.pages or service.settings.pages,
         }
     )
-    selection, route = selection_of(settings), _route(service, settings)
+    selection, route = selection_of(settings), _route(service, settings, ask)
     fingerprint = fingerprint_of(settings, llm, ask, selection)
     run_id = assignment.retry.run_id if assignment.retry else assignment.record.task_id
     job = Job(
@@ -145,12 +148,14 @@ def has_embedded_engine(service: ServiceConfig) -> bool:
     return LOCAL in service.engines or needs_embedded_engine(route_of(service.settings))
 
 
-def _route(service: ServiceConfig, settings: ServiceSettings) -> Route:
+def _route(service: ServiceConfig, settings: ServiceSettings, ask: PageRequest) -> Route:
     """The route of a task. Raises OptionsError for one that this service cannot follow."""
     try:
         route = route_of(settings)
     except UsageError as error:
         raise OptionsError(str(error), ErrorCode.INVALID_OPTIONS) from error
+    if ask.json_schema is not None and len(route.names) > 1:
+        raise OptionsError("A schema needs a model for every page.", ErrorCode.INVALID_OPTIONS)
     if needs_embedded_engine(route) and not has_embedded_engine(service):
         raise OptionsError("This service has no embedded engine for that route.", ErrorCode.INVALID_OPTIONS)
     return route
@@ -162,8 +167,8 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions 
         raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
     llm, ask = service.engines[name]
     if llm is None:
-        if options.model or options.prompt or options.max_cost_usd:
-            raise OptionsError("model, prompt and max_cost_usd need an LLM engine.", ErrorCode.INVALID_OPTIONS)
+        if options.model or options.prompt or options.max_cost_usd or options.schema:
+            raise OptionsError("model, prompt, max_cost_usd and schema need an LLM engine.", ErrorCode.INVALID_OPTIONS)
         return None, ask
     if options.model not in (None, llm.model, *service.settings.models):
         raise OptionsError(
@@ -173,6 +178,9 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> tuple[EngineOptions 
     if options.model:
         settings = _settings_for(service.settings, name).model_copy(update={"model": options.model})
         llm, ask = replace(llm, model=options.model), page_request_of(settings)
+    if options.schema:
+        prompt = ask.prompt if service.settings.prompt_file else EXTRACT.text
+        ask = general_request_of(service.settings, prompt, options.schema)
     return llm, replace(ask, prompt=options.prompt) if options.prompt else ask
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -236,6 +237,11 @@ async def test_tasks_with_different_options_share_a_worker(site: TaskManagerSite
     assert max(one.image_width or 0, one.image_height or 0) == 900
     assert max(two.image_width or 0, two.image_height or 0) == 1600
     assert one.prompt_sha256 != two.prompt_sha256
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]}
+    extracted = await site.submit(identity_pdf(9, 1), schema=json.dumps(schema))
+    await site.succeeded(extracted)
+    (page,) = site.store.pages(extracted)
+    assert "doc-0009 page 1" in json.loads(page.data or "")["title"]
     refused = await site.ended(await site.submit(identity_pdf(9, 1), engine="gemini"))
     assert (refused.state, refused.error and refused.error.code) == (TaskState.FAILURE, ErrorCode.INVALID_OPTIONS)
     unknown = await site.ended(await site.submit(identity_pdf(9, 1), model="made-up"))

@@ -193,6 +193,23 @@ def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path
         assert site.upload(engine="openai", model="own", max_cost_usd=1)
 
 
+def test_a_schema_is_checked_and_stored(tmp_path: Path) -> None:
+    """One that is none, or that could be a trap, is 422 with a sentence; a good one reaches the task as it was sent."""
+    schema = {"type": "object", "properties": {"总计": {"type": "number"}}}
+    with Site(tmp_path, engine="openai", engines=("local",)) as site:
+        for bad in ({"type": "text"}, {"properties": {"a": {"pattern": "(x+)+$"}}}, {"$comment": "x" * 40_000}):
+            data = {"options": json.dumps({"schema": bad})}
+            answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, data=data)
+            assert problem(answer) == (422, "invalid_schema")
+        for mixed in ({"schema": schema, "engine": "local"}, {"schema": schema, "route": "auto"}, {"schema": "x"}):
+            data = {"options": json.dumps(mixed)}
+            answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, data=data)
+            assert problem(answer) == (400, "invalid_options")
+        stored = site.store.task(site.upload(schema=schema)[0])
+        assert stored is not None
+        assert json.loads(stored.view.record.options.schema or "") == schema
+
+
 def test_a_key_whose_budget_is_spent_is_told_so(tmp_path: Path) -> None:
     """402 with the time until there is more; the embedded engine costs nothing and reads on."""
     with Site(tmp_path, engine="openai", engines=("local",), key_budget_usd=0.5) as site:

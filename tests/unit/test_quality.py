@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest
-from one_ocr_ray.policy.page.extraction import schema_fault, schema_violation
+from one_ocr_ray.policy.page.extraction import foreign_schema_fault, schema_fault, schema_violation
 from one_ocr_ray.policy.page.quality import judge, repeats, without_controls, without_fence
 
 SCHEMA = json.dumps(
@@ -286,6 +287,40 @@ def test_a_schema_never_fetches_anything() -> None:
     """A reference to another place is an error, not a download."""
     found = schema_violation("{}", '{"$ref": "http://127.0.0.1:9/schema.json"}')
     assert found == "The schema refers to something that is not in it."
+
+
+def test_a_schema_that_multiplies_is_given_up() -> None:
+    """References that double at every level would be checked for ever."""
+    levels = {f"a{n}": {"allOf": [{"$ref": f"#/$defs/a{n + 1}"}] * 2} for n in range(60)}
+    schema = json.dumps({"$ref": "#/$defs/a0", "$defs": levels | {"a60": {"type": "object"}}})
+    assert schema_violation("{}", schema) == "The schema takes too long to check."
+    assert schema_violation("{}", '{"type": "object"}') is None
+
+
+@pytest.mark.parametrize("schema", [{"pattern": "("}, {"$ref": "#/$defs", "$defs": {"minLength": {}}}])
+def test_a_schema_that_cannot_be_applied_is_no_crash(schema: dict[str, Any]) -> None:
+    """A pattern that is none, and a reference to what is no schema."""
+    assert schema_violation('"x"', json.dumps(schema)) == "The schema cannot be applied to the reply."
+
+
+def _nested(levels: int) -> dict[str, Any]:
+    return {"items": _nested(levels - 1)} if levels else {}
+
+
+@pytest.mark.parametrize(
+    ("schema", "part"),
+    [
+        ({"properties": {"a": {"pattern": "(x+)+$"}}}, "pattern"),
+        ({"$defs": {"a": {"patternProperties": {"(x+)+$": {}}}}}, "pattern"),
+        ({"description": "x" * 40_000}, "longer"),
+        (_nested(40), "deeper"),
+    ],
+)
+def test_a_strangers_schema_is_bounded(schema: dict[str, Any], part: str) -> None:
+    """Patterns that never end, sizes and depths are refused with a sentence."""
+    assert part in (foreign_schema_fault(schema, json.dumps(schema)) or "")
+    usual = {"type": "object", "properties": {"pattern": {"type": "string", "maxLength": 9}}}
+    assert foreign_schema_fault(usual, json.dumps(usual)) is None
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 
 from one_ocr_ray.errors import OptionsError
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
 from one_ocr_ray.service_settings import load_service
@@ -54,6 +55,21 @@ def test_what_the_service_does_not_offer_is_not_told_as_a_bad_key(tmp_path: Path
     with pytest.raises(OptionsError) as refused:
         left(tmp_path, {"engines": "local"}, **options)
     assert refused.value.code is ErrorCode.INVALID_OPTIONS
+
+
+def test_a_schema_is_asked_of_a_model_for_every_page(tmp_path: Path) -> None:
+    """Also where the service reads text layers first; the prompt is that of extractions, unless one is given."""
+    flags = {"store": str(tmp_path), "engine": "openai", "route": "auto", "profile": "olmocr-2"}
+    service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
+    schema = '{"type": "object"}'
+    job, fingerprint = task_job(service, order(schema=schema), store)
+    assert (job.ask.json_schema, job.ask.prompt, job.ask.profile) == (schema, EXTRACT.text, None)
+    assert job.route.names == ("openai",)
+    assert fingerprint.schema_sha256 == prompt_sha256(schema)
+    assert task_job(service, order(schema=schema, prompt="Take it."), store)[0].ask.prompt == "Take it."
+    assert task_job(service, order(), store)[1].schema_sha256 is None
+    with pytest.raises(OptionsError, match="every page"):
+        task_job(service, order(schema=schema, route="text-layer,openai"), store)
 
 
 def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path) -> None:

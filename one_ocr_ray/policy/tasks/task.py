@@ -57,6 +57,7 @@ class TaskOptions:
     max_cost_usd: float | None = None
     route: str | None = None
     callback_url: str | None = None
+    schema: str | None = None  # JSON text of a JSON Schema
 
 
 @dataclass(frozen=True, slots=True)
