@@ -40,12 +40,14 @@ from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.text_layer.layer import unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines, text_of
 from one_ocr_ray.policy.text_layer.seen import seen_of
+from one_ocr_ray.routing import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
 
+ROUTE = Route(("text-layer", "local"))
 LONGEST_SIDE_PX = 1600
 PAGES_OF_A_DOCUMENT = 6
 WRONG = 0.02
@@ -119,7 +121,7 @@ def judged(  # noqa: PLR0917 - all of them tell which page it is
 ) -> Case:
     """What the reader says of a page; its layer is right where it still says `text`."""
     started = time.process_time()
-    reading = engine.read_layer(image, known, frozenset())
+    reading = engine.read_layer(image, known, ROUTE)
     cpu_s = time.process_time() - started
     for key, record in reading.fonts.items():
         known[key] = known[key] + record if key in known else record

@@ -166,7 +166,7 @@ def route_of(settings: Settings) -> Route:
         raise UsageError(f"--route: {error}.") from error
     if settings.schema is not None and len(route.names) > 1:
         raise UsageError(f"--schema needs a model for every page: give --route {settings.engine}, or no route.")
-    return route
+    return replace(route, gates=settings.gates) if settings.gates else route
 
 
 def pdf_options_of(settings: Settings) -> PdfOptions:

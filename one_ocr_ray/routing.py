@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from one_ocr_ray.gates import MEASURED, Gates
+
 
 class RouteReason(StrEnum):
     """Why a page is read by the reader that its row names."""
@@ -58,7 +60,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The readers of a run by name, in order, and which pages go on though a reader is content with its answer."""
+    """The readers of a run by name, in order; which pages go on though a reader is content; where the gates stand."""
 
     names: tuple[str, ...]
     escalate: frozenset[Escalation] = frozenset()
+    gates: Gates = MEASURED

@@ -25,6 +25,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, Pydant
 from one_ocr_ray import environment
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.gates import Gates
 from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config
 from one_ocr_ray.settings_reading import flag as _flag
 
@@ -49,6 +50,7 @@ class ModelPrice(BaseModel):
 Texts = Annotated[tuple[str, ...], NoDecode]
 _Secrets = Annotated[dict[str, SecretStr], NoDecode]
 _Prices = Annotated[dict[str, ModelPrice], NoDecode]
+_Gates = Annotated[Gates | None, NoDecode]
 
 
 class Settings(BaseSettings):
@@ -73,6 +75,7 @@ class Settings(BaseSettings):
     base_url: str | None = _flag("URL", "Engine", "endpoint of the engine")
     route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
     escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
+    gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
     timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
     profile: str = _flag("NAME", "Engine", "how an OCR model is asked: auto, generic, a name, or a file", "auto")
@@ -107,7 +110,7 @@ class Settings(BaseSettings):
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)
     shard_pages: int = _flag("N", "Cluster", "about how many pages one result file holds", 500, ge=1)
 
-    @field_validator("headers", "query", "prices", mode="before")
+    @field_validator("headers", "query", "prices", "gates", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
         """Parse JSON: flags and the environment give text, the file gives objects."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import PageImage, PageRequest
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
-    from one_ocr_ray.routing import Escalation
+    from one_ocr_ray.routing import Route
 
 # The rest of each CPU is for render tasks, so that they find room even where there is one CPU only.
 READER_CPUS = 0.75
@@ -56,9 +56,9 @@ class OcrEngineActor:
         """The engine's answer for one page image."""
         return self._engine.read_page(image)
 
-    def read_layer(self, image: PageImage, known: KnownFonts, escalate: frozenset[Escalation]) -> LayerReading:
+    def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
         """One page from its text layer, where that is right; `known`: what is known of its document's fonts."""
-        return self._engine.read_layer(image, known, escalate)
+        return self._engine.read_layer(image, known, route)
 
     def answer(self) -> None:
         """Answer that the process lives."""
@@ -174,9 +174,9 @@ class PooledTextLayer:
     name = TEXT_LAYER
     model = DEFAULT_MODELS[TEXT_LAYER]
 
-    def __init__(self, pool: EnginePool, escalate: frozenset[Escalation] = frozenset()) -> None:
+    def __init__(self, pool: EnginePool, route: Route) -> None:
         self._pool = pool
-        self._escalate = escalate
+        self._route = route
         self._fonts: dict[str, KnownFonts] = {}  # by document, the one asked for last at the end
 
     async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
@@ -185,7 +185,7 @@ class PooledTextLayer:
         self._fonts[document_id] = known
         if len(self._fonts) > DOCUMENTS_KEPT:
             del self._fonts[next(iter(self._fonts))]
-        reading: LayerReading | None = await self._pool.ask("read_layer", image, known, self._escalate)
+        reading: LayerReading | None = await self._pool.ask("read_layer", image, known, self._route)
         if reading is None:
             return Answer(failure=DIED)
         for key, record in reading.fonts.items():

@@ -62,7 +62,7 @@ def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) ->
         return llm
     if pool is None:
         raise ValueError("the job has no embedded engine")
-    engine = pool if name == LOCAL else PooledTextLayer(pool, job.route.escalate)
+    engine = pool if name == LOCAL else PooledTextLayer(pool, job.route)
     return Reader(
         engine=engine,
         permits=NoLimit(),
@@ -71,7 +71,7 @@ def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) ->
         metering=NoMetering(),
         judge=accept_as_is,
         observers=(RequestMetrics(engine.name, engine.model).observe,),
-        verdict=partial(ocr_verdict, escalate=job.route.escalate),
+        verdict=partial(ocr_verdict, escalate=job.route.escalate, at=job.route.gates),
         no_better_at=NOT_FOR_LOCAL if name == LOCAL else (),
         is_request=name == LOCAL,
     )

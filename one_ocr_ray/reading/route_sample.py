@@ -64,9 +64,9 @@ def sampled_readers(sample: PageSample, route: Route, options: PdfOptions) -> Co
 def _reader_of(image: PageImage, route: Route, engine: LocalEngine) -> str:
     for name in route.names[:-1]:
         if name == TEXT_LAYER:
-            verdict = engine.read_layer(image, {}, route.escalate).answer.verdict
+            verdict = engine.read_layer(image, {}, route).answer.verdict
         elif name == engine.name:
-            verdict = ocr_verdict(engine.read_page(image), route.escalate)
+            verdict = ocr_verdict(engine.read_page(image), route.escalate, route.gates)
         else:
             return name
         if verdict is not None and verdict.accepted:

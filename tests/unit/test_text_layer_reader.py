@@ -11,8 +11,10 @@ from PIL import Image
 
 from one_ocr_ray.blocks import BlockSource, TextLayer
 from one_ocr_ray.engines.ocr.engine import LocalEngine
+from one_ocr_ray.gates import Gates
 from one_ocr_ray.model import ErrorCode, PageImage
 from one_ocr_ray.pdf.reader import PdfChild
+from one_ocr_ray.routing import Route
 from tests import pdfs
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
 
+ROUTE = Route(("text-layer", "local"))
 SENTENCES = (
     b"The quick brown fox jumps over the lazy dog",
     b"Pack my box with five dozen liquor jugs",
@@ -65,8 +68,10 @@ def scan_of(child: PdfChild, content: bytes) -> pdfs.Stream:
     return pdfs.Stream(entries % (image.width_px, image.height_px), gray.getvalue())
 
 
-def read(child: PdfChild, engine: LocalEngine, data: bytes, known: KnownFonts | None = None) -> LayerReading:
-    return engine.read_layer(image_of(child, data), known or {}, frozenset())
+def read(
+    child: PdfChild, engine: LocalEngine, data: bytes, known: KnownFonts | None = None, route: Route = ROUTE
+) -> LayerReading:
+    return engine.read_layer(image_of(child, data), known or {}, route)
 
 
 def with_map(shift: int) -> bytes:
@@ -132,6 +137,14 @@ def test_a_page_without_a_layer_goes_on(child: PdfChild, engine: LocalEngine) ->
     """Whether it is a scan, or what came is no layer."""
     image = image_of(child, pdfs.content_pdf(lines()))
     for layer in (None, TextLayer(b"nonsense", b"", 0)):
-        answer = engine.read_layer(replace(image, layer=layer), {}, frozenset()).answer
+        answer = engine.read_layer(replace(image, layer=layer), {}, ROUTE).answer
         assert answer.verdict is not None
         assert answer.verdict.reason == "no_text"
+
+
+def test_the_gates_stand_where_the_settings_say(child: PdfChild, engine: LocalEngine) -> None:
+    """A layer that is trusted as measured is too short for somebody who wants a hundred characters more."""
+    data = pdfs.content_pdf(lines())
+    strict = replace(ROUTE, gates=Gates(least_characters=len(b"".join(SENTENCES)) + 100))
+    verdicts = [read(child, engine, data, route=route).answer.verdict for route in (ROUTE, strict)]
+    assert [verdict and verdict.reason for verdict in verdicts] == ["checked", "no_text"]

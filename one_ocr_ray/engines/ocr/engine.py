@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.ocr.rapid import PageReader, PageReading
     from one_ocr_ray.model import PageImage, PageRequest
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
-    from one_ocr_ray.routing import Escalation
+    from one_ocr_ray.routing import Route
 
 PT_PER_PX = 72 / 200  # if the size of the sheet is unknown
 
@@ -53,13 +53,13 @@ class LocalEngine:
         pt_per_px = image.page_box.width / image.width_px if image.page_box else PT_PER_PX
         return self.read(image.data, pt_per_px, image.page_number)
 
-    def read_layer(self, image: PageImage, known: KnownFonts, escalate: frozenset[Escalation]) -> LayerReading:
+    def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
         """Read a page from its text layer, in the calling thread. `known`: what is known of its document's fonts.
 
         Raises `EngineError` if the models cannot be loaded.
         """
         try:
-            return TextLayerReader(self.page_reader).read(image, known, escalate)
+            return TextLayerReader(self.page_reader).read(image, known, route)
         except EngineError:
             raise
         except Exception as exc:  # the same boundary as in `read`

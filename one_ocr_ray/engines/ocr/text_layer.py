@@ -22,7 +22,7 @@ from one_ocr_ray.policy.writers.markdown import to_markdown
 from one_ocr_ray.routing import RouteReason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from one_ocr_ray.engines.ocr.picture_check import PictureCheck
     from one_ocr_ray.engines.ocr.rapid import PageReader
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.text_layer.layer import Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine
     from one_ocr_ray.policy.text_layer.spot_check import Sample, SampleRead, SpotCheck
-    from one_ocr_ray.routing import Escalation
+    from one_ocr_ray.routing import Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class TextLayerReader:
     def __init__(self, page_reader: Callable[[], PageReader]) -> None:
         self._page_reader = page_reader
 
-    def read(self, image: PageImage, known: KnownFonts, escalate: Collection[Escalation] = ()) -> LayerReading:
+    def read(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
         """The page from its layer, or a failure whose verdict says why the layer is not trusted.
 
         Raises what OpenCV, OpenVINO and RapidOCR raise.
@@ -83,8 +83,8 @@ class TextLayerReader:
         seen = seen_of(layer, glyphs_missing=image.glyphs_missing)
         lines = layer_lines(layer, seen.glyphs)
         page = _Page(image, layer, lines, page_text(layer, seen, lines))
-        verdict = before_the_picture(page.text)
-        seen_in_picture = _Look(verdict) if verdict is not None else self._look(page, known, escalate)
+        verdict = before_the_picture(page.text, route.gates)
+        seen_in_picture = _Look(verdict) if verdict is not None else self._look(page, known, route)
         verdict = seen_in_picture.verdict
         if not (verdict.accepted or verdict.reason in _BETTERED):
             return LayerReading(_untrusted(verdict.reason), seen_in_picture.fonts)
@@ -93,21 +93,22 @@ class TextLayerReader:
         answer = Answer(text=to_markdown(blocks), blocks=blocks, rotation_deg=content.rotate, verdict=verdict)
         return LayerReading(answer, seen_in_picture.fonts)
 
-    def _look(self, page: _Page, known: KnownFonts, escalate: Collection[Escalation]) -> _Look:
+    def _look(self, page: _Page, known: KnownFonts, route: Route) -> _Look:
         """The verdict by the picture. The search for missing text costs most and comes last."""
+        at = route.gates
         samples = samples_of(page.lines, page.layer, known)
         check = self._check(page) if samples else None
         reads = check.read(samples) if check else []
         spot, all_known = _compared(page, samples, reads, known)
-        if check and needs_more_samples(page.text, all_known):
+        if check and needs_more_samples(page.text, all_known, at):
             more = more_samples(page.lines, page.layer, samples, spot.fonts)
             spot, all_known = _compared(page, samples + more, reads + check.read(more), known)
-        verdict = layer_verdict(page.text, all_known, escalate=escalate)
-        if not (verdict.accepted and needs_detector(page.text)):
+        verdict = layer_verdict(page.text, all_known, escalate=route.escalate, at=at)
+        if not (verdict.accepted and needs_detector(page.text, at)):
             return _Look(verdict, dict(spot.fonts))
         boxes = [mark.glyph.box for line in page.lines for mark in line.marks]
         missing = (check or self._check(page)).missing(boxes + [each.box for each in page.layer.values])
-        verdict = layer_verdict(page.text, all_known, missing=missing.share, escalate=escalate)
+        verdict = layer_verdict(page.text, all_known, missing=missing.share, escalate=route.escalate, at=at)
         return _Look(verdict, dict(spot.fonts), missing.lines)
 
     def _check(self, page: _Page) -> PictureCheck:

@@ -76,4 +76,6 @@ def told(route: Route, engine: str) -> str:
     """A route as the configuration of an output keeps it; `off` where there is nothing to choose."""
     if route.names == (engine,):
         return "off"
-    return ",".join(route.names) + (f" ({', '.join(sorted(route.escalate))})" if route.escalate else "")
+    moved = [f"{name} {value:g}" for name, value in route.gates.changed.items()]
+    more = ", ".join([*sorted(route.escalate), *moved])
+    return ",".join(route.names) + (f" ({more})" if more else "")

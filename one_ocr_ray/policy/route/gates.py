@@ -1,72 +1,43 @@
 """The gates of a route: whether one reader's answer stands, or why the page goes on. One place, named reasons.
 
-Pure functions over small records. The thresholds are measured; docs/routing.md has the sets of pages and the tables.
+Pure functions over small records. The thresholds are passed in (`one_ocr_ray/gates.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.gates import MEASURED
 from one_ocr_ray.model import PageWarning
 from one_ocr_ray.routing import Escalation, RouteReason, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
+    from one_ocr_ray.gates import Gates
     from one_ocr_ray.model import Answer
     from one_ocr_ray.policy.text_layer.features import PageText
     from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SpotCheck
 
 
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Where the gates stand. Shares are of the characters that are shown where nothing else is said."""
-
-    hidden_picture: float = 0.5  # of the page, under or over hidden text
-    least_characters: int = 10
-    without_ink: float = 0.3
-    bad: float = 0.02
-    some_characters: int = 3  # that are no text are an accident
-    bad_font_error: float = 0.3  # right fonts stay below 0.05, wrong ones are above 0.6
-    least_errors: int = 2
-    bad_fonts: float = 0.02
-    error: float = 0.03
-    inserted: float = 0.05
-    poor_picture: float = 0.4  # for each point that the samples' score lacks, the two before rise by so much
-    sampled: int = 12  # characters that must have been read for the two before
-    checked: float = 0.5
-    unmapped: float = 0.05
-    unread_script: float = 0.5  # of the letters
-    math: float = 0.02
-    missing: float = 0.07  # of the length of the lines that the detector finds
-    pictures: float = 0.05  # of the page: a larger share is looked into for text
-    loose_ink: float = 0.3
-    ocr_score: float = 0.8
-    handwriting_score: float = 0.88
-
-
-MEASURED = Thresholds()
-
-
-def before_the_picture(text: PageText, at: Thresholds = MEASURED) -> Verdict | None:
+def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
     """What can be said of a layer without a look at the picture; None: the samples decide."""
     shown, hidden = text.shown, text.invisible + text.covered
-    without_ink = text.no_ink > max(at.some_characters, at.without_ink * (shown + text.no_ink))
+    without_ink = text.no_ink > max(at.accidental_characters, at.without_ink_share * (shown + text.no_ink))
     return _first(
         (text.cut, _on(RouteReason.TOO_COMPLEX)),
-        (hidden > shown and text.image_share >= at.hidden_picture, _on(RouteReason.OCR_LAYER)),
+        (hidden > shown and text.image_share >= at.hidden_picture_share, _on(RouteReason.OCR_LAYER)),
         (shown < at.least_characters, _on(RouteReason.NO_TEXT)),
-        (text.undrawn > at.without_ink * shown, _stands(RouteReason.NOT_DRAWN)),
+        (text.undrawn > at.without_ink_share * shown, _stands(RouteReason.NOT_DRAWN)),
         (without_ink, _on(RouteReason.TEXT_WITHOUT_INK)),
-        (text.bad > max(at.some_characters, at.bad * shown), _on(RouteReason.GARBLED)),
+        (text.bad > max(at.accidental_characters, at.bad_character_share * shown), _on(RouteReason.GARBLED)),
     )
 
 
-def needs_detector(text: PageText, at: Thresholds = MEASURED) -> bool:
+def needs_detector(text: PageText, at: Gates = MEASURED) -> bool:
     """True if the page may show text that is not in its layer, so that the picture must be searched for it."""
-    return text.image_share > at.pictures or text.loose_ink > at.loose_ink or text.annotations > 0
+    return text.image_share > at.picture_share or text.loose_ink > at.loose_ink_share or text.annotations > 0
 
 
 def layer_verdict(
@@ -75,35 +46,35 @@ def layer_verdict(
     *,
     missing: float | None = None,
     escalate: Collection[Escalation] = (),
-    at: Thresholds = MEASURED,
+    at: Gates = MEASURED,
 ) -> Verdict:
     """The judge of a text layer. `spot`: what samples say of its fonts, of other pages of the document included.
 
     `missing`: the share of the picture's text that the layer lacks, where it was searched.
     """
     read = {key: spot.fonts[key] for key in text.fonts if key in spot.fonts and spot.fonts[key].read}
-    formulas = Escalation.FORMULAS in escalate and text.math > at.math * text.shown
-    checked = sum(text.fonts[key] for key in read) > at.checked * max(1, text.letters)
-    unmapped = text.unmapped > max(at.some_characters, at.unmapped * text.shown)
+    formulas = Escalation.FORMULAS in escalate and text.math > at.math_share * text.shown
+    checked = sum(text.fonts[key] for key in read) > at.checked_share * max(1, text.letters)
+    unmapped = text.unmapped > max(at.accidental_characters, at.unmapped_share * text.shown)
     return _first(
         (_is_garbled(text, read, spot, at), _on(RouteReason.GARBLED)),
-        (missing is not None and missing > at.missing, _on(RouteReason.TEXT_MISSING)),
+        (missing is not None and missing > at.missing_share, _on(RouteReason.TEXT_MISSING)),
         (formulas, _on(RouteReason.FORMULAS)),
         (checked, _stands(RouteReason.CHECKED)),
         (unmapped, _on(RouteReason.UNMAPPED)),
-        (text.unread_script > at.unread_script * text.letters, _stands(RouteReason.UNCHECKED)),
+        (text.unread_script > at.unread_script_share * text.letters, _stands(RouteReason.UNCHECKED)),
     ) or _on(RouteReason.UNSURE)
 
 
-def needs_more_samples(text: PageText, spot: SpotCheck, at: Thresholds = MEASURED) -> bool:
+def needs_more_samples(text: PageText, spot: SpotCheck, at: Gates = MEASURED) -> bool:
     """True if a few misread characters condemn a layer whose fonts are right by and large."""
     read = {key: spot.fonts[key] for key in text.fonts if key in spot.fonts and spot.fonts[key].read}
     return _is_garbled(text, read, spot, at) and all(
-        record.errors <= max(2, at.bad_font_error * record.read) for record in read.values()
+        record.errors <= max(2, at.bad_font_error_share * record.read) for record in read.values()
     )
 
 
-def _is_garbled(text: PageText, read: Mapping[str, FontRecord], spot: SpotCheck, at: Thresholds) -> bool:
+def _is_garbled(text: PageText, read: Mapping[str, FontRecord], spot: SpotCheck, at: Gates) -> bool:
     """True if fonts of which samples were read say something else than is drawn."""
     bad = error = 0.0
     characters = 0
@@ -111,16 +82,16 @@ def _is_garbled(text: PageText, read: Mapping[str, FontRecord], spot: SpotCheck,
         share, rate = text.fonts[key] / max(1, text.letters), record.errors / record.read
         characters += record.read
         error += share * rate
-        if rate > at.bad_font_error and record.errors >= at.least_errors:
+        if rate > at.bad_font_error_share and record.errors >= at.bad_font_errors:
             bad += share
-    if bad > at.bad_fonts:
+    if bad > at.bad_font_share:
         return True
-    poor = at.poor_picture * (1 - spot.score)
-    too_much = error > at.error + poor or spot.inserted > (at.inserted + poor) * characters
-    return characters >= at.sampled and too_much
+    poor = at.poor_picture_share * (1 - spot.score)
+    too_much = error > at.error_share + poor or spot.inserted > (at.inserted_share + poor) * characters
+    return characters >= at.sampled_characters and too_much
 
 
-def ocr_verdict(answer: Answer, escalate: Collection[Escalation] = (), at: Thresholds = MEASURED) -> Verdict:
+def ocr_verdict(answer: Answer, escalate: Collection[Escalation] = (), at: Gates = MEASURED) -> Verdict:
     """The judge of the embedded engine, where another reader may follow."""
     kinds = {block.kind for block in answer.blocks or ()}
     sure = answer.confidence if answer.confidence is not None else 1.0

@@ -1,0 +1,49 @@
+"""The section `gates` of the settings: thresholds of the route's readers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from one_ocr_ray import settings
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.gates import MEASURED, Gates
+from one_ocr_ray.job_settings import route_of
+from one_ocr_ray.model import Answer
+from one_ocr_ray.policy.route.chain import told
+from one_ocr_ray.policy.route.gates import ocr_verdict
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_section_of_the_file_moves_the_gates_it_names(tmp_path: Path) -> None:
+    """The others stay as measured; an answer that was doubtful stands, and the output knows of it."""
+    file = tmp_path / "one.yaml"
+    file.write_text("gates:\n  ocr_score: 0.6\n  missing_share: 0.2\n")
+    route = route_of(settings.load({"inputs": ["a.pdf"]}, file))
+    assert route.gates == Gates(ocr_score=0.6, missing_share=0.2)
+    doubtful = Answer(text="read", confidence=0.7)
+    assert not ocr_verdict(doubtful).accepted
+    assert ocr_verdict(doubtful, route.escalate, route.gates).accepted
+    assert told(route, "local") == "text-layer,local (missing_share 0.2, ocr_score 0.6)"
+
+
+def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both are JSON; without either the gates stand as measured, and an output says nothing of them."""
+    assert route_of(settings.load({})).gates == MEASURED
+    assert told(route_of(settings.load({})), "local") == "text-layer,local"
+    monkeypatch.setenv("ONE_OCR_GATES", '{"ocr_score": 0.5}')
+    assert route_of(settings.load({})).gates.ocr_score == 0.5
+    assert route_of(settings.load({"gates": '{"ocr_score": 0.9}'})).gates.ocr_score == 0.9
+
+
+@pytest.mark.parametrize(
+    ("gates", "named"),
+    [('{"ocr_score": 1.5}', "gates.ocr_score"), ('{"ocr": 0.5}', "gates.ocr"), ('{"least_characters": 0.5}', "gates")],
+)
+def test_a_gate_that_cannot_be_is_named(gates: str, named: str) -> None:
+    """A share is 0 to 1, a count is whole, and an unknown name is refused."""
+    with pytest.raises(UsageError, match=named):
+        settings.load({"gates": gates})
