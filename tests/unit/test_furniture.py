@@ -54,7 +54,9 @@ def test_a_title_is_not_taken_for_a_head_at_a_doubtful_word() -> None:
     assert all(not block.kind.is_furniture for block in found)
 
 
-@pytest.mark.parametrize("number", ["17", "- 17 -", "[17]", "xvii", "Page 17", "17/30", "第 17 页", "一七", "Seite 17"])
+@pytest.mark.parametrize(
+    "number", ["17", "- 17 -", "[17]", "xvii", "Page 17", "17/30", "第 17 页", "一七", "Seite 17", "－ 17 －"]
+)
 def test_a_number_apart_from_the_text_is_that_of_the_page(number: str) -> None:
     """Without a word of the model."""
     assert kinds(blocks([*TEXT, line(number, 580, 1500)]))[number] is BlockKind.PAGE_NUMBER
@@ -78,6 +80,63 @@ def test_a_number_alone_in_the_middle_may_stand_above_a_wide_margin() -> None:
     middle = 200 + 10 * max(map(len, LINES)) / 2
     assert kinds(blocks([*TEXT, line("7", middle - 5, 1310)]))["7"] is BlockKind.PAGE_NUMBER
     assert kinds(blocks([*TEXT, line("7", 200, 1310)]))["7"] is BlockKind.PARAGRAPH
+
+
+def test_a_number_far_below_the_text_ends_a_page_that_is_half_empty() -> None:
+    """In the middle of the text's width; as near as a paragraph it is text."""
+    middle = 200 + 10 * max(map(len, LINES)) / 2
+    half = TEXT[:28]
+    end = max(line.corners[2][1] for line in half)
+    assert kinds(blocks([*half, line("62", middle - 10, end + 60)]))["62"] is BlockKind.PAGE_NUMBER
+    assert "62" in to_markdown(blocks([*half, line("62", middle - 10, end + 20)]))
+    assert "62" in to_markdown(blocks([*half, line("62", 200, end + 60)]))
+
+
+def test_a_number_on_a_page_of_listings_is_that_of_the_page() -> None:
+    """Its type is larger than that of the listing."""
+    listing = [line("print(one, two)", 200, 300 + 20 * number, 14, mono=True) for number in range(40)]
+    found = kinds(blocks([line("2. MORE EXAMPLES", 200, 200), *listing, line("99", 580, 1500)]))
+    assert found["99"] is BlockKind.PAGE_NUMBER
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "Download date: 28 Dec 2018",
+        "Printed on 3 May 2026 by the library",
+        "A service of the library (https://library.example.org)",
+        "© 2014 Example Inc. All rights reserved.",
+        "report-final.indd 71",
+        "3/12/2024, 10:22 The Harbour News",
+    ],
+)
+def test_a_notice_of_the_sheet_at_its_edge_is_furniture(notice: str) -> None:
+    """Apart from the text; as its last line it is text, and so is what stands further in."""
+    assert kinds(blocks([*TEXT, line(notice, 200, 1500)]))[notice] is BlockKind.PAGE_FOOTER
+    assert notice in to_markdown(blocks([*column(LINES * 24, 200, 275), line(notice, 200, 275 + 48 * 26)]))
+    assert notice in to_markdown(blocks([*TEXT, line(notice, 200, 1380)]))
+
+
+@pytest.mark.parametrize("text", ["Amsterdam, 28 Dec 2018", "1 See https://example.org/notes", "Printed matter"])
+def test_what_is_no_notice_stays_in_the_text(text: str) -> None:
+    """A date below a letter, a footnote with an address, a word that notices have, too."""
+    assert text.partition(" ")[2] in to_markdown(blocks([*TEXT, line(text, 200, 1500)]))
+
+
+def test_a_row_in_the_lower_margin_of_a_page_with_margins_is_a_foot() -> None:
+    """Whatever it says; a page cut close to its text has no margin."""
+    text = [line(each, 200, 140 + 26 * number) for number, each in enumerate(LINES * 24)]
+    assert kinds(blocks([*text, line("System 21.2", 200, 1550)]))["System 21.2"] is BlockKind.PAGE_FOOTER
+    cut = [line(each, 10, 140 + 26 * number) for number, each in enumerate(LINES * 24)]
+    assert "System 21.2" in to_markdown(blocks([*cut, line("System 21.2", 10, 1550)]))
+
+
+def test_the_region_of_a_number_may_be_narrower_than_its_line() -> None:
+    """As it is where a line is found wider than its digits; of words it says nothing."""
+    region = Region("footer", 586, 1420, 598, 1440, 0.35)
+    text = [*TEXT, *column(LINES * 9, 200, 940)]
+    assert kinds(blocks([*text, line("10", 582, 1416)], region))["10"] is BlockKind.PAGE_NUMBER
+    assert "word" in to_markdown(blocks([*text, line("word", 572, 1416)], region))
 
 
 def test_the_last_row_of_a_table_is_no_foot() -> None:

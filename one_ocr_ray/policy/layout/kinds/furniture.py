@@ -1,12 +1,14 @@
 """What belongs to the sheet and not to the text: page heads, page feet, page numbers.
 
-They stand at the edge of the page. A layout model that says so is believed of small type there; without it only a page
-number is, which stands apart from the text, and what stands beside it.
+They stand at the edge of the page. A layout model that says so is believed of small type there. Without it a row must
+stand apart from the text: one with a page number, one that says what happened to the sheet (downloaded, printed), one
+in the lower margin.
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
@@ -15,6 +17,8 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.geometry import line_height, rows
+from one_ocr_ray.policy.layout.kinds import marks
+from one_ocr_ray.policy.layout.kinds.labels import COVERED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,12 +30,19 @@ if TYPE_CHECKING:
 EDGE = 0.14  # of the page's height at its top and its bottom
 WIDE_EDGE = 0.2  # the same for a page number alone in the middle
 NUMBER, LIKELY, SURE = 0.3, 0.4, 0.95  # scores of a region: enough for a page number, for small type, for any
+NUMBER_COVERED = 0.4  # of the width of a number lies in its region: its line is found wider than its digits are
 LARGE = 1.25  # times the line height: perhaps the type of a title
 RULED = 0.08  # of the page's height: how far from its edge the rule below a head is
 RULE_WIDTH, RULED_ROWS = 0.6, 4  # of the text's width, at least; rows above it, at most
 NUMBER_GAP = 0.9  # of the line height: between a page number and the text
 FOOT_GAP = 1.2  # the same for a row with more than the number
 FARTHER = 1.6  # times the distance of the rows before: a row further away is not one of theirs
+LOWER_HALF, FAR = 0.5, 2.5  # of the page's height, of the line height: a number there and so far below ends a page
+NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a date of printing is none of the text
+MARGIN, TEXT_EDGE, SIDE = 0.05, 0.07, 0.03  # of the page's height: the lower margin; where text begins at most
+MARGIN_ROWS = 24  # on a page that shows where its margins are
+NOTICE_ROWS = 2  # at one edge
+NOTICE_CHARACTERS = 160
 
 _NUMBER = re.compile(
     r"""[-–—·•~\[(（/|\s]*
@@ -42,9 +53,27 @@ _NUMBER = re.compile(
 )
 
 
+_NOTICE = re.compile(
+    r"""\b(?:down\s?load(?:ed)?|print(?:ed|out)?|access(?:ed)?|retriev(?:ed|al)|generat(?:ed|ion)|export(?:ed)?)\b
+        .{0,40}?(?:\b(?:date|on|from|by|at)\b|\d)
+    |\b(?:heruntergeladen|gedruckt|ausdruck|téléchargé|imprimé|descargado|wydruk)\b|下载|打印|印刷日
+    |https?://|\bwww\.\w
+    |©|\(c\)\s*\d{4}|\ball\s+rights\s+reserved\b
+    |\.(?:indd|indb|qxd|docx?|pptx?|xlsx?|tex|pdf)\b
+    |^(?:strictly\s+)?confidential$
+    |\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?\s+\d{1,2}:\d{2}""",
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
 def is_page_number(text: str) -> bool:
-    """Whether a text may be nothing but the number of a page."""
-    return _NUMBER.fullmatch(text) is not None
+    """True if a text may be nothing but the number of a page."""
+    return _NUMBER.fullmatch(unicodedata.normalize("NFKC", text)) is not None
+
+
+def is_notice(text: str) -> bool:
+    """True if a text says where the sheet comes from or what happened to it: an address, a download, a printing."""
+    return len(text) <= NOTICE_CHARACTERS and _NOTICE.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +91,7 @@ def part_furniture(
     """Part a page. One on which nothing else stands has no furniture."""
     if not segments:
         return Sheet((), (), ())
-    height = line_height(segments)
+    height = line_height([s for s in segments if not s.line.mono] or segments)  # listings are in smaller type
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
     feet = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "footer", height), at_top=False)
     heads |= _ruled_off(segments, rulings, RULED * page_height, height, labels)
@@ -105,9 +134,10 @@ def _ruled_off(
 
 
 def _is_labelled(segment: Segment, labels: Labels, label: str, height: float) -> bool:
-    """Whether the model says so, and nothing else of it with more certainty."""
-    score = labels.score(segment, label)
-    least = SURE if segment.height > LARGE * height else NUMBER if is_page_number(segment.text) else LIKELY
+    """True if the model says so, and nothing else of it with more certainty."""
+    is_number = is_page_number(segment.text)
+    score = labels.score(segment, label, covered=NUMBER_COVERED if is_number else COVERED)
+    least = SURE if segment.height > LARGE * height else NUMBER if is_number else LIKELY
     return score >= max(least, labels.score(segment, "title", "text", "table_caption", "table"))
 
 
@@ -135,32 +165,74 @@ def _at_edge(
             for s in segments
             if is_near(s) and s.height <= LARGE * height and (s.middle <= reach if at_top else s.middle >= reach)
         }
-    if not all(is_near(s) for s in outermost) and (at_top or not _is_lone_number(page, page_height, height)):
-        return set()
-    return outermost if _has_number(page, height) else set()
+    return _unlabelled(page, page_height, height, at_top=at_top)
+
+
+def _unlabelled(page: Sequence[Row], page_height: float, height: float, *, at_top: bool) -> set[Segment]:
+    """Without a word of the model: the outermost row with a page number, then notices and what is in the lower margin.
+
+    `page`: its rows from that edge on.
+    """
+    found: set[Segment] = set()
+    for at, row in enumerate(page[:NOTICE_ROWS]):
+        rest = page[at:]
+        depth = max(s.middle if at_top else page_height - s.middle for s in row) / page_height
+        is_in_place = depth < EDGE or (not at_top and _is_lone_number(rest, page_height, height))
+        is_number = at == 0 and is_in_place and _has_number(rest, height)
+        is_notice_row = depth < NOTICE_EDGE and _is_notice_row(rest, height)
+        is_in_margin = not at_top and depth < MARGIN and _lies_in_margin(rest, page_height, height)
+        if not (is_number or is_notice_row or is_in_margin):
+            break
+        found.update(row)
+    return found
+
+
+def _is_notice_row(page: Sequence[Row], height: float) -> bool:
+    """True if the outermost row is a notice of the sheet, apart from the others."""
+    says = " ".join(s.text for s in page[0])
+    is_small = all(s.height <= LARGE * height for s in page[0])
+    return is_small and is_notice(says) and not marks.starts_footnote(says) and _is_apart(page, FOOT_GAP * height)
+
+
+def _lies_in_margin(page: Sequence[Row], page_height: float, height: float) -> bool:
+    """True if the last row is in small type in the lower margin, and all others keep away from the page's edges."""
+    row, text = page[0], [segment for row in page[1:] for segment in row]
+    if len(page) <= MARGIN_ROWS or any(s.height > LARGE * height or s.is_vertical for s in row):
+        return False
+    depth = min(min(s.top, page_height - s.bottom) for s in text)
+    has_margins = depth > TEXT_EDGE * page_height and min(s.left for s in text) > SIDE * page_height
+    return has_margins and _is_apart(page, FAR * height)
 
 
 def _is_lone_number(page: Sequence[Row], page_height: float, height: float) -> bool:
-    """Whether the last row is a number in the middle below the text, whose lower margin may be a wide one."""
+    """True if the last row is a number in the middle below the text, whose lower margin may be a wide one.
+
+    Above a margin that is wider still, such as that of half a page, the number stands far below the text.
+    """
     number, text = page[0], [segment for row in page[1:] for segment in row]
     if len(number) > 1 or not text or not number[0].text.isdecimal():
         return False
     middle = (min(s.left for s in text) + max(s.right for s in text)) / 2
-    is_centred = abs((number[0].left + number[0].right) / 2 - middle) < height
-    return is_centred and number[0].middle > (1 - WIDE_EDGE) * page_height
+    if abs((number[0].left + number[0].right) / 2 - middle) >= height:
+        return False
+    least = LOWER_HALF if _gap(page[0], page[1]) >= FAR * height else 1 - WIDE_EDGE
+    return number[0].middle > least * page_height
 
 
 def _has_number(page: Sequence[Row], height: float) -> bool:
-    """Whether the outermost row, the first one, has a page number and stands apart from those behind it."""
+    """True if the outermost row, the first one, has a page number and stands apart from those behind it."""
     row = page[0]
-    numbers = [is_page_number(segment.text) for segment in (row[0], row[-1])]
-    if not any(numbers) or any(segment.height > LARGE * height for segment in row):
+    if not any(is_page_number(segment.text) for segment in (row[0], row[-1])):
         return False
-    if len(page) < 2:
-        return True
+    if any(segment.height > LARGE * height for segment in row):
+        return False
+    return len(page) < 2 or _is_apart(page, (NUMBER_GAP if len(row) == 1 else FOOT_GAP) * height)
+
+
+def _is_apart(page: Sequence[Row], least: float) -> bool:
+    """True if the outermost row is further from the next one than `least` and than the next ones from each other."""
     gaps = [_gap(a, b) for a, b in pairwise(page[:6])]
-    least = NUMBER_GAP if len(row) == 1 else FOOT_GAP
-    return gaps[0] >= max(least * height, FARTHER * median(gaps[1:] or [0.0]))
+    return bool(gaps) and gaps[0] >= max(least, FARTHER * median(gaps[1:] or [0.0]))
 
 
 def _gap(a: Row, b: Row) -> float:

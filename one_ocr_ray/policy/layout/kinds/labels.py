@@ -33,14 +33,14 @@ class Labels:
     def of(cls, content: PageContent) -> Labels:
         return cls(content.regions, content.pt_per_unit)
 
-    def score(self, segment: Segment, *labels: str) -> float:
+    def score(self, segment: Segment, *labels: str, covered: float = COVERED) -> float:
         """The best score of the regions with one of `labels` that hold the segment; 0 when there is none."""
         place = self._place(segment)
-        held = [region.score for region in self.regions if region.label in labels and _holds(region, place)]
+        held = [region.score for region in self.regions if region.label in labels and _holds(region, place, covered)]
         return max(held, default=0.0)
 
     def is_near(self, segment: Segment, reach: float, *labels: str) -> bool:
-        """Whether a region with one of `labels` is at most `reach` above or below the segment, or around it."""
+        """True if a region with one of `labels` is at most `reach` above or below the segment, or around it."""
         place = self._place(segment)
         return any(
             region.label in labels
@@ -73,10 +73,10 @@ class Labels:
         return Box(box.x0 / scale, box.y0 / scale, box.x1 / scale, box.y1 / scale)
 
 
-def _holds(region: Region, box: Box) -> bool:
-    """Whether a box lies in a region, which may be lower than the box of its line is."""
+def _holds(region: Region, box: Box, covered: float = COVERED) -> bool:
+    """True if a box lies in a region, which may be lower than the box of its line is."""
     common = min(box.x1, region.x1) - max(box.x0, region.x0)
-    return region.y0 <= (box.y0 + box.y1) / 2 <= region.y1 and common >= COVERED * (box.x1 - box.x0)
+    return region.y0 <= (box.y0 + box.y1) / 2 <= region.y1 and common >= covered * (box.x1 - box.x0)
 
 
 def _apart(a: Region, b: Region) -> bool:
