@@ -19,7 +19,7 @@ from rapidfuzz.distance import Levenshtein
 
 from one_ocr_ray.engines.ocr.engine import LocalEngine
 from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, usual_width_px
-from one_ocr_ray.model import ErrorCode, PageImage, PageRequest, PageWarning
+from one_ocr_ray.model import ErrorCode, PageImage, PageWarning
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.plain_text import plain_text
 from tests import pdfs
@@ -167,10 +167,10 @@ def test_a_turned_table_makes_no_headings(engine: LocalEngine) -> None:
     assert "#" not in engine.read(drawn(*lines, turned=turned)).text
 
 
-async def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:
+def test_an_image_that_is_none_is_a_failed_page(engine: LocalEngine) -> None:
     """Not an exception: a row with a code."""
     image = PageImage(1, 10, 10, b"not a JPEG", "", 100, 0)
-    answer = await engine.analyze_image_async(image, PageRequest())
+    answer = engine.read_page(image)
     assert answer.failure is not None
     assert answer.failure.code is ErrorCode.OCR_FAILED
 

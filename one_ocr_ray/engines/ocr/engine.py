@@ -5,8 +5,6 @@ The RapidOCR wheel holds the models. `rapid.py` finds and reads lines, `policy/l
 
 from __future__ import annotations
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
@@ -23,7 +21,7 @@ from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:
     from one_ocr_ray.engines.ocr.rapid import PageReader, PageReading
-    from one_ocr_ray.model import PageImage, PageRequest
+    from one_ocr_ray.model import PageImage
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
     from one_ocr_ray.routing import Route
 
@@ -38,15 +36,6 @@ class LocalEngine:
 
     def __init__(self) -> None:
         self._reader: PageReader | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="local-ocr")
-
-    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
-        """Read one page in this engine's only thread. An OCR engine needs nothing from `page_request`."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self.read_page, image)
-
-    async def close(self) -> None:
-        """Let the current page finish and start no other."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def read_page(self, image: PageImage) -> Answer:
         """Read one page in the calling thread. One call at a time."""
