@@ -11,6 +11,7 @@ import pytest
 import ray
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
+from tests.cluster.limiters import end_limiters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,3 +31,10 @@ def ray_cluster() -> Iterator[None]:
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def limiters_end() -> Iterator[None]:
+    """No limiter outlives the tests of its module."""
+    yield
+    end_limiters()

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
+EXCLUDED = ["*_cache", ".git", "benchmarks", "samples"]
 
 
 def free_port() -> int:
@@ -41,9 +42,9 @@ class Head:
     metrics_port: int
     folder: Path
 
-    def submit(self, entrypoint: str, **more: Any) -> str:
+    def submit(self, entrypoint: str, *, env_vars: dict[str, str] | None = None, **more: Any) -> str:
         """The id of a job that runs `entrypoint` in a copy of this project's folder."""
-        runtime_env = {"working_dir": str(ROOT), "excludes": ["*_cache", ".git", "benchmarks", "samples"]}
+        runtime_env: dict[str, Any] = {"working_dir": str(ROOT), "excludes": EXCLUDED, "env_vars": env_vars or {}}
 
         def submitted() -> str | None:
             try:

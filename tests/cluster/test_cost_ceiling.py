@@ -10,6 +10,7 @@ import pytest
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.storage.dataset.verify import verify
+from tests.cluster.limiters import end_limiters
 from tests.cluster.outputs import read, rows
 from tests.provider import ProviderProcess, Rule, write_identity_pdfs
 
@@ -80,8 +81,9 @@ def known_usd(ledger: list[Row]) -> float:
 
 
 @pytest.fixture
-def site(process: ProviderProcess, tmp_path: Path) -> Site:
-    return Site(process, tmp_path, pages=8)
+def site(process: ProviderProcess, tmp_path: Path) -> Iterator[Site]:
+    yield Site(process, tmp_path, pages=8)
+    end_limiters()
 
 
 BAD: dict[str, dict[str, float]] = {

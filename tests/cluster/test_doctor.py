@@ -14,7 +14,7 @@ import pytest
 
 from one_ocr_ray.cli import main
 from tests import pdfs
-from tests.cluster.test_cluster_shapes import free_port
+from tests.cluster.head import free_port
 from tests.provider import Provider
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""An LLM job on a cluster as an operator sees it: submitted, stopped, submitted again, and watched all the while."""
+"""Jobs on a cluster as an operator sees them: submitted, stopped, submitted again, and watched all the while."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ray.job_submission import JobStatus
 
 from one_ocr_ray.storage.dataset.verify import verify
 from tests.cluster.head import ROOT, Head, free_port, running_head
+from tests.cluster.local_source import assert_read, write_source
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.prometheus import lacking, metrics_of, samples
 from tests.cluster.waiting import until
@@ -70,32 +71,37 @@ class Watched:
 
 
 @pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+def head() -> Iterator[Head]:
+    """A cluster that jobs are submitted to; a job that is stopped may take its time."""
+    with running_head(OPENAI_API_KEY=DEFAULT_KEY, RAY_JOB_STOP_WAIT_TIME_S="60") as head:
+        yield head
+
+
+@pytest.fixture(scope="module")
+def watched(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     """One job, stopped in the middle and submitted again, with throttles and a page that fails."""
     folder = tmp_path_factory.mktemp("watched")
     source, output = folder / "in", folder / "out"
     source.mkdir()
     write_identity_pdfs(source, range(DOCUMENTS), PAGES)
     rules = (Rule(fault="throttled_requests", probability=0.03), Rule(fault="content_filter", page="doc-0003 page 3"))
-    with (
-        ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider,
-        running_head(OPENAI_API_KEY=DEFAULT_KEY, RAY_JOB_STOP_WAIT_TIME_S="60") as head,
-    ):
+    with ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider:
         command = (
             f"python jobs/ocr.py {source} --output {output} --engine openai --model gpt-5.6-luna --base-url "
             f"{provider.openai_url} --rpm 60000 --tpm 100000000 --max-in-flight 4 --json"
         )
+        show_tasks = head.submit(f'python -c "{SHOW_TASKS}"')
         first = head.submit(command)
         until(lambda: provider.summary()["pages_answered"] >= 24, "the first pages")
         head.jobs.stop_job(first)
         stopped, before = head.ended(first), provider.summary()["pages_answered"]
         second = head.submit(command, metadata={"asked_by": "somebody"})
-        head.submit(f'python -c "{SHOW_TASKS}"')
         scrape = until(lambda: complete(head.scrape()), "all metrics of the contract and of the dashboard")
         queries = asked(head)
+        head.jobs.stop_job(show_tasks)
         provider.change(latency=Latency(seconds=0.02))
         finished = head.ended(second)
-        yield Watched(
+        return Watched(
             output, stopped, before, finished, head.jobs.get_job_logs(second),
             details=next(job for job in listed(head) if job["submission_id"] == second),
             worker_log=logs_of_workers(head), scrape=scrape, queries=queries, ledger=provider.summary(),
@@ -222,3 +228,26 @@ def test_workers_write_json_lines_with_ids_and_no_content(watched: Watched) -> N
     assert any(line["message"] == "shard committed" for line in lines)
     assert DEFAULT_KEY not in watched.worker_log
     assert "doc-0003" not in watched.worker_log
+
+
+def test_a_submitted_job_writes_what_a_local_run_writes(head: Head, tmp_path: Path) -> None:
+    """`ray job submit --working-dir . -- python jobs/ocr.py`: the same script, the cluster's Ray, a log to read."""
+    source = write_source(tmp_path / "in")
+    job = head.submit(f"python jobs/ocr.py {source} --output {tmp_path / 'out'}")
+    assert head.ended(job) is JobStatus.SUCCEEDED
+    log = head.jobs.get_job_logs(job)
+    assert_read(tmp_path / "out")
+    assert "pages 6/6" in log
+    assert "3 documents (3 complete, 0 partial, 0 failed), 6 pages (3 ok, 3 blank, 0 failed)." in log
+
+
+def test_a_key_in_the_runtime_env_of_a_job_is_refused(head: Head, tmp_path: Path) -> None:
+    """Exit 2 before any work, with a sentence that names the variable and not its value."""
+    entrypoint = f"python jobs/ocr.py {write_source(tmp_path / 'in')} --output {tmp_path / 'out'}"
+    job = head.submit(entrypoint, env_vars={"OPENAI_API_KEY": "sk-canary-in-a-runtime-env"})
+    assert head.ended(job) is JobStatus.FAILED
+    assert head.jobs.get_job_info(job).driver_exit_code == 2
+    log = head.jobs.get_job_logs(job)
+    assert "The runtime_env holds OPENAI_API_KEY" in log
+    assert "canary" not in log
+    assert not (tmp_path / "out").exists()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.cluster.faults.sites import Site
+from tests.cluster.limiters import end_limiters
 from tests.provider import ProviderProcess
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ def provider() -> Iterator[ProviderProcess]:
 
 
 @pytest.fixture
-def site(tmp_path: Path, provider: ProviderProcess) -> Site:
+def site(tmp_path: Path, provider: ProviderProcess) -> Iterator[Site]:
     """80 pages, read at about 40 a second."""
-    return Site(tmp_path, provider)
+    yield Site(tmp_path, provider)
+    end_limiters()
