@@ -77,7 +77,7 @@ def make_output(source: Path, output: Path) -> None:
     objects = Objects(str(output))
     run_dir, dataset = RunDirectory(objects), Dataset(objects, asdict(fingerprint))
     run_dir.claim(fingerprint)
-    known = PlanIndex(run_dir)
+    known = PlanIndex.load(run_dir)
     packer = ShardPacker(selection, shard_pages=settings.shard_pages, workers=1, is_new=known.mark_seen)
     documents = (
         DocumentRef(f"sha256:{number:064x}", file.uri, file.name, file.size_bytes, file.version, 1)
@@ -88,7 +88,7 @@ def make_output(source: Path, output: Path) -> None:
     for shard in [*shards, *packer.flush()]:
         known.plan([shard])
         rows = [page_of(document, fingerprint) for document in shard.documents]
-        ShardCommit(objects, dataset, shard, identity).commit(rows)
+        ShardCommit.open(objects, dataset, shard, identity).commit(rows)
 
 
 def page_of(document: DocumentRef, fingerprint: Fingerprint) -> PageResult:

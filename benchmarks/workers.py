@@ -129,7 +129,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     ]
     await asyncio.gather(*(each.__ray_ready__.remote() for each in actors))
     objects = Objects(str(output))
-    known = PlanIndex(RunDirectory(objects))
+    known = PlanIndex.load(RunDirectory(objects))
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.mark_seen)
     planner = Planner(known, packer, options, objects)
     driver = RunDriver(WorkerPool(actors), planner, known, selection, lambda _: None, interruption=Interruption())

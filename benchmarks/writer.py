@@ -86,12 +86,12 @@ def measured(output: Objects, shards: int, rows: int, text_bytes: int) -> dict[s
         shard, pages = shard_of(number, rows, text_bytes)
         with added_to(alone):
             output.put(f"alone/{shard.shard_id}.parquet", parquet(pages))
-        work = ShardCommit(output, dataset, shard, IDENTITY)
+        work = ShardCommit.open(output, dataset, shard, IDENTITY)
         with added_to(journal):
             for at in range(0, rows, ROWS_AT_RISK):
                 work.journal.write(pages[at : at + ROWS_AT_RISK])
         with added_to(opening):
-            again = ShardCommit(output, dataset, shard, IDENTITY)
+            again = ShardCommit.open(output, dataset, shard, IDENTITY)
         if again.kept != {(page.document_id, page.page_number): page for page in pages}:
             raise SystemExit("The journal gives back other pages than it was given.")
         with added_to(commit):

@@ -98,20 +98,24 @@ class ShardReader:
         reading: Reading,
         observer: ShardObserver,
         *,
-        again: bool = False,
-        only: frozenset[int] | None = None,
+        retry_failed: bool = False,
+        retry_pages: frozenset[int] | None = None,
     ) -> list[PageResult]:
         """Read the wanted pages of `shard` that no earlier attempt has read; commit and return all its rows.
 
-        With `again` failed pages are read once more (of page numbers `only`, if given) and the files of a committed
-        shard are replaced. Raises StoppedError when pages stay unread, after requests under way have had their time.
+        With `retry_failed` failed pages are read once more (those in `retry_pages`, if given) and the files of a
+        committed shard are replaced. Raises StoppedError when pages stay unread, after requests under way have had
+        their time.
         """
         work = await asyncio.to_thread(
-            partial(ShardCommit, again=again, only=only, selection=self._job.selection),
+            ShardCommit.open,
             self._output,
             self._dataset,
             shard,
             self._job.identity,
+            retry_failed=retry_failed,
+            retry_pages=retry_pages,
+            selection=self._job.selection,
         )
         if work.pages_committed:
             rows, documents = await asyncio.to_thread(work.recover)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from one_ocr_ray.policy.dataset.plan import selected_pages
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
@@ -59,15 +59,23 @@ _SHARD_IDS = "SELECT shard_id, copies FROM shard WHERE place >= ? ORDER BY place
 class PlanIndex:
     """The plan of one output and its index. Calls block shortly; only one task at a time may change it."""
 
-    def __init__(self, run_dir: RunDirectory, selection: PageSelection = ALL_PAGES) -> None:
+    def __init__(self, run_dir: RunDirectory, selection: PageSelection, database: sqlite3.Connection) -> None:
+        """An empty one, in a new `database`."""
         self._run_dir = run_dir
         self._selection = selection
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.executescript(_TABLES)
+        self._database = database
         self._next_batch = 0
         self.next_number = 0  # of the next shard: ids begin with their numbers
+
+    @classmethod
+    def load(cls, run_dir: RunDirectory, selection: PageSelection = ALL_PAGES) -> Self:
+        """Index the plan that `run_dir` holds."""
+        database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        database.executescript(_TABLES)
+        index = cls(run_dir, selection, database)
         for batch in run_dir.plan():
-            self._remember(batch)
+            index._remember(batch)
+        return index
 
     def plan(self, shards: Iterable[Shard]) -> None:
         """Add `shards` to the plan; only then may they be read."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.cost.spending import Spending
@@ -21,7 +21,7 @@ from one_ocr_ray.policy.document import with_continuations
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -37,42 +37,62 @@ class ShardCommit:
 
     def __init__(
         self,
+        journal: Journal,
+        dataset: Dataset,
+        shard: Shard,
+        identity: RunIdentity,
+        *,
+        standing: list[PageResult],
+        journaled: list[PageResult],
+        kept: Pages,
+        replaced: Pages,
+        replaces: bool,
+    ) -> None:
+        """For `open`, which says what the rows are."""
+        self.journal = journal
+        self.kept = kept  # pages that are not read again
+        self.replaced = replaced  # failed pages that are read again
+        self._dataset = dataset
+        self._shard = shard
+        self._identity = identity
+        self._standing = standing
+        self._journaled = journaled
+        self._replaces = replaces
+
+    @classmethod
+    def open(
+        cls,
         output: Objects,
         dataset: Dataset,
         shard: Shard,
         identity: RunIdentity,
         *,
-        again: bool = False,
-        only: frozenset[int] | None = None,
+        retry_failed: bool = False,
+        retry_pages: frozenset[int] | None = None,
         selection: PageSelection = ALL_PAGES,
-    ) -> None:
-        """Read what stands of `shard`. `again`: its failed pages (of page numbers `only`, if given) are wanted anew."""
-        self.journal = Journal(output, shard.shard_id, identity.config_id)
-        self._dataset = dataset
-        self._shard = shard
-        self._identity = identity
-        self._standing = dataset.pages(shard.shard_id)
-        self._journaled = self.journal.read()
+    ) -> Self:
+        """Read what stands of `shard`. With `retry_failed` its failed pages, or those in `retry_pages`, are wanted."""
+        journal = Journal(output, shard.shard_id, identity.config_id)
+        standing, journaled = dataset.pages(shard.shard_id), journal.read()
         # A retry found a file that had been missing, and was cut off: its pages are planned but not in the dataset.
-        self._is_short = self._lacks_pages(selection) and bool(self._standing or dataset.documents(shard.shard_id))
-        self._replaces = again or self._is_short
-        rows = [*self._standing, *self._journaled]
-        self.kept: Pages  # pages that are not read again
-        self.replaced: Mapping[tuple[str, int], PageResult] = {}  # failed pages that are read again
-        if again:
-            self.kept, self.replaced = split_for_retry(rows, identity.run_id, only)
-        elif self._is_short:
-            self.kept = best_pages([*with_retried(self._standing, self._journaled), *self._journaled])
+        is_short = _lacks_pages(shard, standing, selection) and bool(standing or dataset.documents(shard.shard_id))
+        replaced: Pages = {}
+        if retry_failed:
+            kept, replaced = split_for_retry([*standing, *journaled], identity.run_id, retry_pages)
+        elif is_short:
+            kept = best_pages([*with_retried(standing, journaled), *journaled])
         else:
-            self.kept = best_pages(rows)
-
-    def _lacks_pages(self, selection: PageSelection) -> bool:
-        standing = {(page.document_id, page.page_number) for page in self._standing}
-        return any(
-            (document.document_id, number) not in standing
-            for document in self._shard.documents
-            if document.failure is None and document.page_count is not None
-            for number in selection.of(document.page_count)
+            kept = best_pages([*standing, *journaled])
+        return cls(
+            journal,
+            dataset,
+            shard,
+            identity,
+            standing=standing,
+            journaled=journaled,
+            kept=kept,
+            replaced=replaced,
+            replaces=retry_failed or is_short,
         )
 
     @property
@@ -136,3 +156,13 @@ class ShardCommit:
             self._dataset.commit_documents(self._shard.shard_id, rows)
         self.journal.delete()
         return rows
+
+
+def _lacks_pages(shard: Shard, standing: Iterable[PageResult], selection: PageSelection) -> bool:
+    found = {(page.document_id, page.page_number) for page in standing}
+    return any(
+        (document.document_id, number) not in found
+        for document in shard.documents
+        if document.failure is None and document.page_count is not None
+        for number in selection.of(document.page_count)
+    )

@@ -105,7 +105,7 @@ def wrong_in(root: str, expected: set[str]) -> list[str]:
     output = Objects(root)
     dataset = Dataset(output, {})
     seen: list[str] = []
-    for shard_id in PlanIndex(RunDirectory(output)).shard_ids():
+    for shard_id in PlanIndex.load(RunDirectory(output)).shard_ids():
         for row in dataset.pages(shard_id):
             seen.append(identity_of(row))
             if str(Identity.parse(row.markdown or "doc-0000 page 0")) != seen[-1]:

@@ -61,7 +61,7 @@ class SmallRun:
         run_dir.claim(FINGERPRINT)
         self._identity = RunIdentity(self.run_id, FINGERPRINT.config_id)
         self._dataset = Dataset(self._output, asdict(FINGERPRINT))
-        known = PlanIndex(run_dir)
+        known = PlanIndex.load(run_dir)
         todo = find_pending_work(known, self._dataset, self._output, retry_failed=retry_failed)
         copies = list(todo.stale_copies)
         for shard_id in todo.open_shards:
@@ -69,14 +69,14 @@ class SmallRun:
             if shard.copies:
                 copies.append(shard_id)
             else:
-                self._read(shard, again=False)
+                self._read(shard, retry_failed=False)
         for shard_id in todo.failed_shards:
-            self._read(self._with_mended_files(known.shard(shard_id), known), again=True)
+            self._read(self._with_mended_files(known.shard(shard_id), known), retry_failed=True)
         for shard in self._new_shards(known):
             if shard.copies:
                 copies.append(shard.shard_id)
             else:
-                self._read(shard, again=False)
+                self._read(shard, retry_failed=False)
         for shard_id in copies:
             self._copy(known.shard(shard_id), known)
 
@@ -98,8 +98,8 @@ class SmallRun:
             known.plan([shard])
         return shard
 
-    def _read(self, shard: Shard, *, again: bool) -> None:
-        work = ShardCommit(self._output, self._dataset, shard, self._identity, again=again)
+    def _read(self, shard: Shard, *, retry_failed: bool) -> None:
+        work = ShardCommit.open(self._output, self._dataset, shard, self._identity, retry_failed=retry_failed)
         if work.pages_committed:
             work.recover()
             return

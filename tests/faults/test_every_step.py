@@ -162,7 +162,7 @@ def test_a_retry_that_finds_a_file_killed_at_every_step(torn: bool, tmp_path: Pa
         SmallRun(root, [*PAPERS, GONE], "next").run()
         assert list(verify(str(root))) == []
         output = Objects(str(root))
-        assert check_row_counts(Dataset(output, {}), PlanIndex(RunDirectory(output)), "out")[1] is None, step
+        assert check_row_counts(Dataset(output, {}), PlanIndex.load(RunDirectory(output)), "out")[1] is None, step
         retry(root)
         assert_finished(root, pages)
     assert_finished(whole, pages)

@@ -38,11 +38,11 @@ def as_file(of: DocumentRef) -> InputFile:
 
 def test_a_plan_is_known_at_once_and_after_a_restart(run_dir: RunDirectory) -> None:
     """Shards in order, documents at home, files covered while they are as they were."""
-    known = PlanIndex(run_dir)
+    known = PlanIndex.load(run_dir)
     first, copies = Shard("000000-a", (document(1), document(2))), Shard("000001-b", (document(1, uri="/twin"),), True)
     known.plan([first])
     known.plan([copies])
-    for each in (known, PlanIndex(run_dir)):
+    for each in (known, PlanIndex.load(run_dir)):
         assert list(each.shard_ids()) == ["000000-a", "000001-b"]
         assert list(each.shard_ids(copies=True)) == ["000001-b"]
         assert each.shard("000001-b") == copies
@@ -59,45 +59,47 @@ def test_a_plan_is_known_at_once_and_after_a_restart(run_dir: RunDirectory) -> N
 
 def test_the_same_bytes_are_new_once(run_dir: RunDirectory) -> None:
     """Also before their shard is planned, and not after a restart when it was."""
-    known = PlanIndex(run_dir)
+    known = PlanIndex.load(run_dir)
     assert known.mark_seen(document(1).document_id)
     assert not known.mark_seen(document(1).document_id)
     assert known.shard_of(document(1).document_id) is None
     known.plan([Shard("000000-a", (document(1),))])
-    assert not PlanIndex(run_dir).mark_seen(document(1).document_id)
+    assert not PlanIndex.load(run_dir).mark_seen(document(1).document_id)
 
 
 def test_a_mended_shard_keeps_its_place(run_dir: RunDirectory) -> None:
     """The last plan of a shard holds; of a file in two shards the later shard holds, whatever was planned last."""
-    known = PlanIndex(run_dir)
+    known = PlanIndex.load(run_dir)
     changed = document(9, uri=document(1).uri, version="2")
     broken = document(2, failure=GONE, version=None, page_count=None)
     known.plan([Shard("000000-a", (document(1), broken))])
     known.plan([Shard("000001-b", (changed,))])
     assert known.has_unchanged(as_file(document(2)))  # until --retry-failed
     known.plan([Shard("000000-a", (document(1), document(2)))])
-    for each in (known, PlanIndex(run_dir)):
+    for each in (known, PlanIndex.load(run_dir)):
         assert list(each.shard_ids()) == ["000000-a", "000001-b"]
         assert each.shard("000000-a").documents == (document(1), document(2))
         assert each.has_unchanged(as_file(document(2)))
         assert not each.has_unchanged(replace(as_file(document(2)), version="3"))
         assert each.has_unchanged(as_file(changed))
         assert each.planned() == RowCounts(3, 3 * PAGES)
-    assert PlanIndex(run_dir, PageSelection(((2, 2),))).planned() == RowCounts(3, 3)
+    assert PlanIndex.load(run_dir, PageSelection(((2, 2),))).planned() == RowCounts(3, 3)
     known.plan([Shard("000002-c", (document(1, uri="/copy.pdf"),), copies=True)])
-    assert known.planned() == PlanIndex(run_dir).planned() == RowCounts(4, 3 * PAGES)  # a copy has no pages of its own
+    assert (
+        known.planned() == PlanIndex.load(run_dir).planned() == RowCounts(4, 3 * PAGES)
+    )  # a copy has no pages of its own
 
 
 def test_touched_files_are_known_under_their_new_version(run_dir: RunDirectory) -> None:
     """Each in the shard that has it, copies too; all else of the shards stays, and so does their order."""
-    known = PlanIndex(run_dir)
+    known = PlanIndex.load(run_dir)
     broken, twin = document(2, failure=GONE, page_count=None), document(1, uri="/twin")
     known.plan([Shard("000000-a", (document(1), broken))])
     known.plan([Shard("000001-b", (document(3), document(4))), Shard("000002-c", (twin,), copies=True)])
     touched = [replace(each, version="2", size_bytes=7, page_count=99) for each in (document(1), document(4), twin)]
     known.renew([*touched, document(5, version="2")])
     known.renew([])
-    for each in (known, PlanIndex(run_dir)):
+    for each in (known, PlanIndex.load(run_dir)):
         assert list(each.shard_ids()) == ["000000-a", "000001-b", "000002-c"]
         assert each.shard("000000-a").documents == (replace(document(1), version="2", size_bytes=7), broken)
         assert each.shard("000001-b").documents == (document(3), replace(document(4), version="2", size_bytes=7))

@@ -47,9 +47,11 @@ class Output:
     def journal(self, *pages: PageResult) -> None:
         Journal(self.objects, "s", "config").write(pages)
 
-    def commit(self, run_id: str, *, again: bool = False) -> None:
+    def commit(self, run_id: str, *, retry_failed: bool = False) -> None:
         """All that a run does after its last page."""
-        work = ShardCommit(self.objects, self.dataset, SHARD, RunIdentity(run_id, "config"), again=again)
+        work = ShardCommit.open(
+            self.objects, self.dataset, SHARD, RunIdentity(run_id, "config"), retry_failed=retry_failed
+        )
         work.commit(list(work.kept.values()))
 
     def spending(self, *open_shards: str) -> Spending:
@@ -112,7 +114,7 @@ def test_what_a_failed_row_has_cost_counts_when_it_is_replaced(
     output.journal(row(1, 0.0), row(2, first_usd, failure=TIMED_OUT))
     output.commit("one")
     output.journal(row(2, second_usd, run_id="two", minute=1))
-    output.commit("two", again=True)
+    output.commit("two", retry_failed=True)
     assert [each.status for each in output.dataset.pages("s")] == [PageStatus.OK] * 2
     assert output.spending().known_usd == pytest.approx(known_usd)
 
@@ -122,7 +124,7 @@ def test_rows_of_two_attempts_are_both_paid(tmp_path: Path) -> None:
     output = Output(tmp_path)
     output.journal(row(1, 0.01), row(2, 0.01))
     output.journal(row(2, 0.02, minute=1))
-    late = ShardCommit(output.objects, output.dataset, SHARD, RunIdentity("late", "config"))
+    late = ShardCommit.open(output.objects, output.dataset, SHARD, RunIdentity("late", "config"))
     output.commit("one")
     assert output.spending().known_usd == pytest.approx(0.04)
     late.commit([replace(each, finished_at=NOON + timedelta(hours=1)) for each in late.kept.values()])

@@ -144,7 +144,7 @@ def test_a_plan_that_lost_its_bytes_is_refused(output: Objects, data: bytes | No
     output.delete("_run/plan/000001.json")
     if data is not None:
         output.put("_run/plan/000001.json", data)
-    for read in (lambda: list(run_dir.plan()), lambda: run_dir.batch(1), lambda: PlanIndex(run_dir)):
+    for read in (lambda: list(run_dir.plan()), lambda: run_dir.batch(1), lambda: PlanIndex.load(run_dir)):
         with pytest.raises(DamagedError, match=r"The file _run/plan/000001\.json .* Put it back from a copy"):
             read()
 

@@ -41,12 +41,12 @@ UPDATE_EVERY_S = 0.5
 class ShardAssignment:
     """A shard as it is handed to a worker.
 
-    With `again` it is committed, and its failed pages are read once more. With `originals`, the shard of each document
-    by its id, it is a shard of copies.
+    With `retry_failed` it is committed, and its failed pages are read once more. With `originals`, the shard of each
+    document by its id, it is a shard of copies.
     """
 
     shard: Shard
-    again: bool = False
+    retry_failed: bool = False
     originals: Mapping[str, str] | None = None
 
     @property
@@ -166,7 +166,7 @@ class OcrWorker(Worker["ShardAssignment"]):
             progress.committed(await asyncio.to_thread(commit_copies, self._job, shard, originals))
             return progress.update(Counter())
         self._open[shard.shard_id] = progress
-        rows = await self._shards.read(shard, self._reading, progress, again=assignment.again)
+        rows = await self._shards.read(shard, self._reading, progress, retry_failed=assignment.retry_failed)
         del self._open[shard.shard_id]
         return progress.update(Counter(row.status.value for row in rows))
 

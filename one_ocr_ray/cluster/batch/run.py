@@ -111,7 +111,7 @@ def run(
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
-        plan = PlanIndex(work.run_dir, selection)
+        plan = PlanIndex.load(work.run_dir, selection)
         try:
             work.read_pending(plan, files, on_progress, say)
         except StoppedError as stopped:

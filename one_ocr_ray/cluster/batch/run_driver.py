@@ -130,14 +130,14 @@ class RunDriver:
             await self._enqueue(await asyncio.to_thread(self._plan.shard, shard_id))
         for shard_id in pending.failed_shards:
             shard = await asyncio.to_thread(self._plan.shard, shard_id)
-            await self._enqueue(await self._planner.with_mended_files(shard), again=True)
+            await self._enqueue(await self._planner.with_mended_files(shard), retry_failed=True)
         self._copies.extend(pending.stale_copies)
         async for shard in self._planner.shards(files, inspections, checked):
             await self._enqueue(shard)
         self._progress.plan_complete = True
         await self._queue.put(None)  # whoever takes it puts it back for the next
 
-    async def _enqueue(self, shard: Shard, *, again: bool = False) -> None:
+    async def _enqueue(self, shard: Shard, *, retry_failed: bool = False) -> None:
         self._progress.documents_total += len(shard.documents)
         if shard.copies:
             self._copies.append(shard.shard_id)
@@ -145,7 +145,7 @@ class RunDriver:
         for document in shard.documents:
             if document.failure is None and document.page_count is not None:
                 self._progress.pages_total += len(self._selection.of(document.page_count))
-        await self._queue.put(ShardAssignment(shard, again))
+        await self._queue.put(ShardAssignment(shard, retry_failed))
 
     async def _consume(self, number: int, shards: asyncio.TaskGroup) -> None:
         """Give shards to one worker. It gets the next one before it has finished the last.

@@ -178,9 +178,14 @@ class TaskWorker(Worker["TaskAssignment"]):
                     lane=self._short_lane if pages_total <= SLICE_PAGES else self._long_lane,
                     owner=record.owner,
                 )
-                only = frozenset(retry.pages) if retry and retry.pages is not None else None
                 shard = Shard(SHARD_ID, (document,))
-                rows = await shards.read(shard, reading, progress, again=retry is not None, only=only)
+                rows = await shards.read(
+                    shard,
+                    reading,
+                    progress,
+                    retry_failed=retry is not None,
+                    retry_pages=frozenset(retry.pages) if retry and retry.pages is not None else None,
+                )
         except (OneOcrError, Exception) as error:
             return _result_of(error, record.task_id)
         return TaskResult(tuple(outcome_of(row, progress.saved_usd(row)) for row in rows), document.failure)

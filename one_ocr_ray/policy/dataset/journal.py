@@ -62,16 +62,16 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
 
 
 def split_for_retry(
-    rows: Iterable[PageResult], run_id: str, only: frozenset[int] | None
+    rows: Iterable[PageResult], run_id: str, pages: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
     """Split rows for a retry by run `run_id`: pages that stay as they are, and failed pages to read again.
 
-    `only`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
+    `pages`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
     """
     kept: list[PageResult] = []
     failed: list[PageResult] = []
     for row in rows:
-        wanted = row.status is PageStatus.FAILED and (only is None or row.page_number in only)
+        wanted = row.status is PageStatus.FAILED and (pages is None or row.page_number in pages)
         (failed if wanted and row.run_id != run_id else kept).append(row)
     return best_pages(kept), best_pages(failed)
 
