@@ -1,5 +1,5 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
-.PHONY: install test test-cluster test-others check lint types format constraints
+.PHONY: install test test-runs test-service test-others check lint types format constraints
 
 MAKEFLAGS += --output-sync=target
 
@@ -8,15 +8,17 @@ install:
 	pip install --quiet -c constraints.txt -e ".[dev]"
 	python -m tests.web.browser
 
-# Two processes, about as long as each other, that run side by side with make -j2 test.
-test: test-cluster test-others
+# Three processes that run side by side with make -j3 test, on two CPUs too: with Ray they wait more than they work.
+test: test-runs test-service test-others
 
-test-cluster:
-	python -m pytest tests/cluster --ignore=tests/cluster/faults --ignore=tests/cluster/test_docs_ray_data.py
+test-runs:
+	python -m pytest tests/cluster --ignore=tests/cluster/service --ignore=tests/cluster/faults
+
+test-service:
+	python -m pytest tests/cluster/service tests/cluster/faults
 
 test-others:
 	python -m pytest tests --ignore=tests/cluster
-	python -m pytest tests/cluster/faults tests/cluster/test_docs_ray_data.py
 
 lint:
 	ruff check .

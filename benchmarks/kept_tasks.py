@@ -27,7 +27,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
 
 from one_ocr_ray.policy.tasks.codec import StoredTask, encode_record, encode_task
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskRecord, TaskState, TaskView
-from tests.cluster.serve_process import Served
+from tests.cluster.service.serve_process import Served
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
 
 import aiohttp
 
-from tests.cluster.serve_process import Served
+from tests.cluster.service.serve_process import Served
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 POLLERS = 50

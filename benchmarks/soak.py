@@ -29,7 +29,7 @@ os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled")
 import httpx
 import psutil
 
-from tests.cluster.serve_process import Served
+from tests.cluster.service.serve_process import Served
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
 
 IN_FLIGHT = 32

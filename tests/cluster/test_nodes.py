@@ -93,7 +93,7 @@ import asyncio, sys, threading, time, ray
 from itertools import count
 from pathlib import Path
 from ray.cluster_utils import Cluster
-from tests.cluster.task_managers import task_manager_site
+from tests.cluster.service.task_managers import task_manager_site
 from tests.provider import identity_pdf
 folder, url, *keys = sys.argv[1:]
 cluster = Cluster()

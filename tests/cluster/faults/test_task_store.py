@@ -10,8 +10,8 @@ import pytest
 from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import TaskStore
-from tests.cluster.serve_process import Served
-from tests.cluster.task_managers import task_manager_site
+from tests.cluster.service.serve_process import Served
+from tests.cluster.service.task_managers import task_manager_site
 from tests.provider import identity_pdf
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from one_ocr_ray.storage.tasks.task_store import SHARD_ID
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.cluster.outputs import read, rows
-from tests.cluster.task_managers import (
+from tests.cluster.service.task_managers import (
     OWNER,
     TaskManagerSite,
     cut_off_workers,

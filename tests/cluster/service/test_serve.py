@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from one_ocr_ray.service.middleware.proxy_limit import UNSIZED_BYTES
-from tests.cluster.serve_process import PATIENCE_S, Served
+from tests.cluster.service.serve_process import PATIENCE_S, Served
 from tests.provider import ProviderProcess, Rule, identity_pdf
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cluster.task_managers import task_manager_site
+from tests.cluster.service.task_managers import task_manager_site
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from playwright.sync_api import expect
 
-from tests.cluster.serve_process import Served
+from tests.cluster.service.serve_process import Served
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
 from tests.web.relay import Relay
 from tests.web.test_uploading import NOTE_PERCENTS
