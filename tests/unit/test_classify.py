@@ -128,6 +128,33 @@ def test_a_chapter_label_and_its_title_are_one_heading() -> None:
         assert found == ([f"{label} Multiple Choice"] if is_heading else [])
 
 
+def test_a_large_line_that_the_model_is_sure_of_is_a_heading() -> None:
+    """Also one that ends with a colon or fills its line; not one in the text's size, and no formula."""
+    title = Region("title", 190, 395, 700, 430, 0.94)
+
+    def headings(text: str, height: float, *regions: Region) -> list[str]:
+        lines = [*column(PROSE, 200, 150), line(text, 200, 400, height), *column(PROSE, 200, 500)]
+        return of(BlockKind.HEADING, blocks(lines, *regions))
+
+    assert headings("The Institute:", 26, title) == ["The Institute:"]
+    assert headings("The Institute:", 26) == []
+    assert headings("The Institute:", 20, title) == []
+    assert headings("The Institute:", 26, title, Region("text", 190, 395, 700, 430, 0.4)) == []
+    assert headings("a2 + 8 = 12", 26, title) == []
+
+
+def test_a_title_in_two_sizes_is_one_heading() -> None:
+    """The smaller part is close below the larger; two titles in one size are two, and so is one further down."""
+
+    def headings(y: float, height: float) -> list[str]:
+        lines = [line("Practice", 200, 100, 64), line("All of the chapters", 200, y, height)]
+        return of(BlockKind.HEADING, blocks([*lines, *column(PROSE, 200, 400)]))
+
+    assert headings(170, 40) == ["Practice All of the chapters"]
+    assert headings(180, 60) == ["Practice", "All of the chapters"]
+    assert headings(220, 40) == ["Practice", "All of the chapters"]
+
+
 def test_a_large_title_written_downwards_is_a_heading() -> None:
     """Chinese beside columns; a label that is turned is none."""
     for text, is_heading in (("金农工程山东率先引入", True), ("TOTAL SALES", False)):

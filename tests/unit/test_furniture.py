@@ -131,6 +131,24 @@ def test_a_row_in_the_lower_margin_of_a_page_with_margins_is_a_foot() -> None:
     assert "System 21.2" in to_markdown(blocks([*cut, line("System 21.2", 10, 1550)]))
 
 
+def test_a_label_in_the_corner_of_a_slide_with_a_title_is_a_head() -> None:
+    """Above a title in the middle and left of all text; the title of a slide is none, nor is the same on a page."""
+    label, title = line("Background", 60, 60, 40), line("What was found", 563, 160, 32)
+    text = column(
+        ["a line that goes on over most of the slide and fills it", "as the next one does, too"] * 3, 400, 300
+    )
+
+    def heads(*lines: TextLine, size: tuple[int, int] = (1600, 900)) -> list[str]:
+        found = page_blocks(PageContent(*size, (*lines, *text)))
+        return [block.text for block in found if block.kind is BlockKind.PAGE_HEADER]
+
+    assert heads(label, title) == ["Background"]
+    assert heads(label) == []
+    assert heads(label, line("What was found", 400, 160, 32)) == []
+    assert heads(line("Background", 400, 60, 40), title) == []
+    assert heads(label, title, size=(1600, 2200)) == []
+
+
 def test_the_region_of_a_number_may_be_narrower_than_its_line() -> None:
     """As it is where a line is found wider than its digits; of words it says nothing."""
     region = Region("footer", 586, 1420, 598, 1440, 0.35)

@@ -31,7 +31,7 @@ def page_blocks(content: PageContent) -> tuple[Block, ...]:
     """The blocks of one page in reading order; none when there is no text on it. All have their lines and words."""
     angle = skew(content.lines)
     labels = Labels.of(content)
-    sheet = part_furniture(straighten(content, angle), labels, content.height, content.rulings)
+    sheet = part_furniture(straighten(content, angle), labels, content)
     segments = with_ruled_tables(content.rulings, angle, with_kinds(sheet.text, labels), labels)
     text, notes = part_notes(with_figures(with_listings(segments), labels))
     drafts = [

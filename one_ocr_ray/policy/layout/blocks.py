@@ -33,6 +33,7 @@ INDENT = 0.6
 HANGING = 5.0  # the text of a list item hangs at most this far in
 BLANK_LINE = 2.0  # a listing goes on after a smaller gap
 SAME_SIZE = 1.25  # heights of two lines in one size of type differ by less
+TITLE_GAP = 0.5  # between the parts of one title
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 
 
@@ -51,11 +52,39 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
             found.append(_figure_draft(part))
         else:
             found += _text_drafts(part, height, gap)
+    found = _titles_joined(found, height)
     for note in notes:
         lines = [Line.of(row) for row in rows(note)]
         beside = min(found, key=lambda draft: draft.distance((lines[0].top + lines[0].bottom) / 2))
         beside.notes.append(_draft(BlockKind.MARGIN_NOTE, join_lines([line.text for line in lines]), lines))
     return found
+
+
+def _titles_joined(drafts: Sequence[Draft], height: float) -> list[Draft]:
+    """`drafts` with the parts of a title in one: those in two sizes of type, the smaller close below the larger."""
+    found: list[Draft] = []
+    for draft in drafts:
+        title = found[-1] if found else None
+        if title and title.level == draft.level == 1 and title.kind is draft.kind and _is_below(title, draft, height):
+            found[-1] = replace(title, text=f"{title.text} {draft.text}", rows=(*title.rows, *draft.rows))
+        else:
+            found.append(draft)
+    return found
+
+
+def _is_below(title: Draft, draft: Draft, height: float) -> bool:
+    """True if `draft` is in smaller type right below `title`, and not a title of its own in the same size."""
+    above, below = ([s for row in each.rows for s in row] for each in (title, draft))
+    is_near = title.bottom < draft.bottom and draft.top - title.bottom < TITLE_GAP * height
+    starts = max(min(s.left for s in each) for each in (above, below))
+    is_beside = starts >= min(max(s.right for s in each) for each in (above, below))
+    return is_near and not is_beside and _type_size(above) > SAME_SIZE * _type_size(below)
+
+
+def _type_size(segments: Iterable[Segment]) -> float:
+    """The usual height of the words, which a large initial or number among them does not raise."""
+    boxes = [printed.box for s in segments for word in s.words for printed in word.printed]
+    return median(box.y1 - box.y0 for box in boxes)
 
 
 def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | list[Line]]:
@@ -189,12 +218,13 @@ def _continues_paragraph(chunk: Sequence[Line], line: Line, column: Column) -> b
 def _text_draft(chunk: Sequence[Line], column: Column) -> Draft:
     """A chunk of lines as what it is; the text of a paragraph has line ends where the page breaks lines on purpose."""
     text = join_lines([line.text for line in chunk])
-    if kind := chunk[0].kind:
+    kind = chunk[0].kind
+    if kind is BlockKind.HEADING or (kind is None and is_heading(chunk, column)):
+        return replace(_draft(BlockKind.HEADING, text, chunk), level=heading_level(chunk, column))
+    if kind:
         if kind is BlockKind.FORMULA:
             text = "\n".join(latex(line.text) for line in chunk)
         return _draft(kind, _indented(chunk) if kind is BlockKind.CODE else text, chunk)
-    if is_heading(chunk, column):
-        return replace(_draft(BlockKind.HEADING, text, chunk), level=heading_level(chunk, column))
     if item := marks.split_item(text):
         draft = _draft(BlockKind.LIST_ITEM, item[1], chunk)
         return replace(draft, marker=item[0], indent=chunk[0].left / column.height)

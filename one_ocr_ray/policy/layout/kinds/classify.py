@@ -1,4 +1,4 @@
-"""Which lines of a page are formulas, captions or footnotes, and where its figures are.
+"""Which lines of a page are formulas, captions, footnotes or titles, and where its figures are.
 
 What stands there decides, and a layout model helps: neither is believed alone. Lengths are in the unit of the page's
 content; thresholds are multiples of the page's usual line height.
@@ -13,6 +13,7 @@ from one_ocr_ray.blocks import BlockKind, Box
 from one_ocr_ray.policy.layout.geometry import PlacedWord, Segment, line_height, rows
 from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.formulas import is_number, may_be_formula
+from one_ocr_ray.policy.layout.kinds.headings import LARGE
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.content import Region
     from one_ocr_ray.policy.layout.kinds.labels import Labels
 
+TITLE = 0.85  # the score of a title whose type is larger than the text's, whatever else speaks against it
 LIKELY = 0.3  # the score of a region that supports what the characters say
 FIGURE = 0.5  # the score of a figure
 LEAST_TEXT = 40  # characters of a page that has figures; less stands in a picture as large as the page
@@ -47,7 +49,7 @@ class FigureStrip(Segment):
 
 
 def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ...]:
-    """The segments with the kinds of those that are formulas, captions or footnotes."""
+    """The segments with the kinds of those that are formulas, captions, footnotes or surely titles."""
     if not segments:
         return ()
     height = line_height(segments)
@@ -61,7 +63,9 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
             return BlockKind.FORMULA
         if _is_caption(segment, labels, height):
             return BlockKind.CAPTION
-        return BlockKind.FOOTNOTE if segment in notes else None
+        if segment in notes:
+            return BlockKind.FOOTNOTE
+        return BlockKind.HEADING if _is_title(segment, labels, height) else None
 
     return tuple(replace(s, kind=found) if (found := kind(s)) else s for s in segments)
 
@@ -85,6 +89,12 @@ def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
     if marks.starts_caption(segment.text):
         return near or named >= LIKELY or marks.ends_caption_number(segment.text)
     return near and named >= FIGURE and named > labels.score(segment, "text", "title")
+
+
+def _is_title(segment: Segment, labels: Labels, height: float) -> bool:
+    """True if type and model agree, as they do of a full line, or of one that ends with a colon."""
+    is_large = segment.height > LARGE * height and marks.has_words(segment.text) and not segment.is_vertical
+    return is_large and labels.score(segment, "title") >= TITLE and not labels.score(segment, "text")
 
 
 def _footnotes(segments: Sequence[Segment], height: float) -> set[Segment]:

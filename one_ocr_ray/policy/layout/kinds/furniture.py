@@ -23,7 +23,7 @@ from one_ocr_ray.policy.layout.kinds.labels import COVERED
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from one_ocr_ray.policy.layout.content import Ruling
+    from one_ocr_ray.policy.layout.content import PageContent, Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
     from one_ocr_ray.policy.layout.kinds.labels import Labels
 
@@ -41,6 +41,7 @@ LOWER_HALF, FAR = 0.5, 2.5  # of the page's height, of the line height: a number
 NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a date of printing is none of the text
 MARGIN, TEXT_EDGE, SIDE = 0.05, 0.07, 0.03  # of the page's height: the lower margin; where text begins at most
 MARGIN_ROWS = 24  # on a page that shows where its margins are
+LANDSCAPE, LABELLED_ROWS = 1.2, 4  # width by height of a slide; its label, its title, and text below
 NOTICE_ROWS = 2  # at one edge
 NOTICE_CHARACTERS = 160
 
@@ -85,16 +86,17 @@ class Sheet:
     feet: tuple[Segment, ...]
 
 
-def part_furniture(
-    segments: Sequence[Segment], labels: Labels, page_height: float, rulings: Sequence[Ruling] = ()
-) -> Sheet:
+def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageContent) -> Sheet:
     """Part a page. One on which nothing else stands has no furniture."""
     if not segments:
         return Sheet((), (), ())
+    page_height = content.height
     height = line_height([s for s in segments if not s.line.mono] or segments)  # listings are in smaller type
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
     feet = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "footer", height), at_top=False)
-    heads |= _ruled_off(segments, rulings, RULED * page_height, height, labels)
+    heads |= _ruled_off(segments, content.rulings, RULED * page_height, height, labels)
+    if content.width >= LANDSCAPE * page_height:
+        heads |= _corner_label(rows(segments), page_height)
     taken = heads | feet
     text = tuple(s for s in segments if s not in taken)
     if not text:
@@ -131,6 +133,21 @@ def _ruled_off(
         if len(rows(above)) <= RULED_ROWS and (is_small or any(labels.score(s, "header") >= LIKELY for s in above)):
             found |= above
     return found
+
+
+def _corner_label(page: Sequence[Row], page_height: float) -> set[Segment]:
+    """The name of a section in the upper left corner of a slide that has a title of its own.
+
+    The title stands alone in the middle of the text; the label ends left of it, and begins left of all text.
+    """
+    if len(page) < LABELLED_ROWS or len(page[0]) > 1 or len(page[1]) > 1:
+        return set()
+    label, title = page[0][0], page[1][0]
+    text = [segment for row in page[2:] for segment in row]
+    left, right = min(s.left for s in text), max(s.right for s in text)
+    is_centred = abs(title.left + title.right - left - right) < 2 * title.height and title.left > left + title.height
+    in_corner = label.middle < EDGE * page_height and label.right < title.left and label.left < left - label.height
+    return {label} if is_centred and in_corner else set()
 
 
 def _is_labelled(segment: Segment, labels: Labels, label: str, height: float) -> bool:
