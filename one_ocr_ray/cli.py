@@ -32,10 +32,10 @@ exit codes:
 """
 
 RUN = """\
-Read PDFs into a Parquet dataset: OUTPUT/pages/*.parquet has one row per page, OUTPUT/documents/*.parquet one row per
-document. The same command on the same output resumes: finished pages are neither read nor paid again. New input files
-are added. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file. A flag wins
-over the environment, and the environment over the file."""
+Read PDFs and images into a Parquet dataset: OUTPUT/pages/*.parquet has one row per page, OUTPUT/documents/*.parquet
+one row per document. The same command on the same output resumes: finished pages are neither read nor paid again. New
+input files are added. Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file. A
+flag wins over the environment, and the environment over the file."""
 
 ESTIMATE = """\
 Show what a run would take: documents, pages, tokens, cost and time at the given limits. Opens every input file, sends
@@ -83,11 +83,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser(wanted: str) -> argparse.ArgumentParser:
     """All commands. Only the `wanted` one gets its settings' flags, which take longer to declare than the rest."""
-    parser = argparse.ArgumentParser("one-ocr", description="PDF pages to Markdown in Parquet, on Ray.")
+    parser = argparse.ArgumentParser("one-ocr", description="Pages of PDFs and images to Markdown in Parquet, on Ray.")
     parser.add_argument("--version", action="version", version=f"one-ocr {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name, handler, summary, usage, description in (
-        ("run", _run, "read PDFs into a Parquet dataset", "INPUT... --output URI [options]", RUN),
+        ("run", _run, "read PDFs and images into a Parquet dataset", "INPUT... --output URI [options]", RUN),
         ("estimate", _estimate, "pages, tokens, cost and time of a run, without sending anything",
          "INPUT... [options of run]", ESTIMATE),
         ("doctor", _doctor, "check cluster, key, engine and storage before a run",

@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     # Documents
     PDF_NOT_FOUND = "pdf_not_found"
     NOT_PDF = "not_pdf"
+    UNSUPPORTED_FILE = "unsupported_file"
     PDF_ENCRYPTED = "pdf_encrypted"
     PDF_BAD_PASSWORD = "pdf_bad_password"  # noqa: S105 - a code, not a password
     PDF_CORRUPT = "pdf_corrupt"
@@ -128,7 +129,7 @@ class PageImage:
     ink_cells: int  # that stand out from the paper with their neighbours, in one band with plenty or on the whole page
     render_ms: int
     glyphs_missing: bool = False  # letters are not drawn: neither the document nor the machine has their font
-    page_box: PageBox | None = None  # None: not known, as of a picture without resolution
+    page_box: PageBox | None = None
     layer: TextLayer | None = None  # where it is wanted
 
 

@@ -1,1 +1,1 @@
-"""PDF files through pdfium, which runs in a child process that may be killed."""
+"""Documents, PDFs through pdfium and pictures through Pillow, in a child process that may be killed."""

@@ -63,7 +63,7 @@ def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRe
     document_id = document_id_of(source) if source is not None else None
     if source is None or document_id is None:
         return _failed(file, ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
-    info = child.inspect(source, options.password_text)
+    info = child.inspect(source, options.password_text, file.name)
     if isinstance(info, Failure):
         return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
     if info.page_count > options.max_pages:

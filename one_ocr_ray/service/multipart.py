@@ -167,7 +167,7 @@ class _Reader:
         elif name in _TEXT_FIELDS and name not in self.form.texts and b"filename" not in options:
             self._text, self._text_name = bytearray(), name
         else:
-            raise Problem("invalid_options", "A form has fields named files, which are PDFs, and one named options.")
+            raise Problem("invalid_options", "A form has fields named files, PDFs or images, and one named options.")
 
     def _write(self, data: bytes) -> None:
         if self._text is not None:

@@ -1,4 +1,4 @@
-"""Opens uploaded PDFs in child processes that may die: to check them before they are accepted, and to draw their pages.
+"""Opens uploaded files in child processes that may die: to check them when they come, and to draw their pages.
 
 A reader serves one call at a time and keeps its document open for the next. A call whose client is gone runs on in its
 thread, and keeps its owner's turn, until the deadline of the child ends it.
@@ -42,9 +42,9 @@ class PdfReaders:
         self._idle = list(self._readers)
         self._lock = threading.Lock()
 
-    async def inspect(self, owner: str, path: Path) -> PdfInfo | Failure:
-        """Open the PDF at `path` and say what it is."""
-        return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path))
+    async def inspect(self, owner: str, path: Path, name: str) -> PdfInfo | Failure:
+        """Open the file at `path` and say what it is; `name` is what its owner calls it."""
+        return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path, name))
 
     async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
         """Draw a page of a task's upload as a JPEG, `width_px` wide to within a pixel.
@@ -104,9 +104,9 @@ class _Reader:
         self._page_count = 0
         self._copy: TemporaryDirectory[str] | None = None
 
-    def inspect(self, path: Path) -> PdfInfo | Failure:
+    def inspect(self, path: Path, name: str) -> PdfInfo | Failure:
         self._drop()
-        return self._child.inspect(path, self._password)
+        return self._child.inspect(path, self._password, name)
 
     def image(self, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
         if self.task_id != task_id and (failure := self._open(task_id)) is not None:

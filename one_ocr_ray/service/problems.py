@@ -52,6 +52,7 @@ _STATUS = {
     "upload_too_large": 413,
     "too_many_files": 413,
     "not_pdf": 415,
+    "unsupported_file": 415,
     "unsupported_media_type": 415,
     "idempotency_key_reused": 422,
     "invalid_schema": 422,

@@ -1,7 +1,8 @@
 """Finds the input files of INPUT arguments: folders, globs, buckets and lists, in a stable order.
 
-No PDF is read. Local files are named by absolute path, objects by URI. Nothing is left out in silence: every argument
-and every line of a list gives a file, or a file without version that says why, or is named in a sentence at the end.
+No file is opened. Local files are named by absolute path, objects by URI. Nothing is left out in silence: every
+argument and every line of a list gives a file, or a file without version that says why, or is named in a sentence at
+the end.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.policy.input_names import is_document
 from one_ocr_ray.storage.input_lists import parse_list
 from one_ocr_ray.storage.store.keys import fault_of_key
 from one_ocr_ray.storage.store.objects import Objects
@@ -28,7 +30,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.store.objects import ObjectInfo
     from one_ocr_ray.storage.store.walking import Found
 
-_PDF = ".pdf"
 _SHOWN = 3
 _LISTED = "listed"  # the version of a folder that could not be listed once
 
@@ -48,13 +49,13 @@ class InputFile:
         return PurePosixPath(self.uri).name
 
 
-class _WithoutPdfs(Counter[str]):
-    """Folders and patterns without a PDF file."""
+class _WithoutDocuments(Counter[str]):
+    """Folders and patterns without a document."""
 
     def sentence(self) -> str:
         names = ", ".join(list(self)[:_SHOWN])
         more = f" and {len(self) - _SHOWN} more" if len(self) > _SHOWN else ""
-        return f"No PDF files in {names}{more}."
+        return f"No PDFs and no images in {names}{more}."
 
     def report(self, say: Callable[[str], None]) -> Iterator[InputFile]:
         """Say the sentence, if there is one, once this iterator of no files is reached."""
@@ -67,12 +68,12 @@ def find_inputs(arguments: Iterable[str], say: Callable[[str], None] = lambda _:
     """Every file that `arguments` name, each once, in the order of the arguments and sorted within each.
 
     A missing file, or a folder that cannot be listed, comes as a file without version; `say` gets one sentence about
-    folders and globs without PDFs at the end. Raise UsageError for a list that cannot be read, StorageError for a
+    folders and globs without documents at the end. Raise UsageError for a list that cannot be read, StorageError for a
     bucket that cannot be listed.
     """
-    without_pdfs = _WithoutPdfs()
-    yield from _find(list(arguments), without_pdfs)
-    yield from without_pdfs.report(say)
+    without_documents = _WithoutDocuments()
+    yield from _find(list(arguments), without_documents)
+    yield from without_documents.report(say)
 
 
 def find_present_inputs(arguments: Sequence[str], say: Callable[[str], None] = lambda _: None) -> Iterator[InputFile]:
@@ -80,29 +81,29 @@ def find_present_inputs(arguments: Sequence[str], say: Callable[[str], None] = l
 
     Single missing files are left to the run to report.
     """
-    without_pdfs = _WithoutPdfs()
-    files = _find(list(arguments), without_pdfs)
+    without_documents = _WithoutDocuments()
+    files = _find(list(arguments), without_documents)
     missing: list[InputFile] = []
     for file in files:
         if file.version is not None:
-            return chain(missing, [file], files, without_pdfs.report(say))
+            return chain(missing, [file], files, without_documents.report(say))
         missing.append(file)
     if missing:
         name, fault = shown(missing[0].uri), missing[0].fault
         if fault is None:
             raise UsageError(f"There is no file or folder {name}.")
         raise UsageError(fault if name in fault else f"{name}: {fault}")
-    raise UsageError(without_pdfs.sentence() if without_pdfs else "Say what to read: INPUT...")
+    raise UsageError(without_documents.sentence() if without_documents else "Say what to read: INPUT...")
 
 
-def _find(arguments: list[str], without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
+def _find(arguments: list[str], without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     if len(arguments) == 1 and not arguments[0].startswith("@"):
-        yield from _expand(arguments[0], without_pdfs)  # one listing has no duplicates
+        yield from _expand(arguments[0], without_documents)  # one listing has no duplicates
         return
     seen: set[str] = set()
     for argument in arguments:
         for name in _list_lines(argument[1:]) if argument.startswith("@") else [argument]:
-            for found in _expand(name, without_pdfs):
+            for found in _expand(name, without_documents):
                 if found.uri not in seen:
                     seen.add(found.uri)
                     yield found
@@ -152,10 +153,10 @@ def _list_lines(list_uri: str) -> list[str]:
     return lines
 
 
-def _expand(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
+def _expand(argument: str, without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     try:
         expand = _expand_remote if is_remote(argument) else _expand_local
-        yield from expand(argument, without_pdfs)
+        yield from expand(argument, without_documents)
     except UsageError as error:  # of this name alone
         yield _missing(without_credentials(argument), str(error))
 
@@ -164,11 +165,11 @@ def _missing(uri: str, fault: str | None = None) -> InputFile:
     return InputFile(uri.encode(errors="backslashreplace").decode(), 0, None, fault)
 
 
-def _expand_local(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
+def _expand_local(argument: str, without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     path = local_path(argument)
     files: Iterator[InputFile]
     if os.path.isdir(path):  # noqa: PTH112 - a text path, as all paths here
-        files = map(_found_file, (each for each in walk(path) if each.fault or each.path.lower().endswith(_PDF)))
+        files = map(_found_file, (each for each in walk(path) if each.fault or is_document(each.path)))
     elif os.path.lexists(path) or not WILDCARDS & set(path):
         files = iter([_local_file(path)])
     else:
@@ -177,13 +178,13 @@ def _expand_local(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFi
     for number, file in enumerate(files, start=1):  # noqa: B007 - the last number is the count
         yield file
     if not number:
-        yield from _nothing_in(path, without_pdfs, is_several=os.path.isdir(path) or "*" in path)  # noqa: PTH112
+        yield from _nothing_in(path, without_documents, is_several=os.path.isdir(path) or "*" in path)  # noqa: PTH112
 
 
-def _nothing_in(name: str, without_pdfs: _WithoutPdfs, *, is_several: bool) -> Iterator[InputFile]:
-    """Report a folder or pattern without PDFs, or a missing file."""
+def _nothing_in(name: str, without_documents: _WithoutDocuments, *, is_several: bool) -> Iterator[InputFile]:
+    """Report a folder or pattern without documents, or a missing file."""
     if is_several:
-        without_pdfs[shown(name)] += 1
+        without_documents[shown(name)] += 1
     else:
         yield _missing(uri_of_path(name))
 
@@ -210,7 +211,7 @@ def _local_file(path: str) -> InputFile:
     return InputFile(uri_of_path(path), status.st_size, str(status.st_mtime_ns))
 
 
-def _expand_remote(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputFile]:
+def _expand_remote(argument: str, without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     uri = without_credentials(argument)
     root, key = split_remote(uri)
     if fault := fault_of_key(key.rstrip("/")):
@@ -238,7 +239,7 @@ def _expand_remote(argument: str, without_pdfs: _WithoutPdfs) -> Iterator[InputF
     if info is not None and not is_folder:  # an empty object, otherwise the marker of a folder
         yield InputFile(uri, info.size_bytes, info.version)
     else:
-        yield from _nothing_in(uri, without_pdfs, is_several=is_folder or "*" in key or key[-1:] in ("", "/"))
+        yield from _nothing_in(uri, without_documents, is_several=is_folder or "*" in key or key[-1:] in ("", "/"))
 
 
 def _head(objects: Objects, key: str) -> tuple[ObjectInfo | None, StorageError | None]:
@@ -256,7 +257,7 @@ def _listings(key: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
 
     Stores list in the order of names, so a listing streams without sorting.
     """
-    yield key.rstrip("/"), lambda name: name.lower().endswith(_PDF)
+    yield key.rstrip("/"), is_document
     if signs := WILDCARDS & set(key):
         folder = key[: min(key.index(sign) for sign in signs)].rpartition("/")[0]
         yield folder, lambda name: fnmatch.fnmatchcase(name, key)

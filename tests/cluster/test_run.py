@@ -224,7 +224,7 @@ def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> 
     folder = codes.pop("n" * 250)
     assert codes == {
         "%B1%A8%B8%E6.pdf": None,
-        "scan.jpg": "not_pdf",
+        "scan.jpg": "pdf_corrupt",
         "0a1b2c3d": None,
         "missing [1].pdf": "pdf_not_found",
     }

@@ -66,7 +66,7 @@ def test_what_gives_nothing_is_told(root: str, port: int) -> None:
     said: list[str] = []
     found = list(find_inputs([f"{root}/texts", f"{root}/nope", f"{root}/*.pdf", f"{root}/none/"], said.append))
     assert [(file.uri, file.version) for file in found] == [(f"{root}/nope", None)]
-    assert said == [f"No PDF files in {root}/texts, {root}/*.pdf, {root}/none/."]
+    assert said == [f"No PDFs and no images in {root}/texts, {root}/*.pdf, {root}/none/."]
 
 
 ODD = ["in//b.pdf", "in/t\tab.pdf", "in/./b.pdf", "in/x/../c.pdf", "in//d//e.pdf"]

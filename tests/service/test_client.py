@@ -55,10 +55,10 @@ def test_a_failed_page_is_read_again(client: ocr.Client) -> None:
 
 
 def test_a_refusal_has_the_services_code(client: ocr.Client) -> None:
-    """What is no PDF is refused with the service's own sentence."""
+    """What is no document is refused with the service's own sentence."""
     with pytest.raises(ocr.ServiceError) as refused:
         client.upload(("note.txt", b"no PDF at all"))
-    assert (refused.value.status, refused.value.code) == (415, "not_pdf")
+    assert (refused.value.status, refused.value.code) == (415, "unsupported_file")
 
 
 def test_a_service_that_is_not_there_is_one_sentence() -> None:

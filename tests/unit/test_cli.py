@@ -31,7 +31,7 @@ def test_help_names_every_setting_and_every_exit_code(capsys: pytest.CaptureFixt
     [
         ([], "Say what to read"),
         (["nope.pdf"], "There is no file or folder"),
-        (["{empty}"], "No PDF files in"),
+        (["{empty}"], "No PDFs and no images in"),
         (["{sample}", "--pages", "x"], "--pages"),
         (["{sample}", "--rpm", "-1"], "rpm"),
         (["{sample}", "--engine", "tesseract"], "engine"),

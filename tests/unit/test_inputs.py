@@ -123,14 +123,14 @@ def test_what_is_named_and_gives_nothing_is_told(tree: Path) -> None:
     assert found[0].uri == f"{tree}/missing [1].pdf"
     assert found[2].fault is not None
     assert "neither a path nor" in found[2].fault
-    assert said == [f"No PDF files in {tree}/empty, {tree}/*.PDFX."]
+    assert said == [f"No PDFs and no images in {tree}/empty, {tree}/*.PDFX."]
 
 
 @pytest.mark.parametrize(
     ("argument", "sentence"),
     [
         ("{tree}/nope.pdf", r"There is no file or folder .*/nope\.pdf\."),
-        ("{tree}/sub/*.txt", r"No PDF files in .*/sub/\*\.txt\."),
+        ("{tree}/sub/*.txt", r"No PDFs and no images in .*/sub/\*\.txt\."),
         ("s3://[b/x.pdf", "not a storage URI"),
         ("https://user:secret@host/d.pdf?sig=1", "https://host/d.pdf is neither"),
         ("a\0b", "no name of a file"),
@@ -244,3 +244,12 @@ def test_no_argument_is_a_traceback(argument: str) -> None:
             stat_input(file.uri)
     except (UsageError, StorageError) as error:
         str(error).encode()
+
+
+def test_images_beside_pdfs_are_documents_too(tmp_path: Path) -> None:
+    """By their ending in any case, in a folder; a named file is read whatever its ending."""
+    wanted = ["a.PNG", "b.jpg", "c.jpeg", "d.tif", "e.TIFF", "f.webp", "g.bmp", "h.gif", "i.jp2", "j.heic", "k.pdf"]
+    for name in [*wanted, "l.svg", "m.txt", "n", "o.png.md"]:
+        (tmp_path / name).write_bytes(b"?")
+    assert names(tmp_path, str(tmp_path)) == wanted
+    assert names(tmp_path, f"{tmp_path}/l.svg", f"{tmp_path}/n") == ["l.svg", "n"]

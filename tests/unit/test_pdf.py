@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
-from one_ocr_ray.pdf import child as pdf_child
+from one_ocr_ray.pdf.drawing import size_px
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, PdfLimits, document_id_of
 from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
@@ -176,7 +176,7 @@ def test_the_longest_side_is_exact(child: PdfChild, box: bytes) -> None:
 def test_the_size_keeps_the_shape(*, short_pt: float, aspect: float, upright: bool, longest_side_px: int) -> None:
     """The longest side is exact, the other as near as pixels allow, and no side vanishes."""
     sides = (short_pt, short_pt * aspect)
-    width_px, height_px = pdf_child._size_px(*(sides if upright else sides[::-1]), longest_side_px)
+    width_px, height_px = size_px(*(sides if upright else sides[::-1]), longest_side_px)
     short_px, long_px = (width_px, height_px) if upright else (height_px, width_px)
     assert long_px == longest_side_px
     assert abs(short_px - max(1, longest_side_px / aspect)) <= 0.5 + 1e-6

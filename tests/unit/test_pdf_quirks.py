@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.pdf import child as pdf_child
+from one_ocr_ray.pdf.drawing import RefusedError, size_px
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs
@@ -96,8 +96,8 @@ def test_an_inherited_media_box_is_drawn_where_the_crop_box_is_beside_it(child: 
 @pytest.mark.parametrize("sides_pt", [(0.0, 0.0), (612.0, 0.0), (-1.0, 5.0), (math.inf, 5.0), (math.nan, 5.0)])
 def test_a_page_without_an_area_is_refused(sides_pt: tuple[float, float]) -> None:
     """What has no size is a page that cannot be drawn; it does not end the process."""
-    with pytest.raises(pdf_child._RefusedError, match="page"):
-        pdf_child._size_px(*sides_pt, 800)
+    with pytest.raises(RefusedError, match="page"):
+        size_px(*sides_pt, 800)
 
 
 @pytest.mark.parametrize("turn", [b"90", b"450", b"-270", b"90.0"])

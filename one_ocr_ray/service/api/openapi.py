@@ -55,7 +55,7 @@ UPLOAD_BODY: dict[str, Any] = {
                     "properties": {"files": _FILES, "options": _OPTIONS},
                 },
                 "encoding": {
-                    "files": {"contentType": "application/pdf"},
+                    "files": {"contentType": "application/pdf, image/*"},
                     "options": {"contentType": "application/json"},
                 },
             }
@@ -91,7 +91,7 @@ def openapi_document(app: FastAPI, settings: ServiceSettings, *, with_keys: bool
     document = get_openapi(
         title="One OCR on Ray",
         version=__version__,
-        description="Upload PDFs, watch them being read, take the results.",
+        description="Upload PDFs and images, watch them being read, take the results.",
         routes=app.routes,
     )
     components = document.setdefault("components", {})

@@ -52,7 +52,7 @@ IdempotencyKey = Annotated[
 async def upload(
     request: Request, service: ServiceDep, owner: Owner, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Upload PDFs: each becomes a task, and all together a batch. The ids come at once; reading follows.
+    """Upload PDFs and images: each becomes a task, and all together a batch. The ids come at once; reading follows.
 
     With the header `Idempotency-Key`, 1 to 255 characters, the same request sent again within 24 hours is done once:
     later requests get the first answer with `Idempotent-Replay: true`.
@@ -75,7 +75,7 @@ async def upload(
         # A browser sends one nameless file of no bytes where none was chosen.
         files = [file for file in form.files if file.name or file.size_bytes]
         if not files:
-            raise Problem("no_files", "The form has no file: put PDFs into its field files.")
+            raise Problem("no_files", "The form has no file: put PDFs or images into its field files.")
         doing = asyncio.ensure_future(_idempotent(service, owner, idempotency_key, Form(files, form.texts), options))
         try:
             body, replayed = await asyncio.shield(doing)
@@ -160,11 +160,11 @@ async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem |
     if file.too_large:
         limit = service.settings.max_file_bytes
         return Problem("upload_too_large", f"The file is larger than {limit:,} bytes.")
-    info = await service.pdfs.inspect(owner, file.path)
+    info = await service.pdfs.inspect(owner, file.path, file.name)
     if isinstance(info, Failure):
         return Problem(info.code.value, info.message)
     if info.page_count > service.settings.max_pages:
-        detail = f"The PDF says it has {info.page_count:,} pages; at most {service.settings.max_pages:,} are taken."
+        detail = f"The file says it has {info.page_count:,} pages; at most {service.settings.max_pages:,} are taken."
         return Problem("too_many_pages", detail)
     return None
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
+from one_ocr_ray.policy.input_names import ENDINGS
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.api import batches, tasks
 from one_ocr_ray.service.api.pages import PageNumber, finished_page
@@ -60,7 +61,8 @@ async def start(request: Request, service: ServiceDep, owner: Owner) -> Response
     """The form for uploads, and the latest tasks."""
     recent = await service.manager.tasks(owner, None, None, _RECENT, "")
     engines = sorted({service.settings.engine, *service.settings.engines})
-    return _page(request, "upload.html", {"recent": recent.items, "engines": engines})
+    accepted = ",".join(ENDINGS)
+    return _page(request, "upload.html", {"recent": recent.items, "engines": engines, "accepted": accepted})
 
 
 @router.get("/tasks/{task_id}")
