@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import TreeWatch
-from one_ocr_ray.job_settings import engine_options_of, fingerprint_of, page_request_of, selection_of
+from one_ocr_ray.job_settings import fingerprint_of, llm_setups_of, selection_of
 from one_ocr_ray.model import DocumentRef, PageResult, PageStatus
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
@@ -73,7 +73,7 @@ def make_output(source: Path, output: Path) -> None:
     """The output that a run of `source` would have left."""
     settings = load({"inputs": (str(source),), "output": str(output)})
     selection = selection_of(settings)
-    fingerprint = fingerprint_of(settings, engine_options_of(settings), page_request_of(settings), selection)
+    fingerprint = fingerprint_of(settings, llm_setups_of(settings), selection)
     objects = Objects(str(output))
     run_dir, dataset = RunDirectory(objects), Dataset(objects, asdict(fingerprint))
     run_dir.claim(fingerprint)

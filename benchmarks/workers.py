@@ -38,7 +38,6 @@ from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
-from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
@@ -120,7 +119,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     options = PdfOptions(longest_side_px=1600, max_pages=5000, max_file_bytes=1 << 30, password=None)
     job = Job(
         output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=PageRequest(),
-        prompt_sha256=None, engine=None, limits=Limits(), prices={}, budget=None,
+        engines={}, budget=None,
         pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers), stop_wait_s=0.0,
     )  # fmt: skip
     node, actor = working_nodes()[0], ray.remote(InstantWorker)

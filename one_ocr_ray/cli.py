@@ -120,8 +120,11 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
 
 def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str]) -> None:
     """Add --config and a flag for each setting of `kind`."""
+    from one_ocr_ray.settings_engines import LlmSettings  # noqa: PLC0415 - not for --help
+
     groups: dict[str, argparse._ArgumentGroup] = {}
-    for name, setting in kind.model_fields.items():
+    # What is inherited comes last, so that the help begins with input and output.
+    for name, setting in sorted(kind.model_fields.items(), key=lambda field: field[0] in LlmSettings.model_fields):
         extra = setting.json_schema_extra
         if not isinstance(extra, dict) or name in without:
             continue
@@ -132,7 +135,8 @@ def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: 
         if extra["metavar"] is None:
             group.add_argument(flag, dest=name, action="store_true", default=None, help=shown)
         else:
-            group.add_argument(flag, dest=name, metavar=str(extra["metavar"]), help=shown)
+            action = "append" if extra.get("repeats") else "store"
+            group.add_argument(flag, dest=name, metavar=str(extra["metavar"]), help=shown, action=action)
     command.add_argument("--config", metavar="F", type=Path, help="YAML or TOML file of the same settings")
 
 
@@ -150,7 +154,7 @@ def _run(options: argparse.Namespace) -> int:
     from one_ocr_ray import console, environment, settings  # noqa: PLC0415
 
     chosen = _settings(options)
-    environment.refuse_keys_in(environment.submitted_runtime_env())
+    environment.refuse_keys_in(environment.submitted_runtime_env(), settings.key_variables(chosen))
     settings.prepare_environment_for_ray(chosen)
     gc.disable()
     from one_ocr_ray.cluster.batch.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
@@ -174,7 +178,7 @@ def _serve(options: argparse.Namespace) -> int:
     from one_ocr_ray import console, environment, service_settings, settings  # noqa: PLC0415
 
     chosen = service_settings.load_service(_given(options, service_settings.ServiceSettings), options.config)
-    environment.refuse_keys_in(environment.submitted_runtime_env())
+    environment.refuse_keys_in(environment.submitted_runtime_env(), settings.key_variables(chosen))
     settings.prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
 

@@ -16,20 +16,23 @@ from pydantic import SecretStr
 from one_ocr_ray.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 # The variables of each provider's key. Each also exists as NAME_FILE, the path of a file that holds the key.
 KEY_VARIABLES = {"openai": ("OPENAI_API_KEY",), "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY")}
 CALLBACK_SECRET = "ONE_OCR_CALLBACK_SECRET"  # noqa: S105 - the name of the variable; it, too, exists as NAME_FILE
 
 
-def provider_key(engine: str) -> SecretStr | None:
-    """The key for `engine` on this node, or None. Raises UsageError for a file that cannot be read."""
-    for variable in KEY_VARIABLES[engine]:
-        if os.environ.get(variable):
-            return SecretStr(os.environ[variable].strip())
-        if os.environ.get(f"{variable}_FILE"):
-            return SecretStr(read_secret(Path(os.environ[f"{variable}_FILE"])).strip())
+def provider_key(engine: str, variable: str | None = None) -> SecretStr | None:
+    """The key for `engine` on this node, or None. Raises UsageError for a file that cannot be read.
+
+    With `variable` only that one, or its ..._FILE, is looked at.
+    """
+    for name in (variable,) if variable else KEY_VARIABLES[engine]:
+        if os.environ.get(name):
+            return SecretStr(os.environ[name].strip())
+        if os.environ.get(f"{name}_FILE"):
+            return SecretStr(read_secret(Path(os.environ[f"{name}_FILE"])).strip())
     return None
 
 
@@ -43,9 +46,9 @@ def callback_secret() -> SecretStr:
     return SecretStr(secret.strip())
 
 
-def openai_base_url() -> str | None:
-    """The base URL in `OPENAI_BASE_URL`, or None."""
-    return os.environ.get("OPENAI_BASE_URL") or None
+def openai_base_urls() -> tuple[str, ...]:
+    """The base URLs in `OPENAI_BASE_URL`, parted by commas."""
+    return tuple(url.strip() for url in os.environ.get("OPENAI_BASE_URL", "").split(",") if url.strip())
 
 
 def s3_endpoint() -> str | None:
@@ -68,16 +71,19 @@ def variables(prefix: str) -> list[str]:
     return [name for name in os.environ if name.upper().startswith(prefix)]
 
 
-def keys_in(runtime_env: Mapping[str, Any]) -> list[str]:
-    """The variables of a Ray `runtime_env` that hold a key or secret. NAME_FILE variables hold none."""
+def keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> list[str]:
+    """The variables of a Ray `runtime_env` that hold a key or secret, `more` of the user's own among them.
+
+    NAME_FILE variables hold none.
+    """
     variables = runtime_env.get("env_vars") or {}
-    names = (name for names in (*KEY_VARIABLES.values(), (CALLBACK_SECRET,)) for name in names)
-    return sorted(name for name in names if variables.get(name))
+    known = {name for names in KEY_VARIABLES.values() for name in names} | {CALLBACK_SECRET, *more}
+    return sorted(name for name in known if variables.get(name))
 
 
-def refuse_keys_in(runtime_env: Mapping[str, Any]) -> None:
+def refuse_keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> None:
     """Raise UsageError if a Ray `runtime_env` holds a provider's key: Ray shows it to everyone who sees the job."""
-    if found := keys_in(runtime_env):
+    if found := keys_in(runtime_env, more):
         raise UsageError(
             f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Remove it, "
             f"replace that key, and set {found[0]} (or {found[0]}_FILE) on every node instead."

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.job_settings import (
-    engine_options_of,
-    limits_of,
+    llm_setups_of,
     longest_side_px_of,
     metering_of,
-    page_request_of,
     pdf_options_of,
-    prices_of,
     route_of,
     selection_of,
     settings_without_effect,
@@ -37,11 +34,11 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     readers; no model is asked. The result names unreadable files. Raises UsageError for
     settings that a run would refuse, and if there is no input.
     """
-    selection, llm = selection_of(settings), engine_options_of(settings)
-    page_request = page_request_of(settings)
-    page = LOCAL_PAGE
+    selection, engines = selection_of(settings), llm_setups_of(settings)
+    page, llm = LOCAL_PAGE, next(iter(engines.values()), None)  # the first model takes what the others leave
     if llm is not None:
-        page = llm_page(metering_of(llm, prices_of(settings), page_request), page_request, longest_side_px_of(settings))
+        asked = metering_of(llm.options, llm.prices, llm.ask)
+        page = llm_page(asked, llm.ask, longest_side_px_of(settings))
     if unused := settings_without_effect(settings):
         say(unused)
     options = pdf_options_of(settings)
@@ -52,11 +49,13 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
         if survey.add(document) and document.page_count is not None:
             sample.add(document, selection.of(document.page_count))
     judged = sampled_readers(sample, route, options) if len(route.names) > 1 else {}
-    shares = RouteShares(route.names, judged)
-    limits = limits_of(settings) if llm else None
+    # How many of its pages a model passes on to the next, nobody knows before it is asked.
+    names = tuple(name for name in route.names if name not in engines or engines[name] is llm)
+    shares = RouteShares(names, judged)
+    limits = llm.endpoints[0].limits if llm else None
     return Estimate(
-        engine=settings.engine,
-        model=llm.model if llm else DEFAULT_MODELS["local"],
+        engine=llm.name if llm else settings.engine,
+        model=llm.options.model if llm else DEFAULT_MODELS["local"],
         survey=survey,
         page=page,
         seconds_by=seconds_by_bound(survey.pages, page, limits, cpus, shares),

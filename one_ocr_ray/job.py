@@ -25,6 +25,33 @@ SentBefore = Mapping[str, Sequence[tuple[float, int]]]
 
 
 @dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One server or account that answers for an engine."""
+
+    name: str  # short, for metrics and sentences; never an address with a key
+    options: EngineOptions
+    limits: Limits
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LlmSetup:
+    """One LLM reader of a route: who answers for it, what it is asked, what that costs."""
+
+    name: str  # in the route, the dataset and the summary
+    endpoints: tuple[Endpoint, ...]  # of the same model
+    ask: PageRequest
+    prompt_sha256: str
+    prices: Mapping[str, Price]
+    sent_before: SentBefore = field(default_factory=dict)  # only with a limit per day
+
+    @property
+    def options(self) -> EngineOptions:
+        """What is the same for all endpoints: codec, model, price."""
+        return self.endpoints[0].options
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One run or task for its workers."""
 
@@ -34,13 +61,9 @@ class Job:
     selection: PageSelection
     pdf: PdfOptions
     ask: PageRequest
-    prompt_sha256: str | None
-    engine: EngineOptions | None  # None: the embedded engine
-    limits: Limits
-    prices: Mapping[str, Price]
+    engines: Mapping[str, LlmSetup]  # the LLM readers of the route, by name
     budget: str | None  # name of the actor that keeps the cost ceiling
     pages_at_once: int  # a worker's share of the run's pages in progress
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests in flight when the job must stop
-    sent_before: SentBefore = field(default_factory=dict)  # only with --rpd
     route: Route = EMBEDDED_ENGINE_ALONE

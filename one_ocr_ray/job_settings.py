@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
-from pydantic import SecretStr, TypeAdapter, ValidationError
+from pydantic import SecretStr
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.metering import ProviderMetering
@@ -21,17 +21,18 @@ from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
-from one_ocr_ray.policy.profiles.catalog import NAMES, profile_named, profile_of_model
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.route.chain import TEXT_LAYER, parse_route, told
-from one_ocr_ray.profile import ModelProfile
-from one_ocr_ray.settings import base_url, password_of
-from one_ocr_ray.settings_reading import error_sentence, read_config
+from one_ocr_ray.policy.route.chain import TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
+from one_ocr_ray.profile_settings import general_request_of, profile_of, with_profile
+from one_ocr_ray.service_settings import ServiceSettings
+from one_ocr_ray.settings import base_urls, password_of
+from one_ocr_ray.settings_engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.storage.spending import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.routing import Route
@@ -40,29 +41,74 @@ if TYPE_CHECKING:
 
 # The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
 _LLM = frozenset({"openai", "gemini"})
+_NEED_LLM = ("model", "base_url", "prompt_file", "schema", "max_cost")
 ENGINES_OF_SETTING = {
     **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
-    **dict.fromkeys(("service_tier", "headers", "query", "prices"), _LLM),
+    **dict.fromkeys(("service_tier", "headers", "query", "prices", "api_key_env"), _LLM),
     **dict.fromkeys(("detail", "output_cap_field", "profile"), frozenset({"openai"})),
     "media_resolution": frozenset({"gemini"}),
 }
 
 
 def settings_without_effect(settings: Settings) -> str | None:
-    """One sentence that names the flags without effect on the chosen engine. None if there are none."""
+    """One sentence that names the flags without effect on the chosen engines. None if there are none."""
+    on_route = {settings_of_engine(settings, name).engine for name in models_of(route_of(settings))}
     unused = [
         f"--{name.replace('_', '-')}"
         for name, engines in ENGINES_OF_SETTING.items()
-        if name in settings.model_fields_set and settings.engine not in engines
+        if name in settings.model_fields_set
+        and not engines & ({settings.engine} if name in OF_ONE_ACCOUNT else {settings.engine, *on_route})
     ]
     return f"Without effect with --engine {settings.engine}: {', '.join(unused)}." if unused else None
 
 
-def engine_options_of(settings: Settings) -> EngineOptions | None:
-    """The LLM engine of a run; None for the embedded one. Raises UsageError for flags that need an LLM engine."""
+def readers_of(settings: Settings) -> tuple[str, ...]:
+    """The LLM readers that a route may name beside `--engine`: an upload only those that the operator offers."""
+    as_they_come = () if isinstance(settings, ServiceSettings) else sorted(_LLM)
+    return tuple(dict.fromkeys((*settings.engines, *as_they_come)))
+
+
+def settings_of_engine(settings: Settings, name: str) -> Settings:
+    """The settings as the engine `name` has them: those of `--engine`, or of an entry of `engines`."""
+    if name == settings.engine:
+        return settings
+    entry = settings.engines.get(name) or EngineSettings.model_validate({"engine": name})
+    own: dict[str, Any] = {field: getattr(entry, field) for field in entry.model_fields_set}
+    own["prices"] = settings.prices | entry.prices
+    of_its_account = {field: LlmSettings.model_fields[field].default for field in OF_ONE_ACCOUNT}
+    return settings.model_copy(update=of_its_account | own)
+
+
+def llm_setups_of(settings: Settings) -> dict[str, LlmSetup]:
+    """The LLM readers of the route, by name in its order.
+
+    Raises UsageError for what no reader could be asked with, and for flags that need an LLM engine.
+    """
     if settings.engine == "local":
-        for name in ("model", "base_url", "prompt_file", "schema", "max_cost"):
-            if getattr(settings, name) is not None:
+        engine_options_of(settings)
+    return {name: llm_setup_of(settings_of_engine(settings, name), name) for name in models_of(route_of(settings))}
+
+
+def llm_setup_of(settings: Settings, name: str) -> LlmSetup:
+    """The LLM reader `name` with `settings` of its own. Raises UsageError for unusable ones."""
+    options, ask = engine_options_of(settings), page_request_of(settings)
+    if options is None:
+        raise UsageError(f"--route: {name} is no engine that models answer for.")
+    return LlmSetup(
+        name=name,
+        endpoints=(Endpoint(name, options, limits_of(settings)),),
+        ask=ask,
+        prompt_sha256=prompt_sha256(ask.prompt),
+        prices=prices_of(settings),
+    )
+
+
+def engine_options_of(settings: Settings) -> EngineOptions | None:
+    """The engine of `--engine`, None for the embedded one. Raises UsageError for flags that need an LLM engine."""
+    if settings.engine == "local":
+        needing = ("model", "base_url") if models_of(_parsed_route(settings)) else _NEED_LLM
+        for name in needing:
+            if getattr(settings, name):
                 raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
         return None
     model = settings.model or DEFAULT_MODELS[settings.engine]
@@ -71,7 +117,8 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
     return EngineOptions(
         name=settings.engine,
         model=model,
-        base_url=(base_url(settings) or DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
+        base_url=next(iter(base_urls(settings)), DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
+        key_variable=settings.api_key_env,
         timeout_s=settings.timeout,
         image_detail=settings.media_resolution if settings.engine == "gemini" else settings.detail,
         service_tier=settings.service_tier,
@@ -83,7 +130,7 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
 
 def page_request_of(settings: Settings) -> PageRequest:
     """The request for each page. Raises UsageError for an unusable prompt or schema."""
-    if settings.engine == "local":
+    if settings.engine == "local" and not models_of(route_of(settings)):
         return PageRequest(positions=settings.positions)
     schema = _text(settings.schema, "--schema") if settings.schema else None
     if schema is not None and (fault := schema_fault(schema)):
@@ -91,63 +138,16 @@ def page_request_of(settings: Settings) -> PageRequest:
     built_in = EXTRACT if schema is not None else TRANSCRIBE
     prompt = _text(settings.prompt_file, "--prompt-file") if settings.prompt_file else built_in.text
     request = general_request_of(settings, prompt, schema)
-    return request if (profile := profile_of(settings)) is None else _with_profile(request, profile, settings)
-
-
-def general_request_of(settings: Settings, prompt: str, schema: str | None) -> PageRequest:
-    """The request for each page as a model without a profile is asked."""
-    return PageRequest(
-        prompt=prompt,
-        json_schema=schema,
-        output_tokens_cap=settings.output_tokens,
-        reasoning=None if settings.reasoning == "off" else settings.reasoning,
-        positions=settings.positions,
-    )
-
-
-def _with_profile(request: PageRequest, profile: ModelProfile, settings: Settings) -> PageRequest:
-    """`request` as that model wants it, but for what the user has set."""
-    given = settings.model_fields_set
-    return replace(
-        request,
-        prompt=request.prompt if settings.prompt_file else profile.prompt,
-        output_tokens_cap=request.output_tokens_cap if "output_tokens" in given else profile.output_tokens,
-        reasoning=request.reasoning if "reasoning" in given else None,
-        temperature=profile.temperature,
-        profile=profile,
-    )
-
-
-def profile_of(settings: Settings) -> ModelProfile | None:
-    """How the chosen model is asked; None for one that takes the built-in prompt.
-
-    Raises UsageError for a name that is none, and for a file that holds no profile.
-    """
-    if settings.engine != "openai" or settings.schema is not None or settings.profile == "generic":
-        return None
-    if settings.profile == "auto":
-        return profile_of_model(settings.model or "")
-    if (known := profile_named(settings.profile)) is not None:
-        return known
-    path = Path(settings.profile)
-    if path.suffix.lower() not in {".yaml", ".yml", ".toml", ".json"}:
-        raise UsageError(
-            f"--profile: there is no profile {settings.profile}; choose of auto, {', '.join(NAMES)}, or a file."
-        )
-    values = {"name": path.stem, **read_config(path)}
-    unknown = values.keys() - {field.name for field in fields(ModelProfile)}
-    if unknown:
-        raise UsageError(f"--profile: {path} has a field that no profile has: {min(unknown)}.")
-    try:
-        return TypeAdapter(ModelProfile).validate_python(values)
-    except ValidationError as error:
-        raise UsageError(f"--profile: {path}: {error_sentence(error)}") from error
+    return request if (profile := profile_of(settings)) is None else with_profile(request, profile, settings)
 
 
 def longest_side_px_of(settings: Settings) -> int:
-    """The longest side of page images: as set, else as the model wants it."""
-    profile = None if "longest_side" in settings.model_fields_set else profile_of(settings)
-    return (profile and profile.longest_side_px) or settings.longest_side
+    """The longest side of page images: as set, else as the model wants it, or the one that wants the largest."""
+    if "longest_side" in settings.model_fields_set:
+        return settings.longest_side
+    readers = (settings_of_engine(settings, name) for name in models_of(_parsed_route(settings)))
+    wanted = [(profile := profile_of(each)) and profile.longest_side_px for each in readers]
+    return max((side or settings.longest_side for side in wanted), default=settings.longest_side)
 
 
 def selection_of(settings: Settings) -> PageSelection:
@@ -158,13 +158,17 @@ def selection_of(settings: Settings) -> PageSelection:
         raise UsageError(f"--pages: {error}.") from error
 
 
-def route_of(settings: Settings) -> Route:
-    """The readers of each page. Raises UsageError for a route that does not fit the chosen engine."""
+def _parsed_route(settings: Settings) -> Route:
     try:
-        route = parse_route(settings.route, settings.engine, settings.escalate)
+        return parse_route(settings.route, settings.engine, settings.escalate, readers_of(settings))
     except ValueError as error:
         raise UsageError(f"--route: {error}.") from error
-    if settings.schema is not None and len(route.names) > 1:
+
+
+def route_of(settings: Settings) -> Route:
+    """The readers of each page. Raises UsageError for a route that does not fit the chosen engine."""
+    route = _parsed_route(settings)
+    if settings.schema is not None and needs_embedded_engine(route) and len(route.names) > 1:
         raise UsageError(f"--schema needs a model for every page: give --route {settings.engine}, or no route.")
     return replace(route, gates=settings.gates) if settings.gates else route
 
@@ -173,13 +177,14 @@ def pdf_options_of(settings: Settings) -> PdfOptions:
     """How to open and render documents. Raises UsageError for an unreadable password file."""
     password = password_of(settings)
     # The words of a model's answers get their places from text layers.
-    layer_has_places = settings.engine != "local" and settings.positions is Positions.WORDS
+    route = route_of(settings)
+    layer_has_places = settings.positions is Positions.WORDS and bool(models_of(route))
     return PdfOptions(
         longest_side_px=longest_side_px_of(settings),
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
-        layer=TEXT_LAYER in route_of(settings).names or layer_has_places,
+        layer=TEXT_LAYER in route.names or layer_has_places,
     )
 
 
@@ -195,19 +200,24 @@ def limits_of(settings: Settings) -> Limits:
     return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
 
 
-def fingerprint_of(
-    settings: Settings, llm: EngineOptions | None, ask: PageRequest, selection: PageSelection
-) -> Fingerprint:
-    """The fingerprint of a run's configuration. Runs with the same one can share an output."""
+def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selection: PageSelection) -> Fingerprint:
+    """The fingerprint of a run's configuration. Runs with the same one can share an output.
+
+    `engines`: the LLM readers of its route. Where they are reached is not a part of it.
+    """
+    own, some = engines.get(settings.engine), next(iter(engines.values()), None)
+    others = {name: each.options for name, each in engines.items() if each is not own}
+    models = {name: f"{options.name}/{options.model}" for name, options in others.items()}
+    schema = some.ask.json_schema if some else None
     return Fingerprint(
         engine=settings.engine,
-        model=llm.model if llm else DEFAULT_MODELS["local"],
-        prompt_sha256=prompt_sha256(ask.prompt) if llm else None,
-        schema_sha256=prompt_sha256(ask.json_schema) if ask.json_schema is not None else None,
+        model=own.options.model if own else DEFAULT_MODELS["local"],
+        prompt_sha256=some.prompt_sha256 if some else None,
+        schema_sha256=prompt_sha256(schema) if schema is not None else None,
         longest_side_px=longest_side_px_of(settings),
         pages=str(selection),
         positions=settings.positions,
-        route=told(route_of(settings), settings.engine),
+        route=told(route_of(settings), settings.engine, models),
     )
 
 
@@ -225,17 +235,17 @@ def metering_of(llm: EngineOptions, prices: Mapping[str, Price], ask: PageReques
     )
 
 
-def worst_case_of(
-    llm: EngineOptions | None, prices: Mapping[str, Price], ask: PageRequest, pdf: PdfOptions
-) -> WorstCase:
+def worst_case_of(engines: Iterable[LlmSetup], pdf: PdfOptions) -> WorstCase:
     """How much requests of unknown cost count towards a ceiling."""
-    return WorstCase(metering_of(llm, prices, ask) if llm else None, ask, pdf.longest_side_px)
+    asked = tuple((metering_of(each.options, each.prices, each.ask), each.ask) for each in engines)
+    return WorstCase(asked, pdf.longest_side_px)
 
 
 def prices_of(settings: Settings) -> dict[str, Price]:
-    """The user's prices, which override the table's."""
+    """The user's prices, which override the table's. "" stands for the engine's own model."""
     return {
-        model: Price(price.input_usd, price.output_usd, price.cached_usd) for model, price in settings.prices.items()
+        name or settings.model or DEFAULT_MODELS[settings.engine]: Price(**price.model_dump())
+        for name, price in settings.prices.items()
     }
 
 

@@ -38,6 +38,7 @@ class RouteReason(StrEnum):
     HANDWRITING = "handwriting"
     # The reader before gave no answer, or its turn has not come
     FAILED_OVER = "failed_over"
+    UNUSABLE = "unusable"  # a model's answer: cut off, without end, empty, against its schema
     NO_INK = "no_ink"  # the page is blank: nobody is asked
 
 

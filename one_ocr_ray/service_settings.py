@@ -11,7 +11,8 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import ENV_PREFIX, Settings, Texts, load_as
+from one_ocr_ray.settings import ENV_PREFIX, Engines, Settings, load_as
+from one_ocr_ray.settings_engines import Texts  # noqa: TC001 - pydantic needs it
 from one_ocr_ray.settings_reading import error_sentence, flag, unknown_variables_sentence
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class ServiceSettings(Settings):
     port: int = flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
     api_keys_file: Path | None = flag("F", "Service", "file of API keys, one per line; without it: loopback only")
     allowed_hosts: Texts = flag("NAMES", "Service", "more host names it answers to, separated by commas", ())
-    engines: Texts = flag("NAMES", "Service", "more engines that uploads may choose, separated by commas", ())
+    engines: Engines = flag("NAMES", "Service", "more engines that uploads may choose, separated by commas", {})
     models: Texts = flag("NAMES", "Service", "more models that uploads may name, separated by commas", ())
     key_budget_usd: float | None = flag(
         "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
@@ -51,7 +52,7 @@ class ServiceSettings(Settings):
     max_open_tasks: int = flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
     max_open_pages: int = flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
 
-    @field_validator("allowed_hosts", "callback_hosts", "engines", "models", mode="before")
+    @field_validator("allowed_hosts", "callback_hosts", "models", mode="before")
     @classmethod
     def _from_list(cls, value: Any) -> Any:
         """Split names at commas: flags and the environment give text, the file gives lists."""

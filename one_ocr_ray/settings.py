@@ -9,16 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-import orjson
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -26,6 +17,7 @@ from one_ocr_ray import environment
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import Gates
+from one_ocr_ray.settings_engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
 from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config
 from one_ocr_ray.settings_reading import flag as _flag
 
@@ -36,24 +28,13 @@ LOCAL_RAY = "local"
 warnings.filterwarnings("ignore", message='Field name "schema" in "Settings" shadows', category=UserWarning)
 
 
-class ModelPrice(BaseModel):
-    """USD per million tokens."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    input_usd: float = Field(ge=0)
-    output_usd: float = Field(ge=0)
-    cached_usd: float | None = Field(None, ge=0)
-
-
-# The environment gives these as plain text, which the validators below split.
-Texts = Annotated[tuple[str, ...], NoDecode]
-_Secrets = Annotated[dict[str, SecretStr], NoDecode]
-_Prices = Annotated[dict[str, ModelPrice], NoDecode]
 _Gates = Annotated[Gates | None, NoDecode]
 
 
-class Settings(BaseSettings):
+Engines = Annotated[dict[str, EngineSettings], NoDecode]
+
+
+class Settings(BaseSettings, LlmSettings):
     """The settings of a run. Precedence: flag > environment > file > default. Unknown keys are refused."""
 
     model_config = SettingsConfigDict(
@@ -71,36 +52,14 @@ class Settings(BaseSettings):
     retry_failed: bool = _flag(None, "Input and output", "process again the pages and documents that failed", False)
 
     engine: Literal["local", "openai", "gemini"] = _flag("NAME", "Engine", "local, openai or gemini", "local")
-    model: str | None = _flag("NAME", "Engine", "model at that engine")
-    base_url: str | None = _flag("URL", "Engine", "endpoint of the engine")
     route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
     escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
-    timeout: float = _flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
+    engines: Engines = _flag("JSON", "Engine", "more readers for --route by name; best in the --config file", {})
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
-    profile: str = _flag("NAME", "Engine", "how an OCR model is asked: auto, generic, a name, or a file", "auto")
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")
-    output_tokens: int = _flag("N", "Engine", "cap on the tokens of one answer", 8192, ge=64)
-    output_cap_field: Literal["auto", "max_tokens", "max_completion_tokens"] = _flag(
-        "NAME", "Engine", "openai: name of that cap in a request; auto learns it", "auto"
-    )
-    reasoning: str = _flag("LEVEL", "Engine", "reasoning effort or thinking level; off sends none", "low")
-    detail: Literal["low", "high", "original", "auto"] = _flag(
-        "LEVEL", "Engine", "openai: how closely an image is looked at", "high"
-    )
-    media_resolution: Literal["low", "medium", "high"] = _flag(
-        "LEVEL", "Engine", "gemini: how closely an image is looked at", "high"
-    )
-    service_tier: str | None = _flag("TIER", "Engine", "flex is half the price where the model has it")
-    headers: _Secrets = _flag("JSON", "Engine", "more HTTP headers, for gateways", {})
-    query: _Secrets = _flag("JSON", "Engine", "more query parameters, such as api-version", {})
-    prices: _Prices = _flag("JSON", "Engine", "USD per million tokens of models the table lacks", {})
     schema: Path | None = _flag("F", "Engine", "JSON Schema: structured extraction into the column data")  # type: ignore[assignment]
 
-    rpm: float | None = _flag("N", "Limits of the account", "requests per minute, whole cluster", gt=0)
-    tpm: float | None = _flag("N", "Limits of the account", "tokens per minute, whole cluster", gt=0)
-    rpd: int | None = _flag("N", "Limits of the account", "requests per day, whole cluster", gt=0)
-    max_in_flight: int = _flag("N", "Limits of the account", "requests in flight at once, whole job", 256, ge=1)
     max_cost: float | None = _flag("USD", "Limits of the account", "stop before this output has cost more", gt=0)
     stop_wait: float = _flag(
         "S", "Limits of the account", "seconds for requests in flight when the run must stop", 30.0, ge=0
@@ -110,14 +69,17 @@ class Settings(BaseSettings):
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)
     shard_pages: int = _flag("N", "Cluster", "about how many pages one result file holds", 500, ge=1)
 
-    @field_validator("headers", "query", "prices", "gates", mode="before")
+    @field_validator("gates", mode="before")
     @classmethod
-    def _from_json(cls, value: Any) -> Any:
+    def _from_json_text(cls, value: Any) -> Any:
         """Parse JSON: flags and the environment give text, the file gives objects."""
-        try:
-            return orjson.loads(value) if isinstance(value, str) else value
-        except orjson.JSONDecodeError:
-            raise PydanticCustomError("json", 'Input should be JSON, such as {{"name": "value"}}') from None
+        return from_json(value)
+
+    @field_validator("engines", mode="before")
+    @classmethod
+    def _by_name(cls, value: Any) -> Any:
+        """Take names alone for engines as they come."""
+        return engine_entries(value)
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -188,9 +150,15 @@ def password_of(settings: Settings) -> str | None:
     return settings.password.get_secret_value() if settings.password else None
 
 
-def base_url(settings: Settings) -> str | None:
-    """The base URL as set. None for the provider's own."""
-    return settings.base_url or (environment.openai_base_url() if settings.engine == "openai" else None)
+def base_urls(settings: Settings) -> tuple[str, ...]:
+    """The addresses as set. None: the provider's own."""
+    return settings.base_url or (environment.openai_base_urls() if settings.engine == "openai" else ())
+
+
+def key_variables(settings: Settings) -> tuple[str, ...]:
+    """The variables that the user has named for keys."""
+    named = (settings.api_key_env, *(engine.api_key_env for engine in settings.engines.values()))
+    return tuple(name for name in named if name)
 
 
 def ray_address(settings: Settings) -> str:

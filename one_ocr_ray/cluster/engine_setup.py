@@ -20,7 +20,7 @@ from one_ocr_ray.model import PageRequest
 from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
-from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL, TEXT_LAYER
+from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.permits import LeasedPermits
@@ -29,11 +29,11 @@ from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.job import Job
+    from one_ocr_ray.job import Job, LlmSetup
 
 
 def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
@@ -42,24 +42,22 @@ def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
     Raises UsageError when there is no key for an LLM engine.
     """
     pool = EnginePool(readers, first=number) if readers else None
-    llm = None
-    if job.engine is not None:
-        permits = permits_of(job, job.engine, f"{job.identity.run_id}-{number}", Priority.BATCH)
-        budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
-        llm = llm_reader(job, job.engine, engine_on_node(job.engine), permits, budgets)
-    return route_reading(job, pool, llm)
+    client = f"{job.identity.run_id}-{number}"
+    # One ceiling for all models of the route.
+    budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
+    llms = {
+        name: llm_reader(setup, engine_on_node(setup.options), permits_of(job, setup, client, Priority.BATCH), budgets)
+        for name, setup in job.engines.items()
+    }
+    return route_reading(job, pool, llms)
 
 
-def route_reading(job: Job, pool: EnginePool | None, llm: Reader | None) -> Reading:
+def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> Reading:
     """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
-    return Reading(tuple(_reader(name, job, pool, llm) for name in job.route.names), job.identity)
+    return Reading(tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names), job.identity)
 
 
-def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) -> Reader:
-    if name not in {TEXT_LAYER, LOCAL}:
-        if llm is None:
-            raise ValueError("the job has no LLM engine")
-        return llm
+def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
     if pool is None:
         raise ValueError("the job has no embedded engine")
     engine = pool if name == LOCAL else PooledTextLayer(pool, job.route)
@@ -79,18 +77,20 @@ def _reader(name: str, job: Job, pool: EnginePool | None, llm: Reader | None) ->
 
 def engine_on_node(llm: EngineOptions) -> Engine:
     """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
-    return llm_engine(llm, provider_key(llm.name))
+    return llm_engine(llm, provider_key(llm.name, llm.key_variable))
 
 
-def permits_of(job: Job, llm: EngineOptions, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
-    """Permits of the account that `llm` uses on this node, for the limiter's client `client`.
+def permits_of(job: Job, setup: LlmSetup, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
+    """Permits of the account that `setup` uses on this node, for the limiter's client `client`.
 
     `owner` gets a fair share of them, and `job` one of the owner's; a job without an owner is its own.
     """
-    limiter = RemoteLimiter(_limiter_on_node(llm), job.sent_before)
+    (endpoint,) = setup.endpoints
+    limiter = RemoteLimiter(_limiter_on_node(endpoint.options), setup.sent_before)
     # A worker that is restarted counts from zero again, so it must be a new client.
-    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, job.limits, owner)
-    return LeasedPermits(limiter, who, total_tokens if CODECS[llm.name].LIMIT_COUNTS_OUTPUT else input_tokens)
+    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, endpoint.limits, owner)
+    counts_output = CODECS[endpoint.options.name].LIMIT_COUNTS_OUTPUT
+    return LeasedPermits(limiter, who, total_tokens if counts_output else input_tokens)
 
 
 def start_limiter_early(llm: EngineOptions) -> None:
@@ -103,22 +103,21 @@ def start_limiter_early(llm: EngineOptions) -> None:
 
 def _limiter_on_node(llm: EngineOptions) -> str:
     """The name of the limiter of the account that `llm` uses on this node."""
-    key = provider_key(llm.name)
+    key = provider_key(llm.name, llm.key_variable)
     account = account_fingerprint(llm.base_url, key.get_secret_value() if key else "")
     return limiter_name(llm.name, account, llm.model)
 
 
-def llm_reader(
-    job: Job, llm: EngineOptions, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]
-) -> Reader:
-    """`engine` for the pages of `job`, under `permits` and the cost ceilings of `budgets`."""
+def llm_reader(setup: LlmSetup, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]) -> Reader:
+    """`engine` for pages as `setup` says, under `permits` and the cost ceilings of `budgets`."""
     return Reader(
         engine=engine,
         permits=permits,
-        ask=job.ask,
-        prompt_sha256=job.prompt_sha256,
-        metering=metering_of(llm, job.prices, job.ask),
+        ask=setup.ask,
+        prompt_sha256=setup.prompt_sha256,
+        metering=metering_of(setup.options, setup.prices, setup.ask),
         judge=judge,
         budgets=budgets,
-        observers=(RequestMetrics(engine.name, engine.model).observe,),
+        name=setup.name,
+        observers=(RequestMetrics(setup.name, engine.model).observe,),
     )

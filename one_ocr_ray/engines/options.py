@@ -27,12 +27,14 @@ class EngineOptions:
     image_detail: how closely the model looks at an image, in the provider's own word.
     service_tier: `flex` is half the price; None leaves it to the account.
     output_cap_fields: names of the output cap to try, in this order; () leaves them to the codec.
+    key_variable: the variable of the nodes that holds the key; None: the engine's usual ones.
     """
 
     name: str
     model: str
     base_url: str = field(repr=False)
     api_key: SecretStr | None = None
+    key_variable: str | None = None
     timeout_s: float = 300.0
     image_detail: str = "high"
     service_tier: str | None = None
@@ -46,8 +48,8 @@ def llm_engine(options: EngineOptions, key: SecretStr | None) -> LlmEngine:
 
     Raises UsageError for an unusable address or key, and when the provider's own endpoint is used without a key.
     """
-    if key is None and options.base_url == DEFAULT_BASE_URLS[options.name]:
-        variable = KEY_VARIABLES[options.name][0]
+    if key is None and (options.key_variable or options.base_url == DEFAULT_BASE_URLS[options.name]):
+        variable = options.key_variable or KEY_VARIABLES[options.name][0]
         raise UsageError(f"The engine {options.name} needs a key: set {variable} (or {variable}_FILE) on every node.")
     from one_ocr_ray.engines.llm.codec import CODECS  # noqa: PLC0415 - most processes send nothing
     from one_ocr_ray.engines.llm.engine import LlmEngine  # noqa: PLC0415

@@ -5,7 +5,7 @@ Facts hold no secrets, and nothing is probed here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING
@@ -48,7 +48,8 @@ class NodeFacts:
     address: str
     versions: Versions | None = None
     fault: str | None = None
-    key_fault: str | None = None
+    key_faults: Mapping[str, str | None] = field(default_factory=dict)  # by the name of an LLM engine
+    engine_faults: Mapping[str, str | None] = field(default_factory=dict)
     engine_fault: str | None = None
     fonts_fault: str | None = None
     input_fault: str | None = None

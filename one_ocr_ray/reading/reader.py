@@ -93,6 +93,7 @@ class Reader:
     judge: Callable[[Answer, PageRequest], Answer]  # whether an answer can be used at all
     budgets: tuple[BudgetShare, ...] = ()  # a request must fit into each
     observers: tuple[Observer, ...] = ()  # of its own requests
+    name: str | None = None  # in the route and in rows; None: the engine's
     policy: RetryPolicy = field(default_factory=RetryPolicy)
     retries: RetryBudget = field(default_factory=RetryBudget)
     verdict: Callable[[Answer], Verdict] = model_verdict  # whether it stands where another reader could follow

@@ -20,9 +20,11 @@ from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine, parse_r
 from one_ocr_ray.policy.tasks.callback import callback_fault
 from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.settings_engines import ENGINE_KINDS
 
 if TYPE_CHECKING:
     from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings_engines import EngineSettings
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
@@ -70,8 +72,13 @@ def offered_engines(settings: ServiceSettings) -> set[str]:
 
 def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
     """The models that an upload may choose at `engine`: its own, and those that the operator offers."""
-    own = settings.model if engine == settings.engine else None  # the setting is for the configured engine only
-    return sorted({own or DEFAULT_MODELS[engine], *settings.models})
+    own = _of_engine(settings, engine)
+    return sorted({own.model or DEFAULT_MODELS[own.engine], *settings.models})
+
+
+def _of_engine(settings: ServiceSettings, name: str) -> ServiceSettings | EngineSettings:
+    """The settings of the engine `name`: the model and tier of the flags are for the configured engine only."""
+    return settings if name == settings.engine else settings.engines[name]
 
 
 def offered_routes(settings: ServiceSettings) -> list[str]:
@@ -126,7 +133,7 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
         raise _invalid(f"The engine must be one of {', '.join(sorted(engines))}.")
     if options.route is not None:
         _check_route(options.route, engine, settings, with_schema=options.schema is not None)
-    if engine == "local":
+    if _of_engine(settings, engine).engine == "local":
         if any(getattr(options, name) is not None for name in LLM_OPTIONS):
             raise _invalid(f"{', '.join(LLM_OPTIONS)} need an LLM engine.")
     elif options.model is not None and options.model not in offered_models(settings, engine):
@@ -138,22 +145,25 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
 def _check_route(text: str, engine: str, settings: ServiceSettings, *, with_schema: bool = False) -> None:
     """Raises Problem for a route that this service cannot follow."""
     try:
-        route = parse_route(text, engine)
-        own = parse_route(settings.route, settings.engine)
+        # An engine with a name of its own is a reader of a route without another engine.
+        chosen = engine if engine in (settings.engine, *ENGINE_KINDS) else LOCAL
+        route = parse_route(text, chosen, others=settings.engines)
+        own = parse_route(settings.route, settings.engine, others=settings.engines)
     except ValueError as error:
         raise _invalid("The value of route is not allowed.") from error
     if needs_embedded_engine(route) and LOCAL not in offered_engines(settings) and not needs_embedded_engine(own):
         raise _invalid("The service has no embedded engine for that route.")
-    if (with_schema or settings.schema is not None) and len(route.names) > 1:
+    if (with_schema or settings.schema is not None) and needs_embedded_engine(route):
         raise _invalid("A schema needs a model for every page: no other reader can be in the route.")
 
 
 def _has_price(engine: str, model: str | None, settings: ServiceSettings) -> bool:
     """True where the price of `model` is known; None is the engine's own model."""
-    configured = engine == settings.engine  # model and tier of the settings are for the configured engine only
-    model = model or (settings.model if configured else None) or DEFAULT_MODELS[engine]
-    prices = {name: Price(**price.model_dump()) for name, price in settings.prices.items()}
-    return estimate_usd(1, 1, model, settings.service_tier if configured else None, prices) is not None
+    own = _of_engine(settings, engine)
+    usual = own.model or DEFAULT_MODELS[own.engine]
+    known = settings.prices | own.prices
+    prices = {name or usual: Price(**price.model_dump()) for name, price in known.items()}
+    return estimate_usd(1, 1, model or usual, own.service_tier, prices) is not None
 
 
 def _invalid(detail: str) -> Problem:

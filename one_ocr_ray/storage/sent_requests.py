@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from one_ocr_ray.storage.dataset.shard_files import Dataset
@@ -22,12 +22,16 @@ def recently_sent(
     output: Objects,
     dataset: Dataset,
     *,
+    readers: Collection[str],
     shards: Iterable[str],
     open_shards: Iterable[str],
     config_id: str,
     now: datetime,
 ) -> dict[str, list[tuple[float, int]]]:
-    """Requests by run, as pairs of time in seconds since 1970 and number. Throttled requests are in no row."""
+    """Requests by run, as pairs of time in seconds since 1970 and number. Throttled requests are in no row.
+
+    readers: who answered the rows that count. A row does not tell the requests of each reader apart, so all count.
+    """
     by_row: dict[str, dict[tuple[str, int, float], int]] = defaultdict(dict)
     recent = [
         shard_id
@@ -36,7 +40,7 @@ def recently_sent(
     ]
     for shard_id in dict.fromkeys((*recent, *open_shards)):
         for row in (*dataset.pages(shard_id), *Journal(output, shard_id, config_id).read()):
-            if now - row.finished_at < DAY and row.attempts:
+            if now - row.finished_at < DAY and row.attempts and row.engine in readers:
                 finished_at_s = row.finished_at.timestamp()
                 by_row[row.run_id][row.document_id, row.page_number, finished_at_s] = row.attempts
     return {run: [(at_s, attempts) for (_, _, at_s), attempts in rows.items()] for run, rows in by_row.items()}

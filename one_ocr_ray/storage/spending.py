@@ -22,10 +22,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most that requests of unknown cost can have cost; nothing without `metering` (the embedded engine)."""
+    """The most that requests of unknown cost can have cost, whichever model they asked; nothing without models."""
 
-    metering: ProviderMetering | None
-    ask: PageRequest
+    asked: tuple[tuple[ProviderMetering, PageRequest], ...]  # each model, and what it is asked
     longest_side_px: int
 
     def request_usd(self) -> float | None:
@@ -39,7 +38,9 @@ class WorstCase:
         )
 
     def _usd(self, width_px: int, height_px: int, requests: int) -> float | None:
-        return 0.0 if self.metering is None else self.metering.worst_case_usd(width_px, height_px, self.ask, requests)
+        costs = [metering.worst_case_usd(width_px, height_px, ask, requests) for metering, ask in self.asked]
+        known = [usd for usd in costs if usd is not None]
+        return max(known, default=0.0) if len(known) == len(costs) else None
 
 
 def spending_with(output: Objects, rows: Iterable[PageResult], dearest: WorstCase) -> Spending:

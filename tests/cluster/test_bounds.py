@@ -25,7 +25,6 @@ from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
@@ -117,10 +116,7 @@ class Bounds:
             selection=ALL_PAGES,
             pdf=OPTIONS,
             ask=PageRequest(prompt="Read."),
-            prompt_sha256=None,
-            engine=None,
-            limits=Limits(),
-            prices=PRICES,
+            engines={},
             budget=None,
             pages_at_once=PAGES_AT_ONCE,
             render_tasks=1,

@@ -107,10 +107,10 @@ def test_a_node_that_cannot_run_the_package_is_found() -> None:
 
 def test_the_first_node_with_a_fault_speaks_for_all() -> None:
     """With none the sentence says how many were asked; with nobody to ask nothing is claimed."""
-    nodes = [NodeFacts("10.0.0.1"), NodeFacts("10.0.0.2", key_fault="no key."), NodeFacts("10.0.0.3", key_fault="x")]
-    assert on_nodes("key", nodes, lambda node: node.key_fault, "All on").sentence == "Node 10.0.0.2: no key."
-    assert on_nodes("key", nodes[:1], lambda node: node.key_fault, "All on").sentence == "All on 1 node."
-    assert on_nodes("key", [], lambda node: node.key_fault, "All on").status is CheckStatus.SKIP
+    nodes = [NodeFacts("10.0.0.1"), NodeFacts("10.0.0.2", input_fault="no key."), NodeFacts("10.0.0.3", input_fault="")]
+    assert on_nodes("key", nodes, lambda node: node.input_fault, "All on").sentence == "Node 10.0.0.2: no key."
+    assert on_nodes("key", nodes[:1], lambda node: node.input_fault, "All on").sentence == "All on 1 node."
+    assert on_nodes("key", [], lambda node: node.input_fault, "All on").status is CheckStatus.SKIP
 
 
 def test_a_folder_of_this_machine_alone_is_found(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from one_ocr_ray.job_settings import (
     engine_options_of,
     fingerprint_of,
     limits_of,
+    llm_setups_of,
     output_uri_of,
     page_request_of,
     pdf_options_of,
@@ -130,7 +131,7 @@ def test_what_is_no_schema_is_refused(text: str, tmp_path: Path) -> None:
 
 def fingerprint(**flags: Any) -> Fingerprint:
     settings = load(flags)
-    return fingerprint_of(settings, engine_options_of(settings), page_request_of(settings), selection_of(settings))
+    return fingerprint_of(settings, llm_setups_of(settings), selection_of(settings))
 
 
 def test_the_fingerprint_is_what_decides_a_rows_content(tmp_path: Path) -> None:
@@ -192,7 +193,7 @@ def test_settings_that_the_engine_does_not_heed_are_said_in_one_line() -> None:
     assert settings_without_effect(load({**given, "engine": "gemini"})) is None
     of_all_or_refused = {
         "engine", "model", "base_url", "longest_side", "prompt_file", "schema", "max_cost", "route", "escalate",
-        "gates",
+        "gates", "engines",
     }  # fmt: skip
     for name, setting in Settings.model_fields.items():
         extra = setting.json_schema_extra

@@ -186,6 +186,8 @@ def test_an_answer_that_is_good_stands() -> None:
     assert ocr_verdict(Answer(confidence=0.95, blocks=(TABLE,))).accepted
     assert model_verdict(Answer(text="read")).accepted
     assert model_verdict(Answer(failure=BROKEN)) == Verdict(accepted=False, reason=RouteReason.FAILED_OVER)
+    for code in (ErrorCode.REPETITION, ErrorCode.TRUNCATED, ErrorCode.PROVIDER_BAD_RESPONSE):
+        assert model_verdict(Answer(failure=Failure(code, "."))) == Verdict(False, RouteReason.UNUSABLE)
 
 
 def test_who_read_is_told_in_the_order_of_a_route() -> None:

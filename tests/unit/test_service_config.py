@@ -76,7 +76,8 @@ def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path
     """What --rpm, --tpm and --rpd tell of one provider says nothing of the next; the bound on requests is for all."""
     flags = {"engine": "openai", "engines": "gemini", "rpm": 5, "tpm": 100, "rpd": 7, "max_in_flight": 9}
     service, store = service_config_of(load_service({"store": str(tmp_path), **flags})), TaskStore(str(tmp_path))
-    own, other = (task_job(service, order(engine=engine), store)[0].limits for engine in ("openai", "gemini"))
+    jobs = (task_job(service, order(engine=engine), store)[0] for engine in ("openai", "gemini"))
+    own, other = (endpoint.limits for job in jobs for setup in job.engines.values() for endpoint in setup.endpoints)
     assert own == Limits(5, 100, 7, 9)
     assert other == Limits(None, None, None, 9)
 

@@ -42,7 +42,7 @@ class Output:
         self.dataset = Dataset(self.objects, {})
         prices = {"m": Price(1.0, 10.0)} if prices is None else prices
         metering = ProviderMetering(openai_image_tokens, "m", image_detail="high", prices=prices, output_cap=1000)
-        self.dearest = WorstCase(metering, ASK, 1600)
+        self.dearest = WorstCase(((metering, ASK),), 1600)
 
     def journal(self, *pages: PageResult) -> None:
         Journal(self.objects, "s", "config").write(pages)

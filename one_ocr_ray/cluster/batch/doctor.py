@@ -23,16 +23,18 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.job_settings import engine_options_of, output_uri_of, page_request_of, selection_of
+from one_ocr_ray.job_settings import llm_setups_of, output_uri_of, selection_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
-from one_ocr_ray.settings import ray_address
+from one_ocr_ray.settings import key_variables, ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import Failure
     from one_ocr_ray.settings import Settings
@@ -50,7 +52,7 @@ class FactsRequest:
     """What to find out on every node; None is left out."""
 
     address: str
-    engine: EngineOptions | None
+    engines: Mapping[str, EngineOptions]
     input_uri: str | None
     output: str | None
     mark: str | None
@@ -62,14 +64,13 @@ def run_checks(settings: Settings) -> list[Check]:
     Raises UsageError for settings that no run accepts.
     """
     selection_of(settings)
-    page_request_of(settings)
-    llm = engine_options_of(settings)
-    checks = [doctor.runtime_env(keys_in(submitted_runtime_env()))]
+    engines = {name: each.options for name, each in llm_setups_of(settings).items()}
+    checks = [doctor.runtime_env(keys_in(submitted_runtime_env(), key_variables(settings)))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
         output = output_uri_of(settings) if settings.output else None
         mark, output_fault = stack.enter_context(probe_object(output)) if output else (None, None)
-        request = FactsRequest("here", llm, input_uri, output, None if output_fault else mark)
+        request = FactsRequest("here", engines, input_uri, output, None if output_fault else mark)
         cluster, ray_check = _cluster(stack, settings, request)
         checks.append(ray_check)
         nodes = [node for node in cluster.nodes if not node.fault] if cluster else [_collect_node_facts(request)]
@@ -79,7 +80,7 @@ def run_checks(settings: Settings) -> list[Check]:
         else:
             versions = doctor.versions(_versions(), cluster.nodes)
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
-        checks.extend(_engine_checks(llm, nodes))
+        checks.extend(_engine_checks(engines, nodes))
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         checks.append(_output_check(output, output_fault, nodes))
@@ -160,15 +161,15 @@ def _exposed(ports: dict[str, int]) -> dict[str, int] | None:
 
 def _collect_node_facts(request: FactsRequest) -> NodeFacts:
     """The facts of the node that this runs on."""
-    key_fault, engine_fault = None, None
-    if request.engine is not None:
-        key_fault, engine_fault = _faults_of_llm(request.engine)
-    elif missing := [name for name in LOCAL_ENGINE_MODULES if find_spec(name) is None]:
+    of_llms = {name: _faults_of_llm(options) for name, options in request.engines.items()}
+    engine_fault = None
+    if not of_llms and (missing := [name for name in LOCAL_ENGINE_MODULES if find_spec(name) is None]):
         engine_fault = f"{', '.join(missing)} cannot be imported. Install this package with its dependencies."
     return NodeFacts(
         request.address,
         versions=_versions(),
-        key_fault=key_fault,
+        key_faults={name: key for name, (key, _) in of_llms.items()},
+        engine_faults={name: engine for name, (_, engine) in of_llms.items()},
         engine_fault=engine_fault,
         fonts_fault=fault_of_fonts(),
         input_fault=fault_of_reading(request.input_uri) if request.input_uri else None,
@@ -184,7 +185,7 @@ def _faults_of_llm(llm: EngineOptions) -> tuple[str | None, str | None]:
     """What is wrong with this node's key, and what the provider answers to it."""
 
     async def failure() -> Failure | None:
-        engine = llm_engine(llm, provider_key(llm.name))
+        engine = llm_engine(llm, provider_key(llm.name, llm.key_variable))
         try:
             return await engine.check()
         finally:
@@ -197,17 +198,26 @@ def _faults_of_llm(llm: EngineOptions) -> tuple[str | None, str | None]:
     return None, found.message if found else None
 
 
-def _engine_checks(llm: EngineOptions | None, nodes: list[NodeFacts]) -> list[Check]:
-    if llm is None:
+def _engine_checks(engines: Mapping[str, EngineOptions], nodes: list[NodeFacts]) -> list[Check]:
+    if not engines:
         return [
             Check("key", CheckStatus.SKIP, "The embedded engine needs no key."),
             doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, "The embedded engine is installed on"),
         ]
-    key = doctor.on_nodes("key", nodes, lambda node: node.key_fault, "Nothing is wrong with the key on")
+    return [
+        check
+        for name, llm in engines.items()
+        for check in _llm_checks(name, llm, nodes, of="" if len(engines) == 1 else f" {name}")
+    ]
+
+
+def _llm_checks(name: str, llm: EngineOptions, nodes: list[NodeFacts], *, of: str) -> list[Check]:
+    """`of`: what the names of the checks end in, to tell engines apart."""
+    key = doctor.on_nodes(f"key{of}", nodes, lambda node: node.key_faults.get(name), "Nothing is wrong with the key on")
     if key.status is CheckStatus.FAIL:
-        return [key, Check("engine", CheckStatus.SKIP, "It is not asked without a key.")]
+        return [key, Check(f"engine{of}", CheckStatus.SKIP, "It is not asked without a key.")]
     reached = f"{llm.name} knows {llm.model} and lets in"
-    return [key, doctor.on_nodes("engine", nodes, lambda node: node.engine_fault, reached)]
+    return [key, doctor.on_nodes(f"engine{of}", nodes, lambda node: node.engine_faults.get(name), reached)]
 
 
 def _output_check(output: str | None, fault: str | None, nodes: list[NodeFacts]) -> Check:

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,11 @@ from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_auto
 from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
 from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import (
-    engine_options_of,
     fingerprint_of,
-    limits_of,
+    llm_setups_of,
     output_uri_of,
     page_request_of,
     pdf_options_of,
-    prices_of,
     route_of,
     selection_of,
     settings_without_effect,
@@ -56,13 +54,12 @@ from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
-    from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.job import SentBefore
+    from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.model import PageRequest
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.selection import PageSelection
@@ -89,25 +86,24 @@ def run(
     """
     started = time.monotonic()
     selection = selection_of(settings)
-    llm, ask = engine_options_of(settings), page_request_of(settings)
-    fingerprint = fingerprint_of(settings, llm, ask, selection)
+    engines, ask = llm_setups_of(settings), page_request_of(settings)
+    fingerprint = fingerprint_of(settings, engines, selection)
     if idle := settings_without_effect(settings):
         say(idle)
     files = find_present_inputs(settings.inputs, say)  # the user's mistakes come before anything is written
     output = Objects(output_uri_of(settings))
     work = _Run(
         settings=settings,
-        llm=llm,
+        engines=engines,
         ask=ask,
         route=route_of(settings),
-        prompt_sha256=fingerprint.prompt_sha256,
         selection=selection,
         config=asdict(fingerprint),
         identity=RunIdentity(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}", fingerprint.config_id),
         output=output,
         dataset=Dataset(output, asdict(fingerprint)),
         run_dir=RunDirectory(output),
-        interruption=Interruption(settings.stop_wait if llm else 0.0, say),
+        interruption=Interruption(settings.stop_wait if engines else 0.0, say),
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
         work.run_dir.claim(fingerprint)
@@ -131,10 +127,9 @@ class _Run:
     """One run on one output, whose lease is held."""
 
     settings: Settings
-    llm: EngineOptions | None
+    engines: Mapping[str, LlmSetup]
     ask: PageRequest
     route: Route
-    prompt_sha256: str | None
     selection: PageSelection
     config: dict[str, Any]
     identity: RunIdentity
@@ -160,8 +155,9 @@ class _Run:
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(ray_session(address, self._metadata()))
-            if self.llm and address == LOCAL_RAY:  # a Ray of its own, so the workers have the same key
-                start_limiter_early(self.llm)
+            if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
+                for each in self.engines.values():
+                    start_limiter_early(each.options)
             actors = ending.enter_context(ending_actors())
             nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
             driver = self._start_driver(nodes, actors, plan, pending, on_progress=on_progress, say=say)
@@ -218,25 +214,16 @@ class _Run:
         readers = start_readers(nodes, run_id) if needs_embedded_engine(self.route) else {}
         actors.extend(readers.values())
         budget = None
+        open_shards = (*pending.open_shards, *pending.failed_shards)
         if settings.max_cost is not None:
-            open_shards = (*pending.open_shards, *pending.failed_shards)
             spent_usd = self._spending(count_rows(self.dataset, plan), open_shards).most_usd
             if spent_usd is None:
                 raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
             budget, actor = start_budget(settings.max_cost - spent_usd, run_id)
             actors.append(actor)
         count = min(settings.workers or len(nodes), settings.max_in_flight)
-        sent_before: SentBefore = {}
-        if settings.rpd is not None:
-            sent_before = recently_sent(
-                self.output,
-                self.dataset,
-                shards=plan.shard_ids(copies=False),
-                open_shards=(*pending.open_shards, *pending.failed_shards),
-                config_id=self.identity.config_id,
-                now=datetime.now(UTC),
-            )
-        job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget, sent_before)
+        job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget)
+        job = replace(job, engines=self._with_sent_before(plan, open_shards))
         packer = ShardPacker(
             self.selection,
             shard_pages=settings.shard_pages,
@@ -261,7 +248,7 @@ class _Run:
             interruption=self.interruption,
             say=say,
             scaler=WorkerScaler(nodes, count, start_on, actors) if grows else None,
-            demand=NodeDemand(settings.max_in_flight if self.llm else None)
+            demand=NodeDemand(settings.max_in_flight if self.engines else None)
             if grows and ray_address(settings) != LOCAL_RAY
             else None,
         )
@@ -274,12 +261,29 @@ class _Run:
             counts,
             open_shards=open_shards,
             config_id=self.identity.config_id,
-            dearest=worst_case_of(self.llm, prices_of(self.settings), self.ask, pdf_options_of(self.settings)),
+            dearest=worst_case_of(self.engines.values(), pdf_options_of(self.settings)),
         )
 
-    def _job(self, cpus: int, readers: int, workers: int, budget: str | None, sent_before: SentBefore) -> Job:
+    def _with_sent_before(self, plan: PlanIndex, open_shards: Iterable[str]) -> dict[str, LlmSetup]:
+        """The LLM readers; where they have a limit per day, with what earlier runs have sent of it."""
+        setups, names = dict(self.engines), list(self.engines)
+        for name, setup in self.engines.items():
+            if any(endpoint.limits.requests_per_day for endpoint in setup.endpoints):
+                sent_before = recently_sent(
+                    self.output,
+                    self.dataset,
+                    readers=names[names.index(name) :],
+                    shards=plan.shard_ids(copies=False),
+                    open_shards=open_shards,
+                    config_id=self.identity.config_id,
+                    now=datetime.now(UTC),
+                )
+                setups[name] = replace(setup, sent_before=sent_before)
+        return setups
+
+    def _job(self, cpus: int, readers: int, workers: int, budget: str | None) -> Job:
         settings = self.settings
-        pages_at_once = settings.max_in_flight if self.llm else PAGES_PER_READER * readers
+        pages_at_once = settings.max_in_flight if self.engines else PAGES_PER_READER * readers
         return Job(
             output=self.output.root,
             config=self.config,
@@ -287,14 +291,10 @@ class _Run:
             selection=self.selection,
             pdf=pdf_options_of(settings),
             ask=self.ask,
-            prompt_sha256=self.prompt_sha256,
-            engine=self.llm,
-            limits=limits_of(settings),
-            prices=prices_of(settings),
+            engines=self.engines,
             budget=budget,
-            sent_before=sent_before,
             pages_at_once=max(1, pages_at_once // workers),
             render_tasks=max(1, cpus // workers),
-            stop_wait_s=settings.stop_wait if self.llm else 0.0,
+            stop_wait_s=settings.stop_wait if self.engines else 0.0,
             route=self.route,
         )

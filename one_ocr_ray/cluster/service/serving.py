@@ -112,9 +112,8 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         settings = settings.model_copy(update={"port": _free_port(settings)})
     service = service_config_of(settings)
     if address == LOCAL_RAY:
-        choice, _ = service.engines[settings.engine]
-        if choice is not None:
-            engine_on_node(choice)  # a missing key is found before anything is started
+        if (setup := service.engines[settings.engine]) is not None:
+            engine_on_node(setup.options)  # a missing key is found before anything is started
         if settings.callback_hosts:
             callback_secret()
         refuse_held_store(settings.store, say)

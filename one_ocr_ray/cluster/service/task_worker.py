@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.job import Job
+    from one_ocr_ray.job import Job, LlmSetup
     from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.tasks.task import TaskRecord
@@ -144,9 +144,8 @@ class TaskWorker(Worker["TaskAssignment"]):
 
     async def check_engine(self, ask_provider: bool) -> None:
         """Find out whether this node has a key, and start the process that opens and renders the first upload."""
-        llm, _ = self._service.engines[self._service.settings.engine]
-        if llm is not None:
-            await engine_on_node(llm).close()
+        if (setup := self._service.engines[self._service.settings.engine]) is not None:
+            await engine_on_node(setup.options).close()
         await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)
 
     async def stop(self, wait_s: float) -> None:
@@ -173,7 +172,7 @@ class TaskWorker(Worker["TaskAssignment"]):
                 progress.readers = reading.readers
                 shards = ShardReader(
                     job,
-                    self._ocr_slots if job.engine is None else self._llm_slots,
+                    self._llm_slots if job.engines else self._ocr_slots,
                     partial(rendered_pages, options=job.pdf, tasks=job.render_tasks, place=self._place),
                     lane=self._short_lane if pages_total <= SLICE_PAGES else self._long_lane,
                     owner=record.owner,
@@ -201,26 +200,34 @@ class TaskWorker(Worker["TaskAssignment"]):
         """What the task's pages are read with: a shared engine, and permits of its own."""
         if needs_embedded_engine(job.route):
             self._pool = self._pool or EnginePool(self._readers)
-        if job.engine is None:
-            yield route_reading(job, self._pool, None)
+        if not job.engines:
+            yield route_reading(job, self._pool, {})
             return
-        name = job.engine.name, job.engine.model
-        engine = self._engines[name] = self._engines.get(name) or engine_on_node(job.engine)
         ceiling_usd = await asyncio.to_thread(left_usd, self._service, assignment, job, self._store)
         owner = f"service {assignment.record.owner}"
-        permits = permits_of(job, job.engine, job.identity.run_id, Priority.ONLINE, owner=owner)
         budgets = [] if ceiling_usd is None else [BudgetShare(free_usd=ceiling_usd)]
         if self._key_budgets is not None:
             budgets.append(BudgetShare(RemoteBudget(self._key_budgets, assignment.record.owner, lost=LOST)))
-        reader = llm_reader(job, job.engine, engine, permits, tuple(budgets))
+        permits = {
+            name: permits_of(job, setup, job.identity.run_id, Priority.ONLINE, owner=owner)
+            for name, setup in job.engines.items()
+        }
+        readers = {
+            name: llm_reader(setup, self._engine(setup), permits[name], tuple(budgets))
+            for name, setup in job.engines.items()
+        }
         try:
-            yield route_reading(job, self._pool, reader)
+            yield route_reading(job, self._pool, readers)
         finally:
-            with suppress(OneOcrError):
-                await permits.close()
-            for share in budgets:
+            for close in (*(each.close for each in permits.values()), *(each.close for each in budgets)):
                 with suppress(OneOcrError):
-                    await share.close()
+                    await close()
+
+    def _engine(self, setup: LlmSetup) -> Engine:
+        """The engine of a reader, which tasks share."""
+        name = setup.name, setup.options.model
+        engine = self._engines[name] = self._engines.get(name) or engine_on_node(setup.options)
+        return engine
 
 
 def _result_of(error: Exception, task_id: str) -> TaskResult:

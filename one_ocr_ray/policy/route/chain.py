@@ -7,8 +7,12 @@ knows no formulas is passed over by a page that goes on for its formulas. Withou
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.routing import Escalation, Route, RouteReason
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 TEXT_LAYER, LOCAL, AUTO = "text-layer", "local", "auto"
 
@@ -32,12 +36,13 @@ class Walk:
         return None if following is None else replace(self, at=following)
 
 
-def parse_route(text: str | None, engine: str, escalate: str | None = None) -> Route:
+def parse_route(text: str | None, engine: str, escalate: str | None = None, others: Collection[str] = ()) -> Route:
     """The route that users write. Raises ValueError, one sentence for them, for what is no route of `engine`.
 
-    `text` None: the default, which is the text layer before the embedded engine, and a model alone.
+    `text` None: the default, which is the text layer before the embedded engine, and a model alone. `others`: more
+    readers that it may name.
     """
-    names = _names(text, engine)
+    names = _names(text, engine, others)
     kinds = [kind.strip() for kind in (escalate or "").split(",") if kind.strip()]
     known = [each.value for each in Escalation]
     for kind in kinds:
@@ -48,13 +53,13 @@ def parse_route(text: str | None, engine: str, escalate: str | None = None) -> R
     return Route(names, frozenset(map(Escalation, kinds)))
 
 
-def _names(text: str | None, engine: str) -> tuple[str, ...]:
+def _names(text: str | None, engine: str, others: Collection[str]) -> tuple[str, ...]:
     if text is None:
         return (TEXT_LAYER, LOCAL) if engine == LOCAL else (engine,)
     if text.strip() == AUTO:
         return (TEXT_LAYER, LOCAL) if engine == LOCAL else (TEXT_LAYER, LOCAL, engine)
     names = tuple(name.strip() for name in text.split(","))
-    known = dict.fromkeys((TEXT_LAYER, LOCAL, engine))
+    known = dict.fromkeys((TEXT_LAYER, LOCAL, engine, *others))
     for name in names:
         if name not in known:
             raise ValueError(f"{name!r} is no reader of this run; known are {', '.join(known)} and auto")
@@ -72,10 +77,19 @@ def needs_embedded_engine(route: Route) -> bool:
     return bool({TEXT_LAYER, LOCAL} & set(route.names))
 
 
-def told(route: Route, engine: str) -> str:
-    """A route as the configuration of an output keeps it; `off` where there is nothing to choose."""
+def models_of(route: Route) -> tuple[str, ...]:
+    """The readers of the route that are models."""
+    return tuple(name for name in route.names if name not in {TEXT_LAYER, LOCAL})
+
+
+def told(route: Route, engine: str, models: Mapping[str, str] | None = None) -> str:
+    """A route as the configuration of an output keeps it; `off` where there is nothing to choose.
+
+    `models`: of readers that `engine` and its model do not say all about.
+    """
     if route.names == (engine,):
         return "off"
+    names = (f"{name}={models[name]}" if models and name in models else name for name in route.names)
     moved = [f"{name} {value:g}" for name, value in route.gates.changed.items()]
     more = ", ".join([*sorted(route.escalate), *moved])
-    return ",".join(route.names) + (f" ({more})" if more else "")
+    return ",".join(names) + (f" ({more})" if more else "")

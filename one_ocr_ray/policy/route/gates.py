@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.gates import MEASURED
-from one_ocr_ray.model import PageWarning
+from one_ocr_ray.model import ErrorCode, PageWarning
 from one_ocr_ray.routing import Escalation, RouteReason, Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Answer
     from one_ocr_ray.policy.text_layer.features import PageText
     from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SpotCheck
+
+
+# What a model has answered, and a better one may answer better; else the provider has failed or refused the page.
+UNUSABLE = frozenset(
+    {ErrorCode.TRUNCATED, ErrorCode.REPETITION, ErrorCode.PROVIDER_BAD_RESPONSE, ErrorCode.SCHEMA_MISMATCH}
+)
 
 
 def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
@@ -108,7 +114,9 @@ def ocr_verdict(answer: Answer, escalate: Collection[Escalation] = (), at: Gates
 
 def model_verdict(answer: Answer) -> Verdict:
     """The judge of a model: `policy/page/quality.py` has said already whether its answer can be used."""
-    return Verdict(accepted=True) if answer.failure is None else _on(RouteReason.FAILED_OVER)
+    if answer.failure is None:
+        return Verdict(accepted=True)
+    return _on(RouteReason.UNUSABLE if answer.failure.code in UNUSABLE else RouteReason.FAILED_OVER)
 
 
 def _first(*gates: tuple[bool, Verdict]) -> Verdict | None:
