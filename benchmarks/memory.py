@@ -1,4 +1,4 @@
-"""Whether memory grows with the pages of a document: the peak of the whole process tree for a short and a long one.
+"""Shows if memory grows with the pages of a document: the peak of the whole process tree for a short and a long one.
 
     python -m benchmarks.memory [--pages 500 10000] [--in-flight 64] [--latency 1.0]
 

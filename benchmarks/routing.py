@@ -149,7 +149,7 @@ def distance(text: str, other: str) -> float:
 
 
 def agrees(image: PageImage, text: str, engine: LocalEngine) -> bool:
-    """Whether the embedded engine reads about the same letters and digits."""
+    """True if the embedded engine reads about the same letters and digits."""
     read = "".join(filter(str.isalnum, plain_text(engine.read_page(image).text)))
     return distance("".join(filter(str.isalnum, text)), read) <= 5 * WRONG
 

@@ -1,4 +1,4 @@
-"""Whether memory grows with the number of pages, and how soon the first page is read, for many documents and for one.
+"""Shows if memory grows with the number of pages, and how soon the first page is read, for many documents and for one.
 
     python -m benchmarks.scale [--documents 100000] [--long-document 10000] [--in-flight 64]
 

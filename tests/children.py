@@ -48,7 +48,7 @@ def process_of(child: PdfChild) -> psutil.Process:
 
 
 def ends(process: psutil.Process) -> bool:
-    """Whether `process` is gone soon; one that its parent has not collected yet is gone too."""
+    """True if `process` is gone soon; one that its parent has not collected yet is gone too."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:

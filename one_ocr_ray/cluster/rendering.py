@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ray import ObjectRef, ObjectRefGenerator
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    from one_ocr_ray.model import DocumentRef, PageImage, RenderedPage
+    from one_ocr_ray.model import DocumentRef, RenderedPage
     from one_ocr_ray.pdf.reader import PdfOptions
     from one_ocr_ray.policy.dataset.plan import RenderItem, RenderSlice
     from one_ocr_ray.storage.inputs import InputFile
@@ -66,16 +66,14 @@ def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rend
     for number, item in enumerate(slice_):
         for page in _render(item, options):
             batch.append(Rendered(number, page))
-            size_bytes += 0 if isinstance(page, PageUnrendered) else len(page.data) + _layer_bytes(page)
+            if not isinstance(page, PageUnrendered):
+                layer_bytes = len(page.layer.data) + len(page.layer.ink) if page.layer is not None else 0
+                size_bytes += len(page.data) + layer_bytes
             if len(batch) >= PAGES_PER_YIELD or size_bytes >= YIELD_BYTES:
                 yield batch
                 batch, size_bytes = [], 0
     if batch:
         yield batch
-
-
-def _layer_bytes(page: PageImage) -> int:
-    return len(page.layer.data) + len(page.layer.ink) if page.layer is not None else 0
 
 
 _inspect_task = ray.remote(inspect_files)
@@ -130,15 +128,11 @@ def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
 def _drawn(child: PdfChild, number: int, document_id: str, options: PdfOptions) -> RenderedPage:
     """The image of a page, with its text layer where it is wanted and does no harm."""
     page = child.render(number, options.longest_side_px, layer=options.layer)
-    if isinstance(page, PageUnrendered) and _may_be_drawn(page.failure, with_layer=options.layer):
-        page = child.render(number, options.longest_side_px)
+    if isinstance(page, PageUnrendered):
+        # Another try without the layer may help: a crash may not be the page's doing, unless it comes again.
+        slow = options.layer and page.failure.code is ErrorCode.RENDER_TIMEOUT
+        if slow or page.failure.code is ErrorCode.RENDER_CRASHED:
+            page = child.render(number, options.longest_side_px)
     if isinstance(page, PageUnrendered) or page.layer is None:
         return page
     return replace(page, layer=replace(page.layer, document_id=document_id))
-
-
-def _may_be_drawn(failure: Failure, *, with_layer: bool) -> bool:
-    """Whether another try without the layer may help: a crash may not be the page's doing, unless it comes again."""
-    if failure.code is ErrorCode.RENDER_CRASHED:
-        return True
-    return with_layer and failure.code is ErrorCode.RENDER_TIMEOUT

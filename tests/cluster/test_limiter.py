@@ -207,7 +207,7 @@ def test_jobs_find_the_same_actor(name: str) -> None:
 
 
 def has_ended(actor: Any) -> bool:
-    """Whether it ends before patience does; to look at it is not to speak to it."""
+    """True if it ends before patience does; to look at it is not to speak to it."""
     give_up_at = time.monotonic() + PATIENCE_S
     while time.monotonic() < give_up_at:
         try:

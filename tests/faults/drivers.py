@@ -114,7 +114,7 @@ def wait_until_gone(
 
 
 def is_agent(process: psutil.Process) -> bool:
-    """Whether it is one of a Ray node's agents, which never see a page."""
+    """True if it is one of a Ray node's agents, which never see a page."""
     try:
         return any(name in " ".join(process.cmdline()) for name in ("Agent", "dashboard/agent", "runtime_env/agent"))
     except psutil.NoSuchProcess:
@@ -122,7 +122,7 @@ def is_agent(process: psutil.Process) -> bool:
 
 
 def is_at_work(process: psutil.Process) -> bool:
-    """Whether it runs; one whose parent has not collected it is gone."""
+    """True if it runs; one whose parent has not collected it is gone."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

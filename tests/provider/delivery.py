@@ -34,7 +34,7 @@ async def deliver(request: web.Request, reply: Reply, headers: Mapping[str, str]
 
 
 def arrives_whole(reply: Reply) -> bool:
-    """Whether this delivery ends with a complete body."""
+    """True if this delivery ends with a complete body."""
     return reply.delivery in _WHOLE
 
 

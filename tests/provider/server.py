@@ -34,7 +34,7 @@ class Room:
 
     @property
     def is_full(self) -> bool:
-        """Whether a further request must be turned away."""
+        """True if a further request must be turned away."""
         no_place = self._places is not None and self._places.locked()
         return no_place and self._queue is not None and self._waiting >= self._queue
 

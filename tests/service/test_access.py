@@ -92,7 +92,7 @@ def test_another_keys_task_is_not_there(guarded: Site, operations: list[tuple[st
 
 
 def _same(one: httpx.Response, other: httpx.Response) -> bool:
-    """Whether two answers tell the same but for the request's id."""
+    """True if two answers tell the same but for the request's id."""
     return (
         all(one.json().get(name) == other.json().get(name) for name in ("status", "code", "detail", "title"))
         if one.headers["content-type"] == "application/problem+json"

@@ -72,7 +72,7 @@ def placed_page(page: PageResult) -> PlacedPage:
 
 
 def is_rtl(text: str) -> bool:
-    """Whether the first letter of `text` belongs to a script that runs to the left."""
+    """True if the first letter of `text` belongs to a script that runs to the left."""
     for char in text:
         direction = unicodedata.bidirectional(char)
         if direction == "L":
