@@ -225,7 +225,7 @@ def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Readi
         markdown=None if answer.failure else "" if extracts else answer.text,
         data=answer.text if extracts and status is PageStatus.OK else None,
         failure=answer.failure,
-        engine=reader.name or reader.engine.name,
+        engine=reader.called,
         model=reader.engine.model,
         model_version=answer.model_version,
         finish_reason=answer.finish_reason,

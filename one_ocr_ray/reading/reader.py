@@ -99,3 +99,8 @@ class Reader:
     verdict: Callable[[Answer], Verdict] = model_verdict  # whether it stands where another reader could follow
     no_better_at: Collection[RouteReason] = ()  # pages that go on for one of these do not come here
     is_request: bool = True  # a page that it answers counts an attempt
+
+    @property
+    def called(self) -> str:
+        """Its name in the route, and in the column `engine`."""
+        return self.name or self.engine.name

@@ -20,7 +20,7 @@ def saved_usd(row: PageResult, readers: Sequence[Reader]) -> float | None:
     blank page and a failed one have saved nothing.
     """
     last = readers[-1]
-    if row.status is not PageStatus.OK or (row.engine, row.model) == (last.engine.name, last.engine.model):
+    if row.status is not PageStatus.OK or (row.engine, row.model) == (last.called, last.engine.model):
         return 0.0
     would_usd = last.metering.likely_usd(row.image_width or 0, row.image_height or 0, last.ask, row.markdown or "")
     return None if would_usd is None or row.cost_usd is None else max(0.0, would_usd - row.cost_usd)

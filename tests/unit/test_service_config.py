@@ -63,10 +63,12 @@ def test_a_schema_is_asked_of_a_model_for_every_page(tmp_path: Path) -> None:
     service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
     schema = '{"type": "object"}'
     job, fingerprint = task_job(service, order(schema=schema), store)
-    assert (job.ask.json_schema, job.ask.prompt, job.ask.profile) == (schema, EXTRACT.text, None)
+    ask = job.engines["openai"].ask
+    assert (ask.json_schema, ask.prompt, ask.profile) == (schema, EXTRACT.text, None)
     assert job.route.names == ("openai",)
     assert fingerprint.schema_sha256 == prompt_sha256(schema)
-    assert task_job(service, order(schema=schema, prompt="Take it."), store)[0].ask.prompt == "Take it."
+    with_prompt, _ = task_job(service, order(schema=schema, prompt="Take it."), store)
+    assert with_prompt.engines["openai"].ask.prompt == "Take it."
     assert task_job(service, order(), store)[1].schema_sha256 is None
     with pytest.raises(OptionsError, match="every page"):
         task_job(service, order(schema=schema, route="text-layer,openai"), store)
