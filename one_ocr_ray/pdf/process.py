@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from one_ocr_ray.errors import OneOcrError
 
@@ -46,17 +46,23 @@ def minimal_environment() -> dict[str, str]:
 class PdfProcess:
     """A running child program. After an exception from `ask` only `kill` may follow."""
 
-    def __init__(
-        self,
+    def __init__(self, popen: subprocess.Popen[bytes], own_end: socket.socket) -> None:
+        """A program that speaks at the other end of `own_end`."""
+        self._popen = popen
+        self._socket = own_end
+
+    @classmethod
+    def start(
+        cls,
         memory_bytes: int,
         start_timeout_s: float,
         environment: Mapping[str, str],
         font_folders: Sequence[str] = (),
-    ) -> None:
+    ) -> Self:
         """Start the program and wait until it is ready. Raise OneOcrError with its last words if it never is."""
-        self._socket, childs_end = socket.socketpair()
+        own_end, childs_end = socket.socketpair()
         with childs_end:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
+            popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
                 # -P: the working directory may hold foreign files and must not be imported from.
                 [sys.executable, "-P", "-m", "one_ocr_ray.pdf.child", str(memory_bytes), *font_folders],
                 stdin=childs_end.fileno(),
@@ -65,15 +71,17 @@ class PdfProcess:
                 env=dict(environment),
                 start_new_session=True,
             )
+        process = cls(popen, own_end)
         try:
-            self._receive(time.monotonic() + start_timeout_s)
+            process._receive(time.monotonic() + start_timeout_s)
         except (OSError, ValueError) as error:
-            self._popen.kill()
-            last_words = self._popen.communicate()[1].decode(errors="replace").strip().splitlines()[-1:]
-            self.kill()
+            popen.kill()
+            last_words = popen.communicate()[1].decode(errors="replace").strip().splitlines()[-1:]
+            process.kill()
             raise OneOcrError(f"the PDF process cannot be started: {' '.join(last_words) or error!r}") from error
-        if self._popen.stderr:
-            self._popen.stderr.close()  # the child has closed its end: what pdfium says about a document is not for us
+        if popen.stderr:
+            popen.stderr.close()  # the child has closed its end: what pdfium says about a document is not for us
+        return process
 
     def ask(self, header: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
         """Send one frame and return the answer. Raise LostError after `timeout_s` at the latest."""

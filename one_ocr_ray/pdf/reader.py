@@ -185,7 +185,7 @@ class PdfChild:
 
         That holds for an interrupt as well: a late answer must never pass for the answer to another question.
         """
-        process = self._process or PdfProcess(
+        process = self._process or PdfProcess.start(
             self._limits.memory_bytes, self._limits.start_timeout_s, self._environment, self._font_folders
         )
         self._process = None

@@ -155,7 +155,7 @@ def test_a_child_that_lies_in_its_frames_is_lost(tmp_path: Path, frame: str) -> 
     """
     environment = _with_module(tmp_path, "one_ocr_ray/pdf/child.py", program)
     (tmp_path / "one_ocr_ray" / "__init__.py").touch()
-    process = PdfProcess(1 << 30, 30, environment)
+    process = PdfProcess.start(1 << 30, 30, environment)
     try:
         with pytest.raises(LostError) as lost:
             process.ask({"do": "render"}, b"", 30)
