@@ -1,9 +1,9 @@
 """How often a text layer is trusted rightly: pages of good PDFs, and mutations of them that break their layers.
 
-    python benchmarks/routing.py FOLDER [--pages N] [--json FILE]
+    python benchmarks/routing.py FOLDER [--pages N] [--seed N] [--check] [--json FILE]
 
-FOLDER is searched for PDFs, such as /usr/share/doc of a machine with documentation packages. Up to six pages of each
-are taken, with a fixed seed. Each is read as it is, and some are read again as a mutation:
+FOLDER is searched for PDFs, such as /usr/share/doc of a machine with documentation packages. Up to eight pages of each
+are taken by chance. Each is read as it is, and some are read again as a mutation:
 
     shifted   one font's table says the letter that comes next       swapped   it has two common letters exchanged
     hidden    the page as a picture over its own invisible text       covered   over its visible text
@@ -25,6 +25,7 @@ import random
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -49,7 +50,7 @@ if TYPE_CHECKING:
 
 ROUTE = Route(("text-layer", "local"))
 LONGEST_SIDE_PX = 1600
-PAGES_OF_A_DOCUMENT = 6
+PAGES_OF_A_DOCUMENT = 8
 WRONG = 0.02
 
 
@@ -69,6 +70,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--pages", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=20260801)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check", action="store_true", help="read refused pages by the embedded engine, too")
     options = parser.parse_args()
@@ -76,7 +78,7 @@ def main() -> int:
     out = options.json.open("w") if options.json else None
     engine = LocalEngine()
     engine.page_reader()
-    for case in all_cases(options.folder, engine, check=options.check):
+    for case in all_cases(options.folder, engine, options.seed, check=options.check):
         cases.append(case)
         if out:
             out.write(json.dumps(case) + "\n")
@@ -87,8 +89,8 @@ def main() -> int:
     return 0
 
 
-def all_cases(folder: Path, engine: LocalEngine, *, check: bool) -> Iterator[Case]:
-    chance = random.Random(20260801)
+def all_cases(folder: Path, engine: LocalEngine, seed: int, *, check: bool) -> Iterator[Case]:
+    chance = random.Random(seed)
     files = [path for path in sorted(folder.rglob("*.pdf")) if path.is_file() and not path.is_symlink()]
     chance.shuffle(files)
     with PdfChild() as child, PdfChild() as other:
@@ -159,14 +161,15 @@ def agrees(image: PageImage, text: str, engine: LocalEngine) -> bool:
 
 def mutation(name: str, file: Path, number: int, image: PageImage) -> bytes | None:
     """The page alone in a PDF, broken in that way; None where it does not have what would be broken."""
-    with pikepdf.open(file) as source:
+    with suppress(pikepdf.PdfError, IndexError), pikepdf.open(file) as source:  # which reads less than pdfium does
         pdf = pikepdf.new()
         pdf.pages.append(source.pages[number - 1])
         if not MUTATIONS[name](pdf, pdf.pages[0], image):
             return None
         data = io.BytesIO()
         pdf.save(data)
-    return data.getvalue()
+        return data.getvalue()
+    return None
 
 
 def fonts_of(page: pikepdf.Page) -> list[pikepdf.Object]:

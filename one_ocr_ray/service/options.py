@@ -19,6 +19,7 @@ from one_ocr_ray.policy.page.extraction import foreign_schema_fault, schema_faul
 from one_ocr_ray.policy.route.chain import LOCAL, needs_embedded_engine, parse_route
 from one_ocr_ray.policy.tasks.callback import callback_fault
 from one_ocr_ray.policy.tasks.task import TaskOptions
+from one_ocr_ray.routing import Escalation
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.settings_engines import ENGINE_KINDS
 
@@ -28,9 +29,12 @@ if TYPE_CHECKING:
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"
+_KIND = f"({'|'.join(Escalation)})"
+_KINDS = rf"^{_KIND}( *, *{_KIND}){{0,3}}$"
 _RANGE_ENDS = re.compile(r"(\d+)-(\d+)")
 
-FORM_OPTIONS = ("engine", "model", "pages")  # fields of their own in the form of a browser without scripts
+# Fields of their own in the form of a browser without scripts.
+FORM_OPTIONS = ("engine", "model", "pages", "route", "escalate")
 LONGEST_SIDE_PX = 4000  # twice what any provider uses: a larger image costs memory and gives no more text
 LLM_OPTIONS = ("model", "prompt", "max_cost_usd", "schema")  # not for the embedded engine
 
@@ -54,6 +58,11 @@ class UploadOptions(BaseModel):
         None, max_length=2000, pattern=r"^https?://[!-~]+$", description="is told by a signed POST when the task ends"
     )
     route: str | None = Field(None, max_length=200, description="readers of a page in order, or auto")
+    escalate: str | None = Field(
+        None,
+        pattern=_KINDS,
+        description="pages for the next reader of the route: tables, formulas, handwriting",
+    )
     schema: dict[str, Any] | None = Field(  # type: ignore[assignment]
         None, description="JSON Schema of the data that the model takes from each page"
     )
@@ -91,6 +100,13 @@ def offered_routes(settings: ServiceSettings) -> list[str]:
             _check_route(route, settings.engine, settings)
             routes.append(route)
     return routes
+
+
+def routes_from_cheap_to_dear(settings: ServiceSettings) -> list[tuple[str, ...]]:
+    """The readers of those routes that a person would choose: each after the cheaper ones."""
+    price = {"text-layer": 0, LOCAL: 1}
+    chains = [tuple(route.split(",")) for route in offered_routes(settings) if route != "auto"]
+    return [chain for chain in chains if sorted(chain, key=lambda name: price.get(name, 2)) == list(chain)]
 
 
 def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:

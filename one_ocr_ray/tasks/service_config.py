@@ -96,8 +96,11 @@ def _engine(settings: ServiceSettings, name: str) -> LlmSetup | None:
 def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
     """The job of one task. Raises OptionsError for options that this service cannot follow."""
     options = assignment.record.options
-    settings = _settings_of_task(service, options)
-    selection, route = selection_of(settings), _route(service, settings, with_schema=options.schema is not None)
+    settings, with_schema = _settings_of_task(service, options), options.schema is not None
+    selection, route = selection_of(settings), _route(service, settings, with_schema=with_schema)
+    if options.escalate and len(route.names) > 1:  # else there is nobody to send pages on to
+        settings = settings.model_copy(update={"escalate": options.escalate})
+        route = _route(service, settings, with_schema=with_schema)
     asked = _asked(service, options)
     engines = {name: asked.get(name) or _offered(service, name) for name in models_of(route)}
     fingerprint = fingerprint_of(settings, engines, selection)

@@ -170,6 +170,25 @@ def test_options_reach_the_task(tmp_path: Path) -> None:
         assert site.status(task_id)["progress"]["pages_total"] == 2
 
 
+def test_route_and_escalation_come_by_option_or_by_form(tmp_path: Path) -> None:
+    """The page for uploads offers routes from cheap to dear, in words; its fields do what the options do."""
+    with Site(tmp_path, engine="openai", route="auto") as site:
+        page = site.http.get("/", headers={"accept": "text/html"}).text
+        assert '<option value="text-layer,local,openai">the page&#39;s own text, else OCR, else openai</option>' in page
+        assert '"openai,local"' not in page
+        form = {"files": {"files": ("a.pdf", pdfs.text_pdf())}, "data": {"route": "local,openai", "escalate": "tables"}}
+        by_form = site.http.post("/upload", **form).json()["task_ids"][0]
+        by_option = site.upload(escalate="tables, formulas")[0]  # along the service's own route
+        records = [stored.view.record for each in (by_form, by_option) if (stored := site.store.task(each))]
+        assert [(each.options.route, each.options.escalate) for each in records] == [
+            ("local,openai", "tables"),
+            (None, "tables, formulas"),
+        ]
+        for wrong in ({"escalate": "pictures"}, {"escalate": ""}, {"escalate": ["tables"]}, {"route": "local"}):
+            form = {"files": {"files": ("a.pdf", pdfs.text_pdf())}, "data": {"options": json.dumps(wrong)}}
+            assert problem(site.http.post("/upload", **form)) == (400, "invalid_options"), wrong
+
+
 def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path) -> None:
     """The embedded engine knows no model, prompt or cost; a ceiling needs a price; a model must be one that is offered.
 

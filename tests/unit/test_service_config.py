@@ -74,6 +74,23 @@ def test_a_schema_is_asked_of_a_model_for_every_page(tmp_path: Path) -> None:
         task_job(service, order(schema=schema, route="text-layer,openai"), store)
 
 
+def test_a_task_sends_on_what_its_upload_asks_for(tmp_path: Path) -> None:
+    """Along the service's own route or one that it names; without it the service's own choice holds."""
+    flags = {"store": str(tmp_path), "engine": "openai", "route": "auto", "escalate": "formulas"}
+    service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
+
+    def chosen(**options: str) -> tuple[tuple[str, ...], set[str]]:
+        route = task_job(service, order(**options), store)[0].route
+        return route.names, {kind.value for kind in route.escalate}
+
+    auto = ("text-layer", "local", "openai")
+    assert chosen() == (auto, {"formulas"})
+    assert chosen(escalate="tables, handwriting") == (auto, {"tables", "handwriting"})
+    assert chosen(route="local,openai", escalate="tables") == (("local", "openai"), {"tables"})
+    assert chosen(route="local,openai") == (("local", "openai"), set())
+    assert chosen(route="openai", escalate="tables") == (("openai",), set())  # nobody to send them on to
+
+
 def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path) -> None:
     """What --rpm, --tpm and --rpd tell of one provider says nothing of the next; the bound on requests is for all."""
     flags = {"engine": "openai", "engines": "gemini", "rpm": 5, "tpm": 100, "rpd": 7, "max_in_flight": 9}

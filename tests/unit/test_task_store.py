@@ -156,7 +156,7 @@ def test_a_record_that_cannot_be_read_sets_the_task_aside(accepted: TaskStore, d
 
 def test_what_a_later_release_adds_and_leaves_empty_changes_nothing(accepted: TaskStore) -> None:
     """A rollback goes on with such tasks; what a state tells beside is not missed."""
-    options = {**asdict(RECORD.options), "route": None, "escalate": []}
+    options = {**asdict(RECORD.options), "route": None, "languages": []}
     Objects(accepted.root).put(
         f"tasks/{TASK}/record.json", as_json(encode_record(RECORD), tenant=None, options=options)
     )

@@ -56,6 +56,7 @@ class TaskOptions:
     longest_side: int | None = None
     max_cost_usd: float | None = None
     route: str | None = None
+    escalate: str | None = None  # kinds of pages that go on to the next reader
     callback_url: str | None = None
     schema: str | None = None  # JSON text of a JSON Schema
 

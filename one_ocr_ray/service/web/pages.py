@@ -21,6 +21,7 @@ from one_ocr_ray.service.api.sessions import local_path
 from one_ocr_ray.service.api.tasks import RetryRequest
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import wants_html
+from one_ocr_ray.service.options import routes_from_cheap_to_dear
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import Format, page_markdown
 from one_ocr_ray.service.web.block_view import shown_blocks
@@ -61,8 +62,13 @@ async def start(request: Request, service: ServiceDep, owner: Owner) -> Response
     """The form for uploads, and the latest tasks."""
     recent = await service.manager.tasks(owner, None, None, _RECENT, "")
     engines = sorted({service.settings.engine, *service.settings.engines})
-    accepted = ",".join(ENDINGS)
-    return _page(request, "upload.html", {"recent": recent.items, "engines": engines, "accepted": accepted})
+    values = {
+        "recent": recent.items,
+        "engines": engines,
+        "accepted": ",".join(ENDINGS),
+        "routes": routes_from_cheap_to_dear(service.settings),
+    }
+    return _page(request, "upload.html", values)
 
 
 @router.get("/tasks/{task_id}")

@@ -152,7 +152,8 @@ function showSent(files, loaded, total) {
 }
 
 function options() {
-  const entries = ["engine", "model", "pages"].map((name) => [name, form.elements[name].value.trim()]);
+  const names = ["engine", "model", "pages", "route", "escalate"].filter((name) => form.elements[name]);
+  const entries = names.map((name) => [name, form.elements[name].value.trim()]);
   return Object.fromEntries(entries.filter(([, value]) => value));
 }
 
