@@ -179,6 +179,8 @@ def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
     wrote = documents if report.pieces is None else f"{report.pieces} {report.lacking} of {documents}"
     left_out = f"; {_count(report.left_out, 'document')} without {report.lacking} left out" if report.left_out else ""
     print(f"Wrote {wrote} to {folder}{left_out}.", file=err)
+    if report.refused:
+        print(f"{_count(report.refused, 'document')} not written, for the reasons above.", file=err)
     if report.unopened:
         documents = _count(report.unopened, "document")
         print(f"{documents} left out: the file is not there any more, is another one, or cannot be opened.", file=err)

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.errors import EXIT_OK
+from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.policy.dataset.export import ExportFormat
 
 if TYPE_CHECKING:
@@ -24,6 +24,10 @@ def add_to(commands: _Commands) -> None:
     export.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
     formats = [each.value for each in ExportFormat]
     export.add_argument("--format", choices=formats, default="md", help="%(choices)s (default: md)")
+    export.add_argument("--allow-signed", action="store_true", help="pdf: write signed files, whose signatures break")
+    secret = export.add_mutually_exclusive_group()
+    secret.add_argument("--password", metavar="TEXT", help="pdf: password of encrypted PDFs")
+    secret.add_argument("--password-file", metavar="F", help="pdf: file that holds the password")
     verify = commands.add_parser(
         "verify", help="check a dataset",
         description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
@@ -47,6 +51,8 @@ def _export(options: argparse.Namespace) -> int:
 
     folder = folder_of(options.to, "--to")
     kind = ExportFormat(options.format)
+    if kind is ExportFormat.PDF:
+        return _export_searchable(options, folder)
     if kind is ExportFormat.FIGURES:
         from one_ocr_ray.reading.figures import export_figures  # noqa: PLC0415
 
@@ -55,6 +61,20 @@ def _export(options: argparse.Namespace) -> int:
         report = export(options.output, folder, kind)
     console.print_export(report, folder, sys.stderr)
     return EXIT_OK
+
+
+def _export_searchable(options: argparse.Namespace, folder: Path) -> int:
+    from pydantic import SecretStr  # noqa: PLC0415
+
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.environment import read_secret  # noqa: PLC0415
+    from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable  # noqa: PLC0415
+
+    password = read_secret(Path(options.password_file)) if options.password_file else options.password
+    wanted = SearchableOptions(options.allow_signed, None if password is None else SecretStr(password))
+    report = export_searchable(options.output, folder, wanted, lambda line: sys.stderr.write(f"{line}\n"))
+    console.print_export(report, folder, sys.stderr)
+    return EXIT_SOME_FAILED if report.refused else EXIT_OK
 
 
 def _verify(options: argparse.Namespace) -> int:

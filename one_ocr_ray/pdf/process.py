@@ -1,4 +1,4 @@
-"""The parent's side of the rendering child: start it, send one request at a time with a deadline, end it.
+"""The parent's side of a child program: start it, send one request at a time with a deadline, end it.
 
 It knows frames and processes, nothing about PDFs. `pdf/child.py` describes the frames; it is not imported, because it
 loads pdfium.
@@ -57,14 +57,15 @@ class PdfProcess:
         memory_bytes: int,
         start_timeout_s: float,
         environment: Mapping[str, str],
-        font_folders: Sequence[str] = (),
+        arguments: Sequence[str] = (),
+        program: str = "one_ocr_ray.pdf.child",
     ) -> Self:
         """Start the program and wait until it is ready. Raise OneOcrError with its last words if it never is."""
         own_end, childs_end = socket.socketpair()
         with childs_end:
             popen = subprocess.Popen(  # noqa: S603 - our own interpreter and program
                 # -P: the working directory may hold foreign files and must not be imported from.
-                [sys.executable, "-P", "-m", "one_ocr_ray.pdf.child", str(memory_bytes), *font_folders],
+                [sys.executable, "-P", "-m", program, str(memory_bytes), *arguments],
                 stdin=childs_end.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,

@@ -1,0 +1,65 @@
+"""The child's side of a socket between it and its parent: frames in and out, limits, an end with the parent.
+
+A part of child programs: imports the standard library only. `pdf/child.py` describes the frames.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import select
+import struct
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any, BinaryIO
+
+Header = dict[str, Any]
+Action = Callable[[Header, bytes], tuple[Header, bytes]]
+
+FRAME = struct.Struct(">II")
+
+
+def begin(memory_bytes: int) -> BinaryIO:
+    """Hold this process to `memory_bytes` and end it with its parent; gives the stream of replies."""
+    replies = os.fdopen(0, "wb", closefd=False)  # standard input is a socket: both ways
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _limit(memory_bytes)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, standard error could quote a document
+    return replies
+
+
+def serve(actions: Mapping[str, Action], replies: BinaryIO) -> None:
+    """Say that the process is ready, then answer each frame by the action that its header names."""
+    requests = sys.stdin.buffer
+    send(replies, {})
+    while len(start := requests.read(FRAME.size)) == FRAME.size:
+        header_bytes, payload_bytes = FRAME.unpack(start)
+        header, payload = json.loads(requests.read(header_bytes)), requests.read(payload_bytes)
+        send(replies, *actions[header["do"]](header, payload))
+
+
+def send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
+    """Write one frame."""
+    head = json.dumps(header).encode()
+    replies.write(FRAME.pack(len(head), len(payload)) + head)
+    replies.write(payload)
+    replies.flush()
+
+
+def _limit(memory_bytes: int) -> None:
+    """Hold this process to its address space, and never write a core: it would contain pages."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS has the name and refuses the call
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _end_with_parent() -> None:
+    """End the process when the other end of its socket is gone, even in the middle of a call into a library."""
+    poll = select.poll()
+    poll.register(0, select.POLLHUP)
+    poll.poll()
+    os._exit(0)

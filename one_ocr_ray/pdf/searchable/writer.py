@@ -1,0 +1,122 @@
+"""Puts text layers on the pages of a PDF and writes the copy, by a child process with a memory limit and deadlines."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Self
+
+import orjson
+
+from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from one_ocr_ray.blocks import PageBox
+
+_PROGRAM = "one_ocr_ray.pdf.searchable.child"
+_START_TIMEOUT_S = 60.0
+_MEMORY_BYTES = 1536 << 20
+_OPEN_TIMEOUT_S = 60.0
+_PAGE_TIMEOUT_S = 20.0
+_SAVE_TIMEOUT_S = 60.0
+_SAVE_BYTES_PER_S = 5 << 20  # beyond the first minute
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a searchable copy is not written: a code, and a sentence for a person."""
+
+    code: str
+    message: str
+
+
+class Added(Enum):
+    """What came of a page."""
+
+    WRITTEN = auto()
+    KEPT = auto()  # as it is: it shows text of its own
+    DAMAGED = auto()  # its content cannot be read, so it stays as it is
+
+
+CORRUPT = Refusal("pdf_corrupt", "The PDF is damaged: it cannot be written again.")
+_LOCKED = Refusal("pdf_encrypted", "The PDF is encrypted and needs a password (--password-file).")
+_WRONG_PASSWORD = Refusal("pdf_bad_password", "The password does not open the PDF.")
+_FORBIDDEN = Refusal("pdf_encrypted", "The PDF forbids changes: its owner's password is needed (--password-file).")
+_SIGNED = Refusal("pdf_signed", "The PDF is signed, and a text layer would break the signature (--allow-signed).")
+
+
+class SearchableWriter:
+    """One child process with one open document at a time. A context manager; not thread-safe.
+
+    Raises OneOcrError when the child program does not start at all.
+    """
+
+    def __init__(self) -> None:
+        self._process: PdfProcess | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process; `open` starts another."""
+        if self._process is not None:
+            self._process.kill()
+            self._process = None
+
+    def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | Refusal:
+        """Open the PDF at `source`; gives its number of pages."""
+        reply = self._ask({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
+        if reply is None or reply.get("refused") == "corrupt":
+            return CORRUPT
+        if "refused" in reply:
+            return _LOCKED if password is None else _WRONG_PASSWORD
+        if not reply["may_change"]:
+            return _FORBIDDEN
+        if reply["signed"] and not allow_signed:
+            return _SIGNED
+        page_count: int = reply["page_count"]
+        return page_count
+
+    def add(self, page_number: int, box: PageBox, body: bytes, *, beside_visible: bool) -> Added | Refusal:
+        """Put the text operators `body` on a page, in place of a hidden layer.
+
+        `beside_visible`: also where the page shows text of its own.
+        """
+        header = {
+            "do": "page", "page_number": page_number, "beside_visible": beside_visible,
+            "width": box.width, "height": box.height, "rotate": box.rotate,
+        }  # fmt: skip
+        reply = self._ask(header, body, _PAGE_TIMEOUT_S)
+        if reply is None:
+            return CORRUPT
+        if "refused" in reply:
+            return Added.DAMAGED
+        return Added.WRITTEN if reply["written"] else Added.KEPT
+
+    def save(self, target: Path, spare: Mapping[str, int], source_bytes: int) -> Refusal | None:
+        """Write the copy. `spare`: the characters with codes of other characters."""
+        timeout_s = _SAVE_TIMEOUT_S + source_bytes / _SAVE_BYTES_PER_S
+        reply = self._ask({"do": "save", "path": str(target.absolute())}, orjson.dumps(spare), timeout_s)
+        return CORRUPT if reply is None or "refused" in reply else None
+
+    def _ask(self, request: Header, payload: bytes, timeout_s: float) -> Header | None:
+        """One exchange; None where the child did not answer, after which there is none."""
+        process = self._process or PdfProcess.start(
+            _MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM
+        )
+        self._process = None
+        try:
+            reply, _ = process.ask(request, payload, timeout_s)
+            self._process = process
+        except LostError:
+            return None
+        finally:
+            if self._process is None:
+                process.kill()
+        return reply

@@ -1,0 +1,158 @@
+"""Searchable copies of input files: the same PDF, with an invisible text layer on pages read from pictures."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.pdf.reader import document_id_of
+from one_ocr_ray.pdf.searchable.writer import CORRUPT, Added, Refusal, SearchableWriter
+from one_ocr_ray.policy.dataset.export import ExportReport, FileNames
+from one_ocr_ray.policy.route.own_layer import LayerWish, layer_wish
+from one_ocr_ray.policy.writers.pdf_text import PdfText
+from one_ocr_ray.policy.writers.placed import placed_page
+from one_ocr_ray.storage.dataset.committed import committed_documents
+from one_ocr_ray.storage.inputs import read_input
+from one_ocr_ray.storage.store.uris import is_remote, local_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pydantic import SecretStr
+
+    from one_ocr_ray.model import DocumentResult, PageResult
+
+_GONE = Refusal("pdf_not_found", "The file is not there any more.")
+_CHANGED = Refusal("pdf_changed", "The file has other bytes than when it was read; read it again with a new run.")
+_NO_PDF = Refusal("not_pdf", "The file is not a PDF.")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchableOptions:
+    """How searchable copies are made."""
+
+    allow_signed: bool = False
+    password: SecretStr | None = None
+
+
+@dataclass(slots=True)
+class SearchableReport:
+    """What a searchable copy has: pages with a new layer, those whose places are guessed, and those that stayed."""
+
+    written: int = 0
+    guessed: int = 0
+    damaged: int = 0
+
+
+def write_searchable(
+    writer: SearchableWriter, source: Path, target: Path, pages: Sequence[PageResult], options: SearchableOptions
+) -> SearchableReport | Refusal:
+    """Write the PDF at `source` with the text of `pages` to `target`; a refusal leaves no file.
+
+    Where no page gets a layer, the copy has the same bytes.
+    """
+    with source.open("rb") as file:
+        if b"%PDF-" not in file.read(1024):
+            return _NO_PDF
+    password = options.password.get_secret_value() if options.password else None
+    page_count = writer.open(source, password, allow_signed=options.allow_signed)
+    if isinstance(page_count, Refusal):
+        return page_count
+    if any(page.page_number > page_count for page in pages):
+        return CORRUPT
+    report, text = SearchableReport(), PdfText()
+    for page in pages:
+        wish = layer_wish(page)
+        placed = placed_page(page) if wish is not LayerWish.NONE else None
+        if placed is None or not (body := text.body(placed)):
+            continue
+        added = writer.add(placed.number, placed.box, body, beside_visible=wish is LayerWish.ALWAYS)
+        if isinstance(added, Refusal):
+            return added
+        report.written += added is Added.WRITTEN
+        report.guessed += added is Added.WRITTEN and placed.is_guessed
+        report.damaged += added is Added.DAMAGED
+    if not report.written:
+        shutil.copyfile(source, target)
+        return report
+    return writer.save(target, text.spare, source.stat().st_size) or report
+
+
+def export_searchable(
+    output: str, folder: Path, options: SearchableOptions, tell: Callable[[str], object]
+) -> ExportReport:
+    """Write a searchable copy of each document in the dataset at `output`; `tell` hears why one was not written.
+
+    Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
+    """
+    source = committed_documents(output)
+    report = ExportReport(lacking="pages")
+    names = FileNames(".pdf")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with SearchableWriter() as writer:
+            for shard in source.shards:
+                for document, pages in source.with_pages(shard):
+                    made = _export(writer, document, pages, folder / names.next(document.source_name), options)
+                    if isinstance(made, Refusal):
+                        tell(f"{document.source_name}: {made.code}: {made.message}")
+                        report.refused += 1
+                        continue
+                    report.documents += 1
+                    _tell_pages(document, made, tell)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise UsageError(f"--to: {folder} is not a folder.") from error
+    except OSError as error:
+        raise StorageError(f"Files cannot be written to {folder}: {error.strerror}.") from error
+    return report
+
+
+def _export(
+    writer: SearchableWriter,
+    document: DocumentResult,
+    pages: Sequence[PageResult],
+    target: Path,
+    options: SearchableOptions,
+) -> SearchableReport | Refusal:
+    """One document, in the place of what stood at `target` once the copy is whole."""
+    if document.failure is not None:
+        return Refusal(document.failure.code, document.failure.message)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".one-ocr-") as scratch:
+        source = _source(document, Path(scratch))
+        if isinstance(source, Refusal):
+            return source
+        made = write_searchable(writer, source, Path(scratch) / "copy.pdf", pages, options)
+        if not isinstance(made, Refusal):
+            (Path(scratch) / "copy.pdf").replace(target)
+    return made
+
+
+def _source(document: DocumentResult, scratch: Path) -> Path | Refusal:
+    """The file that the document was read from, fetched to `scratch` where it is an object."""
+    path = scratch / "original.pdf"
+    if is_remote(document.source_uri):
+        data = read_input(document.source_uri)
+        if data is None:
+            return _GONE
+        path.write_bytes(data)
+    else:
+        path = Path(local_path(document.source_uri))
+    found = document_id_of(path)
+    if found is None:
+        return _GONE
+    return path if found == document.document_id else _CHANGED
+
+
+def _tell_pages(document: DocumentResult, made: SearchableReport, tell: Callable[[str], object]) -> None:
+    """What is less than exact in a copy."""
+    name = document.source_name
+    if document.pages_failed:
+        tell(f"{name}: {document.pages_failed} failed pages have no text layer.")
+    if made.damaged:
+        tell(f"{name}: {made.damaged} damaged pages stay as they are.")
+    if made.guessed:
+        tell(f"{name}: no places are known of {made.guessed} pages; their text is spread over the page.")
