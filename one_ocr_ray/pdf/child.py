@@ -19,28 +19,17 @@ bytes. The first frame out is empty: "ready". Every frame in has `do` in its hea
 from __future__ import annotations
 
 import io
-import json
-import os
-import resource
-import select
-import struct
 import sys
-import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from one_ocr_ray.pdf.document import PdfDocument, UnopenedError
 from one_ocr_ray.pdf.drawing import Document, RefusedError
+from one_ocr_ray.pdf.frames import Action, Header, begin, serve
 from one_ocr_ray.pdf.glyphs import Substitutes
 from one_ocr_ray.pdf.ink import ink_cells, ink_grid
 from one_ocr_ray.pdf.kinds import Kind
 from one_ocr_ray.pdf.pictures import Pictures
 
-Header = dict[str, Any]
-Action = Callable[[Header, bytes], tuple[Header, bytes]]
-
-FRAME = struct.Struct(">II")
 JPEG_QUALITY = 85
 
 
@@ -85,50 +74,26 @@ class _Reader:
         }, jpeg.getvalue() + layer
 
 
-def _send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
-    head = json.dumps(header).encode()
-    replies.write(FRAME.pack(len(head), len(payload)) + head)
-    replies.write(payload)
-    replies.flush()
+def _refusing(action: Action) -> Action:
+    """`action` with a refusal as its reply where the library says no."""
 
+    def answer(header: Header, payload: bytes) -> tuple[Header, bytes]:
+        try:
+            return action(header, payload)
+        except RefusedError as refusal:
+            return {"refused": str(refusal)}, b""
+        except UnopenedError as unopened:
+            return {"refused": "open", "pdfium_error": unopened.pdfium_error}, b""
+        except OSError:  # a picture's file is gone
+            return {"refused": "open"}, b""
 
-def _limit(memory_bytes: int) -> None:
-    """Hold this process to its address space, and never write a core: it would contain pages."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # macOS has the name and refuses the call
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-
-
-def _end_with_parent() -> None:
-    """End the process when the other end of its socket is gone, even in the middle of a call into pdfium."""
-    poll = select.poll()
-    poll.register(0, select.POLLHUP)
-    poll.poll()
-    os._exit(0)
+    return answer
 
 
 def main() -> None:
-    requests, replies = sys.stdin.buffer, os.fdopen(0, "wb", closefd=False)  # standard input is a socket: both ways
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit(int(sys.argv[1]))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, standard error could quote a document
+    replies = begin(int(sys.argv[1]))
     reader = _Reader(Substitutes(sys.argv[2:]))
-    _send(replies, {})
-    actions: dict[str, Action] = {"open": reader.open, "render": reader.render}
-    while len(start := requests.read(FRAME.size)) == FRAME.size:
-        header_bytes, payload_bytes = FRAME.unpack(start)
-        header, payload = json.loads(requests.read(header_bytes)), requests.read(payload_bytes)
-        try:
-            reply, data = actions[header["do"]](header, payload)
-        except RefusedError as refusal:
-            reply, data = {"refused": str(refusal)}, b""
-        except UnopenedError as unopened:
-            reply, data = {"refused": "open", "pdfium_error": unopened.pdfium_error}, b""
-        except OSError:  # a picture's file is gone
-            reply, data = {"refused": "open"}, b""
-        _send(replies, reply, data)
+    serve({"open": _refusing(reader.open), "render": _refusing(reader.render)}, replies)
 
 
 if __name__ == "__main__":
