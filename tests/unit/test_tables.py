@@ -186,3 +186,45 @@ def test_text_that_edges_run_through_is_no_table() -> None:
     drawn = [Ruling(100, 200 + 50 * at, 600, 200 + 50 * at) for at in range(7)]
     drawn += [Ruling(100 + 50 * at, 200, 100 + 50 * at, 500) for at in range(11)]
     assert tables(lines, drawn) == []
+
+
+def statement(y: float) -> list[TextLine]:
+    """The rows of a statement: a name and the amounts of two years, each after the sign of its currency."""
+    amounts = [("Rent", "120", "110"), ("Food and drink", "340", "2,310"), ("Total", "535", "2,420")]
+    return [
+        each
+        for row, (name, this, last) in enumerate(amounts)
+        for each in (
+            line(name, 100, y + 26 * row),
+            *([line("$", 480, y + 26 * row), line("$", 680, y + 26 * row)] if row != 1 else []),
+            line(this, 620 - 10 * len(this), y + 26 * row),
+            line(last, 820 - 10 * len(last), y + 26 * row),
+        )
+    ]
+
+
+HEADS = (line("Year", 630, 400), line("May-2026", 510, 426), line("May-2025", 710, 426), line("USD", 635, 452))
+
+
+@pytest.mark.parametrize("drawn", [(), (Ruling(100, 499, 820, 499), Ruling(100, 525, 820, 525))])
+def test_heads_above_all_columns_but_the_first_span_them(drawn: Sequence[Ruling]) -> None:
+    """Each in a row of its own, also above a table with some rules; a title above the whole table is no head."""
+    (table,) = tables([*HEADS, *statement(478)], drawn)
+    heads = [(cell.row, cell.col, cell.col_span, cell.text) for cell in table.cells if cell.row < 3 and cell.text]
+    assert heads == [(0, 1, 4, "Year"), (1, 1, 2, "May-2026"), (1, 3, 2, "May-2025"), (2, 1, 4, "USD")]
+    assert table.header_rows == 2
+    assert [cell.text for cell in table.cells if cell.row == 3] == ["Rent", "$", "120", "$", "110"]
+    (untitled,) = tables([line("Statement", 415, 452), *statement(478)], drawn)
+    assert untitled.rows == 3
+
+
+def test_a_sign_that_is_found_a_little_too_tall_stays_in_its_row() -> None:
+    """Boxes of lines that were read from an image overlap: both cells of its row reach into the one below."""
+    lines = statement(478)
+
+    def taller(each: TextLine, by: float) -> TextLine:
+        (a, b, (x, y), (left, bottom)) = each.corners
+        return replace(each, corners=(a, b, (x, y + by), (left, bottom + by)))
+
+    (table,) = tables([*(taller(each, 9.0) for each in lines[:5]), *lines[5:]])
+    assert all(cell.row_span == 1 for cell in table.cells)

@@ -21,7 +21,9 @@ BESIDE = 0.7  # of its height has a cell in common with another one of its line
 REACHING = 0.1  # a cell reaches at least this far into the row below if it belongs to both
 CLOSER = 0.15  # the lines of a cell are nearer to each other than to the next row, by this much at least
 MUCH_CLOSER = 0.35  # the same where the first column has a line too, which may begin a row
+ABOVE_GAP = 1.0  # between the heads of a table and its first row
 
+HEADED_COLUMNS = 2  # with more, one head may stand above all but the first
 WIDER = 1.25  # times the gap between words is one between cells
 
 Interval = tuple[float, float]
@@ -105,7 +107,10 @@ def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list
     for at, row in enumerate(run):
         between = 0 < at < len(run) - 1 and _lies_between(run[at - 1 : at + 2], filled[at - 1 : at + 2], height)
         if between or (
-            groups and filled[at] < of_group and _continues(row, groups[-1], cols, usual - pitch[at], height)
+            groups
+            and filled[at] < of_group
+            and not _heads_all(row[0], spans(row, cols, height)[0], cols, height)
+            and _continues(row, groups[-1], cols, usual - pitch[at], height)
         ):
             groups[-1].append(row)
         else:
@@ -169,7 +174,8 @@ def placed(groups: Sequence[Sequence[Row]], cols: Sequence[Interval], height: fl
                 for col in range(first, last):
                     places.join((at, col), (at, col + 1))
     for at in range(len(groups) - 1):
-        _join_down(places, at, min(s.top for s in groups[at + 1][0]) + REACHING * height)
+        level = median(s.bottom for s in groups[at][0])  # a cell that ends with its line reaches into no other one
+        _join_down(places, at, max(level, min(s.top for s in groups[at + 1][0])) + REACHING * height)
     return places
 
 
@@ -231,3 +237,41 @@ def _centred(
     if min(edges) < CENTRED * height or off(*best) > CENTRED * height:
         return first, last
     return best
+
+
+def first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height: float) -> int:
+    """The number of lines `above` that are no heads of the table which begins with `row`.
+
+    Its heads stand above several columns each, one alone above all but the first. Between such lines the head of a
+    column of its own may stand.
+    """
+    first = len(above)
+    below = row
+    for at in range(len(above) - 1, -1, -1):
+        line = above[at]
+        found = spans(line, cols, height)
+        far = min(s.top for s in below) - max(s.bottom for s in line) > ABOVE_GAP * height
+        if far or not fits(line, found, cols, height):
+            break
+        is_head = any(a < b for a, b in found) if len(line) > 1 else _heads_all(line[0], found[0], cols, height)
+        if is_head:
+            first = at
+        elif len(line) > 1 or line[0].bottom <= min(s.top for s in below):
+            break
+        below = line
+    return first
+
+
+def _heads_all(cell: Segment, columns_of: tuple[int, int], cols: Sequence[Interval], height: float) -> bool:
+    """True if a cell stands in the middle above all columns but the first, which titles of tables do not."""
+    middle = (cell.left + cell.right) / 2
+    is_title = abs((cols[0][0] + cols[-1][1]) / 2 - middle) < height
+    return len(cols) > HEADED_COLUMNS and columns_of == (1, len(cols) - 1) and not is_title
+
+
+def fits(line: Row, found: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float) -> bool:
+    """Whether each cell of a line has columns of its own and does not reach out of them."""
+    return len(set(found)) == len(line) and all(
+        cols[a][0] - height <= cell.left and cell.right <= cols[b][1] + height
+        for cell, (a, b) in zip(line, found, strict=True)
+    )

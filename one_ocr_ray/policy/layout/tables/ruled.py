@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows
 from one_ocr_ray.policy.layout.kinds.marks import is_marker
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
-from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, heads, level_rows, overlap, placed
+from one_ocr_ray.policy.layout.tables.alignment import columns, first_head, grouped, heads, level_rows, overlap, placed
 from one_ocr_ray.policy.layout.tables.lattice import are_rows, lattice
 from one_ocr_ray.policy.layout.tables.rulings import Frame, Rule, frames
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
@@ -164,7 +164,12 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
         groups = [
             group for number, band in enumerate(bands) for group in _groups(band, cols, height, number, len(bands))
         ]
-        places = placed([*([row] for row in above), *groups, *([row] for row in below)], cols, height)
+        top_row = above[0] if above else bands[0][0]
+        over = rows(s for s in around if s.bottom < max(cell.bottom for cell in top_row) and s not in top_row)
+        head = over[first_head(over, top_row, cols, height) :]
+        groups = [*heads(level_rows(head), cols, height), *([row] for row in above), *groups]
+        run = (*head, *run)
+        places = placed([*groups, *([row] for row in below)], cols, height)
     if places is None or not _is_table(places):
         return None
     taken = frozenset(cell for row in run for cell in row)

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import Segment
 from one_ocr_ray.policy.layout.kinds import marks
-from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, level_rows, overlap, placed, spans
+from one_ocr_ray.policy.layout.tables.alignment import (
+    columns,
+    first_head,
+    fits,
+    grouped,
+    level_rows,
+    overlap,
+    placed,
+    spans,
+)
 from one_ocr_ray.policy.layout.tables.grid import is_number
 from one_ocr_ray.policy.layout.text import is_leader
 
@@ -29,7 +38,6 @@ REACH = 3  # rows further down that a row may be aligned with: a heading of seve
 ALIGNED = 0.5  # of the line height: edges or middles that differ by less are aligned
 ROW_GAP = 2.5  # of the line height: what is further away belongs to another table
 CELL_GAP = 1.0  # of the line height: usual distance of two cells; less is running text with wide spaces
-HEAD_GAP = 1.0  # of the line height: between the heads of a table and its first row
 LINE_GAP = 0.6  # of the line height: between the lines of a cell
 MARKER_GAP = 2.5  # of the line height: a bullet or number is at most this far from its text
 
@@ -65,7 +73,7 @@ def _parted(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]
         if not cols:
             at += 1
             continue
-        at, end = _first_head(page[start:at], page[at], cols, height) + start, _last_line(page, end, cols, height)
+        at, end = first_head(page[start:at], page[at], cols, height) + start, _last_line(page, end, cols, height)
         if start < at:
             parts.append(tuple(page[start:at]))
         parts.append(placed(grouped(level_rows(page[at:end]), cols, height), cols, height).table())
@@ -149,41 +157,13 @@ def _table_columns(run: Sequence[Row], height: float) -> list[Interval]:
     return [] if len(cols) < 2 or full < MIN_ROWS or 2 * full < count else cols
 
 
-def _first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height: float) -> int:
-    """The number of lines `above` that are no heads of the table which begins with `row`: its heads stand above several
-    columns each, and the head of a column of its own may stand between two lines.
-    """
-    first = len(above)
-    below = row
-    for at in range(len(above) - 1, -1, -1):
-        line = above[at]
-        found = spans(line, cols, height)
-        far = min(s.top for s in below) - max(s.bottom for s in line) > HEAD_GAP * height
-        if far or not _fits(line, found, cols, height):
-            break
-        if len(line) > 1 and any(a < b for a, b in found):
-            first = at
-        elif len(line) > 1 or line[0].bottom <= min(s.top for s in below):
-            break
-        below = line
-    return first
-
-
-def _fits(line: Row, found: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float) -> bool:
-    """Whether each cell of a line has columns of its own and does not reach out of them."""
-    return len(set(found)) == len(line) and all(
-        cols[a][0] - height <= cell.left and cell.right <= cols[b][1] + height
-        for cell, (a, b) in zip(line, found, strict=True)
-    )
-
-
 def _last_line(page: Sequence[Row], end: int, cols: Sequence[Interval], height: float) -> int:
     """Where the lines end that go on with cells of the table's last row: near to it, within columns, not the first."""
     while end < len(page):
         row = page[end]
         found = spans(row, cols, height)
         near = min(s.top for s in row) - max(s.bottom for s in page[end - 1]) <= LINE_GAP * height
-        inside = _fits(row, found, cols, height) and all(0 < a == b for a, b in found)
+        inside = fits(row, found, cols, height) and all(0 < a == b for a, b in found)
         above = [cell for cell in page[end - 1] if any(overlap(cell, cols[a]) > 0 for a, _ in found)]
         inside = inside and not any(is_number(cell.text) for cell in (*above, *row))
         if not near or not inside:
