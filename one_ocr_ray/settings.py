@@ -41,7 +41,9 @@ class Settings(BaseSettings, LlmSettings):
         env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
-    inputs: Texts = Field((), description="PDF and image files, folders, globs, s3:// or gs:// URIs, or @list.txt")
+    inputs: Texts = Field(
+        (), description="PDFs, images, ZIPs of them, folders, globs, s3:// or gs:// URIs, or @list.txt"
+    )
     output: str = _flag("URI", "Input and output", "folder or s3://bucket/prefix of the result dataset", "")
     pages: str = _flag("SPEC", "Input and output", "pages of each document, such as 1-3,8,10-", "all")
     max_pages: int = _flag("N", "Input and output", "refuse a document with more pages", 5000, ge=1)

@@ -2,9 +2,9 @@
 
 Run by `pdf/reader.py` as `python -m one_ocr_ray.pdf.child MEMORY_BYTES FONT_FOLDER...`. A document can hang its library
 for ever, abort the process or eat all memory, so everything that touches pdfium or a picture's decoder lives here and
-in the parts of this program: a module for each kind of document (`document`, `pictures`), and what these share. Imports
-pypdfium2, Pillow and the standard library only: it starts in a tenth of a second and knows nothing of keys, Ray or the
-network.
+in the parts of this program: a module for each kind of document (`document`, `pictures`, `comic`), and what they share.
+Imports pypdfium2, Pillow and the standard library only: it starts in a tenth of a second and knows nothing of keys, Ray
+or the network.
 
 Its standard input is a socket, for both ways. A frame is two big-endian 32-bit lengths, a JSON header and payload
 bytes. The first frame out is empty: "ready". Every frame in has `do` in its header and gets exactly one frame out, with
@@ -22,6 +22,7 @@ import io
 import sys
 from pathlib import Path
 
+from one_ocr_ray.pdf.comic import ComicBook
 from one_ocr_ray.pdf.document import PdfDocument, UnopenedError
 from one_ocr_ray.pdf.drawing import Document, RefusedError
 from one_ocr_ray.pdf.frames import Action, Header, begin, serve
@@ -49,7 +50,7 @@ class _Reader:
             self._document = PdfDocument(path, payload, header["password"], self._substitutes)
         else:
             stream = io.BytesIO(payload) if path is None else Path(path).open("rb")  # noqa: SIM115 - closed with it
-            self._document = Pictures(kind, stream)
+            self._document = ComicBook(stream) if kind is Kind.ZIP else Pictures(kind, stream)
         return {"page_count": self._document.page_count, "encrypted": self._document.encrypted}, b""
 
     def render(self, header: Header, _: bytes) -> tuple[Header, bytes]:

@@ -7,8 +7,10 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.archive import Fault
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind
+from one_ocr_ray.policy.input_names import is_archive
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,10 +32,28 @@ _OF_PAGE = {  # by what the child calls them
     "aspect": Failure(ErrorCode.IMAGE_TOO_LARGE, "One side of the page is over 100 times as long as the other."),
     "pixels": Failure(ErrorCode.IMAGE_TOO_LARGE, "The image of the page would have over 64 million pixels."),
     "picture": Failure(ErrorCode.RENDER_FAILED, "The picture is damaged: it cannot be decoded."),
+    "packed_page": Failure(ErrorCode.RENDER_FAILED, "The archive is damaged here, or packed in an unknown way."),
     "picture_pixels": Failure(ErrorCode.IMAGE_TOO_LARGE, "The picture has over 140 million pixels."),
 }
 _CORRUPT_PDF = Failure(ErrorCode.PDF_CORRUPT, "The PDF is damaged: the PDF library cannot open it.")
 _CORRUPT_PICTURE = Failure(ErrorCode.PDF_CORRUPT, "The picture is damaged: it cannot be opened.")
+_OF_ARCHIVE = {
+    Fault.DAMAGED: (ErrorCode.PDF_CORRUPT, "The archive, or this file in it, is damaged."),
+    Fault.EMPTY: (ErrorCode.PDF_EMPTY, "The archive is empty."),
+    Fault.NOTHING: (ErrorCode.UNSUPPORTED_FILE, "The archive holds no document that can be read."),
+    Fault.TOO_MANY: (
+        ErrorCode.TOO_LARGE,
+        "The archive has over 50,000 files, or a directory over 8 MiB; unpack it.",
+    ),
+    Fault.BOMB: (ErrorCode.TOO_LARGE, "This unpacks to over 512 MiB a file, or over 200 times its size."),
+    Fault.ENCRYPTED: (ErrorCode.PDF_ENCRYPTED, "This file in an archive is encrypted; unpack the archive first."),
+    Fault.METHOD: (
+        ErrorCode.UNSUPPORTED_FILE,
+        "This file in an archive is packed in an unknown way; unpack the archive.",
+    ),
+    Fault.NESTED: (ErrorCode.UNSUPPORTED_FILE, "An archive in an archive is not read; unpack the outer one first."),
+    Fault.OFFICE: (ErrorCode.UNSUPPORTED_FILE, "This is an Office document or an e-book; convert it to PDF first."),
+}
 _HEIC = Failure(
     ErrorCode.UNSUPPORTED_FILE, "HEIC needs the extra `heic`: pip install 'one-ocr-ray[heic]' where pages are drawn."
 )
@@ -52,6 +72,11 @@ def unanswered(timeout_s: float, *, timed_out: bool) -> Failure:
     return Failure(ErrorCode.RENDER_TIMEOUT, message) if timed_out else CRASHED
 
 
+def of_archive(fault: Fault) -> Failure:
+    """The failure of an archive, or of one of its members."""
+    return Failure(*_OF_ARCHIVE[fault])
+
+
 def of_page(refused: str) -> Failure:
     """The failure of a page that the child has refused to draw."""
     return _OF_PAGE.get(refused, _UNLOADABLE)
@@ -59,13 +84,23 @@ def of_page(refused: str) -> Failure:
 
 def corrupt(kind: Kind) -> Failure:
     """The failure of a damaged document."""
+    if kind is Kind.ZIP:
+        return of_archive(Fault.DAMAGED)
     return _CORRUPT_PDF if kind is Kind.PDF else _CORRUPT_PICTURE
 
 
-def of_opening(kind: Kind, reply: dict[str, Any], stream_of: Callable[[], BinaryIO], *, with_password: bool) -> Failure:
+def of_opening(
+    kind: Kind, reply: dict[str, Any], stream_of: Callable[[], BinaryIO], name: str, *, with_password: bool
+) -> Failure:
     """The failure of a document that the child has not opened, or that has no pages."""
-    if reply.get("refused") == "no_heif":
+    refused = reply.get("refused")
+    if refused == "no_heif":
         return _HEIC
+    if kind is Kind.ZIP and refused in _OF_ARCHIVE:
+        fault = Fault(refused)
+        # What only begins as an archive does, or is one of another kind, is what its name says.
+        is_meant = is_archive(name) or fault is Fault.OFFICE
+        return of_archive(fault) if is_meant else unknown_kind(name)
     match reply.get("pdfium_error"):
         case 4 if not with_password:  # FPDF_ERR_PASSWORD
             return Failure(ErrorCode.PDF_ENCRYPTED, "The PDF is encrypted and needs a password.")
@@ -73,7 +108,7 @@ def of_opening(kind: Kind, reply: dict[str, Any], stream_of: Callable[[], Binary
             return Failure(ErrorCode.PDF_BAD_PASSWORD, "The password does not open the PDF.")
         case 5:  # FPDF_ERR_SECURITY
             return Failure(ErrorCode.PDF_ENCRYPTED, "The PDF is encrypted in a way the PDF library does not support.")
-    return corrupt(kind) if "refused" in reply or kind is not Kind.PDF else _without_pages(stream_of)
+    return corrupt(kind) if refused is not None or kind is not Kind.PDF else _without_pages(stream_of)
 
 
 def _without_pages(stream_of: Callable[[], BinaryIO]) -> Failure:

@@ -23,6 +23,7 @@ class Kind(StrEnum):
     GIF = "GIF"
     JPEG2000 = "JPEG2000"
     HEIF = "HEIF"
+    ZIP = "ZIP"
 
 
 _SIGNATURES = tuple(
@@ -34,6 +35,7 @@ _SIGNATURES = tuple(
         (rb"RIFF.{4}WEBP", Kind.WEBP),
         (rb"GIF8[79]a", Kind.GIF),
         (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Kind.JPEG2000),
+        (rb"PK(?:\x03\x04|\x05\x06)", Kind.ZIP),
         (rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", Kind.HEIF),
         # Two letters are too few: no file has other reserved bytes than zeros, or another size of the second header.
         (rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", Kind.BMP),

@@ -99,19 +99,20 @@ class PdfChild:
         """Open `source` for the methods below, in place of the last one; a failure has a document's code.
 
         The file's `name` tells what one of no known kind was meant as. Takes at most twice the time of
-        `open_timeout_s`: a failure in a used process is confirmed in a fresh one, for pdfium remembers errors of
-        earlier files.
+        `open_timeout_s`: a PDF's failure in a used process is confirmed in a fresh one, for pdfium remembers errors
+        of earlier files.
         """
         self._opened = None
-        kind = self._kind_of(source, name or (source.name if isinstance(source, Path) else ""))
+        name = name or (source.name if isinstance(source, Path) else "")
+        kind = self._kind_of(source, name)
         if isinstance(kind, Failure):
             return kind
         if self._page_failed:
             self._discard()
         fresh = self._process is None
-        info = self._open(kind, source, password)
-        if isinstance(info, Failure) and not fresh:
-            info = self._open(kind, source, password)
+        info = self._open(kind, source, password, name)
+        if isinstance(info, Failure) and not fresh and kind is Kind.PDF:
+            info = self._open(kind, source, password, name)
         if isinstance(info, PdfInfo):
             self._opened = kind, source, password
         return info
@@ -151,8 +152,8 @@ class PdfChild:
             return failures.ABSENT
         return kind_of(head) or failures.unknown_kind(name)
 
-    def _open(self, kind: Kind, source: Path | bytes, password: str | None) -> PdfInfo | Failure:
-        """Open in the current process; after a failure there is none."""
+    def _open(self, kind: Kind, source: Path | bytes, password: str | None, name: str = "") -> PdfInfo | Failure:
+        """Open in the current process; after the failure of a PDF there is none."""
         path = str(source.absolute()) if isinstance(source, Path) else None
         payload = source if isinstance(source, bytes) else b""
         request = {"do": "open", "kind": kind.value, "path": path, "password": password}
@@ -162,8 +163,9 @@ class PdfChild:
             return failures.corrupt(kind)
         if reply.get("page_count", 0) > 0:
             return PdfInfo(reply["page_count"], reply["encrypted"])
-        self._discard()
-        return failures.of_opening(kind, reply, lambda: _stream_of(source), with_password=password is not None)
+        if kind is Kind.PDF:
+            self._discard()
+        return failures.of_opening(kind, reply, lambda: _stream_of(source), name, with_password=password is not None)
 
     def _ask_page(self, request: Header) -> tuple[Header, bytes] | Failure:
         if self._opened is None:

@@ -13,8 +13,12 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.archive import ArchiveError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
+from one_ocr_ray.pdf.failures import of_archive as failure_of_archive
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions, document_id_of
+from one_ocr_ray.policy.input_names import holds_documents, split_member
+from one_ocr_ray.storage.archives import member_bytes, members
 from one_ocr_ray.storage.inputs import is_folder, read_input, stat_input
 from one_ocr_ray.storage.store.uris import is_remote, local_path
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.inputs import InputFile
 
 
+_UNREADABLE = Failure(ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
 CHANGED = Failure(
     ErrorCode.RENDER_FAILED,
     "The file has gone, or has other bytes than when it was planned; those are a document of their own. "
@@ -60,9 +65,11 @@ def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRe
     if (unopened := _unopened(file, options)) is not None:
         return unopened
     source = source_of(file.uri)
-    document_id = document_id_of(source) if source is not None else None
-    if source is None or document_id is None:
-        return _failed(file, ErrorCode.PDF_NOT_FOUND, "The file cannot be read.")
+    if isinstance(source, Failure):
+        return _failed(file, source.code, source.message)
+    document_id = document_id_of(source)
+    if document_id is None:
+        return _failed(file, _UNREADABLE.code, _UNREADABLE.message)
     info = child.inspect(source, options.password_text, file.name)
     if isinstance(info, Failure):
         return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, None, info)
@@ -76,13 +83,23 @@ def _unopened(file: InputFile, options: PdfOptions) -> DocumentRef | None:
     """The entry of a `file` that need not be opened; None for one that must."""
     if file.version is None:
         return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
-    if is_folder(file.uri):  # which can be listed by now: a row without pages, for its files have rows of their own
+    if _holds_listed(file):  # which can be listed by now: a row without pages, for its files have rows of their own
         identity = hashlib.sha256(f"{file.uri} {file.version}".encode()).hexdigest()
         return DocumentRef(f"uri-sha256:{identity}", file.uri, file.name, 0, file.version, page_count=0)
     if file.size_bytes > options.max_file_bytes:
         message = f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
         return _failed(file, ErrorCode.TOO_LARGE, message)
     return None
+
+
+def _holds_listed(file: InputFile) -> bool:
+    """True for a folder or an archive that was planned because it could not be listed, and can be by now."""
+    if is_folder(file.uri) or file.version is None or not holds_documents(file.uri):
+        return is_folder(file.uri)
+    try:
+        return bool(members(file.uri, file.size_bytes, file.version))
+    except ArchiveError:
+        return False
 
 
 def _failed(file: InputFile, code: ErrorCode, message: str, document_id: str | None = None) -> DocumentRef:
@@ -108,14 +125,14 @@ class Opener:
 
     def open(self, document: DocumentRef, options: PdfOptions) -> Failure | None:
         """Open `document` in the child process. Gives a failure when that cannot be, or its bytes have changed."""
-        now = None if is_remote(document.uri) else stat_input(document.uri)
+        now = None if _is_read_whole(document.uri) else stat_input(document.uri)
         key = _key(document, now, options)
         if key == self._open:
             return None
         self._open = None
         source = source_of(document.uri)
         planned = now is not None and (now.version, now.size_bytes) == (document.version, document.size_bytes)
-        if source is None or not (planned or document_id_of(source) == document.document_id):
+        if isinstance(source, Failure) or not (planned or document_id_of(source) == document.document_id):
             return CHANGED
         opened = self.child.inspect(source, options.password_text)
         if isinstance(opened, Failure):
@@ -130,6 +147,25 @@ def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> t
     return document.document_id, document.uri, version, options.password_text
 
 
-def source_of(uri: str) -> Path | bytes | None:
-    """A local path, or an object's bytes; None when the object is not there."""
-    return read_input(uri) if is_remote(uri) else Path(local_path(uri))
+def source_of(uri: str) -> Path | bytes | Failure:
+    """A local path, or the bytes of an object or of a member of an archive."""
+    member = split_member(uri)
+    if not _is_read_whole(uri):
+        return Path(local_path(uri))
+    try:
+        data = read_input(uri) if member is None else _member_bytes(*member)
+    except ArchiveError as error:
+        return failure_of_archive(error.fault)
+    return _UNREADABLE if data is None else data
+
+
+def _is_read_whole(uri: str) -> bool:
+    return is_remote(uri) or split_member(uri) is not None
+
+
+def _member_bytes(archive_uri: str, name: str) -> bytes | None:
+    archive = stat_input(archive_uri)
+    if archive.version is None:
+        return None
+    member = members(archive_uri, archive.size_bytes, archive.version).get(name)
+    return None if member is None else member_bytes(archive_uri, member)

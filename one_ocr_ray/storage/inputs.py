@@ -16,8 +16,10 @@ from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.archive import ArchiveError
 from one_ocr_ray.errors import StorageError, UsageError
-from one_ocr_ray.policy.input_names import is_document
+from one_ocr_ray.policy.input_names import holds_documents, is_input, member_uri, split_member
+from one_ocr_ray.storage import archives
 from one_ocr_ray.storage.input_lists import parse_list
 from one_ocr_ray.storage.store.keys import fault_of_key
 from one_ocr_ray.storage.store.objects import Objects
@@ -45,8 +47,9 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        """The last part of the path, for people."""
-        return PurePosixPath(self.uri).name
+        """The last part of the path, for people; of a member of an archive, of its own path."""
+        member = split_member(self.uri)
+        return PurePosixPath(self.uri if member is None else member[1]).name
 
 
 class _WithoutDocuments(Counter[str]):
@@ -111,6 +114,9 @@ def _find(arguments: list[str], without_documents: _WithoutDocuments) -> Iterato
 
 def stat_input(uri: str) -> InputFile:
     """The current state of `uri`, a name that `find_inputs` gave."""
+    if (member := split_member(uri)) is not None:
+        found = {each.uri: each for each in _members(stat_input(member[0]))}
+        return found.get(uri, _missing(uri))
     if is_remote(uri):
         root, key = split_remote(uri)
         if fault := fault_of_key(key):
@@ -155,8 +161,15 @@ def _list_lines(list_uri: str) -> list[str]:
 
 def _expand(argument: str, without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     try:
+        if (member := split_member(argument)) is not None and not (
+            not is_remote(argument) and os.path.lexists(local_path(argument))
+        ):
+            archive = without_credentials(member[0]) if is_remote(argument) else uri_of_path(local_path(member[0]))
+            yield stat_input(member_uri(archive, member[1]))
+            return
         expand = _expand_remote if is_remote(argument) else _expand_local
-        yield from expand(argument, without_documents)
+        for file in expand(argument, without_documents):
+            yield from _members(file)
     except UsageError as error:  # of this name alone
         yield _missing(without_credentials(argument), str(error))
 
@@ -165,11 +178,25 @@ def _missing(uri: str, fault: str | None = None) -> InputFile:
     return InputFile(uri.encode(errors="backslashreplace").decode(), 0, None, fault)
 
 
+def _members(file: InputFile) -> Iterator[InputFile]:
+    """The members of an archive, each as a file; any other file, and an archive without documents, as it is."""
+    if file.version is None or not holds_documents(file.uri):
+        yield file
+        return
+    try:
+        members = archives.members(file.uri, file.size_bytes, file.version)
+    except ArchiveError:  # its row says why, if it is an archive at all
+        yield file
+        return
+    for member in members.values():
+        yield InputFile(member_uri(file.uri, member.name), member.size_bytes, file.version)
+
+
 def _expand_local(argument: str, without_documents: _WithoutDocuments) -> Iterator[InputFile]:
     path = local_path(argument)
     files: Iterator[InputFile]
     if os.path.isdir(path):  # noqa: PTH112 - a text path, as all paths here
-        files = map(_found_file, (each for each in walk(path) if each.fault or is_document(each.path)))
+        files = map(_found_file, (each for each in walk(path) if each.fault or is_input(each.path)))
     elif os.path.lexists(path) or not WILDCARDS & set(path):
         files = iter([_local_file(path)])
     else:
@@ -257,7 +284,7 @@ def _listings(key: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
 
     Stores list in the order of names, so a listing streams without sorting.
     """
-    yield key.rstrip("/"), is_document
+    yield key.rstrip("/"), is_input
     if signs := WILDCARDS & set(key):
         folder = key[: min(key.index(sign) for sign in signs)].rpartition("/")[0]
         yield folder, lambda name: fnmatch.fnmatchcase(name, key)

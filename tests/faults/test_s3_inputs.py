@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import zipfile
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,9 +14,12 @@ from hypothesis import strategies as st
 from obstore.store import MemoryStore
 
 from one_ocr_ray.errors import StorageError
+from one_ocr_ray.model import Failure
+from one_ocr_ray.reading.inspection import source_of
 from one_ocr_ray.storage.inputs import find_inputs, find_present_inputs, read_input, stat_input
 from one_ocr_ray.storage.store.keys import fault_of_key
 from one_ocr_ray.storage.store.objects import Objects
+from tests import archives
 from tests.faults.s3 import BUCKET
 
 if TYPE_CHECKING:
@@ -58,6 +62,19 @@ def test_a_named_object_is_read_whatever_its_ending(root: str, port: int) -> Non
     Objects(root).put("docs", b"")
     for folder in ("docs", "docs/"):
         assert [file.uri for file in find_inputs([f"{root}/{folder}"])] == [f"{root}/docs/b.pdf"]
+
+
+def test_the_members_of_an_archive_in_a_bucket_are_documents(root: str) -> None:
+    """Found and read by their URIs; one that has gone with its archive is a missing file."""
+    files = {"a b.pdf": b"%PDF-1", "x/c#.png": b"other bytes", "notes.txt": bytes(1 << 20)}
+    Objects(root).put("zips/in.zip", archives.packed(files, zipfile.ZIP_STORED))
+    found = list(find_inputs([f"{root}/zips"]))
+    assert [file.uri for file in found] == [f"{root}/zips/in.zip#a%20b.pdf", f"{root}/zips/in.zip#x/c%23.png"]
+    assert [source_of(file.uri) for file in found] == [b"%PDF-1", b"other bytes"]
+    assert [stat_input(file.uri) for file in found] == list(find_inputs([file.uri for file in found])) == found
+    Objects(root).delete("zips/in.zip")
+    assert stat_input(found[0].uri).version is None
+    assert isinstance(source_of(found[0].uri), Failure)
 
 
 def test_what_gives_nothing_is_told(root: str, port: int) -> None:

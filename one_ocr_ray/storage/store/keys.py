@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray import environment
+from one_ocr_ray.policy.input_names import split_member
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,8 @@ def fault_of_key(key: str) -> str | None:
         return "The key is not UTF-8."
     if size_bytes > _MAX_KEY_BYTES:
         return f"The key is longer than {_MAX_KEY_BYTES} bytes."
+    if split_member(key) is not None:
+        return 'A key with ".zip#" cannot be told from a member of an archive. Rename it.'
     if key and _REFUSED.search(key):
         return (
             'A key with "//", with "." or ".." between slashes, or with control characters cannot be read. Rename it.'

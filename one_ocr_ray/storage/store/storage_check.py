@@ -8,6 +8,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.policy.input_names import split_member
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, local_path
@@ -61,8 +62,9 @@ def fault_of_reading(uri: str) -> str | None:
     try:
         if stat_input(uri).version is None:
             return f"{uri} is not there. Use a shared folder or an object store."
+        archive = split_member(uri)
         if not is_remote(uri):
-            with Path(local_path(uri)).open("rb") as file:
+            with Path(local_path(archive[0] if archive else uri)).open("rb") as file:
                 file.read(1)
     except OneOcrError as error:
         return str(error)

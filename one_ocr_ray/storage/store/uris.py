@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.policy.input_names import split_member
 
 REMOTE_SCHEMES = frozenset({"s3", "s3a", "gs", "az", "abfs", "abfss", "adl", "azure"})
 _FILE = "file://"
@@ -72,15 +73,18 @@ def root_of(text: str) -> str:
 
 
 def uri_of_path(path: str) -> str:
-    """The name of a local file in rows: its absolute `path`, or a `file://` URI if that is not UTF-8.
+    """The name of a local file in rows: its absolute `path`, or a `file://` URI if that is not UTF-8, or could be taken
+    for a member of an archive.
 
     `local_path` turns it back into the path.
     """
     try:
         path.encode()
     except UnicodeEncodeError:
-        return _FILE + quote_from_bytes(os.fsencode(path))
-    return path
+        is_plain = False
+    else:
+        is_plain = split_member(path) is None
+    return path if is_plain else _FILE + quote_from_bytes(os.fsencode(path))
 
 
 def without_credentials(uri: str) -> str:
