@@ -60,6 +60,7 @@ _STATUS = {
     "pdf_bad_password": 422,
     "pdf_corrupt": 422,
     "pdf_empty": 422,
+    "pdf_signed": 422,
     "too_many_pages": 422,
     "render_failed": 422,
     "rate_limited": 429,
@@ -110,6 +111,11 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
         body["instance"] = f"urn:one-ocr:request:{request_id}"
     headers = {"Cache-Control": "no-store", **problem.headers}
     return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
+
+
+def has_status(code: str) -> bool:
+    """True if problems may have this code."""
+    return code in _STATUS
 
 
 def codes_with(status: int) -> list[str]:

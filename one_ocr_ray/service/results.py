@@ -45,6 +45,7 @@ class Format(StrEnum):
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
+    PDF = "pdf"  # the upload, searchable
     HOCR = "hocr"
     ALTO = "alto"
     ZIP = "zip"
@@ -71,6 +72,7 @@ MEDIA_TYPES = {
     Format.JSON: "application/json",
     Format.JSONL: "application/jsonl",
     Format.PARQUET: "application/vnd.apache.parquet",
+    Format.PDF: "application/pdf",
     Format.HOCR: "text/vnd.hocr+html; charset=utf-8",
     Format.ALTO: "application/xml",
     Format.ZIP: "application/zip",

@@ -9,6 +9,7 @@ import zipfile
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+import pypdfium2 as pdfium
 import pytest
 from openpyxl import load_workbook
 from PIL import Image
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TABLE = "fruit,count\r\napples,3\r\npears,14\r\n"
-FORMATS = ("md", "txt", "csv", "xlsx", "json", "jsonl", "parquet", "hocr", "alto", "zip")
+FORMATS = ("md", "txt", "csv", "xlsx", "json", "jsonl", "parquet", "pdf", "hocr", "alto", "zip")
 ENDINGS = {"alto": "alto.xml"}
 
 
@@ -167,6 +168,21 @@ def test_a_running_task_has_a_partial_result_only(tmp_path: Path) -> None:
         batch_id = site.status(task_id)["batch_id"]
         assert problem(site.http.get(f"/v1/batches/{batch_id}/result")) == (409, "task_not_finished")
         assert site.http.get(f"/v1/batches/{batch_id}/result?partial=true").status_code == 200
+
+
+def test_a_searchable_copy_is_the_upload_with_a_layer(site: Site) -> None:
+    """Its page looks as before and has words; a signed upload is 422 unless it is asked for."""
+    task_id = site.finished(pdfs.content_pdf(b"0.5 g 100 100 50 50 re f"))
+    answer = site.http.get(f"/v1/tasks/{task_id}/result?format=pdf")
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    text = pdfium.PdfDocument(answer.content)[0].get_textpage().get_text_range()
+    assert "apples" in text
+    objects = pdfs.page_objects([b""])
+    objects[0] = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</SigFlags 3/Fields[]>>>>"
+    signed = f"/v1/tasks/{site.finished(pdfs.write(objects))}/result?format=pdf"
+    assert problem(site.http.get(signed)) == (422, "pdf_signed")
+    assert site.http.get(f"{signed}&allow_signed=true").status_code == 200
 
 
 def test_a_batch_result_holds_every_task(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Self
@@ -45,6 +46,7 @@ CORRUPT = Refusal("pdf_corrupt", "The PDF is damaged: it cannot be written again
 _LOCKED = Refusal("pdf_encrypted", "The PDF is encrypted and needs a password (--password-file).")
 _WRONG_PASSWORD = Refusal("pdf_bad_password", "The password does not open the PDF.")
 _FORBIDDEN = Refusal("pdf_encrypted", "The PDF forbids changes: its owner's password is needed (--password-file).")
+_SLOW = Refusal("render_timeout", "Writing the PDF again takes too long.")
 _SIGNED = Refusal("pdf_signed", "The PDF is signed, and a text layer would break the signature (--allow-signed).")
 
 
@@ -54,7 +56,10 @@ class SearchableWriter:
     Raises OneOcrError when the child program does not start at all.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, document_timeout_s: float = 1800.0) -> None:
+        """`document_timeout_s`: from the opening of a document to its copy."""
+        self._document_timeout_s = document_timeout_s
+        self._deadline_s = 0.0
         self._process: PdfProcess | None = None
 
     def __enter__(self) -> Self:
@@ -71,11 +76,15 @@ class SearchableWriter:
 
     def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | Refusal:
         """Open the PDF at `source`; gives its number of pages."""
+        self._deadline_s = time.monotonic() + self._document_timeout_s
+        if self._process is None:
+            self._process = PdfProcess.start(_MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM)
         reply = self._ask({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
-        if reply is None or reply.get("refused") == "corrupt":
-            return CORRUPT
+        if isinstance(reply, Refusal):
+            return reply
         if "refused" in reply:
-            return _LOCKED if password is None else _WRONG_PASSWORD
+            locked = _LOCKED if password is None else _WRONG_PASSWORD
+            return locked if reply["refused"] == "password" else CORRUPT
         if not reply["may_change"]:
             return _FORBIDDEN
         if reply["signed"] and not allow_signed:
@@ -93,8 +102,8 @@ class SearchableWriter:
             "width": box.width, "height": box.height, "rotate": box.rotate,
         }  # fmt: skip
         reply = self._ask(header, body, _PAGE_TIMEOUT_S)
-        if reply is None:
-            return CORRUPT
+        if isinstance(reply, Refusal):
+            return reply
         if "refused" in reply:
             return Added.DAMAGED
         return Added.WRITTEN if reply["written"] else Added.KEPT
@@ -103,19 +112,21 @@ class SearchableWriter:
         """Write the copy. `spare`: the characters with codes of other characters."""
         timeout_s = _SAVE_TIMEOUT_S + source_bytes / _SAVE_BYTES_PER_S
         reply = self._ask({"do": "save", "path": str(target.absolute())}, orjson.dumps(spare), timeout_s)
-        return CORRUPT if reply is None or "refused" in reply else None
+        if isinstance(reply, Refusal):
+            return reply
+        return CORRUPT if "refused" in reply else None
 
-    def _ask(self, request: Header, payload: bytes, timeout_s: float) -> Header | None:
-        """One exchange; None where the child did not answer, after which there is none."""
-        process = self._process or PdfProcess.start(
-            _MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM
-        )
-        self._process = None
+    def _ask(self, request: Header, payload: bytes, timeout_s: float) -> Header | Refusal:
+        """One exchange. Where the child does not answer it is gone, and with it the open document."""
+        process, self._process = self._process, None
+        if process is None:
+            return CORRUPT
         try:
-            reply, _ = process.ask(request, payload, timeout_s)
+            left_s = self._deadline_s - time.monotonic()
+            reply, _ = process.ask(request, payload, max(min(timeout_s, left_s), 0.001))
             self._process = process
-        except LostError:
-            return None
+        except LostError as lost:
+            return _SLOW if lost.timed_out else CORRUPT
         finally:
             if self._process is None:
                 process.kill()

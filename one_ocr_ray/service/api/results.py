@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
 
@@ -15,6 +16,7 @@ from one_ocr_ray.service.dependencies import Owner, ServiceDep
 from one_ocr_ray.service.names import content_disposition, download_stem
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import MEDIA_TYPES, BatchFormat, Format, Results
+from one_ocr_ray.service.searchable import searchable_copy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,23 +34,29 @@ Partial = Annotated[bool, Query(description="what is finished so far of a runnin
 
 def _files(*forms: Format) -> dict[int | str, dict[str, Any]]:
     kinds = {MEDIA_TYPES[form].partition(";")[0]: _SCHEMAS.get(form, BINARY) for form in forms}
-    return responses_of(kinds, 400, 401, 404, 409, 410, 429, 503)
+    return responses_of(kinds, 400, 401, 404, 409, 410, 415, 422, 429, 503)
 
 
 @router.get("/v1/tasks/{task_id}/result", response_class=Response, responses=_files(*Format))
-async def task_result(
+async def task_result(  # noqa: PLR0917 - parameters of a request, given by name
     service: ServiceDep,
     owner: Owner,
     task_id: str,
     form: Annotated[Format, Query(alias="format")] = Format.MD,
     partial: Partial = False,
+    allow_signed: Annotated[bool, Query(description="as pdf a signed upload too, whose signatures break")] = False,
 ) -> Response:
     """The result of an ended task; with `partial` what there is of a running one."""
     view = await service.task(owner, task_id)
     _check_ended([view], partial=partial)
-    data = await service.executor.run(owner, lambda: Results(service.store).of_task(view, form))
     name = f"{download_stem(view.record.filename)}.{form.suffix}"
-    return Response(data, 200, _ATTACHMENT | {"Content-Disposition": content_disposition(name)}, MEDIA_TYPES[form])
+    headers = _ATTACHMENT | {"Content-Disposition": content_disposition(name)}
+    if form is Format.PDF:
+        copy = await service.executor.run(owner, lambda: searchable_copy(service, task_id, allow_signed=allow_signed))
+        headers["Content-Length"] = str(os.fstat(copy.fileno()).st_size)
+        return StreamingResponse(_chunks(copy), 200, headers, MEDIA_TYPES[form])
+    data = await service.executor.run(owner, lambda: Results(service.store).of_task(view, form))
+    return Response(data, 200, headers, MEDIA_TYPES[form])
 
 
 @router.get("/v1/batches/{batch_id}/result", response_class=Response, responses=_files(Format.ZIP, Format.PARQUET))
