@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from one_ocr_ray.service import problems
-from one_ocr_ray.service.api import batches, events, health, pages, results, sessions, tasks, uploads
+from one_ocr_ray.service.api import batches, events, health, pages, results, sessions, tasks, uploads, usage
 from one_ocr_ray.service.api.openapi import openapi_document
 from one_ocr_ray.service.cache import BoundedCache
 from one_ocr_ray.service.dependencies import Service
@@ -77,7 +77,7 @@ def create_app(manager: TaskManager, store: TaskStore, settings: ServiceSettings
     )
     app.state.service = service
     problems.install(app)
-    for module in (uploads, tasks, events, pages, results, batches, health, sessions):
+    for module in (uploads, tasks, events, pages, results, batches, usage, health, sessions):
         app.include_router(module.router)
     install_pages(app)
     # A request passes the middleware that is added last first.

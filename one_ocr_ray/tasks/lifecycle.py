@@ -27,11 +27,13 @@ from one_ocr_ray.policy.tasks.transitions import (
     started,
     with_pages,
 )
+from one_ocr_ray.policy.tasks.usage import use_of
+from one_ocr_ray.storage.tasks.usage_ledger import UsageLedger
 from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from datetime import timedelta
+    from collections.abc import Callable, Collection, Iterable, Sequence
+    from datetime import date, timedelta
 
     from one_ocr_ray.policy.tasks.task import TaskRecord
     from one_ocr_ray.policy.tasks.transitions import PageOutcome, TaskUpdate
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+TASK_ID_LENGTH = len("t_") + 22  # the name of a retry's run begins with that of its task
 UNTOLD_ENDS = 20  # of one task, for its callback
 TRY_AGAIN_S = (0.5, 30.0)  # at first and at most, while the store refuses
 
@@ -51,6 +54,7 @@ class TaskLifecycle:
         self.generation = 0
         self.on_end: Callable[[TaskEntry], None] = lambda _: None  # told of each end once the store knows
         self._store = store
+        self._ledger = UsageLedger(store.root)
         self._kept_for = kept_for
 
     def recover(self, generation: int) -> list[TaskEntry]:
@@ -106,11 +110,13 @@ class TaskLifecycle:
 
     def note(self, entry: TaskEntry, update: TaskUpdate) -> None:
         """Take in a worker's update."""
+        entry.note_use(update.pages)
         self._publish(entry, started(entry.view, _now()), update.pages, update.pages_total, update.pages_running)
 
     async def end(self, entry: TaskEntry, end: TaskResult) -> None:
         """Take in the result of a worker's work. A cancel or a deletion that came meanwhile wins."""
         async with entry.turning:
+            await self._until_kept(lambda: self._put_use(entry, end))
             if entry.deleted:
                 return
             if entry.cancelled:
@@ -120,9 +126,26 @@ class TaskLifecycle:
             view = replace(view, rev=next_rev(view.rev, self.generation))
             untold = _untold(entry, view)
             await self._until_kept(lambda: self._store.save_task(StoredTask(view, untold=untold)))
-            entry.retry, entry.notes, entry.untold = None, {}, untold
+            entry.retry, entry.notes, entry.used, entry.untold = None, {}, {}, untold
             self.table.publish(entry, view)
         self.on_end(entry)
+
+    def _put_use(self, entry: TaskEntry, end: TaskResult) -> None:
+        """Store what this run of a task has used; a deleted task counts, too."""
+        entry.note_use((*end.unsent, *end.pages))
+        self._ledger.put(entry.view.record.owner, entry.run_id, use_of(entry.used.values()))
+
+    def add_up_usage(self, deleting: Collection[str], today: date) -> None:
+        """Add the use of runs that have ended to the sums of their owners. Blocks."""
+
+        def has_ended(run_id: str) -> bool:
+            task_id = run_id[:TASK_ID_LENGTH]
+            entry = self.table.find(task_id)
+            if entry is None:
+                return task_id not in deleting
+            return entry.view.state.terminal or (entry.retry is not None and entry.retry.run_id != run_id)
+
+        self._ledger.add_up(has_ended, today)
 
     async def told(self, entry: TaskEntry, end: TaskView) -> None:
         """Record durably that the callback's host knows of `end`."""
@@ -224,6 +247,8 @@ class TaskLifecycle:
         entry.notes = (
             kept_pages(rows, entry.retry) if entry.retry else {row.page_number: outcome_of(row) for row in rows}
         )
+        # Rows of a retry in the dataset have the usage of the pages that they replace, those in its journal have not.
+        entry.note_use(map(outcome_of, (*self._store.journaled(entry.view.record.task_id), *rows)))
         rev = next_rev(entry.view.rev, self.generation)
         view = with_pages(entry.view, entry.notes)
         if rows:

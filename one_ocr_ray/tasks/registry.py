@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.tasks.task import TaskPage, TaskState, cursor_of, parse_cursor
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from one_ocr_ray.policy.tasks.task import PageEvent, RetryOrder, TaskView
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
 
@@ -29,6 +31,7 @@ class TaskEntry:
     retry: RetryOrder | None = None
     erased: bool = False
     notes: dict[int, PageOutcome] = field(default_factory=dict)
+    used: dict[int, PageOutcome] = field(default_factory=dict)  # pages of this run, without the usage of earlier ones
     events: list[PageEvent] | None = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     turning: asyncio.Lock = field(default_factory=asyncio.Lock)  # held while what is stored changes
@@ -42,6 +45,17 @@ class TaskEntry:
     @property
     def key(self) -> _Key:
         return self.view.record.created_at, self.view.record.task_id
+
+    @property
+    def run_id(self) -> str:
+        """The run that rows of its pages name now."""
+        return self.retry.run_id if self.retry else self.view.record.task_id
+
+    def note_use(self, pages: Iterable[PageOutcome]) -> None:
+        """Keep what pages of the present run have used, as it is told first."""
+        for page in pages:
+            if page.run_id == self.run_id:
+                self.used.setdefault(page.page_number, page)
 
     async def news_within(self, wait_s: float) -> None:
         """Wait until the view changes, at the latest for `wait_s`."""
@@ -73,6 +87,10 @@ class TaskRegistry:
         """The task, if it is the owner's."""
         entry = self._entries.get(task_id)
         return entry if entry is not None and entry.view.record.owner == owner else None
+
+    def find(self, task_id: str) -> TaskEntry | None:
+        """The task, whoever's it is."""
+        return self._entries.get(task_id)
 
     def add(self, entry: TaskEntry) -> None:
         """Add a task."""

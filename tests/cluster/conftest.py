@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 os.environ.update(RAY_USAGE_STATS_ENABLED="0", RAY_AUTH_MODE="disabled", RAY_DEDUP_LOGS="0")  # before Ray is imported
+os.environ["ONE_OCR_CALLBACK_SECRET"] = "of the tests"  # which the processes of Ray inherit
 
 import pytest
 import ray

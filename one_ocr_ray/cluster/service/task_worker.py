@@ -157,7 +157,8 @@ class TaskWorker(Worker["TaskAssignment"]):
 
     def _result(self, work: asyncio.Task[TaskResult], progress: _TaskProgress) -> TaskResult:
         result = TaskResult(cancelled=True) if work.cancelled() else work.result()
-        return result if result.pages else replace(result, pages=progress.update().pages)
+        unsent = progress.update().pages
+        return replace(result, pages=result.pages or unsent, unsent=unsent)
 
     async def _read(self, assignment: TaskAssignment, progress: _TaskProgress) -> TaskResult:
         record, retry = assignment.record, assignment.retry
@@ -187,7 +188,7 @@ class TaskWorker(Worker["TaskAssignment"]):
                 )
         except (OneOcrError, Exception) as error:
             return _result_of(error, record.task_id)
-        return TaskResult(tuple(outcome_of(row, progress.saved_usd(row)) for row in rows), document.failure)
+        return TaskResult(tuple(outcome_of(row, progress.saved_usd(row)) for row in rows), failure=document.failure)
 
     async def _inspect(self, record: TaskRecord, job: Job) -> DocumentRef:
         file = await asyncio.to_thread(stat_input, self._store.upload_uri(record.task_id))

@@ -49,6 +49,8 @@ class PageOutcome:
     reader: str
     model: str
     saved_usd: float | None  # None: unknown
+    run_id: str
+    finished_at: datetime
 
 
 PageOutcomes = Mapping[int, PageOutcome]  # by page number
@@ -68,6 +70,7 @@ class TaskResult:
     """A worker's last report of a task."""
 
     pages: tuple[PageOutcome, ...] = ()  # all finished pages, if the task was read to its end
+    unsent: tuple[PageOutcome, ...] = ()  # those that no update has told
     failure: Failure | None = None  # of the document, or the reason that stopped the job
     put_off: bool = False  # storage fails: hand the task out again later
     cancelled: bool = False
@@ -86,6 +89,8 @@ def outcome_of(page: PageResult, saved_usd: float | None = None) -> PageOutcome:
         page.engine,
         page.model,
         saved_usd,
+        page.run_id,
+        page.finished_at,
     )
 
 

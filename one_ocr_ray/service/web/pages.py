@@ -19,6 +19,7 @@ from one_ocr_ray.service.api.pages import PageNumber, finished_page
 from one_ocr_ray.service.api.schemas import Batch, json_response, page_body
 from one_ocr_ray.service.api.sessions import local_path
 from one_ocr_ray.service.api.tasks import RetryRequest
+from one_ocr_ray.service.api.usage import usage_of
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.options import routes_from_cheap_to_dear
@@ -158,7 +159,8 @@ async def history(
     except ValueError:
         return RedirectResponse("/history", 303)
     values = {"tasks": found.items, "next_cursor": found.next_cursor, "wanted": wanted, "cursor": cursor}
-    return _page(request, "history.html", {**values, "states": list(TaskState)})
+    usage = await usage_of(service, owner)
+    return _page(request, "history.html", {**values, "states": list(TaskState), "usage": usage})
 
 
 @router.get("/login")

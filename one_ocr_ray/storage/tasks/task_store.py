@@ -118,6 +118,12 @@ class TaskStore:
         committed = Dataset(output, {}).pages(SHARD_ID)
         return sorted(best_pages([*committed, *journaled]).values(), key=lambda page: page.page_number)
 
+    def journaled(self, task_id: str) -> list[PageResult]:
+        """The task's rows in the journal, as they were read."""
+        output = Objects(self.output_uri(task_id))
+        fingerprint = RunDirectory(output).fingerprint()
+        return [] if fingerprint is None else Journal(output, SHARD_ID, fingerprint.config_id).read()
+
     def files(self, task_id: str, kind: Literal["pages", "documents"]) -> bytes | None:
         """The task's committed Parquet file; None until there is one."""
         return self._objects.get(_path(task_id, f"output/{kind}/{SHARD_ID}.parquet")) if _is_id(task_id) else None

@@ -5,29 +5,35 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from one_ocr_ray.model import ErrorCode, PageStatus
+from one_ocr_ray.policy.tasks.callback import SIGNATURE, signature_of
 from one_ocr_ray.policy.tasks.task import TaskOutcome, TaskState
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.dataset.verify import verify
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID
+from one_ocr_ray.storage.tasks.usage_ledger import UsageLedger
 from one_ocr_ray.tasks.port import Load
 from tests import pdfs
 from tests.cluster.outputs import read, rows
 from tests.cluster.service.task_managers import (
     OWNER,
+    PATIENCE_S,
     TaskManagerSite,
     cut_off_workers,
     kill,
     task_manager_actor,
     task_manager_site,
 )
+from tests.http.local_servers import http_server
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
 
 if TYPE_CHECKING:
@@ -327,10 +333,21 @@ async def test_an_expired_task_loses_its_bytes(provider: ProviderProcess, tmp_pa
 
 @pytest.mark.parametrize("victim", ["TaskManagerActor", "TaskWorker"])
 async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_path: Path, victim: str) -> None:
-    """Every accepted task ends, no page told as done is asked for again, and no rev goes down."""
+    """Every accepted task ends, no page told as done is asked for again, no rev goes down, and callbacks come."""
+    told: list[dict[str, Any]] = []
+
+    async def hear(request: web.Request) -> web.Response:
+        data = await request.read()
+        assert request.headers[SIGNATURE] == signature_of(data, b"of the tests")
+        told.append(json.loads(data))
+        return web.Response()
+
     provider.reset(latency=Latency(seconds=0.05), rules=[Rule(fault="stall", page="* page [78]", times_per_page=1)])
-    with task_manager_site(tmp_path, provider) as site:
-        tasks = [await site.submit(identity_pdf(number, 8)) for number in (20, 21)]
+    async with AsyncExitStack() as open_:
+        url = await open_.enter_async_context(http_server(hear))
+        flags = {"callback_hosts": "127.0.0.1", "callback_private": True}
+        site = open_.enter_context(task_manager_site(tmp_path, provider, **flags))
+        tasks = [await site.submit(identity_pdf(number, 8), callback_url=url) for number in (20, 21)]
         before = [await site.until(task_id, lambda view: view.pages_done == 6) for task_id in tasks]
         kill(site, victim)
         for earlier in before:
@@ -340,6 +357,10 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
             assert list(verify(site.store.output_uri(earlier.record.task_id))) == []
         for number in (20, 21):
             assert all(calls_of(provider, number)[page] == 1 for page in range(1, 7))
+        async with asyncio.timeout(PATIENCE_S):
+            while {body["task_id"] for body in told} != set(tasks):  # noqa: ASYNC110 - another process tells
+                await asyncio.sleep(0.05)
+        assert {body["state"] for body in told} == {"SUCCESS"}
 
 
 async def test_a_worker_out_of_sight_reads_nothing_twice(provider: ProviderProcess, tmp_path: Path) -> None:
@@ -371,6 +392,8 @@ async def test_a_retry_goes_on_after_a_crash(provider: ProviderProcess, tmp_path
         assert (view.state, view.outcome) == (TaskState.SUCCESS, TaskOutcome.PARTIAL)
         assert [each.page_number for each in view.failures] == [1]
         assert calls_of(provider, 30) == {1: 1, 2: 1, 3: 1}
+        used = UsageLedger(site.store.root).use(OWNER)
+        assert sum(use.pages for readers in used.values() for use in readers.values()) == 4 + 3
         assert list(verify(site.store.output_uri(task_id))) == []
 
 

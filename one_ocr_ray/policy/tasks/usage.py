@@ -1,0 +1,78 @@
+"""What an API key has used: pages, tokens and USD by day and reader, added up and as JSON."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.policy.known_sums import add_known
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from datetime import date
+
+    from one_ocr_ray.policy.tasks.transitions import PageOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Pages that were read, what they took, and what they cost; None: the price is unknown."""
+
+    pages: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+    def __add__(self, other: Use) -> Use:
+        return Use(
+            self.pages + other.pages,
+            self.input_tokens + other.input_tokens,
+            self.output_tokens + other.output_tokens,
+            add_known(self.cost_usd, other.cost_usd),
+        )
+
+
+DailyUse = dict[str, dict[str, Use]]  # by day (UTC, ISO 8601) and reader
+
+
+def use_of(pages: Iterable[PageOutcome]) -> DailyUse:
+    """What `pages` have used."""
+    return added(
+        {
+            page.finished_at.date().isoformat(): {
+                page.reader: Use(1, page.input_tokens or 0, page.output_tokens or 0, _cost_of(page))
+            }
+        }
+        for page in pages
+    )
+
+
+def _cost_of(page: PageOutcome) -> float | None:
+    """What a page has cost. Without tokens the answer was lost, and not the price is unknown."""
+    return 0.0 if page.cost_usd is None and page.input_tokens is None else page.cost_usd
+
+
+def added(uses: Iterable[DailyUse]) -> DailyUse:
+    """The sum of `uses`."""
+    total: dict[str, dict[str, Use]] = defaultdict(lambda: defaultdict(Use))
+    for use in uses:
+        for day, readers in use.items():
+            for reader, each in readers.items():
+                total[day][reader] += each
+    return {day: dict(total[day]) for day in sorted(total)}
+
+
+def since(use: DailyUse, first: date) -> DailyUse:
+    """`use` from the day `first` on."""
+    return {day: readers for day, readers in use.items() if day >= first.isoformat()}
+
+
+def encoded(use: DailyUse) -> dict[str, Any]:
+    """`use` as JSON holds it."""
+    return {day: {reader: astuple(each) for reader, each in readers.items()} for day, readers in use.items()}
+
+
+def decoded(values: Mapping[str, Any]) -> DailyUse:
+    """The use that `encoded` made. Raises ValueError, TypeError or AttributeError for anything else."""
+    return {day: {reader: Use(*each) for reader, each in readers.items()} for day, readers in values.items()}
