@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from one_ocr_ray.model import Failure
     from one_ocr_ray.service.spool import Spool
 
 FILE_FIELDS = frozenset({"files", "file"})
@@ -44,6 +45,7 @@ class SpooledFile:
     name: str
     size_bytes: int = 0
     too_large: bool = False
+    failure: Failure | None = None  # of a member of an archive that cannot be unpacked
     digest: hashlib._Hash = field(default_factory=hashlib.sha256)
 
     @property

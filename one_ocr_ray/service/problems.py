@@ -61,6 +61,7 @@ _STATUS = {
     "pdf_corrupt": 422,
     "pdf_empty": 422,
     "pdf_signed": 422,
+    "too_large": 422,
     "too_many_pages": 422,
     "render_failed": 422,
     "rate_limited": 429,

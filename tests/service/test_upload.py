@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import time
 from datetime import UTC, datetime
@@ -10,12 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from one_ocr_ray.service.names import content_disposition, display_name
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import KeyDay, keep_key_day
 from one_ocr_ray.tasks.port import Load
-from tests import pdfs
+from tests import archives, pdfs, pictures
 from tests.service.site import Site, problem
 
 if TYPE_CHECKING:
@@ -94,6 +96,43 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_code(
     assert [(each["filename"], each["code"]) for each in both.json()["rejected"]] == [("bad.pdf", expected[1])]
     assert [each["filename"] for each in both.json()["tasks"]] == ["good.pdf"]
     assert site.spooled() == []
+
+
+def test_images_are_documents_too(site: Site) -> None:
+    """By their bytes; a page of one is drawn beside its text. What is of no known kind is told apart from a bad PDF."""
+    pages = pictures.tiff([pictures.paper("L"), pictures.paper("1")])
+    task_id = site.finished(pages)
+    assert site.status(task_id)["progress"]["pages_total"] == 2
+    drawn = site.http.get(f"/v1/tasks/{task_id}/pages/2/image?w=150")
+    with Image.open(io.BytesIO(drawn.content)) as image:
+        assert image.size == (150, 100)
+    notes = site.http.post("/upload", files={"files": ("notes.txt", b"words")})
+    assert problem(notes) == (415, "unsupported_file")
+
+
+def test_each_file_in_a_zip_is_a_task(site: Site) -> None:
+    """A bad one is rejected by its own name; a comic book is one task."""
+    good = {"a/one.pdf": pdfs.text_pdf(), "two.png": pictures.saved(pictures.paper(), "PNG")}
+    bad = {"three.png": b"words", "in.zip": archives.packed({"x.png": b""})}
+    packed = archives.packed({**good, **bad})
+    answer = site.http.post("/upload", files=[("files", ("in.zip", packed)), ("files", ("book.cbz", packed))]).json()
+    assert [each["filename"] for each in answer["tasks"]] == ["one.pdf", "two.png", "book.cbz"]
+    assert {each["filename"]: each["code"] for each in answer["rejected"]} == dict.fromkeys(
+        ("three.png", "in.zip"), "unsupported_file"
+    )
+    assert answer["tasks"][0]["size_bytes"] == len(good["a/one.pdf"])
+    assert site.spooled() == []
+
+
+def test_archives_do_not_pass_the_limits_of_an_upload(site: Site) -> None:
+    """Neither their number of files nor what they unpack to; one that is none is refused as a whole."""
+    many = archives.packed(dict.fromkeys((f"{n}.png" for n in range(60)), b""))
+    assert problem(site.http.post("/upload", files={"files": ("a.zip", many)})) == (413, "too_many_files")
+    large = archives.claiming(archives.packed({f"{n}.png": b"" for n in range(9)}), size_bytes=60 << 20)
+    assert problem(site.http.post("/upload", files={"files": ("a.zip", large)})) == (413, "upload_too_large")
+    bomb = archives.overlapping(2_000)
+    assert problem(site.http.post("/upload", files={"files": ("a.zip", bomb)})) == (422, "too_large")
+    assert problem(site.http.post("/upload", files={"files": ("a.zip", b"PK\x03\x04" * 9)})) == (422, "pdf_corrupt")
 
 
 @pytest.mark.parametrize("data", [pdfs.truncated_pdf(), pdfs.cyclic_tree_pdf(), pdfs.junk_before_header_pdf()])

@@ -24,6 +24,7 @@ from one_ocr_ray.service.negotiation import wants_html
 from one_ocr_ray.service.options import options_in, parse_options
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.spool import storage_full
+from one_ocr_ray.service.unpacking import unpacked
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import key_day
 from one_ocr_ray.tasks.submission import Submission, submit
@@ -52,7 +53,9 @@ IdempotencyKey = Annotated[
 async def upload(
     request: Request, service: ServiceDep, owner: Owner, idempotency_key: IdempotencyKey = None
 ) -> Response:
-    """Upload PDFs and images: each becomes a task, and all together a batch. The ids come at once; reading follows.
+    """Upload PDFs and images, or ZIPs of them: each becomes a task, and all together a batch.
+
+    The ids come at once; reading follows.
 
     With the header `Idempotency-Key`, 1 to 255 characters, the same request sent again within 24 hours is done once:
     later requests get the first answer with `Idempotent-Replay: true`.
@@ -123,9 +126,10 @@ async def _idempotent(
 
 async def _accept(service: Service, owner: str, form: Form, options: TaskOptions, claim: str | None) -> dict[str, Any]:
     """Refuse bad files and submit the rest as tasks. Raises the first refusal when no file is good."""
-    refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in form.files))
-    good = [file for file, refusal in zip(form.files, refusals, strict=True) if refusal is None]
-    rejected = [(file, refusal) for file, refusal in zip(form.files, refusals, strict=True) if refusal is not None]
+    files = await asyncio.to_thread(unpacked, form.files, service.spool, service.settings)
+    refusals = await asyncio.gather(*(_refusal(service, owner, file) for file in files))
+    good = [file for file, refusal in zip(files, refusals, strict=True) if refusal is None]
+    rejected = [(file, refusal) for file, refusal in zip(files, refusals, strict=True) if refusal is not None]
     if not good:
         raise rejected[0][1]
     batch_id, now = f"b_{token_urlsafe(16)}", datetime.now(UTC)
@@ -160,7 +164,7 @@ async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem |
     if file.too_large:
         limit = service.settings.max_file_bytes
         return Problem("upload_too_large", f"The file is larger than {limit:,} bytes.")
-    info = await service.pdfs.inspect(owner, file.path, file.name)
+    info = file.failure or await service.pdfs.inspect(owner, file.path, file.name)
     if isinstance(info, Failure):
         return Problem(info.code.value, info.message)
     if info.page_count > service.settings.max_pages:

@@ -14,8 +14,8 @@ const LIMITS = {
   requestBytes: Number(form.dataset.maxRequestBytes),
 };
 const HEAD_BYTES = 1024; // in which a PDF says that it is one
-/** How images begin, as `pdf/kinds.py` has them; the service looks closer. */
-const IMAGE = /^(?:\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF[^]{4}WEBP|GIF8|\0\0\0\x0cjP|\xff\x4f\xff\x51|[^]{4}ftyp|BM)/;
+/** How images and archives begin, as `pdf/kinds.py` has them; the service looks closer. */
+const OTHER = /^(?:\x89PNG|\xff\xd8\xff|II[*+]\0|MM\0[*+]|RIFF[^]{4}WEBP|GIF8|\0\0\0\x0cjP|\xff\x4f\xff\x51|[^]{4}ftyp|BM|PK)/;
 
 /** `{file, problem, line}` of each chosen file; one with a problem is not sent. */
 let chosen = [];
@@ -28,7 +28,7 @@ async function problemOf(file) {
   if (file.size > LIMITS.fileBytes) return say("js.upload.too_large", { size: size(LIMITS.fileBytes) });
   const bytes = await file.slice(0, HEAD_BYTES).arrayBuffer().catch(() => new ArrayBuffer(0));
   const head = String.fromCharCode(...new Uint8Array(bytes));
-  if (IMAGE.test(head) || head.includes("%PDF-")) return "";
+  if (OTHER.test(head) || head.includes("%PDF-")) return "";
   return say(file.name.toLowerCase().endsWith(".pdf") ? "js.upload.not_pdf" : "js.upload.unsupported_file");
 }
 
