@@ -1,0 +1,84 @@
+"""The command and the environment of a model server. Source: vLLM 0.32, `vllm serve --help`."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from one_ocr_ray.profile import ModelProfile
+
+SHUTDOWN_S = 20  # for requests under way; without it vLLM's API server waits for its clients for ever
+OURS = ("--host", "--port", "--uds", "--api-key", "--served-model-name", "--shutdown-timeout")
+_IMAGES = json.dumps({"image": 1, "video": 0})
+# Set by Kubernetes for a Service named `vllm`, or meant for this process and not for a server.
+_NOT_THEIRS = ("VLLM_PORT", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+
+
+def refused_argument(arguments: str) -> str | None:
+    """The first of the user's arguments for the server that the product sets itself; None if there is none.
+
+    Raises ValueError for a quotation without end.
+    """
+    return next((each for each in shlex.split(arguments) if each.partition("=")[0] in OURS), None)
+
+
+def vllm_command(
+    model: str,
+    *,
+    host: str,
+    port: int,
+    profile: ModelProfile | None = None,
+    python: str | None = None,
+    gpus: int = 1,
+    revision: str | None = None,
+    arguments: str = "",
+) -> list[str]:
+    """The command of one server for `model` on `gpus` cards. `python`: of the server's own virtual environment.
+
+    The user's `arguments` come last, so that they win over the profile's.
+    """
+    start = (
+        [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model] if python else ["vllm", "serve", model]
+    )
+    own = list(profile.server_args) if profile else []
+    command = [
+        *start, model, "--served-model-name", model, "--host", host, "--port", str(port),
+        "--limit-mm-per-prompt", _IMAGES, "--shutdown-timeout", str(SHUTDOWN_S),
+        "--disable-uvicorn-access-log", "--uvicorn-log-level", "warning",
+    ]  # fmt: skip
+    if "--mm-processor-cache-gb" not in own:
+        own += ["--mm-processor-cache-gb", "0"]  # a page never comes twice; the default takes 4 GiB a process
+    if gpus > 1:
+        command += ["--tensor-parallel-size", str(gpus)]
+    if revision:
+        command += ["--revision", revision]
+    return [*command, *own, *shlex.split(arguments)]
+
+
+def templated_command(template: str, *, model: str, host: str, port: int) -> list[str]:
+    """The user's own command, such as SGLang's, with {model}, {host} and {port} filled in after it was split."""
+    values = {"{model}": model, "{host}": host, "{port}": str(port)}
+    command = []
+    for word in shlex.split(template):
+        for name, value in values.items():
+            word = word.replace(name, value)  # noqa: PLW2901
+        command.append(word)
+    return command
+
+
+def server_environment(
+    inherited: Mapping[str, str], *, key: str, gpu_ids: Sequence[str], address: str
+) -> dict[str, str]:
+    """The environment of a server: the node's, with the key in it rather than on the command line."""
+    kept = {name: value for name, value in inherited.items() if name not in _NOT_THEIRS}
+    return kept | {
+        "VLLM_API_KEY": key,
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_HOST_IP": address,
+        "OMP_NUM_THREADS": "1",
+        **({"CUDA_VISIBLE_DEVICES": ",".join(gpu_ids)} if gpu_ids else {}),
+    }

@@ -1,0 +1,125 @@
+"""The program between an owner and a model server: no process of the server outlives the owner, however it ends.
+
+    python guard.py GRACE_S COMMAND ARGUMENT..
+
+The owner holds the write end of the guard's standard input and writes nothing. At its end of file, for whatever reason,
+and at SIGTERM the guard sends SIGTERM to every process below it, waits GRACE_S, kills what is left and ends. It ends
+what is left, too, when the server ends by itself. On its standard output it tells one JSON object a line:
+{"guard": pid, "server": pid}, then {"ended": exit code of the server}.
+
+It is no child of the owner, so that Ray's sweep of a dead worker's children and process group does not reach it; it
+is the reaper of its descendants, so that an engine whose API server was killed is still below it (Linux only).
+
+A program of its own: it imports nothing of this package, and no other module imports it.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_SET_CHILD_SUBREAPER = 36  # of prctl, <linux/prctl.h>
+LOOK_AGAIN_S = 0.1
+KILL_AGAIN_S = 10.0  # until killed processes must be gone; those that hang in the kernel are left
+
+
+def main(grace_s: float, command: list[str]) -> int:
+    """Run `command` until it ends or the owner does; gives the exit code of the guard."""
+    if os.fork():  # the parent was the owner's child; it ends, so that the guard is nobody's
+        return 0
+    os.setsid()
+    ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    told: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    try:
+        server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)  # noqa: S603 - the owner's
+    except OSError as error:
+        _tell({"guard": os.getpid(), "failed": error.strerror})
+        return 0
+    _tell({"guard": os.getpid(), "server": server.pid})
+    code: int | None = None
+    while code is None and not told and not _owner_is_gone():
+        code = _reaped(server.pid)
+    _end_all(0.0 if code is not None else grace_s)
+    _tell({"ended": code if code is not None else -signal.SIGTERM})
+    return 0
+
+
+def _owner_is_gone() -> bool:
+    """Wait a moment. True at the end of file of standard input."""
+    readable, _, _ = select.select([0], [], [], LOOK_AGAIN_S)
+    return bool(readable) and not os.read(0, 1024)
+
+
+def _reaped(server: int) -> int | None:
+    """Reap every child that has ended. The exit code of the server; None while it runs."""
+    code = None
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return code
+        if pid == 0:
+            return code
+        if pid == server:
+            code = os.waitstatus_to_exitcode(status)
+
+
+def _end_all(grace_s: float) -> None:
+    """Ask every process below to end, then kill what is left; new ones that come meanwhile, too."""
+    asked: set[int] = set()
+    deadline_s = time.monotonic() + grace_s
+    while (below := _descendants()) and time.monotonic() < deadline_s:
+        _send(signal.SIGTERM, below - asked)
+        asked |= below
+        time.sleep(LOOK_AGAIN_S)
+        _reaped(0)
+    deadline_s = time.monotonic() + KILL_AGAIN_S
+    while (below := _descendants()) and time.monotonic() < deadline_s:
+        _send(signal.SIGKILL, below)
+        time.sleep(LOOK_AGAIN_S / 2)
+        _reaped(0)
+
+
+def _send(number: int, pids: set[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, number)
+        except ProcessLookupError:
+            continue
+
+
+def _descendants() -> set[int]:
+    """Every process below this one, whatever session or group it is in."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                stat = (entry / "stat").read_text()
+            except OSError:
+                continue
+            state, parent = stat.rpartition(")")[2].split()[:2]
+            if state != "Z":
+                parents[int(entry.name)] = int(parent)
+    found, level = set(), {os.getpid()}
+    while level:
+        level = {pid for pid, parent in parents.items() if parent in level} - found
+        found |= level
+    return found
+
+
+def _tell(said: dict[str, object]) -> None:
+    """One line for the owner; it may be gone."""
+    try:
+        os.write(1, json.dumps(said).encode() + b"\n")
+    except OSError:
+        return
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), sys.argv[2:]))

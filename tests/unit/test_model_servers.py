@@ -1,0 +1,105 @@
+"""Decisions about model servers: command, environment, restarts, progress."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from one_ocr_ray.policy.profiles.catalog import profile_named
+from one_ocr_ray.policy.servers.command import refused_argument, server_environment, templated_command, vllm_command
+from one_ocr_ray.policy.servers.progress import progress_sentence, stage_of
+from one_ocr_ray.policy.servers.restarts import MOST_RESTARTS, STABLE_S, STARTS_BEFORE_READY, Restarts, ended, ready
+
+
+def test_a_server_gets_what_its_model_needs() -> None:
+    """The user's arguments come last; the key is not among them."""
+    command = vllm_command(
+        "allenai/olmOCR-2-7B-1025-FP8",
+        host="10.0.0.1",
+        port=9000,
+        profile=profile_named("olmocr-2"),
+        gpus=2,
+        revision="abc",
+        arguments="--max-model-len 9000 --note 'two words'",
+    )
+    assert command[:3] == ["vllm", "serve", "allenai/olmOCR-2-7B-1025-FP8"]
+    assert command[-4:] == ["--max-model-len", "9000", "--note", "two words"]
+    for pair in (
+        ("--port", "9000"),
+        ("--tensor-parallel-size", "2"),
+        ("--revision", "abc"),
+        ("--max-model-len", "16384"),
+    ):
+        assert pair in zip(command, command[1:], strict=False)
+    assert "--shutdown-timeout" in command  # else a SIGTERM under load hangs for ever
+    own = vllm_command("m", host="h", port=1, python="/venv/bin/python")
+    assert own[:5] == ["/venv/bin/python", "-m", "vllm.entrypoints.openai.api_server", "--model", "m"]
+
+
+def test_arguments_that_the_product_sets_are_refused() -> None:
+    """Whichever way they are written."""
+    assert refused_argument("--max-num-seqs 8 --port=1") == "--port=1"
+    assert refused_argument("--max-num-seqs 8") is None
+    with pytest.raises(ValueError, match="No closing quotation"):
+        refused_argument("'")
+
+
+def test_a_command_of_the_users_own() -> None:
+    """Words are parted before the values come in."""
+    template = "python -m sglang.launch_server --model-path {model} --host {host} --port {port}"
+    command = templated_command(template, model="/models/a b", host="h", port=7)
+    assert command == [
+        "python",
+        "-m",
+        "sglang.launch_server",
+        "--model-path",
+        "/models/a b",
+        "--host",
+        "h",
+        "--port",
+        "7",
+    ]
+
+
+def test_a_servers_environment() -> None:
+    """A Kubernetes Service named vllm sets VLLM_PORT, with which vLLM refuses to start."""
+    inherited = {"PATH": "/bin", "VLLM_PORT": "tcp://10.0.0.1:80", "PYTHONPATH": "/ours"}
+    environment = server_environment(inherited, key="secret", gpu_ids=["2", "3"], address="10.0.0.2")
+    assert environment.keys().isdisjoint({"VLLM_PORT", "PYTHONPATH"})
+    assert (environment["PATH"], environment["VLLM_API_KEY"]) == ("/bin", "secret")
+    assert environment["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_a_start_that_fails_twice_is_given_up() -> None:
+    """A wrong flag ends every start in the same way."""
+    after, wait_s = ended(Restarts(), 0.0)
+    assert wait_s is not None
+    assert ended(after, 1.0)[1] is None
+    assert STARTS_BEFORE_READY == 2
+
+
+@given(st.lists(st.floats(0, 2 * STABLE_S), max_size=40))
+def test_a_server_that_dies_again_and_again_is_given_up(lives_s: list[float]) -> None:
+    """Only if it does so in short order: each restart waits longer, and a long life forgets the earlier ones."""
+    state, now_s, short = Restarts(), 0.0, 0
+    for life_s in lives_s:
+        state = ready(state, now_s)
+        now_s += life_s
+        state, wait_s = ended(state, now_s)
+        short = 1 if life_s >= STABLE_S else short + 1
+        assert (wait_s is None) is (short > MOST_RESTARTS)
+        if wait_s is None:
+            return
+        assert 1 <= wait_s <= 60
+        now_s += wait_s
+
+
+def test_progress_in_words() -> None:
+    """The newest telling line of the log; of several servers the slowest."""
+    log = "INFO vLLM version 0.32.0\nINFO Starting to load model x\nLoading safetensors checkpoint shards: 50%\nINFO noise"
+    assert stage_of(log) == "loading weights"
+    assert stage_of(log + "\nCapturing CUDA graphs: 10%") == "capturing graphs"
+    assert stage_of("") == "starting"
+    said = progress_sentence(["capturing graphs", "loading weights"], ready=2, wanted=4, elapsed_s=190)
+    assert said == "loading weights, 2 of 4 servers ready, 3:10"
