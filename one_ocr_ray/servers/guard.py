@@ -106,7 +106,8 @@ def _descendants() -> set[int]:
             state, parent = stat.rpartition(")")[2].split()[:2]
             if state != "Z":
                 parents[int(entry.name)] = int(parent)
-    found, level = set(), {os.getpid()}
+    found: set[int] = set()
+    level = {os.getpid()}
     while level:
         level = {pid for pid, parent in parents.items() if parent in level} - found
         found |= level

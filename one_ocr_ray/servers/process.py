@@ -10,7 +10,7 @@ import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -55,7 +55,7 @@ class ServerProcess:
         with os.fdopen(os.dup(told_fd), "rb") as lines:
             line = lines.readline()
         child.wait(GUARD_STARTS_S)  # the guard has left it behind
-        told = json.loads(line) if line else {"failed": "its guard did not start"}
+        told: dict[str, Any] = json.loads(line) if line else {"failed": "its guard did not start"}
         if "failed" in told:
             os.close(owner_fd)
             os.close(told_fd)

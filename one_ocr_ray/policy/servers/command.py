@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -26,48 +27,49 @@ def refused_argument(arguments: str) -> str | None:
     return next((each for each in shlex.split(arguments) if each.partition("=")[0] in OURS), None)
 
 
-def vllm_command(
-    model: str,
-    *,
-    host: str,
-    port: int,
-    profile: ModelProfile | None = None,
-    python: str | None = None,
-    gpus: int = 1,
-    revision: str | None = None,
-    arguments: str = "",
-) -> list[str]:
-    """The command of one server for `model` on `gpus` cards. `python`: of the server's own virtual environment.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerPlan:
+    """What each server of a run is started with.
 
-    The user's `arguments` come last, so that they win over the profile's.
+    python: the interpreter of the server's own virtual environment; None: `vllm` on PATH.
+    arguments: the user's, after those of the profile, so that they win.
+    template: a command of the user's own, such as SGLang's, with {model}, {host} and {port}.
     """
-    start = (
-        [python, "-m", "vllm.entrypoints.openai.api_server", "--model", model] if python else ["vllm", "serve", model]
-    )
-    own = list(profile.server_args) if profile else []
+
+    model: str
+    profile: ModelProfile | None = None
+    python: str | None = None
+    gpus: int = 1
+    revision: str | None = None
+    arguments: str = ""
+    template: str | None = None
+
+
+def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:
+    """The command of one server that listens at `host` and `port`."""
+    if plan.template is not None:
+        values = {"{model}": plan.model, "{host}": host, "{port}": str(port)}
+        return [_filled(word, values) for word in shlex.split(plan.template)]
+    start = [plan.python, "-m", "vllm.entrypoints.openai.api_server", "--model"] if plan.python else ["vllm", "serve"]
+    own = list(plan.profile.server_args) if plan.profile else []
     command = [
-        *start, model, "--served-model-name", model, "--host", host, "--port", str(port),
+        *start, plan.model, "--served-model-name", plan.model, "--host", host, "--port", str(port),
         "--limit-mm-per-prompt", _IMAGES, "--shutdown-timeout", str(SHUTDOWN_S),
         "--disable-uvicorn-access-log", "--uvicorn-log-level", "warning",
     ]  # fmt: skip
     if "--mm-processor-cache-gb" not in own:
         own += ["--mm-processor-cache-gb", "0"]  # a page never comes twice; the default takes 4 GiB a process
-    if gpus > 1:
-        command += ["--tensor-parallel-size", str(gpus)]
-    if revision:
-        command += ["--revision", revision]
-    return [*command, *own, *shlex.split(arguments)]
+    if plan.gpus > 1:
+        command += ["--tensor-parallel-size", str(plan.gpus)]
+    if plan.revision:
+        command += ["--revision", plan.revision]
+    return [*command, *own, *shlex.split(plan.arguments)]
 
 
-def templated_command(template: str, *, model: str, host: str, port: int) -> list[str]:
-    """The user's own command, such as SGLang's, with {model}, {host} and {port} filled in after it was split."""
-    values = {"{model}": model, "{host}": host, "{port}": str(port)}
-    command = []
-    for word in shlex.split(template):
-        for name, value in values.items():
-            word = word.replace(name, value)  # noqa: PLW2901
-        command.append(word)
-    return command
+def _filled(word: str, values: Mapping[str, str]) -> str:
+    for name, value in values.items():
+        word = word.replace(name, value)
+    return word
 
 
 def server_environment(

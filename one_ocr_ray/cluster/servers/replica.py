@@ -1,0 +1,121 @@
+"""`Replica`: the actor that has a server's GPUs, and starts, watches and ends the server on its node."""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from one_ocr_ray.policy.servers.command import SHUTDOWN_S, command_of, server_environment
+from one_ocr_ray.policy.servers.progress import stage_of
+from one_ocr_ray.servers.health import is_healthy
+from one_ocr_ray.servers.process import ServerProcess
+
+if TYPE_CHECKING:
+    from pydantic import SecretStr
+
+    from one_ocr_ray.policy.servers.command import ServerPlan
+
+LOOK_AGAIN_S = 0.2
+HEALTH_EVERY_S = 2.0
+SILENT_S = 30.0  # without health: the engine hangs, or the kernel has no memory for it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a replica is: its node and the address of its server, which stays the same over restarts."""
+
+    node_id: str
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a server ended by itself: its exit code, the last line of its log, and where that is."""
+
+    exit_code: int
+    last_line: str
+    log: str
+
+
+class Replica:
+    """Actor body. Its methods block, each in a thread of its own."""
+
+    def __init__(self, plan: ServerPlan, key: SecretStr, port: int | None = None) -> None:
+        self._plan = plan
+        self._key = key
+        self._port = port
+        self._server: ServerProcess | None = None
+        self._log = Path(tempfile.gettempdir()) / f"one-ocr-server-{os.getpid()}.log"
+
+    def place(self) -> Place:
+        """Where the server will listen. Answered as soon as the actor has its GPUs."""
+        context = ray.get_runtime_context()
+        host: str = ray.util.get_node_ip_address()  # type: ignore[no-untyped-call]
+        if self._port is None:
+            with socket.create_server((host, 0)) as listener:
+                self._port = int(listener.getsockname()[1])
+        return Place(context.get_node_id(), host, self._port)
+
+    def bring_up(self) -> Ended | None:
+        """Start the server and wait until it answers; None then, else how it ended."""
+        place = self.place()
+        self.stop()
+        gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        environment = server_environment(
+            os.environ, key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
+        )
+        try:
+            server = ServerProcess.start(
+                command_of(self._plan, place.host, place.port), environment, self._log, grace_s=SHUTDOWN_S + 5
+            )
+        except OSError as error:
+            return Ended(127, str(error), str(self._log))
+        self._server = server
+        while not is_healthy(place.host, place.port):
+            if (code := server.exit_code) is not None:
+                return Ended(code, server.last_line(), str(self._log))
+            time.sleep(LOOK_AGAIN_S)
+        return None
+
+    def stage(self) -> str:
+        """What the server does while it starts, by its log."""
+        return stage_of(self._server.log_tail()) if self._server else "starting"
+
+    def wait_for_end(self) -> Ended:
+        """Wait until the server has ended by itself, or is silent for so long that it is ended."""
+        server, place = self._server, self.place()
+        if server is None:
+            return Ended(127, "the server was not started", str(self._log))
+        healthy_s = looked_s = time.monotonic()
+        while (code := server.exit_code) is None:
+            now_s = time.monotonic()
+            if now_s - looked_s >= HEALTH_EVERY_S:
+                looked_s = now_s
+                healthy_s = now_s if is_healthy(place.host, place.port) else healthy_s
+                if now_s - healthy_s > SILENT_S:
+                    server.stop()
+                    return Ended(-1, f"the server did not answer for {SILENT_S:g} s", str(self._log))
+            time.sleep(LOOK_AGAIN_S)
+        return Ended(code, server.last_line(), str(self._log))
+
+    def stop(self) -> None:
+        """End the server; requests under way have SHUTDOWN_S."""
+        if self._server is not None:
+            self._server.stop()
+
+
+def start_replica(plan: ServerPlan, key: SecretStr, place: Place | None = None) -> Any:
+    """A replica wherever the cards are free, or again at `place`. One CPU is for decoding images in the server."""
+    from one_ocr_ray.cluster.nodes import Node  # noqa: PLC0415
+
+    placed: dict[str, Any] = {"scheduling_strategy": Node(place.node_id, 0, 0).only_here} if place else {}
+    options = {"num_gpus": plan.gpus, "num_cpus": 1, "max_concurrency": 8, **placed}
+    return ray.remote(Replica).options(**options).remote(plan, key, place and place.port)
