@@ -1,4 +1,4 @@
-"""`Job`: everything that a worker must know about a run or a task. It holds no key."""
+"""`Job`: everything that a worker must know about a run or a task. Its only keys are those of the run's own servers."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
+from one_ocr_ray.model_servers import VLLM, server_plan_of
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
@@ -27,6 +28,7 @@ from one_ocr_ray.profile_settings import general_request_of, profile_of, with_pr
 from one_ocr_ray.service_settings import ServiceSettings
 from one_ocr_ray.settings import base_urls, password_of
 from one_ocr_ray.settings_engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
+from one_ocr_ray.settings_servers import ServerSettings
 from one_ocr_ray.storage.spending import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
@@ -39,13 +41,18 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import Settings
 
 
+NOT_STARTED = "http://127.0.0.1:9/v1"  # the address of servers that the run has not started yet; nobody is asked there
+UNLIMITED_PER_MINUTE = 600_000.0
+
 # The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
-_LLM = frozenset({"openai", "gemini"})
+_LLM = frozenset({"openai", "gemini", VLLM})
+_HOSTED = frozenset({"openai", "gemini"})
 _NEED_LLM = ("model", "base_url", "prompt_file", "schema", "max_cost")
 ENGINES_OF_SETTING = {
     **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
-    **dict.fromkeys(("service_tier", "headers", "query", "prices", "api_key_env"), _LLM),
-    **dict.fromkeys(("detail", "output_cap_field", "profile"), frozenset({"openai"})),
+    **dict.fromkeys(("service_tier", "headers", "query", "prices", "api_key_env"), _HOSTED),
+    **dict.fromkeys(("detail", "output_cap_field", "profile"), frozenset({"openai", VLLM})),
+    **dict.fromkeys(ServerSettings.model_fields, frozenset({VLLM})),
     "media_resolution": frozenset({"gemini"}),
 }
 
@@ -64,7 +71,7 @@ def settings_without_effect(settings: Settings) -> str | None:
 
 def readers_of(settings: Settings) -> tuple[str, ...]:
     """The LLM readers that a route may name beside `--engine`: an upload only those that the operator offers."""
-    as_they_come = () if isinstance(settings, ServiceSettings) else sorted(_LLM)
+    as_they_come = () if isinstance(settings, ServiceSettings) else sorted(_HOSTED)
     return tuple(dict.fromkeys((*settings.engines, *as_they_come)))
 
 
@@ -111,6 +118,8 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
             if getattr(settings, name):
                 raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
         return None
+    if settings.engine == VLLM:
+        return _own_servers(settings)
     model = settings.model or DEFAULT_MODELS[settings.engine]
     if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
         raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
@@ -125,6 +134,20 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
         output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
         headers=settings.headers,
         query=settings.query,
+    )
+
+
+def _own_servers(settings: Settings) -> EngineOptions:
+    """What is asked of the run's own servers, whose addresses are not known yet."""
+    if settings.base_url or settings.max_cost is not None:
+        raise UsageError("--engine vllm starts its own servers: leave --base-url and --max-cost out.")
+    return EngineOptions(
+        name="openai",
+        model=server_plan_of(settings).model,
+        base_url=NOT_STARTED,
+        timeout_s=settings.timeout,
+        image_detail=settings.detail,
+        output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
     )
 
 
@@ -196,7 +219,9 @@ def output_uri_of(settings: Settings) -> str:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The account's limits as the user set them."""
+    """The account's limits as the user set them. The run's own servers have none but those."""
+    if settings.engine == VLLM:
+        return Limits(settings.rpm or UNLIMITED_PER_MINUTE, settings.tpm, None, settings.max_in_flight)
     return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
 
 
@@ -211,7 +236,7 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
     schema = some.ask.json_schema if some else None
     return Fingerprint(
         engine=settings.engine,
-        model=own.options.model if own else DEFAULT_MODELS["local"],
+        model=_named(own.options.model, settings.revision) if own else DEFAULT_MODELS["local"],
         prompt_sha256=some.prompt_sha256 if some else None,
         schema_sha256=prompt_sha256(schema) if schema is not None else None,
         longest_side_px=longest_side_px_of(settings),
@@ -219,6 +244,10 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
         positions=settings.positions,
         route=told(route_of(settings), settings.engine, models),
     )
+
+
+def _named(model: str, revision: str | None) -> str:
+    return f"{model}@{revision}" if revision else model
 
 
 def metering_of(llm: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:

@@ -47,7 +47,7 @@ def profile_of(settings: Settings) -> ModelProfile | None:
 
     Raises UsageError for a name that is none, and for a file that holds no profile.
     """
-    if settings.engine != "openai" or settings.schema is not None or settings.profile == "generic":
+    if settings.engine not in {"openai", "vllm"} or settings.schema is not None or settings.profile == "generic":
         return None
     if settings.profile == "auto":
         return profile_of_model(settings.model or "")

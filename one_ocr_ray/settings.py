@@ -20,6 +20,7 @@ from one_ocr_ray.gates import Gates
 from one_ocr_ray.settings_engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
 from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config
 from one_ocr_ray.settings_reading import flag as _flag
+from one_ocr_ray.settings_servers import ServerSettings
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"
@@ -34,7 +35,7 @@ _Gates = Annotated[Gates | None, NoDecode]
 Engines = Annotated[dict[str, EngineSettings], NoDecode]
 
 
-class Settings(BaseSettings, LlmSettings):
+class Settings(BaseSettings, LlmSettings, ServerSettings):
     """The settings of a run. Precedence: flag > environment > file > default. Unknown keys are refused."""
 
     model_config = SettingsConfigDict(
@@ -53,7 +54,9 @@ class Settings(BaseSettings, LlmSettings):
     positions: Positions = _flag("WHAT", "Input and output", "places to keep: none, blocks or words", Positions.BLOCKS)
     retry_failed: bool = _flag(None, "Input and output", "process again the pages and documents that failed", False)
 
-    engine: Literal["local", "openai", "gemini"] = _flag("NAME", "Engine", "local, openai or gemini", "local")
+    engine: Literal["local", "openai", "gemini", "vllm"] = _flag(
+        "NAME", "Engine", "local, openai, gemini or vllm", "local"
+    )
     route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
     escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")

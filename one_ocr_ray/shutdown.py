@@ -52,10 +52,14 @@ class Interruption:
     def lost(self) -> None:
         """End, for another driver has the lease. May be called from any thread."""
         self.wait_s = 0.0  # that one asks for the same pages
+        self.end(TAKEN_OVER)
+
+    def end(self, reason: str) -> None:
+        """End for `reason`, one sentence. May be called from any thread."""
         if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._end, TAKEN_OVER)
+            self._loop.call_soon_threadsafe(self._end, reason)
         else:
-            self._reason = TAKEN_OVER
+            self._reason = self._reason or reason
 
     @contextmanager
     def ends_this_task(self) -> Iterator[None]:

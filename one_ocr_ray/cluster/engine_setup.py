@@ -31,6 +31,8 @@ from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from pydantic import SecretStr
+
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Job, LlmSetup
@@ -77,7 +79,12 @@ def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
 
 def engine_on_node(llm: EngineOptions) -> Engine:
     """The LLM engine with this node's key; jobs may share it. Raises UsageError when there is no key."""
-    return llm_engine(llm, provider_key(llm.name, llm.key_variable))
+    return llm_engine(llm, _key_on_node(llm))
+
+
+def _key_on_node(llm: EngineOptions) -> SecretStr | None:
+    """The key of the run's own server, or the provider's on this node."""
+    return llm.api_key or provider_key(llm.name, llm.key_variable)
 
 
 def permits_of(job: Job, setup: LlmSetup, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
@@ -103,7 +110,7 @@ def start_limiter_early(llm: EngineOptions) -> None:
 
 def _limiter_on_node(llm: EngineOptions) -> str:
     """The name of the limiter of the account that `llm` uses on this node."""
-    key = provider_key(llm.name, llm.key_variable)
+    key = _key_on_node(llm)
     account = account_fingerprint(llm.base_url, key.get_secret_value() if key else "")
     return limiter_name(llm.name, account, llm.model)
 

@@ -14,7 +14,9 @@ from one_ocr_ray.cluster.servers.fleet import Fleet, running_fleet
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.servers.command import ServerPlan
 from one_ocr_ray.servers.health import is_healthy
+from tests.cluster.outputs import read, rows
 from tests.cluster.waiting import until
+from tests.provider import write_identity_pdfs
 from tests.servers import stand_in
 
 if TYPE_CHECKING:
@@ -57,6 +59,19 @@ def test_a_server_that_dies_is_started_again_at_the_same_address() -> None:
         until(lambda: {each.pid for each in servers()} - first, "another server")
         until(lambda: is_healthy(place.host, place.port), "a healthy server")
         assert "A model server ended" in said[-1]
+
+
+def test_a_run_reads_with_a_server_of_its_own(tmp_path: Path) -> None:
+    """And ends it; its key is in no row."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_identity_pdfs(source, [1], pages=3)
+    flags = {"engine": "vllm", "model": "plain", "replicas": "1", "gpus_per_replica": 0, "server_command": TEMPLATE}
+    summary = read(output, source, **flags)
+    assert summary.counts.pages_ok == 3
+    for row in rows(output, "pages"):
+        assert row["markdown"].startswith("# Page\n\nRead by ")
+        assert (row["engine"], row["model"]) == ("vllm", "plain")
 
 
 def test_a_server_that_cannot_start_is_told_with_its_last_line() -> None:

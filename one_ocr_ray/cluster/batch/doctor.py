@@ -19,11 +19,13 @@ from ray._raylet import AuthenticationMode, get_authentication_mode  # type: ign
 from ray.exceptions import AuthenticationError, RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from one_ocr_ray.cluster.servers.fleet import places_for
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.job_settings import llm_setups_of, output_uri_of, selection_of
+from one_ocr_ray.model_servers import VLLM, server_plan_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
@@ -64,7 +66,7 @@ def run_checks(settings: Settings) -> list[Check]:
     Raises UsageError for settings that no run accepts.
     """
     selection_of(settings)
-    engines = {name: each.options for name, each in llm_setups_of(settings).items()}
+    engines = {name: each.options for name, each in llm_setups_of(settings).items() if name != VLLM}
     checks = [doctor.runtime_env(keys_in(submitted_runtime_env(), key_variables(settings)))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
@@ -80,7 +82,8 @@ def run_checks(settings: Settings) -> list[Check]:
         else:
             versions = doctor.versions(_versions(), cluster.nodes)
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
-        checks.extend(_engine_checks(engines, nodes))
+        checks.extend([_server_check(settings, has_ray=cluster is not None)] if settings.engine == VLLM else ())
+        checks.extend(_engine_checks(engines, nodes) if engines or settings.engine != VLLM else ())
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         checks.append(_output_check(output, output_fault, nodes))
@@ -209,6 +212,22 @@ def _engine_checks(engines: Mapping[str, EngineOptions], nodes: list[NodeFacts])
         for name, llm in engines.items()
         for check in _llm_checks(name, llm, nodes, of="" if len(engines) == 1 else f" {name}")
     ]
+
+
+def _server_check(settings: Settings, *, has_ray: bool) -> Check:
+    """Room for the run's own model servers. Nothing is started."""
+    if not has_ray:
+        return Check("servers", CheckStatus.SKIP, "Ray does not answer.")
+    plan = server_plan_of(settings)
+    places = places_for(plan)
+    known = (
+        f"profile {plan.profile.name}; licence of the weights: {plan.profile.licence}"
+        if plan.profile
+        else ("no profile: the general prompt")
+    )
+    if places == 0:
+        return Check("servers", CheckStatus.FAIL, f"No free GPU for {plan.model} ({known}).")
+    return Check("servers", CheckStatus.OK, f"Room for {places} of {plan.model} ({known}).")
 
 
 def _llm_checks(name: str, llm: EngineOptions, nodes: list[NodeFacts], *, of: str) -> list[Check]:

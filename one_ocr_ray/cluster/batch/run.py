@@ -17,6 +17,7 @@ from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.engine_setup import start_limiter_early
+from one_ocr_ray.cluster.servers.fleet import start_servers
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker_pool import WorkerPool
 from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_autoscaler, first_nodes
@@ -33,6 +34,7 @@ from one_ocr_ray.job_settings import (
     settings_without_effect,
     worst_case_of,
 )
+from one_ocr_ray.model_servers import VLLM
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -155,6 +157,8 @@ class _Run:
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(ray_session(address, self._metadata()))
+            if VLLM in self.engines:
+                self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
                 for each in self.engines.values():
                     start_limiter_early(each.options)

@@ -12,16 +12,21 @@ import ray
 from pydantic import SecretStr
 from ray.exceptions import RayActorError, RayError
 
+from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.servers.replica import Ended, start_replica
 from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.model_servers import VLLM, replicas_of, server_plan_of, with_servers
 from one_ocr_ray.policy.servers.progress import progress_sentence
 from one_ocr_ray.policy.servers.restarts import Restarts, ended, ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import ExitStack
 
     from one_ocr_ray.cluster.servers.replica import Place
+    from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.policy.servers.command import ServerPlan
+    from one_ocr_ray.settings import Settings
 
 SAY_EVERY_S = 10.0
 LOOK_AGAIN_S = 0.1
@@ -140,6 +145,32 @@ class Fleet:
             return None
         last = given_up[0]
         return f"The model server does not run: {last.last_line} (exit code {last.exit_code}; log: {last.log})."
+
+
+def places_for(plan: ServerPlan) -> int:
+    """For how many servers the cluster has free GPUs now; a server on CPUs has one place on each node."""
+    if plan.gpus == 0:
+        return len(working_nodes())
+    free = ray.available_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]
+    return int(free // plan.gpus)
+
+
+def start_servers(
+    settings: Settings,
+    engines: Mapping[str, LlmSetup],
+    ending: ExitStack,
+    say: Callable[[str], None],
+    on_lost: Callable[[str], None],
+) -> dict[str, LlmSetup]:
+    """Start the servers of `--engine vllm` and wait for the first. Gives the engines with their endpoints.
+
+    They end with `ending`. Raises UsageError when no server can be started, StoppedError when none is ready in time.
+    """
+    plan = server_plan_of(settings)
+    fleet = Fleet(plan, replicas_of(settings, places_for(plan)), say, on_lost)
+    ending.enter_context(running_fleet(fleet)).wait_for_first(settings.ready_timeout)
+    addresses = [(place.host, place.port) for place in fleet.places]
+    return {**engines, VLLM: with_servers(engines[VLLM], addresses, fleet.key)}
 
 
 @contextmanager
