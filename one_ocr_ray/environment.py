@@ -71,6 +71,12 @@ def variables(prefix: str) -> list[str]:
     return [name for name in os.environ if name.upper().startswith(prefix)]
 
 
+def for_child_programs() -> dict[str, str]:
+    """The environment that a child program of this node gets, without providers' keys."""
+    keys = {name for names in KEY_VARIABLES.values() for name in names} | {CALLBACK_SECRET}
+    return {name: value for name, value in os.environ.items() if name.removesuffix("_FILE") not in keys}
+
+
 def keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> list[str]:
     """The variables of a Ray `runtime_env` that hold a key or secret, `more` of the user's own among them.
 

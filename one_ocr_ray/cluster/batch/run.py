@@ -34,7 +34,6 @@ from one_ocr_ray.job_settings import (
     settings_without_effect,
     worst_case_of,
 )
-from one_ocr_ray.model_servers import VLLM
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -72,7 +71,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.pending_work import PendingWork
 
-INPUTS_SHOWN = 3
+INPUTS_SHOWN = 3  # in Ray's dashboard
 
 
 def run(
@@ -116,8 +115,7 @@ def run(
             on_stop(work.summary(count_rows(work.dataset, plan), time.monotonic() - started, stopped.exit_code))
             raise
         counts, fault = check_row_counts(work.dataset, plan, output.root)
-        exit_code = counts.exit_code if fault is None else OneOcrError.exit_code
-        summary = work.summary(counts, time.monotonic() - started, exit_code)
+        summary = work.summary(counts, time.monotonic() - started, OneOcrError.exit_code if fault else counts.exit_code)
     if fault is not None:
         on_stop(summary)
         raise OneOcrError(fault)
@@ -157,8 +155,7 @@ class _Run:
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(ray_session(address, self._metadata()))
-            if VLLM in self.engines:
-                self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
+            self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
                 for each in self.engines.values():
                     start_limiter_early(each.options)
@@ -175,7 +172,7 @@ class _Run:
     def _metadata(self) -> dict[str, str]:
         """What Ray's dashboard says of this job."""
         inputs = [shown(each) for each in self.settings.inputs]
-        more = f" and {len(inputs) - INPUTS_SHOWN} more" if len(inputs) > INPUTS_SHOWN else ""
+        more = f" and {others} more" if (others := len(inputs) - INPUTS_SHOWN) > 0 else ""
         return {
             "one_ocr_run_id": self.identity.run_id,
             "one_ocr_input": " ".join(inputs[:INPUTS_SHOWN]) + more,
@@ -226,8 +223,8 @@ class _Run:
             budget, actor = start_budget(settings.max_cost - spent_usd, run_id)
             actors.append(actor)
         count = min(settings.workers or len(nodes), settings.max_in_flight)
-        job = self._job(sum(int(node.cpus) for node in nodes), len(readers), count, budget)
-        job = replace(job, engines=self._with_sent_before(plan, open_shards))
+        cpus = sum(int(node.cpus) for node in nodes)
+        job = replace(self._job(cpus, len(readers), count, budget), engines=self._with_sent_before(plan, open_shards))
         packer = ShardPacker(
             self.selection,
             shard_pages=settings.shard_pages,
@@ -286,19 +283,18 @@ class _Run:
         return setups
 
     def _job(self, cpus: int, readers: int, workers: int, budget: str | None) -> Job:
-        settings = self.settings
-        pages_at_once = settings.max_in_flight if self.engines else PAGES_PER_READER * readers
+        pages_at_once = self.settings.max_in_flight if self.engines else PAGES_PER_READER * readers
         return Job(
             output=self.output.root,
             config=self.config,
             identity=self.identity,
             selection=self.selection,
-            pdf=pdf_options_of(settings),
+            pdf=pdf_options_of(self.settings),
             ask=self.ask,
             engines=self.engines,
             budget=budget,
             pages_at_once=max(1, pages_at_once // workers),
             render_tasks=max(1, cpus // workers),
-            stop_wait_s=settings.stop_wait if self.engines else 0.0,
+            stop_wait_s=self.settings.stop_wait if self.engines else 0.0,
             route=self.route,
         )

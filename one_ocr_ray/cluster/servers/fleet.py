@@ -162,10 +162,12 @@ def start_servers(
     say: Callable[[str], None],
     on_lost: Callable[[str], None],
 ) -> dict[str, LlmSetup]:
-    """Start the servers of `--engine vllm` and wait for the first. Gives the engines with their endpoints.
+    """Start the servers of `--engine vllm`, if `engines` has it, and wait for the first. Gives the engines with them.
 
     They end with `ending`. Raises UsageError when no server can be started, StoppedError when none is ready in time.
     """
+    if VLLM not in engines:
+        return dict(engines)
     plan = server_plan_of(settings)
     fleet = Fleet(plan, replicas_of(settings, places_for(plan)), say, on_lost)
     ending.enter_context(running_fleet(fleet)).wait_for_first(settings.ready_timeout)

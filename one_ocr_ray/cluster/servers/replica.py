@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import ray
 
+from one_ocr_ray.cluster.nodes import Node
+from one_ocr_ray.environment import for_child_programs
 from one_ocr_ray.policy.servers.command import SHUTDOWN_S, command_of, server_environment
 from one_ocr_ray.policy.servers.progress import stage_of
 from one_ocr_ray.servers.health import is_healthy
@@ -67,10 +69,10 @@ class Replica:
     def bring_up(self) -> Ended | None:
         """Start the server and wait until it answers; None then, else how it ended."""
         place = self.place()
-        self.stop()
+        self._end_server()
         gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
         environment = server_environment(
-            os.environ, key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
+            for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
         )
         try:
             server = ServerProcess.start(
@@ -107,15 +109,17 @@ class Replica:
         return Ended(code, server.last_line(), str(self._log))
 
     def stop(self) -> None:
-        """End the server; requests under way have SHUTDOWN_S."""
+        """End the server for good; requests under way have SHUTDOWN_S. Its log goes with it."""
+        self._end_server()
+        self._log.unlink(missing_ok=True)
+
+    def _end_server(self) -> None:
         if self._server is not None:
             self._server.stop()
 
 
 def start_replica(plan: ServerPlan, key: SecretStr, place: Place | None = None) -> Any:
     """A replica wherever the cards are free, or again at `place`. One CPU is for decoding images in the server."""
-    from one_ocr_ray.cluster.nodes import Node  # noqa: PLC0415
-
     placed: dict[str, Any] = {"scheduling_strategy": Node(place.node_id, 0, 0).only_here} if place else {}
     options = {"num_gpus": plan.gpus, "num_cpus": 1, "max_concurrency": 8, **placed}
     return ray.remote(Replica).options(**options).remote(plan, key, place and place.port)

@@ -9,7 +9,7 @@ _STAGES = (
     ("starting", re.compile(r"vLLM (?:API server )?version|Resolved architecture")),
     ("downloading weights", re.compile(r"Downloading|Fetching \d+ files|Time spent downloading", re.IGNORECASE)),
     ("loading weights", re.compile(r"Starting to load model|Loading (?:safetensors|pt|weights)", re.IGNORECASE)),
-    ("compiling", re.compile(r"torch\.compile|Dynamo bytecode|Compiling", re.IGNORECASE)),
+    ("compiling", re.compile(r"Dynamo bytecode|Compiling a graph|torch\.compile takes", re.IGNORECASE)),
     ("capturing graphs", re.compile(r"Capturing CUDA graph|Graph capturing", re.IGNORECASE)),
     ("warming up", re.compile(r"init engine|Available KV cache|GPU KV cache size", re.IGNORECASE)),
 )
@@ -25,8 +25,8 @@ def stage_of(log: str) -> str:
 
 
 def progress_sentence(stages: list[str], ready: int, wanted: int, elapsed_s: float) -> str:
-    """Such as `loading weights, 2 of 4 servers ready, 3:10`."""
+    """Such as `loading weights, 2 of 4 servers ready, 3:10`: `stages` are those of the servers that are not ready."""
     order = [stage for stage, _ in _STAGES]
-    slowest = min(stages, key=order.index, default="starting")
+    slowest = f"{min(stages, key=order.index)}, " if stages else ""
     minutes, seconds = divmod(int(elapsed_s), 60)
-    return f"{slowest}, {ready} of {wanted} servers ready, {minutes}:{seconds:02d}"
+    return f"{slowest}{ready} of {wanted} servers ready, {minutes}:{seconds:02d}"
