@@ -54,6 +54,7 @@ def test_a_numbered_formula_is_one_without_a_model() -> None:
     found = blocks([*column(PROSE, 200, 200), *formula, *column(PROSE, 200, 500)])
     assert of(BlockKind.FORMULA, found) == [r"a^{2} + b^{2} = c^{2} \tag{13}"]
     assert "$$\na^{2} + b^{2} = c^{2} \\tag{13}\n$$" in to_markdown(found)
+    assert latex("∇ × E = −∂B/∂t, πr ≤ α₀") == r"\nabla \times E = -\partial B/\partial t, \pi r \leq \alpha_{0}"
     assert latex("5% of {x} = $1 \\ y") == r"5\% of \{x\} = \$1 \backslash  y"
 
 

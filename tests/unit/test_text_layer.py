@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.blocks import TextLayer
+from one_ocr_ray.blocks import Block, BlockKind, TextLayer
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.text_layer.frames import content_of
@@ -40,6 +40,10 @@ def page_of(child: PdfChild, content: bytes, *, resources: bytes = b"", entries:
     objects = pdfs.page_objects([content], resources=resources, page_entries=[entries])
     opened(child, pdfs.write([*objects, *more]))
     return layer_of(child, 1, 1600)
+
+
+def blocks_of(layer: Layer) -> tuple[Block, ...]:
+    return page_blocks(content_of(layer, layer_lines(layer, seen_of(layer).glyphs)))
 
 
 def at(text: bytes, x: float, y: float, size: float = 12, before: bytes = b"") -> bytes:
@@ -79,6 +83,23 @@ def test_a_raised_digit_is_a_superscript_on_its_line(child: PdfChild) -> None:
     assert parse_list(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
 
 
+def test_a_line_in_the_type_of_formulas_is_one(child: PdfChild) -> None:
+    """Exponents stand in their place though they were painted last; in upright letters it is text."""
+    content = b"".join(at(*each) for each in [
+        (b"a", 72, 700), (b"+ b", 86, 700), (b"= c", 112, 700), (b"2", 78.5, 706, 8), (b"2", 102, 706, 8),
+        (b"i", 130, 706, 8), (b"x = 12", 72, 650),
+    ])  # fmt: skip
+    objects = pdfs.page_objects([content])
+    objects[2] = b"<</Type/Font/Subtype/Type1/BaseFont/Times-Italic>>"
+    opened(child, pdfs.write(objects))
+    found = blocks_of(layer_of(child, 1, 1600))
+    assert [(block.kind, block.text) for block in found] == [
+        (BlockKind.FORMULA, "a^{2} + b^{2} = c^{i}"),
+        (BlockKind.PARAGRAPH, "x = 12"),
+    ]
+    assert all(block.kind is not BlockKind.FORMULA for block in blocks_of(page_of(child, content)))
+
+
 def test_a_star_in_larger_type_makes_no_superscripts(child: PdfChild) -> None:
     """It says nothing of the line's size: the letters after it stand where letters do."""
     star = at(b"*", 72, 690, 18) + at(b"in Section 3.5", 83.5, 692, 12)
@@ -97,7 +118,7 @@ def test_columns_painted_row_by_row_are_read_one_after_the_other(child: PdfChild
         for row, (a, b) in enumerate(zip(left * 3, right * 3, strict=True))
     )
     layer = page_of(child, body)
-    text = to_markdown(page_blocks(content_of(layer, layer_lines(layer, seen_of(layer).glyphs))))
+    text = to_markdown(blocks_of(layer))
     assert text.rindex("left column") < text.index("right column")
 
 

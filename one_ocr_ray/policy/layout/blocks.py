@@ -15,7 +15,7 @@ from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.drafts import Draft
 from one_ocr_ray.policy.layout.geometry import line_height, rows
 from one_ocr_ray.policy.layout.kinds import marks
-from one_ocr_ray.policy.layout.kinds.classify import Figure, FigureStrip
+from one_ocr_ray.policy.layout.kinds.classify import Figure, FigureStrip, is_typeset
 from one_ocr_ray.policy.layout.kinds.formulas import latex
 from one_ocr_ray.policy.layout.kinds.headings import heading_level, is_full, is_heading, is_label, is_large
 from one_ocr_ray.policy.layout.lines import Column, Line
@@ -223,7 +223,7 @@ def _text_draft(chunk: Sequence[Line], column: Column) -> Draft:
         return replace(_draft(BlockKind.HEADING, text, chunk), level=heading_level(chunk, column))
     if kind:
         if kind is BlockKind.FORMULA:
-            text = "\n".join(latex(line.text) for line in chunk)
+            text = "\n".join(_latex(line) for line in chunk)
         return _draft(kind, _indented(chunk) if kind is BlockKind.CODE else text, chunk)
     if item := marks.split_item(text):
         draft = _draft(BlockKind.LIST_ITEM, item[1], chunk)
@@ -233,6 +233,13 @@ def _text_draft(chunk: Sequence[Line], column: Column) -> Draft:
     if 2 * sum(marks.looks_like_code(line.text) for line in chunk) >= len(chunk):
         return _draft(BlockKind.CODE, _indented(chunk), chunk)
     return _draft(BlockKind.PARAGRAPH, "\n".join(line.text for line in chunk), chunk)
+
+
+def _latex(line: Line) -> str:
+    """A line of a formula, with what is raised where its type tells."""
+    if not any(is_typeset(segment) for segment in line.row):
+        return latex(line.text)
+    return r" \quad ".join(s.line.latex or "" if is_typeset(s) else latex(f" {s.text}").strip() for s in line.row)
 
 
 def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:

@@ -49,6 +49,7 @@ class TextLine:
     mono: bool | None = None
     italic: bool | None = None
     angle: float | None = None  # degrees clockwise from the x axis; None: that of the corners
+    latex: str | None = None  # of a line whose type is that of a formula
 
     @property
     def is_vertical(self) -> bool:

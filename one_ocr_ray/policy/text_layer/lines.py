@@ -14,20 +14,22 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from one_ocr_ray.policy.layout.geometry import TextLine
+from one_ocr_ray.policy.layout.kinds.formulas import has_operators, latex_of, may_be_formula
 from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
-from one_ocr_ray.policy.text_layer.spelling import placed_words, read_backwards
+from one_ocr_ray.policy.text_layer.spelling import formula_parts, placed_words, read_backwards
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from one_ocr_ray.policy.layout.geometry import Word
     from one_ocr_ray.policy.text_layer.layer import Glyph, Layer
 
 # Multiples of the size of the type.
 LINE_GAP = 0.6  # pieces further apart are lines of their own
 JUSTIFIED = 1.3  # a space within one text object is not wider, else it parts columns
 BACK = 0.5  # a character this far left of the end of the one before begins a new piece
-SAME_LINE, OTHER_SIZE = 0.35, 0.7  # middles that differ by less, of types of one size and of two
+SAME_LINE, OTHER_SIZE = 0.35, 0.85  # middles that differ by less, of types of one size and of two
 RAISED, SMALL = 0.15, 0.8  # a superscript
 MONO = 0.9  # of a line's characters; prose names files and commands in a fixed-width font
 FEW = 0.25  # of the characters of a line: fewer do not say how large its type is
@@ -149,13 +151,16 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)
         near = (line for row in range(at - reach, at + reach + 1) for line in rows.get(row, ()))
-        fitting = [line for line in near if _goes_on(line, new, left)]
+        fitting = [line for line in near if _goes_on(line, new, left) or _fills_gap(line, new, left)]
         if not fitting:
             lines.append(new)
             rows.setdefault(at, []).append(new)
             continue
         line = max(fitting, key=lambda each: each.right)
-        line.marks += piece
+        if left < line.right - BACK * line.size:
+            line.marks = sorted(line.marks + piece, key=lambda mark: mark.left)
+        else:
+            line.marks += piece
         line.right = max(line.right, new.right)
     return [line.marks for line in lines]
 
@@ -164,6 +169,14 @@ def _goes_on(line: _Open, piece: _Open, left: float) -> bool:
     larger, smaller = max(line.size, piece.size), min(line.size, piece.size)
     most = SAME_LINE if smaller > SMALL * larger else OTHER_SIZE / 2
     return abs(line.middle - piece.middle) < most * larger and -BACK * larger < left - line.right < LINE_GAP * larger
+
+
+def _fills_gap(line: _Open, piece: _Open, left: float) -> bool:
+    """True if a raised or lowered piece stands in a gap of a line, as an exponent before a sign does."""
+    is_small = piece.size < SMALL * line.size and abs(line.middle - piece.middle) < OTHER_SIZE / 2 * line.size
+    slack = BACK / 2 * piece.size
+    is_within = min(m.left for m in line.marks) < left < line.right
+    return is_small and is_within and all(m.right <= left + slack or m.left >= piece.right - slack for m in line.marks)
 
 
 def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
@@ -185,10 +198,18 @@ def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
     starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
     corners = corners_of(left, top, right, bottom, angle)
     size = sizes[len(sizes) // 2]
-    line = TextLine(
-        corners, words, size=size, bold=bold, starts_bold=starts_bold, mono=mono, italic=italic, angle=angle
-    )
+    latex = latex_of(formula_parts(marks, bottom, largest)) if _is_formula(marks, words, layer) else None
+    line = TextLine(corners, words, None, size, bold, starts_bold, mono, italic, angle, latex)
     return LayerLine(tuple(marks), angle, line)
+
+
+def _is_formula(marks: Sequence[Mark], words: Sequence[Word], layer: Layer) -> bool:
+    """True if a line reads like a formula with two operators, and all its letters are set as those of formulas are."""
+    text = "".join(word.text for word in words)
+    if not (may_be_formula(text) and has_operators(text)):
+        return False
+    fonts = [layer.fonts[layer.runs[mark.glyph.run].font] for mark in marks if mark.glyph.text.isalpha()]
+    return bool(fonts) and all(font.italic or font.math for font in fonts)
 
 
 def _largest(sizes: Sequence[float]) -> float:

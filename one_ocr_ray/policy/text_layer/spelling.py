@@ -50,6 +50,20 @@ def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float
     return tuple(placed)
 
 
+def formula_parts(marks: Sequence[Mark], bottom: float, largest: float) -> list[tuple[int, str]]:
+    """A line in parts that are raised (1), lowered (-1) or neither (0), for `latex_of`."""
+    parts: list[tuple[int, str]] = []
+    for at, mark in enumerate(marks):
+        is_small = mark.size < SMALL * largest
+        level = 0 if not is_small else 1 if bottom - mark.bottom > RAISED * largest else -1
+        space = " " if at and level == 0 and _space_between(marks[at - 1], mark) else ""
+        if parts and parts[-1][0] == level:
+            parts[-1] = level, parts[-1][1] + space + mark.glyph.text
+        else:
+            parts.append((level, space + mark.glyph.text))
+    return parts
+
+
 def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
     """A line that runs to the left, as one word. Its characters keep the order of the layer, that of reading."""
     text = marks[0].glyph.text

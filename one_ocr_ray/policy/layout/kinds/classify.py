@@ -71,11 +71,20 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
 
 
 def _is_formula(segment: Segment, numbers: Iterable[Segment], labels: Labels) -> bool:
-    """Whether a segment reads like a formula, and has a number beside it or is one to the model."""
+    """True if a segment reads like a formula, and has its type, a number beside it, or is one to the model."""
+    if is_typeset(segment):
+        return True
     if not may_be_formula(segment.text):
         return False
     numbered = any(_beside(number, segment) and number.left > segment.right for number in numbers)
     return numbered or labels.score(segment, "equation") >= LIKELY
+
+
+def is_typeset(segment: Segment) -> bool:
+    """True if a segment is all of a line whose type is that of a formula."""
+    return segment.line.latex is not None and len(segment.text) >= len(
+        "".join(w.text for w in segment.line.words).strip()
+    )
 
 
 def _beside(a: Segment, b: Segment) -> bool:

@@ -1,15 +1,20 @@
 """Formulas that stand on lines of their own: how they are told from text, and what is written of them.
 
 A recogniser of lines reads their characters and loses their build: fractions, limits, some of what is raised. What it
-has read becomes LaTeX as it is.
+has read becomes LaTeX as it is. Of a text layer it is known what is raised and lowered.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 DENSE = 0.25  # of a formula's characters are mathematical
+LEAST_OPERATORS = 2  # of a formula that has nothing but its type to tell it
 
 _NUMBER = re.compile(r"[(（]\s*([A-Z]?\d{1,3}(?:[.-]\d{1,3})*\s*[a-z]?)\s*[)）]")
 _RELATION = re.compile(r"[=≡≈≠<>≤≥∈→⇒⇔∝∼≃≅]")
@@ -21,6 +26,13 @@ _WORD = re.compile(r"(?:(?![\u0370-\u03ff\u00b5])[^\W\d_]){4}|[\u3040-\u30ff\u34
 _RAISED = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+")
 _SPECIAL = re.compile(r"[\\{}#$%&~]")
+_OPERATOR = re.compile(r"[=≡≈≠<>≤≥±×÷·∇∂∫∑∏√∈∪∩→⇒⇔∝∼≃≅+−*/]")
+_NAMES = """α alpha β beta γ gamma δ delta ε epsilon ϵ epsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu µ mu
+    ν nu ξ xi π pi ρ rho ς varsigma σ sigma τ tau υ upsilon φ phi ϕ phi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta
+    Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega ∇ nabla ∂ partial ∫ int ∑ sum ∏ prod × times ÷ div · cdot
+    ⋅ cdot ± pm ≤ leq ≥ geq ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto → to ∞ infty ∈ in ∪ cup ∩ cap""".split()  # noqa: SIM905
+_COMMANDS = dict(zip(_NAMES[::2], _NAMES[1::2], strict=True))
+_COMMAND = re.compile(f"[{''.join(_COMMANDS)}](?=(?P<letter>[A-Za-z])?)")
 
 
 def is_number(text: str) -> bool:
@@ -37,12 +49,29 @@ def may_be_formula(text: str) -> bool:
     return len(_MATHEMATICAL.findall(text)) >= DENSE * characters
 
 
+def has_operators(text: str) -> bool:
+    """True if a text has two operators, as few entries of a table have."""
+    return len(_OPERATOR.findall(text)) >= LEAST_OPERATORS
+
+
 def latex(text: str) -> str:
     """One line of a formula; its number becomes a tag."""
     tag = ""
     if match := re.search(rf"\s{_NUMBER.pattern}$", text):
         text, tag = text[: match.start()].rstrip(), rf" \tag{{{match[1]}}}"
-    text = _SPECIAL.sub(lambda char: "\\backslash " if char[0] == "\\" else "\\" + char[0], text)
-    text = _RAISED.sub(lambda run: f"^{{{unicodedata.normalize('NFKC', run[0])}}}", text)
+    text = _RAISED.sub(lambda run: f"^{{{unicodedata.normalize('NFKC', run[0])}}}", escaped(text))
     text = _LOWERED.sub(lambda run: f"_{{{unicodedata.normalize('NFKC', run[0])}}}", text)
-    return text.replace("−", "-") + tag
+    return text + tag
+
+
+def latex_of(parts: Iterable[tuple[int, str]]) -> str:
+    """A formula whose parts are known to be raised (1), lowered (-1) or neither (0)."""
+    marks = {1: "^{%s}", -1: "_{%s}", 0: "%s"}
+    return "".join(marks[level] % escaped(text) for level, text in parts)
+
+
+def escaped(text: str) -> str:
+    """The characters of a formula in LaTeX: commands for Greek letters and operators, a mark before special ones."""
+    text = _SPECIAL.sub(lambda char: "\\backslash " if char[0] == "\\" else "\\" + char[0], text)
+    text = _COMMAND.sub(lambda char: f"\\{_COMMANDS[char[0]]}{' ' if char['letter'] else ''}", text)
+    return text.replace("−", "-")
