@@ -36,6 +36,11 @@ _TURNS = {  # by EXIF orientation: how to stand upright, and the clockwise turn 
     7: (Image.Transpose.TRANSVERSE, 270),
     8: (Image.Transpose.ROTATE_90, 270),
 }
+_BACK = {  # by clockwise turn: from an upright picture to what is stored, and the orientation of that
+    90: (Image.Transpose.ROTATE_90, 6),
+    180: (Image.Transpose.ROTATE_180, 3),
+    270: (Image.Transpose.ROTATE_270, 8),
+}
 _PLUGINS = {Kind.TIFF: "Tiff", Kind.WEBP: "WebP", Kind.JPEG2000: "Jpeg2K"}  # the others are loaded anyway
 
 Image.MAX_IMAGE_PIXELS = None  # the bound above is ours, and a page's failure
@@ -85,6 +90,29 @@ class Pictures:
             raise
         except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
             raise RefusedError("picture") from error
+
+    def stored(self, page_number: int) -> tuple[Image.Image, int]:
+        """The picture of a page as it is stored, and its EXIF orientation. Raises RefusedError."""
+        frame = self._frames[page_number - 1]
+        try:
+            self._image.seek(frame.place)
+            if self._image.width * self._image.height <= MAX_PICTURE_PIXELS:
+                self._image.load()
+                if self._kind is not Kind.TIFF:
+                    return self._image, _orientation(self._image)
+                # Pillow has turned it upright, and flipped it: only the turn is taken back.
+                back, orientation = _BACK.get(_TURNS.get(frame.orientation, (None, 0))[1], (None, 1))
+                return self._image if back is None else self._image.transpose(back), orientation
+        except MemoryError:
+            raise
+        except Exception as error:  # as above
+            raise RefusedError("picture") from error
+        raise RefusedError("picture_pixels")
+
+    @staticmethod
+    def on_white(image: Image.Image) -> Image.Image:
+        """`image` as it is drawn, with 8 bits of red, green and blue."""
+        return _on_white(_resized(image, image.size))
 
     def _opened(self) -> Image.Image:
         self._stream.seek(0)

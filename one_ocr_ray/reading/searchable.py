@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.model import Failure
+from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind, kind_of
 from one_ocr_ray.pdf.reader import document_id_of
 from one_ocr_ray.pdf.searchable.writer import CORRUPT, Added, Refusal, SearchableWriter
 from one_ocr_ray.policy.dataset.export import ExportReport, FileNames
 from one_ocr_ray.policy.route.own_layer import LayerWish, layer_wish
 from one_ocr_ray.policy.writers.pdf_text import PdfText
 from one_ocr_ray.policy.writers.placed import placed_page
+from one_ocr_ray.reading.inspection import source_of
 from one_ocr_ray.storage.dataset.committed import committed_documents
-from one_ocr_ray.storage.inputs import read_input
-from one_ocr_ray.storage.store.uris import is_remote, local_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 _GONE = Refusal("pdf_not_found", "The file is not there any more.")
 _CHANGED = Refusal("pdf_changed", "The file has other bytes than when it was read; read it again with a new run.")
-_NO_PDF = Refusal("not_pdf", "The file is not a PDF.")
+_NO_PDF = Refusal("not_pdf", "The file is neither a PDF nor a picture.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +56,7 @@ def write_searchable(
 
     Where no page gets a layer, the copy has the same bytes.
     """
-    with source.open("rb") as file:
-        if b"%PDF-" not in file.read(1024):
-            return _NO_PDF
-    password = options.password.get_secret_value() if options.password else None
-    page_count = writer.open(source, password, allow_signed=options.allow_signed)
+    page_count = _open(writer, source, pages, options)
     if isinstance(page_count, Refusal):
         return page_count
     if any(page.page_number > page_count for page in pages):
@@ -76,10 +73,31 @@ def write_searchable(
         report.written += added is Added.WRITTEN
         report.guessed += added is Added.WRITTEN and placed.is_guessed
         report.damaged += added is Added.DAMAGED
-    if not report.written:
+    if not report.written and _kind(source) is Kind.PDF:
         shutil.copyfile(source, target)
         return report
     return writer.save(target, text.spare, source.stat().st_size) or report
+
+
+def _open(
+    writer: SearchableWriter, source: Path, pages: Sequence[PageResult], options: SearchableOptions
+) -> int | Refusal:
+    kind = _kind(source)
+    if kind is None or kind is Kind.ZIP:
+        return _NO_PDF
+    if kind is Kind.PDF:
+        password = options.password.get_secret_value() if options.password else None
+        return writer.open(source, password, allow_signed=options.allow_signed)
+    sizes_pt = {page.page_number: (page.page_box.width, page.page_box.height) for page in pages if page.page_box}
+    # What OCR has turned is turned back: the page is to be shown as the picture is.
+    turned = {page.page_number for page in pages if (page.rotation or 0) % 180}
+    shown = {number: size[::-1] if number in turned else size for number, size in sizes_pt.items()}
+    return writer.open_picture(source, kind, shown)
+
+
+def _kind(source: Path) -> Kind | None:
+    with source.open("rb") as file:
+        return kind_of(file.read(HEAD_BYTES))
 
 
 def export_searchable(
@@ -133,14 +151,14 @@ def _export(
 
 def _source(document: DocumentResult, scratch: Path) -> Path | Refusal:
     """The file that the document was read from, fetched to `scratch` where it is an object."""
-    path = scratch / "original.pdf"
-    if is_remote(document.source_uri):
-        data = read_input(document.source_uri)
-        if data is None:
-            return _GONE
-        path.write_bytes(data)
+    source = source_of(document.source_uri)
+    if isinstance(source, Failure):
+        return _GONE
+    path = scratch / "original"
+    if isinstance(source, bytes):
+        path.write_bytes(source)
     else:
-        path = Path(local_path(document.source_uri))
+        path = source
     found = document_id_of(path)
     if found is None:
         return _GONE

@@ -15,7 +15,7 @@ from one_ocr_ray.cli import main
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
 from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.reading.inspection import document_id_of
-from tests import datasets, pdfs
+from tests import datasets, pdfs, pictures
 from tests.values import TIMED_OUT, document, page
 
 if TYPE_CHECKING:
@@ -260,3 +260,42 @@ def test_a_hostile_file_costs_itself_alone(tmp_path: Path) -> None:
     made = Exported(tmp_path, pdfs.write(objects), [words_on(), words_on()])
     assert made.exit == EXIT_OK
     assert made.copy.stat().st_size < made.source.stat().st_size + 30_000
+
+
+@pytest.mark.parametrize("orientation", [1, 4, 6, 7])
+def test_a_picture_becomes_a_pdf_that_looks_the_same(tmp_path: Path, orientation: int) -> None:
+    """However it is stored; a JPEG's bytes stay. The words stand where they are seen."""
+    for ending, kind in (("jpg", "JPEG"), ("tif", "TIFF")):
+        folder = tmp_path / ending
+        folder.mkdir()
+        data = pictures.turned(kind, orientation)
+        turn = {3: 180, 4: 180, 5: 90, 6: 90, 7: 270, 8: 270}.get(orientation, 0)
+        width, height = pictures.WIDTH_PX * 0.72, pictures.HEIGHT_PX * 0.72
+        line = BlockLine(Box(7, 7, 86, 29), (BlockWord("Bar", Box(7.2, 7.2, 86.4, 28.8)),))
+        block = pack([Block(1, BlockKind.PARAGRAPH, "Bar", line.box, lines=(line,))], Positions.WORDS)
+        made = Exported(folder, data, [{"blocks": block, "page_box": PageBox(width, height, turn)}])
+        shown = pdfium.PdfDocument(made.copy)[0]
+        assert shown.get_size() == pytest.approx((width, height), abs=0.1)
+        seen = shown.render(scale=100 / 72).to_pil().convert("L")
+        bar, paper = seen.getpixel((60, 25)), seen.getpixel((250, 150))
+        assert isinstance(bar, int)
+        assert isinstance(paper, int)
+        assert (bar < 80, paper > 200) == (True, True), ending
+        found = shown.get_textpage().search("Bar").get_next()
+        assert found is not None
+        box = displayed(shown, shown.get_textpage().get_charbox(found[0], loose=True))
+        assert box[:2] == pytest.approx((7.2, 7.2), abs=1), ending
+        assert (data in made.copy.read_bytes()) is (kind == "JPEG")
+
+
+@pytest.mark.parametrize("mode", ["1", "P", "RGBA", "CMYK"])
+def test_pictures_of_all_depths_are_embedded(tmp_path: Path, mode: str) -> None:
+    """PNG, and TIFF of two pages where PNG cannot hold the mode."""
+    image = pictures.paper(mode)
+    many = {"save_all": True, "append_images": [image]} if mode == "CMYK" else {}
+    data = pictures.saved(image, "TIFF" if many else "PNG", **many)
+    made = Exported(tmp_path, data, [{"markdown": "some words"}])
+    for shown in pdfium.PdfDocument(made.copy):
+        seen = shown.render(scale=0.5).to_pil().convert("L")
+        assert (seen.getpixel((30, 12)) < 60, seen.getpixel((125, 75)) > 240) == (True, True)  # type: ignore[operator]
+    assert "some words" in text_of(made.copy)

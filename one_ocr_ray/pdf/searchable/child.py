@@ -3,9 +3,10 @@
 Run by `writer` as `python -m one_ocr_ray.pdf.searchable.child MEMORY_BYTES`; frames are those of `pdf/child.py`. qpdf
 reads hostile files, so everything that touches it lives here and in the parts of this program: `content` and `font`.
 
-    open  {path, password}   -> {page_count, encrypted, signed, may_change} or {refused: "password" | "corrupt"}
-    page  {page_number, width, height, rotate, beside_visible} + text operators -> {written} or {refused: "page"}
-    save  {path} + JSON of characters with spare codes -> {size_bytes} or {refused: "save"}
+    open    {path, password} -> {page_count, encrypted, signed, may_change} or {refused: "password" | "corrupt"}
+    picture {path, kind} + JSON of the pages' sizes in points -> {page_count} or {refused: "picture"}
+    page    {page_number, width, height, rotate, beside_visible} + text operators -> {written} or {refused: "page"}
+    save    {path} + JSON of characters with spare codes -> {size_bytes} or {refused: "save"}
 """
 
 from __future__ import annotations
@@ -19,9 +20,12 @@ from typing import Any
 import pikepdf
 from pikepdf import Array, Dictionary
 
+from one_ocr_ray.pdf.drawing import RefusedError
 from one_ocr_ray.pdf.frames import Header, begin, serve
+from one_ocr_ray.pdf.kinds import Kind
 from one_ocr_ray.pdf.searchable.content import compressed, look_through, look_through_forms, shallow
 from one_ocr_ray.pdf.searchable.font import add_font, set_characters
+from one_ocr_ray.pdf.searchable.pictures import pdf_of_pictures
 from one_ocr_ray.policy.writers.pdf_text import FONT
 
 _MOST_FIELDS = 20_000  # of a form that are searched for signatures
@@ -40,6 +44,16 @@ class _Copy:
     def __init__(self) -> None:
         self._pdf = pikepdf.new()
         self._font: Any = None
+
+    def picture(self, header: Header, payload: bytes) -> tuple[Header, bytes]:
+        self._font = None
+        self._pdf.close()
+        sizes_pt = {int(number): (size[0], size[1]) for number, size in json.loads(payload).items()}
+        try:
+            self._pdf = pdf_of_pictures(Path(header["path"]), Kind(header["kind"]), sizes_pt)
+        except (RefusedError, OSError, ValueError):
+            return {"refused": "picture"}, b""
+        return {"page_count": len(self._pdf.pages)}, b""
 
     def open(self, header: Header, _: bytes) -> tuple[Header, bytes]:
         self._font = None
@@ -188,7 +202,7 @@ def _is_signed(pdf: pikepdf.Pdf) -> bool:
 def main() -> None:
     replies = begin(int(sys.argv[1]))
     copy = _Copy()
-    serve({"open": copy.open, "page": copy.page, "save": copy.save}, replies)
+    serve({"open": copy.open, "picture": copy.picture, "page": copy.page, "save": copy.save}, replies)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.blocks import PageBox
+    from one_ocr_ray.pdf.kinds import Kind
 
 _PROGRAM = "one_ocr_ray.pdf.searchable.child"
 _START_TIMEOUT_S = 60.0
@@ -76,9 +77,7 @@ class SearchableWriter:
 
     def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | Refusal:
         """Open the PDF at `source`; gives its number of pages."""
-        self._deadline_s = time.monotonic() + self._document_timeout_s
-        if self._process is None:
-            self._process = PdfProcess.start(_MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM)
+        self._begin()
         reply = self._ask({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
         if isinstance(reply, Refusal):
             return reply
@@ -89,6 +88,19 @@ class SearchableWriter:
             return _FORBIDDEN
         if reply["signed"] and not allow_signed:
             return _SIGNED
+        page_count: int = reply["page_count"]
+        return page_count
+
+    def open_picture(self, source: Path, kind: Kind, sizes_pt: Mapping[int, tuple[float, float]]) -> int | Refusal:
+        """Make a PDF of the picture file at `source`, with pages of `sizes_pt`; gives their number."""
+        self._begin()
+        header = {"do": "picture", "path": str(source.absolute()), "kind": kind}
+        sizes = {str(number): size for number, size in sizes_pt.items()}
+        reply = self._ask(header, orjson.dumps(sizes), _OPEN_TIMEOUT_S)
+        if isinstance(reply, Refusal):
+            return reply
+        if "refused" in reply:
+            return Refusal("unsupported_file", "The picture cannot be decoded.")
         page_count: int = reply["page_count"]
         return page_count
 
@@ -115,6 +127,12 @@ class SearchableWriter:
         if isinstance(reply, Refusal):
             return reply
         return CORRUPT if "refused" in reply else None
+
+    def _begin(self) -> None:
+        """Begin another document, in a new process where there is none."""
+        self._deadline_s = time.monotonic() + self._document_timeout_s
+        if self._process is None:
+            self._process = PdfProcess.start(_MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM)
 
     def _ask(self, request: Header, payload: bytes, timeout_s: float) -> Header | Refusal:
         """One exchange. Where the child does not answer it is gone, and with it the open document."""
