@@ -188,6 +188,18 @@ def test_text_that_edges_run_through_is_no_table() -> None:
     assert tables(lines, drawn) == []
 
 
+def test_two_heads_beside_each_other_span_their_columns() -> None:
+    """Also where both are as far left as the first column below them: a drawn line parts the one from the other."""
+    upright = [(100, 400), (260, 440), (360, 400), (480, 440), (600, 400)]
+    drawn = [Ruling(100, y, 600, y) for y in (400, 440, 480, 520)] + [Ruling(x, top, x, 520) for x, top in upright]
+    texts = ["Electricity", "Heating"], ["kWh", "EUR", "kWh", "EUR"], ["120", "24", "419", "37"]
+    lefts = [108, 368], [108, 268, 368, 488], [108, 268, 368, 488]
+    lines = [line(text, x, 410 + 40 * row) for row in range(3) for text, x in zip(texts[row], lefts[row], strict=True)]
+    (table,) = tables(lines, drawn)
+    heads = [(cell.row, cell.col, cell.col_span, cell.text) for cell in table.cells if cell.row == 0]
+    assert heads == [(0, 0, 2, "Electricity"), (0, 2, 2, "Heating")]
+
+
 def statement(y: float) -> list[TextLine]:
     """The rows of a statement: a name and the amounts of two years, each after the sign of its currency."""
     amounts = [("Rent", "120", "110"), ("Food and drink", "340", "2,310"), ("Total", "535", "2,420")]

@@ -121,9 +121,10 @@ def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segme
     for segment in inside:
         by_row[_between(across, segment.middle)].append(segment)
     for row, (top, bottom) in enumerate(pairwise(across)):
-        for col, edge in enumerate(down[1:-1]):
-            if not edge.covers(top.at, bottom.at) and not _parts(edge, by_row[row], reach):
-                places.join((row, col), (row, col + 1))
+        drawn = [at for at, edge in enumerate(down) if at in {0, len(down) - 1} or edge.covers(top.at, bottom.at)]
+        for first, last in pairwise(drawn):
+            near = [s for s in by_row[row] if s.left < down[last].at and s.right > down[first].at]
+            _join_across(places, row, [at for at in range(first + 1, last) if not _parts(down[at], near, reach)])
     for row, edge in enumerate(across[1:-1]):
         for col, (left, right) in enumerate(pairwise(down)):
             if not edge.soft and not edge.covers(left.at, right.at):
@@ -134,9 +135,15 @@ def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segme
     return places
 
 
+def _join_across(places: Places, row: int, missing: Sequence[int]) -> None:
+    for at in missing:
+        places.join((row, at - 1), (row, at))
+
+
 def _parts(edge: Edge, segments: Sequence[Segment], reach: float) -> bool:
-    """Whether text parts two columns here where nothing is drawn between them: it stands on both sides of the edge,
-    and nothing of it across.
+    """True if text parts two columns where nothing is drawn: it stands on both sides of the edge and not across.
+
+    `segments`: those between the next edges that are drawn.
     """
     if any(s.left < edge.at - reach and s.right > edge.at + reach for s in segments):
         return False
