@@ -23,7 +23,7 @@ from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.limits.budget import BudgetShare
-from one_ocr_ray.reading.limits.permits import LeasedPermits
+from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
@@ -48,7 +48,7 @@ def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
     # One ceiling for all models of the route.
     budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
     llms = {
-        name: llm_reader(setup, engine_on_node(setup.options), permits_of(job, setup, client, Priority.BATCH), budgets)
+        name: llm_reader(setup, permits_of(job, setup, engines_on_node(setup), client, Priority.BATCH), budgets)
         for name, setup in job.engines.items()
     }
     return route_reading(job, pool, llms)
@@ -87,17 +87,34 @@ def _key_on_node(llm: EngineOptions) -> SecretStr | None:
     return llm.api_key or provider_key(llm.name, llm.key_variable)
 
 
-def permits_of(job: Job, setup: LlmSetup, client: str, priority: Priority, *, owner: str = "") -> LeasedPermits:
-    """Permits of the account that `setup` uses on this node, for the limiter's client `client`.
+def engines_on_node(setup: LlmSetup) -> list[Engine]:
+    """The engine of each endpoint. Raises UsageError when one of them has no key."""
+    return [engine_on_node(endpoint.options) for endpoint in setup.endpoints]
+
+
+def permits_of(
+    job: Job, setup: LlmSetup, engines: Sequence[Engine], client: str, priority: Priority, *, owner: str = ""
+) -> EndpointPermits:
+    """Permits of the accounts that `setup` uses on this node, for the limiter's client `client`.
 
     `owner` gets a fair share of them, and `job` one of the owner's; a job without an owner is its own.
     """
-    (endpoint,) = setup.endpoints
-    limiter = RemoteLimiter(_limiter_on_node(endpoint.options), setup.sent_before)
-    # A worker that is restarted counts from zero again, so it must be a new client.
-    who = Client(f"{client}-{token_hex(3)}", job.identity.run_id, priority, endpoint.limits, owner)
-    counts_output = CODECS[endpoint.options.name].LIMIT_COUNTS_OUTPUT
-    return LeasedPermits(limiter, who, total_tokens if counts_output else input_tokens)
+    permits = EndpointPermits(has_next=setup.name != job.route.names[-1])
+    counts_output = CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT
+    for endpoint, engine in zip(setup.endpoints, engines, strict=True):
+        who = Client(
+            f"{client}-{token_hex(3)}",  # a worker that is restarted counts from zero again, so it must be a new one
+            job.identity.run_id,
+            priority,
+            endpoint.limits,
+            owner,
+            elsewhere=permits.may_leave or len(setup.endpoints) > 1,
+            shown_as=(setup.name, endpoint.name),
+        )
+        limiter = RemoteLimiter(_limiter_on_node(endpoint.options), setup.sent_before)
+        counted = total_tokens if counts_output else input_tokens
+        permits.add(endpoint.name, engine, limiter, who, counted, weight=endpoint.weight)
+    return permits
 
 
 def start_limiter_early(llm: EngineOptions) -> None:
@@ -115,8 +132,9 @@ def _limiter_on_node(llm: EngineOptions) -> str:
     return limiter_name(llm.name, account, llm.model)
 
 
-def llm_reader(setup: LlmSetup, engine: Engine, permits: LeasedPermits, budgets: tuple[BudgetShare, ...]) -> Reader:
-    """`engine` for pages as `setup` says, under `permits` and the cost ceilings of `budgets`."""
+def llm_reader(setup: LlmSetup, permits: EndpointPermits, budgets: tuple[BudgetShare, ...]) -> Reader:
+    """The reader that `setup` says, under `permits` and the cost ceilings of `budgets`."""
+    engine = permits.lanes[0].engine
     return Reader(
         engine=engine,
         permits=permits,

@@ -39,7 +39,7 @@ SHOW_EVERY_S = 1.0
 # stays until the day is over.
 IDLE_S = 3600.0
 # Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
-_PROTOCOL = "v4"
+_PROTOCOL = "v5"
 
 
 class RateLimiter:
@@ -48,7 +48,7 @@ class RateLimiter:
     def __init__(
         self,
         clock: Callable[[], float] = time.monotonic,
-        show: Callable[[Snapshot], None] | None = None,
+        show: Callable[[Snapshot, tuple[str, str] | None], None] | None = None,
         end: Callable[[], None] | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
@@ -59,6 +59,7 @@ class RateLimiter:
             threading.Thread(target=self._watch, args=(end, idle_s), name="idle", daemon=True).start()
         self._show = show
         self._show_at = clock()
+        self._shown_as: tuple[str, str] | None = None
         self._lock = threading.Lock()  # around the gate
         self._gate = Gate(clock())
         # Of the event loop that runs `acquire`, and touched there alone.
@@ -75,6 +76,7 @@ class RateLimiter:
         """
         self._home = asyncio.get_running_loop()
         self._heard_at = self._clock()
+        self._shown_as = client.shown_as or self._shown_as
         answer: asyncio.Future[Grant] = self._home.create_future()
         with self._lock:
             self._gate.record_feedback(client, feedback, self._clock(), _jitter())
@@ -144,7 +146,7 @@ class RateLimiter:
             self._show_at = now + SHOW_EVERY_S
             with self._lock:
                 rates = self._gate.snapshot(now)
-            self._show(rates)
+            self._show(rates, self._shown_as)
 
 
 def _jitter() -> float:

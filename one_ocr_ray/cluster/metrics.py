@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from one_ocr_ray.model import Action
+from one_ocr_ray.policy.ratelimit.messages import GateState
 from one_ocr_ray.reading.events import RequestDone, RequestSent
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.reading.events import ReadingEvent
 
 ENGINE = ("engine", "model")
+ENDPOINT = ("engine", "endpoint")
 # Upper bounds in seconds. A render takes milliseconds, a request seconds, and a permit may take minutes.
 RENDER_S = [0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 15, 60]
 REQUEST_S = [0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 13, 20, 30, 60, 120, 300]
@@ -54,6 +56,10 @@ class _Metrics:
         self.reader_pages = Counter("one_ocr_reader_pages_total", "Pages, by reader and why", ("reader", "reason"))
         # No Counter: Ray's cannot be told of 0, and without a series nobody can ask for it.
         self.saved = Gauge("one_ocr_saved_usd_total", "USD less than at the last reader of the route", ("reader",))
+        self.endpoint_up = Gauge("one_ocr_endpoint_up", "1: takes requests, 0: is out", ENDPOINT)
+        self.endpoint_in_flight = Gauge("one_ocr_endpoint_in_flight", "Requests under way there", ENDPOINT)
+        self.endpoint_window = Gauge("one_ocr_endpoint_window", "Requests it takes at once, found by trying", ENDPOINT)
+        self.endpoint_waiting = Gauge("one_ocr_endpoint_waiting", "Requests that wait for a permit there", ENDPOINT)
         self.tasks = Gauge("one_ocr_tasks", "Tasks of the service", ("state",))
 
 
@@ -90,8 +96,8 @@ def show_tasks(counts: Mapping[str, int]) -> None:
         _metrics().tasks.set(number, {"state": state})
 
 
-def show_rates(engine: str, model: str, now: Snapshot) -> None:
-    """Show the rates of one bucket, as far as they are known."""
+def show_rates(engine: str, model: str, now: Snapshot, endpoint: tuple[str, str] | None = None) -> None:
+    """Show the rates of one bucket as far as they are known, and how its endpoint is, which two names stand for."""
     rates = {
         "granted_rpm": now.granted_rpm,
         "granted_tpm": now.granted_tpm,
@@ -101,6 +107,17 @@ def show_rates(engine: str, model: str, now: Snapshot) -> None:
     for kind, per_minute in rates.items():
         if per_minute is not None:
             _metrics().rate_limit.set(per_minute, {"engine": engine, "model": model, "kind": kind})
+    if endpoint is not None:
+        _show_endpoint(dict(zip(ENDPOINT, endpoint, strict=True)), now)
+
+
+def _show_endpoint(labels: dict[str, str], now: Snapshot) -> None:
+    metrics = _metrics()
+    metrics.endpoint_up.set(float(now.state in {GateState.OPEN, GateState.PAUSED}), labels)
+    metrics.endpoint_in_flight.set(now.in_flight, labels)
+    metrics.endpoint_waiting.set(now.waiting, labels)
+    if now.window is not None:
+        metrics.endpoint_window.set(now.window, labels)
 
 
 class RequestMetrics:

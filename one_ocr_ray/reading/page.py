@@ -25,18 +25,20 @@ from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.answer_places import with_answer_places
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
+from one_ocr_ray.reading.limits.endpoints import ProviderAwayError
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from one_ocr_ray.clock import Clock
-    from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, RenderedPage
+    from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.reading.events import Observer, ReadingEvent
     from one_ocr_ray.reading.limits.budget import BudgetShare
+    from one_ocr_ray.reading.limits.endpoints import Lane
     from one_ocr_ray.reading.reader import Metering, Reader
 
 RETRY_LOOK_AGAIN_S = 1.0
@@ -138,30 +140,57 @@ async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
 async def _answer(image: PageImage, reader: Reader, reading: Reading, spent: PageUsage) -> tuple[Answer, PageImage]:
     """Ask until the policy is done with this reader; the last answer and the image it is of."""
     ask, tries, sent, before = reader.ask, AttemptState(), image, spent.attempts
+    failed_at: list[Lane] = []  # endpoints whose fault it was
     reader.retries.sent(reading.clock.monotonic_s())
     while True:
-        answer = await _request(sent, ask, reader, reading, spent)
+        try:
+            answer, lane = await _request(sent, ask, reader, reading, spent, failed_at)
+        except ProviderAwayError as away:
+            return Answer(failure=away.failure), sent
+        if lane is not None and lane.passes_on(answer.failure, failed_at):
+            failed_at.append(lane)
+            continue
         step = next_step(reader.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
         if answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED):
             reading.notify(reader, FailureReported(answer))
         if isinstance(step, Stop):
-            reader.permits.stop(step.failure)
-            raise StoppedError(step.failure.message, step.failure.code)
+            if _close(step.failure, reader, lane):
+                continue
+            return answer, sent
         if not isinstance(step, Wait):
             return (replace(step.answer, rotation_deg=ask.turn_deg) if ask.profile else step.answer), sent
         with reading.ending.waiting():
-            await reading.clock.sleep(step.wait_s)
-            if step.tries.transport > tries.transport:
-                while not reader.retries.take(reading.clock.monotonic_s()):
-                    await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
+            await _pause(step, reader, reading, is_retry=step.tries.transport > tries.transport)
             if (step.ask.image_scale, step.ask.turn_deg) != (ask.image_scale, ask.turn_deg):
                 sent = await asyncio.to_thread(changed_image, image, step.ask.image_scale, step.ask.turn_deg)
         ask, tries = step.ask, step.tries
 
 
-async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage) -> Answer:
-    """Send one request under one permit; gives the judged answer."""
+async def _pause(step: Wait, reader: Reader, reading: Reading, *, is_retry: bool) -> None:
+    """Wait until the request may be sent again: its time has come, and there are not too many retries."""
+    await reading.clock.sleep(step.wait_s)
+    while is_retry and not reader.retries.take(reading.clock.monotonic_s()):
+        await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
+
+
+def _close(failure: Failure, reader: Reader, lane: Lane | None) -> bool:
+    """Close the account that refuses everybody. True if another endpoint may answer, False if the next reader may.
+
+    Raises StoppedError if nobody is left.
+    """
+    (reader if lane is None else lane).permits.stop(failure)
+    if lane is not None and lane.siblings.has_open_account:
+        return True
+    if lane is not None and lane.siblings.may_leave:
+        return False
+    raise StoppedError(failure.message, failure.code)
+
+
+async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
+    image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage, avoids: Sequence[Lane]
+) -> tuple[Answer, Lane | None]:
+    """Send one request under one permit, not to `avoids`; gives the judged answer, and who gave it."""
     clock = reading.clock
     began_s = clock.monotonic_s()
     cost_usd: float | None = 0.0
@@ -174,17 +203,18 @@ async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: 
                 reserved.append(share)
         tokens, reserved_s = reader.metering.estimate_tokens(image, ask), clock.monotonic_s()
         with reading.ending.waiting():
-            await reader.permits.acquire(tokens)
+            lane = await (avoids[0].siblings.acquire(tokens, avoids) if avoids else reader.permits.acquire(tokens))
+        engine, permits = (reader.engine, reader.permits) if lane is None else (lane.engine, lane.permits)
         sent_s = clock.monotonic_s()
         spent.queue_s += sent_s - began_s
         reading.notify(reader, RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
         try:
             with reading.ending.asking():
-                answer = await reader.engine.analyze_image_async(image, ask)
+                answer = await engine.analyze_image_async(image, ask)
         finally:
             latency_s = clock.monotonic_s() - sent_s
-            reader.permits.report(tokens, answer, latency_s)
+            permits.report(tokens, answer, latency_s)
             cost_usd = _cost_usd(answer, reader.metering)
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
@@ -194,8 +224,8 @@ async def _request(image: PageImage, ask: PageRequest, reader: Reader, reading: 
         if ask.profile is not None:
             box = image.page_box and turned(image.page_box, ask.turn_deg)
             answer = await asyncio.to_thread(read_answer, answer, ask.profile, replace(image, page_box=box))
-        reading.notify(reader, RequestDone(answer, latency_s, cost_usd))
-        return answer
+        reading.notify(reader, RequestDone(answer, latency_s, cost_usd, "" if lane is None else lane.name))
+        return answer, lane
     finally:
         for share in reserved:
             share.settle(most_usd or 0.0, cost_usd)

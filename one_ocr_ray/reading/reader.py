@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import Held
     from one_ocr_ray.reading.events import Observer
     from one_ocr_ray.reading.limits.budget import BudgetShare
+    from one_ocr_ray.reading.limits.endpoints import Lane
     from one_ocr_ray.routing import RouteReason, Verdict
 
 
@@ -25,8 +26,11 @@ class Permits(Protocol):
     async def ready(self) -> None:
         """Have started what grants the permits, so that the first page does not wait for that."""
 
-    async def acquire(self, tokens: int) -> None:
-        """Wait until one request of about `tokens` tokens may be sent. Raises StoppedError when none may be again."""
+    async def acquire(self, tokens: int) -> Lane | None:
+        """Wait until one request of about `tokens` tokens may be sent, and say by which endpoint; None: the only one.
+
+        Raises StoppedError when none may be again, and ProviderAwayError when the page should go to the next reader.
+        """
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Say what became of a request; None: it was given up before an answer came."""

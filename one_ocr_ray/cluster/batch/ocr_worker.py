@@ -9,14 +9,17 @@ from functools import cached_property, partial
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.cluster.batch.engine_check import EngineCheck
 from one_ocr_ray.cluster.engine_setup import run_reading
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
+from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
 from one_ocr_ray.reading.savings import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.job import Job
-    from one_ocr_ray.model import DocumentResult, Failure, PageResult, Shard
+    from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.page import Reading
 
@@ -132,14 +135,20 @@ class OcrWorker(Worker["ShardAssignment"]):
         reading = self._make_reading()
         return replace(reading, observers=(*reading.observers, self.totals.observe, self._notes.observe))
 
-    async def check_engine(self, ask_provider: bool) -> Failure | None:
-        """Find out whether this node has what the engine needs; with `ask_provider` also what the provider says."""
-        failure = None
+    async def check_engine(self, ask_provider: bool) -> EngineCheck:
+        """Find out whether this node has what the engines need; with `ask_provider` also what the providers say."""
+        check = EngineCheck()
         for reader in self._reading.readers:
-            failure = (await reader.engine.check() if ask_provider else None) or failure
-            if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
-                await reader.permits.ready()
-        return failure
+            if isinstance(reader.permits, EndpointPermits):
+                several = len(reader.permits.lanes) > 1
+                for lane in reader.permits.lanes:
+                    failure = await lane.engine.check() if ask_provider else None
+                    if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
+                        await lane.permits.ready()
+                    check = check.with_fault(f"{reader.called} at {lane.name}" if several else reader.called, failure)
+            elif ask_provider and (failure := await reader.engine.check()) is not None:
+                raise StoppedError(failure.message, failure.code)
+        return check
 
     def saved_usd(self, page: PageResult) -> float | None:
         """What `page` has cost less than at the last reader of the route; None where that is unknown."""

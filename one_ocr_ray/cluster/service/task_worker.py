@@ -135,7 +135,7 @@ class TaskWorker(Worker["TaskAssignment"]):
         self._store = TaskStore(service.settings.store)
         self._readers = readers
         self._pool: EnginePool | None = None
-        self._engines: dict[tuple[str, str], Engine] = {}
+        self._engines: dict[tuple[str, str, str], Engine] = {}  # by reader, model, endpoint
         self._llm_slots = page_slots(max(1, service.settings.max_in_flight // workers))
         self._ocr_slots = page_slots(max(1, PAGES_PER_READER * len(readers) // workers))
         self._short_lane, self._long_lane = FairSemaphore(LANE, shared=True), FairSemaphore(LANE, shared=True)
@@ -210,13 +210,10 @@ class TaskWorker(Worker["TaskAssignment"]):
         if self._key_budgets is not None:
             budgets.append(BudgetShare(RemoteBudget(self._key_budgets, assignment.record.owner, lost=LOST)))
         permits = {
-            name: permits_of(job, setup, job.identity.run_id, Priority.ONLINE, owner=owner)
+            name: permits_of(job, setup, self._engines_of(setup), job.identity.run_id, Priority.ONLINE, owner=owner)
             for name, setup in job.engines.items()
         }
-        readers = {
-            name: llm_reader(setup, self._engine(setup), permits[name], tuple(budgets))
-            for name, setup in job.engines.items()
-        }
+        readers = {name: llm_reader(setup, permits[name], tuple(budgets)) for name, setup in job.engines.items()}
         try:
             yield route_reading(job, self._pool, readers)
         finally:
@@ -224,11 +221,13 @@ class TaskWorker(Worker["TaskAssignment"]):
                 with suppress(OneOcrError):
                     await close()
 
-    def _engine(self, setup: LlmSetup) -> Engine:
-        """The engine of a reader, which tasks share."""
-        name = setup.name, setup.options.model
-        engine = self._engines[name] = self._engines.get(name) or engine_on_node(setup.options)
-        return engine
+    def _engines_of(self, setup: LlmSetup) -> list[Engine]:
+        """The engines of a reader's endpoints, which tasks share."""
+        for endpoint in setup.endpoints:
+            name = setup.name, setup.options.model, endpoint.name
+            if name not in self._engines:
+                self._engines[name] = engine_on_node(endpoint.options)
+        return [self._engines[setup.name, setup.options.model, endpoint.name] for endpoint in setup.endpoints]
 
 
 def _result_of(error: Exception, task_id: str) -> TaskResult:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.adapt import Rates
-from one_ocr_ray.policy.ratelimit.breaker import Breaker
+from one_ocr_ray.policy.ratelimit.breaker import ALONE, WITH_OTHERS, Breaker
 from one_ocr_ray.policy.ratelimit.clients import ClientTable
 from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
 from one_ocr_ray.policy.ratelimit.messages import GateState, Grant, Held, Priority, Snapshot
@@ -33,6 +33,9 @@ REFUSES_ALL = Failure(
     "Check the limits and the credit of the account; the same command resumes.",
     Action.STOP,
 )
+# A pause that is longer is an outage for pages that can go elsewhere. Usual throttles take a second or two.
+AWAY_AFTER_S = 10.0
+PROBED_AGAIN_S = 1.0  # about when a probe of a half-open breaker has ended
 LOOK_EVERY_S = 1.0  # while a client waits; a message or a known instant may come earlier
 
 
@@ -87,7 +90,7 @@ class Gate:
             self._tokens.settle(feedback.unsettled_tokens, now, tokens_per_s)
         failures = len(feedback.failed_after_s)
         fresh = sum(not self._breaker.is_outdated(now - after_s) for after_s in feedback.failed_after_s)
-        self._breaker.record(feedback.successes, fresh, now)
+        self._breaker.record(feedback.successes, fresh, now, WITH_OTHERS if who.elsewhere else ALONE)
         self._window.record(feedback.successes, failures, feedback.latency_s, self._clients.in_flight, now)
         self._patience.record(feedback.successes, now, refused=feedback.throttle is not None)
         if feedback.throttle is not None:
@@ -127,6 +130,10 @@ class Gate:
         answers: dict[str, Grant] = {}
         self._go_silent_if_late(now)
         while self._pending:
+            if away := self.away(now):
+                gone = [name for name, each in self._pending.items() if each.who.elsewhere]
+                answers |= {name: Grant(held=away) for name in gone}
+                self._pending = {name: each for name, each in self._pending.items() if name not in answers}
             if refusal := self._stopped or self._day_is_over(now):
                 answers |= dict.fromkeys(self._pending, Grant(stopped=refusal))
                 self._pending.clear()
@@ -169,7 +176,19 @@ class Gate:
             granted_tpm=rate.tokens and rate.tokens * 60,
             in_flight=self._clients.in_flight,
             throttles=self._throttles,
+            window=None if self._rates.known else self._window.size,
+            waiting=sum(each.wanted for each in self._pending.values()),
         )
+
+    def away(self, now: float) -> Held | None:
+        """Why a page that can go elsewhere should not wait here; None if it should."""
+        if self._rates.adaptive.paused_until > now + AWAY_AFTER_S:
+            return Held(GateState.PAUSED, self._rates.adaptive.paused_until - now)
+        opens_in_s = self._breaker.opens_at(now) - now
+        if opens_in_s > LEAD_S:
+            return Held(GateState.BROKEN, opens_in_s)
+        probes = self._breaker.allowance(now)
+        return Held(GateState.BROKEN, PROBED_AGAIN_S) if probes is not None and probes < 1 else None
 
     def held(self, now: float) -> Held | None:
         """Why the provider keeps requests from being sent now; None if it does not."""
@@ -249,4 +268,11 @@ class Gate:
         self._day.take(permits, now, who.job)
         self._breaker.granted(permits, now)
         self._rates.probe.sent(permits, now)
-        return Grant(permits, start - now, lasts_s / permits, saturated)
+        return Grant(
+            permits,
+            start - now,
+            lasts_s / permits,
+            saturated,
+            window=None if self._rates.known else self._window.size,
+            per_s=1 / step_s if step_s and self._rates.known else None,
+        )

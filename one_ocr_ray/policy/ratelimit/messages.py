@@ -56,6 +56,8 @@ class Client:
     priority: Priority = Priority.BATCH
     limits: Limits = Limits()
     owner: str = ""  # owners have equal shares, however many jobs they have; a job without an owner counts as one
+    elsewhere: bool = False  # its pages can go to somebody else: it hears at once when the account is away
+    shown_as: tuple[str, str] | None = None  # engine and endpoint, in metrics
 
     @property
     def sharer(self) -> str:
@@ -114,7 +116,8 @@ class Grant:
 
     No permits and no `stopped`: none was free in time; acquire again. `stopped`: there will be none, for this reason.
     `held`: why none was free, if the provider is the reason. `saturated`: the limit of requests in flight is nearly
-    reached, so others may wait for requests to end.
+    reached, so others may wait for requests to end. `window`, `per_s`: how much the account takes at once or a second,
+    None where that is not what limits it.
     """
 
     permits: int = 0
@@ -123,6 +126,8 @@ class Grant:
     saturated: bool = False
     stopped: Failure | None = None
     held: Held | None = None
+    window: int | None = None
+    per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +143,5 @@ class Snapshot:
     granted_tpm: float | None
     in_flight: int
     throttles: int
+    window: int | None = None  # of requests in flight, where no rate is known
+    waiting: int = 0  # requests that clients ask a permit for

@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.ratelimit.hold import HoldStatus
 from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
+from one_ocr_ray.reading.limits.waiting import WaitingRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.model import Answer, Failure, Usage
     from one_ocr_ray.policy.ratelimit.messages import Client, Grant, Held
+    from one_ocr_ray.reading.limits.ports import Limiter, Peers
 
 # A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
 # leaves unused of a minute, so that late permits do not push the next minute over the limit.
@@ -46,23 +47,8 @@ FEEDBACK_DELAY_SHARE = 0.02
 FEEDBACK_DELAY_WHEN_SATURATED_S = (0.005, 0.05)  # at least, at most
 
 
-class Limiter(Protocol):
-    """What this client needs of the limiter."""
-
-    async def ready(self) -> None:
-        """Have it started."""
-
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
-        """A grant, or None when the limiter cannot be reached now."""
-
-    def report(self, client: Client, feedback: Feedback) -> None:
-        """Pass feedback on, without waiting."""
-
-
-@dataclass(eq=False, slots=True)
-class _Waiter:
-    tokens: int
-    granted: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+# An account that refuses everybody may be mended while the run goes on elsewhere: it is tried again after this.
+STOPPED_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +62,26 @@ class LeasedPermits:
     """`Permits` from a limiter, for the coroutines of one event loop. Each `acquire` is followed by one `report`."""
 
     def __init__(
-        self, limiter: Limiter, client: Client, tokens_counted: Callable[[Usage], int | None] = total_tokens
+        self,
+        limiter: Limiter,
+        client: Client,
+        tokens_counted: Callable[[Usage], int | None] = total_tokens,
+        *,
+        waiting: WaitingRequests | None = None,
+        peers: Peers | None = None,
     ) -> None:
-        """`tokens_counted` gives the tokens of a request that the account's limit counts."""
+        """`tokens_counted` gives the tokens of a request that the account's limit counts.
+
+        With `peers` the account of one endpoint of several: `waiting` is what all of them grant permits to.
+        """
         self._limiter = limiter
         self._client = client
         self._tokens_counted = tokens_counted
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting = WaitingRequests() if waiting is None else waiting
+        self._peers = peers
+        self.stopped: Failure | None = None  # why nobody is answered any more
+        self.away_until = 0.0  # loop time
+        self._takes: tuple[int | None, float | None] = None, None  # at once, a second; None: not known
         self._permits: deque[_Permit] = deque()
         self._request: asyncio.Task[None] | None = None
         self._dispatch_timer: asyncio.TimerHandle | None = None
@@ -103,17 +102,9 @@ class LeasedPermits:
 
         Raises StoppedError when the bucket is closed: the account cannot be used, or its day is used up.
         """
-        waiter = _Waiter(tokens)
-        self._waiting.append(waiter)
-        self._start_request()
-        try:
-            await waiter.granted
-        except asyncio.CancelledError:
-            with suppress(ValueError):
-                self._waiting.remove(waiter)
-            if not waiter.granted.cancelled() and waiter.granted.exception() is None:  # both in one instant
-                self._give_back(1, tokens)
-            raise
+        waiter = self._waiting.add(tokens)
+        self.look()
+        await self._waiting.wait(waiter)
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Say what became of the request that was acquired with `estimated_tokens`; None: it was given up."""
@@ -145,6 +136,8 @@ class LeasedPermits:
     def stop(self, failure: Failure) -> None:
         """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
         self._send_feedback_now(replace(self._feedback, stop=failure))
+        if self._peers is not None:
+            self._leave(STOPPED_S, failure)
 
     async def close(self) -> None:
         """Give everything back. Nobody may be waiting any more."""
@@ -158,45 +151,66 @@ class LeasedPermits:
         self._feedback = replace(self._feedback, finished=self._feedback.received, leaving=True)
         self._send_feedback()
 
-    def _start_request(self) -> None:
-        if self._request is None and len(self._waiting) > len(self._permits):
-            self._request = asyncio.get_running_loop().create_task(self._request_permits())
+    @property
+    def load(self) -> float:
+        """The share of what the account takes that this process has under way there."""
+        at_once, per_s = self._takes
+        size = at_once or (per_s * self._usual_latency_s if per_s else 1.0)
+        return (self._feedback.received - self._feedback.finished) / size
+
+    def give_back(self, tokens: int) -> None:
+        """Return a permit for a request of `tokens`, unused."""
+        self._give_back(1, tokens)
+
+    def look(self) -> None:
+        """Ask for permits if requests wait that have none."""
+        loop = asyncio.get_running_loop()
+        if self._request is None and loop.time() >= self.away_until and self._waiting.of(self) > len(self._permits):
+            self._request = loop.create_task(self._request_permits())
             self._request.add_done_callback(self._request_ended)
 
+    def _leave(self, for_s: float, failure: Failure | None = None) -> None:
+        """Grant nothing for `for_s`, and ask the limiter again after it."""
+        loop = asyncio.get_running_loop()
+        self.stopped, self.away_until = failure, loop.time() + for_s
+        loop.call_later(for_s + TICK_S, self.look)
+        if self._peers is not None:
+            self._peers.away(self)
+
     async def _request_permits(self) -> None:
-        await asyncio.sleep(min(COALESCE_SHARE * self._usual_latency_s, COALESCE_AT_MOST_S))
+        delay_s = self._peers.delay_s(self) if self._peers is not None else 0.0
+        await asyncio.sleep(delay_s + min(COALESCE_SHARE * self._usual_latency_s, COALESCE_AT_MOST_S))
         back_off_s = BACK_OFF_S
-        while (wanted := len(self._waiting) - len(self._permits)) > 0:
-            tokens_each = sum(waiter.tokens for waiter in self._waiting) / len(self._waiting)
+        while (wanted := self._waiting.of(self) - len(self._permits)) > 0:
+            tokens_each = self._waiting.tokens_each
             grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_feedback())
             if grant is None:
                 await asyncio.sleep(back_off_s)
                 back_off_s = min(2 * back_off_s, BACK_OFF_AT_MOST_S)
-            elif grant.stopped:
-                self._fail_waiting(StoppedError(grant.stopped.message, grant.stopped.code))
+            elif grant.stopped and self._peers is None:
+                self._waiting.fail(StoppedError(grant.stopped.message, grant.stopped.code))
             else:
                 back_off_s = BACK_OFF_S
                 if grant.held is not None:
                     self._hold.begin(grant.held, asyncio.get_running_loop().time())
+                if self._peers is not None and (grant.stopped or grant.held):
+                    self._leave(STOPPED_S if grant.held is None else grant.held.ends_in_s, grant.stopped)
+                    break
                 self._receive(grant, tokens_each)
 
     def _request_ended(self, task: asyncio.Task[None]) -> None:
         self._request = None
         if not task.cancelled():
             if error := task.exception():
-                self._fail_waiting(error)
-            self._start_request()
-
-    def _fail_waiting(self, error: BaseException) -> None:
-        while self._waiting:
-            granted = self._waiting.popleft().granted
-            if not granted.done():
-                granted.set_exception(error)
+                self._waiting.fail(error)
+            self.look()
 
     def _receive(self, grant: Grant, tokens_each: float) -> None:
         # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
         first = asyncio.get_running_loop().time() + grant.first_in_s
         self._saturated = grant.saturated
+        if grant.permits:
+            self.stopped, self._takes = None, (grant.window, grant.per_s)
         step_s = grant.step_s
         self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
         self._feedback = replace(self._feedback, received=self._feedback.received + grant.permits)
@@ -210,7 +224,7 @@ class LeasedPermits:
             fired_at = max(self._next_at(), now - JITTER_S)
             permit = self._permits.popleft()
             on_time = now - permit.due <= max(LATE_S, permit.step_s)
-            waiter = self._next_waiter() if on_time else None
+            waiter = self._waiting.take(self) if on_time else None
             if waiter is None:
                 self._give_back(1, permit.tokens)
             else:
@@ -218,22 +232,15 @@ class LeasedPermits:
                 self._feedback = replace(
                     self._feedback, unsettled_tokens=self._feedback.unsettled_tokens + waiter.tokens - permit.tokens
                 )
-                waiter.granted.set_result(None)
+                waiter.granted.set_result(self)
         if self._dispatch_timer is not None:
             self._dispatch_timer.cancel()
         self._dispatch_timer = loop.call_at(self._next_at(), self._dispatch) if self._permits else None
-        self._start_request()
+        self.look()
 
     def _next_at(self) -> float:
         """When the first permit may be used: it is due and far enough from the one before."""
         return max(self._permits[0].due, self._spaced_at)
-
-    def _next_waiter(self) -> _Waiter | None:
-        while self._waiting:
-            waiter = self._waiting.popleft()
-            if not waiter.granted.done():
-                return waiter
-        return None
 
     def _count_answer(self, latency_s: float) -> None:
         feedback = self._feedback
@@ -262,7 +269,7 @@ class LeasedPermits:
         self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
         self._permits.clear()
         self._send_feedback()
-        self._start_request()
+        self.look()
 
     def _send_feedback_within(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()

@@ -1,0 +1,162 @@
+"""The endpoints of one engine, for one worker: a request goes to the first that grants it a permit.
+
+All endpoints grant to one queue, so that their rates add up, and the roomier one asks its limiter sooner. One that is
+away (its breaker is open, its account is closed) grants nothing and comes back by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import OneOcrError, StoppedError
+from one_ocr_ray.model import Action, ErrorCode, Failure
+from one_ocr_ray.policy.page.moves import MOVES_MAX, closes_the_endpoint, is_of_the_endpoint
+from one_ocr_ray.reading.limits.permits import LeasedPermits
+from one_ocr_ray.reading.limits.waiting import WaitingRequests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+    from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.model import Answer, Usage
+    from one_ocr_ray.policy.ratelimit.messages import Client, Held
+    from one_ocr_ray.reading.limits.ports import Limiter
+
+# A request waits so long for each roomier endpoint before the next one is asked. Nobody notices it in a page's time.
+ROOMIER_FIRST_S = 0.02
+AWAY = Failure(
+    ErrorCode.PROVIDER_UNAVAILABLE, "The provider is away: it has failed nearly every request.", Action.RETRY
+)
+
+
+class ProviderAwayError(OneOcrError):
+    """No endpoint of the engine answers now, and the page can go to another reader."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.message)
+        self.failure = failure
+
+
+@dataclass(eq=False, slots=True)
+class Lane:
+    """One endpoint: its engine, and the permits of its account."""
+
+    name: str
+    engine: Engine
+    permits: LeasedPermits
+    weight: float
+    siblings: EndpointPermits  # itself among them
+
+    @property
+    def is_open(self) -> bool:
+        """False while it grants nothing."""
+        return asyncio.get_running_loop().time() >= self.permits.away_until
+
+    def passes_on(self, failure: Failure | None, failed_at: Sequence[Lane]) -> bool:
+        """True if a request that ended here goes to another endpoint at once: this one is at fault, another is open.
+
+        An account that refuses everybody is closed then. The last one is not, before the policy has decided so.
+        """
+        if failure is None or not is_of_the_endpoint(failure) or len(failed_at) == MOVES_MAX:
+            return False
+        moves = self.siblings.has_other((*failed_at, self))
+        if moves and closes_the_endpoint(failure):
+            self.permits.stop(failure)
+        return moves
+
+
+class EndpointPermits:
+    """`Permits` of an engine that has several endpoints, or whose pages can go to another reader."""
+
+    def __init__(self, *, has_next: bool) -> None:
+        """`has_next`: a page that nobody here answers goes to the next reader, and does not wait."""
+        self.may_leave = has_next
+        self._waiting = WaitingRequests()
+        self.lanes: list[Lane] = []
+
+    def add(
+        self,
+        name: str,
+        engine: Engine,
+        limiter: Limiter,
+        client: Client,
+        tokens_counted: Callable[[Usage], int | None],
+        *,
+        weight: float = 1.0,
+    ) -> None:
+        """Let one more endpoint answer."""
+        peers = self if client.elsewhere else None
+        permits = LeasedPermits(limiter, client, tokens_counted, waiting=self._waiting, peers=peers)
+        self.lanes.append(Lane(name, engine, permits, weight, self))
+
+    async def ready(self) -> None:
+        """Have the limiters started."""
+        await asyncio.gather(*(lane.permits.ready() for lane in self.lanes))
+
+    async def acquire(self, tokens: int, avoids: Collection[Lane] = ()) -> Lane:
+        """Wait until an endpoint takes a request of about `tokens` tokens; one of `avoids` only if no other is open.
+
+        Raises ProviderAwayError if none is open and there is a next reader, and StoppedError if every account refuses.
+        """
+        self._refuse_if_away()
+        others = any(lane.is_open for lane in self.lanes if lane not in avoids)
+        waiter = self._waiting.add(tokens, [lane.permits for lane in avoids] if others else ())
+        for lane in self.lanes:
+            lane.permits.look()
+        account = await self._waiting.wait(waiter)
+        return next(lane for lane in self.lanes if lane.permits is account)
+
+    def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
+        """Never called: each request is reported to the lane that has granted it."""
+        raise NotImplementedError
+
+    def stop(self, failure: Failure) -> None:
+        """Close every account."""
+        for lane in self.lanes:
+            lane.permits.stop(failure)
+
+    def has_other(self, than: Collection[Lane]) -> bool:
+        """True if an endpoint is open that is none of `than`."""
+        return any(lane.is_open for lane in self.lanes if lane not in than)
+
+    @property
+    def has_open_account(self) -> bool:
+        """True if an account is left that does not refuse everybody."""
+        return any(lane.permits.stopped is None for lane in self.lanes)
+
+    def held(self) -> Held | None:
+        """What keeps every endpoint from being asked, if anything."""
+        held = [lane.permits.held() for lane in self.lanes]
+        return held[0] if all(held) and not self.may_leave else None
+
+    async def close(self) -> None:
+        """Give everything back."""
+        for lane in self.lanes:
+            await lane.permits.close()
+
+    def delay_s(self, permits: LeasedPermits) -> float:
+        """How long the lane of `permits` leaves waiting requests to roomier ones."""
+        loads = {lane.permits: lane.permits.load / lane.weight for lane in self.lanes if lane.is_open}
+        order = sorted(loads, key=lambda each: loads[each])
+        return ROOMIER_FIRST_S * order.index(permits) if permits in order else 0.0
+
+    def away(self, permits: LeasedPermits) -> None:
+        """Hear that the lane of `permits` grants nothing for a while."""
+        self._waiting.avoid_nobody()
+        for lane in self.lanes:
+            lane.permits.look()
+        try:
+            self._refuse_if_away()
+        except OneOcrError as error:
+            self._waiting.fail(error)
+
+    def _refuse_if_away(self) -> None:
+        if any(lane.is_open for lane in self.lanes):
+            return
+        stopped = [lane.permits.stopped for lane in self.lanes]
+        if self.may_leave:
+            raise ProviderAwayError(next(filter(None, stopped), AWAY))
+        if (failure := stopped[0]) is not None and all(stopped):
+            raise StoppedError(failure.message, failure.code)

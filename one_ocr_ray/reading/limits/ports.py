@@ -1,0 +1,32 @@
+"""What `LeasedPermits` needs of others: a limiter, and the endpoints that it shares a queue with. Protocols only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant
+    from one_ocr_ray.reading.limits.permits import LeasedPermits
+
+
+class Limiter(Protocol):
+    """What this client needs of the limiter."""
+
+    async def ready(self) -> None:
+        """Have it started."""
+
+    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+        """A grant, or None when the limiter cannot be reached now."""
+
+    def report(self, client: Client, feedback: Feedback) -> None:
+        """Pass feedback on, without waiting."""
+
+
+class Peers(Protocol):
+    """The other endpoints of an engine, which wait for permits together with this one."""
+
+    def delay_s(self, permits: LeasedPermits) -> float:
+        """How long this one leaves waiting requests to those with more room."""
+
+    def away(self, permits: LeasedPermits) -> None:
+        """Hear that this one grants nothing for a while."""

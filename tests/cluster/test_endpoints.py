@@ -1,0 +1,174 @@
+"""Several endpoints, and readers that follow one another, in virtual time against real limiters: no Ray."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.cluster.limiter import RateLimiter
+from one_ocr_ray.engines.llm.http import NO_CONNECTION
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Usage
+from one_ocr_ray.policy.cost.metering import total_tokens
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.page.quality import judge
+from one_ocr_ray.policy.ratelimit.messages import Client, Limits
+from one_ocr_ray.reading.limits.endpoints import EndpointPermits
+from one_ocr_ray.reading.page import Reading, read_page
+from one_ocr_ray.reading.reader import NoMetering, Reader
+from tests.cluster.test_permits import Near
+from tests.cluster.virtual_time import run_virtually
+from tests.provider.quotas import Account, strict_minute
+from tests.unit.wire_samples_reader import page_image
+from tests.values import NOON, document
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from one_ocr_ray.model import PageImage, PageResult
+
+TOO_FAST = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.THROTTLED, 429, retry_after_s=3.0)
+NO_CREDIT = Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429)
+GOOD_S = 1.0  # of an answer
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class LoopClock:
+    """The time of the event loop."""
+
+    def monotonic_s(self) -> float:
+        return now()
+
+    def utc(self) -> datetime:
+        return NOON + timedelta(seconds=now())
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+@dataclass
+class Server:
+    """An engine at one endpoint: a strict quota, and times in which it cannot be reached."""
+
+    rpm: float
+    dead: tuple[float, float] = (0.0, 0.0)
+    refusal: Failure | None = None
+    name: str = "openai"
+    model: str = "m"
+    asked: list[float] = field(default_factory=list)
+    answered: list[tuple[float, int]] = field(default_factory=list)
+    refused: int = 0
+    account: Account | None = None
+
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
+        self.account = self.account or Account(strict_minute(int(self.rpm)), now())
+        begun = now()
+        self.asked.append(begun)
+        if self.dead[0] <= begun < self.dead[1]:
+            return Answer(failure=NO_CONNECTION)
+        if self.refusal is not None:
+            return Answer(failure=self.refusal)
+        if self.account.admit(begun, 0.0) is not None:
+            self.refused += 1
+            return Answer(failure=TOO_FAST)
+        await asyncio.sleep(GOOD_S)
+        if self.dead[0] <= now() < self.dead[1]:  # while it was under way
+            return Answer(failure=NO_CONNECTION)
+        self.answered.append((now(), image.page_number))
+        return Answer(text="page", usage=Usage(1, 1), finish_reason="stop")
+
+    async def check(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> Reader:
+    """A reader of a route with these endpoints, each under a limiter of its own."""
+    permits = EndpointPermits(has_next=has_next)
+    for number, server in enumerate(servers):
+        elsewhere = has_next or len(servers) > 1
+        client = Client(f"{name}-{number}", "job", limits=Limits(server.rpm), elsewhere=elsewhere)
+        permits.add(f"e{number}", server, Near(RateLimiter(now)), client, total_tokens)
+    return Reader(
+        engine=servers[0],
+        permits=permits,
+        ask=PageRequest(prompt="Read."),
+        prompt_sha256=None,
+        metering=NoMetering(),
+        judge=judge,
+        name=name,
+    )
+
+
+async def read_for(seconds: float, readers: Callable[[], Sequence[Reader]], *, at_once: int = 64) -> list[PageResult]:
+    """The rows of the pages that `at_once` readers finish in that time; what is under way then is not cut off."""
+    reading = Reading(tuple(readers()), RunIdentity("run", "config"), clock=LoopClock(), jitter=lambda: 0.5)
+    rows: list[PageResult] = []
+
+    async def work(first: int) -> None:
+        number = first
+        while now() < seconds:
+            rows.append(await read_page(document(1), page_image(number=number), reading))
+            number += at_once
+
+    await asyncio.gather(*(work(number) for number in range(1, at_once + 1)))
+    return rows
+
+
+def test_rates_of_endpoints_add_up_and_one_may_die_for_a_minute() -> None:
+    """Quotas of 600, 300, 300 and 60 a minute: nearly all is used, none passed, and no page fails or is paid twice."""
+    servers = [Server(600), Server(300), Server(300, dead=(60.0, 120.0)), Server(60)]
+    rows = run_virtually(read_for(240.0, lambda: [reader("large", servers)]))
+    assert {row.status for row in rows} == {"ok"}
+    assert {row.attempts for row in rows} == {1}
+    assert not [server.refused for server in servers if server.refused]
+    paid = Counter(number for server in servers for _, number in server.answered)
+    assert max(paid.values()) == 1
+    allowed = (600 + 300 + 60) * 4 + 300 * 3
+    assert sum(paid.values()) >= 0.97 * allowed
+    third = servers[2]
+    assert sum(60.0 <= at < 120.0 for at in third.asked) < 30  # those under way, and a trial now and then
+    assert sum(at >= 130.0 for at, _ in third.answered) > 400  # it is back
+
+
+def test_the_next_reader_reads_while_a_provider_is_down() -> None:
+    """No page fails, the limits of both hold, and the first is used again when it is back."""
+    first, second = Server(600, dead=(30.0, 90.0)), Server(300)
+    both = lambda: [reader("first", [first], has_next=True), reader("second", [second])]  # noqa: E731
+    rows = run_virtually(read_for(180.0, both, at_once=16))
+    assert {row.status for row in rows} == {"ok"}
+    assert (first.refused, second.refused) == (0, 0)
+    paid = Counter(number for server in (first, second) for _, number in server.answered)
+    assert max(paid.values()) == 1
+    by_second = [row for row in rows if row.engine == "second"]
+    assert {row.route_reason for row in by_second} == {"failed_over"}
+    assert len(by_second) > 250
+    assert not [at for at, _ in second.answered if at < 30.0 or at > 115.0]  # a trial at least once in 40 s
+    assert sum(30.0 <= at < 90.0 for at in first.asked) < 40
+    assert sum(at > 115.0 for at, _ in first.answered) > 600
+
+
+def test_an_account_without_credit_leaves_the_route() -> None:
+    """It is asked by the pages that were under way, and then by nobody for ten minutes."""
+    poor, rich = Server(600, refusal=NO_CREDIT), Server(600)
+    rows = run_virtually(read_for(30.0, lambda: [reader("r", [poor, rich])]))
+    assert {(row.status, row.attempts) for row in rows} == {("ok", 1)}
+    assert len(poor.asked) < 20
+    poor.asked.clear()
+    rows = run_virtually(read_for(30.0, partial(_in_turn, poor, Server(600))))
+    assert {row.status for row in rows} == {"ok"}
+    assert len(poor.asked) < 20
+
+
+def _in_turn(*servers: Server) -> list[Reader]:
+    last = len(servers) - 1
+    return [reader(f"r{number}", [each], has_next=number < last) for number, each in enumerate(servers)]
