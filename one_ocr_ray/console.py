@@ -94,6 +94,14 @@ def line_printer(err: TextIO) -> Callable[[str], None]:
     return lambda sentence: print(sentence, file=err, flush=True)
 
 
+def _told_readers(summary: RunSummary) -> list[str]:
+    """Who has read how much, and where the requests went."""
+    lines = [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []
+    for reader, endpoints in summary.requests_by_endpoint.items():
+        lines.append(f"Requests of {reader}: {', '.join(f'{name} {number:,}' for name, number in endpoints.items())}.")
+    return lines
+
+
 def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextIO) -> None:
     """Print the end of a run: one JSON object on `out` if `as_json`, and a few lines on `err`."""
     if as_json:
@@ -114,7 +122,7 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     if unopened := summary.counts.unopened:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
-    lines += [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []
+    lines += _told_readers(summary)
     if figures["cost_usd_total"]:
         lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.endpoint_settings import total_limits
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.job_settings import (
     llm_setups_of,
@@ -52,7 +53,7 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     # How many of its pages a model passes on to the next, nobody knows before it is asked.
     names = tuple(name for name in route.names if name not in engines or engines[name] is llm)
     shares = RouteShares(names, judged)
-    limits = llm.endpoints[0].limits if llm else None
+    limits = total_limits(llm.endpoints) if llm else None
     return Estimate(
         engine=llm.name if llm else settings.engine,
         model=llm.options.model if llm else DEFAULT_MODELS["local"],

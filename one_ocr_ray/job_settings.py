@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from one_ocr_ray.blocks import Positions
-from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
+from one_ocr_ray.endpoint_settings import address_of, endpoint_settings_of, endpoints_of
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
@@ -26,7 +27,7 @@ from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.route.chain import TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
 from one_ocr_ray.profile_settings import general_request_of, profile_of, with_profile
 from one_ocr_ray.service_settings import ServiceSettings
-from one_ocr_ray.settings import base_urls, password_of
+from one_ocr_ray.settings import password_of
 from one_ocr_ray.settings_engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.settings_servers import ServerSettings
 from one_ocr_ray.storage.spending import WorstCase
@@ -47,7 +48,7 @@ UNLIMITED_PER_MINUTE = 600_000.0
 # The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
 _LLM = frozenset({"openai", "gemini", VLLM})
 _HOSTED = frozenset({"openai", "gemini"})
-_NEED_LLM = ("model", "base_url", "prompt_file", "schema", "max_cost")
+_NEED_LLM = ("model", "base_url", "endpoints", "prompt_file", "schema", "max_cost")
 ENGINES_OF_SETTING = {
     **dict.fromkeys(("rpm", "tpm", "rpd", "max_in_flight", "timeout", "stop_wait", "output_tokens", "reasoning"), _LLM),
     **dict.fromkeys(("service_tier", "headers", "query", "prices", "api_key_env"), _HOSTED),
@@ -101,9 +102,10 @@ def llm_setup_of(settings: Settings, name: str) -> LlmSetup:
     options, ask = engine_options_of(settings), page_request_of(settings)
     if options is None:
         raise UsageError(f"--route: {name} is no engine that models answer for.")
+    started_by_the_run = (Endpoint(name, options, limits_of(settings)),)  # their addresses come later
     return LlmSetup(
         name=name,
-        endpoints=(Endpoint(name, options, limits_of(settings)),),
+        endpoints=started_by_the_run if settings.engine == VLLM else endpoints_of(settings, options),
         ask=ask,
         prompt_sha256=prompt_sha256(ask.prompt),
         prices=prices_of(settings),
@@ -113,7 +115,7 @@ def llm_setup_of(settings: Settings, name: str) -> LlmSetup:
 def engine_options_of(settings: Settings) -> EngineOptions | None:
     """The engine of `--engine`, None for the embedded one. Raises UsageError for flags that need an LLM engine."""
     if settings.engine == "local":
-        needing = ("model", "base_url") if models_of(_parsed_route(settings)) else _NEED_LLM
+        needing = ("model", "base_url", "endpoints") if models_of(_parsed_route(settings)) else _NEED_LLM
         for name in needing:
             if getattr(settings, name):
                 raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
@@ -126,7 +128,7 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
     return EngineOptions(
         name=settings.engine,
         model=model,
-        base_url=next(iter(base_urls(settings)), DEFAULT_BASE_URLS[settings.engine]).rstrip("/"),
+        base_url=address_of(endpoint_settings_of(settings)[0], settings.engine),
         key_variable=settings.api_key_env,
         timeout_s=settings.timeout,
         image_detail=settings.media_resolution if settings.engine == "gemini" else settings.detail,
@@ -139,7 +141,7 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
 
 def _own_servers(settings: Settings) -> EngineOptions:
     """What is asked of the run's own servers, whose addresses are not known yet."""
-    if settings.base_url or settings.max_cost is not None:
+    if settings.base_url or settings.endpoints or settings.max_cost is not None:
         raise UsageError("--engine vllm starts its own servers: leave --base-url and --max-cost out.")
     return EngineOptions(
         name="openai",

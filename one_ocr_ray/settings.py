@@ -162,7 +162,12 @@ def base_urls(settings: Settings) -> tuple[str, ...]:
 
 def key_variables(settings: Settings) -> tuple[str, ...]:
     """The variables that the user has named for keys."""
-    named = (settings.api_key_env, *(engine.api_key_env for engine in settings.engines.values()))
+    of_engines = (settings, *settings.engines.values())
+    named = (
+        *(each.api_key_env for each in of_engines),
+        *(endpoint.api_key_env for each in of_engines for endpoint in each.endpoints),
+        *(url.partition("#")[2] for each in of_engines for url in each.base_url),
+    )
     return tuple(name for name in named if name)
 
 

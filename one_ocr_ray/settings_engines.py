@@ -39,13 +39,34 @@ _Prices = Annotated[dict[str, ModelPrice], NoDecode]
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
+class EndpointSettings(BaseModel):
+    """One server or account that answers for an engine."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str | None = Field(default=None, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,39}$")
+    base_url: str | None = Field(default=None, repr=False)
+    api_key_env: str | None = Field(default=None, pattern=_VARIABLE)
+    rpm: float | None = Field(default=None, gt=0)
+    tpm: float | None = Field(default=None, gt=0)
+    rpd: int | None = Field(default=None, gt=0)
+    weight: float = Field(default=1.0, gt=0)
+
+
+_Endpoints = Annotated[tuple[EndpointSettings, ...], NoDecode]
+
+
 class LlmSettings(BaseModel):
     """One LLM engine: model, address, account and how it is asked."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     model: str | None = flag("NAME", "Engine", "model at that engine")
-    base_url: Texts = flag("URL", "Engine", "address of the engine", (), repr=False)
+    base_url: Texts = flag(
+        "URL", "Engine", "address of the engine; again for more endpoints, each as URL#VARIABLE with its key", (),
+        repr=False, repeats=True,
+    )  # fmt: skip
+    endpoints: _Endpoints = flag("JSON", "Engine", "endpoints with limits and weights; best in the --config file", ())
     api_key_env: str | None = flag("NAME", "Engine", "variable of the nodes that holds the key", pattern=_VARIABLE)
     profile: str = flag("NAME", "Engine", "how an OCR model is asked: auto, generic, a name, or a file", "auto")
     timeout: float = flag("S", "Engine", "seconds for one request to the provider, in total", 300.0, gt=0)
@@ -70,7 +91,7 @@ class LlmSettings(BaseModel):
     rpd: int | None = flag("N", "Limits of the account", "requests per day, whole cluster", gt=0)
     max_in_flight: int = flag("N", "Limits of the account", "requests in flight at once, whole job", 256, ge=1)
 
-    @field_validator("headers", "query", "prices", mode="before")
+    @field_validator("headers", "query", "prices", "endpoints", mode="before")
     @classmethod
     def _from_json(cls, value: Any) -> Any:
         """Parse JSON: flags and the environment give text, the file gives objects."""
@@ -86,7 +107,19 @@ class LlmSettings(BaseModel):
 
 # Of one account: another engine does not inherit them from the flags.
 OF_ONE_ACCOUNT = frozenset(
-    {"model", "profile", "base_url", "api_key_env", "service_tier", "headers", "query", "rpm", "tpm", "rpd"}
+    {
+        "model",
+        "profile",
+        "base_url",
+        "endpoints",
+        "api_key_env",
+        "service_tier",
+        "headers",
+        "query",
+        "rpm",
+        "tpm",
+        "rpd",
+    }
 )
 
 

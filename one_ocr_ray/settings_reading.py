@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 
 def flag(metavar: str | None, group: str, text: str, default: Any = None, **limits: Any) -> Any:
-    """A setting with its command-line flag: the name of its value, its help group and one line of help."""
-    return Field(default, description=text, json_schema_extra={"metavar": metavar, "group": group}, **limits)
+    """A setting with its command-line flag: the name of its value, its help group and one line of help.
+
+    `repeats`: the flag may be given several times.
+    """
+    extra = {"metavar": metavar, "group": group, "repeats": limits.pop("repeats", False)}
+    return Field(default, description=text, json_schema_extra=extra, **limits)
 
 
 def read_config(path: Path) -> dict[str, Any]:

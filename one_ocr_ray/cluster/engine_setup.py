@@ -29,7 +29,7 @@ from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from pydantic import SecretStr
 
@@ -117,12 +117,13 @@ def permits_of(
     return permits
 
 
-def start_limiter_early(llm: EngineOptions) -> None:
-    """Start the account's rate limiter early, so that its one-second start overlaps the workers' own.
+def start_limiters_early(setups: Iterable[LlmSetup]) -> None:
+    """Start the accounts' rate limiters early, so that their one-second start overlaps the workers' own.
 
     Raises UsageError for a key file that cannot be read.
     """
-    get_limiter(_limiter_on_node(llm))
+    for endpoint in (each for setup in setups for each in setup.endpoints):
+        get_limiter(_limiter_on_node(endpoint.options))
 
 
 def _limiter_on_node(llm: EngineOptions) -> str:

@@ -24,7 +24,7 @@ class RequestDone:
     answer: Answer | None = field(repr=False)  # judged; None: it was given up before an answer came
     latency_s: float
     cost_usd: float | None  # None: unknown
-    endpoint: str = ""  # that it went to, where there are several
+    endpoint: tuple[str, str] | None = None  # the reader's name and the endpoint's, where there are several
 
 
 @dataclass(frozen=True, slots=True)

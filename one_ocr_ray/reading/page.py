@@ -224,7 +224,8 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
         if ask.profile is not None:
             box = image.page_box and turned(image.page_box, ask.turn_deg)
             answer = await asyncio.to_thread(read_answer, answer, ask.profile, replace(image, page_box=box))
-        reading.notify(reader, RequestDone(answer, latency_s, cost_usd, "" if lane is None else lane.name))
+        endpoint = None if lane is None or lane.is_alone else (reader.called, lane.name)
+        reading.notify(reader, RequestDone(answer, latency_s, cost_usd, endpoint))
         return answer, lane
     finally:
         for share in reserved:

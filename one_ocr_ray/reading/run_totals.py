@@ -34,9 +34,12 @@ class RunTotals:
     warnings: Counter[str] = field(default_factory=Counter)  # pages by warning
     failed_as_before: int = 0  # pages that were read again, and are not among `failures`
     readers: dict[str, ReaderUse] = field(default_factory=dict)  # by the name of the reader; blank pages are nobody's
+    endpoints: Counter[tuple[str, str]] = field(default_factory=Counter)  # requests, by reader and endpoint
 
     def observe(self, event: ReadingEvent) -> None:
-        """Count a throttled request; a page's row does not."""
+        """Count a request by its endpoint, and a throttled one; a page's row does neither."""
+        if isinstance(event, RequestDone) and event.endpoint is not None:
+            self.endpoints[event.endpoint] += 1
         failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
         if failure is not None and failure.action is Action.THROTTLED:
             self.requests["throttled"] += 1
@@ -79,6 +82,7 @@ class RunTotals:
             self.warnings + other.warnings,
             self.failed_as_before + other.failed_as_before,
             dict(self.readers),
+            self.endpoints + other.endpoints,
         )
         for reader, use in other.readers.items():
             total._add_use(reader, use)

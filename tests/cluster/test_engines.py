@@ -62,3 +62,23 @@ def test_a_page_goes_from_the_small_model_to_the_large_one(
     used = {name: (use.pages, use.cost_usd) for name, use in summary.readers.items()}
     assert used == {"small": (2, pytest.approx(2 * cheap)), "large": (1, dear)}
     assert summary.readers["large"].saved_usd == 0.0
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_pages_go_to_the_next_model_while_a_provider_is_dead(
+    providers: tuple[ProviderProcess, ProviderProcess], tmp_path: Path
+) -> None:
+    """The first fails from its sixth request on: no page fails, none is paid by both, and the second reads the rest."""
+    small, large = providers
+    small.reset(rules=[Rule(fault="server_error", after=5)])
+    large.reset()
+    (tmp_path / "in").mkdir()
+    write_identity_pdfs(tmp_path / "in", [0, 1], 15)
+    flags = {"engine": "local", "engines": engines(providers, max_in_flight=4), "route": "small,large"}
+    summary = read(tmp_path / "out", tmp_path / "in", max_in_flight=4, **flags)
+    assert (summary.exit_code, summary.counts.pages["ok"]) == (0, 30)
+    paid = [[row.page for row in each.rows() if row.operation == "read" and row.answered] for each in providers]
+    assert (len(paid[0]), len(paid[1])) == (5, 25)
+    assert not {*paid[0]} & {*paid[1]}
+    reasons = {row["engine"]: row["route_reason"] for row in pages_by_source(tmp_path / "out").values()}
+    assert reasons == {"small": None, "large": "failed_over"}

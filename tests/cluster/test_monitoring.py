@@ -43,6 +43,7 @@ CONTRACT = {
     "one_ocr_in_flight": {"engine", "model"},
     "one_ocr_rate_limit": {"engine", "model", "kind"},
     "one_ocr_saved_usd_total": {"reader"},
+    **{f"one_ocr_endpoint_{what}": {"engine", "endpoint"} for what in ("up", "in_flight", "window", "waiting")},
     "one_ocr_tasks": {"state"},
 }
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from one_ocr_ray.endpoint_settings import total_limits
 from one_ocr_ray.environment import keys_in, provider_key
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job_settings import fingerprint_of, llm_setups_of, selection_of
@@ -97,3 +98,46 @@ def test_the_documented_file_is_one_that_a_run_takes(tmp_path: Path) -> None:
     setups = llm_setups_of(load({}, tmp_path / "one-ocr.yaml"))
     assert list(setups) == ["small", "large"]
     assert all(setup.endpoints[0].limits.requests_per_minute for setup in setups.values())
+
+
+def test_several_addresses_are_endpoints_of_one_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each with the key in its variable and the limits of the flags; names are hosts, and never hold a key."""
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    urls = ["http://a:8000/v1#KEY_A", "http://u:canary@b/v1/", "http://b/v1#KEY_B"]
+    (setup,) = llm_setups_of(load({"engine": "openai", "base_url": urls, "rpm": 60})).values()
+    told = [(each.name, each.options.base_url, each.options.key_variable) for each in setup.endpoints]
+    assert told == [
+        ("a:8000", "http://a:8000/v1", "KEY_A"),
+        ("b", "http://u:canary@b/v1", None),
+        ("b-2", "http://b/v1", "KEY_B"),
+    ]
+    assert {each.limits for each in setup.endpoints} == {Limits(60, None, None, 256)}
+    assert "canary" not in repr(setup)
+    assert key_variables(load({"engine": "openai", "base_url": urls})) == ("KEY_A", "KEY_B")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://a/v1,http://b/v1")
+    (setup,) = llm_setups_of(load({"engine": "openai"})).values()
+    assert [each.name for each in setup.endpoints] == ["a", "b"]
+
+
+def test_endpoints_of_a_file_have_limits_and_weights_of_their_own() -> None:
+    """Without an address the provider's own: two keys of one provider are two endpoints. Limits add up."""
+    two = [{"api_key_env": "KEY_1", "rpm": 500}, {"name": "second", "api_key_env": "KEY_2", "rpm": 100, "weight": 0.5}]
+    (setup,) = llm_setups_of(load({"engine": "gemini", "endpoints": two})).values()
+    assert [each.name for each in setup.endpoints] == ["generativelanguage.googleapis.com", "second"]
+    assert [each.weight for each in setup.endpoints] == [1.0, 0.5]
+    assert total_limits(setup.endpoints) == Limits(600, None, None, 256)
+    chosen = settings(engines={**BOTH, "small": {"engine": "openai", "model": "s", "endpoints": two}})
+    assert config_id(chosen) == config_id(settings())
+    with pytest.raises(UsageError, match="same address and the same key"):
+        llm_setups_of(load({"engine": "gemini", "endpoints": [two[0], two[0]]}))
+    with pytest.raises(UsageError, match="not both"):
+        llm_setups_of(load({"engine": "gemini", "endpoints": two, "base_url": "http://a"}))
+
+
+def test_the_documented_endpoints_are_those_of_a_run(tmp_path: Path) -> None:
+    """The worked example of docs/providers.md."""
+    examples = re.findall(r"```yaml\n(.*?)```", ROUTING.with_name("providers.md").read_text(), re.DOTALL)
+    (example,) = (each for each in examples if "endpoints:" in each)
+    (tmp_path / "one-ocr.yaml").write_text(example)
+    (setup,) = llm_setups_of(load({}, tmp_path / "one-ocr.yaml")).values()
+    assert [each.name for each in setup.endpoints] == ["rack-1", "rack-2", "hosted"]

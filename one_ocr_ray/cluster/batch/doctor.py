@@ -66,7 +66,12 @@ def run_checks(settings: Settings) -> list[Check]:
     Raises UsageError for settings that no run accepts.
     """
     selection_of(settings)
-    engines = {name: each.options for name, each in llm_setups_of(settings).items() if name != VLLM}
+    engines = {
+        name if len(setup.endpoints) == 1 else f"{name} at {endpoint.name}": endpoint.options
+        for name, setup in llm_setups_of(settings).items()
+        for endpoint in setup.endpoints
+        if name != VLLM
+    }
     checks = [doctor.runtime_env(keys_in(submitted_runtime_env(), key_variables(settings)))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)

@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.batch.planner import Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
-from one_ocr_ray.cluster.engine_setup import start_limiter_early
+from one_ocr_ray.cluster.engine_setup import start_limiters_early
 from one_ocr_ray.cluster.servers.fleet import start_servers
 from one_ocr_ray.cluster.session import ending_actors, ray_session
 from one_ocr_ray.cluster.worker_pool import WorkerPool
@@ -157,8 +157,7 @@ class _Run:
             ending.enter_context(ray_session(address, self._metadata()))
             self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
-                for each in self.engines.values():
-                    start_limiter_early(each.options)
+                start_limiters_early(self.engines.values())
             actors = ending.enter_context(ending_actors())
             nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
             driver = self._start_driver(nodes, actors, plan, pending, on_progress=on_progress, say=say)
@@ -198,6 +197,7 @@ class _Run:
             pages_read=self.totals.pages_read,
             warnings=self.totals.warnings,
             readers=self.totals.readers,
+            endpoints=self.totals.endpoints,
         )
 
     def _start_driver(

@@ -69,6 +69,15 @@ class RunSummary:
     pages_read: int  # by this run
     warnings: Mapping[str, int]  # pages that this run has read, by warning
     readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # of this run
+    endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict)  # requests, by reader and endpoint
+
+    @property
+    def requests_by_endpoint(self) -> dict[str, dict[str, int]]:
+        """Requests of each reader that has several endpoints."""
+        by_reader: dict[str, dict[str, int]] = {}
+        for (reader, endpoint), number in sorted(self.endpoints.items()):
+            by_reader.setdefault(reader, {})[endpoint] = number
+        return by_reader
 
     def as_json(self) -> dict[str, Any]:
         documents, pages = self.counts.documents, self.counts.pages
@@ -87,6 +96,7 @@ class RunSummary:
                 name: {"pages": use.pages, "cost_usd": use.cost_usd, "saved_usd": use.saved_usd}
                 for name, use in sorted(self.readers.items())
             },
+            **({"endpoints": self.requests_by_endpoint} if self.endpoints else {}),
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "cost_usd_total": self.counts.cost_usd,

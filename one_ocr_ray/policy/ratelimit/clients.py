@@ -59,6 +59,13 @@ class ClientTable:
         self.in_flight = 0
         self.limits = Limits()  # the lowest of all jobs
 
+    @property
+    def most_in_flight(self) -> int | None:
+        """What all jobs together may have in flight; None: any number."""
+        limits = [job.limits.max_in_flight for job in self._jobs.values()]
+        known = [limit for limit in limits if limit is not None]
+        return sum(known) if known and len(known) == len(limits) else None
+
     def job(self, name: str) -> JobState:
         return self._jobs[name]
 

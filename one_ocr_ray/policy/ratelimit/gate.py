@@ -176,7 +176,7 @@ class Gate:
             granted_tpm=rate.tokens and rate.tokens * 60,
             in_flight=self._clients.in_flight,
             throttles=self._throttles,
-            window=None if self._rates.known else self._window.size,
+            window=self._clients.most_in_flight if self._rates.known else self._window.size,
             waiting=sum(each.wanted for each in self._pending.values()),
         )
 

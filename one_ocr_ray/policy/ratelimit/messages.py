@@ -143,5 +143,5 @@ class Snapshot:
     granted_tpm: float | None
     in_flight: int
     throttles: int
-    window: int | None = None  # of requests in flight, where no rate is known
+    window: int | None = None  # of requests in flight: found by trying, or what the jobs allow where a rate is known
     waiting: int = 0  # requests that clients ask a permit for

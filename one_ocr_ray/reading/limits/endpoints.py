@@ -50,6 +50,11 @@ class Lane:
     siblings: EndpointPermits  # itself among them
 
     @property
+    def is_alone(self) -> bool:
+        """True if the engine has no other."""
+        return len(self.siblings.lanes) == 1
+
+    @property
     def is_open(self) -> bool:
         """False while it grants nothing."""
         return asyncio.get_running_loop().time() >= self.permits.away_until
