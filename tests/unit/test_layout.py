@@ -207,6 +207,28 @@ UNDONE_BY_A_CUT = [
 ]
 
 
+def test_terms_and_what_explains_them_are_paragraphs_of_their_own() -> None:
+    """A term in bold type hangs out of the lines that go on with its explanation; within a paragraph it parts none."""
+    terms = [
+        line("rules", 200, 100, bold=True),
+        line("what is done to build all of it, step by step", 262, 100, bold=False),
+        line("and in which order this is done", 230, 126, bold=False),
+        line("control", 200, 152, bold=True), line("what it is and needs", 282, 152, bold=False),
+        line("changelog", 200, 178, bold=True), line("what was new in it", 302, 178, bold=False),
+    ]  # fmt: skip
+    assert page_markdown(terms).split("\n\n") == [
+        "rules what is done to build all of it, step by step and in which order this is done",
+        "control what it is and needs",
+        "changelog what was new in it",
+    ]
+    running = [
+        line("this paragraph names files such as the one below, and", 200, 100, bold=False),
+        line("rules", 200, 126, bold=True),
+        line("is one of these names, as others are, too", 262, 126, bold=False),
+    ]  # fmt: skip
+    assert len(page_markdown(running).split("\n\n")) == 1
+
+
 @example(UNDONE_BY_A_CUT)
 @settings(max_examples=500)
 @given(PAGE)

@@ -168,12 +168,15 @@ def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     last = chunk[-1]
     if line.kind is chunk[0].kind is BlockKind.CODE:
         return line.top - last.bottom < BLANK_LINE * column.height
+    indent = INDENT * column.height
+    is_next_term = line.is_term and (line.left < last.left - indent or not column.full(last, line))
     if line.top - last.bottom > column.gap + PARAGRAPH_GAP * column.height or _differs(chunk, line, column):
         return False
-    if marks.starts_item(chunk[0].text) and not is_heading(chunk, column):
+    explains = chunk[0].is_term and line.left > chunk[0].left + indent and column.full(last, line)
+    if explains or (marks.starts_item(chunk[0].text) and not is_heading(chunk, column)):
         return not marks.starts_item(line.text) and _continues_item(chunk, line, column)
-    if marks.starts_item(line.text) and not (
-        column.full(last, line) and line.left < last.left + INDENT * column.height
+    if is_next_term or (
+        marks.starts_item(line.text) and not (column.full(last, line) and line.left < last.left + indent)
     ):
         return False
     if is_large(line, column) or is_large(last, column):  # the lines of a title need no common margin

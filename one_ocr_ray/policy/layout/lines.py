@@ -55,6 +55,12 @@ class Line:
         return bool(first.line.starts_bold) and first.text[:1] == first.line.words[0].text[:1]
 
     @property
+    def is_term(self) -> bool:
+        """True if a word in bold type and what explains it stand apart on the line."""
+        bold, *explained = (s.line.bold for s in self.row)
+        return bool(bold and explained) and explained[0] is False
+
+    @property
     def kind(self) -> BlockKind | None:
         """Of its block, where that is known from the line alone."""
         return next((s.kind for s in self.row if s.kind is not None), None)
