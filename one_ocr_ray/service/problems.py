@@ -48,6 +48,8 @@ _STATUS = {
     "task_not_finished": 409,
     "task_running": 409,
     "nothing_to_retry": 409,
+    "pdf_signed": 409,
+    "not_searchable": 409,
     "task_expired": 410,
     "upload_too_large": 413,
     "too_many_files": 413,
@@ -60,7 +62,6 @@ _STATUS = {
     "pdf_bad_password": 422,
     "pdf_corrupt": 422,
     "pdf_empty": 422,
-    "pdf_signed": 422,
     "too_large": 422,
     "too_many_pages": 422,
     "render_failed": 422,
@@ -112,11 +113,6 @@ def problem_response(scope: Scope, problem: Problem) -> Response:
         body["instance"] = f"urn:one-ocr:request:{request_id}"
     headers = {"Cache-Control": "no-store", **problem.headers}
     return Response(orjson.dumps(body), problem.status, headers, MEDIA_TYPE)
-
-
-def has_status(code: str) -> bool:
-    """True if problems may have this code."""
-    return code in _STATUS
 
 
 def codes_with(status: int) -> list[str]:

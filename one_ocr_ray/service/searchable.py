@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from one_ocr_ray.pdf.searchable.writer import Refusal, SearchableWriter
 from one_ocr_ray.reading.searchable import SearchableOptions, write_searchable
-from one_ocr_ray.service.problems import Problem, has_status
+from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.settings import password_of
 
 if TYPE_CHECKING:
@@ -34,6 +34,6 @@ def searchable_copy(service: Service, task_id: str, *, allow_signed: bool) -> Bi
         target = Path(scratch) / "copy.pdf"
         made = write_searchable(writer, source, target, service.store.pages(task_id), options)
         if isinstance(made, Refusal):
-            code = made.code if has_status(made.code) else "render_failed"
+            code = made.code if made.code == "pdf_signed" else "not_searchable"
             raise Problem(code, made.message.replace("--allow-signed", "allow_signed=true"))
         return target.open("rb")

@@ -171,7 +171,7 @@ def test_a_running_task_has_a_partial_result_only(tmp_path: Path) -> None:
 
 
 def test_a_searchable_copy_is_the_upload_with_a_layer(site: Site) -> None:
-    """Its page looks as before and has words; a signed upload is 422 unless it is asked for."""
+    """Its page looks as before and has words; a signed upload is 409 unless it is asked for."""
     task_id = site.finished(pdfs.content_pdf(b"0.5 g 100 100 50 50 re f"))
     answer = site.http.get(f"/v1/tasks/{task_id}/result?format=pdf")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/pdf")
@@ -181,7 +181,7 @@ def test_a_searchable_copy_is_the_upload_with_a_layer(site: Site) -> None:
     objects = pdfs.page_objects([b""])
     objects[0] = b"<</Type/Catalog/Pages 2 0 R/AcroForm<</SigFlags 3/Fields[]>>>>"
     signed = f"/v1/tasks/{site.finished(pdfs.write(objects))}/result?format=pdf"
-    assert problem(site.http.get(signed)) == (422, "pdf_signed")
+    assert problem(site.http.get(signed)) == (409, "pdf_signed")
     assert site.http.get(f"{signed}&allow_signed=true").status_code == 200
 
 

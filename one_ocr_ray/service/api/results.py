@@ -34,7 +34,7 @@ Partial = Annotated[bool, Query(description="what is finished so far of a runnin
 
 def _files(*forms: Format) -> dict[int | str, dict[str, Any]]:
     kinds = {MEDIA_TYPES[form].partition(";")[0]: _SCHEMAS.get(form, BINARY) for form in forms}
-    return responses_of(kinds, 400, 401, 404, 409, 410, 415, 422, 429, 503)
+    return responses_of(kinds, 400, 401, 404, 409, 410, 429, 503)
 
 
 @router.get("/v1/tasks/{task_id}/result", response_class=Response, responses=_files(*Format))
