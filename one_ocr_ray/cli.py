@@ -151,14 +151,11 @@ def _given(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, environment, settings  # noqa: PLC0415
+    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.python.run import runner  # noqa: PLC0415
 
-    chosen = _settings(options)
-    environment.refuse_keys_in(environment.submitted_runtime_env(), settings.key_variables(chosen))
-    settings.prepare_environment_for_ray(chosen)
     gc.disable()
-    from one_ocr_ray.cluster.batch.run import run  # noqa: PLC0415 - Ray reads its environment when it is imported
-
+    run = runner(_settings(options))
     gc.freeze()  # imported objects stay: searching them for garbage, now and at the end, takes 0.2 s
     gc.enable()
 
@@ -169,7 +166,7 @@ def _run(options: argparse.Namespace) -> int:
             console.print_json(summary, out)
 
     with console.progress(sys.stderr) as show, redirect_stdout(sys.stderr):  # Ray prints warnings of its own
-        summary = run(chosen, show, say=console.line_printer(sys.stderr), on_stop=show_stopped)
+        summary = run(show, say=console.line_printer(sys.stderr), on_stop=show_stopped)
     console.print_summary(summary, as_json=options.json, out=sys.stdout, err=sys.stderr)
     return summary.exit_code
 
@@ -180,9 +177,11 @@ def _serve(options: argparse.Namespace) -> int:
     chosen = service_settings.load_service(_given(options, service_settings.ServiceSettings), options.config)
     environment.refuse_keys_in(environment.submitted_runtime_env(), settings.key_variables(chosen))
     settings.prepare_environment_for_ray(chosen)
+    say = console.timed_line_printer(sys.stderr)
+    say("Loading Ray Serve.")
     from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
 
-    serve_until_interrupted(chosen, say=console.line_printer(sys.stderr))
+    serve_until_interrupted(chosen, say)
     return EXIT_OK
 
 

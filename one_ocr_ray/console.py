@@ -94,6 +94,12 @@ def line_printer(err: TextIO) -> Callable[[str], None]:
     return lambda sentence: print(sentence, file=err, flush=True)
 
 
+def timed_line_printer(err: TextIO) -> Callable[[str], None]:
+    """Like `line_printer`, with the seconds since now before each sentence."""
+    begun_s = time.monotonic()
+    return lambda sentence: print(f"[{time.monotonic() - begun_s:5.1f} s] {sentence}", file=err, flush=True)
+
+
 def _told_readers(summary: RunSummary) -> list[str]:
     """Who has read how much, and where the requests went."""
     lines = [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.settings import load, prepare_environment_for_ray
+from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
+from one_ocr_ray.settings import key_variables, load, prepare_environment_for_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.settings import Settings
 
 
 def run(
@@ -33,7 +36,16 @@ def run(
     """
     given = [inputs] if isinstance(inputs, str) or not hasattr(inputs, "__iter__") else inputs
     chosen = load({**settings, "inputs": [str(each) for each in given], "output": str(output)})
+    return runner(chosen)(on_progress or (lambda _: None), say or (lambda _: None))
+
+
+def runner(chosen: Settings) -> Callable[..., RunSummary]:
+    """The function that does the run of `chosen`, for this module and the command line.
+
+    It sets up the environment, and imports Ray. Raises UsageError for a provider's key in the runtime environment.
+    """
+    refuse_keys_in(submitted_runtime_env(), key_variables(chosen))
     prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.batch.run import run as run_on_ray  # noqa: PLC0415 - Ray reads its environment on import
 
-    return run_on_ray(chosen, on_progress or (lambda _: None), say or (lambda _: None))
+    return partial(run_on_ray, chosen)

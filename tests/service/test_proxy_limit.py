@@ -64,6 +64,12 @@ def test_everything_else_passes_as_it_is(path: str, status: int) -> None:
     assert answer.headers.get("x-content-type-options") == ("kept" if "problem" in path else "nosniff")
 
 
+def test_the_proxy_answers_health_itself() -> None:
+    """Before there is an application behind it."""
+    assert asked("/healthz").json() == {"status": "ok"}
+    assert asked("/healthz", method="POST").status_code == 503
+
+
 def test_a_body_that_is_cut_says_why() -> None:
     """One of no announced length is cut at the lower bound, and the answer tells what would help."""
 

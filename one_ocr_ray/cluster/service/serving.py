@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import ExitStack, closing
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 import ray
@@ -20,7 +21,12 @@ from ray.serve.config import BackpressureConfig
 
 from one_ocr_ray.cluster.engine_setup import engine_on_node
 from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
-from one_ocr_ray.cluster.service.task_manager_start import end_task_manager, refuse_second_service, start_task_manager
+from one_ocr_ray.cluster.service.task_manager_start import (
+    begin_task_manager,
+    end_task_manager,
+    refuse_second_service,
+    start_task_manager,
+)
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.environment import callback_secret, refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError, UsageError
@@ -119,13 +125,14 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         refuse_held_store(settings.store, say)
     app = application(service)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    say("Starting Ray on this machine." if address == LOCAL_RAY else f"Joining the Ray cluster at {address}.")
     with _ServeInterruption() as interruption, ray_session(address, for_service=True), ExitStack() as started:
         interruption.listen()  # again: Ray has a handler of its own for SIGTERM
         interruption.raise_if_any()
         refuse_second_service(settings.store, say)
         started.callback(end_task_manager, settings.store)
-        start_task_manager(service)
-        interruption.raise_if_any()
+        begin_task_manager(service)  # its process starts while Serve does
+        say("Starting the task manager and Ray Serve.")
         serve.start(
             proxy_location="HeadOnly",
             http_options={"host": settings.host, "port": settings.port},
@@ -133,7 +140,10 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         )
         interruption.raise_if_any()
         started.callback(serve.delete, APPLICATION)
+        say(f"{_url(settings)}/healthz answers; starting the application.")
         serve.run(app, name=APPLICATION, route_prefix="/")
+        start_task_manager(service)
+        interruption.raise_if_any()
         _await_ready(settings, interruption)
         say(f"One OCR listens on {_url(settings)}; uploads and results are kept in {settings.store}.")
         interruption.happened.wait()
@@ -176,13 +186,17 @@ class _ServeInterruption:
 
 
 def _await_ready(settings: ServiceSettings, interruption: _ServeInterruption) -> None:
-    """Wait until the service answers at its address."""
+    """Wait until the application answers at its address: not only the proxy, as /healthz does."""
     give_up_at = time.monotonic() + READY_WITHIN_S
     while True:
         interruption.raise_if_any()
         try:
-            with closing(urllib.request.urlopen(f"{_url(settings)}/healthz", timeout=5)):  # noqa: S310 - http
+            with closing(urllib.request.urlopen(f"{_url(settings)}/v1/info", timeout=5)):  # noqa: S310 - http
                 return
+        except urllib.error.HTTPError as error:
+            if error.code == HTTPStatus.UNAUTHORIZED:  # it asks for a key
+                return
+            interruption.happened.wait(0.2)
         except (urllib.error.URLError, OSError):
             if time.monotonic() > give_up_at:
                 raise StoppedError(

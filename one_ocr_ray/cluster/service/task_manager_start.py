@@ -26,20 +26,25 @@ _PROTOCOL = "v1"
 START_WITHIN_S = 60.0
 
 
+def begin_task_manager(service: ServiceConfig) -> None:
+    """Let the cluster start the task manager of this service's store, if there is none. Does not wait for it."""
+    _found_or_new(service)
+
+
+def _found_or_new(service: ServiceConfig) -> Any:
+    actor: Any = ray.remote(TaskManagerActor)
+    options = shared_by_the_cluster(task_manager_name(service.settings.store))
+    return actor.options(**options, max_task_retries=0, max_concurrency=CALLS_AT_ONCE).remote(service)
+
+
 def start_task_manager(service: ServiceConfig, *, replace: bool = True) -> Any:
     """Find the task manager of this service's store, or start one. Blocks.
 
     With `replace` one that serves another configuration is ended first. The actor gets no `runtime_env` of its own: the
     package is importable on every node, see `get_limiter`.
     """
-    actor: Any = ray.remote(TaskManagerActor)
-    found_or_new = actor.options(
-        **shared_by_the_cluster(task_manager_name(service.settings.store)),
-        max_task_retries=0,
-        max_concurrency=CALLS_AT_ONCE,
-    )
     while True:
-        manager = found_or_new.remote(service)
+        manager = _found_or_new(service)
         try:
             served = ray.get(manager.serves.remote(), timeout=START_WITHIN_S)
             if not replace or served == identity_of(service):

@@ -1,5 +1,5 @@
-"""Middlewares for Ray Serve's HTTP proxy: they limit request bodies, which it would otherwise buffer whole, and turn
-Serve's errors in plain text into problems.
+"""Middlewares for Ray Serve's HTTP proxy: they limit request bodies, which it would otherwise buffer whole, turn
+Serve's errors in plain text into problems, and answer `/healthz`.
 
 `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=one_ocr_ray.service.middleware.proxy_limit:middlewares` adds them, in the
 environment of the nodes. `one-ocr serve` does so itself; for `serve run` and `serve deploy` set it before `ray start`.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
 
 from one_ocr_ray.service.middleware.auth import HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
@@ -26,6 +27,19 @@ CALLBACK = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 UNSIZED_BYTES = 20 << 20
 _SETTINGS = ("max_request_bytes", "upload_timeout", "stall_timeout")
 _SERVE_PATHS = "/-/"  # probes of Serve itself
+
+
+class Health:
+    """Answers `/healthz` in the proxy itself, before the application has started: this process answers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == "/healthz" and scope["method"] in {"GET", "HEAD"}:
+            await JSONResponse({"status": "ok"}, headers={"Cache-Control": "no-store"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
 
 
 class ServeErrors:
@@ -65,7 +79,12 @@ def middlewares() -> list[Middleware]:
         stall_s=settings["stall_timeout"],
         whole_s=settings["upload_timeout"],
     )
-    return [Middleware(ServeErrors), Middleware(BodyLimit, limits=limits), Middleware(HostCheck, hosts=None)]
+    return [
+        Middleware(ServeErrors),
+        Middleware(Health),
+        Middleware(BodyLimit, limits=limits),
+        Middleware(HostCheck, hosts=None),
+    ]
 
 
 def variables(settings: ServiceSettings) -> dict[str, str]:
