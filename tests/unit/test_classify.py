@@ -94,6 +94,21 @@ def test_a_note_whose_sign_stands_in_the_text_is_a_footnote_in_any_type() -> Non
     assert of(BlockKind.FOOTNOTE, blocks(lines)) == ["* Report, p. 8."]
 
 
+def test_a_footnote_knows_the_block_that_refers_to_it() -> None:
+    """By a raised number or a star; where none refers to it, or two do, it is not known."""
+
+    def parents(*texts: str) -> list[str | None]:
+        paragraphs = [line(text, 200, 150 + 80 * number) for number, text in enumerate(texts)]
+        notes = [line("1 The first of the notes.", 200, 1300, 15), line("* Another note.", 200, 1330, 15)]
+        found = blocks([*paragraphs, *column(PROSE, 200, 600), *notes])
+        by_id = {block.id: block.text for block in found}
+        return [by_id.get(block.parent or 0) for block in found if block.kind is BlockKind.FOOTNOTE]
+
+    assert parents("It was said¹ before.", "So it was *.", "In 11 cases.") == ["It was said¹ before.", "So it was *."]
+    assert parents("It was said¹¹ before.", "So it was **.") == [None, None]
+    assert parents("It was said¹ before.", "And¹ again.") == [None, None]
+
+
 def test_the_letters_of_a_figure_stand_in_it() -> None:
     """In the order of the page, with its caption; nothing of it is text of the page."""
     labels = [line("May", 250, 700), line("June", 500, 700), line("12 %", 300, 600)]

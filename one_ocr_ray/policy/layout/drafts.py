@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import Block, BlockKind, BlockSource
+from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.places import around, printed_line
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CAPTION_GAP = 4.0  # of the height of a caption's line: what stands further away is not what it names
 NESTED = 0.4  # of a line height: a list item this much further in belongs to the one above
 
+_WITHOUT_NOTES = frozenset({BlockKind.FOOTNOTE, BlockKind.CODE, BlockKind.FORMULA})
 _CAPTIONED = frozenset({BlockKind.FIGURE, BlockKind.TABLE, BlockKind.CODE})
 
 
@@ -62,18 +64,28 @@ def numbered(drafts: Iterable[Draft], source: BlockSource) -> tuple[Block, ...]:
         for note in draft.notes:
             blocks.append(replace(_block(note, len(blocks) + 1, source), parent=block.id))
             items.clear()
-    return tuple(_with_parent(block, blocks) if block.kind is BlockKind.CAPTION else block for block in blocks)
+    parents = {BlockKind.CAPTION: _named_by, BlockKind.FOOTNOTE: _refers_to}
+    return tuple(replace(b, parent=find(b, blocks)) if (find := parents.get(b.kind)) else b for b in blocks)
 
 
-def _with_parent(caption: Block, blocks: Sequence[Block]) -> Block:
-    """A caption with what it names: the figure, table or listing just before or after it, whichever is nearer."""
+def _named_by(caption: Block, blocks: Sequence[Block]) -> int | None:
+    """The figure, table or listing that a caption names: just before or after it, whichever is nearer."""
     near: list[tuple[float, int]] = []
     for other in blocks[max(0, caption.id - 2) : caption.id + 1]:
         if other.kind in _CAPTIONED and other.box and caption.box:
             far = max(other.box.y0 - caption.box.y1, caption.box.y0 - other.box.y1)
             if far <= CAPTION_GAP * (caption.box.y1 - caption.box.y0) / max(1, len(caption.lines or ())):
                 near.append((far, other.id))
-    return replace(caption, parent=min(near)[1]) if near else caption
+    return min(near)[1] if near else None
+
+
+def _refers_to(note: Block, blocks: Sequence[Block]) -> int | None:
+    """The block that refers to a footnote, where just one before it does."""
+    reference = marks.reference_to_note(note.text)
+    if reference is None:
+        return None
+    found = [b.id for b in blocks[: note.id - 1] if b.kind not in _WITHOUT_NOTES and reference.search(b.text)]
+    return found[0] if len(found) == 1 else None
 
 
 def grid_text(grid: TableGrid) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from one_ocr_ray.policy.layout.text import CJK_RANGE
 
@@ -21,7 +22,8 @@ _CAPTION = re.compile(
     r"(?:(?i:figure|fig\.?|table|tab\.|chart|exhibit|scheme|listing|algorithm|abbildung|abb\.|tabelle|tableau)|图|表|圖|図)"
     r"\s*(?:\d{1,3}|[A-Z]\d{0,2}|[IVX]{1,5})(?:[-.]\d{1,3})*(?P<end>\s*[.:：|]|\s|$)"
 )
-_FOOTNOTE = re.compile(r"(?:[*†‡§¶]{1,2}|\d{1,2}|[⁰¹²³⁴-⁹]{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
+_FOOTNOTE = re.compile(r"([*†‡§¶]{1,2}|\d{1,2}|\d?[⁰¹²³⁴-⁹]{1,2}|\(\d{1,2}\)|\[\d{1,2}\]|[①-⑳])\s?[^\W\d_]")
+_RAISED_DIGITS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 _CHAPTER = re.compile(
     r"[^\W\d_]{2,10}\s*(?:\d{1,3}|[IVX]{1,4}|[A-Z]|[一二三四五六七八九十]{1,3})|第\S{1,4}[章节部课编篇]"
 )
@@ -98,6 +100,17 @@ def symbol_of_note(text: str) -> str:
     """The sign that a line starts with as a footnote does, such as a star; empty without one."""
     match = re.match(r"([*†‡§¶]{1,3})\s?[^\W\d_]", text)
     return match[1] if match else ""
+
+
+def reference_to_note(text: str) -> re.Pattern[str] | None:
+    """Finds where a text refers to the note that is `text`: by a raised number, or by its sign as it stands."""
+    match = _FOOTNOTE.match(text)
+    if match is None:
+        return None
+    sign = match[1]
+    if unicodedata.normalize("NFKC", sign).isdecimal():
+        sign = unicodedata.normalize("NFKC", sign).translate(_RAISED_DIGITS)
+    return re.compile(f"(?<![*†‡§¶⁰¹²³⁴-⁹]){re.escape(sign)}(?![*†‡§¶⁰¹²³⁴-⁹])")
 
 
 def starts_footnote(text: str) -> bool:
