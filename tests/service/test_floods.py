@@ -87,10 +87,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Served]]:
         each.stop()
 
 
-@pytest.fixture
-def served(start: Callable[..., Served]) -> Served:
-    """A service that takes requests of 16 MiB."""
-    return start("--set", f"max_request_bytes={LIMIT_BYTES}")
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that takes requests of 16 MiB. Each test leaves its spool empty."""
+    folder = tmp_path_factory.mktemp("served")
+    served = Served(folder, "--set", f"max_request_bytes={LIMIT_BYTES}", largest_file_blocks="unlimited")
+    yield served
+    served.stop()
 
 
 def answer_of(connection: socket.socket) -> bytes:
