@@ -51,7 +51,7 @@ joins the cluster at --address. Ctrl-C ends it; unfinished uploads continue when
 Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file."""
 
 # Settings of runs that the service does not have.
-_RUN_ONLY = frozenset({"inputs", "output", "retry_failed", "shard_pages"})
+_RUN_ONLY = frozenset({"inputs", "output", "retry_failed", "shard_pages", "audit"})
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -133,10 +133,12 @@ def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: 
         shown = f"{setting.description}" + (f" (default: {setting.default})" if setting.default else "")
         flag = f"--{name.replace('_', '-')}"
         if extra["metavar"] is None:
-            group.add_argument(flag, dest=name, action="store_true", default=None, help=shown)
+            group.add_argument(flag, dest=name, action="store_true", default=None, help=shown.replace("%", "%%"))
         else:
             action = "append" if extra.get("repeats") else "store"
-            group.add_argument(flag, dest=name, metavar=str(extra["metavar"]), help=shown, action=action)
+            group.add_argument(
+                flag, dest=name, metavar=str(extra["metavar"]), help=shown.replace("%", "%%"), action=action
+            )
     command.add_argument("--config", metavar="F", type=Path, help="YAML or TOML file of the same settings")
 
 

@@ -12,6 +12,7 @@ import orjson
 from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS
 from one_ocr_ray.policy.doctor import CheckStatus
 from one_ocr_ray.policy.progress import hold_text
+from one_ocr_ray.policy.route.audit import told_audit
 from one_ocr_ray.policy.route.reader_use import has_choice, told_use
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
     lines += _told_readers(summary)
+    lines += [f"{told_audit(summary.audit)}."] if summary.audit else []
     if figures["cost_usd_total"]:
         lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:

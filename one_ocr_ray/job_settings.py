@@ -13,6 +13,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
+from one_ocr_ray.gates import MEASURED
 from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.model_servers import VLLM, server_plan_of
@@ -24,7 +25,7 @@ from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.route.chain import TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
 from one_ocr_ray.profile_settings import general_request_of, profile_of, with_profile
 from one_ocr_ray.service_settings import ServiceSettings
 from one_ocr_ray.settings import password_of
@@ -195,7 +196,11 @@ def route_of(settings: Settings) -> Route:
     route = _parsed_route(settings)
     if settings.schema is not None and needs_embedded_engine(route) and len(route.names) > 1:
         raise UsageError(f"--schema needs a model for every page: give --route {settings.engine}, or no route.")
-    return replace(route, gates=settings.gates) if settings.gates else route
+    if settings.audit is not None and route.names == (LOCAL,):
+        raise UsageError("--audit: with --route local there is no second reader; put text-layer or a model beside it.")
+    if settings.audit is not None and settings.schema is not None:
+        raise UsageError("--audit compares texts, and with --schema there are none: leave one of them out.")
+    return replace(route, gates=settings.gates or MEASURED, audit=settings.audit)
 
 
 def pdf_options_of(settings: Settings) -> PdfOptions:

@@ -66,3 +66,4 @@ class Route:
     names: tuple[str, ...]
     escalate: frozenset[Escalation] = frozenset()
     gates: Gates = MEASURED
+    audit: float | None = None  # the share of pages that a second reader reads too

@@ -18,7 +18,7 @@ from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import Gates
 from one_ocr_ray.settings_engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
-from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config
+from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config, share_of
 from one_ocr_ray.settings_reading import flag as _flag
 from one_ocr_ray.settings_servers import ServerSettings
 
@@ -59,6 +59,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     )
     route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
     escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
+    audit: float | None = _flag("SHARE", "Engine", "read this share by a second reader too, such as 1%", gt=0, le=1)
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
     engines: Engines = _flag("JSON", "Engine", "more readers for --route by name; best in the --config file", {})
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
@@ -85,6 +86,12 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     def _by_name(cls, value: Any) -> Any:
         """Take names alone for engines as they come."""
         return engine_entries(value)
+
+    @field_validator("audit", mode="before")
+    @classmethod
+    def _from_percent(cls, value: Any) -> Any:
+        """Accept a share in per cent, such as 1%."""
+        return share_of(value) if isinstance(value, str) else value
 
     @field_validator("inputs", mode="before")
     @classmethod

@@ -45,6 +45,15 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 
+def share_of(text: str) -> float | str:
+    """The share 0-1 in `1%` or `0.01`; other text as it is, which is then refused."""
+    try:
+        number = float(text.strip().removesuffix("%"))
+    except ValueError:
+        return text
+    return number / 100 if text.strip().endswith("%") else number
+
+
 def one_or_several(text: str) -> list[Any]:
     """The values in a variable: the items of a JSON list, or the text itself as the only one."""
     try:

@@ -22,6 +22,7 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
+from one_ocr_ray.reading.audit import Audit
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
@@ -56,7 +57,11 @@ def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
 
 def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> Reading:
     """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
-    return Reading(tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names), job.identity)
+    readers = tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names)
+    if job.route.audit is None:
+        return Reading(readers, job.identity)
+    embedded = None if LOCAL in job.route.names else _reader(LOCAL, job, pool)
+    return Reading(readers, job.identity, audit=Audit(job.route.audit, readers, embedded))
 
 
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:

@@ -17,14 +17,31 @@ from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.environment import refuse_keys_in
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.settings import LOCAL_RAY
+from one_ocr_ray.storage.store.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ray.actor import ActorHandle
 
+    from one_ocr_ray.settings import Settings
+
 # A head that does not take a connection within this is not there.
 ANSWER_S = 10.0
+INPUTS_SHOWN = 3
+
+
+def run_metadata(run_id: str, settings: Settings, output: str, model: str) -> dict[str, str]:
+    """What Ray's dashboard says of the job of a run."""
+    inputs = [shown(each) for each in settings.inputs]
+    more = f" and {others} more" if (others := len(inputs) - INPUTS_SHOWN) > 0 else ""
+    return {
+        "one_ocr_run_id": run_id,
+        "one_ocr_input": " ".join(inputs[:INPUTS_SHOWN]) + more,
+        "one_ocr_output": shown(output),
+        "one_ocr_engine": settings.engine,
+        "one_ocr_model": model,
+    }
 
 
 @contextmanager

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
+    from one_ocr_ray.reading.audit import Audit
     from one_ocr_ray.reading.events import Observer, ReadingEvent
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
@@ -59,6 +60,7 @@ class Reading:
     jitter: Callable[[], float] = random.random
     untold: Callable[[Spending], None] = ignore_spending  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
+    audit: Audit | None = None  # pages that a second reader reads too
 
     def notify(self, reader: Reader, event: ReadingEvent) -> None:
         """Tell the observers of `reader`, and those of the run."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.model import PageUnrendered
 from one_ocr_ray.policy.dataset.plan import render_slices
+from one_ocr_ray.reading.audit import ShardAudit
 from one_ocr_ray.reading.job_logging import log_documents, log_page
 from one_ocr_ray.reading.journal_writer import JournalWriter, UnflushedRows
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
@@ -122,8 +123,10 @@ class ShardReader:
         else:
             observer.failed_before(work.replaced.values())
             observer.kept(work.kept.values())
-            slices = list(render_slices(shard.documents, self._job.selection, frozenset(work.kept)))
-            wanted = len(work.kept) + sum(len(item.pages) for each in slices for item in each)
+            audit = await asyncio.to_thread(ShardAudit.open, reading.audit, self._output, shard.shard_id)
+            unaudited = audit.lacking(work.kept.values())  # of an attempt that was cut off before a second reader came
+            slices = list(render_slices(shard.documents, self._job.selection, frozenset(work.kept) - unaudited))
+            wanted = len(work.kept) - len(unaudited) + sum(len(item.pages) for each in slices for item in each)
             journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
             reading = replace(reading, ending=self._ending, untold=journal.add_untold)
             lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
@@ -136,7 +139,7 @@ class ShardReader:
                                 await self._slots.take(self._owner, size_bytes)
                                 task = tasks.create_task(
                                     self._read_page(
-                                        document, page, reading, rows=work.kept, journal=journal, observer=observer
+                                        document, page, reading, audit, work.kept, journal=journal, observer=observer
                                     )
                                 )
                                 # Not in the task itself: a task that is cancelled may never have begun.
@@ -145,7 +148,8 @@ class ShardReader:
                         observer.rendered()
             except ExceptionGroup as group:
                 raise first_error(group) from None
-            if self._ending.reason is not None and len(work.kept) < wanted:
+            is_short = len(work.kept) < wanted or bool(audit.lacking(work.kept.values()))
+            if self._ending.reason is not None and is_short:
                 raise self._ending.reason
             rows, documents = await asyncio.to_thread(work.commit, _in_order(shard, work.kept))
         observer.committed(documents)
@@ -160,17 +164,21 @@ class ShardReader:
         document: DocumentRef,
         page: RenderedPage,
         reading: Reading,
-        *,
+        audit: ShardAudit,
         rows: Rows,
+        *,
         journal: JournalWriter,
         observer: ShardObserver,
     ) -> None:
         with self._ending.begins_here():
-            row = await read_page(document, page, reading)
-            rows[row.document_id, row.page_number] = row
-            journal.add(row)
-            observer.finished(row)
-            log_page(row)
+            row = rows.get((document.document_id, page.page_number))
+            if row is None:
+                row = await read_page(document, page, reading)
+                rows[row.document_id, row.page_number] = row
+                journal.add(row)
+                observer.finished(row)
+                log_page(row)
+            await audit.read(document, page, row, reading)
 
 
 def _in_order(shard: Shard, rows: Rows) -> list[PageResult]:

@@ -76,6 +76,7 @@ class TaskAssignment:
 
 def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     """The configuration of a service with `settings`. Raises UsageError for settings that cannot be used."""
+    settings = settings.model_copy(update={"audit": None})  # of runs alone
     selection_of(settings)
     route_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))

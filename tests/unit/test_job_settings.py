@@ -193,7 +193,7 @@ def test_settings_that_the_engine_does_not_heed_are_said_in_one_line() -> None:
     assert settings_without_effect(load({**given, "engine": "gemini"})) is None
     of_all_or_refused = {
         "engine", "model", "base_url", "longest_side", "prompt_file", "schema", "max_cost", "route", "escalate",
-        "gates", "engines", "endpoints",
+        "gates", "audit", "engines", "endpoints",
     }  # fmt: skip
     for name, setting in Settings.model_fields.items():
         extra = setting.json_schema_extra

@@ -18,7 +18,7 @@ from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
 from one_ocr_ray.cluster.engine_setup import start_limiters_early
 from one_ocr_ray.cluster.servers.fleet import start_servers
-from one_ocr_ray.cluster.session import ending_actors, ray_session
+from one_ocr_ray.cluster.session import ending_actors, ray_session, run_metadata
 from one_ocr_ray.cluster.worker_pool import WorkerPool
 from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler, ask_autoscaler, first_nodes
 from one_ocr_ray.errors import OneOcrError, StoppedError, UsageError
@@ -41,6 +41,7 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
+from one_ocr_ray.storage.audit_records import audit_of
 from one_ocr_ray.storage.dataset.row_counts import check_row_counts, count_rows
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.inputs import find_present_inputs
@@ -52,7 +53,6 @@ from one_ocr_ray.storage.run_dir import RunDirectory
 from one_ocr_ray.storage.sent_requests import recently_sent
 from one_ocr_ray.storage.spending import spending_of
 from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.store.uris import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -70,8 +70,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings import Settings
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.pending_work import PendingWork
-
-INPUTS_SHOWN = 3  # in Ray's dashboard
 
 
 def run(
@@ -153,8 +151,9 @@ class _Run:
         if not pending and not first:
             return
         address = ray_address(self.settings)
+        metadata = run_metadata(self.identity.run_id, self.settings, self.output.root, str(self.config["model"]))
         with ExitStack() as ending:
-            ending.enter_context(ray_session(address, self._metadata()))
+            ending.enter_context(ray_session(address, metadata))
             self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
                 start_limiters_early(self.engines.values())
@@ -167,18 +166,6 @@ class _Run:
                 self.totals = driver.totals
                 if address != LOCAL_RAY:
                     ask_autoscaler(0)
-
-    def _metadata(self) -> dict[str, str]:
-        """What Ray's dashboard says of this job."""
-        inputs = [shown(each) for each in self.settings.inputs]
-        more = f" and {others} more" if (others := len(inputs) - INPUTS_SHOWN) > 0 else ""
-        return {
-            "one_ocr_run_id": self.identity.run_id,
-            "one_ocr_input": " ".join(inputs[:INPUTS_SHOWN]) + more,
-            "one_ocr_output": shown(self.output.root),
-            "one_ocr_engine": self.settings.engine,
-            "one_ocr_model": str(self.config["model"]),
-        }
 
     def summary(self, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:
         """What stands in the output and what the run has used. Costs include journaled pages of unfinished shards."""
@@ -198,6 +185,7 @@ class _Run:
             warnings=self.totals.warnings,
             readers=self.totals.readers,
             endpoints=self.totals.endpoints,
+            audit=audit_of(self.output, self.route.audit),
         )
 
     def _start_driver(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import sqrt
 from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.policy.intervals import wilson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Z_95 = 1.96  # of the normal distribution: 95 of 100 such intervals hold the true share
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +33,7 @@ class RouteShares:
         n = self.sample_pages
         if not n:
             return (0.0, 1.0) if len(self.names) > 1 else (1.0, 1.0)
-        share, spread = self.share(name), Z_95**2 / n
-        middle = (share + spread / 2) / (1 + spread)
-        half = Z_95 * sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-        return max(0.0, middle - half), min(1.0, middle + half)
+        return wilson(self.share(name), n)
 
     def as_json(self, pages: int) -> dict[str, Any]:
         """For each reader the expected pages of `pages`, with the least and most that the sample leaves likely."""

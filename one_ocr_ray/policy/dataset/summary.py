@@ -69,6 +69,7 @@ class RunSummary:
     pages_read: int  # by this run
     warnings: Mapping[str, int]  # pages that this run has read, by warning
     readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # of this run
+    audit: Mapping[str, Any] | None = None  # of the whole output
     endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict)  # requests, by reader and endpoint
 
     @property
@@ -97,6 +98,7 @@ class RunSummary:
                 for name, use in sorted(self.readers.items())
             },
             **({"endpoints": self.requests_by_endpoint} if self.endpoints else {}),
+            **({"audit": self.audit} if self.audit is not None else {}),
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "cost_usd_total": self.counts.cost_usd,

@@ -85,6 +85,12 @@ def score_page(markdown: str | None, truth: Truth) -> PageScore:
     )
 
 
+def disagreement(one: str, other: str) -> tuple[int, int]:
+    """How far two readings of a page differ, tables included: words to put in, leave out or change, and of how many."""
+    words, others = _words(plain_text(one)), _words(plain_text(other))
+    return Levenshtein.distance(words, others), max(len(words), len(others))
+
+
 def _text_score(read: str, truth: str) -> PageScore:
     said, true = _words(read), _words(truth)
     both = Counter(said) & Counter(true)

@@ -73,8 +73,8 @@ def _names(text: str | None, engine: str, others: Collection[str]) -> tuple[str,
 
 
 def needs_embedded_engine(route: Route) -> bool:
-    """True if a reader of the route reads pictures on this cluster, if only samples of text layers."""
-    return bool({TEXT_LAYER, LOCAL} & set(route.names))
+    """True if somebody reads pictures on this cluster, if only samples of text layers or for an audit."""
+    return bool({TEXT_LAYER, LOCAL} & set(route.names)) or route.audit is not None
 
 
 def models_of(route: Route) -> tuple[str, ...]:
