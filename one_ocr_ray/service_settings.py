@@ -34,7 +34,9 @@ class ServiceSettings(Settings):
     key_budget_usd: float | None = flag(
         "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
     )
-    callback_hosts: Texts = flag("NAMES", "Service", "hosts that a callback_url may name, separated by commas", ())
+    callback_hosts: Texts = flag(
+        "NAMES", "Service", "hosts that a callback_url may name; ONE_OCR_CALLBACK_SECRET signs", ()
+    )
     callback_private: bool = flag(None, "Service", "callbacks may go to private addresses, as in an intranet", False)
     session_hours: float = flag("H", "Service", "how long a browser stays logged in", 12.0, gt=0)
     expiry_days: float = flag("D", "Service", "uploads and results are removed after this", 7.0, gt=0)

@@ -162,6 +162,7 @@ class TaskLifecycle:
             if entry.view.state.terminal or entry.deleted:
                 return False
             view = ended(entry.view, TaskResult(cancelled=True), _now(), self._kept_for)
+            await asyncio.to_thread(self._put_use, entry, TaskResult())  # its end may never come: after a crash
             await asyncio.to_thread(self._store.save_task, StoredTask(view, untold=_untold(entry, view)))
             entry.cancelled = True
             return True
@@ -186,6 +187,7 @@ class TaskLifecycle:
         async with entry.turning:
             if entry.deleted:
                 return False
+            await asyncio.to_thread(self._put_use, entry, TaskResult())
             await asyncio.to_thread(self._store.save_task, being_deleted(StoredTask(entry.view)))
             self.table.remove(entry)
             return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from tests.service.site import KEYS, Site, problem
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from one_ocr_ray.policy.tasks.task import TaskRecord
 
 USED = {"pages": 4, "input_tokens": 400, "output_tokens": 200, "cost_usd": 0.0}
 
@@ -45,18 +48,41 @@ def test_a_key_sees_its_own_usage(tmp_path: Path) -> None:
         assert problem(site.http.get("/v1/usage?days=0")) == (400, "invalid_request")
 
 
+def stops_after_three() -> Script:
+    """A script that reads three pages of its task, and no more."""
+
+    def text(_: TaskRecord, page_number: int) -> str:
+        if page_number == 3:
+            script.gate = asyncio.Event()
+        return "text"
+
+    script = Script(text=text)
+    return script
+
+
+def reading(site: Site) -> str:
+    """The id of a task of nine pages, three of which are read."""
+    task_id = site.upload(text_pdf(9))[0]
+    while site.status(task_id)["progress"]["pages_done"] < 3:
+        time.sleep(0.01)
+    return task_id
+
+
 def test_a_task_that_is_deleted_while_it_is_read_counts(tmp_path: Path) -> None:
     """Its finished pages were paid."""
-    gate = asyncio.Event()
-    script = Script(page_delay_s=0.01)
-    with Site(tmp_path, script, keys=True) as site:
-        task_id = site.upload(text_pdf(30))[0]
-        while site.status(task_id)["progress"]["pages_done"] < 3:
-            pass
-        script.gate = gate
-        assert site.http.delete(f"/v1/tasks/{task_id}").status_code == 204
-        assert 3 <= usage(site)["total"]["pages"] < 30
+    with Site(tmp_path, stops_after_three(), keys=True) as site:
+        assert site.http.delete(f"/v1/tasks/{reading(site)}").status_code == 204
+        assert usage(site)["total"]["pages"] == 3
         assert site.http.get("/v1/tasks").json()["items"] == []
+
+
+def test_a_task_that_is_cancelled_counts_though_its_end_never_comes(tmp_path: Path) -> None:
+    """What it has used is stored before the cancel is, for a crash may come in between."""
+    with Site(tmp_path, stops_after_three(), keys=True) as site:
+        entry = site.manager.lifecycle.table.find(reading(site))
+        assert entry is not None
+        assert site.run(site.manager.lifecycle.begin_cancel(entry))
+        assert usage(site)["total"]["pages"] == 3
 
 
 def test_the_history_shows_it(tmp_path: Path) -> None:

@@ -73,6 +73,18 @@ def test_long_gone_days_are_forgotten(tmp_path: Path) -> None:
     assert timedelta(300) < KEPT_FOR < timedelta(600)
 
 
+def test_a_sum_that_cannot_be_read_is_not_overwritten(tmp_path: Path) -> None:
+    """Nor does it keep the others from being added up."""
+    ledger, objects = UsageLedger(str(tmp_path)), Objects(str(tmp_path))
+    objects.put("usage/all/sum.json", b'{"format": 2}')
+    for owner in ("", "other"):
+        ledger.put(owner, "t_1", ONE)
+    ledger.add_up(lambda _: True, TODAY)
+    assert ledger.use("") == ledger.use("other") == ONE
+    assert objects.get("usage/all/sum.json") == b'{"format": 2}'
+    assert sorted(info.path for info in objects.list("usage/other")) == ["usage/other/sum.json"]
+
+
 def test_a_torn_file_costs_its_run_alone(tmp_path: Path) -> None:
     """The others are counted, now and later."""
     ledger = UsageLedger(str(tmp_path))

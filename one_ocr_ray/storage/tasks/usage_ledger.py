@@ -44,7 +44,7 @@ class UsageLedger:
     def use(self, owner: str) -> DailyUse:
         """What `owner` has used, day by day."""
         runs = dict(self._runs(_folder(owner)))  # before the sum: one that is added meanwhile is named there
-        total, names = self._sum(_folder(owner))
+        total, names = self._sum(_folder(owner)) or ({}, set())
         return added((total, *(use for name, use in runs.items() if name not in names)))
 
     def add_up(self, has_ended: Callable[[str], bool], today: date) -> None:
@@ -52,7 +52,10 @@ class UsageLedger:
         for owner in self._objects.folders(USAGE):
             folder = f"{USAGE}/{owner}"
             names = self._run_names(folder)
-            total, before = self._sum(folder)
+            stands = self._sum(folder)
+            if stands is None:  # what it holds must not be overwritten
+                continue
+            total, before = stands
             for name in before & names:
                 self._objects.delete(f"{folder}/runs/{name}.json")
             ended = dict(self._runs(folder, (name for name in names - before if has_ended(name))))
@@ -77,10 +80,15 @@ class UsageLedger:
             except (ValueError, TypeError, AttributeError):
                 log.warning("what the run %s has used cannot be read", name)
 
-    def _sum(self, folder: str) -> tuple[DailyUse, set[str]]:
+    def _sum(self, folder: str) -> tuple[DailyUse, set[str]] | None:
+        """The sum, and the runs that were added last; None if the file cannot be understood."""
         data = self._objects.get(f"{folder}/sum.json")
-        values = orjson.loads(data) if data else {"days": {}, "runs": []}
-        return decoded(values["days"]), set(values["runs"])
+        try:
+            values = {"days": {}, "runs": []} if data is None else orjson.loads(data)
+            return decoded(values["days"]), set(values["runs"])
+        except (ValueError, TypeError, KeyError, AttributeError):
+            log.warning("%s/sum.json is damaged, or of a newer release; it is left as it is", folder)
+            return None
 
 
 def _folder(owner: str) -> str:
