@@ -30,20 +30,22 @@ _DOCUMENT = """<?xml version="1.0" encoding="UTF-8"?>
 <title>{title}</title>
 <meta http-equiv="Content-Type" content="text/html; charset=utf-8" />
 <meta name="ocr-system" content="one-ocr-ray {version}" />
-<meta name="ocr-capabilities" content="ocr_page ocr_carea ocr_par ocr_line ocrx_word ocr_photo ocr_table" />
+<meta name="ocr-capabilities" content="{capabilities}" />
 </head>
 <body>
 {pages}
 </body>
 </html>
 """
+_CAPABILITIES = "ocr_page ocr_carea ocr_par ocr_line ocrx_word ocrp_dir ocrp_wconf ocr_photo ocr_table"
 _AREAS = {BlockKind.FIGURE: "ocr_photo", BlockKind.TABLE: "ocr_table"}
 
 
 def to_hocr(name: str, pages: Iterable[PlacedPage]) -> str:
     """A document as one file. `name` is that of the file it was read from."""
     written = "\n".join("\n".join(_page(name, page)) for page in pages)
-    return _DOCUMENT.format(title=xml_text(name), version=__version__, pages=written)
+    title = xml_text(name)
+    return _DOCUMENT.format(title=title, version=__version__, capabilities=_CAPABILITIES, pages=written)
 
 
 def _page(name: str, page: PlacedPage) -> Iterator[str]:
