@@ -204,7 +204,7 @@ def test_source_copy_and_downloads(site: Site, visit: NewVisit) -> None:
             break
         me.page.wait_for_timeout(50)
     assert "# Page 3 of file-1.pdf" in me.page.evaluate("navigator.clipboard.readText()")
-    for ending in ("md", "txt", "json", "jsonl", "parquet", "zip"):
+    for ending in ("md", "txt", "json", "jsonl", "parquet", "pdf", "hocr", "zip"):
         me.find(".menu summary").click()
         with me.page.expect_download() as begun:
             me.find(f"[data-format={ending}]").click()
