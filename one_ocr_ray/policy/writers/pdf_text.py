@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -34,17 +34,32 @@ _RTL_RUNS = re.compile(
 _WIDE = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in WIDE) + "]")
 
 
+_DIRECTIONS = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}  # by clockwise turn: its cosine and sine
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A string in one direction: where its baseline begins, its length, its height."""
+    """A string in one direction: where its baseline begins, its length, its height, its clockwise turn by quarters."""
 
     text: str
     x: float
     y: float
     length: float
     size: float
-    angle: float
-    space: bool
+    turn: int
+    space: bool  # a blank follows
+
+    def distance(self, other: _Run) -> float:
+        """How far `other` begins behind the begin of this one, along the line."""
+        cos, sin = _DIRECTIONS[self.turn % 360]
+        return (other.x - self.x) * cos - (other.y - self.y) * sin
+
+    def joins(self, other: _Run) -> bool:
+        """True if `other` goes on where this one ends, both East Asian and of one size."""
+        if self.space or self.turn != other.turn or not (_WIDE.match(self.text[-1]) and _WIDE.match(other.text[0])):
+            return False
+        is_near = abs(self.distance(other) - self.length) < 0.5 * self.size
+        return is_near and abs(self.size - other.size) < 0.2 * self.size
 
 
 class PdfText:
@@ -64,15 +79,17 @@ class PdfText:
         state = ("", "")
         for line in page.lines:
             runs = _merged([_run(word, line.angle, page.box.height) for word in line.words if word.text])
-            for text, run, length in _with_blanks(runs):
-                wanted = (f"/{FONT} {run.size:.2f} Tf", f"{_stretch(text, length, run.size):.2f} Tz")
+            for run in _with_blanks(runs):
+                natural = (len(run.text) + len(_WIDE.findall(run.text))) / 2 * run.size
+                stretch = min(max(100 * run.length / natural, 0.01), 100_000.0)  # per cent
+                wanted = (f"/{FONT} {run.size:.2f} Tf", f"{stretch:.2f} Tz")
                 operators += [new for new, old in zip(wanted, state, strict=True) if new != old]
                 state = wanted
-                operators.append(f"{_matrix(run)} Tm <{self._codes(text)}> Tj")
+                cos, sin = _DIRECTIONS[run.turn % 360]
+                matrix = f"{cos} {-sin} {sin} {cos} {run.x:.2f} {run.y:.2f}"
+                codes = "".join(f"{self._code(char):04X}" for char in run.text)
+                operators.append(f"{matrix} Tm <{codes}> Tj")
         return "\n".join(operators).encode()
-
-    def _codes(self, text: str) -> str:
-        return "".join(f"{self._code(char):04X}" for char in text)
 
     def _code(self, char: str) -> int:
         code = ord(char)
@@ -83,30 +100,28 @@ class PdfText:
         return self._spare.setdefault(char, FIRST_SPARE + len(self._spare))
 
 
-def _run(word: BlockWord, line_angle: float, page_height: float) -> _Run:
+def _run(word: BlockWord, angle: float, page_height: float) -> _Run:
     """`word` with its line's direction to the nearest quarter.
 
-    Skewed words are drawn straight, each at its own place: of words along a slope poppler finds a third at 10 degrees.
+    Skewed words are drawn straight, each at its own place: at 10 degrees poppler finds few words along the slope.
     """
     box = word.box
-    angle = round(line_angle / 90) * 90
+    turn = round(angle / 90) * 90
     length, size = max(box.x1 - box.x0, 0.1), max(box.y1 - box.y0, 0.1)
-    if angle % 180:
+    if turn % 180:
         length, size = size, length
-    skew = math.radians(min(abs(line_angle - angle), _MOST_SKEW_DEG))
+    skew = math.radians(min(abs(angle - turn), _MOST_SKEW_DEG))
     cos, sin = math.cos(skew), math.sin(skew)
     # The box is upright: around a skewed word it is larger than the word.
     straight = (length * cos - size * sin) / (cos**2 - sin**2), (size * cos - length * sin) / (cos**2 - sin**2)
     if min(straight) > 0:
         length, size = straight
     # From the middle, which is the same for the word and for its box: back along the line, down to the baseline.
-    cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    along, across = _DIRECTIONS[turn % 360]
     x, y = (box.x0 + box.x1) / 2, page_height - (box.y0 + box.y1) / 2
     down = (0.5 - DESCENT) * size
-    text = _visual(word.text)
-    return _Run(
-        text, x - cos * length / 2 - sin * down, y + sin * length / 2 - cos * down, length, size, angle, word.space
-    )
+    x, y = x - along * length / 2 - across * down, y + across * length / 2 - along * down
+    return _Run(_visual(word.text), x, y, length, size, turn, word.space)
 
 
 def _visual(text: str) -> str:
@@ -121,51 +136,25 @@ def _merged(runs: Sequence[_Run]) -> list[_Run]:
     merged: list[_Run] = []
     for run in runs:
         last = merged[-1] if merged else None
-        if last is not None and _joins(last, run):
-            length = max(_distance(last, run) + run.length, last.length)
-            merged[-1] = _Run(last.text + run.text, last.x, last.y, length, last.size, last.angle, run.space)
+        if last is not None and last.joins(run):
+            length = max(last.distance(run) + run.length, last.length)
+            merged[-1] = replace(last, text=last.text + run.text, length=length, space=run.space)
         else:
             merged.append(run)
     return merged
 
 
-def _joins(a: _Run, b: _Run) -> bool:
-    if a.space or a.angle != b.angle or not (_WIDE.match(a.text[-1]) and _WIDE.match(b.text[0])):
-        return False
-    return abs(_distance(a, b) - a.length) < 0.5 * a.size and abs(a.size - b.size) < 0.2 * a.size
-
-
-def _distance(a: _Run, b: _Run) -> float:
-    """How far `b` begins behind the begin of `a`, along the line."""
-    cos, sin = math.cos(math.radians(a.angle)), math.sin(math.radians(a.angle))
-    return (b.x - a.x) * cos - (b.y - a.y) * sin
-
-
-def _with_blanks(runs: Sequence[_Run]) -> Iterator[tuple[str, _Run, float]]:
+def _with_blanks(runs: Sequence[_Run]) -> Iterator[_Run]:
     """Each run, and between two words a blank that fills the gap: without it readers join the words."""
     for run, following in pairwise(runs):
-        yield run.text, run, run.length
+        yield run
         if run.space:
-            yield " ", *_gap(run, following)
-    if runs:
-        yield runs[-1].text, runs[-1], runs[-1].length
-
-
-def _gap(a: _Run, b: _Run) -> tuple[_Run, float]:
-    """The place of the blank between two words: after `a`, or before it where the text runs to the left."""
-    distance = _distance(a, b)
-    start, length = (a.length, distance - a.length) if distance >= 0 else (distance + b.length, -distance - b.length)
-    cos, sin = math.cos(math.radians(a.angle)), math.sin(math.radians(a.angle))
-    length = max(length, 0.05 * a.size)
-    return _Run(" ", a.x + cos * start, a.y - sin * start, length, a.size, a.angle, space=False), length
-
-
-def _stretch(text: str, length: float, size: float) -> float:
-    """The horizontal scale, in per cent, with which `text` is `length` long."""
-    natural = (len(text) + len(_WIDE.findall(text))) / 2 * size
-    return min(max(100 * length / natural, 0.01), 100_000.0)
-
-
-def _matrix(run: _Run) -> str:
-    cos, sin = round(math.cos(math.radians(run.angle)), 5), round(math.sin(math.radians(run.angle)), 5)
-    return f"{cos:g} {-sin:g} {sin:g} {cos:g} {run.x:.2f} {run.y:.2f}".replace("-0 ", "0 ")
+            way = run.distance(following)
+            # After the word, or before it where the text runs to the left.
+            start, length = (
+                (run.length, way - run.length) if way >= 0 else (way + following.length, -way - following.length)
+            )
+            cos, sin = _DIRECTIONS[run.turn % 360]
+            length = max(length, 0.05 * run.size)
+            yield replace(run, text=" ", x=run.x + cos * start, y=run.y - sin * start, length=length)
+    yield from runs[-1:]

@@ -61,7 +61,8 @@ class PlacedPage:
 def placed_page(page: PageResult) -> PlacedPage:
     """`page` with places for all its words; of a failed page there are none."""
     box = page.page_box or _box_of_picture(page)
-    px_per_pt = _longest_px(page) / max(box.width, box.height) if page.image_width else 1 / PT_PER_PX
+    longest_px = max(page.image_width or 0, page.image_height or 0)
+    px_per_pt = longest_px / max(box.width, box.height) if longest_px else 1 / PT_PER_PX
     if page.status is PageStatus.FAILED:
         code = page.failure.code if page.failure else "unknown"
         return PlacedPage(page.page_number, box, (), is_guessed=False, px_per_pt=px_per_pt, failure=code)
@@ -89,10 +90,6 @@ def _box_of_picture(page: PageResult) -> PageBox:
     return PageBox(*((height, width) if (page.rotation or 0) % 180 else (width, height)), (page.rotation or 0) % 360)
 
 
-def _longest_px(page: PageResult) -> int:
-    return max(page.image_width or 0, page.image_height or 0)
-
-
 def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
     """Blocks with boxes: what has none stands below the block before it, as high as its text needs."""
     whole = Box(0.0, 0.0, page.width, page.height)
@@ -100,15 +97,11 @@ def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
         blocks = _stacked([block for block in blocks if block.text.strip() or block.table], page)
     last = replace(whole, y1=0.0)
     for block in blocks:
-        box = block.box or _below(last, page)
+        top = min(last.y1, max(page.height - LINE_PT, 0.0))
+        box = block.box or replace(last, y0=top, y1=min(top + LINE_PT, page.height))
         last = box
         lines = block.lines if block.lines is not None else tuple(_spread_block(block, box))
         yield PlacedBlock(block, box, tuple(split for line in lines if (split := _split(line)).words))
-
-
-def _below(box: Box, page: PageBox) -> Box:
-    top = min(box.y1, max(page.height - LINE_PT, 0.0))
-    return Box(box.x0, top, box.x1, min(top + LINE_PT, page.height))
 
 
 def _stacked(blocks: Sequence[Block], page: PageBox) -> list[Block]:
