@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ import pytest
 import ray
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -112,10 +113,21 @@ def test_a_session_of_a_service_has_both_agents_and_no_more() -> None:
     assert said["left"] == []
 
 
-def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has() -> None:
+@contextmanager
+def long_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder too long for Ray's sockets. Ray gets a short path to it, which is gone afterwards."""
+    long = tmp_path / ("a folder of a cluster's job " + "x" * 90)
+    links = set(Path("/tmp").glob("one-ocr-*"))
+    yield long
+    assert list(long.glob("ray/session_*/logs"))
+    assert not set(Path("/tmp").glob("one-ocr-*")) - links
+
+
+def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has(tmp_path: Path) -> None:
     """The job's environment stands around the process already; its settings are still there for whoever looks."""
     job = json.dumps({"runtime_env": {"env_vars": {"SOME_VARIABLE": "1"}}, "metadata": {}})
-    said = session(RAY_JOB_CONFIG_JSON_ENV_VAR=job)
+    with long_folder(tmp_path) as folder:
+        said = session(RAY_JOB_CONFIG_JSON_ENV_VAR=job, TMPDIR=str(folder))
     assert said["job"] == job
     assert said["left"] == []
 
@@ -123,18 +135,9 @@ def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has() -> Non
 def test_a_session_under_uv_run_asks_nobody_to_install_what_uv_has(tmp_path: Path) -> None:
     """Ray looks for `uv run` among the parents, to pack the folder and to start workers by that command."""
     (tmp_path / "run").write_text('"$@"\nexit $?\n')  # a shell of that name, with a script of that name
-    said = session(cwd=tmp_path, uv_run=["uv", "run"], PYTHONPATH=str(ROOT))
+    with long_folder(tmp_path) as folder:
+        said = session(cwd=tmp_path, uv_run=["uv", "run"], PYTHONPATH=str(ROOT), RAY_TMPDIR=str(folder))
     assert said["left"] == []
-
-
-@pytest.mark.parametrize("variable", ["TMPDIR", "RAY_TMPDIR"])
-def test_a_session_may_have_a_long_folder(variable: str, tmp_path: Path) -> None:
-    """Ray's sockets need a short path: they get one to that folder, which is gone afterwards."""
-    long = tmp_path / ("a folder of a cluster's job " + "x" * 90)
-    links = set(Path("/tmp").glob("one-ocr-*"))
-    assert session(**{variable: str(long)})["left"] == []
-    assert list(long.glob("ray/session_*/logs"))
-    assert not set(Path("/tmp").glob("one-ocr-*")) - links
 
 
 def run_with(tmp_path: Path, **variables: str) -> subprocess.CompletedProcess[str]:
