@@ -1,5 +1,5 @@
 # `make check` runs what CI runs; `make test` is the README's test command.
-.PHONY: install test test-runs test-service test-others check lint types format constraints
+.PHONY: install test test-runs test-service test-others test-vllm check lint types format constraints
 
 MAKEFLAGS += --output-sync=target
 
@@ -18,7 +18,13 @@ test-service:
 	python -m pytest tests/cluster/service tests/cluster/faults
 
 test-others:
-	python -m pytest tests --ignore=tests/cluster
+	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm
+
+# A real vLLM on the CPU. Its environment of 3 GB, made once in some 6 minutes, stays in VLLM_FOLDER.
+VLLM_FOLDER ?= $(HOME)/.cache/one-ocr-vllm
+test-vllm:
+	mkdir -p "$(VLLM_FOLDER)" && tests/vllm/install.sh "$(VLLM_FOLDER)"
+	ONE_OCR_VLLM_FOLDER="$(VLLM_FOLDER)" python -m pytest tests/vllm
 
 lint:
 	ruff check .

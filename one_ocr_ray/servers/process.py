@@ -87,10 +87,13 @@ class ServerProcess:
             time.sleep(0.02)
 
     def log_tail(self) -> str:
-        """The end of the log."""
-        with self.log.open("rb") as log:
-            log.seek(max(0, self.log.stat().st_size - TAIL_BYTES))
-            return log.read().decode("utf-8", "replace")
+        """The end of the log; empty once it is removed."""
+        try:
+            with self.log.open("rb") as log:
+                log.seek(max(0, os.fstat(log.fileno()).st_size - TAIL_BYTES))
+                return log.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
 
     def last_line(self) -> str:
         """The last line of the log that says something, cut to 300 characters."""

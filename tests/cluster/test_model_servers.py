@@ -61,18 +61,18 @@ def test_a_server_that_dies_is_started_again_at_the_same_address() -> None:
         assert "A model server ended" in said[-1]
 
 
-def test_a_run_reads_with_a_server_of_its_own(tmp_path: Path) -> None:
-    """And ends it; its key is in no row."""
+def test_a_run_reads_with_servers_of_its_own(tmp_path: Path) -> None:
+    """And ends them. Pages go to whichever is ready."""
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
-    write_identity_pdfs(source, [1], pages=3)
-    flags = {"engine": "vllm", "model": "plain", "replicas": "1", "gpus_per_replica": 0, "server_command": TEMPLATE}
-    read(output, source, **flags)
+    write_identity_pdfs(source, [1], pages=12)
+    flags = {"engine": "vllm", "model": "plain", "replicas": "2", "gpus_per_replica": 0, "server_command": TEMPLATE}
+    said: list[str] = []
+    read(output, source, say=said.append, **flags)
+    assert any("of 2 servers ready" in each for each in said)
     pages = rows(output, "pages")
-    assert len(pages) == 3
-    for row in pages:
-        assert row["markdown"].startswith("# Page\n\nRead by ")
-        assert (row["engine"], row["model"]) == ("vllm", "plain")
+    assert len(pages) == 12
+    assert {(row["status"], row["engine"], row["model"]) for row in pages} == {("ok", "vllm", "plain")}
 
 
 def test_a_server_that_cannot_start_is_told_with_its_last_line() -> None:

