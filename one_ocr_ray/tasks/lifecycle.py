@@ -32,7 +32,7 @@ from one_ocr_ray.storage.tasks.usage_ledger import UsageLedger
 from one_ocr_ray.tasks.registry import TaskEntry, TaskRegistry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from datetime import date, timedelta
 
     from one_ocr_ray.policy.tasks.task import TaskRecord
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TASK_ID_LENGTH = len("t_") + 22  # the name of a retry's run begins with that of its task
 UNTOLD_ENDS = 20  # of one task, for its callback
 TRY_AGAIN_S = (0.5, 30.0)  # at first and at most, while the store refuses
 
@@ -135,17 +134,9 @@ class TaskLifecycle:
         entry.note_use((*end.unsent, *end.pages))
         self._ledger.put(entry.view.record.owner, entry.run_id, use_of(entry.used.values()))
 
-    def add_up_usage(self, deleting: Collection[str], today: date) -> None:
+    def add_up_usage(self, today: date) -> None:
         """Add the use of runs that have ended to the sums of their owners. Blocks."""
-
-        def has_ended(run_id: str) -> bool:
-            task_id = run_id[:TASK_ID_LENGTH]
-            entry = self.table.find(task_id)
-            if entry is None:
-                return task_id not in deleting
-            return entry.view.state.terminal or (entry.retry is not None and entry.retry.run_id != run_id)
-
-        self._ledger.add_up(has_ended, today)
+        self._ledger.add_up(self.table.open_runs(), today)
 
     async def told(self, entry: TaskEntry, end: TaskView) -> None:
         """Record durably that the callback's host knows of `end`."""

@@ -88,9 +88,9 @@ class TaskRegistry:
         entry = self._entries.get(task_id)
         return entry if entry is not None and entry.view.record.owner == owner else None
 
-    def find(self, task_id: str) -> TaskEntry | None:
-        """The task, whoever's it is."""
-        return self._entries.get(task_id)
+    def open_runs(self) -> set[str]:
+        """The runs of all unfinished tasks."""
+        return {entry.run_id for entry in list(self._open.values())}
 
     def add(self, entry: TaskEntry) -> None:
         """Add a task."""

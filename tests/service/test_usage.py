@@ -39,7 +39,7 @@ def test_a_key_sees_its_own_usage(tmp_path: Path) -> None:
             assert report["total"] == report["readers"]["local"] == USED
             (today,) = report["days"]
             assert today == {**USED, "day": datetime.now(UTC).date().isoformat(), "readers": {"local": USED}}
-            site.run(asyncio.to_thread(site.manager.lifecycle.add_up_usage, (), datetime.now(UTC).date()))
+            site.run(asyncio.to_thread(site.manager.lifecycle.add_up_usage, datetime.now(UTC).date()))
         assert site.http.delete(f"/v1/tasks/{task_id}").status_code == 204
         assert usage(site)["total"] == USED
         assert usage(site, key=1)["days"] == []
@@ -79,8 +79,8 @@ def test_a_task_that_is_deleted_while_it_is_read_counts(tmp_path: Path) -> None:
 def test_a_task_that_is_cancelled_counts_though_its_end_never_comes(tmp_path: Path) -> None:
     """What it has used is stored before the cancel is, for a crash may come in between."""
     with Site(tmp_path, stops_after_three(), keys=True) as site:
-        entry = site.manager.lifecycle.table.find(reading(site))
-        assert entry is not None
+        reading(site)
+        (entry,) = site.manager.lifecycle.table.entries()
         assert site.run(site.manager.lifecycle.begin_cancel(entry))
         assert usage(site)["total"]["pages"] == 3
 

@@ -154,7 +154,8 @@ class TaskManagerActor:
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
         self._callbacks.tell_all()
-        await asyncio.to_thread(self._lifecycle.add_up_usage, manager.deleting, now.date())
+        if not manager.deleting:  # they are open, and in no list
+            await asyncio.to_thread(self._lifecycle.add_up_usage, now.date())
         self._sweeps += 1
 
     async def _believed_now(self) -> datetime:

@@ -1,7 +1,7 @@
 """`usage/<owner>/` in the service's store: what each API key has used, exact through crashes.
 
-runs/<run>.json   what one run of a task (its first reading, or a retry) has used; written before its end is told
-sum.json          all earlier runs together, and the names of those that were added last
+runs/<digest>.json   what one run of a task (its first reading, or a retry) has used; written before its end is told
+sum.json             all earlier runs together, and the names of those that were added last
 
 Runs are added to the sum once their end is durable. They are deleted after the sum is written, which names them, so a
 crash in between counts none twice. Every call blocks.
@@ -9,6 +9,7 @@ crash in between counts none twice. Every call blocks.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from one_ocr_ray.policy.tasks.usage import added, decoded, encoded, since
 from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
     from one_ocr_ray.policy.tasks.usage import DailyUse
 
@@ -39,7 +40,7 @@ class UsageLedger:
     def put(self, owner: str, run_id: str, use: DailyUse) -> None:
         """Store what a run has used; repeated until its end is durable."""
         if use:
-            self._objects.put(f"{_folder(owner)}/runs/{run_id}.json", orjson.dumps(encoded(use)))
+            self._objects.put(f"{_folder(owner)}/runs/{_name_of(run_id)}.json", orjson.dumps(encoded(use)))
 
     def use(self, owner: str) -> DailyUse:
         """What `owner` has used, day by day."""
@@ -47,8 +48,9 @@ class UsageLedger:
         total, names = self._sum(_folder(owner)) or ({}, set())
         return added((total, *(use for name, use in runs.items() if name not in names)))
 
-    def add_up(self, has_ended: Callable[[str], bool], today: date) -> None:
-        """Add runs whose end is durable to the sums of their owners; forget days that are long gone."""
+    def add_up(self, open_runs: Iterable[str], today: date) -> None:
+        """Add all but the open runs, whose end is not durable, to the sums of their owners; forget days long gone."""
+        still_open = {_name_of(run_id) for run_id in open_runs}
         for owner in self._objects.folders(USAGE):
             folder = f"{USAGE}/{owner}"
             names = self._run_names(folder)
@@ -58,7 +60,7 @@ class UsageLedger:
             total, before = stands
             for name in before & names:
                 self._objects.delete(f"{folder}/runs/{name}.json")
-            ended = dict(self._runs(folder, (name for name in names - before if has_ended(name))))
+            ended = dict(self._runs(folder, names - before - still_open))
             if not ended:
                 continue
             total = since(added((total, *ended.values())), today - KEPT_FOR)
@@ -89,6 +91,11 @@ class UsageLedger:
         except (ValueError, TypeError, KeyError, AttributeError):
             log.warning("%s/sum.json is damaged, or of a newer release; it is left as it is", folder)
             return None
+
+
+def _name_of(run_id: str) -> str:
+    """The name of a run's file: nothing in the store names a deleted task."""
+    return hashlib.sha256(run_id.encode()).hexdigest()[:32]
 
 
 def _folder(owner: str) -> str:
