@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING
 import pytest
 from lxml import etree
 
-from one_ocr_ray.blocks import Block, BlockKind, BlockLine, BlockWord, Box, Cell, PageBox, Positions, TableGrid
+from one_ocr_ray.blocks import (
+    Block,
+    BlockKind,
+    BlockLine,
+    BlockSource,
+    BlockWord,
+    Box,
+    Cell,
+    PageBox,
+    Positions,
+    TableGrid,
+)
 from one_ocr_ray.policy.dataset.export import ExportFormat, placed_text_of
 from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.writers.placed import placed_page, spread
@@ -153,3 +164,20 @@ def test_each_document_has_a_file(tmp_path: Path) -> None:
     for kind, name in ((ExportFormat.HOCR, "a.hocr"), (ExportFormat.ALTO, "a.alto.xml")):
         assert export(str(tmp_path / "out"), tmp_path / "to", kind).documents == 1
         assert etree.parse(tmp_path / "to" / name).getroot() is not None
+
+
+def test_words_that_only_a_model_knows_stand_beside_those_that_were_found() -> None:
+    """No word of an answer is lost, in whatever part of its block; their order is that of the answer."""
+    found = (BlockWord("beta", Box(150, 100, 180, 112)), BlockWord("delta", Box(250, 100, 290, 112)))
+    second = (BlockWord("zeta", Box(100, 120, 140, 132)),)
+    lines = (BlockLine(Box(150, 100, 290, 112), found), BlockLine(Box(100, 120, 140, 132), second))
+    block = Block(
+        1, BlockKind.PARAGRAPH, "alpha beta gamma delta eps zeta eta theta", Box(100, 100, 300, 132), lines=lines,
+        source=BlockSource.LLM,
+    )  # fmt: skip
+    one = page(document(1), 1, blocks=pack([block], Positions.WORDS), page_box=PageBox(612, 792))
+    words = [word for line in placed_page(one).lines for word in line.words]
+    assert " ".join(word.text for word in words) == block.text
+    assert (words[0].box.x0, words[2].box.x0) == (100, 180)
+    assert words[2].box.x1 <= 250
+    assert words[-1].box.y0 == 120

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 PT_PER_PX = 72 / 200  # of a picture whose resolution is not known
 LETTER = PageBox(612.0, 792.0)
+MOST_LOST = 500  # words of an answer in a row that are not found on the page, before the next is taken for lost, too
 LINE_PT = 12.0  # the height of a line of a block without a box
 
 _CJK = re.compile(f"([{CJK_RANGE}])")
@@ -100,8 +101,38 @@ def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
         top = min(last.y1, max(page.height - LINE_PT, 0.0))
         box = block.box or replace(last, y0=top, y1=min(top + LINE_PT, page.height))
         last = box
-        lines = block.lines if block.lines is not None else tuple(_spread_block(block, box))
+        if block.lines and block.source is BlockSource.LLM:
+            lines = tuple(_completed(block, box))
+        else:
+            lines = block.lines if block.lines is not None else tuple(_spread_block(block, box))
         yield PlacedBlock(block, box, tuple(split for line in lines if (split := _split(line)).words))
+
+
+def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
+    """The lines of a model's answer, which hold the words that were found on the page, with the others in between.
+
+    Those that follow a found word share the gap behind it, as far as the next found one or the end of the block.
+    """
+    lines = list(block.lines or ())
+    said, told = _pieces(block.text), 0
+    for number, line in enumerate(lines, start=1):
+        words: list[BlockWord] = []
+        for word in line.words:
+            ahead = range(told, min(told + MOST_LOST, len(said)))
+            place = next((place for place in ahead if said[place][0] == word.text), told - 1)
+            lost, told = said[told:place], place + 1
+            words += [*_between(lost, word.box, words[-1].box.x1 if words else box.x0, word.box.x0), word]
+        if number == len(lines):
+            words += _between(said[told:], words[-1].box, words[-1].box.x1, box.x1)
+        yield replace(line, words=tuple(words))
+
+
+def _between(lost: Sequence[tuple[str, bool]], beside: Box, start: float, end: float) -> tuple[BlockWord, ...]:
+    """Words at the height of `beside`, from `start` to `end`, or as long as they need be where that is too short."""
+    if not lost:
+        return ()
+    width = max(end - start, 0.2 * _units(lost) * (beside.y1 - beside.y0))
+    return _line(lost, Box(start, beside.y0, start + width, beside.y1), width).words
 
 
 def _stacked(blocks: Sequence[Block], page: PageBox) -> list[Block]:
