@@ -122,7 +122,7 @@ def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
             place = next((place for place in ahead if said[place][0] == word.text), told - 1)
             lost, told = said[told:place], place + 1
             words += [*_between(lost, word.box, words[-1].box.x1 if words else box.x0, word.box.x0), word]
-        if number == len(lines):
+        if number == len(lines) and words:
             words += _between(said[told:], words[-1].box, words[-1].box.x1, box.x1)
         yield replace(line, words=tuple(words))
 
