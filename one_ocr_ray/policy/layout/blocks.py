@@ -164,7 +164,7 @@ def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
 
 
 def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
-    """Whether `line` belongs to the same block as the lines of `chunk`."""
+    """True if `line` belongs to the same block as the lines of `chunk`."""
     last = chunk[-1]
     if line.kind is chunk[0].kind is BlockKind.CODE:
         return line.top - last.bottom < BLANK_LINE * column.height
@@ -185,7 +185,7 @@ def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
 
 
 def _differs(chunk: Sequence[Line], line: Line, column: Column) -> bool:
-    """Whether `line` is of another kind than `chunk`, or a heading that nothing but its type parts from the text."""
+    """True if `line` is of another kind than `chunk`, or a heading that nothing but its type parts from the text."""
     last = chunk[-1]
     if line.kind is not None or chunk[0].kind in {BlockKind.FORMULA, BlockKind.CODE}:
         return line.kind is not chunk[0].kind or marks.starts_caption(line.text) or marks.starts_footnote(line.text)
@@ -246,7 +246,7 @@ def _latex(line: Line) -> str:
 
 
 def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
-    """Whether most lines end where the next word would have fitted: an address, a poem, a listing."""
+    """True if most lines end where the next word would have fitted: an address, a poem, a listing."""
     right = max(line.right for line in chunk)
     wide = 2 * (right - min(line.left for line in chunk)) > column.right - column.left
     has_margin = wide and sum(right - line.right < column.height for line in chunk) > 1

@@ -160,7 +160,7 @@ def rows(segments: Iterable[Segment]) -> tuple[Row, ...]:
 
 
 def _runs_down(width: float, height: float, text: str) -> bool:
-    """Whether a box is that of a line written downwards; "1." and "to" may be as narrow."""
+    """True if a box is that of a line written downwards; "1." and "to" may be as narrow."""
     return height >= VERTICAL_RATIO * width and len(text.strip()) > 2
 
 

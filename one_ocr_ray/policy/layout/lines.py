@@ -45,7 +45,7 @@ class Line:
 
     @property
     def is_bold(self) -> bool:
-        """Whether all of it is known to be bold, but for what is too short to tell."""
+        """True if all of it is known to be bold, but for what is too short to tell."""
         known = [s.line.bold for s in self.row if s.line.bold is not None]
         return bool(known) and all(known)
 
@@ -85,5 +85,5 @@ class Column:
     is_lone: bool = False  # a single line, whose right end says nothing of a margin
 
     def full(self, line: Line, following: Line) -> bool:
-        """Whether `line` ended because the next word did not fit any more."""
+        """True if `line` ended because the next word did not fit any more."""
         return self.right - line.right < following.first_word_width + SLACK * self.height

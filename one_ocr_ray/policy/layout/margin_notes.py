@@ -82,7 +82,7 @@ def _rows_beside(margin: Part, text: Part, height: float) -> int:
 
 
 def _is_clear(margin: Part, text: Part, level: Sequence[Segment]) -> bool:
-    """Whether what is in neither, a title over both, stands beside none of the notes."""
+    """True if what is in neither, a title over both, stands beside none of the notes."""
     others = set(level) - set(margin) - set(text)
     return not any(min(a.bottom, b.bottom) > max(a.top, b.top) for a in others for b in margin)
 

@@ -22,17 +22,17 @@ Scored = tuple[float, int]  # the score 0-1 of a line and how many characters we
 
 
 def is_tall(box: tuple[float, float]) -> bool:
-    """Whether a line in a box of (width, height) px runs up or down the page."""
+    """True if a line in a box of (width, height) px runs up or down the page."""
     return box[1] >= VERTICAL_RATIO * box[0]
 
 
 def runs_sideways(boxes: Iterable[tuple[float, float]]) -> bool:
-    """Whether most of the boxes, by length, run up or down the page. `boxes` are (width, height) in px."""
+    """True if most of the boxes, by length, run up or down the page. `boxes` are (width, height) in px."""
     return sum(max(box) * (1 if is_tall(box) else -1) for box in boxes) > 0
 
 
 def is_text(lines: Sequence[Scored]) -> bool:
-    """Whether lines are text the right way up; parts of pictures give few characters, or poor ones."""
+    """True if lines are text the right way up; parts of pictures give few characters, or poor ones."""
     return sum(count for _, count in lines) >= SOME_CHARACTERS and mean_score(lines) >= SURE
 
 
@@ -43,7 +43,7 @@ def mean_score(lines: Sequence[Scored]) -> float:
 
 
 def is_better_turned(lines: Sequence[Scored], turned: Sequence[Scored]) -> bool:
-    """Whether lines are text when turned by 180 degrees, and say clearly more than before: by characters and scores."""
+    """True if lines are text when turned by 180 degrees, and say clearly more than before: by characters and scores."""
     return mean_score(turned) >= LEGIBLE and _evidence(turned) > CLEARLY_BETTER * _evidence(lines)
 
 
@@ -52,7 +52,7 @@ def _evidence(lines: Sequence[Scored]) -> float:
 
 
 def is_vertical_writing(line: str, characters: Sequence[str]) -> bool:
-    """Whether a line that runs downwards is Chinese or Japanese written downwards, not a line of a page on its side.
+    """True if a line that runs downwards is Chinese or Japanese written downwards, not a line of a page on its side.
 
     `line` was read along its length; `characters` are what single cells of it give when read the way they stand.
     """

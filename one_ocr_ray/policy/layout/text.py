@@ -25,17 +25,17 @@ def with_leaders(text: str) -> str:
 
 
 def is_leader(text: str) -> bool:
-    """Whether `text` is nothing but dots."""
+    """True if `text` is nothing but dots."""
     return len(text) > 1 and not text.strip(".…·")
 
 
 def is_cjk(char: str) -> bool:
-    """Whether `char` belongs to a script written without spaces between words."""
+    """True if `char` belongs to a script written without spaces between words."""
     return _CJK.match(char) is not None
 
 
 def is_hyphenated(line: str) -> bool:
-    """Whether a line ends in the middle of a word."""
+    """True if a line ends in the middle of a word."""
     return _HYPHENATED.search(line) is not None
 
 

@@ -92,7 +92,7 @@ def _beside(a: Segment, b: Segment) -> bool:
 
 
 def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
-    """Whether a segment starts as captions do. A sentence about "Table 1" does too: there the model decides."""
+    """True if a segment starts as captions do. A sentence about "Table 1" does too: there the model decides."""
     named = labels.score(segment, "figure_caption", "table_caption")
     near = labels.is_near(segment, NEAR * height, "figure", "table")
     if marks.starts_caption(segment.text):
@@ -147,7 +147,7 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
 
 
 def _is_text(inside: Sequence[Segment], characters: int, height: float) -> bool:
-    """Whether a figure is none: much of the page's text stands in it, or running text."""
+    """True if a figure is none: much of the page's text stands in it, or running text."""
     if sum(len(segment.text) for segment in inside) > MOST_TEXT * characters:
         return True
     lines = rows(segment for segment in inside if not segment.is_vertical)

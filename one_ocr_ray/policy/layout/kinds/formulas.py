@@ -36,12 +36,12 @@ _COMMAND = re.compile(f"[{''.join(_COMMANDS)}](?=(?P<letter>[A-Za-z])?)")
 
 
 def is_number(text: str) -> bool:
-    """Whether a text is the number of a formula, as "(13)" is."""
+    """True if a text is the number of a formula, as "(13)" is."""
     return _NUMBER.fullmatch(text) is not None
 
 
 def may_be_formula(text: str) -> bool:
-    """Whether a text has a relation, or goes on after an operator, no words, and much that is mathematical."""
+    """True if a text has a relation, or goes on after an operator, no words, and much that is mathematical."""
     text = _FUNCTIONS.sub("", text)
     characters = sum(not char.isspace() for char in text)
     if characters < 4 or not (_RELATION.search(text) or text[0] in "+−-×·") or _WORD.search(text):

@@ -29,7 +29,7 @@ HEADING_CHARS = 120
 
 
 def is_large(line: Line, column: Column) -> bool:
-    """Whether a line may be of a heading. A full one, and one of a character or two, has to be taller: a superscript
+    """True if a line may be of a heading. A full one, and one of a character or two, has to be taller: a superscript
     or a single ideograph stretches the box as well.
     """
     doubtful = is_full(line, column) or len(line.text) <= 2
@@ -41,7 +41,7 @@ def is_full(line: Line, column: Column) -> bool:
 
 
 def is_heading(chunk: Sequence[Line], column: Column) -> bool:
-    """Whether a few short lines are taller than the text, or bold, or one is a little taller and has a number."""
+    """True if a few short lines are taller than the text, or bold, or one is a little taller and has a number."""
     text = " ".join(line.text for line in chunk)
     if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned, or a title written downwards
         return (
@@ -67,7 +67,7 @@ def _width(line: Line) -> float:
 
 
 def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
-    """Whether bold lines are a heading: no sentence, no label with its value beside it, no remark, no full line."""
+    """True if bold lines are a heading: no sentence, no label with its value beside it, no remark, no full line."""
     text = chunk[-1].text
     return (
         len(chunk) <= BOLD_LINES
@@ -80,7 +80,7 @@ def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
 
 
 def is_label(chunk: Sequence[Line], following: Sequence[Line], column: Column) -> bool:
-    """Whether what looks like a heading belongs to what follows alone: the title of a listing, of a remark in a box.
+    """True if what looks like a heading belongs to what follows alone: the title of a listing, of a remark in a box.
 
     Such a listing has a title in bold type of the text's size; a remark stands well to the right of its "Note".
     """

@@ -74,7 +74,7 @@ class _Gutters:
 
 
 def _is_fixed(row: Row) -> bool:
-    """Whether all words of a row are in a fixed-width font; the number of the line may be in another."""
+    """True if all words of a row are in a fixed-width font; the number of the line may be in another."""
     text = row[1:] if len(row) > 1 and marks.is_marker(row[0].text) else row
     if not text[0].line.mono or any(s.kind or s.is_vertical or isinstance(s, TableStrip) for s in row):
         return False
@@ -82,7 +82,7 @@ def _is_fixed(row: Row) -> bool:
 
 
 def _is_listing(pieces: Sequence[Row], at: int, height: float) -> bool:
-    """Whether a line is none of a sentence: another of its kind is near, or the text above it has come to an end."""
+    """True if a line is none of a sentence: another of its kind is near, or the text above it has come to an end."""
     piece = pieces[at]
     above = next((other for other in reversed(pieces[:at]) if _overlap(other, piece)), None)
     below = next((other for other in pieces[at + 1 :] if _overlap(piece, other)), None)

@@ -43,7 +43,7 @@ _CODE = re.compile(
 
 
 def starts_item(text: str) -> bool:
-    """Whether a line starts with a bullet, a number or a letter that counts."""
+    """True if a line starts with a bullet, a number or a letter that counts."""
     return any(pattern.match(text) for pattern in (_BULLET, _NUMBER, _OTHER))
 
 
@@ -61,7 +61,7 @@ def split_item(text: str) -> tuple[str, str] | None:
 
 
 def is_marker(text: str) -> bool:
-    """Whether `text` is nothing but a marker or a section number, waiting for its text."""
+    """True if `text` is nothing but a marker or a section number, waiting for its text."""
     return _LONE_MARKER.fullmatch(text) is not None
 
 
@@ -70,12 +70,12 @@ def ends_sentence(text: str) -> bool:
 
 
 def is_section_title(text: str) -> bool:
-    """Whether a line reads like "3 Results", "2.1. Method" or "二、方法"."""
+    """True if a line reads like "3 Results", "2.1. Method" or "二、方法"."""
     return _SECTION.match(text) is not None and not ends_sentence(text)
 
 
 def is_chapter_label(text: str) -> bool:
-    """Whether `text` is a short name with a number, such as "Part 1", "Annex B" or "第六章"."""
+    """True if `text` is a short name with a number, such as "Part 1", "Annex B" or "第六章"."""
     return _CHAPTER.fullmatch(text) is not None
 
 
@@ -86,12 +86,12 @@ def section_depth(text: str) -> int:
 
 
 def starts_caption(text: str) -> bool:
-    """Whether a line starts with the name and number of a figure or table; a sentence about it may, too."""
+    """True if a line starts with the name and number of a figure or table; a sentence about it may, too."""
     return _CAPTION.match(text) is not None
 
 
 def ends_caption_number(text: str) -> bool:
-    """Whether a mark parts that number from what follows, as no sentence has it."""
+    """True if a mark parts that number from what follows, as no sentence has it."""
     match = _CAPTION.match(text)
     return match is not None and match["end"].strip() != ""
 
@@ -114,25 +114,25 @@ def reference_to_note(text: str) -> re.Pattern[str] | None:
 
 
 def starts_footnote(text: str) -> bool:
-    """Whether a line starts with a note's mark."""
+    """True if a line starts with a note's mark."""
     return _FOOTNOTE.match(text) is not None
 
 
 def ends_statement(text: str) -> bool:
-    """Whether a line ends as lines of programs do and rows of tables do not."""
+    """True if a line ends as lines of programs do and rows of tables do not."""
     return text.endswith((",", ";", "{", "}"))
 
 
 def has_words(text: str) -> bool:
-    """Whether there are two letters side by side, which numbers and most formulas do not have."""
+    """True if there are two letters side by side, which numbers and most formulas do not have."""
     return re.search(r"[^\W\d_]{2}", text) is not None
 
 
 def looks_like_code(text: str) -> bool:
-    """Whether a line reads like a command or a statement of a program rather than prose."""
+    """True if a line reads like a command or a statement of a program rather than prose."""
     return _CODE.search(text) is not None
 
 
 def continues_code(last: str, line: str) -> bool:
-    """Whether two lines that follow each other may be of one listing; the sentence before it is not."""
+    """True if two lines that follow each other may be of one listing; the sentence before it is not."""
     return looks_like_code(last) or (looks_like_code(line) and not last.endswith((".", "。", ":", "：")))

@@ -79,7 +79,7 @@ def level_rows(run: Sequence[Row]) -> list[Row]:
 
 
 def _are_torn(above: Row, below: Row) -> bool:
-    """Whether two lines have cells at one height, and none in the same place."""
+    """True if two lines have cells at one height, and none in the same place."""
     apart = all(min(a.right, b.right) <= max(a.left, b.left) for a in above for b in below)
     return apart and any(_beside(a, b) for a in above for b in below)
 
@@ -137,7 +137,7 @@ def heads(band: Sequence[Row], cols: Sequence[Interval], height: float) -> list[
 
 
 def _lies_between(lines: Sequence[Row], filled: Sequence[frozenset[int]], height: float) -> bool:
-    """Whether the middle one of three lines is a cell that the other two are beside."""
+    """True if the middle one of three lines is a cell that the other two are beside."""
     above, line, below = lines
     reaches_up = max(s.bottom for s in above) - min(s.top for s in line)
     reaches_down = max(s.bottom for s in line) - min(s.top for s in below)
@@ -146,7 +146,7 @@ def _lies_between(lines: Sequence[Row], filled: Sequence[frozenset[int]], height
 
 
 def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer: float, height: float) -> bool:
-    """Whether a line with a part of the cells of the row above goes on with these. Numbers do not go on. `closer`: by
+    """True if a line with a part of the cells of the row above goes on with these. Numbers do not go on. `closer`: by
     how much it is nearer than rows are.
     """
     filled = {_column_of(cell, cols) for cell in row}
@@ -270,7 +270,7 @@ def _heads_all(cell: Segment, columns_of: tuple[int, int], cols: Sequence[Interv
 
 
 def fits(line: Row, found: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float) -> bool:
-    """Whether each cell of a line has columns of its own and does not reach out of them."""
+    """True if each cell of a line has columns of its own and does not reach out of them."""
     return len(set(found)) == len(line) and all(
         cols[a][0] - height <= cell.left and cell.right <= cols[b][1] + height
         for cell, (a, b) in zip(line, found, strict=True)

@@ -96,7 +96,7 @@ def _without_gaps(cells: Sequence[Cell]) -> tuple[list[Cell], int, int]:
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell says a number, an amount, a share."""
+    """True if a cell says a number, an amount, a share."""
     return _NUMBER.fullmatch(text.strip()) is not None
 
 

@@ -82,13 +82,13 @@ def with_ruled_tables(
 
 
 def _is_figure(segments: Collection[Segment], labels: Labels) -> bool:
-    """Whether the layout model sees a figure, and no table, where most of the segments are."""
+    """True if the layout model sees a figure, and no table, where most of the segments are."""
     figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in segments)
     return 2 * figures > len(segments)
 
 
 def _is_full(grid: TableGrid) -> bool:
-    """Whether a table has three rows and columns, and text in most cells, or in all that name a row or a column."""
+    """True if a table has three rows and columns, and text in most cells, or in all that name a row or a column."""
     filled = sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
     named = all(cell.text for cell in grid.cells if cell.row == 0 or cell.col == 0)
     return min(grid.rows, grid.cols) > 2 and (filled or named)
@@ -120,7 +120,7 @@ def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
 
 
 def _is_table(places: Places) -> bool:
-    """Whether a grid is one of a table: two rows and columns at least, its cells filled, or named by its first row and
+    """True if a grid is one of a table: two rows and columns at least, its cells filled, or named by its first row and
     column; no cell of a page's column, no list.
     """
     grid = places.table().grid
@@ -224,7 +224,7 @@ def _beyond(bands: Sequence[Sequence[Row]], candidates: Sequence[Segment], rule:
 
 
 def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: float) -> bool:
-    """Whether the text between two rules is that of a page in columns."""
+    """True if the text between two rules is that of a page in columns."""
     band = max(bands, key=len, default=())
     if len(band) <= PROSE_LINES:
         return False
@@ -233,7 +233,7 @@ def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: 
 
 
 def _rules_part_cells(rules: Sequence[Rule], width: float) -> bool:
-    """Whether rules that do not go through stand elsewhere than under the heads of several columns."""
+    """True if rules that do not go through stand elsewhere than under the heads of several columns."""
     full = [at for at, rule in enumerate(rules) if rule.length >= THROUGH * width]
     partial = [at for at in range(len(rules)) if at not in full]
     return any(not full or at < full[0] or (len(full) > 1 and at > full[1]) for at in partial)

@@ -121,7 +121,7 @@ def _joined(line: Sequence[Rule], gap: float) -> list[Rule]:
 
 
 def _is_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
-    """Whether letters are what looks like a level rule: it runs through a line and ends where the line does, or is
+    """True if letters are what looks like a level rule: it runs through a line and ends where the line does, or is
     shorter than the line that it touches.
     """
     for s in segments:
@@ -139,7 +139,7 @@ def _is_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
 
 
 def _is_upright_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
-    """Whether letters, or the gaps between them, are what looks like an upright rule: much of it is within a line."""
+    """True if letters, or the gaps between them, are what looks like an upright rule: much of it is within a line."""
     return any(
         s.left < rule.at < s.right and min(s.bottom, rule.end) - max(s.top, rule.start) >= STROKES * rule.length
         for s in segments

@@ -123,14 +123,14 @@ def _run_end(page: Sequence[Row], start: int, height: float) -> int:
 
 
 def _within_columns(between: Sequence[Row], row: Row) -> bool:
-    """Whether the lines between two rows are parts of a heading or of a cell, not a title between two tables."""
+    """True if the lines between two rows are parts of a heading or of a cell, not a title between two tables."""
     return all(
         len(line) > 1 or sum(overlap(cell, (line[0].left, line[0].right)) > 0 for cell in row) <= 1 for line in between
     )
 
 
 def _aligned(a: Row, b: Row, height: float) -> bool:
-    """Whether two cells of each row stand under cells of the other."""
+    """True if two cells of each row stand under cells of the other."""
     near = ALIGNED * height
     return all(sum(any(_under(cell, other, near) for other in y) for cell in x) >= 2 for x, y in ((a, b), (b, a)))
 
