@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from one_ocr_ray.version import __version__
 from tests.settings_page import PAGE, commands, flags, page
 from tests.snippets import ROOT
 
@@ -35,3 +36,12 @@ def test_every_page_is_found_from_the_readme() -> None:
     """A page without a link to it is not read."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in PAGES if path.parent.name == "docs" and f"docs/{path.name}" not in readme] == []
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    """In the newest released section of the changelog, and in the names of images."""
+    sections = re.findall(r"^## \[([^]]+)\]", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert next(name for name in sections if name != "Unreleased") == __version__
+    files = [ROOT / "docs" / "cluster.md", *(path for path in (ROOT / "deploy").rglob("*") if path.is_file())]
+    images = [re.findall(r"one-ocr-ray:(\d[\w.]*)", path.read_text(encoding="utf-8")) for path in files]
+    assert {image for each in images for image in each} == {__version__}
