@@ -11,7 +11,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray import dataset_commands
+from one_ocr_ray import batch_commands, dataset_commands
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
 from one_ocr_ray.version import __version__
 
@@ -51,7 +51,9 @@ joins the cluster at --address. Ctrl-C ends it; unfinished uploads continue when
 Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the --config file."""
 
 # Settings of runs that the service does not have.
-_RUN_ONLY = frozenset({"inputs", "output", "retry_failed", "shard_pages", "audit"})
+_RUN_ONLY = frozenset(
+    {"inputs", "output", "retry_failed", "shard_pages", "audit", "batch", "batch_wait", "batch_rest", "batch_tokens"}
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -115,6 +117,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             _add_flags(command, Settings, frozenset())
             command.add_argument("--json", action="store_true", help="print one JSON object on stdout at the end")
     dataset_commands.add_to(commands)
+    batch_commands.add_to(commands)
     return parser
 
 

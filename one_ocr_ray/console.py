@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.policy import progress as run_progress
+    from one_ocr_ray.policy.batch.estimate import BatchEstimate
     from one_ocr_ray.policy.cost.estimate import Estimate
     from one_ocr_ray.policy.dataset.export import ExportReport
     from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -171,12 +172,19 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
     rows.append(("Cost", "unknown: no price" if figures["cost_usd"] is None else f"{figures['cost_usd']:,.4f} USD"))
+    if estimate.batch is not None:
+        rows.append(("Batches", _batches_text(estimate.batch)))
     rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
     for name, text in rows:
         print(f"{name:<10} {text}", file=out)
     print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
     for each in figures["unreadable"]:
         print(f"{each['code']}: {each['source_uri']}", file=out)
+
+
+def _batches_text(batch: BatchEstimate) -> str:
+    text = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload; each takes up to a day"
+    return text if batch.waves is None else f"{text}; {_count(batch.waves, 'round')} under --batch-tokens"
 
 
 def _assumptions(estimate: Estimate) -> Iterator[str]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.endpoint_settings import total_limits
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS
 from one_ocr_ray.job_settings import (
     llm_setups_of,
     longest_side_px_of,
@@ -16,8 +18,10 @@ from one_ocr_ray.job_settings import (
     selection_of,
     settings_without_effect,
 )
+from one_ocr_ray.policy.batch.estimate import estimate_batches
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
 from one_ocr_ray.policy.cost.route_shares import RouteShares
+from one_ocr_ray.reading.batch.wishes import batch_wishes_of
 from one_ocr_ray.reading.inspection import inspect_all
 from one_ocr_ray.reading.route_sample import PageSample, sampled_readers
 from one_ocr_ray.storage.inputs import find_present_inputs
@@ -37,15 +41,18 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     """
     selection, engines = selection_of(settings), llm_setups_of(settings)
     page, llm = LOCAL_PAGE, next(iter(engines.values()), None)  # the first model takes what the others leave
+    route = route_of(settings)
+    in_batches = batch_wishes_of(settings, route).submits
     if llm is not None:
-        asked = metering_of(llm.options, llm.prices, llm.ask)
+        tier = "batch" if in_batches else llm.options.service_tier
+        asked = metering_of(replace(llm.options, service_tier=tier), llm.prices, llm.ask)
         page = llm_page(asked, llm.ask, longest_side_px_of(settings))
     if unused := settings_without_effect(settings):
         say(unused)
     options = pdf_options_of(settings)
     files = find_present_inputs(settings.inputs, say)
     cpus = os.cpu_count() or 1
-    survey, sample, route = Survey(selection), PageSample(), route_of(settings)
+    survey, sample = Survey(selection), PageSample()
     for document in inspect_all(files, options, children=cpus):
         if survey.add(document) and document.page_count is not None:
             sample.add(document, selection.of(document.page_count))
@@ -53,7 +60,12 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     # How many of its pages a model passes on to the next, nobody knows before it is asked.
     names = tuple(name for name in route.names if name not in engines or engines[name] is llm)
     shares = RouteShares(names, judged)
-    limits = total_limits(llm.endpoints) if llm else None
+    limits = total_limits(llm.endpoints) if llm and not in_batches else None
+    batch = None
+    if llm is not None and in_batches:
+        pages = round(survey.pages * shares.share(shares.names[-1]))
+        of_file = BATCH_CODECS[llm.options.name].limits(llm.options)
+        batch = estimate_batches(pages, page.input_tokens or 0, settings.batch_tokens, of_file)
     return Estimate(
         engine=llm.name if llm else settings.engine,
         model=llm.options.model if llm else DEFAULT_MODELS["local"],
@@ -63,4 +75,5 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
         shares=shares,
         cpus=cpus,
         limits=limits,
+        batch=batch,
     )

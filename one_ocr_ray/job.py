@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.ratelimit.messages import Limits
+    from one_ocr_ray.storage.batches import Account
 
 
 EMBEDDED_ENGINE_ALONE = Route((LOCAL,))
@@ -52,6 +53,17 @@ class LlmSetup:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchJob:
+    """How a run uses provider batches. Without `submits` it collects what earlier runs have sent, and sends no more."""
+
+    account: Account
+    submits: bool
+    rest: str  # auto, batch or online: how pages are asked again whose answer cannot be used
+    parcel_tokens: int
+    parcel_usd: float | None  # the most that one parcel may cost
+
+
+@dataclass(frozen=True, slots=True)
 class Job:
     """One run or task for its workers."""
 
@@ -67,3 +79,4 @@ class Job:
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests in flight when the job must stop
     route: Route = EMBEDDED_ENGINE_ALONE
+    batch: BatchJob | None = None

@@ -55,6 +55,7 @@ ENGINES_OF_SETTING = {
     **dict.fromkeys(("service_tier", "headers", "query", "prices", "api_key_env"), _HOSTED),
     **dict.fromkeys(("detail", "output_cap_field", "profile"), frozenset({"openai", VLLM})),
     **dict.fromkeys(ServerSettings.model_fields, frozenset({VLLM})),
+    **dict.fromkeys(("batch_wait", "batch_rest", "batch_tokens"), _HOSTED),
     "media_resolution": frozenset({"gemini"}),
 }
 

@@ -71,6 +71,13 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
         "S", "Limits of the account", "seconds for requests in flight when the run must stop", 30.0, ge=0
     )
 
+    batch: bool = _flag(None, "Batches", "ask in provider batches: half the price, within a day", False)
+    batch_wait: float | None = _flag("S", "Batches", "seconds to wait for batches; 0: submit and leave", ge=0)
+    batch_rest: Literal["auto", "batch", "online"] = _flag(
+        "HOW", "Batches", "how to ask again where an answer cannot be used: auto, batch or online", "auto"
+    )
+    batch_tokens: int | None = _flag("N", "Batches", "input tokens that may be enqueued at once", ge=1)
+
     address: str | None = _flag("ADDR", "Cluster", "Ray cluster; auto inside a Ray job, else a local Ray")
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)
     shard_pages: int = _flag("N", "Cluster", "about how many pages one result file holds", 500, ge=1)

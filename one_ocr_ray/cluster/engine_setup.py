@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import EnginePool, PooledTextLayer
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
+from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
@@ -23,6 +25,7 @@ from one_ocr_ray.policy.ratelimit.messages import Client, Priority
 from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.audit import Audit
+from one_ocr_ray.reading.batch.shard import BatchTools
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
@@ -80,6 +83,18 @@ def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
         no_better_at=NOT_FOR_LOCAL if name == LOCAL else (),
         is_request=name == LOCAL,
     )
+
+
+def batch_tools(job: Job, reading: Reading) -> BatchTools | None:
+    """What the shards of `job` need for provider batches, with this node's key; None for a run without them."""
+    if job.batch is None:
+        return None
+    reader = reading.readers[-1]
+    setup = job.engines[reader.called]
+    options = setup.options
+    client = BatchClient(replace(options, api_key=provider_key(options.name, options.key_variable)))
+    metering = metering_of(replace(options, service_tier="batch"), setup.prices, setup.ask)
+    return BatchTools(job, job.batch, client, metering, reader)
 
 
 def engine_on_node(llm: EngineOptions) -> Engine:

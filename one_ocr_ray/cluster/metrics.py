@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING
 from ray.util.metrics import Counter, Gauge, Histogram
 
 from one_ocr_ray.model import Action
+from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.ratelimit.messages import GateState
+from one_ocr_ray.reading.batch.known_parcels import BatchCounts
 from one_ocr_ray.reading.events import RequestDone, RequestSent
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import Answer, DocumentResult, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.reading.batch.watch import BatchWatch
     from one_ocr_ray.reading.events import ReadingEvent
 
 ENGINE = ("engine", "model")
@@ -60,6 +63,13 @@ class _Metrics:
         self.endpoint_in_flight = Gauge("one_ocr_endpoint_in_flight", "Requests under way there", ENDPOINT)
         self.endpoint_window = Gauge("one_ocr_endpoint_window", "Requests it takes at once, found by trying", ENDPOINT)
         self.endpoint_waiting = Gauge("one_ocr_endpoint_waiting", "Requests that wait for a permit there", ENDPOINT)
+        self.parcels = Gauge("one_ocr_batch_parcels", "Provider batches of this output", ("state",))
+        self.batch_pages = Gauge("one_ocr_batch_pages", "Their pages", ("state",))
+        self.batch_oldest = Gauge("one_ocr_batch_oldest_seconds", "Age of the oldest batch that has not ended")
+        self.batch_stored = Gauge("one_ocr_batch_stored_bytes", "Files of this output at the provider")
+        self.batch_lines = Counter("one_ocr_batch_lines_total", "Lines of batches, by what came of them", ("result",))
+        self.batch_creates = Counter("one_ocr_batch_creates_total", "Batches that were asked for", ("result",))
+        self.batch_uploaded = Counter("one_ocr_batch_uploaded_bytes_total", "Bytes of requests that were uploaded")
         self.tasks = Gauge("one_ocr_tasks", "Tasks of the service", ("state",))
 
 
@@ -118,6 +128,31 @@ def _show_endpoint(labels: dict[str, str], now: Snapshot) -> None:
     metrics.endpoint_waiting.set(now.waiting, labels)
     if now.window is not None:
         metrics.endpoint_window.set(now.window, labels)
+
+
+def count_batches(lines: Iterable[Mapping[str, int]], uploaded_bytes: int) -> None:
+    """Count lines that were collected, by result, and what was uploaded."""
+    for results in lines:
+        for result, number in results.items():
+            _metrics().batch_lines.inc(number, {"result": result})
+    if uploaded_bytes:
+        _metrics().batch_uploaded.inc(uploaded_bytes)
+
+
+def count_create(result: str) -> None:
+    """Count a batch that was asked for: answered, found, refused or ambiguous."""
+    _metrics().batch_creates.inc(1, {"result": result})
+
+
+def show_batches(watch: BatchWatch) -> None:
+    """Show in which stages the parcels of an output stand."""
+    metrics, counts = _metrics(), watch.counts()
+    for stage in Stage:
+        parcels = counts.get(stage, BatchCounts())
+        metrics.parcels.set(parcels.parcels, {"state": stage.value})
+        metrics.batch_pages.set(parcels.pages, {"state": stage.value})
+    metrics.batch_oldest.set(watch.oldest_s)
+    metrics.batch_stored.set(watch.stored_bytes)
 
 
 class RequestMetrics:

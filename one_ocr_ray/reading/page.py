@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.clock import SystemClock
-from one_ocr_ray.engines.shrinking import changed_image
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered, Usage
-from one_ocr_ray.policy.cost.spending import PageUsage, may_be_billed
+from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered
+from one_ocr_ray.policy.cost.spending import PageUsage
 from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
-from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
+from one_ocr_ray.policy.page.retry import AttemptState, Step, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.answer_places import with_answer_places
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.limits.endpoints import ProviderAwayError
+from one_ocr_ray.reading.reader import PageDeferred
+from one_ocr_ray.reading.recalling import cost_usd_of, image_as_wanted, recalled_answer
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.reading.events import Observer, ReadingEvent
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
-    from one_ocr_ray.reading.reader import Metering, Reader
+    from one_ocr_ray.reading.reader import Reader
 
 RETRY_LOOK_AGAIN_S = 1.0
 
@@ -79,7 +80,9 @@ class _Read:
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
-    """Read `page`; gives its row. Raises StoppedError when the whole job must stop, with the page unread."""
+    """Read `page`; gives its row. Raises StoppedError when the whole job must stop, with the page unread,
+    and PageDeferred when its request lies in a provider's batch.
+    """
     spent = PageUsage(reading.clock.utc())
     try:
         if isinstance(page, PageUnrendered):
@@ -88,6 +91,8 @@ async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading)
             read = await _with_places(await _walk(page, reading, spent))
         else:
             read = await _read_blank(page, blank, reading, spent)
+    except PageDeferred:  # its batch has records of what it costs
+        raise
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
         if spent.spending.requests:
             reading.untold(spent.spending)
@@ -125,7 +130,7 @@ async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
     usable: _Read | None = None
     while True:
         reader = readers[route.at]
-        answer, sent = await _answer(page, reader, reading, spent)
+        answer, sent = await _answer(page, reader, reading, spent, reason)
         verdict = answer.verdict or reader.verdict(answer)
         read = _Read(answer, sent, reader, reason or verdict.reason)
         following = None if verdict.accepted else route.after(verdict.reason)
@@ -139,34 +144,43 @@ async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
         route, reason = following, verdict.reason
 
 
-async def _answer(image: PageImage, reader: Reader, reading: Reading, spent: PageUsage) -> tuple[Answer, PageImage]:
+async def _answer(
+    image: PageImage, reader: Reader, reading: Reading, spent: PageUsage, reason: RouteReason | None
+) -> tuple[Answer, PageImage]:
     """Ask until the policy is done with this reader; the last answer and the image it is of."""
     ask, tries, sent, before = reader.ask, AttemptState(), image, spent.attempts
     failed_at: list[Lane] = []  # endpoints whose fault it was
     reader.retries.sent(reading.clock.monotonic_s())
     while True:
+        recalled = await recalled_answer(sent, ask, reader, spent, (reason, before))
         try:
-            answer, lane = await _request(sent, ask, reader, reading, spent, failed_at)
+            asked = (recalled, None) if recalled else await _request(sent, ask, reader, reading, spent, failed_at)
         except ProviderAwayError as away:
             return Answer(failure=away.failure), sent
+        answer, lane = asked
         if lane is not None and lane.passes_on(answer.failure, failed_at):
             failed_at.append(lane)
             continue
         step = next_step(reader.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
-        if answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED):
+        if _is_reported(answer, step):
             reading.notify(reader, FailureReported(answer))
         if isinstance(step, Stop):
-            if _close(step.failure, reader, lane):
+            if _close(step.failure, reader, lane, is_recalled=recalled is not None):
                 continue
             return answer, sent
         if not isinstance(step, Wait):
             return (replace(step.answer, rotation_deg=ask.turn_deg) if ask.profile else step.answer), sent
         with reading.ending.waiting():
-            await _pause(step, reader, reading, is_retry=step.tries.transport > tries.transport)
-            if (step.ask.image_scale, step.ask.turn_deg) != (ask.image_scale, ask.turn_deg):
-                sent = await asyncio.to_thread(changed_image, image, step.ask.image_scale, step.ask.turn_deg)
+            if recalled is None:
+                await _pause(step, reader, reading, is_retry=step.tries.transport > tries.transport)
+            sent = await image_as_wanted(image, sent, step.ask, ask)
         ask, tries = step.ask, step.tries
+
+
+def _is_reported(answer: Answer, step: Step) -> bool:
+    """True for a failure that ends the job or is a throttle."""
+    return answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED)
 
 
 async def _pause(step: Wait, reader: Reader, reading: Reading, *, is_retry: bool) -> None:
@@ -176,16 +190,16 @@ async def _pause(step: Wait, reader: Reader, reading: Reading, *, is_retry: bool
         await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
 
 
-def _close(failure: Failure, reader: Reader, lane: Lane | None) -> bool:
+def _close(failure: Failure, reader: Reader, lane: Lane | None, *, is_recalled: bool) -> bool:
     """Close the account that refuses everybody. True if another endpoint may answer, False if the next reader may.
 
-    Raises StoppedError if nobody is left.
+    Raises StoppedError if nobody is left, or the refusal is a batch's.
     """
+    if is_recalled:
+        raise StoppedError(failure.message, failure.code)
     (reader if lane is None else lane).permits.stop(failure)
-    if lane is not None and lane.siblings.has_open_account:
-        return True
-    if lane is not None and lane.siblings.may_leave:
-        return False
+    if lane is not None and (lane.siblings.has_open_account or lane.siblings.may_leave):
+        return lane.siblings.has_open_account
     raise StoppedError(failure.message, failure.code)
 
 
@@ -217,7 +231,7 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
         finally:
             latency_s = clock.monotonic_s() - sent_s
             permits.report(tokens, answer, latency_s)
-            cost_usd = _cost_usd(answer, reader.metering)
+            cost_usd = cost_usd_of(answer, reader.metering)
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
                 reading.notify(reader, RequestDone(None, latency_s, cost_usd))
@@ -234,18 +248,10 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
             share.settle(most_usd or 0.0, cost_usd)
 
 
-def _cost_usd(answer: Answer | None, metering: Metering) -> float | None:
-    """The cost of one request; None when unknown. An error that cannot be billed costs nothing."""
-    if answer is None:
-        return metering.cost_usd(Usage())  # 0.0 at an engine that costs nothing
-    if answer.failure is not None and answer.usage == Usage() and not may_be_billed(answer.failure):
-        return 0.0
-    return metering.cost_usd(answer.usage)
-
-
 def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Reading) -> PageResult:
     answer, page, reader = read.answer, read.page, read.reader
     asked = spent.attempts > 0 or not reader.is_request
+    is_timed = asked and (spent.recalled.requests == 0 or spent.spending.requests > 0)  # batches tell no times
     status = PageStatus.FAILED if answer.failure else PageStatus.OK if asked else PageStatus.BLANK
     extracts = reader.ask.json_schema is not None
     result = PageResult(
@@ -275,8 +281,8 @@ def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Readi
         warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
         blocks=None if answer.failure else pack(answer.blocks, reader.ask.positions),
         render_ms=page.render_ms,
-        queue_ms=round(spent.queue_s * 1000),
-        latency_ms=round(spent.latency_s * 1000) if asked else None,
+        queue_ms=round(spent.queue_s * 1000) if is_timed or not asked else None,
+        latency_ms=round(spent.latency_s * 1000) if is_timed else None,
         started_at=spent.started_at,
         finished_at=reading.clock.utc(),
         run_id=reading.identity.run_id,

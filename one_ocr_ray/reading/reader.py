@@ -80,6 +80,25 @@ class NoMetering:
         return 0.0
 
 
+class PageDeferred(Exception):  # noqa: N818 - no error: the page goes on when its batch has ended
+    """The request for a page lies in a batch, so that the page has no row yet."""
+
+
+class PageBatch(Protocol):
+    """What provider batches have to do with one page of a reader. Pages are read again from the start each time."""
+
+    metering: Metering  # at the price of batches
+
+    def next_answer(self) -> Answer | None:
+        """The next answer that batches have given to this page, in the order of asking; None when none is left."""
+
+    async def submit(self, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]) -> None:
+        """Put the next request into a batch and raise PageDeferred; return if it is to be sent online.
+
+        `before`: why earlier readers of the route have sent the page on, and their attempts.
+        """
+
+
 def accept_as_is(answer: Answer, ask: PageRequest) -> Answer:
     """`judge` of an engine whose answers need none."""
     return answer
@@ -103,6 +122,7 @@ class Reader:
     verdict: Callable[[Answer], Verdict] = model_verdict  # whether it stands where another reader could follow
     no_better_at: Collection[RouteReason] = ()  # pages that go on for one of these do not come here
     is_request: bool = True  # a page that it answers counts an attempt
+    batch: PageBatch | None = None  # of the page that is read; None: every request is sent online
 
     @property
     def called(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing, nullcontext
+from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
@@ -16,6 +16,7 @@ from one_ocr_ray.reading.job_logging import log_documents, log_page
 from one_ocr_ray.reading.journal_writer import JournalWriter, UnflushedRows
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.reader import PageDeferred
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.shard_commit import ShardCommit
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     PageStream = AsyncGenerator[tuple[DocumentRef, RenderedPage]]
     Render = Callable[[Sequence[RenderSlice]], PageStream]
     Rows = dict[tuple[str, int], PageResult]  # by document id and page number
+    PageKeys = frozenset[tuple[str, int]]
 
 
 class ShardObserver(Protocol):
@@ -61,6 +63,24 @@ class ShardObserver(Protocol):
 
     def committed(self, documents: Sequence[DocumentResult]) -> None:
         """The shard stands in the dataset with these documents."""
+
+
+class ShardBatches(Protocol):
+    """Provider batches with pages of one shard, while it is read."""
+
+    elsewhere: PageKeys  # pages in batches that have not ended
+
+    def reading_of(self, document: DocumentRef, page_number: int, reading: Reading) -> Reading:
+        """`reading` for one page, which knows the answers of batches and what to do without one."""
+
+    def rows(self, shard: Shard, kept: Rows, reading: Reading) -> AsyncGenerator[PageResult]:
+        """Fetch what has ended, and give the rows that follow from it without an image."""
+
+    async def close(self) -> None:
+        """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
+
+    async def forget(self) -> None:
+        """Leave nothing of batches; the shard is committed."""
 
 
 # The images of all pages under way in one process: a thousand of usual size, or a dozen of the largest.
@@ -101,12 +121,13 @@ class ShardReader:
         *,
         retry_failed: bool = False,
         retry_pages: frozenset[int] | None = None,
-    ) -> list[PageResult]:
+        batches: ShardBatches | None = None,
+    ) -> list[PageResult] | None:
         """Read the wanted pages of `shard` that no earlier attempt has read; commit and return all its rows.
 
         With `retry_failed` failed pages are read once more (those in `retry_pages`, if given) and the files of a
-        committed shard are replaced. Raises StoppedError when pages stay unread, after requests under way have had
-        their time.
+        committed shard are replaced. None when pages lie in `batches`: the shard must be read again when those have
+        ended. Raises StoppedError when pages stay unread, after requests under way have had their time.
         """
         work = await asyncio.to_thread(
             ShardCommit.open,
@@ -123,38 +144,61 @@ class ShardReader:
         else:
             observer.failed_before(work.replaced.values())
             observer.kept(work.kept.values())
-            audit = await asyncio.to_thread(ShardAudit.open, reading.audit, self._output, shard.shard_id)
-            unaudited = audit.lacking(work.kept.values())  # of an attempt that was cut off before a second reader came
-            slices = list(render_slices(shard.documents, self._job.selection, frozenset(work.kept) - unaudited))
-            wanted = len(work.kept) - len(unaudited) + sum(len(item.pages) for each in slices for item in each)
-            journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
-            reading = replace(reading, ending=self._ending, untold=journal.add_untold)
-            lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
-            try:
-                async with journal.writing(), asyncio.TaskGroup() as tasks, lane:
-                    with self._ending.begins_here(), self._ending.waiting():
-                        async with aclosing(self._render(slices)) as stream:
-                            async for document, page in stream:
-                                size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)
-                                await self._slots.take(self._owner, size_bytes)
-                                task = tasks.create_task(
-                                    self._read_page(
-                                        document, page, reading, audit, work.kept, journal=journal, observer=observer
-                                    )
-                                )
-                                # Not in the task itself: a task that is cancelled may never have begun.
-                                task.add_done_callback(partial(self._free_slot, size_bytes))
-                                observer.begun()
-                        observer.rendered()
-            except ExceptionGroup as group:
-                raise first_error(group) from None
-            is_short = len(work.kept) < wanted or bool(audit.lacking(work.kept.values()))
-            if self._ending.reason is not None and is_short:
-                raise self._ending.reason
+            if not await self._read_pages(shard, work, reading, observer, batches):
+                return None
             rows, documents = await asyncio.to_thread(work.commit, _in_order(shard, work.kept))
+        if batches is not None:
+            await batches.forget()
         observer.committed(documents)
         log_documents(shard.shard_id, documents)
         return rows
+
+    async def _read_pages(
+        self,
+        shard: Shard,
+        work: ShardCommit,
+        reading: Reading,
+        observer: ShardObserver,
+        batches: ShardBatches | None,
+    ) -> bool:
+        """Read the pages that `work` lacks. False when some of them lie in batches."""
+        audit = await asyncio.to_thread(ShardAudit.open, reading.audit, self._output, shard.shard_id)
+        journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
+        reading = replace(reading, ending=self._ending, untold=journal.add_untold)
+        lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
+        try:
+            async with journal.writing(), asyncio.TaskGroup() as tasks, lane:
+                with self._ending.begins_here(), self._ending.waiting():
+                    if batches is not None:
+                        async with aclosing(batches.rows(shard, work.kept, reading)) as collected:
+                            async for row in collected:
+                                _keep(row, work.kept, journal, observer)
+                    elsewhere = batches.elsewhere if batches is not None else frozenset()
+                    # Of an attempt that was cut off before a second reader came, some pages are drawn for that one.
+                    done = frozenset(work.kept) - audit.lacking(work.kept.values()) | elsewhere
+                    slices = list(render_slices(shard.documents, self._job.selection, done))
+                    async with aclosing(self._render(slices)) as stream:
+                        async for document, page in stream:
+                            size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)
+                            await self._slots.take(self._owner, size_bytes)
+                            own = batches.reading_of(document, page.page_number, reading) if batches else reading
+                            task = tasks.create_task(
+                                self._read_page(
+                                    document, page, own, audit, work.kept, journal=journal, observer=observer
+                                )
+                            )
+                            # Not in the task itself: a task that is cancelled may never have begun.
+                            task.add_done_callback(partial(self._free_slot, size_bytes))
+                            observer.begun()
+                    observer.rendered()
+        except ExceptionGroup as group:
+            raise first_error(group) from None
+        if batches is not None:
+            await batches.close()
+        is_whole = next(render_slices(shard.documents, self._job.selection, frozenset(work.kept)), None) is None
+        if self._ending.reason is not None and (not is_whole or audit.lacking(work.kept.values())):
+            raise self._ending.reason
+        return is_whole
 
     def _free_slot(self, size_bytes: int, _: asyncio.Task[None]) -> None:
         self._slots.give_back(self._owner, size_bytes)
@@ -170,15 +214,19 @@ class ShardReader:
         journal: JournalWriter,
         observer: ShardObserver,
     ) -> None:
-        with self._ending.begins_here():
+        with self._ending.begins_here(), suppress(PageDeferred):
             row = rows.get((document.document_id, page.page_number))
             if row is None:
                 row = await read_page(document, page, reading)
-                rows[row.document_id, row.page_number] = row
-                journal.add(row)
-                observer.finished(row)
-                log_page(row)
+                _keep(row, rows, journal, observer)
             await audit.read(document, page, row, reading)
+
+
+def _keep(row: PageResult, rows: Rows, journal: JournalWriter, observer: ShardObserver) -> None:
+    rows[row.document_id, row.page_number] = row
+    journal.add(row)
+    observer.finished(row)
+    log_page(row)
 
 
 def _in_order(shard: Shard, rows: Rows) -> list[PageResult]:

@@ -216,13 +216,13 @@ class BatchRoutes:
         request[TAG] = tag
         return web.json_response(_batch(batch, request[FAULT]))
 
-    async def _batches(self, request: web.Request, _dialect: Dialect, now_s: float) -> web.Response:
-        listed = [_batch(each, "") for each in self._listed(request, now_s)]
+    async def _batches(self, request: web.Request, dialect: Dialect, now_s: float) -> web.Response:
+        listed = [_batch(each, "") for each in self._listed(request, dialect, now_s)]
         return web.json_response(_page(request, listed, 20))
 
-    def _listed(self, request: web.Request, now_s: float) -> list[Batch]:
+    def _listed(self, request: web.Request, dialect: Dialect, now_s: float) -> list[Batch]:
         key, lag_s = key_of(request.headers, request.query), self.store.play.listed_after_s
-        mine = (each for each in reversed(self.store.batches.values()) if each.key == key)
+        mine = (each for each in reversed(self.store.batches.values()) if (each.key, each.dialect) == (key, dialect))
         return [each for each in mine if now_s >= each.created_s + lag_s]
 
     async def _batch(self, request: web.Request, dialect: Dialect, _now_s: float) -> web.Response:
@@ -297,10 +297,10 @@ class BatchRoutes:
         request[TAG] = shown
         return web.json_response(_operation(batch))
 
-    async def _gemini_batches(self, request: web.Request, _dialect: Dialect, now_s: float) -> web.Response:
+    async def _gemini_batches(self, request: web.Request, dialect: Dialect, now_s: float) -> web.Response:
         if "pageSize" not in request.query:
             return web.json_response({})
-        listed = [_operation(each) | {"response": None} for each in self._listed(request, now_s)]
+        listed = [_operation(each) | {"response": None} for each in self._listed(request, dialect, now_s)]
         return web.json_response(_google_page(request, "operations", listed))
 
     async def _forget(self, request: web.Request, dialect: Dialect, _now_s: float) -> web.Response:

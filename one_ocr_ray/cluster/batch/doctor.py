@@ -24,11 +24,13 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.job_settings import llm_setups_of, output_uri_of, selection_of
+from one_ocr_ray.job_settings import llm_setups_of, output_uri_of, route_of, selection_of
 from one_ocr_ray.model_servers import VLLM, server_plan_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
+from one_ocr_ray.reading.batch.check import fault_of_batches
+from one_ocr_ray.reading.batch.wishes import batch_wishes_of
 from one_ocr_ray.settings import key_variables, ray_address
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
@@ -72,6 +74,7 @@ def run_checks(settings: Settings) -> list[Check]:
         for endpoint in setup.endpoints
         if name != VLLM
     }
+    route = route_of(settings)
     checks = [doctor.runtime_env(keys_in(submitted_runtime_env(), key_variables(settings)))]
     with ExitStack() as stack:
         input_uri, input_check = _first_input(settings)
@@ -89,10 +92,19 @@ def run_checks(settings: Settings) -> list[Check]:
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
         checks.extend([_server_check(settings, has_ray=cluster is not None)] if settings.engine == VLLM else ())
         checks.extend(_engine_checks(engines, nodes) if engines or settings.engine != VLLM else ())
+        checks.extend([_batch_check(engines[route.names[-1]])] if batch_wishes_of(settings, route).submits else ())
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         checks.append(_output_check(output, output_fault, nodes))
     return checks
+
+
+def _batch_check(llm: EngineOptions) -> Check:
+    """Whether this machine, which creates the batches of a run, may list them, upload files and delete them."""
+    fault = fault_of_batches(replace(llm, api_key=provider_key(llm.name, llm.key_variable)))
+    if fault is not None:
+        return Check("batch", CheckStatus.FAIL, fault)
+    return Check("batch", CheckStatus.OK, "Batches are listed, and a file was uploaded and deleted; none was created.")
 
 
 def _first_input(settings: Settings) -> tuple[str | None, Check | None]:

@@ -10,13 +10,14 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.engine_check import EngineCheck
-from one_ocr_ray.cluster.engine_setup import run_reading
-from one_ocr_ray.cluster.metrics import count_documents, count_page
+from one_ocr_ray.cluster.engine_setup import batch_tools, run_reading
+from one_ocr_ray.cluster.metrics import count_batches, count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.reading.batch.shard import BatchedShard
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.job import Job
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.reading.batch.shard import BatchTools
     from one_ocr_ray.reading.page import Reading
 
 # The driver adds up to this many calls for shards to those for a check and a stop.
@@ -69,6 +71,7 @@ class ShardUpdate:
     pages_done: int
     is_rendering: bool
     committed: Counter[str] | None = None  # its pages by status, in the last update
+    lies_in_batches: bool = False  # in the last update: it is not committed, and is to be read again later
 
 
 class _ShardProgress(WorkProgress):
@@ -135,6 +138,10 @@ class OcrWorker(Worker["ShardAssignment"]):
         reading = self._make_reading()
         return replace(reading, observers=(*reading.observers, self.totals.observe, self._notes.observe))
 
+    @cached_property
+    def _batch_tools(self) -> BatchTools | None:
+        return batch_tools(self._job, self._reading)
+
     async def check_engine(self, ask_provider: bool) -> EngineCheck:
         """Find out whether this node has what the engines need; with `ask_provider` also what the providers say."""
         check = EngineCheck()
@@ -175,8 +182,18 @@ class OcrWorker(Worker["ShardAssignment"]):
             progress.committed(await asyncio.to_thread(commit_copies, self._job, shard, originals))
             return progress.update(Counter())
         self._open[shard.shard_id] = progress
-        rows = await self._shards.read(shard, self._reading, progress, retry_failed=assignment.retry_failed)
+        batches = BatchedShard(self._batch_tools, shard.shard_id) if self._batch_tools is not None else None
+        try:
+            rows = await self._shards.read(
+                shard, self._reading, progress, retry_failed=assignment.retry_failed, batches=batches
+            )
+        finally:
+            if batches is not None:
+                batches.dispose()
+                count_batches(batches.lines.values(), batches.uploaded_bytes)
         del self._open[shard.shard_id]
+        if rows is None:
+            return replace(progress.update(), lies_in_batches=True)
         return progress.update(Counter(row.status.value for row in rows))
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Shard
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.batch.watch import BatchWatch
     from one_ocr_ray.reading.run_totals import WorkerReport
     from one_ocr_ray.shutdown import Interruption
     from one_ocr_ray.storage.inputs import InputFile
@@ -64,6 +65,7 @@ class RunDriver:
         say: Callable[[str], None] = lambda _: None,
         scaler: WorkerScaler | None = None,
         demand: NodeDemand | None = None,
+        batches: BatchWatch | None = None,
     ) -> None:
         self._pool = pool
         self._planner = planner
@@ -74,6 +76,7 @@ class RunDriver:
         self._say = say
         self._scaler = scaler
         self._demand = demand
+        self._batches = batches
         self._started_s = time.monotonic()
         self._queue: asyncio.Queue[ShardAssignment | None] = asyncio.Queue(PLANNED_AHEAD)
         self._is_handed_out = False  # the whole plan
@@ -103,6 +106,7 @@ class RunDriver:
             try:
                 async with asyncio.TaskGroup() as beside:
                     watch = beside.create_task(self._watch())
+                    moving = beside.create_task(self._batches.keep_moving()) if self._batches is not None else None
                     async with asyncio.TaskGroup() as shards:
                         checked = shards.create_task(check_engine(self._pool.workers, self._say))
                         shards.create_task(self._plan_shards(pending, files, inspections, checked))
@@ -113,6 +117,8 @@ class RunDriver:
                     grow.cancel()
                     await self._read_copies()
                     watch.cancel()
+                    if moving is not None:
+                        moving.cancel()
             except BaseException as end:
                 safe_s = INTERRUPTED_S if isinstance(end, asyncio.CancelledError) else STOPPED_S
                 for number, report in await self._pool.stop(self._interruption.wait_s, safe_s):
@@ -161,6 +167,10 @@ class RunDriver:
                 self._is_handed_out = True
                 self._queue.put_nowait(None)
                 return
+            if self._batches is not None and not self._batches.takes(assignment.shard.shard_id):
+                rendering.release()
+                unfinished.release()
+                continue  # it stays open, and is handed out when batches have made room
             shards.create_task(self._read(number, assignment, rendering, unfinished))
 
     async def _read(
@@ -179,6 +189,10 @@ class RunDriver:
         self._under_way += 1
         last: ShardUpdate = await self._pool.read(assignment, take_update, worker=number)
         self._under_way -= 1
+        if last.lies_in_batches and self._batches is not None:
+            await self._batches.take_in(assignment.key)
+            unfinished.release()
+            return
         self._committed_pages += last.committed or Counter()
         self._progress.documents_done += len(assignment.shard.documents)
         unfinished.release()

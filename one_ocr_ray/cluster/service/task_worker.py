@@ -188,7 +188,9 @@ class TaskWorker(Worker["TaskAssignment"]):
                 )
         except (OneOcrError, Exception) as error:
             return _result_of(error, record.task_id)
-        return TaskResult(tuple(outcome_of(row, progress.saved_usd(row)) for row in rows), failure=document.failure)
+        return TaskResult(
+            tuple(outcome_of(row, progress.saved_usd(row)) for row in rows or ()), failure=document.failure
+        )
 
     async def _inspect(self, record: TaskRecord, job: Job) -> DocumentRef:
         file = await asyncio.to_thread(stat_input, self._store.upload_uri(record.task_id))

@@ -101,10 +101,28 @@ def _model_path(options: EngineOptions) -> str:
     return quote(options.model.removeprefix("models/"), safe="")
 
 
-def _url(options: EngineOptions, route: str) -> str:
-    base = urlsplit(options.base_url)
-    query = f"?{urlencode(wire.revealed(options.query))}" if options.query else ""
-    return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}/v1beta{route}{query}"
+def _url(options: EngineOptions, route: str, query: Mapping[str, str] | None = None, *, place: str = "") -> str:
+    base, parameters = urlsplit(options.base_url), wire.revealed(options.query) | dict(query or {})
+    told = f"?{urlencode(parameters)}" if parameters else ""
+    return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{place}/v1beta{route}{told}"
+
+
+def account_request(
+    options: EngineOptions,
+    route: str,
+    query: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    method: str | None = None,
+    *,
+    place: str = "",
+) -> wire.HttpRequest:
+    """A request about files or batches; `place` is `/upload` or `/download`, or nothing."""
+    return wire.HttpRequest(_url(options, route, query, place=place), _headers(options), body, method)
+
+
+def model_route(options: EngineOptions) -> str:
+    """The route of the model."""
+    return f"/models/{_model_path(options)}"
 
 
 # --- reply -----------------------------------------------------------------------------------------------------------

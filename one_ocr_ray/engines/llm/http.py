@@ -21,11 +21,15 @@ from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from aiohttp.abc import AbstractStreamWriter
 
     from one_ocr_ray.engines.llm.wire import HttpRequest
+
+    _Body = aiohttp.Payload | aiohttp.FormData | None
+    _Read = Callable[[aiohttp.ClientResponse], Awaitable["HttpReply | Failure"]]
 
 CHECK_TIMEOUT_S = 15.0
 CONNECT_TIMEOUT_S = 10.0
@@ -67,21 +71,60 @@ class HttpSender:
 
     async def send(self, request: HttpRequest, *, timeout_s: float | None = None) -> HttpReply | Failure:
         """Send `request` once: a POST when it has a body, else a GET. `timeout_s` lasts until the last byte."""
-        total_s = self._timeout_s if timeout_s is None else timeout_s
-        url = URL(request.url, encoded=True)
+        method = request.method or ("GET" if request.body is None else "POST")
+        data = None if request.body is None else _OneShotPayload(request.body)
+        exchange = self._exchange(method, request.url, request.headers, data, _reply, timeout_s=timeout_s)
+        del request  # so that its body, the largest object here, is freed once it is sent
+        return await exchange
+
+    async def send_form(
+        self, request: HttpRequest, fields: Mapping[str, str], file: Path, *, timeout_s: float
+    ) -> HttpReply | Failure:
+        """Send a multipart form with `fields` and the bytes of `file`, piece by piece."""
+        form = aiohttp.FormData()
+        for name, value in fields.items():
+            form.add_field(name, value)
+        with file.open("rb") as opened:
+            form.add_field("file", opened, filename=file.name, content_type="application/jsonl")
+            return await self._exchange("POST", request.url, request.headers, form, _reply, timeout_s=timeout_s)
+
+    async def download(self, request: HttpRequest, file: Path, *, timeout_s: float) -> HttpReply | Failure:
+        """Write the body of a 200 to `file`, piece by piece; the reply then has none."""
+
+        async def to_file(response: aiohttp.ClientResponse) -> HttpReply | Failure:
+            if response.status != 200:
+                return await _reply(response)
+            with file.open("wb") as out:
+                async for piece in response.content.iter_chunked(_PIECE_BYTES):
+                    out.write(piece)
+            return HttpReply(200, lower_names(response.headers), b"")
+
+        return await self._exchange("GET", request.url, request.headers, None, to_file, timeout_s=timeout_s)
+
+    async def _exchange(
+        self,
+        method: str,
+        address: str,
+        headers: Mapping[str, str],
+        data: _Body,
+        read: _Read,
+        *,
+        timeout_s: float | None,
+    ) -> HttpReply | Failure:
+        total_s, url = self._timeout_s if timeout_s is None else timeout_s, URL(address, encoded=True)
         exchange = self._open(url).request(
-            "GET" if request.body is None else "POST",
+            method,
             url,
-            data=None if request.body is None else _OneShotPayload(request.body),
-            headers={**request.headers, "X-Client-Request-Id": uuid.uuid4().hex},
+            data=data,
+            headers={**headers, "X-Client-Request-Id": uuid.uuid4().hex},
             timeout=aiohttp.ClientTimeout(total=total_s, connect=CONNECT_TIMEOUT_S, sock_connect=CONNECT_TIMEOUT_S),
             allow_redirects=False,  # a redirect would carry the key to another host
             proxy=self._proxy,
         )
-        del request  # so that its body, the largest object here, is freed once it is sent
+        del data
         try:
             async with exchange as response:
-                return await _reply(response)
+                return await read(response)
         except (aiohttp.ClientError, OSError) as error:
             known = (failure for kind, failure in _BY_TYPE if isinstance(error, kind))
             if isinstance(error, TimeoutError):

@@ -58,7 +58,7 @@ def build_body(options: EngineOptions, image: PageImage, page_request: PageReque
     if page_request.reasoning is not None:
         body["reasoning_effort"] = page_request.reasoning
     # OpenAI's own models refuse a temperature together with reasoning; self-hosted servers take both.
-    hosted = urlsplit(options.base_url).hostname == "api.openai.com" or _is_azure(options)
+    hosted = urlsplit(options.base_url).hostname == "api.openai.com" or is_azure(options)
     if page_request.temperature is not None and (not hosted or page_request.reasoning in {None, "none"}):
         body["temperature"] = page_request.temperature
     if options.service_tier is not None:
@@ -131,7 +131,7 @@ def _headers(options: EngineOptions) -> dict[str, str]:
     headers = {"Content-Type": "application/json"}
     if options.api_key is not None:
         key = options.api_key.get_secret_value()
-        headers |= {"api-key": key} if _is_azure(options) else {"Authorization": f"Bearer {key}"}
+        headers |= {"api-key": key} if is_azure(options) else {"Authorization": f"Bearer {key}"}
     return headers | wire.revealed(options.headers)
 
 
@@ -139,7 +139,8 @@ def _query(options: EngineOptions) -> dict[str, str]:
     return dict(parse_qsl(urlsplit(options.base_url).query)) | wire.revealed(options.query)
 
 
-def _is_azure(options: EngineOptions) -> bool:
+def is_azure(options: EngineOptions) -> bool:
+    """True for Azure OpenAI, in either form of its API."""
     host = urlsplit(options.base_url).hostname or ""
     return host.endswith(_AZURE_HOSTS) or "api-version" in _query(options)
 
@@ -153,6 +154,27 @@ def _url(options: EngineOptions, route: str) -> str:
         if "/deployments/" not in path and not route.startswith("/models"):
             path += f"/deployments/{quote(options.model, safe='')}"
     return f"{base.scheme}://{base.netloc}{path}{route}" + (f"?{urlencode(query)}" if query else "")
+
+
+def is_classic_azure(options: EngineOptions) -> bool:
+    """True for Azure's API with its version in the query and the deployment in the path."""
+    return "api-version" in _query(options) and not urlsplit(options.base_url).path.rstrip("/").endswith("/v1")
+
+
+def account_request(
+    options: EngineOptions, route: str, query: Mapping[str, str], body: bytes | None = None, method: str | None = None
+) -> wire.HttpRequest:
+    """A request about files or batches: at classic Azure they stand beside the deployments."""
+    base, parameters = urlsplit(options.base_url), _query(options) | dict(query)
+    path = base.path.rstrip("/")
+    if is_classic_azure(options):
+        path = path.partition("/deployments/")[0]
+        path = path if path.endswith("/openai") else f"{path}/openai"
+    url = f"{base.scheme}://{base.netloc}{path}{route}" + (f"?{urlencode(parameters)}" if parameters else "")
+    headers = _headers(options)
+    if body is None:
+        del headers["Content-Type"]
+    return wire.HttpRequest(url, headers, body, method)
 
 
 # --- reply -----------------------------------------------------------------------------------------------------------
@@ -220,7 +242,7 @@ def _usage(usage: Any) -> Usage:
 def lacks_model(options: EngineOptions, models: Any) -> bool:
     """True if the list of models in this JSON is complete and lacks the model. Azure lists no deployments."""
     listed = models.get("data") if isinstance(models, dict) else None
-    if not isinstance(listed, list) or not listed or _is_azure(options):
+    if not isinstance(listed, list) or not listed or is_azure(options):
         return False
     return not any(isinstance(model, dict) and model.get("id") == options.model for model in listed)
 

@@ -35,6 +35,7 @@ class HttpRequest:
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    method: str | None = None  # another one than these
 
 
 def check_endpoint(base_url: str, api_key: SecretStr | None) -> None:

@@ -16,6 +16,7 @@ from one_ocr_ray.policy.cost.token_estimates import OutputEstimate
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from one_ocr_ray.policy.batch.estimate import BatchEstimate
     from one_ocr_ray.policy.cost.metering import ProviderMetering
     from one_ocr_ray.policy.cost.route_shares import RouteShares
     from one_ocr_ray.policy.dataset.selection import PageSelection
@@ -127,6 +128,7 @@ class Estimate:
     cpus: int
     limits: Limits | None
     shares: RouteShares
+    batch: BatchEstimate | None = None  # with --batch: nothing but the CPUs bounds the time that this machine works
 
     @property
     def bound_by(self) -> str:
@@ -170,6 +172,7 @@ class Estimate:
             "bound_by": self.bound_by,
             "seconds_by": {name: round(seconds, 1) for name, seconds in self.seconds_by.items()},
             "limits_unknown": self.limits_unknown,
+            "batch": self.batch.as_json() if self.batch is not None else None,
             "assumed": {
                 "page": asdict(page),
                 "page_aspect": round(PAGE_ASPECT, 4),

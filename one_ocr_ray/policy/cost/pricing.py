@@ -106,5 +106,7 @@ def estimate_usd(
         return None
     cached = min(cached_tokens, input_tokens)
     cached_usd = price.input_usd if price.cached_usd is None else price.cached_usd
-    total = (input_tokens - cached) * price.input_usd + cached * cached_usd + output_tokens * price.output_usd
-    return factor * total / 1e6
+    # https://ai.google.dev/gemini-api/docs/batch-api: batches of 2.5 pay for cached input what others pay.
+    cached_factor = 1.0 if tier == "batch" and "gemini-2.5" in model else factor
+    total = (input_tokens - cached) * price.input_usd + output_tokens * price.output_usd
+    return (factor * total + cached_factor * cached * cached_usd) / 1e6

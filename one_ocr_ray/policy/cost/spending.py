@@ -77,20 +77,33 @@ class PageUsage:
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
     cost_usd: float | None = 0.0
     spending: Spending = field(default_factory=Spending)
+    recalled: Spending = field(default_factory=Spending)  # of answers from batches, which have records of their own
 
-    def add(self, answer: Answer | None, latency_s: float, cost_usd: float | None, most_usd: float | None) -> None:
+    def add(
+        self,
+        answer: Answer | None,
+        latency_s: float,
+        cost_usd: float | None,
+        most_usd: float | None,
+        *,
+        is_recalled: bool = False,
+    ) -> None:
         """Count one request that was sent; `answer` is None if it was given up before an answer came."""
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
         used = answer.usage if answer is not None else Usage()
         throttled = failure is not None and failure.action is Action.THROTTLED
-        self.spending += Spending(
+        one = Spending(
             0 if throttled else 1,
             used.input_tokens or 0,
             used.output_tokens or 0,
             cost_usd or 0.0,
             0.0 if cost_usd is not None else most_usd,
         )
+        if is_recalled:
+            self.recalled += one
+        else:
+            self.spending += one
         if failure is not None and used == Usage() and cost_usd is not None:
             return  # only an error came: nothing was used
         self.usage = Usage(
@@ -102,9 +115,10 @@ class PageUsage:
 
     def missing_in(self, row: PageResult) -> Spending | None:
         """The spending that `row` does not show because its cost is null; None if it shows all, or without a price."""
-        if row.cost_usd is not None or self.spending.unknown_usd is None:
+        total = self.spending + self.recalled
+        if row.cost_usd is not None or total.unknown_usd is None:
             return None
-        return replace(self.spending, requests=0, rows=(row_key(row),))  # the row has the number of requests
+        return replace(total, requests=0, rows=(row_key(row),))  # the row has the number of requests
 
 
 def row_key(row: PageResult) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.errors import EXIT_OK, EXIT_SOME_FAILED
@@ -54,6 +54,17 @@ class OutputCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchUse:
+    """The provider batches of an output over all its runs. `live`: not collected yet."""
+
+    parcels: int = 0
+    live: int = 0
+    pages_live: int = 0
+    uploaded_bytes: int = 0
+    deadline: str | None = None  # ISO 8601; when the provider deletes the first results
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """One run at its end. `as_json` uses the names of the public contract."""
 
@@ -71,6 +82,7 @@ class RunSummary:
     readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # of this run
     audit: Mapping[str, Any] | None = None  # of the whole output
     endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict)  # requests, by reader and endpoint
+    batch: BatchUse = BatchUse()
 
     @property
     def requests_by_endpoint(self) -> dict[str, dict[str, int]]:
@@ -99,6 +111,7 @@ class RunSummary:
             },
             **({"endpoints": self.requests_by_endpoint} if self.endpoints else {}),
             **({"audit": self.audit} if self.audit is not None else {}),
+            "batch": asdict(self.batch),
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "cost_usd_total": self.counts.cost_usd,

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.cost.budget import Budget
 
 SPENT = (
     "The cost ceiling is reached (--max-cost; of an upload also max_cost_usd and its key's budget): the next request "
@@ -23,6 +24,19 @@ class BudgetSource(Protocol):
 
     async def refund(self, usd: float) -> None:
         """Take back what a share does not need."""
+
+
+class OwnBudget:
+    """`BudgetSource` of a process that shares its budget with no other."""
+
+    def __init__(self, left_usd: float) -> None:
+        self._budget = Budget(left_usd)
+
+    async def allocate(self, needed_usd: float) -> float:
+        return self._budget.allocate(needed_usd)
+
+    async def refund(self, usd: float) -> None:
+        self._budget.refund(usd)
 
 
 class BudgetShare:

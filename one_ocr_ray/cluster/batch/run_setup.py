@@ -1,0 +1,180 @@
+"""What a run starts with: its job, the cost ceiling, workers on the nodes, and the driver over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from one_ocr_ray.cluster.batch.ocr_worker import start_ocr_worker
+from one_ocr_ray.cluster.batch.planner import Planner
+from one_ocr_ray.cluster.batch.run_driver import RunDriver
+from one_ocr_ray.cluster.budget import RemoteBudget, start_budget
+from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
+from one_ocr_ray.cluster.worker_pool import WorkerPool
+from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler
+from one_ocr_ray.errors import UsageError
+from one_ocr_ray.job import Job
+from one_ocr_ray.job_settings import (
+    pdf_options_of,
+    worst_case_of,
+)
+from one_ocr_ray.policy.dataset.plan import ShardPacker
+from one_ocr_ray.policy.route.chain import needs_embedded_engine
+from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.storage.batch_spending import batch_spending
+from one_ocr_ray.storage.dataset.row_counts import count_rows
+from one_ocr_ray.storage.sent_requests import recently_sent
+from one_ocr_ray.storage.spending import spending_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from ray.actor import ActorHandle
+
+    from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.job import LlmSetup
+    from one_ocr_ray.model import PageRequest
+    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.policy.dataset.documents import RunIdentity
+    from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.policy.dataset.summary import OutputCounts
+    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.reading.batch.run_batches import RunBatches
+    from one_ocr_ray.routing import Route
+    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.shutdown import Interruption
+    from one_ocr_ray.storage.dataset.shard_files import Dataset
+    from one_ocr_ray.storage.pending_work import PendingWork
+    from one_ocr_ray.storage.plan_index import PlanIndex
+    from one_ocr_ray.storage.run_dir import RunDirectory
+    from one_ocr_ray.storage.store.objects import Objects
+
+
+@dataclass(kw_only=True)
+class RunSetup:
+    """What one run works with, on one output whose lease is held."""
+
+    settings: Settings
+    engines: Mapping[str, LlmSetup]
+    ask: PageRequest
+    route: Route
+    selection: PageSelection
+    config: dict[str, Any]
+    identity: RunIdentity
+    output: Objects
+    dataset: Dataset
+    run_dir: RunDirectory
+    interruption: Interruption
+    batches: RunBatches | None = None
+
+    def start_driver(
+        self,
+        nodes: Sequence[Node],
+        actors: list[ActorHandle[Any]],
+        plan: PlanIndex,
+        pending: PendingWork,
+        *,
+        on_progress: Callable[[Progress], None],
+        say: Callable[[str], None],
+    ) -> RunDriver:
+        """Start the workers on `nodes` with what they share; all go to `actors`."""
+        settings, run_id = self.settings, self.identity.run_id
+        readers = start_readers(nodes, run_id) if needs_embedded_engine(self.route) else {}
+        actors.extend(readers.values())
+        budget = None
+        open_shards = (*pending.open_shards, *pending.failed_shards)
+        if (left_usd := self.left_usd(plan, open_shards)) is not None:
+            budget, actor = start_budget(left_usd, run_id)
+            actors.append(actor)
+            if self.batches is not None:
+                self.batches.watch.draw_on(RemoteBudget(actor))
+        count = min(settings.workers or len(nodes), settings.max_in_flight)
+        cpus = sum(int(node.cpus) for node in nodes)
+        batch = self.batches.job(left_usd) if self.batches is not None else None
+        engines = self._with_sent_before(plan, open_shards)
+        job = replace(self._job(cpus, len(readers), count, budget), engines=engines, batch=batch)
+        packer = ShardPacker(
+            self.selection,
+            shard_pages=settings.shard_pages,
+            workers=count,
+            next_number=plan.next_number,
+            is_new=plan.mark_seen,
+        )
+
+        def start_on(node: Node, number: int) -> list[ActorHandle[Any]]:
+            own = start_readers([node], run_id) if needs_embedded_engine(self.route) else {}
+            return [start_ocr_worker(job, number, list(own), node), *own.values()]
+
+        workers = [start_ocr_worker(job, number, list(readers), nodes[number % len(nodes)]) for number in range(count)]
+        actors.extend(workers)
+        grows = not settings.workers
+        return RunDriver(
+            WorkerPool(workers),
+            Planner(plan, packer, job.pdf, self.output),
+            plan,
+            self.selection,
+            on_progress,
+            interruption=self.interruption,
+            say=say,
+            scaler=WorkerScaler(nodes, count, start_on, actors) if grows else None,
+            demand=NodeDemand(settings.max_in_flight if self.engines else None)
+            if grows and ray_address(settings) != LOCAL_RAY
+            else None,
+            batches=self.batches.watch if self.batches is not None else None,
+        )
+
+    def left_usd(self, plan: PlanIndex, open_shards: Iterable[str]) -> float | None:
+        """What is left of the ceiling; None where there is none. Raises UsageError when that is unknown."""
+        if self.settings.max_cost is None:
+            return None
+        spent_usd = self.spending(count_rows(self.dataset, plan), open_shards).most_usd
+        if spent_usd is None:
+            raise UsageError("What this output has cost so far is unknown, so --max-cost cannot be kept.")
+        return self.settings.max_cost - spent_usd
+
+    def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
+        """What this output has cost so far, by its documents and by what is recorded beside them."""
+        told = spending_of(
+            self.output,
+            self.dataset,
+            counts,
+            open_shards=open_shards,
+            config_id=self.identity.config_id,
+            dearest=worst_case_of(self.engines.values(), pdf_options_of(self.settings)),
+        )
+        return told + batch_spending(self.output, self.dataset, self.identity.config_id)
+
+    def _with_sent_before(self, plan: PlanIndex, open_shards: Iterable[str]) -> dict[str, LlmSetup]:
+        """The LLM readers; where they have a limit per day, with what earlier runs have sent of it."""
+        setups, names = dict(self.engines), list(self.engines)
+        for name, setup in self.engines.items():
+            if any(endpoint.limits.requests_per_day for endpoint in setup.endpoints):
+                sent_before = recently_sent(
+                    self.output,
+                    self.dataset,
+                    readers=names[names.index(name) :],
+                    shards=plan.shard_ids(copies=False),
+                    open_shards=open_shards,
+                    config_id=self.identity.config_id,
+                    now=datetime.now(UTC),
+                )
+                setups[name] = replace(setup, sent_before=sent_before)
+        return setups
+
+    def _job(self, cpus: int, readers: int, workers: int, budget: str | None) -> Job:
+        pages_at_once = self.settings.max_in_flight if self.engines else PAGES_PER_READER * readers
+        return Job(
+            output=self.output.root,
+            config=self.config,
+            identity=self.identity,
+            selection=self.selection,
+            pdf=pdf_options_of(self.settings),
+            ask=self.ask,
+            engines=self.engines,
+            budget=budget,
+            pages_at_once=max(1, pages_at_once // workers),
+            render_tasks=max(1, cpus // workers),
+            stop_wait_s=self.settings.stop_wait if self.engines else 0.0,
+            route=self.route,
+        )

@@ -1,0 +1,156 @@
+"""A parcel: pages of one shard in one batch of a provider, and the stage in which it stands.
+
+What is known of a parcel are objects that are written once. Its stage follows from which of them are there; so a
+process that is killed anywhere goes on at the right place. The one rule that keeps money: an intent stands before a
+batch is created and a receipt after, and while the last intent has no receipt no other batch is created.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.batch.remote import RemoteState
+
+if TYPE_CHECKING:
+    from one_ocr_ray.blocks import PageBox
+    from one_ocr_ray.policy.batch.remote import RemoteBatch
+
+PageKey = tuple[str, int]  # document id, page number
+TOKEN_LIMIT = "token_limit_exceeded"  # noqa: S105 - a provider's code
+
+
+class Stage(StrEnum):
+    """Where a parcel stands. The values are those of the metric `one_ocr_batch_parcels`."""
+
+    ABANDONED = "abandoned"  # its pages are open again; a file may be left at the provider
+    UPLOADED = "uploaded"  # its file waits for a batch
+    UNSURE = "unsure"  # a batch was asked for, and nobody knows whether it is there
+    LIVE = "live"  # the provider has it
+    ENDED = "ended"  # results wait at the provider
+    FETCHED = "fetched"  # they are in our store, as they came
+    COLLECTED = "collected"  # their rows are safe
+    CLEANED = "cleaned"  # and nothing of it is left at the provider
+
+    @property
+    def holds_pages(self) -> bool:
+        """True if nobody else may ask for its pages."""
+        return self in _HOLDING
+
+    @property
+    def is_reserved(self) -> bool:
+        """True if its dearest outcome counts towards a ceiling, because nobody knows yet what it costs."""
+        return self in _RESERVED
+
+
+_HOLDING = frozenset({Stage.UPLOADED, Stage.UNSURE, Stage.LIVE})
+_RESERVED = frozenset({Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED})
+
+
+@dataclass(frozen=True, slots=True)
+class UploadedFile:
+    """A parcel's file at the provider."""
+
+    file_id: str
+    size_bytes: int
+    pages: int
+    tokens: int  # about what the provider counts as enqueued
+    most_usd: float | None  # the most that its lines can cost
+    uploaded_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an intent: a batch, or `code`, the reason why there is certainly none."""
+
+    batch_id: str | None
+    created_s: float
+    how: str  # answered, found, refused
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One creation of a batch. `asked_s`: when the intent was written; None as long as that is not known."""
+
+    tag: str
+    asked_s: float
+    receipt: Receipt | None = None
+    ended: RemoteBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parcel:
+    """What is known of one parcel. `marks`: the objects without content that matter here."""
+
+    shard_id: str
+    number: int
+    file: UploadedFile | None = None
+    tries: tuple[Try, ...] = ()
+    marks: frozenset[str] = frozenset()
+
+    @property
+    def name(self) -> str:
+        return f"{self.shard_id}/{self.number:04d}"
+
+    @property
+    def batch_id(self) -> str | None:
+        """The provider's name of its batch, if it has one."""
+        receipt = self.tries[-1].receipt if self.tries else None
+        return receipt.batch_id if receipt is not None else None
+
+    @property
+    def stage(self) -> Stage:
+        for mark in (Stage.CLEANED, Stage.COLLECTED, Stage.FETCHED, Stage.ABANDONED):
+            if mark.value in self.marks:
+                return mark
+        if self.file is None:
+            return Stage.ABANDONED
+        return _stage_of(self.tries[-1]) if self.tries else Stage.UPLOADED
+
+
+def _stage_of(last: Try) -> Stage:
+    if last.receipt is None:
+        return Stage.UNSURE
+    if last.receipt.batch_id is None:
+        return Stage.ABANDONED if last.receipt.code == NOT_FOUND else Stage.UPLOADED
+    if last.ended is None:
+        return Stage.LIVE
+    if last.ended.state is RemoteState.FAILED:
+        return Stage.UPLOADED if last.ended.code == TOKEN_LIMIT else Stage.ABANDONED
+    return Stage.ENDED
+
+
+NOT_FOUND = "not_found"  # nobody has seen the batch, and its file is deleted: it can never run
+
+
+@dataclass(frozen=True, slots=True)
+class LinePage:
+    """A page whose request is a line of a parcel, and what its row needs of its image."""
+
+    key: str
+    document_id: str
+    page_number: int
+    width_px: int
+    height_px: int
+    sha256: str
+    ink_cells: int
+    render_ms: int
+    glyphs_missing: bool
+    page_box: PageBox | None
+    layer: tuple[bytes, bytes, int, str] | None  # a TextLayer's fields
+    reason: str | None  # why earlier readers of the route have sent the page on
+    attempts: int = 0  # theirs
+
+    @property
+    def page(self) -> PageKey:
+        return self.document_id, self.page_number
+
+
+def tag_of(output_id: str, parcel: str, what: str) -> str:
+    """Our name for a thing at the provider: `oo-` and 26 of `a-z2-7`, which every provider takes as a name."""
+    digest = hashlib.sha256("\n".join((output_id, parcel, what)).encode()).digest()
+    return "oo-" + base64.b32encode(digest).decode().lower()[:26]

@@ -1,0 +1,68 @@
+"""Ending the batches of an output: what they have done is fetched and stored, and their files are deleted."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Failure
+from one_ocr_ray.policy.batch.flow import TokenMeter
+from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.reading.batch.cleaning import delete_files, sweep_upload
+from one_ocr_ray.reading.batch.history import fetch
+from one_ocr_ray.reading.batch.watch import STEP_S, BatchWatch
+from one_ocr_ray.storage.batches import BatchState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.clock import Clock
+    from one_ocr_ray.engines.llm.batch.client import BatchClient
+    from one_ocr_ray.storage.batches import Account
+    from one_ocr_ray.storage.store.objects import Objects
+
+NOT_CANCELLED = "A batch could not be cancelled. {message} The same command tries again."
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Batches that were asked to end, and the pages in them; some may have been answered before."""
+
+    parcels: int
+    pages: int
+
+
+async def cancel_batches(
+    output: Objects, client: BatchClient, account: Account, *, clock: Clock, say: Callable[[str], None]
+) -> Cancelled:
+    """Cancel every batch of `output`, whose lease is held, and wait for their ends. Raises StoppedError."""
+    state = BatchState(output)
+    watch = BatchWatch(state, client, account, TokenMeter(None), clock=clock, creates=False)
+    await watch.take_in()
+    for parcel in watch.in_stage(Stage.UPLOADED):
+        state.mark(parcel, Stage.ABANDONED)
+    await watch.take_in()
+    asked: dict[str, int] = {}
+    while waiting := watch.in_stage(Stage.LIVE, Stage.UNSURE):
+        for parcel in waiting:
+            if parcel.stage is Stage.LIVE and parcel.name not in asked and parcel.batch_id is not None:
+                failure = await client.cancel(parcel.batch_id)
+                now = await client.batch(parcel.batch_id)
+                if failure is not None and (isinstance(now, Failure) or not now.state.is_over):
+                    raise StoppedError(NOT_CANCELLED.format(message=failure.message), failure.code)
+                asked[parcel.name] = parcel.file.pages if parcel.file is not None else 0
+                say(f"Cancelled a batch of {asked[parcel.name]:,} pages.")
+        await watch.step()
+        await clock.sleep(STEP_S)
+    with tempfile.TemporaryDirectory(prefix="one-ocr-batch-") as folder:
+        for parcel in watch.in_stage(Stage.ENDED):
+            await fetch(parcel, state, client, output, folder=Path(folder), clock=clock)
+    await watch.take_in()
+    for parcel in watch.in_stage(Stage.FETCHED, Stage.COLLECTED):
+        await delete_files(parcel, client)
+    for parcel in watch.in_stage(Stage.ABANDONED):
+        await sweep_upload(parcel, state, client, account)
+    return Cancelled(len(asked), sum(asked.values()))

@@ -1,0 +1,226 @@
+"""`RunBatches`: the batches of one run, between its readings: what is due, the wait, and what the user is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from one_ocr_ray.clock import SystemClock
+from one_ocr_ray.engines.llm.batch.client import BatchClient
+from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.job import BatchJob
+from one_ocr_ray.model import Action, Failure
+from one_ocr_ray.policy.batch.flow import TokenMeter, parcel_tokens
+from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.policy.dataset.summary import BatchUse
+from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
+from one_ocr_ray.reading.batch.watch import STEP_S, BatchWatch
+from one_ocr_ray.storage.batches import BatchState, key_digest
+from one_ocr_ray.storage.pending_work import PendingWork
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from contextlib import AbstractContextManager
+
+    from one_ocr_ray.clock import Clock
+    from one_ocr_ray.engines.options import EngineOptions
+    from one_ocr_ray.reading.limits.budget import BudgetSource
+    from one_ocr_ray.storage.store.objects import Objects
+
+NO_BATCHES = (
+    "--batch: the server at {base_url} has no batches (GET /batches is not answered with a list). "
+    "Leave --batch out, or use the provider's own address."
+)
+LEFT_BY_ONLINE = (
+    "{lying} Run the same command again with --batch to collect them, or end them with `one-ocr batch cancel OUTPUT`."
+)
+SAY_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class BatchWishes:
+    """What the user wants of batches. Without `submits` those of earlier runs are collected, and no more are made."""
+
+    submits: bool
+    rest: str = "auto"
+    wait_s: float | None = None  # None: as long as it takes
+    tokens: int | None = None
+
+
+class RunBatches:
+    """For one run on an output whose lease is held."""
+
+    def __init__(
+        self,
+        output: Objects,
+        options: EngineOptions,
+        wishes: BatchWishes,
+        *,
+        say: Callable[[str], None],
+        holds_lease: Callable[[], bool] = lambda: True,
+        on_create: Callable[[str], None] = lambda _: None,
+        on_look: Callable[[BatchWatch], None] = lambda _: None,
+        clock: Clock | None = None,
+    ) -> None:
+        """`options` have the key of this machine. Raise UsageError when batches lie in another account."""
+        self.state = BatchState(output)
+        self._wishes = wishes
+        self._say = say
+        self._on_look = on_look
+        self._clock = clock or SystemClock()
+        self._client = BatchClient(options)
+        digest = key_digest(options.base_url, options.api_key)
+        self.account = self.state.claim(options.name, options.model, options.base_url, digest)
+        self.watch = BatchWatch(
+            self.state,
+            self._client,
+            self.account,
+            TokenMeter(wishes.tokens),
+            clock=self._clock,
+            creates=wishes.submits,
+            holds_lease=holds_lease,
+            on_create=on_create,
+        )
+        self._give_up_s: float | None = None  # when the wait is over
+        self._said_s = float("-inf")
+
+    def job(self, left_usd: float | None) -> BatchJob:
+        """What workers must know of batches."""
+        most_usd = None if left_usd is None else left_usd / 4
+        tokens = parcel_tokens(self._wishes.tokens)
+        return BatchJob(self.account, self._wishes.submits, self._wishes.rest, tokens, most_usd)
+
+    @classmethod
+    async def open(
+        cls, output: Objects, options: EngineOptions, wishes: BatchWishes, committed: Collection[str], **told: Any
+    ) -> Self:
+        """Find out what stands, and clear away what earlier runs have left; `told` are arguments of the constructor.
+
+        Raises UsageError where there are no batches, or those of the output lie in another account.
+        """
+        if wishes.submits:
+            await _check(options)
+        batches = cls(output, options, wishes, **told)
+        try:
+            await batches._clear_away(committed)
+        finally:
+            await batches._client.close()
+        return batches
+
+    async def _clear_away(self, committed: Collection[str]) -> None:
+        await self.watch.take_in()
+        for parcel in list(self.watch.all()):
+            if parcel.stage is Stage.UPLOADED and not self._wishes.submits:
+                self.state.mark(parcel, Stage.ABANDONED)
+            if parcel.shard_id not in committed:
+                continue
+            if parcel.stage is Stage.ABANDONED:
+                await sweep_upload(parcel, self.state, self._client, self.account)
+            elif parcel.stage in {Stage.COLLECTED, Stage.CLEANED}:
+                await clean(parcel, self.state, self._client)
+                self.state.shrink(parcel)
+        await self.watch.take_in()
+
+    def due(self, pending: PendingWork, committed: Collection[str]) -> PendingWork:
+        """The part of `pending` that a worker can do something for now, and retries whose batches have ended."""
+        retried = [shard for shard in sorted(self.watch.shards & set(committed)) if shard not in pending.open_shards]
+        failed = list(dict.fromkeys([*pending.failed_shards, *retried]))
+        waiting = self.watch.waiting_shards if self._wishes.submits else set()
+        return PendingWork(
+            [shard for shard in pending.open_shards if shard not in waiting],
+            [shard for shard in failed if shard not in waiting],
+            pending.stale_copies,
+        )
+
+    @property
+    def is_waiting(self) -> bool:
+        """True if pages lie in batches, or in files that wait for theirs."""
+        return bool(self.watch.lying)
+
+    async def wait(
+        self, ends: Callable[[], AbstractContextManager[None]], till: BudgetSource | None, *, more_to_render: bool
+    ) -> None:
+        """Until there is something for a worker. Raises StoppedError when the user's time is over.
+
+        The block `ends()` is where an interruption ends the wait.
+        """
+        self.watch.draw_on(till)
+        now_s = self._clock.monotonic_s()
+        if self._give_up_s is None:
+            self._give_up_s = float("inf") if self._wishes.wait_s is None else now_s + self._wishes.wait_s
+        before = self.watch.waiting_shards
+        with ends():
+            try:
+                while not self._is_worth_a_worker(before, more_to_render=more_to_render):
+                    if not self._wishes.submits:
+                        raise StoppedError(LEFT_BY_ONLINE.format(lying=self.told))
+                    await self.watch.step()
+                    self._on_look(self.watch)
+                    self._tell()
+                    if self._is_worth_a_worker(before, more_to_render=more_to_render):
+                        return
+                    if self._clock.monotonic_s() >= self._give_up_s:
+                        raise StoppedError("The time to wait for batches (--batch-wait) is over.")
+                    await self._clock.sleep(STEP_S)
+            finally:
+                await self._client.close()
+
+    def _is_worth_a_worker(self, before: set[str], *, more_to_render: bool) -> bool:
+        return bool(before - self.watch.waiting_shards) or (more_to_render and self.watch.has_room)
+
+    def _tell(self) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s >= SAY_EVERY_S:
+            self._said_s = now_s
+            self._say(self.told)
+
+    def with_deadline(self, stopped: StoppedError) -> StoppedError:
+        """`stopped` with a sentence on what lies at the provider, unless it has that."""
+        said = str(stopped)
+        return stopped if self.told in said else StoppedError(f"{said} {self.told}", stopped.code)
+
+    @property
+    def told(self) -> str:
+        """One sentence on what lies at the provider, with the deadline as its end."""
+        counts, deadline = self.watch.counts(), self._deadline
+        there = [counts[each] for each in (Stage.LIVE, Stage.UNSURE, Stage.ENDED) if each in counts]
+        parcels, pages = sum(each.parcels for each in there), sum(each.pages for each in there)
+        waiting = counts[Stage.UPLOADED].parcels if Stage.UPLOADED in counts else 0
+        files = f"{waiting} more file{'s' * (waiting != 1)} wait for room; " if waiting else ""
+        by = f" before {deadline:%Y-%m-%d %H:%M} UTC" if deadline is not None else ""
+        plural = "batch is" if parcels == 1 else "batches are"
+        return f"{parcels:,} {plural} with the provider ({pages:,} pages); {files}run the same command again{by}."
+
+    @property
+    def _deadline(self) -> datetime | None:
+        deadline_s = self.watch.deadline_s
+        return datetime.fromtimestamp(deadline_s, UTC) if deadline_s is not None else None
+
+    def use(self) -> BatchUse:
+        """The figures of the summary."""
+        parcels, live, pages_live, size_bytes = 0, 0, 0, 0
+        for parcel in self.state.parcels():
+            parcels += 1
+            if parcel.stage is Stage.CLEANED:
+                size_bytes += self.state.marked(parcel, Stage.CLEANED).get("size_bytes", 0)
+            elif parcel.file is not None:
+                size_bytes += parcel.file.size_bytes
+                if parcel.stage in {Stage.UPLOADED, Stage.UNSURE, Stage.LIVE, Stage.ENDED}:
+                    live, pages_live = live + 1, pages_live + parcel.file.pages
+        deadline = self._deadline if live else None
+        return BatchUse(parcels, live, pages_live, size_bytes, deadline.isoformat() if deadline is not None else None)
+
+
+async def _check(options: EngineOptions) -> None:
+    """Raise UsageError for a server without batches, StoppedError for one that cannot be asked now."""
+    client = BatchClient(options)
+    try:
+        async for entry in client.batches():
+            if isinstance(entry, Failure):
+                if entry.action is Action.STOP or entry.http_status is None or entry.http_status >= 429:
+                    raise StoppedError(entry.message, entry.code)
+                raise UsageError(NO_BATCHES.format(base_url=options.base_url))
+            break
+    finally:
+        await client.close()

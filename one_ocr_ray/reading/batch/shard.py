@@ -1,0 +1,270 @@
+"""`BatchedShard`: the batches of one shard while a worker reads it, from fetched results to newly uploaded files.
+
+A page is read from the start each time, by the same `read_page` as online: what batches have answered is recalled in
+order, and where nothing is left to recall, the next request goes into a batch or online. So the retry policy, the judge
+and the sums are those of online requests, and nothing of a page's state has to be stored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections import deque
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.blocks import TextLayer
+from one_ocr_ray.engines.llm.codec import CODECS
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import ErrorCode, PageImage, PageStatus
+from one_ocr_ray.policy.batch.parcel import LinePage, Stage
+from one_ocr_ray.policy.cost.spending import may_be_billed
+from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
+from one_ocr_ray.reading.batch.history import ShardHistory, fetch, read_history
+from one_ocr_ray.reading.batch.spool import ParcelSpool
+from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.reader import PageDeferred
+from one_ocr_ray.storage.batches import BatchState
+from one_ocr_ray.storage.store.objects import Objects
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import AsyncGenerator
+
+    from one_ocr_ray.engines.llm.batch.client import BatchClient
+    from one_ocr_ray.job import BatchJob, Job
+    from one_ocr_ray.model import Answer, DocumentRef, PageRequest, PageResult, Shard
+    from one_ocr_ray.policy.batch.parcel import PageKey, Parcel
+    from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.reading.batch.history import PageHistory
+    from one_ocr_ray.reading.page import Reading
+    from one_ocr_ray.reading.reader import Metering, Reader
+    from one_ocr_ray.reading.shard_reader import PageKeys, Rows
+    from one_ocr_ray.routing import RouteReason
+
+FEW_PAGES = 20  # so few are not worth another batch
+LAST_ROUND = 3
+
+
+@dataclass(frozen=True, slots=True)
+class BatchTools:
+    """What all shards of a worker share. `metering` has the price of batches, `reader` is the one that they ask."""
+
+    job: Job
+    batch: BatchJob
+    client: BatchClient
+    metering: ProviderMetering
+    reader: Reader
+
+
+class BatchedShard:
+    """`ShardBatches` of one reading of a shard. End it with `dispose`."""
+
+    def __init__(self, tools: BatchTools, shard_id: str) -> None:
+        self.elsewhere: PageKeys = frozenset()
+        self.lines: dict[int, Counter[str]] = {}  # by parcel that was collected now: lines by result
+        self.metering = tools.metering
+        self._tools = tools
+        self._shard_id = shard_id
+        self._reading: Reading | None = None
+        self._output = Objects(tools.job.output)
+        self._state = BatchState(self._output)
+        self._folder = Path(tempfile.mkdtemp(prefix="one-ocr-batch-"))
+        self._parcels: list[Parcel] = []
+        self._history = ShardHistory()
+        self._is_collected = False
+        self._open_pages: set[PageKey] = set()
+        self._left = 0  # pages that were in a batch and are open again
+        self._spool: ParcelSpool | None = None
+
+    @property
+    def uploaded_bytes(self) -> int:
+        """What this reading has uploaded."""
+        return self._spool.uploaded_bytes if self._spool is not None else 0
+
+    def dispose(self) -> None:
+        """Leave nothing on the local disk."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def rows(self, shard: Shard, kept: Rows, reading: Reading) -> AsyncGenerator[PageResult]:
+        """Fetch what has ended, and give the rows that follow from it without an image."""
+        tools, state, self._reading = self._tools, self._state, reading
+        self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
+        for parcel in self._parcels:
+            if parcel.stage is Stage.ENDED:
+                await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=reading.clock)
+            elif parcel.stage is Stage.ABANDONED:
+                await sweep_upload(parcel, state, tools.client, tools.batch.account)
+        self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
+        self._history = await asyncio.to_thread(read_history, self._parcels, state, tools.client)
+        self.elsewhere = frozenset(self._history.elsewhere)
+        number = max((parcel.number for parcel in self._parcels), default=-1) + 1
+        self._spool = ParcelSpool(
+            state, tools.client, tools.batch, self._shard_id, number, folder=self._folder, clock=reading.clock
+        )
+        documents = {document.document_id: document for document in shard.documents}
+        stopped: StoppedError | None = None
+        for key, history in self._history.pages.items():
+            if key in kept or key in self.elsewhere or key[0] not in documents:
+                continue
+            own = replace(reading, readers=(self._recalling(key),))
+            try:
+                row = await read_page(documents[key[0]], _without_image(history.page), own)
+            except PageDeferred:
+                self._open_pages.add(key)
+                continue
+            except StoppedError as error:
+                stopped = stopped or error
+                self._open_pages.add(key)
+                continue
+            if self._may_have_failed_over(row):
+                self._open_pages.add(key)
+                continue
+            attempts = row.attempts + history.page.attempts
+            yield replace(row, route_reason=history.page.reason, attempts=attempts)
+        self._left = len(self._open_pages)
+        self._is_collected = True
+        if stopped is not None:
+            raise stopped
+
+    def _may_have_failed_over(self, row: PageResult) -> bool:
+        """True if an earlier reader of the route has an answer that stands before this failure: it is asked again."""
+        return len(self._tools.job.route.names) > 1 and row.status is PageStatus.FAILED
+
+    def reading_of(self, document: DocumentRef, page_number: int, reading: Reading) -> Reading:
+        """`reading` for one page, whose model recalls its batches."""
+        own = self._recalling((document.document_id, page_number))
+        readers = tuple(
+            own if reader.is_request and reader.judge is own.judge else reader for reader in reading.readers
+        )
+        return replace(reading, readers=readers)
+
+    def _recalling(self, key: PageKey) -> Reader:
+        return replace(self._tools.reader, batch=_PageInBatches(self, key))
+
+    def history_of(self, key: PageKey) -> PageHistory | None:
+        """What batches have answered to a page."""
+        return self._history.pages.get(key)
+
+    def goes_online(self, history: PageHistory | None) -> bool:
+        """True if the next request for a page is to be sent online."""
+        batch = self._tools.batch
+        if not batch.submits:
+            return True
+        if history is None or batch.rest == "batch":
+            return False
+        last = history.answers[-1][1].failure if history.answers else None
+        recited = last is not None and last.code is ErrorCode.RECITATION
+        return batch.rest == "online" or self._left < FEW_PAGES or history.rounds >= LAST_ROUND or recited
+
+    async def put_into_batch(
+        self, key: PageKey, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]
+    ) -> None:
+        """Spool the request for a page."""
+        if self._spool is None or self._reading is None:
+            raise ValueError("rows() comes first")
+        tools = self._tools
+        options = tools.client.options
+        body = await asyncio.to_thread(CODECS[options.name].build_body, options, image, ask)
+        tokens, most_usd = tools.metering.input_tokens(image, ask), tools.metering.most_usd(image, ask)
+        page = _line_page(key, image, before)
+        await self._spool.add(page, body, tokens, most_usd, self._reading.ending)
+
+    async def close(self) -> None:
+        """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
+        if not self._is_collected or self._spool is None or self._reading is None:
+            return
+        if self._reading.ending.reason is None:
+            await self._spool.close(self._reading.ending)
+        for parcel in self._parcels:
+            if parcel.stage is Stage.FETCHED:
+                self.lines[parcel.number] = self._history.results[parcel.number]
+                values = {"lines": dict(self.lines[parcel.number]), "open_usd": self._open_usd(parcel)}
+                await asyncio.to_thread(self._state.mark, parcel, Stage.COLLECTED, values)
+            if parcel.stage in {Stage.FETCHED, Stage.COLLECTED}:
+                await clean(parcel, self._state, self._tools.client)
+
+    def _open_usd(self, parcel: Parcel) -> dict[str, float]:
+        """What the answers of a parcel have cost whose pages have no row yet, by page."""
+        costs: dict[str, float] = {}
+        for key in self._open_pages:
+            for number, answer in self._history.pages[key].answers:
+                if number == parcel.number:
+                    cost_usd = self._cost_usd(answer)
+                    costs[f"{key[0]} {key[1]}"] = cost_usd
+        return costs
+
+    def _cost_usd(self, answer: Answer) -> float:
+        cost_usd = self._tools.metering.cost_usd(answer.usage)
+        if cost_usd is not None or (answer.failure is not None and not may_be_billed(answer.failure)):
+            return cost_usd or 0.0
+        image = PageImage(1, self._tools.job.pdf.longest_side_px, self._tools.job.pdf.longest_side_px, b"", "", 0, 0)
+        return self._tools.metering.most_usd(image, self._tools.reader.ask) or 0.0
+
+    async def forget(self) -> None:
+        """Leave nothing of batches; the shard is committed."""
+        for parcel in await asyncio.to_thread(lambda: list(self._state.parcels(self._shard_id))):
+            if parcel.stage is not Stage.CLEANED:
+                await clean(parcel, self._state, self._tools.client)
+            if (await asyncio.to_thread(self._state.parcel, parcel.shard_id, parcel.number)).stage is Stage.CLEANED:
+                await asyncio.to_thread(self._state.shrink, parcel)
+
+
+class _PageInBatches:
+    """`PageBatch` of one page: recalls its answers, then spools or lets go online."""
+
+    def __init__(self, shard: BatchedShard, key: PageKey) -> None:
+        self.metering: Metering = shard.metering
+        self._shard = shard
+        self._key = key
+        self._history = shard.history_of(key)
+        answers = self._history.answers if self._history is not None else ()
+        self._answers = deque(answer for _, answer in answers)
+        self._is_online = False
+
+    def next_answer(self) -> Answer | None:
+        return self._answers.popleft() if self._answers else None
+
+    async def submit(self, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]) -> None:
+        if not image.data:
+            raise PageDeferred
+        self._is_online = self._is_online or self._shard.goes_online(self._history)
+        if not self._is_online:
+            await self._shard.put_into_batch(self._key, image, ask, before)
+            raise PageDeferred
+
+
+def _line_page(key: PageKey, image: PageImage, before: tuple[RouteReason | None, int]) -> LinePage:
+    layer = image.layer
+    return LinePage(
+        key="",
+        document_id=key[0],
+        page_number=key[1],
+        width_px=image.width_px,
+        height_px=image.height_px,
+        sha256=image.sha256,
+        ink_cells=image.ink_cells,
+        render_ms=image.render_ms,
+        glyphs_missing=image.glyphs_missing,
+        page_box=image.page_box,
+        layer=(layer.data, layer.ink, layer.ink_columns, layer.document_id) if layer is not None else None,
+        reason=before[0],
+        attempts=before[1],
+    )
+
+
+def _without_image(page: LinePage) -> PageImage:
+    return PageImage(
+        page_number=page.page_number,
+        width_px=page.width_px,
+        height_px=page.height_px,
+        data=b"",
+        sha256=page.sha256,
+        ink_cells=page.ink_cells,
+        render_ms=page.render_ms,
+        glyphs_missing=page.glyphs_missing,
+        page_box=page.page_box,
+        layer=TextLayer(*page.layer) if page.layer else None,
+    )

@@ -1,0 +1,229 @@
+"""`BatchWatch`: creates the batches of uploaded parcels and looks at them until they have ended. One per output.
+
+It runs where the lease of the output is held, and no worker is needed for it. It moves parcels by what their stage
+asks for; a parcel whose process was killed is found in its stage and goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import Action, ErrorCode, Failure
+from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, HOLD_S, poll_after_s
+from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
+from one_ocr_ray.policy.batch.remote import Refusal, RemoteState
+from one_ocr_ray.reading.batch.known_parcels import KnownParcels
+from one_ocr_ray.reading.batch.lookup import Lookup
+from one_ocr_ray.reading.limits.budget import SPENT
+from one_ocr_ray.storage.batches import batch_tag
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from one_ocr_ray.clock import Clock
+    from one_ocr_ray.engines.llm.batch.client import BatchClient
+    from one_ocr_ray.policy.batch.flow import TokenMeter
+    from one_ocr_ray.policy.batch.parcel import Parcel
+    from one_ocr_ray.policy.batch.remote import RemoteBatch
+    from one_ocr_ray.reading.limits.budget import BudgetSource
+    from one_ocr_ray.storage.batches import Account, BatchState
+
+MANY = 4  # batches; beyond it creations keep a distance
+GETS_AT_ONCE = 8
+NEW_FILE_S = 60.0  # so long the provider may not know yet what was uploaded
+STEP_S = 1.0
+LAST_STEP_S = 20.0
+OTHER_ACCOUNT = (
+    "The provider does not know batch {batch_id} of this output: the key is of another account or project. "
+    "Use the key with which it was made."
+)
+REFUSED = "The provider refuses a file of requests as a whole ({code}); nothing of it was run or costs anything."
+NOT_CREATED = "A batch could not be created. {message}"
+TAKEN = "Another run has taken this output over."
+
+
+@dataclass(slots=True)
+class _Look:
+    """When to look at a batch again."""
+
+    due_s: float
+    looks: int = 0
+
+
+class BatchWatch(KnownParcels):
+    """One event loop at a time may use it."""
+
+    def __init__(
+        self,
+        state: BatchState,
+        client: BatchClient,
+        account: Account,
+        meter: TokenMeter,
+        *,
+        clock: Clock,
+        creates: bool,
+        holds_lease: Callable[[], bool] = lambda: True,
+        on_create: Callable[[str], None] = lambda _: None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        """`creates`: whether new batches may be made."""
+        super().__init__(state, client.limits, clock, creates=creates)
+        self._client = client
+        self._account = account
+        self._meter = meter
+        self._till: BudgetSource | None = None
+        self._is_broke = False  # a batch did not fit into the ceiling beside those that are not collected
+        self._holds_lease = holds_lease
+        self._on_create = on_create
+        self._jitter = jitter
+        self._looks: dict[str, _Look] = {}
+        self._lookup = Lookup(state, client, clock)
+        self._no_create_until_s = float("-inf")
+        self._creating: set[str] = set()
+
+    def draw_on(self, till: BudgetSource | None) -> None:
+        """Take the money for batches from `till`; None: there is no ceiling."""
+        self._till, self._is_broke = till, False
+
+    # --- moving on
+
+    async def keep_moving(self) -> None:
+        """Do what is due again and again, until cancelled. Raises StoppedError."""
+        try:
+            while True:
+                step = asyncio.create_task(self.step())
+                try:
+                    await asyncio.shield(step)
+                except asyncio.CancelledError:  # a creation that is cut off would have to be looked for
+                    await asyncio.wait([step], timeout=LAST_STEP_S)
+                    raise
+                await self._clock.sleep(STEP_S)
+        finally:
+            await self._client.close()  # its connections belong to this event loop
+
+    async def step(self) -> None:
+        """Do what is due now: look up, look at, create. Raises StoppedError."""
+        now_s = self._now_s()
+        for parcel in self.in_stage(Stage.UNSURE):
+            if parcel.name not in self._creating and (receipt := await self._lookup.look(parcel, now_s)) is not None:
+                await self._receive(parcel, receipt)
+        due = [parcel for parcel in self.in_stage(Stage.LIVE) if self._look(parcel, now_s).due_s <= now_s]
+        for start in range(0, len(due), GETS_AT_ONCE):
+            await asyncio.gather(*(self._look_at(parcel) for parcel in due[start : start + GETS_AT_ONCE]))
+        while self._creates and (following := self._next_to_create()) is not None:
+            await self._create(following)
+
+    def _look(self, parcel: Parcel, now_s: float) -> _Look:
+        return self._looks.setdefault(parcel.name, _Look(now_s))
+
+    async def _look_at(self, parcel: Parcel) -> None:
+        """Ask for one batch by its name; nothing else says that it is over."""
+        look, batch_id = self._looks[parcel.name], parcel.batch_id or ""
+        look.looks += 1
+        look.due_s = self._now_s() + poll_after_s(look.looks, self._limits.least_poll_s, self._jitter())
+        batch = await self._client.batch(batch_id)
+        if isinstance(batch, Failure):
+            if batch.http_status == 404:
+                raise StoppedError(OTHER_ACCOUNT.format(batch_id=batch_id), ErrorCode.AUTH)
+            if batch.action is Action.STOP:
+                raise StoppedError(batch.message, batch.code)
+            return  # a fault of the look, which says nothing about the batch
+        if batch.is_accepted:
+            self._meter.accepted(batch_id)
+        if batch.state.is_over:
+            await self._end(parcel, batch)
+
+    async def _end(self, parcel: Parcel, batch: RemoteBatch) -> None:
+        await asyncio.to_thread(self._state.put_ended, parcel, batch)
+        await self._renew(parcel)
+        self._looks.pop(parcel.name, None)
+        if batch.state is RemoteState.FAILED and batch.code == TOKEN_LIMIT:
+            self._meter.refused(batch.message, self._now_s())
+        else:
+            self._meter.ended()
+        if batch.state is RemoteState.FAILED and batch.code != TOKEN_LIMIT:
+            code = batch.code if batch.code.replace("_", "").isalnum() and len(batch.code) < 40 else "no reason told"
+            raise StoppedError(REFUSED.format(code=code), ErrorCode.PROVIDER_REJECTED)
+
+    def _next_to_create(self) -> Parcel | None:
+        """The next parcel whose batch may be created now."""
+        now_s, live = self._now_s(), self.in_stage(Stage.UNSURE, Stage.LIVE)
+        waiting = self.in_stage(Stage.UPLOADED)
+        if not waiting or self._is_broke or now_s < self._no_create_until_s or len(live) >= self._limits.live_at_once:
+            return None
+        parcel, tokens = waiting[0], sum(each.file.tokens for each in live if each.file)
+        if parcel.file is None or not self._meter.may_enqueue(parcel.file.tokens, tokens, len(live), now_s):
+            return None
+        return parcel
+
+    async def _reserve(self, most_usd: float | None) -> bool:
+        """Set aside the most that a batch can cost. False while others, once collected, may give some of it back."""
+        if self._till is None:
+            return True
+        got_usd = 0.0 if most_usd is None else await self._till.allocate(most_usd)
+        if most_usd is not None and got_usd:
+            await self._till.refund(got_usd - most_usd)
+            return True
+        if not self.in_stage(Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED):
+            raise StoppedError(SPENT.format(most_usd=most_usd or 0.0), ErrorCode.BUDGET)
+        self._is_broke = True
+        return False
+
+    async def _create(self, parcel: Parcel) -> None:
+        """Create the batch of a parcel: the intent is written before, the receipt after."""
+        file = parcel.file
+        if file is None:
+            return
+        if self._now_s() - file.uploaded_s > self._limits.input_kept_s * 5 / 6:
+            await asyncio.to_thread(self._state.mark, parcel, Stage.ABANDONED)  # it could vanish while it is read
+            await self._renew(parcel)
+            return
+        if not await self._reserve(file.most_usd):
+            return
+        if not self._holds_lease() or not await asyncio.to_thread(
+            self._state.put_intent, parcel, batch_tag(self._account, parcel), self._now_s()
+        ):
+            raise StoppedError(TAKEN)
+        parcel = await self._renew(parcel)
+        self._creating.add(parcel.name)
+        try:
+            made = await self._client.create(file.file_id, parcel.tries[-1].tag)
+        finally:
+            self._creating.discard(parcel.name)
+        if not isinstance(made, Refusal):
+            self._on_create("answered")
+            await self._receive(parcel, Receipt(made.batch_id, made.created_s or self._now_s(), "answered"))
+            self._no_create_until_s = max(self._no_create_until_s, self._now_s() + CREATE_EVERY_S * self._is_busy())
+        elif made.is_sure:
+            self._on_create("refused")
+            if self._till is not None:
+                await self._till.refund(file.most_usd or 0.0)
+            await self._receive(parcel, Receipt(None, self._now_s(), "refused", made.failure.code.value))
+            self._after_refusal(made.failure, self._now_s() - file.uploaded_s)
+        else:
+            self._on_create("ambiguous")
+
+    def _is_busy(self) -> bool:
+        """True where creations must keep a distance, because there are many."""
+        return len(self.in_stage(Stage.LIVE)) > MANY
+
+    def _after_refusal(self, failure: Failure, file_age_s: float) -> None:
+        if failure.action is Action.STOP and failure.code is not ErrorCode.MODEL_NOT_FOUND:
+            raise StoppedError(NOT_CREATED.format(message=failure.message), failure.code)
+        if failure.action in {Action.THROTTLED, Action.RETRY}:
+            wait_s = failure.retry_after_s or (60.0 if failure.action is Action.RETRY else HOLD_S)
+        elif file_age_s < NEW_FILE_S:
+            wait_s = 5.0
+        else:
+            raise StoppedError(NOT_CREATED.format(message=failure.message), failure.code)
+        self._no_create_until_s = self._now_s() + wait_s
+
+    async def _receive(self, parcel: Parcel, receipt: Receipt) -> None:
+        if receipt.how == "found":
+            self._on_create("found")
+        await asyncio.to_thread(self._state.put_receipt, parcel, receipt)
+        await self._renew(parcel)

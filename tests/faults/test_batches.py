@@ -1,0 +1,289 @@
+"""Runs with provider batches: the rows of online requests at half the price, whatever happens on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pydantic import SecretStr
+
+from one_ocr_ray.engines.llm.batch.client import BatchClient
+from one_ocr_ray.engines.options import EngineOptions
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import PageStatus
+from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.reading.batch.cancelling import Cancelled, cancel_batches
+from one_ocr_ray.storage.batches import BatchState
+from one_ocr_ray.storage.spending_records import recorded_spending
+from one_ocr_ray.storage.store.objects import Objects
+from tests.faults.batch_run import BatchRun, CrashError, Death, image_of
+from tests.provider import DEFAULT_KEY, BatchPlay, Identify, Provider
+from tests.provider.identity import digest_of_base64
+from tests.values import document
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PAPERS = [document(1), document(2, page_count=4)]
+PAGES = 7
+PAGE_USD = (1700 * 1.0 + 800 * 10.0) / 1e6 / 2
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    with Provider(identify=Identify.DIGEST) as provider:
+        yield provider
+
+
+def play(provider: Provider, **batches: Any) -> None:
+    provider.reset(identify="digest", batches=BatchPlay(**batches).model_dump())
+
+
+def executed(provider: Provider) -> Counter[tuple[str, str]]:
+    """How often each page was executed, by page and tag."""
+    lines = (row for row in provider.rows() if row.operation == "line")
+    return Counter((row.page or "", row.settings["tag"]) for row in lines)
+
+
+def billed_usd(provider: Provider) -> float:
+    return sum((row.input_tokens + 10 * row.output_tokens) / 2e6 for row in provider.rows() if row.operation == "line")
+
+
+@pytest.mark.parametrize("engine", ["openai", "gemini"])
+def test_a_run_in_batches(engine: str, provider: Provider, tmp_path: Path) -> None:
+    """Every page has its row at half the price, each line was executed once, and nothing is left at the provider."""
+    play(provider, validate_s=10, run_s=3600)
+    run = BatchRun(tmp_path / "out", provider, PAPERS, engine=engine)
+    run.run()
+    rows = run.rows()
+    assert len(rows) == PAGES
+    for row in rows:
+        assert (row.status, row.engine, row.attempts, row.latency_ms) == (PageStatus.OK, engine, 1, None)
+        assert row.cost_usd == pytest.approx(PAGE_USD)
+        assert row.image_sha256 == f"{row.source_name}-{row.page_number}"
+    assert set(executed(provider).values()) == {1}
+    assert billed_usd(provider) == pytest.approx(sum(row.cost_usd or 0.0 for row in rows))
+    assert provider.batches()["files"] == 0
+    assert run.stages() == {Stage.CLEANED}
+    assert run.rendered == PAGES
+
+
+def assert_as_undisturbed(run: BatchRun, provider: Provider, name: str = "") -> None:
+    """The rows of an undisturbed run; each line executed once a round; what was billed stands in the rows."""
+    rows = run.rows()
+    assert [row.status for row in rows] == [PageStatus.OK] * PAGES, name
+    assert {row.attempts for row in rows} == {1}, name
+    pages = Counter(page for page, _ in executed(provider).elements())
+    assert set(pages.values()) == {1}, name
+    assert billed_usd(provider) == pytest.approx(sum(row.cost_usd or 0.0 for row in rows)), name
+    assert provider.batches()["files"] == 0, name
+    assert set(provider.batches()["tags"].values()) == {1}, name
+    assert run.stages() == {Stage.CLEANED}, name
+
+
+@pytest.mark.parametrize("listed_after_s", [0.0, 300.0])
+def test_a_run_killed_at_every_operation(listed_after_s: float, provider: Provider, tmp_path: Path) -> None:
+    """Before and after every request and every object, where the list lags, too: the next run ends all the same."""
+    play(provider, validate_s=10, run_s=60, listed_after_s=listed_after_s)
+    whole = BatchRun(tmp_path / "whole", provider, PAPERS)
+    whole.run()
+    assert_as_undisturbed(whole, provider)
+    names = whole.death.names
+    wanted = [at for at, name in enumerate(names, start=1) if listed_after_s == 0.0 or name.startswith("create")]
+    assert len(wanted) > 1
+    for at in wanted:
+        play(provider, validate_s=10, run_s=60, listed_after_s=listed_after_s)
+        killed = BatchRun(tmp_path / f"{at}", provider, PAPERS, death=Death(at))
+        with pytest.raises((CrashError, BaseExceptionGroup), match=r"^$|unhandled errors"):
+            killed.run()
+        after = BatchRun(tmp_path / f"{at}", provider, PAPERS, clock=killed.clock)
+        after.run()
+        assert_as_undisturbed(after, provider, f"{at}: {names[at - 1]}")
+
+
+@pytest.mark.parametrize("rest", ["auto", "batch"])
+def test_half_of_a_batch_expires(rest: str, provider: Provider, tmp_path: Path) -> None:
+    """What was done is kept and paid once; the other pages go online where they are few, or into a second batch."""
+    play(provider, run_s=60, expire_first=1)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=8)], rest=rest, shard_pages=8)
+    run.run()
+    rows = run.rows()
+    assert [row.status for row in rows] == [PageStatus.OK] * 8
+    assert {row.attempts for row in rows} == {1}
+    online = [row for row in provider.rows() if row.operation == "read"]
+    assert len(online) == (4 if rest == "auto" else 0)
+    assert sum(executed(provider).values()) == 8 - len(online)
+    dear = sum(row.cost_usd == pytest.approx(2 * PAGE_USD) for row in rows)
+    assert dear == len(online)
+    assert provider.batches()["files"] == 0
+
+
+def test_gemini_gives_nothing_of_an_expired_batch(provider: Provider, tmp_path: Path) -> None:
+    """All of its pages go into the next one."""
+    play(provider, run_s=60, expire_first=1)
+    run = BatchRun(tmp_path / "out", provider, PAPERS, engine="gemini", rest="batch", shard_pages=100)
+    run.run()
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * PAGES
+    assert provider.batches()["states"] == {"expired": 1, "completed": 1}
+    assert set(executed(provider).values()) == {1}
+
+
+def test_answers_that_cannot_be_used(provider: Provider, tmp_path: Path) -> None:
+    """Lines that were not run are asked again without an attempt, faults with one; refusals are failed pages."""
+    faults = [
+        {"fault": "missing", "page": digest_of(1), "times_per_page": 1},
+        {"fault": "status 0", "page": digest_of(2), "times_per_page": 1},
+        {"fault": "doubled", "page": digest_of(4)},
+        {"fault": "foreign", "page": digest_of(5)},
+    ]
+    rules = [
+        {"fault": "server_error", "page": digest_of(3), "times_per_page": 1},
+        {"fault": "refusal", "page": digest_of(6)},
+    ]
+    provider.reset(identify="digest", batches={"run_s": 60, "lines": faults}, rules=rules)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=7)], rest="batch", shard_pages=100)
+    run.run()
+    rows = {row.page_number: row for row in run.rows()}
+    assert {number: row.attempts for number, row in rows.items()} == {1: 1, 2: 1, 3: 2, 4: 1, 5: 1, 6: 1, 7: 1}
+    assert [number for number, row in rows.items() if row.failure is not None] == [6]
+    assert provider.batches()["states"] == {"completed": 2}
+
+
+def digest_of(number: int) -> str:
+    """How the provider calls a page of the first document."""
+    text = base64.b64encode(image_of(document(1), number).data)
+    return digest_of_base64(text)
+
+
+def test_a_cap_on_enqueued_tokens(provider: Provider, tmp_path: Path) -> None:
+    """Refusals for too much at once cost no page anything: the run learns the number and goes on in waves."""
+    play(provider, run_s=60, cap_tokens=8000)
+    papers = [document(number, page_count=4) for number in range(1, 7)]
+    run = BatchRun(tmp_path / "out", provider, papers)
+    run.run()
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * 24
+    states = provider.batches()["states"]
+    assert (states["completed"], set(executed(provider).values())) == (6, {1})
+    assert 1 <= states["failed"] <= 6
+    assert run.watch._meter.cap == 5600
+
+
+def test_a_file_that_is_refused_stops_the_run(provider: Provider, tmp_path: Path) -> None:
+    """Nothing ran and nothing is lost: the run says why, and the next one makes the file anew."""
+    play(provider, run_s=60, fail_codes=("invalid_json_line",))
+    run = BatchRun(tmp_path / "out", provider, PAPERS, shard_pages=100)
+    with pytest.raises(StoppedError, match="invalid_json_line"):
+        run.run()
+    after = BatchRun(tmp_path / "out", provider, PAPERS, clock=run.clock)
+    after.run()
+    assert_as_undisturbed_but_failed(after, provider)
+
+
+def assert_as_undisturbed_but_failed(run: BatchRun, provider: Provider) -> None:
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * PAGES
+    assert set(executed(provider).values()) == {1}
+    assert provider.batches()["files"] == 0
+
+
+def test_results_that_the_provider_has_deleted(provider: Provider, tmp_path: Path) -> None:
+    """They are counted as spent, and their pages are asked for again."""
+    play(provider, run_s=60)
+    run = BatchRun(tmp_path / "out", provider, PAPERS[:1], shard_pages=100)
+    run.run(most_turns=0)
+    assert run.stages() == {Stage.UPLOADED} or run.stages() == {Stage.LIVE}
+    run.run(most_turns=1)
+    provider.turn_clock(60 * 86_400.0)
+    after = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=run.clock, rest="batch", shard_pages=100)
+    after.run()
+    assert [row.status for row in after.rows()] == [PageStatus.OK] * 3
+    spent = recorded_spending(Objects(str(tmp_path / "out")), None)
+    assert (spent.requests, spent.unknown_usd is not None and spent.unknown_usd >= 3 * PAGE_USD) == (3, True)
+
+
+@pytest.mark.parametrize("step", ["create", "upload", "content", "get"])
+@pytest.mark.parametrize("fault", ["429", "500", "500 done", "cut", "cut done"])
+def test_faults_of_a_step(step: str, fault: str, provider: Provider, tmp_path: Path) -> None:
+    """A step that fails, or is done without an answer, is repeated where that is free and looked up where it is not."""
+    play(provider, run_s=60, steps=[{"step": step, "fault": fault}])
+    run = BatchRun(tmp_path / "out", provider, PAPERS, shard_pages=100)
+    run.run()
+    assert_as_undisturbed(run, provider, f"{step} {fault}")
+
+
+def test_a_result_that_comes_short_is_fetched_again(provider: Provider, tmp_path: Path) -> None:
+    """A content is trusted only at its whole length."""
+    play(provider, run_s=60, steps=[{"step": "content", "fault": "short"}])
+    run = BatchRun(tmp_path / "out", provider, PAPERS, shard_pages=100)
+    run.run()
+    assert_as_undisturbed(run, provider)
+    assert sum(row.operation == "content" for row in provider.rows()) == 2
+
+
+def test_pages_in_live_batches_are_not_asked_online(provider: Provider, tmp_path: Path) -> None:
+    """A run without batches beside live ones asks only for other pages; a later one collects what has ended."""
+    play(provider, run_s=6000)
+    first = BatchRun(tmp_path / "out", provider, PAPERS, shard_pages=100)
+    first.run(most_turns=3)
+    assert provider.batches()["live"] == 1
+    online = BatchRun(
+        tmp_path / "out", provider, [*PAPERS, document(9)], clock=first.clock, submits=False, shard_pages=100
+    )
+    online.run(most_turns=0)
+    assert sum(row.operation == "read" for row in provider.rows()) == 3
+    assert len(online.rows()) == 3
+    provider.turn_clock(6000)
+    last = BatchRun(tmp_path / "out", provider, PAPERS, clock=first.clock, submits=False, shard_pages=100)
+    last.run()
+    assert len(last.rows()) == PAGES + 3
+    assert sum(row.operation == "read" for row in provider.rows()) == 3
+
+
+def test_failed_pages_are_retried_in_a_batch(provider: Provider, tmp_path: Path) -> None:
+    """A retry is a new batch with the failed pages alone; the good rows stay."""
+    provider.reset(
+        identify="digest",
+        batches={"run_s": 60},
+        rules=[{"fault": "refusal", "page": digest_of(2), "times_per_page": 1}],
+    )
+    run = BatchRun(tmp_path / "out", provider, [document(1)], shard_pages=100)
+    run.run()
+    assert [row.status for row in run.rows()] == [PageStatus.OK, PageStatus.FAILED, PageStatus.OK]
+    again = BatchRun(tmp_path / "out", provider, [document(1)], "again", clock=run.clock, again=True, shard_pages=100)
+    again.run()
+    assert [row.status for row in again.rows()] == [PageStatus.OK] * 3
+    assert [row.attempts for row in again.rows()] == [1, 2, 1]
+    assert sum(executed(provider).values()) == 4
+
+
+def test_a_cancelled_batch_keeps_what_it_has_done(provider: Provider, tmp_path: Path) -> None:
+    """The answers so far are stored, the files are gone, and a run without batches reads the other pages."""
+    play(provider, run_s=6000)
+    first = BatchRun(tmp_path / "out", provider, [document(1, page_count=8)], shard_pages=100)
+    first.run(most_turns=2)
+    provider.turn_clock(3000)
+    ended = asyncio.run(cancel_now(tmp_path / "out", provider, first))
+    assert (ended.parcels, ended.pages) == (1, 8)
+    assert provider.batches()["files"] == 0
+    done = sum(executed(provider).values())
+    assert 0 < done < 8
+    papers = [document(1, page_count=8)]
+    last = BatchRun(tmp_path / "out", provider, papers, clock=first.clock, submits=False, shard_pages=100)
+    last.run()
+    assert [row.status for row in last.rows()] == [PageStatus.OK] * 8
+    assert sum(row.operation == "read" for row in provider.rows()) == 8 - done
+    assert asyncio.run(cancel_now(tmp_path / "out", provider, first)).parcels == 0
+
+
+async def cancel_now(root: Path, provider: Provider, run: BatchRun) -> Cancelled:
+    options = EngineOptions(name="openai", model="m", base_url=provider.openai_url, api_key=SecretStr(DEFAULT_KEY))
+    client, output = BatchClient(options), Objects(str(root))
+    account = BatchState(output).account()
+    assert account is not None
+    try:
+        return await cancel_batches(output, client, account, clock=run.clock, say=lambda _: None)
+    finally:
+        await client.close()
