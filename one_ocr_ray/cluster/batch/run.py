@@ -28,7 +28,7 @@ from one_ocr_ray.job_settings import (
     settings_without_effect,
 )
 from one_ocr_ray.policy.dataset.documents import RunIdentity
-from one_ocr_ray.policy.dataset.summary import BatchUse, RunSummary
+from one_ocr_ray.policy.dataset.summary import RunSummary
 from one_ocr_ray.reading.limits.budget import OwnBudget
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
@@ -187,6 +187,6 @@ class _Run(RunSetup):
             warnings=self.totals.warnings,
             readers=self.totals.readers,
             endpoints=self.totals.endpoints,
-            batch=self.batches.use() if self.batches is not None else BatchUse(),
+            batch=self.batches.use() if self.batches is not None else None,
             audit=audit_of(self.output, self.route.audit),
         )

@@ -82,7 +82,7 @@ class RunSummary:
     readers: Mapping[str, ReaderUse] = field(default_factory=dict)  # of this run
     audit: Mapping[str, Any] | None = None  # of the whole output
     endpoints: Mapping[tuple[str, str], int] = field(default_factory=dict)  # requests, by reader and endpoint
-    batch: BatchUse = BatchUse()
+    batch: BatchUse | None = None  # None: the output has none
 
     @property
     def requests_by_endpoint(self) -> dict[str, dict[str, int]]:
@@ -111,7 +111,7 @@ class RunSummary:
             },
             **({"endpoints": self.requests_by_endpoint} if self.endpoints else {}),
             **({"audit": self.audit} if self.audit is not None else {}),
-            "batch": asdict(self.batch),
+            **({"batch": asdict(self.batch)} if self.batch is not None else {}),
             "tokens": {"input": self.input_tokens, "output": self.output_tokens},
             "cost_usd": self.cost_usd,
             "cost_usd_total": self.counts.cost_usd,
