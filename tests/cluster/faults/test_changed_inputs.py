@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-RUNS = 4  # ten and more: `python -m benchmarks.faults --touch`
+RUNS = 3  # ten and more: `python -m benchmarks.faults --touch`
 
 
 def touch(site: Site, at_ns: int) -> None:
