@@ -12,6 +12,8 @@ from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
+from one_ocr_ray.service.options import parse_options
+from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service_settings import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import TaskAssignment, identity_of, left_usd, service_config_of, task_job
@@ -107,3 +109,21 @@ def test_another_release_or_setting_is_another_identity(tmp_path: Path) -> None:
     assert identity_of(service) == identity_of(service_config_of(load_service({"store": str(tmp_path)})))
     assert identity_of(service) != identity_of(service_config_of(load_service({"store": str(tmp_path), "rpm": 5})))
     assert identity_of(service) != identity_of(service, version="another")
+
+
+def test_uploads_may_choose_models_by_the_names_of_the_operator(tmp_path: Path) -> None:
+    """As their engine or on a route, each with its own account; a name that the operator does not have is refused."""
+    small = {"engine": "openai", "model": "s", "base_url": "http://s/v1", "api_key_env": "KEY_S"}
+    flags = {"store": str(tmp_path), "engines": {"small": small, "large": {**small, "model": "l"}}}
+    service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
+    job, _ = task_job(service, order(route="text-layer,local,small,large"), store)
+    assert [each.options.model for each in job.engines.values()] == ["s", "l"]
+    job, fingerprint = task_job(service, order(engine="large", prompt="Read."), store)
+    assert (job.route.names, job.engines["large"].ask.prompt) == (("large",), "Read.")
+    assert fingerprint.route == "large=openai/l"
+    with pytest.raises(OptionsError, match="no reader of this run"):
+        task_job(service, order(route="local,gemini"), store)
+    assert parse_options('{"route": "local,small"}', service.settings).route == "local,small"
+    assert parse_options('{"engine": "large", "route": "small,large"}', service.settings).engine == "large"
+    with pytest.raises(Problem, match="invalid_options"):
+        parse_options('{"route": "local,gemini"}', service.settings)
