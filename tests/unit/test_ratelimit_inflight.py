@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.ratelimit.inflight import InFlightWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def after_rounds(window: InFlightWindow, rounds: int, latency_s: float = 1.0, now: float = 0.0) -> InFlightWindow:
@@ -52,3 +60,52 @@ def test_there_is_always_room_for_one(events: list[tuple[int, int, float, int]])
     for second, (successes, failures, latency_s, in_flight) in enumerate(events):
         window.record(successes, failures, successes * latency_s, in_flight, 3.0 * second)
         assert window.size >= 1
+
+
+@dataclass
+class BatchingServer:
+    """Continuous batching: each step gives every seat a token and takes `fixed_s + seat_s * seats`; others wait."""
+
+    fixed_s: float
+    seat_s: float
+    seats: int
+    tokens: int = 200
+
+    def run(self, seconds: float, size: Callable[[], int], window: InFlightWindow | None = None) -> float:
+        """Answers a second in the last half of that time, with `size` requests under way."""
+        now, step, sent, answered = 0.0, 0, 0, 0
+        waiting: deque[float] = deque()
+        at_work: deque[tuple[int, float]] = deque()  # the step at which each ends, and when it was sent
+        while now < seconds:
+            while sent < size():
+                waiting.append(now)
+                sent += 1
+            while waiting and len(at_work) < self.seats:
+                at_work.append((step + self.tokens, waiting.popleft()))
+            now += self.fixed_s + self.seat_s * len(at_work)
+            step += 1
+            while at_work and at_work[0][0] <= step:
+                sent_at = at_work.popleft()[1]
+                if window is not None:
+                    window.record(1, 0, now - sent_at, sent, now)
+                sent -= 1
+                answered += now > seconds / 2
+        return answered / (seconds / 2)
+
+
+@pytest.mark.parametrize(
+    "server",
+    [
+        BatchingServer(0.008, 0.0001, 500),
+        BatchingServer(0.02, 0.0003, 64),
+        BatchingServer(0.02, 0.0, 16),
+        BatchingServer(0.005, 0.005, 32),
+    ],
+    ids=["large card", "small card", "16 seats", "hardly batches"],
+)
+def test_it_finds_nearly_the_best_for_a_server_that_batches(server: BatchingServer) -> None:
+    """Within 15 % of the best window that an exhaustive search finds, and not half of the requests in its queue."""
+    best = max(server.run(120.0, lambda at_once=at_once: at_once) for at_once in (1, 4, 8, 16, 32, 64, 128, 256, 512))
+    window = InFlightWindow()
+    assert server.run(240.0, lambda: window.size, window) >= 0.85 * best
+    assert window.size <= 2 * server.seats
