@@ -62,6 +62,7 @@ class JournalWriter:
         self._risk = risk
         self._untold = Spending()
         self._waiting: list[PageResult] = []
+        self._passed: list[PageResult] = []
         self._some = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -70,6 +71,11 @@ class JournalWriter:
         self._waiting.append(page)
         self._some.set()
         self._risk.change(1)
+
+    def add_passed(self, page: PageResult) -> None:
+        """Take a page that goes on to the next reader: its answer is paid, and not asked for again."""
+        self._passed.append(page)
+        self._some.set()
 
     def add_untold(self, spending: Spending) -> None:
         """Take costs that no row holds."""
@@ -80,6 +86,7 @@ class JournalWriter:
         """Write what is waiting."""
         async with self._writing:
             pages, self._waiting = self._waiting, []
+            passed, self._passed = self._passed, []
             untold, self._untold = self._untold, Spending()
             self._some.clear()
             self._risk.change(-len(pages))
@@ -90,11 +97,11 @@ class JournalWriter:
                 if untold != Spending():
                     self._on_recorded(untold)
                     untold = Spending()
-                if pages:
-                    await loop.run_in_executor(self._risk.threads, self._journal.write, pages)
+                if pages or passed:
+                    await loop.run_in_executor(self._risk.threads, self._journal.write, pages, passed)
             except BaseException:  # they are not safe: the last flush of the shard tries once more
                 self._untold += untold
-                self._waiting = pages + self._waiting
+                self._waiting, self._passed = pages + self._waiting, passed + self._passed
                 self._risk.change(len(pages))
                 raise
         for page in pages:

@@ -14,27 +14,27 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Action, Answer, PageResult, PageStatus, PageUnrendered
+from one_ocr_ray.model import Action, Answer, PageUnrendered
 from one_ocr_ray.policy.cost.spending import PageUsage
-from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.layout.places import turned
-from one_ocr_ray.policy.page.blank import answer_of_blank, warnings_of
+from one_ocr_ray.policy.page.blank import answer_of_blank
 from one_ocr_ray.policy.page.retry import AttemptState, Step, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.answer_places import with_answer_places
 from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.limits.endpoints import ProviderAwayError
+from one_ocr_ray.reading.page_row import PageRead, row_of
 from one_ocr_ray.reading.reader import PageDeferred
 from one_ocr_ray.reading.recalling import cost_usd_of, image_as_wanted, recalled_answer
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from one_ocr_ray.clock import Clock
-    from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, RenderedPage
+    from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, PageResult, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.reading.audit import Audit
@@ -50,6 +50,10 @@ def ignore_spending(spending: Spending) -> None:
     """Ignore costs that no row holds."""
 
 
+def ignore_page(page: PageResult) -> None:
+    """Ignore a page that goes on to the next reader."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What is the same for every page of a run. `readers`: its route, in order."""
@@ -62,21 +66,13 @@ class Reading:
     untold: Callable[[Spending], None] = ignore_spending  # hears what requests have cost that no row tells
     ending: Ending = field(default_factory=Ending)
     audit: Audit | None = None  # pages that a second reader reads too
+    passed: Callable[[PageResult], None] = ignore_page  # hears of paid answers that pages went on from
+    begins: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # such pages of a run that was cut off
 
     def notify(self, reader: Reader, event: ReadingEvent) -> None:
         """Tell the observers of `reader`, and those of the run."""
         for observer in (*reader.observers, *self.observers):
             observer(event)
-
-
-@dataclass(frozen=True, slots=True)
-class _Read:
-    """A page that was read: the answer, the image it is of, who gave it and why."""
-
-    answer: Answer
-    page: RenderedPage
-    reader: Reader
-    reason: RouteReason | None = None
 
 
 async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
@@ -86,24 +82,24 @@ async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading)
     spent = PageUsage(reading.clock.utc())
     try:
         if isinstance(page, PageUnrendered):
-            read = _Read(Answer(failure=page.failure), page, reading.readers[-1])
+            read = PageRead(Answer(failure=page.failure), page, reading.readers[-1])
         elif (blank := answer_of_blank(page)) is None:
-            read = await _with_places(await _walk(page, reading, spent))
+            read = await _with_places(await _walk(document, page, reading, spent))
         else:
-            read = await _read_blank(page, blank, reading, spent)
+            read = await _read_blank(document, page, blank, reading, spent)
     except PageDeferred:  # its batch has records of what it costs
         raise
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
-        if spent.spending.requests:
-            reading.untold(spent.spending)
+        if spent.since_passed.requests:
+            reading.untold(spent.since_passed)
         raise
-    row = _result(document, read, spent, reading)
+    row = row_of(document, read, spent, reading)
     if (beside := spent.missing_in(row)) is not None:
         reading.untold(beside)
     return row
 
 
-async def _with_places(read: _Read) -> _Read:
+async def _with_places(read: PageRead) -> PageRead:
     """Give a model's answer blocks with boxes, where the page has a text layer and somebody wants them."""
     answer, page, ask = read.answer, read.page, read.reader.ask
     is_text = read.reader.is_request and answer.failure is None and answer.blocks is None and ask.json_schema is None
@@ -113,26 +109,27 @@ async def _with_places(read: _Read) -> _Read:
     return replace(read, answer=await asyncio.to_thread(with_answer_places, answer, page.layer))
 
 
-async def _read_blank(page: PageImage, blank: Answer, reading: Reading, spent: PageUsage) -> _Read:
+async def _read_blank(
+    document: DocumentRef, page: PageImage, blank: Answer, reading: Reading, spent: PageUsage
+) -> PageRead:
     """A page that shows nothing. Where that is for want of a font, its text layer may have what is not drawn."""
     if blank.failure is not None and page.layer is not None:
-        read = await _walk(page, replace(reading, readers=reading.readers[:1]), spent)
+        read = await _walk(document, page, replace(reading, readers=reading.readers[:1]), spent)
         if read.answer.failure is None:
             return read
-    return _Read(blank, page, reading.readers[-1], RouteReason.NO_INK if len(reading.readers) > 1 else None)
+    return PageRead(blank, page, reading.readers[-1], RouteReason.NO_INK if len(reading.readers) > 1 else None)
 
 
-async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
+async def _walk(document: DocumentRef, page: PageImage, reading: Reading, spent: PageUsage) -> PageRead:
     """Ask one reader after the other until an answer stands."""
     readers = reading.readers
-    route = Walk(tuple(frozenset(reader.no_better_at) for reader in readers))
-    reason: RouteReason | None = None
-    usable: _Read | None = None
+    route, reason = _start(document, page, reading)
+    usable: PageRead | None = None
     while True:
         reader = readers[route.at]
         answer, sent = await _answer(page, reader, reading, spent, reason)
         verdict = answer.verdict or reader.verdict(answer)
-        read = _Read(answer, sent, reader, reason or verdict.reason)
+        read = PageRead(answer, sent, reader, reason or verdict.reason)
         following = None if verdict.accepted else route.after(verdict.reason)
         if following is None:
             if answer.failure is not None:
@@ -141,7 +138,23 @@ async def _walk(page: PageImage, reading: Reading, spent: PageUsage) -> _Read:
                     return replace(usable, reason=RouteReason.FAILED_OVER)
             return read if len(readers) > 1 or answer.verdict else replace(read, reason=None)
         usable = read if answer.failure is None else usable
+        paid_now = spent.cost_usd is not None and not spent.recalled.requests  # answers of batches have records
+        if verdict.reason is RouteReason.UNUSABLE and paid_now:
+            reading.passed(row_of(document, replace(read, reason=verdict.reason), spent, reading))
+            spent.pass_on()
         route, reason = following, verdict.reason
+
+
+def _start(document: DocumentRef, page: PageImage, reading: Reading) -> tuple[Walk, RouteReason | None]:
+    """Where the page begins: at the first reader, or after the one that an attempt has paid for that was cut off."""
+    route = Walk(tuple(frozenset(reader.no_better_at) for reader in reading.readers))
+    earlier = reading.begins.get((document.document_id, page.page_number))
+    names = [reader.called for reader in reading.readers]
+    if earlier is None or earlier.engine not in names:
+        return route, None
+    reason = RouteReason(earlier.route_reason or RouteReason.UNUSABLE)
+    following = replace(route, at=names.index(earlier.engine)).after(reason)
+    return (route, None) if following is None else (following, reason)
 
 
 async def _answer(
@@ -246,55 +259,3 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
     finally:
         for share in reserved:
             share.settle(most_usd or 0.0, cost_usd)
-
-
-def _result(document: DocumentRef, read: _Read, spent: PageUsage, reading: Reading) -> PageResult:
-    answer, page, reader = read.answer, read.page, read.reader
-    asked = spent.attempts > 0 or not reader.is_request
-    is_timed = asked and (spent.recalled.requests == 0 or spent.spending.requests > 0)  # batches tell no times
-    status = PageStatus.FAILED if answer.failure else PageStatus.OK if asked else PageStatus.BLANK
-    extracts = reader.ask.json_schema is not None
-    result = PageResult(
-        document_id=document.document_id,
-        page_number=page.page_number,
-        page_count=document.page_count or page.page_number,
-        source_uri=document.uri,
-        source_name=document.name,
-        status=status,
-        markdown=None if answer.failure else "" if extracts else answer.text,
-        data=answer.text if extracts and status is PageStatus.OK else None,
-        failure=answer.failure,
-        engine=reader.called,
-        model=reader.engine.model,
-        model_version=answer.model_version,
-        finish_reason=answer.finish_reason,
-        provider_request_id=answer.provider_request_id,
-        truncated=answer.truncated and answer.failure is None,
-        prompt_sha256=reader.prompt_sha256,
-        attempts=spent.attempts,
-        input_tokens=spent.usage.input_tokens,
-        output_tokens=spent.usage.output_tokens,
-        cached_tokens=spent.usage.cached_tokens,
-        cost_usd=spent.cost_usd,
-        confidence=answer.confidence,
-        route_reason=read.reason,
-        warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
-        blocks=None if answer.failure else pack(answer.blocks, reader.ask.positions),
-        render_ms=page.render_ms,
-        queue_ms=round(spent.queue_s * 1000) if is_timed or not asked else None,
-        latency_ms=round(spent.latency_s * 1000) if is_timed else None,
-        started_at=spent.started_at,
-        finished_at=reading.clock.utc(),
-        run_id=reading.identity.run_id,
-        config_id=reading.identity.config_id,
-    )
-    if isinstance(page, PageUnrendered):
-        return result
-    return replace(
-        result,
-        image_width=page.width_px,
-        image_height=page.height_px,
-        image_sha256=page.sha256,
-        rotation=answer.rotation_deg,
-        page_box=page.page_box and turned(page.page_box, answer.rotation_deg),
-    )

@@ -164,7 +164,13 @@ class ShardReader:
         """Read the pages that `work` lacks. False when some of them lie in batches."""
         audit = await asyncio.to_thread(ShardAudit.open, reading.audit, self._output, shard.shard_id)
         journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
-        reading = replace(reading, ending=self._ending, untold=journal.add_untold)
+        reading = replace(
+            reading,
+            ending=self._ending,
+            untold=journal.add_untold,
+            passed=journal.add_passed,
+            begins=work.passed,
+        )
         lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
         try:
             async with journal.writing(), asyncio.TaskGroup() as tasks, lane:

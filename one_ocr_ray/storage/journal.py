@@ -9,7 +9,7 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment
+from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment, passed_in
 from one_ocr_ray.storage.spending_records import record_spending
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class Journal:
         self._attempt = token_hex(4)
         self._config_id = config_id
         self._next = 0
+        self.passed: list[PageResult] = []  # pages that had gone on to the next reader, as `read` has found them
 
     def read(self) -> list[PageResult]:
         """The pages that earlier attempts have written; a damaged segment is skipped with a warning."""
@@ -58,13 +59,14 @@ class Journal:
                 log.warning("journal segment %s is torn or foreign; its pages are read again", path)
             else:
                 pages.extend(segment)
+                self.passed.extend(passed_in(data) if data is not None else ())
         return pages
 
-    def write(self, pages: Sequence[PageResult]) -> None:
-        """Write `pages` as the next segment."""
+    def write(self, pages: Sequence[PageResult], passed: Sequence[PageResult] = ()) -> None:
+        """Write `pages` as the next segment, and those that have gone on to the next reader."""
         path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
         self._next += 1
-        self._output.put(path, encode_segment(pages, self._config_id))
+        self._output.put(path, encode_segment(pages, self._config_id, passed))
 
     def record(self, spending: Spending) -> None:
         """Record costs that no row shows; the record outlives this journal."""

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING, Self
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.dataset.documents import document_result
-from one_ocr_ray.policy.dataset.journal import best_pages, split_for_retry, with_earlier_usage, with_retried
+from one_ocr_ray.policy.dataset.journal import (
+    best_pages,
+    split_for_retry,
+    untold_passes,
+    with_earlier_usage,
+    with_retried,
+)
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.document import with_continuations
 from one_ocr_ray.storage.journal import Journal
@@ -47,6 +53,7 @@ class ShardCommit:
         kept: Pages,
         replaced: Pages,
         replaces: bool,
+        passed: Pages,
     ) -> None:
         """For `open`, which says what the rows are."""
         self.journal = journal
@@ -58,6 +65,7 @@ class ShardCommit:
         self._standing = standing
         self._journaled = journaled
         self._replaces = replaces
+        self.passed = passed  # pages that go on where an attempt was cut off, and what that has used
 
     @classmethod
     def open(
@@ -93,6 +101,7 @@ class ShardCommit:
             kept=kept,
             replaced=replaced,
             replaces=retry_failed or is_short,
+            passed=untold_passes(journal.passed, [*standing, *journaled]),
         )
 
     @property
@@ -110,7 +119,7 @@ class ShardCommit:
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Commit all pages of the shard, in order, and the documents made from them; gives the stored rows."""
         self._record_lost_costs(read)
-        pages = with_continuations(with_earlier_usage(read, self.replaced))
+        pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.passed))
         if self._replaces:
             standing = self._replace_pages(pages)
         else:

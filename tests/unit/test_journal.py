@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.dataset.journal import best_pages, decode_segment, encode_segment
+from one_ocr_ray.policy.dataset.journal import best_pages, decode_segment, encode_segment, untold_passes
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
@@ -98,3 +98,24 @@ def test_attempts_meet_in_one_journal_and_go_after_the_commit(tmp_path: Path, ca
     assert Journal(output, "another", "config").read() == []
     second.delete()
     assert list(output.list("_work")) == []
+
+
+def test_what_pages_have_gone_on_from_counts_until_a_row_tells_it(tmp_path: Path) -> None:
+    """A row has what its own attempt has used; earlier attempts that were cut off are added, each once."""
+    first, second = (NOON + timedelta(minutes=minute) for minute in (0, 5))
+    passed = [
+        page(document(1), 1, failure=TIMED_OUT, started_at=first, finished_at=first, cost_usd=1.0),
+        page(document(1), 1, failure=TIMED_OUT, started_at=first, finished_at=second, cost_usd=3.0),  # of two readers
+        page(document(1), 1, failure=TIMED_OUT, started_at=second, finished_at=second, cost_usd=10.0),
+        page(document(1), 2, failure=TIMED_OUT, started_at=first, finished_at=first, cost_usd=1.0),
+    ]
+    finished = [page(document(1), 2, started_at=first, finished_at=second, cost_usd=5.0)]
+    journal = Journal(Objects(str(tmp_path)), "s", "config")
+    journal.write(finished, passed[:2])
+    journal.write([], passed[2:])
+    again = Journal(Objects(str(tmp_path)), "s", "config")
+    assert again.read() == finished
+    untold = untold_passes(again.passed, again.read())
+    assert {key[1]: row.cost_usd for key, row in untold.items()} == {1: 13.0}
+    later = page(document(1), 1, started_at=second, finished_at=second, cost_usd=12.0)  # has the 10.0
+    assert [row.cost_usd for row in untold_passes(passed, [*finished, later]).values()] == [3.0]

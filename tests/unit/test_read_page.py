@@ -873,3 +873,39 @@ async def test_a_page_whose_font_nobody_has_is_read_from_its_layer() -> None:
 async def test_one_reader_is_no_route() -> None:
     """Its rows have no reason."""
     assert (await Scene().read()).route_reason is None
+
+
+def small_and_large(small: Answer, large: Answer) -> tuple[list[TimedEngine], Reading]:
+    """A text layer that nobody trusts, and two models after it."""
+    _, engines, reading = with_readers([UNTRUSTED], [small], [large])
+    names = ("text-layer", "small", "large")
+    named = (replace(reader, name=name) for reader, name in zip(reading.readers, names, strict=True))
+    return engines, replace(reading, readers=tuple(named))
+
+
+async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_again() -> None:
+    """After a crash the page begins at the next reader, and its row has what that one has cost alone."""
+    told: list[PageResult] = []
+    engines, reading = small_and_large(LOOP, GOOD)
+    whole = await read_page(document(1), page_image(), replace(reading, passed=told.append))
+    (passed,) = told
+    assert (passed.status, passed.engine, passed.route_reason) == ("failed", "small", "unusable")
+    assert passed.started_at == whole.started_at
+    assert whole.cost_usd is not None
+    assert passed.cost_usd is not None
+    assert 0 < passed.cost_usd < whole.cost_usd
+    asked = [len(engine.asked) for engine in engines]
+    begins = {(passed.document_id, passed.page_number): passed}
+    row = await read_page(document(1), page_image(), replace(reading, begins=begins))
+    assert (row.engine, row.route_reason, row.markdown) == ("large", "unusable", "good")
+    assert [len(engine.asked) for engine in engines] == [*asked[:2], asked[2] + 1]
+    assert row.cost_usd == pytest.approx(whole.cost_usd - passed.cost_usd)
+
+
+async def test_a_stop_after_such_an_answer_tells_its_cost_once() -> None:
+    """The journal has it already; only what came after it is recorded beside the rows."""
+    untold: list[Spending] = []
+    _, reading = small_and_large(LOOP, Answer(failure=NO_CREDIT))
+    with pytest.raises(StoppedError):
+        await read_page(document(1), page_image(), replace(reading, untold=untold.append))
+    assert [(spending.requests, spending.known_usd) for spending in untold] == [(1, 0.0)]

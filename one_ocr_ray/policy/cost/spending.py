@@ -78,6 +78,23 @@ class PageUsage:
     cost_usd: float | None = 0.0
     spending: Spending = field(default_factory=Spending)
     recalled: Spending = field(default_factory=Spending)  # of answers from batches, which have records of their own
+    passed: Spending = field(default_factory=Spending)  # what the journal knows already
+
+    def pass_on(self) -> None:
+        """The journal is told what the page has cost so far; all of it is known."""
+        self.passed = self.spending
+
+    @property
+    def since_passed(self) -> Spending:
+        """What the journal does not know."""
+        all_of_it, passed = self.spending, self.passed
+        return replace(
+            all_of_it,
+            requests=all_of_it.requests - passed.requests,
+            input_tokens=all_of_it.input_tokens - passed.input_tokens,
+            output_tokens=all_of_it.output_tokens - passed.output_tokens,
+            known_usd=all_of_it.known_usd - passed.known_usd,
+        )
 
     def add(
         self,

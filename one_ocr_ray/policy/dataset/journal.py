@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -24,9 +24,10 @@ FORMAT = "one-ocr-ray journal 1"
 _TIMES = ("started_at", "finished_at")
 
 
-def encode_segment(pages: Sequence[PageResult], config_id: str) -> bytes:
-    """Encode `pages` as one segment; all must be of `config_id`."""
-    body = orjson.dumps({"format": FORMAT, "config_id": config_id, "rows": [page_row(page) for page in pages]})
+def encode_segment(pages: Sequence[PageResult], config_id: str, passed: Sequence[PageResult] = ()) -> bytes:
+    """Encode `pages` as one segment; all must be of `config_id`. `passed`: pages that go on to the next reader."""
+    rows = {"rows": [page_row(page) for page in pages], "passed": [page_row(page) for page in passed]}
+    body = orjson.dumps({"format": FORMAT, "config_id": config_id, **rows})
     return hashlib.sha256(body).hexdigest().encode() + b"\n" + body
 
 
@@ -38,7 +39,33 @@ def decode_segment(data: bytes, config_id: str) -> list[PageResult] | None:
     content = orjson.loads(body)
     if content.get("format") != FORMAT or content.get("config_id") != config_id:
         return None
-    return [page_result(row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}) for row in content["rows"]]
+    return _pages(content["rows"])
+
+
+def passed_in(data: bytes) -> list[PageResult]:
+    """The pages of a good segment that have gone on to the next reader."""
+    return _pages(orjson.loads(data.partition(b"\n")[2]).get("passed", ()))
+
+
+def _pages(rows: Iterable[dict[str, Any]]) -> list[PageResult]:
+    return [page_result(row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}) for row in rows]
+
+
+def untold_passes(passed: Iterable[PageResult], finished: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
+    """The last answer that each page has gone on from, with the usage of all that no row of `finished` tells.
+
+    A row tells what its own attempt has used, which began at one instant.
+    """
+    told = {(page.document_id, page.page_number, page.started_at) for page in finished}
+    last: dict[tuple[str, int, datetime], PageResult] = {}
+    for page in sorted(passed, key=lambda page: page.finished_at):
+        last[page.document_id, page.page_number, page.started_at] = page
+    untold: dict[tuple[str, int], PageResult] = {}
+    for key, page in last.items():
+        if key not in told:
+            earlier = untold.get(key[:2])
+            untold[key[:2]] = page if earlier is None else add_usage(page, earlier)
+    return untold
 
 
 def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
