@@ -137,3 +137,16 @@ def test_a_record_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None
     output.objects.put("_run/spent/torn.json", b"")
     with pytest.raises(OneOcrError, match=r"_run/spent/torn\.json"):
         output.spending()
+
+
+def test_what_a_page_has_cost_before_it_went_on_counts_before_and_after_the_commit(tmp_path: Path) -> None:
+    """An attempt that was cut off has paid the small model; the one that goes on pays the large one alone."""
+    output = Output(tmp_path)
+    passed = row(1, 0.02, failure=TIMED_OUT, started_at=NOON)
+    Journal(output.objects, "s", "config").write([row(2, 0.01)], [passed])
+    assert output.spending("s") == Spending(known_usd=pytest.approx(0.03))
+    output.journal(row(1, 0.5, minute=2, started_at=NOON + timedelta(minutes=1)))
+    assert output.spending("s") == Spending(known_usd=pytest.approx(0.53))
+    output.commit("one")
+    assert output.spending() == Spending(known_usd=pytest.approx(0.53))
+    assert [page.cost_usd for page in output.dataset.pages("s")] == [pytest.approx(0.52), 0.01]
