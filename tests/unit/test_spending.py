@@ -149,4 +149,4 @@ def test_what_a_page_has_cost_before_it_went_on_counts_before_and_after_the_comm
     assert output.spending("s") == Spending(known_usd=pytest.approx(0.53))
     output.commit("one")
     assert output.spending() == Spending(known_usd=pytest.approx(0.53))
-    assert [page.cost_usd for page in output.dataset.pages("s")] == [pytest.approx(0.52), 0.01]
+    assert {page.page_number: page.cost_usd for page in output.dataset.pages("s")} == {1: pytest.approx(0.52), 2: 0.01}
