@@ -9,8 +9,11 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
+import pytest
+
 from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.engines.llm.http import NO_CONNECTION
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Usage
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -172,3 +175,13 @@ def test_an_account_without_credit_leaves_the_route() -> None:
 def _in_turn(*servers: Server) -> list[Reader]:
     last = len(servers) - 1
     return [reader(f"r{number}", [each], has_next=number < last) for number, each in enumerate(servers)]
+
+
+def test_an_account_that_nobody_stands_in_for_stops_the_job() -> None:
+    """After the second look that a single account gets; several stop it when the last one refuses."""
+    for readers in (
+        lambda: [reader("r", [Server(600, refusal=NO_CREDIT)])],
+        lambda: [reader("r", [Server(600, refusal=NO_CREDIT), Server(600, refusal=NO_CREDIT)])],
+    ):
+        with pytest.raises(StoppedError, match="Pay"):
+            run_virtually(read_for(30.0, readers, at_once=1))

@@ -135,6 +135,7 @@ class LeasedPermits:
 
     def stop(self, failure: Failure) -> None:
         """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
+        self.stopped = failure
         self._send_feedback_now(replace(self._feedback, stop=failure))
         if self._peers is not None:
             self._leave(STOPPED_S, failure)
