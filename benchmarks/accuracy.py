@@ -3,9 +3,10 @@
     python benchmarks/accuracy.py FOLDER
 
 FOLDER holds PDFs and truth/INDEX.tsv (columns pdf, page, truth among others) with the true texts beside it. CER is the
-edit distance over the length of the truth, both after NFKC and without white space: of the Markdown as it stands, and
-of its plain text together with the page heads and feet that it leaves out. F1 compares the characters whatever their
-order: where it is good and CER is not, the reading order is wrong and not the recognition.
+edit distance over the length of the truth, both after NFKC and without white space. `CER md` is that of the Markdown as
+it stands, in which tags of tables and page heads that are left out count as errors. `CER txt` is the one to compare: of
+the plain text of all blocks, page heads, feet and numbers among them, as the true texts have them. F1 compares the
+characters whatever their order: where it is good and CER is not, the reading order is wrong and not the recognition.
 """
 
 from __future__ import annotations
