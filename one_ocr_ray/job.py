@@ -80,3 +80,4 @@ class Job:
     stop_wait_s: float  # for requests in flight when the job must stop
     route: Route = EMBEDDED_ENGINE_ALONE
     batch: BatchJob | None = None
+    reuse: str | None = None  # the earlier dataset whose pages are taken

@@ -39,6 +39,7 @@ class RouteReason(StrEnum):
     # The reader before gave no answer, or its turn has not come
     FAILED_OVER = "failed_over"
     UNUSABLE = "unusable"  # a model's answer: cut off, without end, empty, against its schema
+    REUSED = "reused"  # an earlier dataset has this page: nobody is asked
     NO_INK = "no_ink"  # the page is blank: nobody is asked
 
 

@@ -49,6 +49,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     pages: str = _flag("SPEC", "Input and output", "pages of each document, such as 1-3,8,10-", "all")
     max_pages: int = _flag("N", "Input and output", "refuse a document with more pages", 5000, ge=1)
     max_file_bytes: int = _flag("N", "Input and output", "refuse a larger file", 2 << 30, ge=1)
+    reuse: str | None = _flag("URI", "Input and output", "take pages from this dataset where nothing has changed")
     password: SecretStr | None = _flag("TEXT", "Input and output", "for encrypted PDFs")
     password_file: Path | None = _flag("F", "Input and output", "file that holds the password")
     positions: Positions = _flag("WHAT", "Input and output", "places to keep: none, blocks or words", Positions.BLOCKS)

@@ -31,6 +31,7 @@ from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.reuse import Reuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -61,10 +62,12 @@ def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
 def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> Reading:
     """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
     readers = tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names)
-    if job.route.audit is None:
-        return Reading(readers, job.identity)
-    embedded = None if LOCAL in job.route.names else _reader(LOCAL, job, pool)
-    return Reading(readers, job.identity, audit=Audit(job.route.audit, readers, embedded))
+    audit = None
+    if job.route.audit is not None:
+        embedded = None if LOCAL in job.route.names else _reader(LOCAL, job, pool)
+        audit = Audit(job.route.audit, readers, embedded)
+    reuse = Reuse(job.reuse, job.config["route"]) if job.reuse is not None else None
+    return Reading(readers, job.identity, audit=audit, reuse=reuse)
 
 
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
     from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.reuse import Reuse
 
 RETRY_LOOK_AGAIN_S = 1.0
 
@@ -68,6 +69,7 @@ class Reading:
     audit: Audit | None = None  # pages that a second reader reads too
     passed: Callable[[PageResult], None] = ignore_page  # hears of paid answers that pages went on from
     begins: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # such pages of a run that was cut off
+    reuse: Reuse | None = None  # pages that an earlier dataset has
 
     def notify(self, reader: Reader, event: ReadingEvent) -> None:
         """Tell the observers of `reader`, and those of the run."""

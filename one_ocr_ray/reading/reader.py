@@ -1,23 +1,28 @@
-"""One reader of a route: an engine, what it is asked, the account it is asked under, and the judges of its answers."""
+"""One reader of a route: an engine, what it is asked, the account it is asked under, and the judges of its answers.
+
+And what a page saves that is not the last reader's.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.page.retry import RetryBudget, RetryPolicy
 from one_ocr_ray.policy.route.gates import model_verdict
+from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Collection, Sequence
 
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, Usage
+    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, PageResult, Usage
     from one_ocr_ray.policy.ratelimit.messages import Held
     from one_ocr_ray.reading.events import Observer
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
-    from one_ocr_ray.routing import RouteReason, Verdict
+    from one_ocr_ray.routing import Verdict
 
 
 class Permits(Protocol):
@@ -128,3 +133,17 @@ class Reader:
     def called(self) -> str:
         """Its name in the route, and in the column `engine`."""
         return self.name or self.engine.name
+
+
+def saved_usd(row: PageResult, readers: Sequence[Reader]) -> float | None:
+    """What `row` has cost less than it would have at the last of `readers`; None where that is unknown.
+
+    The other reader would have been shown the same image and have answered the same text. A page that it answered, a
+    blank page and a failed one have saved nothing.
+    """
+    last = readers[-1]
+    is_last = (row.engine, row.model) == (last.called, last.engine.model) and row.route_reason != RouteReason.REUSED
+    if row.status is not PageStatus.OK or is_last:
+        return 0.0
+    would_usd = last.metering.likely_usd(row.image_width or 0, row.image_height or 0, last.ask, row.markdown or "")
+    return None if would_usd is None or row.cost_usd is None else max(0.0, would_usd - row.cost_usd)

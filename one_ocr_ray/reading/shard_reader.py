@@ -223,7 +223,8 @@ class ShardReader:
         with self._ending.begins_here(), suppress(PageDeferred):
             row = rows.get((document.document_id, page.page_number))
             if row is None:
-                row = await read_page(document, page, reading)
+                row = await reading.reuse.page(document, page, reading) if reading.reuse is not None else None
+                row = row or await read_page(document, page, reading)
                 _keep(row, rows, journal, observer)
             await audit.read(document, page, row, reading)
 

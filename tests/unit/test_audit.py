@@ -6,43 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import StoppedError, UsageError
-from one_ocr_ray.job import Job
 from one_ocr_ray.job_settings import route_of
-from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
-from one_ocr_ray.pdf.reader import PdfOptions
-from one_ocr_ray.policy.cost.metering import ProviderMetering
-from one_ocr_ray.policy.cost.pricing import Price
-from one_ocr_ray.policy.dataset.documents import RunIdentity
-from one_ocr_ray.policy.dataset.selection import ALL_PAGES
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.evaluation.page_score import disagreement
 from one_ocr_ray.policy.intervals import clustered, wilson
-from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.route.audit import AuditedPage, audit_report, is_audited, second_reader, told_audit
 from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.reading.audit import Audit
-from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
-from one_ocr_ray.reading.run_totals import RunTotals
-from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.settings import load
 from one_ocr_ray.storage.audit_records import audit_of, audited_pages
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.spending_records import recorded_spending
 from one_ocr_ray.storage.store.objects import Objects
-from tests.scripted_engine import ScriptedEngine
-from tests.unit.wire_samples_reader import page_image
+from tests.shard_runs import COST_USD, READ, read_shard, readers
 from tests.values import document
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Sequence
     from pathlib import Path
-
-    from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage
-    from one_ocr_ray.policy.cost.spending import Spending
-    from one_ocr_ray.policy.dataset.plan import RenderSlice
 
 
 def audited(errors: int | None, words: int, reader: str = "text-layer", number: int = 1) -> AuditedPage:
@@ -107,69 +88,7 @@ def test_the_report_is_by_reader_and_reason() -> None:
     assert "no page" in told_audit(audit_report(0.01, [audited(None, 5)]))
 
 
-# ---------------------------------------------------------------- a shard with an audit
-
 NO_CREDIT = Answer(failure=Failure(ErrorCode.BILLING, "No credit.", Action.STOP))
-READ = Answer(text="one two three four", usage=Usage(1000, 100), finish_reason="stop")
-COST_USD = (1000 * 1.0 + 100 * 10.0) / 1e6
-
-
-class Engine(ScriptedEngine):
-    """A scripted engine of that name."""
-
-    def __init__(self, name: str, answers: Sequence[Answer]) -> None:
-        super().__init__(dict.fromkeys((1, 2, 3), answers), model=name)
-        self.name = name
-
-
-class Watch:
-    """A `ShardObserver` that adds up what a worker would report."""
-
-    def __init__(self) -> None:
-        self.totals = RunTotals()
-
-    def recorded(self, spending: Spending) -> None:
-        self.totals.add_untold(spending)
-
-    def safe(self, page: PageResult) -> None:
-        self.totals.add_page(page)
-
-    def __getattr__(self, name: str) -> object:
-        return lambda *_: None
-
-
-def readers(*, second: Sequence[Answer]) -> tuple[Reader, Reader]:
-    """The embedded engine before a model with a price."""
-    metering = ProviderMetering(
-        lambda *_: 1000, "model", image_detail="high", prices={"model": Price(1.0, 10.0)}, output_cap=1000
-    )
-    first = Engine("local", [Answer(text="one two 3 four", confidence=0.99)])
-    ask = PageRequest(prompt="Read.")
-    return (
-        Reader(first, NoLimit(), ask, None, NoMetering(), accept_as_is),
-        Reader(Engine("openai", second), NoLimit(), ask, "p" * 64, metering, judge),
-    )
-
-
-async def render(slices: Sequence[RenderSlice]) -> AsyncGenerator[tuple[DocumentRef, RenderedPage]]:
-    for item in (item for each in slices for item in each):
-        for number in item.pages:
-            yield item.document, page_image(number=number)
-
-
-async def read_shard(output: Path, route: tuple[Reader, Reader], shard: Shard, run_id: str) -> Watch:
-    """One run over the shard, all of whose pages are audited."""
-    identity = RunIdentity(run_id, "config")
-    job = Job(
-        output=str(output), config={}, identity=identity, selection=ALL_PAGES,
-        pdf=PdfOptions(longest_side_px=1600, max_pages=10, max_file_bytes=1000, password=None),
-        ask=PageRequest(positions=Positions.NONE), engines={}, budget=None, pages_at_once=1, render_tasks=1,
-        stop_wait_s=0.0,
-    )  # fmt: skip
-    watch = Watch()
-    reading = Reading(route, identity, audit=Audit(1.0, route))
-    await ShardReader(job, page_slots(1), render).read(shard, reading, watch)
-    return watch
 
 
 async def test_a_stop_in_the_audit_is_made_up_by_the_next_run(tmp_path: Path) -> None:
@@ -177,12 +96,12 @@ async def test_a_stop_in_the_audit_is_made_up_by_the_next_run(tmp_path: Path) ->
     shard, output = Shard("000000-a", (document(1),)), Objects(str(tmp_path))
     route = readers(second=[NO_CREDIT])
     with pytest.raises(StoppedError, match="No credit"):
-        await read_shard(tmp_path, route, shard, "run-1")
+        await read_shard(tmp_path, route, shard, "run-1", audit=Audit(1.0, route))
     assert audit_of(output, 1.0) == audit_report(1.0, [])
     before = len(route[0].engine.asked)  # type: ignore[attr-defined]
 
     again = readers(second=[READ])
-    watch = await read_shard(tmp_path, again, shard, "run-2")
+    watch = await read_shard(tmp_path, again, shard, "run-2", audit=Audit(1.0, again))
     assert before + len(again[0].engine.asked) == 3  # type: ignore[attr-defined]
     rows = Dataset(output, {}).pages(shard.shard_id)
     assert [(row.engine, row.markdown, row.cost_usd) for row in rows] == [("local", "one two 3 four", 0.0)] * 3

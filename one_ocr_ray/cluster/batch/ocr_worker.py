@@ -21,8 +21,8 @@ from one_ocr_ray.reading.batch.shard import BatchedShard
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
+from one_ocr_ray.reading.reader import saved_usd
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
-from one_ocr_ray.reading.savings import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 
 if TYPE_CHECKING:

@@ -30,6 +30,7 @@ from one_ocr_ray.job_settings import (
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.summary import RunSummary
 from one_ocr_ray.reading.limits.budget import OwnBudget
+from one_ocr_ray.reading.reuse import reuse_root
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
@@ -79,6 +80,7 @@ def run(
         engines=engines,
         ask=ask,
         route=route_of(settings),
+        reuse=reuse_root(settings.reuse, output.root, fingerprint, say),
         selection=selection,
         config=asdict(fingerprint),
         identity=RunIdentity(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}", fingerprint.config_id),

@@ -67,6 +67,7 @@ class RunSetup:
     run_dir: RunDirectory
     interruption: Interruption
     batches: RunBatches | None = None
+    reuse: str | None = None  # the earlier dataset whose pages are taken
 
     def start_driver(
         self,
@@ -177,4 +178,5 @@ class RunSetup:
             render_tasks=max(1, cpus // workers),
             stop_wait_s=self.settings.stop_wait if self.engines else 0.0,
             route=self.route,
+            reuse=self.reuse,
         )

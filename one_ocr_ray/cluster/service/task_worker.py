@@ -30,7 +30,7 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
-from one_ocr_ray.reading.savings import saved_usd
+from one_ocr_ray.reading.reader import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore

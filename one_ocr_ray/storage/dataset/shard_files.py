@@ -92,6 +92,12 @@ class Dataset:
 
         yield from _of_each(shard_ids, rows_of)
 
+    def page_columns(self, shard_id: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        """These columns of the page rows of a shard; nothing else is fetched."""
+        path = _pages_path(shard_id)
+        with _damage_reported(path):
+            return self._output.read_with(path, lambda file: read_rows(file, columns)) or []
+
     def page_rows(self, shard_ids: Iterable[str]) -> int:
         """The number of page rows of these shards, from the footers of their files."""
 
