@@ -16,31 +16,43 @@ if TYPE_CHECKING:
     from one_ocr_ray.python.client import AsyncClient, Event, ServiceError, Task
     from one_ocr_ray.python.output import Output
     from one_ocr_ray.python.output import open_output as open  # noqa: A004 - `ocr.open` reads as `gzip.open`
+    from one_ocr_ray.python.page_reader import PageReader
+    from one_ocr_ray.python.reading import Document, DocumentError, Page, read
     from one_ocr_ray.python.run import run
     from one_ocr_ray.python.sync_client import Client
 
 __all__ = [
     "AsyncClient",
     "Client",
+    "Document",
+    "DocumentError",
     "Event",
     "OneOcrError",
     "Output",
+    "Page",
+    "PageReader",
     "ServiceError",
     "Task",
     "__version__",
     "open",
+    "read",
     "run",
 ]
 
 _HOMES = {
     "AsyncClient": "one_ocr_ray.python.client",
     "Client": "one_ocr_ray.python.sync_client",
+    "Document": "one_ocr_ray.python.reading",
+    "DocumentError": "one_ocr_ray.python.reading",
     "Event": "one_ocr_ray.python.client",
     "OneOcrError": "one_ocr_ray.errors",
     "Output": "one_ocr_ray.python.output",
+    "Page": "one_ocr_ray.python.reading",
+    "PageReader": "one_ocr_ray.python.page_reader",
     "ServiceError": "one_ocr_ray.python.client",
     "Task": "one_ocr_ray.python.client",
     "open": "one_ocr_ray.python.output",
+    "read": "one_ocr_ray.python.reading",
     "run": "one_ocr_ray.python.run",
 }
 

@@ -10,11 +10,14 @@ def main() -> int:
     summary = ocr.run(["a.pdf"], "out", engine="local", say=print)
     with ocr.Client("http://127.0.0.1:8000") as client:
         names: list[str] = [task.filename for task in client.upload("a.pdf")]
-    print(names, ocr.open("out").root)
+    document = ocr.read("a.pdf", engine="local")
+    kinds = [block.kind.value for page in document.pages for block in page.blocks]
+    print(names, ocr.open("out").root, document.markdown, kinds, ocr.PageReader(pages="1"))
     return summary.exit_code
 
 
 def wrong() -> None:
     """Arguments of a wrong type are found: an ignore that is not needed is an error."""
     ocr.run(["a.pdf"], "out", say=3)  # type: ignore[arg-type]
+    ocr.read(3)  # type: ignore[arg-type]
     ocr.Client(url=8000)  # type: ignore[arg-type]

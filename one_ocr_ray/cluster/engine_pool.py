@@ -14,9 +14,9 @@ import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorError
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.engines.ocr.layer_engine import DIED, LayerEngine
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Answer, ErrorCode, Failure
-from one_ocr_ray.policy.route.chain import TEXT_LAYER
+from one_ocr_ray.model import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +37,6 @@ READER_BYTES = 1_500_000_000
 PAGES_PER_READER = 2
 DEATHS_PER_PAGE = 2
 RESTART_S = 1.0
-
-
-DIED = Failure(ErrorCode.OCR_FAILED, "The OCR engine's process died on this page.")
-# Documents whose fonts are remembered; a worker has fewer under way.
-DOCUMENTS_KEPT = 64
 
 
 class OcrEngineActor:
@@ -168,32 +163,6 @@ class EnginePool:
         """Readers belong to the run, not to this engine."""
 
 
-class PooledTextLayer:
-    """The reader `text-layer` over the same actors. What their samples show of a document's fonts is shared out."""
-
-    name = TEXT_LAYER
-    model = DEFAULT_MODELS[TEXT_LAYER]
-
-    def __init__(self, pool: EnginePool, route: Route) -> None:
-        self._pool = pool
-        self._route = route
-        self._fonts: dict[str, KnownFonts] = {}  # by document, the one asked for last at the end
-
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
-        document_id = image.layer.document_id if image.layer is not None else ""
-        known = self._fonts.pop(document_id, {})
-        self._fonts[document_id] = known
-        if len(self._fonts) > DOCUMENTS_KEPT:
-            del self._fonts[next(iter(self._fonts))]
-        reading: LayerReading | None = await self._pool.ask("read_layer", image, known, self._route)
-        if reading is None:
-            return Answer(failure=DIED)
-        for key, record in reading.fonts.items():
-            known[key] = known[key] + record if key in known else record
-        return reading.answer
-
-    async def check(self) -> None:
-        """It needs no key and no network."""
-
-    async def close(self) -> None:
-        """Readers belong to the run."""
+def pooled_text_layer(pool: EnginePool, route: Route) -> LayerEngine:
+    """The reader `text-layer` over the same actors."""
+    return LayerEngine(lambda image, known: pool.ask("read_layer", image, known, route))

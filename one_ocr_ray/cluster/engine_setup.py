@@ -4,34 +4,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from secrets import token_hex
 from typing import TYPE_CHECKING
 
 import ray
 
 from one_ocr_ray.cluster.budget import RemoteBudget
-from one_ocr_ray.cluster.engine_pool import EnginePool, PooledTextLayer
+from one_ocr_ray.cluster.engine_pool import EnginePool, pooled_text_layer
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.llm.batch.client import BatchClient
-from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.job_settings import metering_of
-from one_ocr_ray.model import PageRequest
-from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
-from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import Client, Priority
-from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
-from one_ocr_ray.policy.route.gates import ocr_verdict
+from one_ocr_ray.policy.ratelimit.messages import Priority
+from one_ocr_ray.policy.route.chain import LOCAL
 from one_ocr_ray.reading.audit import Audit
 from one_ocr_ray.reading.batch.shard import BatchTools
 from one_ocr_ray.reading.limits.budget import BudgetShare
-from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.reuse import Reuse
+from one_ocr_ray.reading.route_readers import embedded_reader, endpoint_permits, model_reader
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +32,9 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.job import Job, LlmSetup
+    from one_ocr_ray.job import Endpoint, Job, LlmSetup
+    from one_ocr_ray.reading.limits.endpoints import EndpointPermits
+    from one_ocr_ray.reading.reader import Reader
 
 
 def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
@@ -73,19 +67,9 @@ def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader])
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
     if pool is None:
         raise ValueError("the job has no embedded engine")
-    engine = pool if name == LOCAL else PooledTextLayer(pool, job.route)
-    return Reader(
-        engine=engine,
-        permits=NoLimit(),
-        ask=PageRequest(positions=job.ask.positions),
-        prompt_sha256=None,
-        metering=NoMetering(),
-        judge=accept_as_is,
-        observers=(RequestMetrics(engine.name, engine.model).observe,),
-        verdict=partial(ocr_verdict, escalate=job.route.escalate, at=job.route.gates),
-        no_better_at=NOT_FOR_LOCAL if name == LOCAL else (),
-        is_request=name == LOCAL,
-    )
+    engine = pool if name == LOCAL else pooled_text_layer(pool, job.route)
+    metrics = RequestMetrics(engine.name, engine.model)
+    return embedded_reader(engine, job.ask.positions, job.route, (metrics.observe,))
 
 
 def batch_tools(job: Job, reading: Reading) -> BatchTools | None:
@@ -122,22 +106,21 @@ def permits_of(
 
     `owner` gets a fair share of them, and `job` one of the owner's; a job without an owner is its own.
     """
-    permits = EndpointPermits(has_next=setup.name != job.route.names[-1])
-    counts_output = CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT
-    for endpoint, engine in zip(setup.endpoints, engines, strict=True):
-        who = Client(
-            f"{client}-{token_hex(3)}",  # a worker that is restarted counts from zero again, so it must be a new one
-            job.identity.run_id,
-            priority,
-            endpoint.limits,
-            owner,
-            elsewhere=permits.may_leave or len(setup.endpoints) > 1,
-            shown_as=(setup.name, endpoint.name),
-        )
-        limiter = RemoteLimiter(_limiter_on_node(endpoint.options), setup.sent_before)
-        counted = total_tokens if counts_output else input_tokens
-        permits.add(endpoint.name, engine, limiter, who, counted, weight=endpoint.weight)
-    return permits
+    return endpoint_permits(
+        setup,
+        engines,
+        partial(limiter_on_node, setup),
+        client,
+        job.identity.run_id,
+        route=job.route,
+        priority=priority,
+        owner=owner,
+    )
+
+
+def limiter_on_node(setup: LlmSetup, endpoint: Endpoint) -> RemoteLimiter:
+    """The limiter of an account that `setup` uses on this node."""
+    return RemoteLimiter(_limiter_name_on_node(endpoint.options), setup.sent_before)
 
 
 def start_limiters_early(setups: Iterable[LlmSetup]) -> None:
@@ -146,10 +129,10 @@ def start_limiters_early(setups: Iterable[LlmSetup]) -> None:
     Raises UsageError for a key file that cannot be read.
     """
     for endpoint in (each for setup in setups for each in setup.endpoints):
-        get_limiter(_limiter_on_node(endpoint.options))
+        get_limiter(_limiter_name_on_node(endpoint.options))
 
 
-def _limiter_on_node(llm: EngineOptions) -> str:
+def _limiter_name_on_node(llm: EngineOptions) -> str:
     """The name of the limiter of the account that `llm` uses on this node."""
     key = _key_on_node(llm)
     account = account_fingerprint(llm.base_url, key.get_secret_value() if key else "")
@@ -158,15 +141,6 @@ def _limiter_on_node(llm: EngineOptions) -> str:
 
 def llm_reader(setup: LlmSetup, permits: EndpointPermits, budgets: tuple[BudgetShare, ...]) -> Reader:
     """The reader that `setup` says, under `permits` and the cost ceilings of `budgets`."""
-    engine = permits.lanes[0].engine
-    return Reader(
-        engine=engine,
-        permits=permits,
-        ask=setup.ask,
-        prompt_sha256=setup.prompt_sha256,
-        metering=metering_of(setup.options, setup.prices, setup.ask),
-        judge=judge,
-        budgets=budgets,
-        name=setup.name,
-        observers=(RequestMetrics(setup.name, engine.model).observe,),
-    )
+    metrics = RequestMetrics(setup.name, permits.lanes[0].engine.model)
+    metering = metering_of(setup.options, setup.prices, setup.ask)
+    return model_reader(setup, permits, metering, budgets, (metrics.observe,))

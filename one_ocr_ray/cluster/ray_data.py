@@ -1,9 +1,10 @@
-"""Parquet files of a dataset for Ray Data, read where its tasks run."""
+"""Ray Data: the files of a dataset, read where its tasks run, and who a stage is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import ray
 from ray import data
 
 if TYPE_CHECKING:
@@ -20,3 +21,9 @@ def read_parquet(
     """The rows of the files at `paths`, only those columns of them; `change` makes other rows of each block of rows."""
     rows = data.read_parquet(list(paths), columns=None if columns is None else list(columns))
     return rows if change is None else rows.map_batches(change, batch_format="pyarrow")
+
+
+def stage_identity() -> tuple[str, str]:
+    """The client of a stage's process, and the run that it counts to: all stages of a job share what their job gets."""
+    context = ray.get_runtime_context()
+    return context.get_worker_id(), f"ray-data-{context.get_job_id()}"

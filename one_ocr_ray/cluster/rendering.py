@@ -7,7 +7,7 @@ A slice's page sequence depends on its arguments only, because Ray tells yields 
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import ray
 
 from one_ocr_ray.model import ErrorCode, Failure, PageUnrendered
 from one_ocr_ray.pdf.reader import PdfChild
-from one_ocr_ray.reading.inspection import Opener
+from one_ocr_ray.reading.inspection import Opener, drawn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,17 +122,4 @@ def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
         if failure is not None:
             yield PageUnrendered(number, Failure(ErrorCode.RENDER_FAILED, failure.message), render_ms=0)
         else:
-            yield _drawn(opener.child, number, item.document.document_id, options)
-
-
-def _drawn(child: PdfChild, number: int, document_id: str, options: PdfOptions) -> RenderedPage:
-    """The image of a page, with its text layer where it is wanted and does no harm."""
-    page = child.render(number, options.longest_side_px, layer=options.layer)
-    if isinstance(page, PageUnrendered):
-        # Another try without the layer may help: a crash may not be the page's doing, unless it comes again.
-        slow = options.layer and page.failure.code is ErrorCode.RENDER_TIMEOUT
-        if slow or page.failure.code is ErrorCode.RENDER_CRASHED:
-            page = child.render(number, options.longest_side_px)
-    if isinstance(page, PageUnrendered) or page.layer is None:
-        return page
-    return replace(page, layer=replace(page.layer, document_id=document_id))
+            yield drawn(opener.child, number, item.document.document_id, options)

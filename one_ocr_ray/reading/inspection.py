@@ -9,12 +9,13 @@ import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.archive import ArchiveError
-from one_ocr_ray.model import DocumentRef, ErrorCode, Failure
+from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, PageUnrendered
 from one_ocr_ray.pdf.failures import of_archive as failure_of_archive
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions, document_id_of
 from one_ocr_ray.policy.input_names import holds_documents, split_member
@@ -25,6 +26,7 @@ from one_ocr_ray.storage.store.uris import is_remote, local_path
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from one_ocr_ray.model import RenderedPage
     from one_ocr_ray.storage.inputs import InputFile
 
 
@@ -67,6 +69,11 @@ def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRe
     source = source_of(file.uri)
     if isinstance(source, Failure):
         return _failed(file, source.code, source.message)
+    return inspect_source(file, source, options, child)
+
+
+def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, child: PdfChild) -> DocumentRef:
+    """Open the bytes of `file`, or the local file at a path, in `child`."""
     document_id = document_id_of(source)
     if document_id is None:
         return _failed(file, _UNREADABLE.code, _UNREADABLE.message)
@@ -139,6 +146,19 @@ class Opener:
             return opened
         self._open = key
         return None
+
+
+def drawn(child: PdfChild, page_number: int, document_id: str, options: PdfOptions) -> RenderedPage:
+    """The image of a page of the open document, with its text layer where that is wanted and does no harm."""
+    page = child.render(page_number, options.longest_side_px, layer=options.layer)
+    if isinstance(page, PageUnrendered):
+        # Another try without the layer may help: a crash may not be the page's doing, unless it comes again.
+        slow = options.layer and page.failure.code is ErrorCode.RENDER_TIMEOUT
+        if slow or page.failure.code is ErrorCode.RENDER_CRASHED:
+            page = child.render(page_number, options.longest_side_px)
+    if isinstance(page, PageUnrendered) or page.layer is None:
+        return page
+    return replace(page, layer=replace(page.layer, document_id=document_id))
 
 
 def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> tuple[str | None, ...]:

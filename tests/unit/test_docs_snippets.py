@@ -33,6 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pages += [page(paper, 3, markdown="last")]
     pages += [page(bill, number, markdown="", data='{"total": 12.5}') for number in (1, 2, 3)]
     datasets.write(root / "out", [paper, bill, locked], pages)
+    (root / "samples").symlink_to(ROOT / "samples")
     return root
 
 

@@ -35,6 +35,11 @@ def write_pages(results: Iterable[PageResult], config: Mapping[str, Any], out: B
     _write((page_row(result) for result in results), PAGES, "pages", config, out)
 
 
+def pages_table(results: Sequence[PageResult]) -> pa.Table:
+    """The rows of `results` as a table of `pages` in memory."""
+    return _table([page_row(result) for result in results], PAGES) if results else PAGES.empty_table()
+
+
 def encode_documents(results: Iterable[DocumentResult], config: Mapping[str, Any]) -> bytes:
     """A whole Parquet file of `documents` rows in the given order; `config` must hold no secret."""
     return _encode((document_row(result) for result in results), DOCUMENTS, "documents", config)

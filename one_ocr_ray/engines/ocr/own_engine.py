@@ -1,0 +1,41 @@
+"""The embedded engine of this process, one page at a time in a thread of its own: for programs without a cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.engines.ocr.engine import LocalEngine
+
+if TYPE_CHECKING:
+    from one_ocr_ray.engines.ocr.text_layer import LayerReading
+    from one_ocr_ray.model import Answer, PageImage, PageRequest
+    from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
+    from one_ocr_ray.routing import Route
+
+
+class OwnEngine:
+    """Loads its models at the first page: a second, and a gigabyte. For any event loop, one after the other too."""
+
+    name = "local"
+    model = DEFAULT_MODELS["local"]
+
+    def __init__(self) -> None:
+        self._engine = LocalEngine()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-ocr")
+
+    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.read_page, image)
+
+    async def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
+        """One page from its text layer; `known`: what is known of its document's fonts."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._engine.read_layer, image, known, route)
+
+    async def check(self) -> None:
+        """It needs no key and no network."""
+
+    async def close(self) -> None:
+        """It is kept for the next document."""
