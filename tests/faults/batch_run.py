@@ -30,15 +30,19 @@ from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.batch.shard import BatchedShard, BatchTools
 from one_ocr_ray.reading.batch.watch import BatchWatch
+from one_ocr_ray.reading.limits.budget import OwnBudget
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page import Reading
 from one_ocr_ray.reading.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.routing import Route
+from one_ocr_ray.storage.batch_spending import batch_spending
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.dataset.shard_files import Dataset
+from one_ocr_ray.storage.journal import Journal, shards_at_work
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.spending_records import recorded_spending
 from one_ocr_ray.storage.store.objects import Objects
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY
@@ -138,7 +142,7 @@ class BatchRun:
     rest: str = "auto"
     parcel_tokens: int = 1_000_000
     cap: int | None = None
-    left_usd: float | None = None
+    max_usd: float | None = None
     death: Death = field(default_factory=Death)
     clock: ManualClock = field(default_factory=ManualClock)
     again: bool = False
@@ -189,12 +193,25 @@ class BatchRun:
                 self.again = False
                 if not watch.lying:
                     return
+                self._draw(watch, output)
                 todo = await self._wait(watch)
                 if not todo:
                     return
         finally:
             await client.close()
             await engine.close()
+
+    def _draw(self, watch: BatchWatch, output: Objects) -> None:
+        """Give the watch what is left of the ceiling, as a run does it."""
+        if self.max_usd is None:
+            return
+        shards = self.dataset.committed()
+        rows = [row for shard_id in shards for row in self.dataset.pages(shard_id)]
+        for shard_id in shards_at_work(output) - shards:
+            rows += Journal(output, shard_id, FINGERPRINT.config_id).read()
+        lying = batch_spending(output, self.dataset, FINGERPRINT.config_id) + recorded_spending(output, None)
+        assert lying.most_usd is not None
+        watch.draw_on(OwnBudget(self.max_usd - sum(row.cost_usd or 0.0 for row in rows) - lying.most_usd))
 
     async def _wait(self, watch: BatchWatch) -> list[str]:
         """The shards whose batches have ended, after some turns of the clocks."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -287,3 +288,22 @@ async def cancel_now(root: Path, provider: Provider, run: BatchRun) -> Cancelled
         return await cancel_batches(output, client, account, clock=run.clock, say=lambda _: None)
     finally:
         await client.close()
+
+
+def test_a_ceiling_holds_over_ten_killed_runs(provider: Provider, tmp_path: Path) -> None:
+    """Every batch sets its dearest outcome aside before it is created; what a killed run has asked for counts."""
+    play(provider, run_s=60)
+    papers, most_usd = [document(number, page_count=4) for number in range(1, 7)], 0.22
+    clock = BatchRun(tmp_path / "out", provider, papers).clock
+    for at in range(10):
+        run = BatchRun(
+            tmp_path / "out", provider, papers, max_usd=most_usd, death=Death(16 + 9 * at), clock=clock, rest="batch"
+        )
+        with suppress(CrashError, BaseExceptionGroup, StoppedError):
+            run.run()
+    last = BatchRun(tmp_path / "out", provider, papers, max_usd=most_usd, clock=clock, rest="batch")
+    with pytest.raises(StoppedError, match="--max-cost"):
+        last.run()
+    assert 0 < billed_usd(provider) <= most_usd
+    assert set(executed(provider).values()) == {1}
+    assert billed_usd(provider) == pytest.approx(sum(row.cost_usd or 0.0 for row in last.rows()))
