@@ -36,6 +36,7 @@ LEFT_BY_ONLINE = (
     "{lying} Run the same command again with --batch to collect them, or end them with `one-ocr batch cancel OUTPUT`."
 )
 SAY_EVERY_S = 60.0
+LINGER_S = 20.0  # so long others may end, too, before workers are started for those that have ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,18 +150,21 @@ class RunBatches:
         now_s = self._clock.monotonic_s()
         if self._give_up_s is None:
             self._give_up_s = float("inf") if self._wishes.wait_s is None else now_s + self._wishes.wait_s
-        before = self.watch.waiting_shards
+        before, due_since_s = self.watch.waiting_shards, None
         with ends():
             try:
-                while not self._is_worth_a_worker(before, more_to_render=more_to_render):
-                    if not self._wishes.submits:
+                while True:
+                    now_s = self._clock.monotonic_s()
+                    if self._is_worth_a_worker(before, more_to_render=more_to_render):
+                        due_since_s = now_s if due_since_s is None else due_since_s
+                        if not self.watch.in_stage(Stage.LIVE) or now_s - due_since_s >= LINGER_S:
+                            return
+                    elif not self._wishes.submits:
                         raise StoppedError(LEFT_BY_ONLINE.format(lying=self.told))
                     await self.watch.step()
                     self._on_look(self.watch)
                     self._tell()
-                    if self._is_worth_a_worker(before, more_to_render=more_to_render):
-                        return
-                    if self._clock.monotonic_s() >= self._give_up_s:
+                    if due_since_s is None and self._clock.monotonic_s() >= self._give_up_s:
                         raise StoppedError("The time to wait for batches (--batch-wait) is over.")
                     await self._clock.sleep(STEP_S)
             finally:
@@ -173,7 +177,7 @@ class RunBatches:
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= SAY_EVERY_S:
             self._said_s = now_s
-            self._say(self.told)
+            self._say(self.told.partition(";")[0] + ".")
 
     def with_deadline(self, stopped: StoppedError) -> StoppedError:
         """`stopped` with a sentence on what lies at the provider, unless it has that."""

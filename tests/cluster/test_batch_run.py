@@ -1,0 +1,51 @@
+"""A whole run in provider batches: rendered on Ray, asked at half the price, ended and gone on with."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pytest
+from PIL import Image, ImageDraw
+
+from one_ocr_ray.errors import StoppedError
+from tests.cluster.outputs import pages_by_source, read
+from tests.pdfs import scan_pdf, text_pdf
+from tests.provider import BatchPlay, ProviderProcess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from one_ocr_ray.policy.dataset.summary import RunSummary
+
+
+def test_a_route_whose_last_reader_answers_in_batches(tmp_path: Path, ray_cluster: None) -> None:
+    """Only pages that need the model are uploaded; the run may leave, and the next one collects and commits."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    (source / "text.pdf").write_bytes(text_pdf(2))
+    sheet = Image.new("RGB", (850, 1100), "white")
+    ImageDraw.Draw(sheet).rectangle((100, 100, 500, 140), fill="black")
+    encoded = io.BytesIO()
+    sheet.save(encoded, "JPEG")
+    (source / "scan.pdf").write_bytes(scan_pdf(encoded.getvalue(), 850, 1100, colour=True))
+    with ProviderProcess(keys=(), batches=BatchPlay(run_s=3600).model_dump()) as provider:
+        stopped: list[RunSummary] = []
+        flags: dict[str, Any] = {
+            "engine": "openai", "base_url": provider.openai_url, "model": uuid4().hex, "route": "text-layer,openai",
+            "batch": True, "prices": {},
+        }  # fmt: skip
+        with pytest.raises(StoppedError, match=r"run the same command again before .* UTC"):
+            read(output, source, batch_wait=0, on_stop=stopped.append, **flags)
+        told = stopped[0].as_json()["batch"]
+        assert (told["parcels"], told["live"], told["pages_live"]) == (1, 1, 1)
+        provider.turn_clock(3700)
+        summary = read(output, source, **flags)
+        assert summary.exit_code == 0
+        assert summary.as_json()["batch"]["live"] == 0
+        found = {name: row["engine"] for name, row in pages_by_source(output).items()}
+        assert found == {("text.pdf", 1): "text-layer", ("text.pdf", 2): "text-layer", ("scan.pdf", 1): "openai"}
+        assert pages_by_source(output)["scan.pdf", 1]["route_reason"] == "no_text"
+        assert sum(row.operation == "line" for row in provider.rows()) == 1
+        assert provider.batches()["files"] == 0
