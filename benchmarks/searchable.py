@@ -83,9 +83,8 @@ def _read_documents(folder: Path, most: int) -> Iterator[tuple[DocumentRef, list
                 box = image.page_box and turned(image.page_box, answer.rotation_deg)
                 known = pack(answer.blocks, Positions.WORDS)
                 # As after a text layer that was refused: the words are written beside what the page shows.
-                pages.append(
-                    page(ref, number, blocks=known, page_box=box, markdown=answer.text, route_reason="garbled")
-                )
+                told = {"markdown": answer.text, "rotation": answer.rotation_deg, "route_reason": "garbled"}
+                pages.append(page(ref, number, blocks=known, page_box=box, **told))
             yield ref, pages
 
 
@@ -169,11 +168,25 @@ def _found(copy: Path, pages: list[PageResult]) -> tuple[int, int]:
         command = ["pdftotext", "-bbox", "-cropbox", "-f", number, "-l", number, copy, "-"]
         told = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace")
         seen = [(*map(float, match.groups()[:4]), html.unescape(match[5])) for match in _WORD.finditer(told)]
-        for line in placed_page(replace(each)).lines:
+        placed = placed_page(each)
+        for line in placed.lines:
             for word in line.words:
                 words += 1
-                found += _is_at(word, seen)
+                box = _as_in_file(word.box, placed.box, (each.rotation or 0) % 360)
+                found += _is_at(replace(word, box=box), seen)
     return words, found
+
+
+def _as_in_file(box: Box, upright: PageBox, turn: int) -> Box:
+    """A box on the page as the file shows it, before the turn that OCR has found."""
+    match turn:
+        case 90:
+            return Box(box.y0, upright.width - box.x1, box.y1, upright.width - box.x0)
+        case 180:
+            return Box(upright.width - box.x1, upright.height - box.y1, upright.width - box.x0, upright.height - box.y0)
+        case 270:
+            return Box(upright.height - box.y1, box.x0, upright.height - box.y0, box.x1)
+    return box
 
 
 def _is_at(word: BlockWord, seen: list[tuple[float, float, float, float, str]]) -> bool:

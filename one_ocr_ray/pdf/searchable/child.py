@@ -28,6 +28,7 @@ from one_ocr_ray.pdf.searchable.font import add_font, set_characters
 from one_ocr_ray.pdf.searchable.pictures import pdf_of_pictures
 from one_ocr_ray.policy.writers.pdf_text import FONT
 
+_MOST_DEPTH = 500  # of the tree of pages; qpdf reads no deeper one
 _MOST_FIELDS = 20_000  # of a form that are searched for signatures
 _LETTER = (0.0, 0.0, 612.0, 792.0)
 # A page has a visible layer of its own where it shows half as many bytes of text as the layer would have.
@@ -61,7 +62,12 @@ class _Copy:
         try:
             # By reading, not by mapping: a mapped file would count against the limit of this process.
             access = pikepdf.AccessMode.stream
-            self._pdf = pikepdf.open(header["path"], password=header["password"] or "", access_mode=access)
+            self._pdf = pikepdf.open(
+                header["path"],
+                password=header["password"] or "",
+                access_mode=access,
+                inherit_page_attributes=False,  # which would write them to each page
+            )
             page_count = len(self._pdf.pages)
         except pikepdf.PasswordError:
             return {"refused": "password"}, b""
@@ -85,7 +91,7 @@ class _Copy:
         page = self._pdf.pages[header["page_number"] - 1].obj
         streams = _streams(page)
         content = look_through(self._pdf, streams)
-        resources = page.get("/Resources")
+        resources = _inherited(page, "/Resources")
         resources = shallow(resources) if isinstance(resources, Dictionary) else Dictionary()
         in_forms, stripped = look_through_forms(self._pdf, resources)
         characters = sum(map(len, _CODES.findall(body))) // 4
@@ -119,8 +125,9 @@ class _Copy:
                 set_characters(self._pdf, self._font, json.loads(payload))
             self._pdf.save(
                 target,
-                # Streams stay as they are, byte by byte, and so does the encryption with its passwords.
-                compress_streams=False,
+                # Streams stay as they are, and so does the encryption with its passwords. A file with object streams is
+                # compressed throughout; where these are not, it would grow by half.
+                compress_streams=self._pdf.trailer.get("/Type") == "/XRef",
                 stream_decode_level=None if encrypted else pikepdf.StreamDecodeLevel.none,  # refused with encryption
                 object_stream_mode=pikepdf.ObjectStreamMode.preserve,
                 fix_metadata_version=False,
@@ -138,10 +145,22 @@ def _streams(page: Any) -> list[Any]:
     return [each for each in found if isinstance(each, pikepdf.Stream)]
 
 
+def _inherited(page: Any, name: str) -> Any:
+    """A value of the page, or of the nearest node above it that has one."""
+    node = page
+    for _ in range(_MOST_DEPTH):
+        if not isinstance(node, Dictionary):
+            return None
+        if name in node:
+            return node[name]
+        node = node.get("/Parent")
+    return None
+
+
 def _box_of(page: Any) -> _Box:
     """What is shown of the page, in its own space: the part of the crop box that is in the media box."""
-    media = _rectangle(page.get("/MediaBox")) or _LETTER
-    crop = _rectangle(page.get("/CropBox")) or media
+    media = _rectangle(_inherited(page, "/MediaBox")) or _LETTER
+    crop = _rectangle(_inherited(page, "/CropBox")) or media
     common = (max(media[0], crop[0]), max(media[1], crop[1]), min(media[2], crop[2]), min(media[3], crop[3]))
     return common if common[2] > common[0] and common[3] > common[1] else media
 
