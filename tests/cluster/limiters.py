@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import ray
 
 from one_ocr_ray.cluster.nodes import NAMESPACE
@@ -13,4 +15,5 @@ def end_limiters() -> None:
         return
     for each in ray.util.list_named_actors(all_namespaces=True):
         if each["namespace"] == NAMESPACE and each["name"].startswith("limiter:"):
-            ray.kill(ray.get_actor(each["name"], namespace=NAMESPACE))
+            with suppress(ValueError):  # it has ended meanwhile
+                ray.kill(ray.get_actor(each["name"], namespace=NAMESPACE))
