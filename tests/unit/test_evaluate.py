@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.blocks import Cell, TableGrid
+from one_ocr_ray.blocks import Block, BlockKind, Cell, Positions, TableGrid
 from one_ocr_ray.cli import main
+from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.evaluation.page_score import Truth, score_page
 from one_ocr_ray.policy.evaluation.table_similarity import teds
+from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests import datasets
 from tests.values import TIMED_OUT, document, page
 
@@ -58,6 +60,24 @@ def test_errors_are_counted_by_document_and_reader(output: Path, capsys: pytest.
     assert report["worst"][0]["source_name"] == "a.pdf"
     assert (report["without_truth"], report["unread"]) == (1, 1)
     assert set(report["readers"]) == {"local"}
+
+
+@pytest.mark.parametrize("truth", ["Annual report\nIt was a good year.\n7", "It was a good year."])
+def test_a_true_text_may_hold_what_belongs_to_the_sheet(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], truth: str
+) -> None:
+    """Heads, feet and numbers stand in the blocks alone; a page is not wrong for that, whether its truth has them."""
+    blocks = [
+        Block(1, BlockKind.PAGE_HEADER, "Annual report"),
+        Block(2, BlockKind.PARAGRAPH, "It was a good year."),
+        Block(3, BlockKind.PAGE_NUMBER, "7"),
+    ]
+    one = document(1, name="a.pdf", page_count=1)
+    read = page(one, 1, markdown=to_markdown(blocks), blocks=pack(blocks, Positions.BLOCKS))
+    datasets.write(tmp_path / "out", [one], [read])
+    (tmp_path / "truth").mkdir()
+    (tmp_path / "truth" / "a.p1.txt").write_text(truth)
+    assert told(capsys, tmp_path / "out", "--truth", tmp_path / "truth")["all"]["cer"] == 0.0
 
 
 def test_a_dataset_is_the_truth_of_itself(output: Path, capsys: pytest.CaptureFixture[str]) -> None:

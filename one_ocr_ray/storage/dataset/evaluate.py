@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.model import PageStatus
+from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.evaluation.html_report import html_report
 from one_ocr_ray.policy.evaluation.page_score import Truth, score_page
 from one_ocr_ray.policy.evaluation.report import EvalReport, ScoredPage
+from one_ocr_ray.policy.writers.markdown import to_markdown
 from one_ocr_ray.storage.dataset.committed import committed_documents
 from one_ocr_ray.storage.run_dir import CONFIG
 from one_ocr_ray.storage.store.uris import is_remote
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.policy.evaluation.page_score import PageScore
 
 MOST_CHARACTERS = 200_000  # of a document that is compared as a whole: the time grows with their square
 _PAGE = re.compile(r"(?P<name>.+?)\.p(?P<page>\d{1,7})", re.DOTALL)
@@ -67,11 +72,24 @@ def _scored(document: DocumentResult, pages: list[PageResult], truths: _Truths) 
         return
     for page in pages:
         if truth := truths.of(document, page.page_number):
-            score = score_page(page.markdown, truth)
+            score = _score(page, truth)
             reason: str | None = getattr(page, "route_reason", None)
             yield ScoredPage(name, page.page_number, page.engine, reason, score, page.markdown, truth)
         else:
             yield None
+
+
+def _score(page: PageResult, truth: Truth) -> PageScore:
+    """The page against its truth, which may hold the page's head, foot and number: its Markdown leaves them out."""
+    score = score_page(page.markdown, truth)
+    if truth.is_markdown or page.blocks is None:
+        return score
+    blocks = unpack(page.blocks, with_lines=False)
+    if not any(block.kind.is_furniture for block in blocks):
+        return score
+    shown = (replace(each, kind=BlockKind.PARAGRAPH) if each.kind.is_furniture else each for each in blocks)
+    with_furniture = score_page(to_markdown(shown, page.page_number), truth)
+    return min(score, with_furniture, key=lambda each: each.character_errors)
 
 
 def write_html(report: EvalReport, file: Path) -> None:
