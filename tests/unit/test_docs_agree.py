@@ -15,7 +15,7 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 # Of other programs: ray, kubectl, pip, mypy, vLLM, SGLang, and the scripts in benchmarks/.
 OTHERS = """
 --dashboard-host --head --metadata-json --metrics-export-port --num-cpus --working-dir --generate --name --force
---namespace --time --from-literal --wheel --strict --seconds --max-model-len --model-path --load-format
+--namespace --time --from-literal --wheel --strict --seconds --max-model-len --model-path --load-format --check --seed
 """
 KNOWN = {flag for parser in commands().values() for action in flags(parser) for flag in action.option_strings}
 
