@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -13,16 +11,15 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job_settings import route_of
 from one_ocr_ray.model import PageResult, PageStatus
 from one_ocr_ray.policy.route.chain import models_of
+from one_ocr_ray.python.loop_thread import LoopThread
 from one_ocr_ray.python.reading import Account, DocumentReader, settings_of_reading
 from one_ocr_ray.storage.dataset.parquet import pages_table
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from one_ocr_ray.model import DocumentRef
-
-_Result = TypeVar("_Result")
 
 _NAMES = ("path", "uri")
 
@@ -69,19 +66,15 @@ class _Running:
     """The reader of this process in an event loop of its own, which lives as long as the process."""
 
     def __init__(self, given: dict[str, Any]) -> None:
-        self._loop = asyncio.new_event_loop()
-        threading.Thread(target=self._loop.run_forever, name="page-reader", daemon=True).start()
-        self._reader = self._wait_for(self._start(given))
+        self._loop = LoopThread("page-reader")
+        self._reader = self._loop.wait_for(self._start(given))
 
     def read(self, files: Sequence[tuple[InputFile, bytes | None]]) -> list[tuple[DocumentRef, list[PageResult]]]:
-        return self._wait_for(self._reader.read(files))
+        return self._loop.wait_for(self._reader.read(files))
 
     async def _start(self, given: dict[str, Any]) -> DocumentReader:
         chosen = settings_of_reading(given)
         return DocumentReader(chosen, _in_the_cluster() if models_of(route_of(chosen)) else None)
-
-    def _wait_for(self, work: Coroutine[Any, Any, _Result]) -> _Result:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
 
 def _in_the_cluster() -> Account:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass, field
 from functools import cache, partial
 from secrets import token_hex
@@ -31,6 +30,7 @@ from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.document import document_text
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of
+from one_ocr_ray.python.loop_thread import LoopThread
 from one_ocr_ray.reading.inspection import drawn, inspect, inspect_source
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.own_limiter import OwnLimiter
@@ -116,8 +116,8 @@ def read(path: str | Path, **settings: Any) -> Document:
         async with DocumentReader(chosen) as reader:
             return await reader.read([(files[0], None)])
 
-    with ThreadPoolExecutor(1, thread_name_prefix="read") as thread:
-        ((document, rows),) = thread.submit(asyncio.run, reading()).result()
+    with closing(LoopThread("read")) as loop:
+        ((document, rows),) = loop.wait_for(reading())
     if document.failure is not None:
         raise DocumentError(document.name, document.failure)
     text = document_text(rows).markdown
@@ -190,9 +190,10 @@ class DocumentReader(AsyncExitStack):
                     document = await asyncio.to_thread(self._open, file, data)
                     pages: list[asyncio.Task[PageResult]] = []
                     found.append((document, pages))
-                    for number in self._numbers(document):
-                        await self._slots.acquire()
+                    wanted = () if document.failure is not None else self._selection.of(document.page_count or 0)
+                    for number in wanted:
                         image = await asyncio.to_thread(drawn, self._child, number, document.document_id, self._options)
+                        await self._slots.acquire()
                         pages.append(group.create_task(read_page(document, image, reading)))
                         pages[-1].add_done_callback(lambda _: self._slots.release())
         except ExceptionGroup as group_error:
@@ -203,9 +204,6 @@ class DocumentReader(AsyncExitStack):
         if data is None:
             return inspect(file, self._options, self._child)
         return inspect_source(file, data, self._options, self._child)
-
-    def _numbers(self, document: DocumentRef) -> Iterable[int]:
-        return () if document.failure is not None else self._selection.of(document.page_count or 0)
 
     def _start(self) -> Reading:
         """The readers of the route. Raises UsageError when there is no key for an LLM engine."""
