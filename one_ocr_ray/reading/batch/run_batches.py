@@ -59,7 +59,6 @@ class RunBatches:
         wishes: BatchWishes,
         *,
         say: Callable[[str], None],
-        holds_lease: Callable[[], bool] = lambda: True,
         on_create: Callable[[str], None] = lambda _: None,
         on_look: Callable[[BatchWatch], None] = lambda _: None,
         clock: Clock | None = None,
@@ -80,7 +79,6 @@ class RunBatches:
             TokenMeter(wishes.tokens),
             clock=self._clock,
             creates=wishes.submits,
-            holds_lease=holds_lease,
             on_create=on_create,
         )
         self._give_up_s: float | None = None  # when the wait is over

@@ -66,7 +66,6 @@ class BatchWatch(KnownParcels):
         *,
         clock: Clock,
         creates: bool,
-        holds_lease: Callable[[], bool] = lambda: True,
         on_create: Callable[[str], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -77,7 +76,6 @@ class BatchWatch(KnownParcels):
         self._meter = meter
         self._till: BudgetSource | None = None
         self._is_broke = False  # a batch did not fit into the ceiling beside those that are not collected
-        self._holds_lease = holds_lease
         self._on_create = on_create
         self._jitter = jitter
         self._looks: dict[str, _Look] = {}
@@ -184,9 +182,8 @@ class BatchWatch(KnownParcels):
             return
         if not await self._reserve(file.most_usd):
             return
-        if not self._holds_lease() or not await asyncio.to_thread(
-            self._state.put_intent, parcel, batch_tag(self._account, parcel), self._now_s()
-        ):
+        tag = batch_tag(self._account, parcel)
+        if not await asyncio.to_thread(self._state.put_intent, parcel, tag, self._now_s()):
             raise StoppedError(TAKEN)
         parcel = await self._renew(parcel)
         self._creating.add(parcel.name)
