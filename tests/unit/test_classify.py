@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.blocks import BlockKind
+from one_ocr_ray.blocks import BlockKind, Positions
+from one_ocr_ray.policy.dataset.packing import pack, unpack
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent, Region
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
@@ -113,7 +114,10 @@ def test_the_letters_of_a_figure_stand_in_it() -> None:
     """In the order of the page, with its caption; nothing of it is text of the page."""
     labels = [line("May", 250, 700), line("June", 500, 700), line("12 %", 300, 600)]
     lines = [*column(PROSE, 200, 200), *labels, line("Figure 1: Rain", 200, 780), *column(PROSE, 200, 900)]
-    found = blocks(lines, Region("figure", 200, 500, 800, 750, 0.9))
+    found = blocks(lines, Region("figure", 200.123, 500.456, 800.123, 750, 0.9))
+    packed = pack(found, Positions.WORDS)
+    assert packed is not None
+    assert unpack(packed) == found
     assert [block.kind for block in found] == [
         BlockKind.PARAGRAPH, BlockKind.FIGURE, BlockKind.CAPTION, BlockKind.PARAGRAPH,
     ]  # fmt: skip

@@ -139,8 +139,8 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
         inside = labels.within(region, left)
         if any(isinstance(segment, TableStrip) for segment in inside) or _is_text(inside, characters, height):
             continue
-        scale = labels.pt_per_unit
-        box = Box(region.x0 * scale, region.y0 * scale, region.x1 * scale, region.y1 * scale)
+        corners = region.x0, region.y0, region.x1, region.y1
+        box = Box(*(round(each * labels.pt_per_unit, 2) for each in corners))  # as the dataset keeps it
         strips += _strips(region, Figure(box, tuple(inside)), left[0], height)
         left = [segment for segment in left if segment not in inside]
     return (*left, *strips)
