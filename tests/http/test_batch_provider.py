@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydantic import SecretStr
 
 from one_ocr_ray.engines.llm import gemini, openai
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.model import PageRequest
+from one_ocr_ray.reading.batch.check import fault_of_batches
 from tests.provider import DEFAULT_KEY, BatchPlay, Provider
 from tests.unit.wire_samples_reader import page_image
 
@@ -101,3 +104,17 @@ def test_the_google_package_runs_a_batch(provider: Provider, tmp_path: Path) -> 
     assert [each.display_name for each in client.batches.list(config={"page_size": 10})] == ["oo-tag"]
     client.files.delete(name=file.name)
     assert provider.batches()["files"] == 0
+
+
+@pytest.mark.parametrize("name", ["openai", "gemini"])
+def test_the_check_of_doctor(name: str, provider: Provider) -> None:
+    """It lists batches and uploads a file that it deletes; a wrong key is told, and no batch is created."""
+    provider.reset()
+    base_url = provider.openai_url if name == "openai" else provider.gemini_url
+    options = EngineOptions(name=name, model="m", base_url=base_url, api_key=SecretStr(DEFAULT_KEY))
+    assert fault_of_batches(options) is None
+    assert (provider.batches()["files"], provider.batches()["batches"]) == (0, 0)
+    assert {row.operation for row in provider.rows()} >= {"list", "upload", "delete"}
+    told = fault_of_batches(replace(options, api_key=SecretStr("another")))
+    assert told is not None
+    assert "key" in told
