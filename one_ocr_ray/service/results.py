@@ -40,12 +40,12 @@ class Format(StrEnum):
     MD = "md"
     TXT = "txt"
     HTML = "html"
+    PDF = "pdf"  # the upload, searchable
     CSV = "csv"  # the tables, one after the other with an empty line between them
     XLSX = "xlsx"  # the tables, a sheet for each
     JSON = "json"
     JSONL = "jsonl"
     PARQUET = "parquet"
-    PDF = "pdf"  # the upload, searchable
     HOCR = "hocr"
     ALTO = "alto"
     ZIP = "zip"
