@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-import ray
 
 from one_ocr_ray.cli import main
 from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
+from tests.cluster.waiting import until
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -65,19 +65,17 @@ def test_what_ray_prints_meanwhile_stays_out_of_the_json(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Ray's threads print warnings on stdout, such as of many workers; stdout has one JSON object and nothing else."""
-    ended = threading.Event()
+    out = tmp_path / "out"
 
-    def print_like_ray() -> None:
-        while not ended.wait(0.05):
-            if ray.is_initialized():
-                print("(raylet) WARNING: 12 PYTHON worker processes have been started", file=sys.stdout)
+    def print_like_ray() -> None:  # whose threads are there while a run is at work, not before it and not after it
+        until((out / "_run").exists, "a run at work")
+        print("(raylet) WARNING: 12 PYTHON worker processes have been started", file=sys.stdout)
 
     printing = threading.Thread(target=print_like_ray)
     printing.start()
     try:
-        code = main(["run", str(folder / "good.pdf"), "--output", str(tmp_path / "out"), "--json"])
+        code = main(["run", str(folder / "good.pdf"), "--output", str(out), "--json"])
     finally:
-        ended.set()
         printing.join()
     told = capsys.readouterr()
     assert code == json.loads(told.out)["exit_code"] == 0
