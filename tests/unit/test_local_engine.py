@@ -28,6 +28,8 @@ from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+ROOT = Path(__file__).resolve().parents[2]
+
 
 @pytest.fixture(scope="module")
 def engine() -> LocalEngine:
@@ -245,10 +247,11 @@ def test_a_rare_page_leaves_no_memory_behind() -> None:
 
 
 RARE_PAGES = """
-import io, resource
+import io
 from PIL import Image, ImageDraw
 from one_ocr_ray.engines.ocr.heap import resident_bytes
 from one_ocr_ray.engines.ocr.rapid import PageReader
+from tests.peak_memory import peak_kib
 reader = PageReader(most_kept_bytes=900_000_000)
 for width, height in ((16, 1600), (60, 1600), (1600, 16), (2000, 2000), (1600, 1600)):
     page = Image.new("RGB", (width, height), "white")
@@ -258,13 +261,13 @@ for width, height in ((16, 1600), (60, 1600), (1600, 16), (2000, 2000), (1600, 1
     jpeg = io.BytesIO()
     page.save(jpeg, "JPEG")
     reader.read(jpeg.getvalue())
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, resident_bytes() / 1e6)
+print(peak_kib() * 1.024e-3, resident_bytes() / 1e6)
 """
 
 
 def in_a_process_of_its_own(program: str) -> str:
     """What it prints."""
-    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT).stdout
 
 
 def rendered(page: SparsePage, child: PdfChild, folder: Path) -> PageImage:

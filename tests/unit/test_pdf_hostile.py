@@ -112,13 +112,14 @@ import resource, sys
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
 from tests.layers import text_of
+from tests.peak_memory import peak_kib
 bomb = pdfs.spaces_bomb_pdf()
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_kib()
 with PdfChild(PdfLimits(memory_bytes=400 << 20)) as child:
     print(child.inspect(bomb).page_count)
     print(child.render(1, 800).failure.code)
     print(text_of(child, 2))
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+print(peak_kib() - before)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
 
