@@ -12,6 +12,7 @@ from playwright.sync_api import expect
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER
 from one_ocr_ray.policy.tasks.task import TaskState
 from one_ocr_ray.service.web import i18n as catalogue
 from one_ocr_ray.service.web.i18n import LANGUAGES, catalog, language_of
@@ -104,5 +105,9 @@ def test_every_sentence_is_used_and_every_one_used_is_there() -> None:
     assert called <= known
     assert {f"state.{state}" for state in TaskState} | {f"code.{code}" for code in ErrorCode} <= known
     assert {f"kind.{kind}" for kind in BlockKind} <= known
+    kinds = ("tables", "formulas", "handwriting", "tables,formulas,handwriting")
+    of_readers = {f"{where}.{name}" for where in ("readers", "upload.route") for name in (TEXT_LAYER, LOCAL)}
+    of_readers |= {f"upload.escalate.{kind}" for kind in kinds}
+    assert of_readers <= known
     made = ("state.", "code.", "page.", "format.", "kind.", "nav.theme.")  # put together where they are used
-    assert {key for key in known if not key.startswith(made)} <= named
+    assert {key for key in known if not key.startswith(made)} <= named | of_readers
