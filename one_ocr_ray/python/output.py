@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.storage.dataset.committed import committed_documents
+from one_ocr_ray.storage.dataset.parquet import read_table
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import root_of
 
@@ -70,7 +70,7 @@ class Table:
         own = None if columns is None else list(columns)
         wanted = ["blocks", *_OF_PAGE] if self.blocks else own
         for file in self.files:
-            table = objects.read_with(file, lambda it: pq.ParquetFile(it).read(columns=wanted, use_threads=False))
+            table = objects.read_with(file, lambda it: read_table(it, wanted))
             if table is None:
                 raise UsageError(f"The dataset at {self.root} has changed while it was read: {file} is gone.")
             if self.blocks:

@@ -58,13 +58,18 @@ def decode_documents(data: bytes) -> list[DocumentResult]:
 
 
 def read_rows(data: bytes | Any, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The rows of a Parquet file, or only these columns; of an open file nothing else is read.
-
-    Not `pq.read_table`: its threads may outlive the call and abort the interpreter while it exits.
-    """
-    file = pq.ParquetFile(pa.BufferReader(data) if isinstance(data, bytes) else data)
-    rows: list[dict[str, Any]] = file.read(columns=list(columns) if columns else None, use_threads=False).to_pylist()
+    """The rows of a Parquet file, or only these columns; of an open file nothing else is read."""
+    rows: list[dict[str, Any]] = read_table(data, columns).to_pylist()
     return rows
+
+
+def read_table(data: bytes | Any, columns: Sequence[str] | None = None) -> pa.Table:
+    """The same as an Arrow table.
+
+    Without Arrow's threads, which also fetch ahead: they may outlive the call and abort the interpreter at its exit.
+    """
+    file = pq.ParquetFile(pa.BufferReader(data) if isinstance(data, bytes) else data, pre_buffer=False)
+    return file.read(columns=list(columns) if columns else None, use_threads=False)
 
 
 def row_count(file: Any) -> int:
