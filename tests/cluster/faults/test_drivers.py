@@ -93,7 +93,8 @@ def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> 
         site.provider.change(latency=Latency(seconds=60.0).model_dump())
         in_flight = site.flags["max_in_flight"]
         assert driver.wait_until(lambda: site.provider.summary()["in_flight"] == in_flight), driver.said()
-        time.sleep(1.0)  # those of before are answered
+        time.sleep(1.0)  # those of before are answered, and others take their places
+        assert driver.wait_until(lambda: site.provider.summary()["in_flight"] == in_flight), driver.said()
         asked_s = time.monotonic()
         driver.process.send_signal(signal.SIGINT)
         assert driver.wait()[0] == 4
