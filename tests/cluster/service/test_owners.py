@@ -10,12 +10,13 @@ import pytest
 from one_ocr_ray.cluster.service.task_worker import TASKS_AT_ONCE
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from tests.cluster.service.task_managers import task_manager_site
+from tests.cluster.waiting import until
 from tests.provider import Latency, ProviderProcess, identity_pdf
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-MANY, LONG, LATENCY_S = TASKS_AT_ONCE // 2 + 2, SLICE_PAGES + 1, 0.5
+MANY, LONG, LATENCY_S = TASKS_AT_ONCE // 2 + 2, SLICE_PAGES + 1, 1.0
 
 
 @pytest.mark.usefixtures("ray_cluster")
@@ -24,7 +25,7 @@ async def test_one_page_does_not_wait_for_another_owners_thousands(tmp_path: Pat
     with ProviderProcess(keys=()) as provider, task_manager_site(tmp_path, provider, max_in_flight=4) as site:
         provider.reset(latency=Latency(seconds=LATENCY_S))
         long = [await site.submit(identity_pdf(number, LONG), owner="many") for number in range(MANY)]
-        await site.until(long[0], lambda view: view.pages_done > 0, owner="many")
+        await asyncio.to_thread(until, provider.rows, "a page of whichever of them")
         asked = len(provider.rows())
         task_id = await site.submit(identity_pdf(9000, 1), owner="few")
         await site.until(task_id, lambda view: view.state.terminal, owner="few")
