@@ -57,7 +57,7 @@ KINDS = {
     "hidden": Kind(0.06, frozenset({"local", "openai"}), frozenset({"ocr_layer", "low_confidence"})),
     "scan": Kind(0.07, frozenset({"local", "openai"}), frozenset({"no_text", "low_confidence"})),
     "table": Kind(0.07, frozenset({"openai"}), frozenset({"table"})),
-    "scribble": Kind(0.06, frozenset({"openai"}), frozenset({"low_confidence", "handwriting"})),
+    "scribble": Kind(0.06, frozenset({"openai"}), frozenset({"low_confidence", "handwriting", "script_not_read"})),
 }
 
 

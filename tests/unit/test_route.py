@@ -16,6 +16,7 @@ from one_ocr_ray.policy.route.gates import (
     needs_detector,
     needs_more_samples,
     ocr_verdict,
+    past_tables,
 )
 from one_ocr_ray.policy.route.reader_use import ReaderUse, has_choice, told_use
 from one_ocr_ray.policy.text_layer.features import PageText
@@ -158,6 +159,15 @@ def test_formulas_go_on_where_that_is_wanted() -> None:
     page = replace(GOOD_PAGE, math=60)
     assert layer_verdict(page, RIGHT).accepted
     assert layer_verdict(page, RIGHT, escalate={Escalation.FORMULAS}).reason is RouteReason.FORMULAS
+
+
+def test_tables_of_a_text_layer_go_on_where_that_is_wanted() -> None:
+    """Only from a layer that is trusted: another reason to go on stays."""
+    stands, garbled = Verdict(accepted=True), Verdict(accepted=False, reason=RouteReason.GARBLED)
+    assert past_tables(stands, [TABLE], {Escalation.TABLES}) == Verdict(accepted=False, reason=RouteReason.TABLE)
+    assert past_tables(garbled, [TABLE], {Escalation.TABLES}) == garbled
+    assert past_tables(stands, [TABLE], {Escalation.FORMULAS}) == stands
+    assert past_tables(stands, [], {Escalation.TABLES}) == stands
 
 
 BROKEN = Failure(ErrorCode.OCR_FAILED, "Broken.")

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
-from one_ocr_ray.policy.route.gates import before_the_picture, layer_verdict, needs_detector, needs_more_samples
+from one_ocr_ray.policy.route.gates import (
+    before_the_picture,
+    layer_verdict,
+    needs_detector,
+    needs_more_samples,
+    past_tables,
+)
 from one_ocr_ray.policy.text_layer.features import page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
@@ -90,6 +96,7 @@ class TextLayerReader:
             return LayerReading(_untrusted(verdict.reason), seen_in_picture.fonts)
         content = content_of(layer, lines, seen_in_picture.lines)
         blocks = page_blocks(content)
+        verdict = past_tables(verdict, blocks, route.escalate)
         answer = Answer(text=to_markdown(blocks), blocks=blocks, rotation_deg=content.rotate, verdict=verdict)
         return LayerReading(answer, seen_in_picture.fonts)
 

@@ -13,8 +13,9 @@ from one_ocr_ray.model import ErrorCode, PageWarning
 from one_ocr_ray.routing import Escalation, RouteReason, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
+    from one_ocr_ray.blocks import Block
     from one_ocr_ray.gates import Gates
     from one_ocr_ray.model import Answer
     from one_ocr_ray.policy.text_layer.features import PageText
@@ -70,6 +71,12 @@ def layer_verdict(
         (unmapped, _on(RouteReason.UNMAPPED)),
         (text.unread_script > at.unread_script_share * text.letters, _stands(RouteReason.UNCHECKED)),
     ) or _on(RouteReason.UNSURE)
+
+
+def past_tables(verdict: Verdict, blocks: Iterable[Block], escalate: Collection[Escalation]) -> Verdict:
+    """`verdict` of a text layer, but a page with a table goes on where tables are escalated."""
+    has_table = any(block.kind is BlockKind.TABLE for block in blocks)
+    return _on(RouteReason.TABLE) if verdict.accepted and has_table and Escalation.TABLES in escalate else verdict
 
 
 def needs_more_samples(text: PageText, spot: SpotCheck, at: Gates = MEASURED) -> bool:
