@@ -59,7 +59,6 @@ class Fleet:
         # A CPU for each server, unless that leaves none to draw pages.
         self._cpus = 1 if sum(node.cpus for node in working_nodes()) > replicas else 0
         self._slots = [_Slot(plan, self.key, self._cpus) for _ in range(replicas)]
-        self._threads: list[threading.Thread] = []
 
     @property
     def places(self) -> list[Place]:
@@ -101,9 +100,7 @@ class Fleet:
     def _watch_when_placed(self, slot: _Slot) -> None:
         if slot.place is None and ray.wait([slot.placed], timeout=0)[0]:
             slot.place = ray.get(slot.placed)
-            thread = threading.Thread(target=self._keep_up, args=(slot,), name="model-server", daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            threading.Thread(target=self._keep_up, args=(slot,), name="model-server", daemon=True).start()
 
     def _progress(self, began_s: float) -> str:
         starting = [slot for slot in self._slots if slot.place is not None and not slot.is_ready]

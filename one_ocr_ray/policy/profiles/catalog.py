@@ -6,17 +6,12 @@ its authors do so.
 
 from __future__ import annotations
 
-from one_ocr_ray.policy.page.prompts import TRANSCRIBE
 from one_ocr_ray.policy.profiles import prompts
 from one_ocr_ray.profile import AnswerFormat, ModelProfile, PromptOrder
 
 _CHECKED = "2026-11"
 _CACHES_OFF = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
-
-GENERIC = ModelProfile(
-    "generic", prompt=TRANSCRIBE.text, order=PromptOrder.TEXT_FIRST, server_args=_CACHES_OFF, checked=_CHECKED
-)
 
 PROFILES = (
     ModelProfile(
@@ -202,12 +197,12 @@ PROFILES = (
         checked=_CHECKED,
     ),
 )
-NAMES = ("generic", *(profile.name for profile in PROFILES))
+NAMES = ("generic", *(profile.name for profile in PROFILES))  # generic: no profile, the built-in prompt
 
 
 def profile_named(name: str) -> ModelProfile | None:
     """The profile of that name; None for none."""
-    return next((profile for profile in (GENERIC, *PROFILES) if profile.name == name), None)
+    return next((profile for profile in PROFILES if profile.name == name), None)
 
 
 def profile_of_model(model: str) -> ModelProfile | None:
