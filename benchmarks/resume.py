@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.processes import TreeWatch
-from one_ocr_ray.job_settings import fingerprint_of, llm_setups_of, selection_of
 from one_ocr_ray.model import DocumentRef, PageResult, PageStatus
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
-from one_ocr_ray.settings import load
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import fingerprint_of, llm_setups_of, selection_of
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.inputs import find_inputs
 from one_ocr_ray.storage.plan_index import PlanIndex

@@ -39,8 +39,8 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.storage.dataset.shard_files import Dataset

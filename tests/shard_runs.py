@@ -16,8 +16,8 @@ from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.storage.run_dir import RunDirectory

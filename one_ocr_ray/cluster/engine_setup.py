@@ -15,15 +15,15 @@ from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
-from one_ocr_ray.job_settings import metering_of
 from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.route.chain import LOCAL
-from one_ocr_ray.reading.audit import Audit
 from one_ocr_ray.reading.batch.shard import BatchTools
 from one_ocr_ray.reading.limits.budget import BudgetShare
-from one_ocr_ray.reading.page import Reading
+from one_ocr_ray.reading.page.loop import Reading
 from one_ocr_ray.reading.reuse import Reuse
-from one_ocr_ray.reading.route_readers import embedded_reader, endpoint_permits, model_reader
+from one_ocr_ray.reading.route.audit import Audit
+from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits, model_reader
+from one_ocr_ray.setup.job import metering_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Endpoint, Job, LlmSetup
     from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-    from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.route.reader import Reader
 
 
 def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:

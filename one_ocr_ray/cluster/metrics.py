@@ -18,7 +18,7 @@ from one_ocr_ray.model import Action
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.ratelimit.messages import GateState
 from one_ocr_ray.reading.batch.known_parcels import BatchCounts
-from one_ocr_ray.reading.events import RequestDone, RequestSent
+from one_ocr_ray.reading.page.events import RequestDone, RequestSent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, DocumentResult, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
     from one_ocr_ray.reading.batch.watch import BatchWatch
-    from one_ocr_ray.reading.events import ReadingEvent
+    from one_ocr_ray.reading.page.events import ReadingEvent
 
 ENGINE = ("engine", "model")
 ENDPOINT = ("engine", "endpoint")

@@ -12,11 +12,11 @@ import ray
 from ray import LoggingConfig
 from ray.job_config import JobConfig
 
-from one_ocr_ray.cluster.local_ray import local_ray
+from one_ocr_ray.cluster.local.start import local_ray
 from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.environment import refuse_keys_in
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import LOCAL_RAY
+from one_ocr_ray.settings.run import LOCAL_RAY
 from one_ocr_ray.storage.store.uris import shown
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 # A head that does not take a connection within this is not there.
 ANSWER_S = 10.0

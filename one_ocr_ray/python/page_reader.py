@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.job_settings import route_of
 from one_ocr_ray.model import PageResult, PageStatus
 from one_ocr_ray.policy.route.chain import models_of
 from one_ocr_ray.python.loop_thread import LoopThread
 from one_ocr_ray.python.reading import Account, DocumentReader, settings_of_reading
+from one_ocr_ray.setup.job import route_of
 from one_ocr_ray.storage.dataset.parquet import pages_table
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
 

@@ -14,16 +14,6 @@ from one_ocr_ray.engines.ocr.own_engine import OwnEngine
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.errors import OneOcrError, UsageError, first_error
-from one_ocr_ray.job_settings import (
-    llm_setups_of,
-    metering_of,
-    page_request_of,
-    pdf_options_of,
-    route_of,
-    selection_of,
-    settings_of_engine,
-)
-from one_ocr_ray.model_servers import VLLM
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.packing import unpack
@@ -34,9 +24,19 @@ from one_ocr_ray.python.loop_thread import LoopThread
 from one_ocr_ray.reading.inspection import drawn, inspect, inspect_source
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.own_limiter import OwnLimiter
-from one_ocr_ray.reading.page import Reading, read_page
-from one_ocr_ray.reading.route_readers import embedded_reader, endpoint_permits, model_reader
-from one_ocr_ray.settings import load
+from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits, model_reader
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import (
+    llm_setups_of,
+    metering_of,
+    page_request_of,
+    pdf_options_of,
+    route_of,
+    selection_of,
+    settings_of_engine,
+)
+from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.job import Endpoint, LlmSetup
     from one_ocr_ray.model import DocumentRef, Failure, PageResult
     from one_ocr_ray.reading.limits.ports import Limiter
-    from one_ocr_ray.reading.reader import Reader
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.reading.route.reader import Reader
+    from one_ocr_ray.settings.run import Settings
 
 # Pages under way at once: an embedded engine reads one, and the next are drawn meanwhile; a model reads many.
 PAGES_OF_ENGINE, PAGES_OF_MODEL = 2, 32

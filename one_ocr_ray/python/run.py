@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
-from one_ocr_ray.settings import key_variables, load, prepare_environment_for_ray
+from one_ocr_ray.settings.run import key_variables, load, prepare_environment_for_ray
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
     from one_ocr_ray.policy.progress import Progress
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 def run(

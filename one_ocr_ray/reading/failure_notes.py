@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import Action
-from one_ocr_ray.reading.events import FailureReported
+from one_ocr_ray.reading.page.events import FailureReported
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import Held
-    from one_ocr_ray.reading.events import ReadingEvent
+    from one_ocr_ray.reading.page.events import ReadingEvent
 
 
 class FailureNotes:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.cost.spending import Spending
-from one_ocr_ray.reading.page import ignore_spending
+from one_ocr_ray.reading.page.loop import ignore_spending
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
-    from one_ocr_ray.reading.page import Reading
+    from one_ocr_ray.reading.page.loop import Reading
 
 
 def reuse_root(uri: str | None, output: str, now: Fingerprint, say: Callable[[str], None]) -> str | None:

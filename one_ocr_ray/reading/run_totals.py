@@ -10,7 +10,7 @@ from one_ocr_ray.model import Action, PageStatus
 from one_ocr_ray.policy.failure_rate import fails_as_before
 from one_ocr_ray.policy.known_sums import add_known
 from one_ocr_ray.policy.route.reader_use import ReaderUse
-from one_ocr_ray.reading.events import RequestDone
+from one_ocr_ray.reading.page.events import RequestDone
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import ErrorCode, PageResult
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.ratelimit.messages import Held
-    from one_ocr_ray.reading.events import ReadingEvent
+    from one_ocr_ray.reading.page.events import ReadingEvent
 
 
 @dataclass(slots=True)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.model import PageUnrendered
 from one_ocr_ray.policy.dataset.plan import render_slices
-from one_ocr_ray.reading.audit import ShardAudit
 from one_ocr_ray.reading.job_logging import log_documents, log_page
 from one_ocr_ray.reading.journal_writer import JournalWriter, UnflushedRows
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
-from one_ocr_ray.reading.page import read_page
-from one_ocr_ray.reading.reader import PageDeferred
+from one_ocr_ray.reading.page.loop import read_page
+from one_ocr_ray.reading.route.audit import ShardAudit
+from one_ocr_ray.reading.route.reader import PageDeferred
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.shard_commit import ShardCommit
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult, RenderedPage, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.plan import RenderSlice
-    from one_ocr_ray.reading.page import Reading
+    from one_ocr_ray.reading.page.loop import Reading
 
     PageStream = AsyncGenerator[tuple[DocumentRef, RenderedPage]]
     Render = Callable[[Sequence[RenderSlice]], PageStream]

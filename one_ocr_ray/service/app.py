@@ -19,18 +19,18 @@ from one_ocr_ray.service.middleware.auth import Authentication, HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
 from one_ocr_ray.service.middleware.request_log import RequestLog
 from one_ocr_ray.service.page_images import PdfReaders
-from one_ocr_ray.service.spool import Spool
 from one_ocr_ray.service.streams import Streams
+from one_ocr_ray.service.upload.spool import Spool
 from one_ocr_ray.service.web.pages import install_pages
-from one_ocr_ray.service_settings import LOOPBACK_HOSTS
-from one_ocr_ray.settings import password_of
+from one_ocr_ray.settings.run import password_of
+from one_ocr_ray.settings.service import LOOPBACK_HOSTS
 from one_ocr_ray.storage.tasks.ended_sessions import EndedSessions
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
     from one_ocr_ray.tasks.port import TaskManager
 

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.service.fair_executor import FairExecutor
     from one_ocr_ray.service.keys import ApiKeys
     from one_ocr_ray.service.page_images import PdfReaders
-    from one_ocr_ray.service.spool import Spool
     from one_ocr_ray.service.streams import Streams
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.service.upload.spool import Spool
+    from one_ocr_ray.settings.service import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
     from one_ocr_ray.tasks.port import TaskManager
 

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from one_ocr_ray.pdf.searchable.writer import Refusal, SearchableWriter
 from one_ocr_ray.reading.searchable import SearchableOptions, write_searchable
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.settings import password_of
+from one_ocr_ray.settings.run import password_of
 
 if TYPE_CHECKING:
     from one_ocr_ray.service.dependencies import Service

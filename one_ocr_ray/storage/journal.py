@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment, passed_in
-from one_ocr_ray.storage.spending_records import record_spending
+from one_ocr_ray.storage.spending.records import record_spending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.policy.tasks.task import TaskView
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
     from one_ocr_ray.tasks.lifecycle import TaskLifecycle
     from one_ocr_ray.tasks.registry import TaskEntry
 

@@ -12,7 +12,15 @@ from pydantic import BaseModel, SecretStr
 
 from one_ocr_ray.errors import OptionsError, StoppedError, UsageError
 from one_ocr_ray.job import Job
-from one_ocr_ray.job_settings import (
+from one_ocr_ray.model import ErrorCode, PageRequest
+from one_ocr_ray.policy.cost.pricing import estimate_usd
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.lease import deployment
+from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
+from one_ocr_ray.policy.route.chain import LOCAL, models_of, needs_embedded_engine
+from one_ocr_ray.settings.engines import ENGINE_KINDS
+from one_ocr_ray.settings.run import Settings
+from one_ocr_ray.setup.job import (
     engine_options_of,
     fingerprint_of,
     llm_setup_of,
@@ -23,16 +31,8 @@ from one_ocr_ray.job_settings import (
     settings_of_engine,
     worst_case_of,
 )
-from one_ocr_ray.model import ErrorCode, PageRequest
-from one_ocr_ray.policy.cost.pricing import estimate_usd
-from one_ocr_ray.policy.dataset.documents import RunIdentity
-from one_ocr_ray.policy.lease import deployment
-from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
-from one_ocr_ray.policy.route.chain import LOCAL, models_of, needs_embedded_engine
-from one_ocr_ray.profile_settings import general_request_of
-from one_ocr_ray.settings import Settings
-from one_ocr_ray.settings_engines import ENGINE_KINDS
-from one_ocr_ray.storage.spending import spending_with
+from one_ocr_ray.setup.profile import general_request_of
+from one_ocr_ray.storage.spending.total import spending_with
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.version import __version__
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
     from one_ocr_ray.policy.tasks.task import RetryOrder, TaskOptions, TaskRecord
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 _NO_ROUTE = dict.fromkeys(("route", "escalate"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 
 from one_ocr_ray.cluster.batch.run import run
-from one_ocr_ray.settings import load
+from one_ocr_ray.settings.run import load
 
 if TYPE_CHECKING:
     from collections.abc import Callable

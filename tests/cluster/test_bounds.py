@@ -28,8 +28,8 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import Reader
+from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader
 from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf

@@ -20,8 +20,8 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.page import Reading, read_page
-from one_ocr_ray.reading.reader import NoMetering, Reader
+from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.route.reader import NoMetering, Reader
 from tests.cluster.test_permits import Near
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute

@@ -18,7 +18,6 @@ from pydantic import SecretStr
 from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.engines.options import EngineOptions, llm_engine
 from one_ocr_ray.job import BatchJob, Job
-from one_ocr_ray.job_settings import metering_of
 from one_ocr_ray.model import PageImage, PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.batch.flow import TokenMeter
@@ -32,17 +31,18 @@ from one_ocr_ray.reading.batch.shard import BatchedShard, BatchTools
 from one_ocr_ray.reading.batch.watch import BatchWatch
 from one_ocr_ray.reading.limits.budget import OwnBudget
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading
-from one_ocr_ray.reading.reader import Reader
+from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.routing import Route
-from one_ocr_ray.storage.batch_spending import batch_spending
+from one_ocr_ray.setup.job import metering_of
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal, shards_at_work
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.spending_records import recorded_spending
+from one_ocr_ray.storage.spending.batches import batch_spending
+from one_ocr_ray.storage.spending.records import recorded_spending
 from one_ocr_ray.storage.store.objects import Objects
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY

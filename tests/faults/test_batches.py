@@ -18,7 +18,7 @@ from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.reading.batch.cancelling import Cancelled, cancel_batches
 from one_ocr_ray.storage.batches import BatchState
-from one_ocr_ray.storage.spending_records import recorded_spending
+from one_ocr_ray.storage.spending.records import recorded_spending
 from one_ocr_ray.storage.store.objects import Objects
 from tests.faults.batch_run import BatchRun, CrashError, Death, image_of
 from tests.provider import DEFAULT_KEY, BatchPlay, Identify, Provider

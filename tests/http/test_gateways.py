@@ -14,10 +14,10 @@ from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.reading.events import FailureReported
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading, read_page
-from one_ocr_ray.reading.reader import Reader as PageReader
+from one_ocr_ray.reading.page.events import FailureReported
+from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.route.reader import Reader as PageReader
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
 from tests.unit.wire_samples_reader import llm_engine, page_image
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.model import PageImage, PageResult
-    from one_ocr_ray.reading.events import ReadingEvent
+    from one_ocr_ray.reading.page.events import ReadingEvent
 
 SCHEMA = '{"type": "object", "required": ["text"], "properties": {"text": {"type": "string"}}}'
 

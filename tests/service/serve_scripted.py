@@ -14,7 +14,7 @@ import uvicorn
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.middleware.request_log import log_as_json
-from one_ocr_ray.service_settings import load_service
+from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.service.script import Script
 from tests.service.scripted_manager import ScriptedManager

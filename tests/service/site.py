@@ -13,7 +13,7 @@ import uvicorn
 
 from one_ocr_ray.service.api.schemas import status_body
 from one_ocr_ray.service.app import create_app
-from one_ocr_ray.service_settings import ServiceSettings
+from one_ocr_ray.settings.service import ServiceSettings
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.callbacks import Callbacks
 from tests.pdfs import text_pdf

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.tasks.callback import SIGNATURE, signature_of
 from one_ocr_ray.service.api.schemas import status_body
-from one_ocr_ray.service_settings import ServiceSettings
+from one_ocr_ray.settings.service import ServiceSettings
 from one_ocr_ray.tasks.callback_post import PRIVATE, post
 from one_ocr_ray.tasks.callbacks import Callbacks
 from tests.http.local_servers import http_server

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from one_ocr_ray.service.multipart import read_form
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.spool import Spool
+from one_ocr_ray.service.upload.multipart import read_form
+from one_ocr_ray.service.upload.spool import Spool
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

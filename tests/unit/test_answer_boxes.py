@@ -19,7 +19,7 @@ from one_ocr_ray.policy.text_layer.layer import unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
 from one_ocr_ray.policy.text_layer.seen import seen_of
 from one_ocr_ray.policy.writers.markdown import to_markdown
-from one_ocr_ray.reading.answer_places import with_answer_places
+from one_ocr_ray.reading.page.answer_places import with_answer_places
 from tests.snippets import ROOT
 from tests.unit.test_read_page import ASK, Scene
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import grimp
@@ -48,6 +49,12 @@ def test_a_module_is_short_and_says_what_may_live_in_it(module: Path) -> None:
     text = module.read_text(encoding="utf-8")
     assert text.count("\n") <= 300
     assert not text or text.startswith('"""')
+
+
+def test_no_folder_is_too_wide_to_overlook() -> None:
+    """A folder holds at most 16 modules; what belongs together gets a folder of its own."""
+    modules = Counter(str(path.parent.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py"))
+    assert {folder: count for folder, count in modules.items() if count > 16} == {}
 
 
 def test_the_environment_is_read_in_one_place() -> None:

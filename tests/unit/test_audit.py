@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.errors import StoppedError, UsageError
-from one_ocr_ray.job_settings import route_of
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.evaluation.page_score import disagreement
 from one_ocr_ray.policy.intervals import clustered, wilson
 from one_ocr_ray.policy.route.audit import AuditedPage, audit_report, is_audited, second_reader, told_audit
 from one_ocr_ray.policy.route.chain import needs_embedded_engine
-from one_ocr_ray.reading.audit import Audit
-from one_ocr_ray.settings import load
+from one_ocr_ray.reading.route.audit import Audit
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import route_of
 from one_ocr_ray.storage.audit_records import audit_of, audited_pages
 from one_ocr_ray.storage.dataset.shard_files import Dataset
-from one_ocr_ray.storage.spending_records import recorded_spending
+from one_ocr_ray.storage.spending.records import recorded_spending
 from one_ocr_ray.storage.store.objects import Objects
 from tests.shard_runs import COST_USD, READ, read_shard, readers
 from tests.values import document

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from one_ocr_ray.cli import main
-from one_ocr_ray.settings import Settings
+from one_ocr_ray.settings.run import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from one_ocr_ray import console
+from one_ocr_ray.cli import console
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
 from one_ocr_ray.policy.doctor import Check, CheckStatus

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from one_ocr_ray.endpoint_settings import total_limits
 from one_ocr_ray.environment import keys_in, provider_key
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.job_settings import fingerprint_of, llm_setups_of, selection_of
 from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.settings import Settings, key_variables, load
+from one_ocr_ray.settings.run import Settings, key_variables, load
+from one_ocr_ray.setup.endpoints import total_limits
+from one_ocr_ray.setup.job import fingerprint_of, llm_setups_of, selection_of
 
 ROUTING = Path(__file__).resolve().parents[2] / "docs" / "routing.md"
 SMALL = {"engine": "openai", "model": "s", "base_url": "http://s/v1", "api_key_env": "KEY_S", "rpm": 5}

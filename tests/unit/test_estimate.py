@@ -16,7 +16,7 @@ from one_ocr_ray.policy.cost.pricing import Price
 from one_ocr_ray.policy.cost.route_shares import RouteShares
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES, parse_selection
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.reading.route_sample import PageSample
+from one_ocr_ray.reading.route.sample import PageSample
 from tests import pdfs
 from tests.snippets import ROOT
 from tests.values import document

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray import settings
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import MEASURED, Gates
-from one_ocr_ray.job_settings import route_of
 from one_ocr_ray.model import Answer
 from one_ocr_ray.policy.route.chain import told
 from one_ocr_ray.policy.route.gates import ocr_verdict
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import route_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,7 +22,7 @@ def test_a_section_of_the_file_moves_the_gates_it_names(tmp_path: Path) -> None:
     """The others stay as measured; an answer that was doubtful stands, and the output knows of it."""
     file = tmp_path / "one.yaml"
     file.write_text("gates:\n  ocr_score: 0.6\n  missing_share: 0.2\n")
-    route = route_of(settings.load({"inputs": ["a.pdf"]}, file))
+    route = route_of(load({"inputs": ["a.pdf"]}, file))
     assert route.gates == Gates(ocr_score=0.6, missing_share=0.2)
     doubtful = Answer(text="read", confidence=0.7)
     assert not ocr_verdict(doubtful).accepted
@@ -32,11 +32,11 @@ def test_a_section_of_the_file_moves_the_gates_it_names(tmp_path: Path) -> None:
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are JSON; without either the gates stand as measured, and an output says nothing of them."""
-    assert route_of(settings.load({})).gates == MEASURED
-    assert told(route_of(settings.load({})), "local") == "text-layer,local"
+    assert route_of(load({})).gates == MEASURED
+    assert told(route_of(load({})), "local") == "text-layer,local"
     monkeypatch.setenv("ONE_OCR_GATES", '{"ocr_score": 0.5}')
-    assert route_of(settings.load({})).gates.ocr_score == 0.5
-    assert route_of(settings.load({"gates": '{"ocr_score": 0.9}'})).gates.ocr_score == 0.9
+    assert route_of(load({})).gates.ocr_score == 0.5
+    assert route_of(load({"gates": '{"ocr_score": 0.9}'})).gates.ocr_score == 0.9
 
 
 @pytest.mark.parametrize(
@@ -46,4 +46,4 @@ def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_gate_that_cannot_be_is_named(gates: str, named: str) -> None:
     """A share is 0 to 1, a count is whole, and an unknown name is refused."""
     with pytest.raises(UsageError, match=named):
-        settings.load({"gates": gates})
+        load({"gates": gates})

@@ -10,7 +10,10 @@ import pytest
 
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.job_settings import (
+from one_ocr_ray.model import PageRequest
+from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE
+from one_ocr_ray.settings.run import Settings, load
+from one_ocr_ray.setup.job import (
     ENGINES_OF_SETTING,
     engine_options_of,
     fingerprint_of,
@@ -23,9 +26,6 @@ from one_ocr_ray.job_settings import (
     selection_of,
     settings_without_effect,
 )
-from one_ocr_ray.model import PageRequest
-from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE
-from one_ocr_ray.settings import Settings, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,18 +15,18 @@ from PIL import Image
 from one_ocr_ray.blocks import BlockKind, Box, PageBox
 from one_ocr_ray.engines.llm import openai
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.job_settings import longest_side_px_of, page_request_of
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageImage
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.profiles.answers import grid_of, read_answer
 from one_ocr_ray.policy.profiles.catalog import PROFILES, profile_named, profile_of_model
 from one_ocr_ray.profile import AnswerFormat, ModelProfile
-from one_ocr_ray.profile_settings import profile_of
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading, read_page
-from one_ocr_ray.reading.reader import NoMetering, Reader
-from one_ocr_ray.settings import load
+from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.route.reader import NoMetering, Reader
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import longest_side_px_of, page_request_of
+from one_ocr_ray.setup.profile import profile_of
 from tests.scripted_engine import ScriptedEngine
 from tests.unit.wire_samples_reader import engine_options, page_image
 from tests.values import document

@@ -40,11 +40,11 @@ from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.page.retry import RetryBudget
-from one_ocr_ray.reading.events import FailureReported, ReadingEvent, RequestDone, RequestSent
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page import Reading, SystemClock, read_page
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.page.events import FailureReported, ReadingEvent, RequestDone, RequestSent
+from one_ocr_ray.reading.page.loop import Reading, SystemClock, read_page
+from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.routing import RouteReason, Verdict
 from tests.manual_clock import ManualClock
 from tests.scripted_engine import ScriptedEngine

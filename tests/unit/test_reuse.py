@@ -11,8 +11,8 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import Answer, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.reuse import ReuseRule, reused_row
-from one_ocr_ray.reading.reader import Reader, saved_usd
 from one_ocr_ray.reading.reuse import Reuse, reuse_root
+from one_ocr_ray.reading.route.reader import Reader, saved_usd
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.store.objects import Objects
 from tests.shard_runs import COST_USD, FINGERPRINT, READ, Engine, read_shard, readers

@@ -11,7 +11,7 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is, saved_usd
+from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is, saved_usd
 from one_ocr_ray.service.web.i18n import catalog
 from one_ocr_ray.service.web.task_view import told_readers
 from tests.scripted_engine import ScriptedEngine

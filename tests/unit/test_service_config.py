@@ -12,9 +12,9 @@ from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
-from one_ocr_ray.service.options import parse_options
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service_settings import load_service
+from one_ocr_ray.service.upload.options import parse_options
+from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import TaskAssignment, identity_of, left_usd, service_config_of, task_job
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.service_settings import load_service
-from one_ocr_ray.settings import load
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.settings.service import load_service
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,8 +10,8 @@ import pytest
 
 from one_ocr_ray.environment import refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.service_settings import unknown_variables
-from one_ocr_ray.settings import Settings, load, password_of
+from one_ocr_ray.settings.run import Settings, load, password_of
+from one_ocr_ray.settings.service import unknown_variables
 
 if TYPE_CHECKING:
     from pathlib import Path

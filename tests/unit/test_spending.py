@@ -19,8 +19,8 @@ from one_ocr_ray.policy.dataset.summary import COUNTED_COLUMNS, OutputCounts
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.shard_commit import ShardCommit
-from one_ocr_ray.storage.spending import WorstCase, spending_of
-from one_ocr_ray.storage.spending_records import record_spending
+from one_ocr_ray.storage.spending.records import record_spending
+from one_ocr_ray.storage.spending.total import WorstCase, spending_of
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
 

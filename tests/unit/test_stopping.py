@@ -9,7 +9,7 @@ import pytest
 
 from one_ocr_ray.errors import StoppedError, StorageError
 from one_ocr_ray.model import ErrorCode
-from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.page.loop import read_page
 from one_ocr_ray.reading.stopping import Ending
 from tests.unit.test_read_page import DOWN, GOOD, Scene
 from tests.unit.wire_samples_reader import page_image

@@ -24,14 +24,14 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import keys_in, provider_key, submitted_runtime_env
 from one_ocr_ray.errors import OneOcrError, UsageError
-from one_ocr_ray.job_settings import llm_setups_of, output_uri_of, route_of, selection_of
-from one_ocr_ray.model_servers import VLLM, server_plan_of
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
 from one_ocr_ray.reading.batch.check import fault_of_batches
 from one_ocr_ray.reading.batch.wishes import batch_wishes_of
-from one_ocr_ray.settings import key_variables, ray_address
+from one_ocr_ray.settings.run import key_variables, ray_address
+from one_ocr_ray.setup.job import llm_setups_of, output_uri_of, route_of, selection_of
+from one_ocr_ray.setup.servers import VLLM, server_plan_of
 from one_ocr_ray.storage.inputs import find_present_inputs
 from one_ocr_ray.storage.store.storage_check import fault_of_reading, fault_of_sharing, probe_object
 from one_ocr_ray.version import __version__
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.model import Failure
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 NODE_TIMEOUT_S = 60.0
 SILENT = f"no answer within {NODE_TIMEOUT_S:g} s. See Ray's logs of that node."

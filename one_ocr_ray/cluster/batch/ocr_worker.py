@@ -21,7 +21,7 @@ from one_ocr_ray.reading.batch.shard import BatchedShard
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.reader import saved_usd
+from one_ocr_ray.reading.route.reader import saved_usd
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.batch.shard import BatchTools
-    from one_ocr_ray.reading.page import Reading
+    from one_ocr_ray.reading.page.loop import Reading
 
 # The driver adds up to this many calls for shards to those for a check and a stop.
 CALLS_AT_ONCE = 64

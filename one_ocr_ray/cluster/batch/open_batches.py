@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
     from one_ocr_ray.storage.store.objects import Objects
 
 

@@ -18,7 +18,13 @@ from one_ocr_ray.cluster.servers.fleet import start_servers
 from one_ocr_ray.cluster.session import ending_actors, ray_session, run_metadata
 from one_ocr_ray.cluster.worker_scaler import ask_autoscaler, first_nodes
 from one_ocr_ray.errors import OneOcrError, StoppedError
-from one_ocr_ray.job_settings import (
+from one_ocr_ray.policy.dataset.documents import RunIdentity
+from one_ocr_ray.policy.dataset.summary import RunSummary
+from one_ocr_ray.reading.limits.budget import OwnBudget
+from one_ocr_ray.reading.reuse import reuse_root
+from one_ocr_ray.reading.run_totals import RunTotals
+from one_ocr_ray.settings.run import LOCAL_RAY, ray_address
+from one_ocr_ray.setup.job import (
     fingerprint_of,
     llm_setups_of,
     output_uri_of,
@@ -27,12 +33,6 @@ from one_ocr_ray.job_settings import (
     selection_of,
     settings_without_effect,
 )
-from one_ocr_ray.policy.dataset.documents import RunIdentity
-from one_ocr_ray.policy.dataset.summary import RunSummary
-from one_ocr_ray.reading.limits.budget import OwnBudget
-from one_ocr_ray.reading.reuse import reuse_root
-from one_ocr_ray.reading.run_totals import RunTotals
-from one_ocr_ray.settings import LOCAL_RAY, ray_address
 from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.storage.audit_records import audit_of
 from one_ocr_ray.storage.dataset.row_counts import check_row_counts, count_rows
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.summary import OutputCounts
     from one_ocr_ray.policy.progress import Progress
     from one_ocr_ray.reading.batch.run_batches import RunBatches
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
     from one_ocr_ray.storage.inputs import InputFile
     from one_ocr_ray.storage.pending_work import PendingWork
 

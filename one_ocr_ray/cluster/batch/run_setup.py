@@ -15,17 +15,17 @@ from one_ocr_ray.cluster.worker_pool import WorkerPool
 from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job import Job
-from one_ocr_ray.job_settings import (
+from one_ocr_ray.policy.dataset.plan import ShardPacker
+from one_ocr_ray.policy.route.chain import needs_embedded_engine
+from one_ocr_ray.settings.run import LOCAL_RAY, ray_address
+from one_ocr_ray.setup.job import (
     pdf_options_of,
     worst_case_of,
 )
-from one_ocr_ray.policy.dataset.plan import ShardPacker
-from one_ocr_ray.policy.route.chain import needs_embedded_engine
-from one_ocr_ray.settings import LOCAL_RAY, ray_address
-from one_ocr_ray.storage.batch_spending import batch_spending
 from one_ocr_ray.storage.dataset.row_counts import count_rows
-from one_ocr_ray.storage.sent_requests import recently_sent
-from one_ocr_ray.storage.spending import spending_of
+from one_ocr_ray.storage.spending.batches import batch_spending
+from one_ocr_ray.storage.spending.sent_requests import recently_sent
+from one_ocr_ray.storage.spending.total import spending_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.progress import Progress
     from one_ocr_ray.reading.batch.run_batches import RunBatches
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
     from one_ocr_ray.shutdown import Interruption
     from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.pending_work import PendingWork

@@ -15,9 +15,9 @@ from ray.exceptions import RayActorError, RayError
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.servers.replica import Ended, start_replica
 from one_ocr_ray.errors import StoppedError, UsageError
-from one_ocr_ray.model_servers import VLLM, replicas_of, server_plan_of, with_servers
 from one_ocr_ray.policy.servers.progress import progress_sentence
 from one_ocr_ray.policy.servers.restarts import Restarts, ended, ready
+from one_ocr_ray.setup.servers import VLLM, replicas_of, server_plan_of, with_servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.servers.replica import Place
     from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.policy.servers.command import ServerPlan
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 SAY_EVERY_S = 10.0
 LOOK_AGAIN_S = 0.1

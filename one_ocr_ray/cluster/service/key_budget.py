@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
 
 LOST = "The keeper of the key's budget is away. Try again later."
 

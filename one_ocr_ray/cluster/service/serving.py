@@ -34,8 +34,8 @@ from one_ocr_ray.policy import shutdown
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.middleware.proxy_limit import variables
 from one_ocr_ray.service.middleware.request_log import log_as_json
-from one_ocr_ray.service_settings import load_service, unknown_variables
-from one_ocr_ray.settings import LOCAL_RAY, ray_address
+from one_ocr_ray.settings.run import LOCAL_RAY, ray_address
+from one_ocr_ray.settings.service import load_service, unknown_variables
 from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.service_config import ServiceConfig, service_config_of
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from ray.serve import Application
 
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
 
 APPLICATION = "one-ocr"
 # Event streams and long polls last up to a minute. Serve's bounds are above those of the application, so that the

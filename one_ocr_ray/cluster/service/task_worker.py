@@ -22,7 +22,6 @@ from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.service.key_budget import LOST
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
 from one_ocr_ray.errors import OneOcrError, OptionsError, StoppedError, StorageError, UsageError
-from one_ocr_ray.job_settings import pdf_options_of
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from one_ocr_ray.policy.ratelimit.messages import Priority
@@ -30,8 +29,9 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
-from one_ocr_ray.reading.reader import saved_usd
+from one_ocr_ray.reading.route.reader import saved_usd
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
+from one_ocr_ray.setup.job import pdf_options_of
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
 from one_ocr_ray.tasks.service_config import left_usd, task_job
@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.tasks.task import TaskRecord
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
-    from one_ocr_ray.reading.page import Reading
-    from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.tasks.service_config import ServiceConfig, TaskAssignment
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from one_ocr_ray.model import Action, Answer, Failure
 from one_ocr_ray.policy.batch.flow import FREE_ASKS
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.cost.spending import Spending
-from one_ocr_ray.storage.spending_records import record_spending
+from one_ocr_ray.storage.spending.records import record_spending
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -24,8 +24,8 @@ from one_ocr_ray.policy.cost.spending import may_be_billed
 from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
 from one_ocr_ray.reading.batch.history import ShardHistory, fetch, read_history
 from one_ocr_ray.reading.batch.spool import ParcelSpool
-from one_ocr_ray.reading.page import read_page
-from one_ocr_ray.reading.reader import PageDeferred
+from one_ocr_ray.reading.page.loop import read_page
+from one_ocr_ray.reading.route.reader import PageDeferred
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.store.objects import Objects
 
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.batch.parcel import PageKey, Parcel
     from one_ocr_ray.policy.cost.metering import ProviderMetering
     from one_ocr_ray.reading.batch.history import PageHistory
-    from one_ocr_ray.reading.page import Reading
-    from one_ocr_ray.reading.reader import Metering, Reader
+    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.route.reader import Metering, Reader
     from one_ocr_ray.reading.shard_reader import PageKeys, Rows
     from one_ocr_ray.routing import RouteReason
 

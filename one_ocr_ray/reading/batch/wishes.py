@@ -10,7 +10,7 @@ from one_ocr_ray.reading.batch.run_batches import BatchWishes
 
 if TYPE_CHECKING:
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 HOSTED = frozenset({"openai", "gemini"})  # own servers have no batches, and would give no discount

@@ -12,8 +12,8 @@ from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.service.api.openapi import problem_responses
 from one_ocr_ray.service.api.schemas import json_response
 from one_ocr_ray.service.dependencies import ServiceDep
-from one_ocr_ray.service.options import offered_engines, offered_models
 from one_ocr_ray.service.results import Format
+from one_ocr_ray.service.upload.options import offered_engines, offered_models
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 from one_ocr_ray.version import __version__
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.openapi.utils import get_openapi
 
-from one_ocr_ray.service.options import LLM_OPTIONS, UploadOptions, offered_engines, offered_routes
 from one_ocr_ray.service.problems import MEDIA_TYPE, codes_with
+from one_ocr_ray.service.upload.options import LLM_OPTIONS, UploadOptions, offered_engines, offered_routes
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.settings.service import ServiceSettings
 
 _PROBLEM = {
     "type": "object",

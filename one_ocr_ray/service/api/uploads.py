@@ -18,13 +18,13 @@ from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
 from one_ocr_ray.service.api.openapi import UPLOAD_BODY, problem_responses
 from one_ocr_ray.service.api.schemas import RejectedFile, UploadAnswer, json_response
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
-from one_ocr_ray.service.multipart import Form, SpooledFile, read_form
 from one_ocr_ray.service.names import display_name
 from one_ocr_ray.service.negotiation import wants_html
-from one_ocr_ray.service.options import options_in, parse_options
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.spool import storage_full
-from one_ocr_ray.service.unpacking import unpacked
+from one_ocr_ray.service.upload.multipart import Form, SpooledFile, read_form
+from one_ocr_ray.service.upload.options import options_in, parse_options
+from one_ocr_ray.service.upload.spool import storage_full
+from one_ocr_ray.service.upload.unpacking import unpacked
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.key_budgets import key_day
 from one_ocr_ray.tasks.submission import Submission, submit

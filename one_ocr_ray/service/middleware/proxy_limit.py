@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse
 from one_ocr_ray.service.middleware.auth import HostCheck
 from one_ocr_ray.service.middleware.body_limit import BodyLimit, BodyLimits
 from one_ocr_ray.service.problems import problem_response, unavailable
-from one_ocr_ray.service_settings import ServiceSettings, some_of_service
-from one_ocr_ray.settings import ENV_PREFIX
+from one_ocr_ray.settings.run import ENV_PREFIX
+from one_ocr_ray.settings.service import ServiceSettings, some_of_service
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -22,9 +22,9 @@ from one_ocr_ray.service.api.tasks import RetryRequest
 from one_ocr_ray.service.api.usage import usage_of
 from one_ocr_ray.service.dependencies import Owner, Service, ServiceDep
 from one_ocr_ray.service.negotiation import wants_html
-from one_ocr_ray.service.options import routes_from_cheap_to_dear
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import Format, page_markdown
+from one_ocr_ray.service.upload.options import routes_from_cheap_to_dear
 from one_ocr_ray.service.web.block_view import shown_blocks
 from one_ocr_ray.service.web.task_view import shown_task, told_readers
 from one_ocr_ray.service.web.templates import PageRenderer, VersionedStaticFiles, language, preferences_asked

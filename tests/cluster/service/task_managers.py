@@ -18,7 +18,7 @@ from one_ocr_ray.cluster.nodes import NAMESPACE
 from one_ocr_ray.cluster.service.task_client import RemoteTaskManager
 from one_ocr_ray.cluster.service.task_manager_start import end_task_manager, task_manager_name
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord, TaskState, TaskView
-from one_ocr_ray.service_settings import load_service
+from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 from one_ocr_ray.tasks.service_config import service_config_of

@@ -19,7 +19,7 @@ from ray.exceptions import RayActorError, RayTaskError
 from one_ocr_ray.cluster.service.task_manager import CALLS_AT_ONCE, ManagerElsewhereError, TaskManagerActor
 from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.tasks.task import TaskState, TaskView
-from one_ocr_ray.service_settings import load_service
+from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.tasks.service_config import service_config_of
 from tests.cluster.service.serve_process import Served
 from tests.cluster.service.task_managers import OWNER, task_manager_site

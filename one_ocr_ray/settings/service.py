@@ -11,9 +11,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings import ENV_PREFIX, Engines, Settings, load_as
-from one_ocr_ray.settings_engines import Texts  # noqa: TC001 - pydantic needs it
-from one_ocr_ray.settings_reading import error_sentence, flag, unknown_variables_sentence
+from one_ocr_ray.settings.declaring import error_sentence, flag, unknown_variables_sentence
+from one_ocr_ray.settings.engines import Texts  # noqa: TC001 - pydantic needs it
+from one_ocr_ray.settings.run import ENV_PREFIX, Engines, Settings, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.cost.spending import Spending, of_rows
 from one_ocr_ray.policy.dataset.journal import best_pages, untold_passes
 from one_ocr_ray.storage.journal import Journal
-from one_ocr_ray.storage.spending_records import recorded_spending
+from one_ocr_ray.storage.spending.records import recorded_spending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.archive import ArchiveError, members_of, read_member
 from one_ocr_ray.pdf.failures import of_archive
 from one_ocr_ray.policy.input_names import holds_documents
-from one_ocr_ray.service.multipart import SpooledFile
 from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.service.upload.multipart import SpooledFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from one_ocr_ray.archive import Member
-    from one_ocr_ray.service.spool import Spool
-    from one_ocr_ray.service_settings import ServiceSettings
+    from one_ocr_ray.service.upload.spool import Spool
+    from one_ocr_ray.settings.service import ServiceSettings
 
 
 def unpacked(files: Sequence[SpooledFile], spool: Spool, settings: ServiceSettings) -> list[SpooledFile]:

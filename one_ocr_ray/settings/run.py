@@ -17,10 +17,10 @@ from one_ocr_ray import environment
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import Gates
-from one_ocr_ray.settings_engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
-from one_ocr_ray.settings_reading import error_sentence, one_or_several, read_config, share_of
-from one_ocr_ray.settings_reading import flag as _flag
-from one_ocr_ray.settings_servers import ServerSettings
+from one_ocr_ray.settings.declaring import error_sentence, one_or_several, read_config, share_of
+from one_ocr_ray.settings.declaring import flag as _flag
+from one_ocr_ray.settings.engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
+from one_ocr_ray.settings.servers import ServerSettings
 
 ENV_PREFIX = "ONE_OCR_"
 LOCAL_RAY = "local"

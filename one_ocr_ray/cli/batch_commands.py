@@ -97,8 +97,8 @@ def _engine_of(account: Account, config: Path | None) -> EngineOptions:
     from dataclasses import replace  # noqa: PLC0415
 
     from one_ocr_ray.environment import provider_key  # noqa: PLC0415
-    from one_ocr_ray.job_settings import engine_options_of  # noqa: PLC0415
-    from one_ocr_ray.settings import load  # noqa: PLC0415
+    from one_ocr_ray.settings.run import load  # noqa: PLC0415
+    from one_ocr_ray.setup.job import engine_options_of  # noqa: PLC0415
     from one_ocr_ray.storage.batches import key_digest  # noqa: PLC0415
 
     flags = {"engine": account.engine, "model": account.model, "base_url": account.base_url}

@@ -12,10 +12,10 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.policy.profiles.catalog import NAMES, profile_named, profile_of_model
 from one_ocr_ray.profile import ModelProfile
-from one_ocr_ray.settings_reading import error_sentence, read_config
+from one_ocr_ray.settings.declaring import error_sentence, read_config
 
 if TYPE_CHECKING:
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 def general_request_of(settings: Settings, prompt: str, schema: str | None) -> PageRequest:

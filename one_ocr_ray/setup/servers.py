@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.servers.command import ServerPlan, command_of, refused_argument
-from one_ocr_ray.profile_settings import profile_of
+from one_ocr_ray.setup.profile import profile_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from one_ocr_ray.job import LlmSetup
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 VLLM = "vllm"
 

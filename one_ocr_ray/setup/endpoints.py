@@ -12,14 +12,14 @@ from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job import Endpoint
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.settings import base_urls
-from one_ocr_ray.settings_engines import EndpointSettings
+from one_ocr_ray.settings.engines import EndpointSettings
+from one_ocr_ray.settings.run import base_urls
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from one_ocr_ray.engines.options import EngineOptions
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 def endpoint_settings_of(settings: Settings) -> tuple[EndpointSettings, ...]:

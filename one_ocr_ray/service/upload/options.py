@@ -21,11 +21,11 @@ from one_ocr_ray.policy.tasks.callback import callback_fault
 from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.routing import Escalation
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.settings_engines import ENGINE_KINDS
+from one_ocr_ray.settings.engines import ENGINE_KINDS
 
 if TYPE_CHECKING:
-    from one_ocr_ray.service_settings import ServiceSettings
-    from one_ocr_ray.settings_engines import EngineSettings
+    from one_ocr_ray.settings.engines import EngineSettings
+    from one_ocr_ray.settings.service import ServiceSettings
 
 _RANGE = r"[1-9]\d{0,8}(-([1-9]\d{0,8})?)?"
 _PAGES = rf"^(all|{_RANGE}( *, *{_RANGE})*)$"

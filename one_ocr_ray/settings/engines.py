@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
-from one_ocr_ray.settings_reading import flag
+from one_ocr_ray.settings.declaring import flag
 
 ENGINE_KINDS = ("local", "openai", "gemini")
 # Names of readers are values of the column `engine`, labels of metrics and words of `--route`.

@@ -13,8 +13,8 @@ from one_ocr_ray.policy.page.blank import warnings_of
 if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, DocumentRef, RenderedPage
     from one_ocr_ray.policy.cost.spending import PageUsage
-    from one_ocr_ray.reading.page import Reading
-    from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.routing import RouteReason
 
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, PageResult, Usage
     from one_ocr_ray.policy.ratelimit.messages import Held
-    from one_ocr_ray.reading.events import Observer
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
+    from one_ocr_ray.reading.page.events import Observer
     from one_ocr_ray.routing import Verdict
 
 

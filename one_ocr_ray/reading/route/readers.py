@@ -18,7 +18,7 @@ from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from one_ocr_ray.blocks import Positions
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Endpoint, LlmSetup
-    from one_ocr_ray.reading.events import Observer
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.ports import Limiter
-    from one_ocr_ray.reading.reader import Metering
+    from one_ocr_ray.reading.page.events import Observer
+    from one_ocr_ray.reading.route.reader import Metering
     from one_ocr_ray.routing import Route
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from pydantic import SecretStr
 
 from one_ocr_ray.blocks import Positions
-from one_ocr_ray.endpoint_settings import address_of, endpoint_settings_of, endpoints_of
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
@@ -16,7 +15,6 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import MEASURED
 from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
-from one_ocr_ray.model_servers import VLLM, server_plan_of
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
@@ -26,12 +24,14 @@ from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
 from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
-from one_ocr_ray.profile_settings import general_request_of, profile_of, with_profile
-from one_ocr_ray.service_settings import ServiceSettings
-from one_ocr_ray.settings import password_of
-from one_ocr_ray.settings_engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
-from one_ocr_ray.settings_servers import ServerSettings
-from one_ocr_ray.storage.spending import WorstCase
+from one_ocr_ray.settings.engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
+from one_ocr_ray.settings.run import password_of
+from one_ocr_ray.settings.servers import ServerSettings
+from one_ocr_ray.settings.service import ServiceSettings
+from one_ocr_ray.setup.endpoints import address_of, endpoint_settings_of, endpoints_of
+from one_ocr_ray.setup.profile import general_request_of, profile_of, with_profile
+from one_ocr_ray.setup.servers import VLLM, server_plan_of
+from one_ocr_ray.storage.spending.total import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.routing import Route
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 NOT_STARTED = "http://127.0.0.1:9/v1"  # the address of servers that the run has not started yet; nobody is asked there

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import ray
 
+from one_ocr_ray.cluster.local.folder import ray_folder
 from one_ocr_ray.cluster.nodes import NAMESPACE
-from one_ocr_ray.cluster.ray_folder import ray_folder
 from one_ocr_ray.errors import StoppedError
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _log = logging.getLogger("one_ocr_ray")
 def local_ray(*, agents: bool) -> Iterator[None]:
     """Ray for the time of the block; with `agents` it has what Ray Serve needs.
 
-    Where Ray's private parts are not those that `local_node` knows, Ray starts as `ray.init` does, which takes longer.
+    Where Ray's private parts are not those that `local.node` knows, Ray starts as `ray.init` does, which takes longer.
     Raises StoppedError when it does not come up, as on a machine that swaps, and UsageError for a folder of temporary
     files that Ray cannot use.
     """
@@ -35,7 +35,7 @@ def local_ray(*, agents: bool) -> Iterator[None]:
         try:
             with ExitStack() as starting:
                 try:
-                    from one_ocr_ray.cluster.local_node import start_local_node  # noqa: PLC0415 - it may not import
+                    from one_ocr_ray.cluster.local.node import start_local_node  # noqa: PLC0415 - it may not import
 
                     start_local_node(starting, agents=agents, folder=folder)
                 except (ImportError, AttributeError, TypeError) as error:

@@ -6,10 +6,16 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.endpoint_settings import total_limits
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS
-from one_ocr_ray.job_settings import (
+from one_ocr_ray.policy.batch.estimate import estimate_batches
+from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
+from one_ocr_ray.policy.cost.route_shares import RouteShares
+from one_ocr_ray.reading.batch.wishes import batch_wishes_of
+from one_ocr_ray.reading.inspection import inspect_all
+from one_ocr_ray.reading.route.sample import PageSample, sampled_readers
+from one_ocr_ray.setup.endpoints import total_limits
+from one_ocr_ray.setup.job import (
     llm_setups_of,
     longest_side_px_of,
     metering_of,
@@ -18,18 +24,12 @@ from one_ocr_ray.job_settings import (
     selection_of,
     settings_without_effect,
 )
-from one_ocr_ray.policy.batch.estimate import estimate_batches
-from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
-from one_ocr_ray.policy.cost.route_shares import RouteShares
-from one_ocr_ray.reading.batch.wishes import batch_wishes_of
-from one_ocr_ray.reading.inspection import inspect_all
-from one_ocr_ray.reading.route_sample import PageSample, sampled_readers
 from one_ocr_ray.storage.inputs import find_present_inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Estimate:

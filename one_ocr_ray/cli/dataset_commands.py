@@ -45,7 +45,7 @@ def add_to(commands: _Commands) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
     from one_ocr_ray.storage.dataset.export import export  # noqa: PLC0415
     from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
 
@@ -66,7 +66,7 @@ def _export(options: argparse.Namespace) -> int:
 def _export_searchable(options: argparse.Namespace, folder: Path) -> int:
     from pydantic import SecretStr  # noqa: PLC0415
 
-    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
     from one_ocr_ray.environment import read_secret  # noqa: PLC0415
     from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable  # noqa: PLC0415
 
@@ -78,14 +78,14 @@ def _export_searchable(options: argparse.Namespace, folder: Path) -> int:
 
 
 def _verify(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
     from one_ocr_ray.storage.dataset.verify import verify  # noqa: PLC0415
 
     return 1 if console.print_findings(verify(options.output), sys.stdout) else EXIT_OK
 
 
 def _eval(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
     from one_ocr_ray.storage.dataset.evaluate import evaluate, write_html  # noqa: PLC0415
 
     report = evaluate(options.output, options.truth)

@@ -16,16 +16,16 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from one_ocr_ray.service.names import client_filename
-from one_ocr_ray.service.options import FORM_OPTIONS
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.spool import storage_full
+from one_ocr_ray.service.upload.options import FORM_OPTIONS
+from one_ocr_ray.service.upload.spool import storage_full
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
     from one_ocr_ray.model import Failure
-    from one_ocr_ray.service.spool import Spool
+    from one_ocr_ray.service.upload.spool import Spool
 
 FILE_FIELDS = frozenset({"files", "file"})
 _TEXT_FIELDS = frozenset({"options", *FORM_OPTIONS})

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.engines.shrinking import changed_image
 from one_ocr_ray.model import Usage
 from one_ocr_ray.policy.cost.spending import may_be_billed
-from one_ocr_ray.reading.reader import PageDeferred
+from one_ocr_ray.reading.route.reader import PageDeferred
 
 if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, PageImage, PageRequest
     from one_ocr_ray.policy.cost.spending import PageUsage
-    from one_ocr_ray.reading.reader import Metering, Reader
+    from one_ocr_ray.reading.route.reader import Metering, Reader
     from one_ocr_ray.routing import RouteReason
 
 

@@ -1,4 +1,7 @@
-"""`one-ocr`: turns arguments into settings and errors into exit codes. Each command imports its own heavy modules."""
+"""The command line: `one-ocr` turns arguments into settings and errors into exit codes.
+
+Each command imports its own heavy modules.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray import batch_commands, dataset_commands
+from one_ocr_ray.cli import batch_commands, dataset_commands
 from one_ocr_ray.errors import EXIT_OK, OneOcrError, StoppedError
 from one_ocr_ray.version import __version__
 
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
-    from one_ocr_ray.settings import Settings
+    from one_ocr_ray.settings.run import Settings
 
 
 EXIT_CODES = """\
@@ -76,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from one_ocr_ray import environment  # noqa: PLC0415 - not for --help
 
         if environment.variables("ONE_OCR_"):
-            from one_ocr_ray.service_settings import unknown_variables  # noqa: PLC0415 - slower than a command without settings
+            from one_ocr_ray.settings.service import unknown_variables  # noqa: PLC0415 - slower than other commands
 
             if warning := unknown_variables():
                 print(f"one-ocr: {warning}", file=sys.stderr, flush=True)  # noqa: T201 - the command line speaks here
@@ -118,11 +121,11 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         )
         command.set_defaults(command=handler)
         if name == wanted == "serve":
-            from one_ocr_ray.service_settings import ServiceSettings  # noqa: PLC0415 - only for the command that needs it
+            from one_ocr_ray.settings.service import ServiceSettings  # noqa: PLC0415 - for its command only
 
             _add_flags(command, ServiceSettings, _RUN_ONLY)
         elif name == wanted:
-            from one_ocr_ray.settings import Settings  # noqa: PLC0415 - only for the commands that need it
+            from one_ocr_ray.settings.run import Settings  # noqa: PLC0415 - only for the commands that need it
 
             command.add_argument("inputs", nargs="*", metavar="INPUT", help=Settings.model_fields["inputs"].description)
             _add_flags(command, Settings, frozenset())
@@ -134,7 +137,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
 
 def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str]) -> None:
     """Add --config and a flag for each setting of `kind`."""
-    from one_ocr_ray.settings_engines import LlmSettings  # noqa: PLC0415 - not for --help
+    from one_ocr_ray.settings.engines import LlmSettings  # noqa: PLC0415 - not for --help
 
     groups: dict[str, argparse._ArgumentGroup] = {}
     # What is inherited comes last, so that the help begins with input and output.
@@ -157,9 +160,9 @@ def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: 
 
 
 def _settings(options: argparse.Namespace) -> Settings:
-    from one_ocr_ray import settings  # noqa: PLC0415
+    from one_ocr_ray.settings.run import Settings, load  # noqa: PLC0415
 
-    return settings.load(_given(options, settings.Settings), options.config)
+    return load(_given(options, Settings), options.config)
 
 
 def _given(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
@@ -167,7 +170,7 @@ def _given(options: argparse.Namespace, kind: type[Settings]) -> dict[str, Any]:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
     from one_ocr_ray.python.run import runner  # noqa: PLC0415
 
     gc.disable()
@@ -188,11 +191,14 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, environment, service_settings, settings  # noqa: PLC0415
+    from one_ocr_ray import environment  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
+    from one_ocr_ray.settings.run import key_variables, prepare_environment_for_ray  # noqa: PLC0415
+    from one_ocr_ray.settings.service import ServiceSettings, load_service  # noqa: PLC0415
 
-    chosen = service_settings.load_service(_given(options, service_settings.ServiceSettings), options.config)
-    environment.refuse_keys_in(environment.submitted_runtime_env(), settings.key_variables(chosen))
-    settings.prepare_environment_for_ray(chosen)
+    chosen = load_service(_given(options, ServiceSettings), options.config)
+    environment.refuse_keys_in(environment.submitted_runtime_env(), key_variables(chosen))
+    prepare_environment_for_ray(chosen)
     say = console.timed_line_printer(sys.stderr)
     say("Loading Ray Serve.")
     from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
@@ -202,8 +208,8 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _estimate(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console  # noqa: PLC0415
-    from one_ocr_ray.estimate import estimate  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
+    from one_ocr_ray.cli.estimate import estimate  # noqa: PLC0415
 
     found = estimate(_settings(options), say=console.line_printer(sys.stderr))
     console.print_estimate(found, as_json=options.json, out=sys.stdout)
@@ -211,16 +217,13 @@ def _estimate(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from one_ocr_ray import console, settings  # noqa: PLC0415
+    from one_ocr_ray.cli import console  # noqa: PLC0415
+    from one_ocr_ray.settings.run import prepare_environment_for_ray  # noqa: PLC0415
 
     chosen = _settings(options)
-    settings.prepare_environment_for_ray(chosen)
+    prepare_environment_for_ray(chosen)
     from one_ocr_ray.cluster.batch.doctor import run_checks  # noqa: PLC0415
 
     with redirect_stdout(sys.stderr):  # Ray prints warnings of its own
         checks = run_checks(chosen)
     return 1 if console.print_checks(checks, as_json=options.json, out=sys.stdout) else EXIT_OK
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -10,15 +10,15 @@ from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.evaluation.page_score import disagreement
 from one_ocr_ray.policy.route.audit import AuditedPage, is_audited, second_reader
-from one_ocr_ray.reading.page import read_page
+from one_ocr_ray.reading.page.loop import read_page
 from one_ocr_ray.storage.audit_records import audited_pages, record_audit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage
-    from one_ocr_ray.reading.page import Reading
-    from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.storage.store.objects import Objects
 
 

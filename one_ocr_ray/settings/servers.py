@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, field_validator
 from pydantic_core import PydanticCustomError
 
-from one_ocr_ray.settings_reading import flag
+from one_ocr_ray.settings.declaring import flag
 
 _REPLICAS = re.compile(r"auto|[1-9]\d{0,3}(?:-[1-9]\d{0,3})?")
 

@@ -21,12 +21,12 @@ from one_ocr_ray.policy.page.blank import answer_of_blank
 from one_ocr_ray.policy.page.retry import AttemptState, Step, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
-from one_ocr_ray.reading.answer_places import with_answer_places
-from one_ocr_ray.reading.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.limits.endpoints import ProviderAwayError
-from one_ocr_ray.reading.page_row import PageRead, row_of
-from one_ocr_ray.reading.reader import PageDeferred
-from one_ocr_ray.reading.recalling import cost_usd_of, image_as_wanted, recalled_answer
+from one_ocr_ray.reading.page.answer_places import with_answer_places
+from one_ocr_ray.reading.page.events import FailureReported, RequestDone, RequestSent
+from one_ocr_ray.reading.page.recalling import cost_usd_of, image_as_wanted, recalled_answer
+from one_ocr_ray.reading.page.row import PageRead, row_of
+from one_ocr_ray.reading.route.reader import PageDeferred
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, PageResult, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
-    from one_ocr_ray.reading.audit import Audit
-    from one_ocr_ray.reading.events import Observer, ReadingEvent
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
-    from one_ocr_ray.reading.reader import Reader
+    from one_ocr_ray.reading.page.events import Observer, ReadingEvent
     from one_ocr_ray.reading.reuse import Reuse
+    from one_ocr_ray.reading.route.audit import Audit
+    from one_ocr_ray.reading.route.reader import Reader
 
 RETRY_LOOK_AGAIN_S = 1.0
 

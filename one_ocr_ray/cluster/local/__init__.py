@@ -1,0 +1,1 @@
+"""A Ray of a process's own on this machine."""

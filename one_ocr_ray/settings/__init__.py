@@ -1,0 +1,1 @@
+"""Every setting, declared once: of a run, an engine, its own model servers, the service."""

@@ -1,0 +1,1 @@
+"""What an output has cost, from its rows and from the records beside them."""
