@@ -160,6 +160,33 @@ def test_the_next_reader_reads_while_a_provider_is_down() -> None:
     assert sum(at > 115.0 for at, _ in first.answered) > 600
 
 
+def test_a_page_that_waits_at_the_last_reader_goes_back_to_one_that_is_there_again() -> None:
+    """The second dies while the first is dead, and stays so: pages go on at the first, and none is paid twice."""
+    first, second = Server(600, dead=(30.0, 60.0)), Server(300, dead=(50.0, 600.0))
+    both = lambda: [reader("first", [first], has_next=True), reader("second", [second])]  # noqa: E731
+    rows = run_virtually(read_for(180.0, both, at_once=32))
+    assert {row.status for row in rows} == {"ok"}
+    paid = Counter(number for server in (first, second) for _, number in server.answered)
+    assert max(paid.values()) == 1
+    assert sum(paid.values()) == len(rows)
+    assert (first.refused, second.refused) == (0, 0)
+    assert sum(at > 80.0 for at, _ in first.answered) > 900
+    assert max(at for at, _ in first.answered) < 190.0  # those that were held up at the second are not there for ever
+
+
+def test_a_page_that_came_back_does_not_ask_again_who_has_answered_it() -> None:
+    """The first is away, the second's answer cannot be used, the third is away: the first reads it, or the third."""
+    useless = Failure(ErrorCode.REPETITION, "On and on.", Action.FAIL, 200)
+    first, second = Server(600, dead=(0.0, 20.0)), Server(600, refusal=useless)
+    third = Server(600, dead=(0.0, 120.0))
+    servers = [first, second, third]
+    rows = run_virtually(read_for(40.0, partial(_in_turn, *servers), at_once=16))
+    assert {row.status for row in rows} == {"ok"}
+    assert {row.engine for row in rows} == {"r0"}
+    assert len(second.asked) <= len(rows)
+    assert not third.answered
+
+
 def test_an_account_without_credit_leaves_the_route() -> None:
     """It is asked by the pages that were under way, and then by nobody for ten minutes."""
     poor, rich = Server(600, refusal=NO_CREDIT), Server(600)

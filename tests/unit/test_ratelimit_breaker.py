@@ -75,6 +75,22 @@ def test_late_news_of_old_requests_do_not_prolong_it() -> None:
     assert breaker.opens_at(10.0) == 30.0
 
 
+def test_a_probe_that_was_not_sent_leaves_its_place_to_another() -> None:
+    """Its page had gone elsewhere when the permit came; the breaker waits for no report of it."""
+    breaker = broken()
+    breaker.granted(1, 30.0)
+    breaker.record(1, 0, 31.0)
+    breaker.granted(3, 31.0)
+    breaker.returned(2)
+    assert breaker.allowance(31.0) == 2
+    breaker.record(1, 0, 32.0)
+    breaker.returned(9)  # permits of before it opened, most of them
+    assert breaker.allowance(32.0) == 2
+    breaker.granted(2, 32.0)
+    breaker.record(2, 0, 33.0)
+    assert breaker.allowance(33.0) is None
+
+
 def test_a_probe_that_never_reports_is_sent_again() -> None:
     """Its worker may have died."""
     breaker = broken()

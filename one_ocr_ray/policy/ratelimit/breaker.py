@@ -56,6 +56,10 @@ class Breaker:
             self._probes_sent += requests
             self._probed_at = now
 
+    def returned(self, requests: int) -> None:
+        """Let others send probes in place of those that were granted and not sent."""
+        self._probes_sent = max(self._probes_passed, self._probes_sent - max(0, requests))
+
     def is_outdated(self, sent_at: float) -> bool:
         """True if a request was sent before the breaker last let requests through; its failure is old news."""
         return sent_at < self._open_until

@@ -79,7 +79,7 @@ class Gate:
         if self._clients.see(who, feedback, now):
             self._stopped = None
             self._patience.reset()
-        self._day.record_feedback(who, feedback, now)
+        self._breaker.returned(self._day.record_feedback(who, feedback, now))
         self._knows_a_day = self._knows_a_day or who.limits.requests_per_day is not None
         self._rates.set_configured(self._clients.limits, now)
         if feedback.limits is not None:

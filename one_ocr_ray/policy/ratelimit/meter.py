@@ -71,13 +71,14 @@ class DayMeter:
             requests += self._hours.pop()[1]
         self._hours.append((hour, requests))
 
-    def record_feedback(self, who: Client, feedback: Feedback, now: float) -> None:
-        """Take unused permits back; count earlier requests of a client that is older than this meter."""
+    def record_feedback(self, who: Client, feedback: Feedback, now: float) -> int:
+        """Take unused permits back, and give their number; count earlier requests of a client older than this meter."""
         known = self._unused.get(who.client_id)
+        returned = 0 if known is None else feedback.unused - known
         if known is None:
             self.take(feedback.received - feedback.unused, now, who.job)
         else:
-            permits = feedback.unused - known
+            permits = returned
             self._jobs[who.job] -= permits
             while permits > 0 and self._hours:
                 hour, requests = self._hours.pop()
@@ -88,6 +89,7 @@ class DayMeter:
             self._unused.pop(who.client_id, None)
         else:
             self._unused[who.client_id] = feedback.unused
+        return returned
 
     def remember(self, earlier: RequestHistory, now: float) -> None:
         """Count requests that jobs sent before this meter started, without those it has counted already."""

@@ -29,9 +29,12 @@ class Walk:
     no_better_at: tuple[frozenset[RouteReason], ...]
     at: int = 0
 
-    def after(self, reason: RouteReason | None) -> Walk | None:
-        """The walk at the next reader for a page that goes on for `reason`; None: there is none."""
-        later = range(self.at + 1, len(self.no_better_at))
+    def after(self, reason: RouteReason | None, answered: Collection[int] = ()) -> Walk | None:
+        """The walk at the next reader for a page that goes on for `reason`; None: there is none.
+
+        `answered`: readers that are not asked again.
+        """
+        later = (number for number in range(self.at + 1, len(self.no_better_at)) if number not in answered)
         following = next((number for number in later if reason not in self.no_better_at[number]), None)
         return None if following is None else replace(self, at=following)
 

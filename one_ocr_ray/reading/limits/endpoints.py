@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, Usage
     from one_ocr_ray.policy.ratelimit.messages import Client, Held
     from one_ocr_ray.reading.limits.ports import Limiter
+    from one_ocr_ray.reading.limits.waiting import Waiter
 
 # A request waits so long for each roomier endpoint before the next one is asked. Nobody notices it in a page's time.
 ROOMIER_FIRST_S = 0.02
+LOOK_BACK_EVERY_S = 1.0  # while a page waits at the last reader that it could also go back from
 AWAY = Failure(
     ErrorCode.PROVIDER_UNAVAILABLE, "The provider is away: it has failed nearly every request.", Action.RETRY
 )
@@ -34,9 +36,11 @@ AWAY = Failure(
 class ProviderAwayError(OneOcrError):
     """No endpoint of the engine answers now, and the page can go to another reader."""
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, permits: EndpointPermits) -> None:
+        """`permits`: of the engine, which may be open again later."""
         super().__init__(failure.message)
         self.failure = failure
+        self.permits = permits
 
 
 @dataclass(eq=False, slots=True)
@@ -100,18 +104,31 @@ class EndpointPermits:
         """Have the limiters started."""
         await asyncio.gather(*(lane.permits.ready() for lane in self.lanes))
 
-    async def acquire(self, tokens: int, avoids: Collection[Lane] = ()) -> Lane:
+    async def acquire(
+        self, tokens: int, avoids: Collection[Lane] = (), missed: Collection[EndpointPermits] = ()
+    ) -> Lane:
         """Wait until an endpoint takes a request of about `tokens` tokens; one of `avoids` only if no other is open.
 
-        Raises ProviderAwayError if none is open and there is a next reader, and StoppedError if every account refuses.
+        `missed`: readers that the page went past while they were away. Raises ProviderAwayError if none is open here
+        and there is a next reader, or one of `missed` is back; and StoppedError if every account refuses.
         """
         self._refuse_if_away()
-        others = any(lane.is_open for lane in self.lanes if lane not in avoids)
-        waiter = self._waiting.add(tokens, [lane.permits for lane in avoids] if others else ())
+        waiter = self._waiting.add(tokens, [lane.permits for lane in avoids] if self.has_other(avoids) else ())
         for lane in self.lanes:
             lane.permits.look()
-        account = await self._waiting.wait(waiter)
+        look_back = asyncio.create_task(self._look_back(waiter, missed)) if missed else None
+        try:
+            account = await self._waiting.wait(waiter)
+        finally:
+            if look_back is not None:
+                look_back.cancel()
         return next(lane for lane in self.lanes if lane.permits is account)
+
+    async def _look_back(self, waiter: Waiter, missed: Collection[EndpointPermits]) -> None:
+        """End the wait of `waiter` when nobody answers here and one of `missed` is open again."""
+        while self.held() is None or not any(each.is_open for each in missed):  # noqa: ASYNC110 - time opens, no event
+            await asyncio.sleep(LOOK_BACK_EVERY_S)
+        self._waiting.drop(waiter, ProviderAwayError(AWAY, self))
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
         """Never called: each request is reported to the lane that has granted it."""
@@ -125,6 +142,11 @@ class EndpointPermits:
     def has_other(self, than: Collection[Lane]) -> bool:
         """True if an endpoint is open that is none of `than`."""
         return any(lane.is_open for lane in self.lanes if lane not in than)
+
+    @property
+    def is_open(self) -> bool:
+        """True if an endpoint is open."""
+        return self.has_other(())
 
     @property
     def has_open_account(self) -> bool:
@@ -158,10 +180,10 @@ class EndpointPermits:
             self._waiting.fail(error)
 
     def _refuse_if_away(self) -> None:
-        if any(lane.is_open for lane in self.lanes):
+        if self.is_open:
             return
         stopped = [lane.permits.stopped for lane in self.lanes]
         if self.may_leave:
-            raise ProviderAwayError(next(filter(None, stopped), AWAY))
+            raise ProviderAwayError(next(filter(None, stopped), AWAY), self)
         if (failure := stopped[0]) is not None and all(stopped):
             raise StoppedError(failure.message, failure.code)

@@ -73,6 +73,12 @@ class WaitingRequests:
         for waiter in self._waiters:
             waiter.avoids = ()
 
+    def drop(self, waiter: Waiter, error: BaseException) -> None:
+        """End the wait of one with `error`, unless it is granted."""
+        if not waiter.granted.done():
+            self._waiters.remove(waiter)
+            waiter.granted.set_exception(error)
+
     def fail(self, error: BaseException) -> None:
         """End the wait of all."""
         while self._waiters:

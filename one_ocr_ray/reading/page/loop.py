@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import Positions
@@ -21,7 +22,7 @@ from one_ocr_ray.policy.page.blank import answer_of_blank
 from one_ocr_ray.policy.page.retry import AttemptState, Step, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
-from one_ocr_ray.reading.limits.endpoints import ProviderAwayError
+from one_ocr_ray.reading.limits.endpoints import EndpointPermits, ProviderAwayError
 from one_ocr_ray.reading.page.answer_places import with_answer_places
 from one_ocr_ray.reading.page.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.page.recalling import cost_usd_of, image_as_wanted, recalled_answer
@@ -31,7 +32,7 @@ from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from one_ocr_ray.clock import Clock
     from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, PageResult, RenderedPage
@@ -123,16 +124,27 @@ async def _read_blank(
 
 
 async def _walk(document: DocumentRef, page: PageImage, reading: Reading, spent: PageUsage) -> PageRead:
-    """Ask one reader after the other until an answer stands."""
+    """Ask one reader after the other until an answer stands. One that was away may be come back to, no other."""
     readers = reading.readers
     route, reason = _start(document, page, reading)
     usable: PageRead | None = None
+    answered: set[int] = set()
+    missed: dict[int, EndpointPermits] = {}  # of readers that were away
     while True:
         reader = readers[route.at]
-        answer, sent = await _answer(page, reader, reading, spent, reason)
+        earlier = {at: permits for at, permits in missed.items() if at < route.at}
+        try:
+            answer, sent = await _answer(page, reader, reading, spent, (reason, earlier.values()))
+            answered.add(route.at)
+        except ProviderAwayError as away:
+            missed[route.at] = away.permits
+            back = next((at for at, permits in earlier.items() if permits.is_open), route.at)
+            reason = RouteReason.FAILED_OVER
+            route = route.after(reason, answered) or replace(route, at=back)
+            continue
         verdict = answer.verdict or reader.verdict(answer)
         read = PageRead(answer, sent, reader, reason or verdict.reason)
-        following = None if verdict.accepted else route.after(verdict.reason)
+        following = None if verdict.accepted else route.after(verdict.reason, answered)
         if following is None:
             if answer.failure is not None:
                 reading.notify(reader, FailureReported(answer))
@@ -160,18 +172,26 @@ def _start(document: DocumentRef, page: PageImage, reading: Reading) -> tuple[Wa
 
 
 async def _answer(
-    image: PageImage, reader: Reader, reading: Reading, spent: PageUsage, reason: RouteReason | None
+    image: PageImage,
+    reader: Reader,
+    reading: Reading,
+    spent: PageUsage,
+    came: tuple[RouteReason | None, Collection[EndpointPermits]],
 ) -> tuple[Answer, PageImage]:
-    """Ask until the policy is done with this reader; the last answer and the image it is of."""
+    """Ask until the policy is done with this reader; the last answer and the image it is of.
+
+    `came`: why the page has come here, and the readers that were away. Raises ProviderAwayError if it should go on.
+    """
     ask, tries, sent, before = reader.ask, AttemptState(), image, spent.attempts
+    reason, missed = came
     failed_at: list[Lane] = []  # endpoints whose fault it was
+    acquire: Callable[[int], Awaitable[Lane | None]] = reader.permits.acquire
+    if isinstance(reader.permits, EndpointPermits):
+        acquire = partial(reader.permits.acquire, avoids=failed_at, missed=missed)
     reader.retries.sent(reading.clock.monotonic_s())
     while True:
         recalled = await recalled_answer(sent, ask, reader, spent, (reason, before))
-        try:
-            asked = (recalled, None) if recalled else await _request(sent, ask, reader, reading, spent, failed_at)
-        except ProviderAwayError as away:
-            return Answer(failure=away.failure), sent
+        asked = (recalled, None) if recalled else await _request(sent, ask, reader, reading, spent, acquire)
         answer, lane = asked
         if lane is not None and lane.passes_on(answer.failure, failed_at):
             failed_at.append(lane)
@@ -219,9 +239,14 @@ def _close(failure: Failure, reader: Reader, lane: Lane | None, *, is_recalled: 
 
 
 async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
-    image: PageImage, ask: PageRequest, reader: Reader, reading: Reading, spent: PageUsage, avoids: Sequence[Lane]
+    image: PageImage,
+    ask: PageRequest,
+    reader: Reader,
+    reading: Reading,
+    spent: PageUsage,
+    acquire: Callable[[int], Awaitable[Lane | None]],
 ) -> tuple[Answer, Lane | None]:
-    """Send one request under one permit, not to `avoids`; gives the judged answer, and who gave it."""
+    """Send one request under one permit; gives the judged answer, and who gave it."""
     clock = reading.clock
     began_s = clock.monotonic_s()
     cost_usd: float | None = 0.0
@@ -234,7 +259,7 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
                 reserved.append(share)
         tokens, reserved_s = reader.metering.estimate_tokens(image, ask), clock.monotonic_s()
         with reading.ending.waiting():
-            lane = await (avoids[0].siblings.acquire(tokens, avoids) if avoids else reader.permits.acquire(tokens))
+            lane = await acquire(tokens)
         engine, permits = (reader.engine, reader.permits) if lane is None else (lane.engine, lane.permits)
         sent_s = clock.monotonic_s()
         spent.queue_s += sent_s - began_s
