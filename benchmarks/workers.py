@@ -39,7 +39,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.shutdown import Interruption
@@ -84,23 +84,23 @@ class InstantWorker(OcrWorker):
         place = RenderPlace(node.here, task=ray.remote(made_before), slots=asyncio.Semaphore(job.render_tasks))
         render = partial(rendered_pages, options=job.pdf, tasks=job.render_tasks, place=place)
         self._shards = ShardReader(job, page_slots(job.pages_at_once), render)
-        self._make_reading = partial(instant_reading, job)
+        self._make_context = partial(instant_reading, job)
 
 
 class InstantEngine(ScriptedEngine):
     """Says the same of every page, and remembers none."""
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, request: PageRequest) -> Answer:
         return Answer(text=TEXT)
 
 
-def instant_reading(job: Job) -> Reading:
+def instant_reading(job: Job) -> ReadContext:
     engine = InstantEngine()
     reader = Reader(
-        engine=engine, permits=NoLimit(), ask=job.ask, prompt_sha256=None,
+        engine=engine, permits=NoLimit(), request=job.request, prompt_sha256=None,
         metering=NoMetering(), judge=accept_as_is, observers=(RequestMetrics(engine.name, engine.model).observe,),
     )  # fmt: skip
-    return Reading((reader,), job.identity)
+    return ReadContext((reader,), job.identity)
 
 
 def cpu_s(me: psutil.Process) -> dict[psutil.Process, float]:
@@ -118,7 +118,7 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     identity, selection = RunIdentity("run", "config"), parse_selection("all")
     options = PdfOptions(longest_side_px=1600, max_pages=5000, max_file_bytes=1 << 30, password=None)
     job = Job(
-        output=str(output), config={}, identity=identity, selection=selection, pdf=options, ask=PageRequest(),
+        output=str(output), config={}, identity=identity, selection=selection, pdf=options, request=PageRequest(),
         engines={}, budget=None,
         pages_at_once=IN_FLIGHT // workers, render_tasks=max(1, (os.cpu_count() or 1) // workers), stop_wait_s=0.0,
     )  # fmt: skip

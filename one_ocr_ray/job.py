@@ -41,7 +41,7 @@ class LlmSetup:
 
     name: str  # in the route, the dataset and the summary
     endpoints: tuple[Endpoint, ...]  # of the same model
-    ask: PageRequest
+    request: PageRequest
     prompt_sha256: str
     prices: Mapping[str, Price]
     sent_before: SentBefore = field(default_factory=dict)  # only with a limit per day
@@ -72,7 +72,7 @@ class Job:
     identity: RunIdentity
     selection: PageSelection
     pdf: PdfOptions
-    ask: PageRequest
+    request: PageRequest
     engines: Mapping[str, LlmSetup]  # the LLM readers of the route, by name
     budget: str | None  # name of the actor that keeps the cost ceiling
     pages_at_once: int  # a worker's share of the run's pages in progress

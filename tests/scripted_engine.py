@@ -29,12 +29,12 @@ class ScriptedEngine:
         self._script = dict(script or {})
         self._latency_s = latency_s
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, request: PageRequest) -> Answer:
         """The script's next answer for this page, after `latency_s`."""
         number = image.page_number
         asked_before = self._times[number]
         self._times[number] += 1
-        self.asked.append((number, ask))
+        self.asked.append((number, request))
         await asyncio.sleep(self._latency_s)
         answers = self._script.get(number)
         if not answers:

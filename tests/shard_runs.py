@@ -16,7 +16,7 @@ from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
@@ -68,10 +68,10 @@ def readers(*, second: Sequence[Answer], prompt_sha256: str = "p" * 64) -> tuple
         lambda *_: 1000, "model", image_detail="high", prices={"model": Price(1.0, 10.0)}, output_cap=1000
     )
     first = Engine("local", [Answer(text="one two 3 four", confidence=0.99)])
-    ask = PageRequest(prompt="Read.")
+    request = PageRequest(prompt="Read.")
     return (
-        Reader(first, NoLimit(), ask, None, NoMetering(), accept_as_is),
-        Reader(Engine("openai", second), NoLimit(), ask, prompt_sha256, metering, judge),
+        Reader(first, NoLimit(), request, None, NoMetering(), accept_as_is),
+        Reader(Engine("openai", second), NoLimit(), request, prompt_sha256, metering, judge),
     )
 
 
@@ -90,15 +90,15 @@ async def read_shard(
     fingerprint: Fingerprint = FINGERPRINT,
     **more: Any,
 ) -> Watch:
-    """One run over the shard with those readers; `more` of its `Reading`."""
+    """One run over the shard with those readers; `more` of its `ReadContext`."""
     RunDirectory(Objects(str(output))).claim(fingerprint)
     identity = RunIdentity(run_id, fingerprint.config_id)
     job = Job(
         output=str(output), config=asdict(fingerprint), identity=identity, selection=ALL_PAGES,
         pdf=PdfOptions(longest_side_px=1600, max_pages=10, max_file_bytes=1000, password=None),
-        ask=PageRequest(positions=Positions.NONE), engines={}, budget=None, pages_at_once=1, render_tasks=1,
+        request=PageRequest(positions=Positions.NONE), engines={}, budget=None, pages_at_once=1, render_tasks=1,
         stop_wait_s=0.0,
     )  # fmt: skip
     watch = Watch()
-    await ShardReader(job, page_slots(1), render).read(shard, Reading(route, identity, **more), watch)
+    await ShardReader(job, page_slots(1), render).read(shard, ReadContext(route, identity, **more), watch)
     return watch

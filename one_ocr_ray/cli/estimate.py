@@ -45,8 +45,8 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     in_batches = batch_wishes_of(settings, route).submits
     if llm is not None:
         tier = "batch" if in_batches else llm.options.service_tier
-        asked = metering_of(replace(llm.options, service_tier=tier), llm.prices, llm.ask)
-        page = llm_page(asked, llm.ask, longest_side_px_of(settings))
+        asked = metering_of(replace(llm.options, service_tier=tier), llm.prices, llm.request)
+        page = llm_page(asked, llm.request, longest_side_px_of(settings))
     if unused := settings_without_effect(settings):
         say(unused)
     options = pdf_options_of(settings)

@@ -106,16 +106,16 @@ class EnginePool:
     def model(self) -> str:
         return DEFAULT_MODELS["local"]
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
-        answer: Answer | None = await self.ask("read", replace(image, layer=None))
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
+        answer: Answer | None = await self.call("read", replace(image, layer=None))
         return answer or Answer(failure=DIED)
 
-    async def ask(self, method: str, *arguments: Any) -> Any:
+    async def call(self, method: str, *arguments: Any) -> Any:
         """What that method of the least busy reader gives; None where the page kills one reader after the other."""
         async with self._turn:
-            return await self._ask(method, arguments)
+            return await self._call(method, arguments)
 
-    async def _ask(self, method: str, arguments: Sequence[Any]) -> Any:
+    async def _call(self, method: str, arguments: Sequence[Any]) -> Any:
         for _ in range(DEATHS_PER_PAGE):
             number = await self._least_busy()
             self._busy[number] += 1
@@ -165,4 +165,4 @@ class EnginePool:
 
 def pooled_text_layer(pool: EnginePool, route: Route) -> LayerEngine:
     """The reader `text-layer` over the same actors."""
-    return LayerEngine(lambda image, known: pool.ask("read_layer", image, known, route))
+    return LayerEngine(lambda image, known: pool.call("read_layer", image, known, route))

@@ -19,7 +19,7 @@ from one_ocr_ray.policy.ratelimit.messages import Priority
 from one_ocr_ray.policy.route.chain import LOCAL
 from one_ocr_ray.reading.batch.shard import BatchTools
 from one_ocr_ray.reading.limits.budget import BudgetShare
-from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.reuse import Reuse
 from one_ocr_ray.reading.route.audit import Audit
 from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits, model_reader
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.reading.route.reader import Reader
 
 
-def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
+def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
     """The route of `job` for its worker `number`, with this node's key; `readers`: the embedded engine's, by name.
 
     Raises UsageError when there is no key for an LLM engine.
@@ -50,10 +50,10 @@ def run_reading(job: Job, readers: Sequence[str], number: int) -> Reading:
         name: llm_reader(setup, permits_of(job, setup, engines_on_node(setup), client, Priority.BATCH), budgets)
         for name, setup in job.engines.items()
     }
-    return route_reading(job, pool, llms)
+    return route_context(job, pool, llms)
 
 
-def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> Reading:
+def route_context(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> ReadContext:
     """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
     readers = tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names)
     audit = None
@@ -61,7 +61,7 @@ def route_reading(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader])
         embedded = None if LOCAL in job.route.names else _reader(LOCAL, job, pool)
         audit = Audit(job.route.audit, readers, embedded)
     reuse = Reuse(job.reuse, job.config["route"]) if job.reuse is not None else None
-    return Reading(readers, job.identity, audit=audit, reuse=reuse)
+    return ReadContext(readers, job.identity, audit=audit, reuse=reuse)
 
 
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
@@ -69,18 +69,18 @@ def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
         raise ValueError("the job has no embedded engine")
     engine = pool if name == LOCAL else pooled_text_layer(pool, job.route)
     metrics = RequestMetrics(engine.name, engine.model)
-    return embedded_reader(engine, job.ask.positions, job.route, (metrics.observe,))
+    return embedded_reader(engine, job.request.positions, job.route, (metrics.observe,))
 
 
-def batch_tools(job: Job, reading: Reading) -> BatchTools | None:
+def batch_tools(job: Job, context: ReadContext) -> BatchTools | None:
     """What the shards of `job` need for provider batches, with this node's key; None for a run without them."""
     if job.batch is None:
         return None
-    reader = reading.readers[-1]
+    reader = context.readers[-1]
     setup = job.engines[reader.called]
     options = setup.options
     client = BatchClient(replace(options, api_key=provider_key(options.name, options.key_variable)))
-    metering = metering_of(replace(options, service_tier="batch"), setup.prices, setup.ask)
+    metering = metering_of(replace(options, service_tier="batch"), setup.prices, setup.request)
     return BatchTools(job, job.batch, client, metering, reader)
 
 
@@ -142,5 +142,5 @@ def _limiter_name_on_node(llm: EngineOptions) -> str:
 def llm_reader(setup: LlmSetup, permits: EndpointPermits, budgets: tuple[BudgetShare, ...]) -> Reader:
     """The reader that `setup` says, under `permits` and the cost ceilings of `budgets`."""
     metrics = RequestMetrics(setup.name, permits.lanes[0].engine.model)
-    metering = metering_of(setup.options, setup.prices, setup.ask)
+    metering = metering_of(setup.options, setup.prices, setup.request)
     return model_reader(setup, permits, metering, budgets, (metrics.observe,))

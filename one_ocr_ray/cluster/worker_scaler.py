@@ -43,7 +43,7 @@ def first_nodes(say: Callable[[str], None], *, autoscaled: bool, wait_s: float =
     deadline_s = time.monotonic() + (wait_s if autoscaled else 0.0)
     if autoscaled and not working_nodes():
         say(WAITING)
-        ask_autoscaler(1)
+        request_cpus(1)
     while not (nodes := working_nodes()):
         if time.monotonic() >= deadline_s:
             raise UsageError(NO_NODE)
@@ -103,17 +103,17 @@ class NodeDemand:
         self._max_in_flight = max_in_flight
         self._ask_at_s = 0.0
 
-    async def ask(self, shards_open: int, *, more_planned: bool) -> None:
+    async def request_nodes(self, shards_open: int, *, more_planned: bool) -> None:
         """Ask for nodes, at most every `ASK_EVERY_S`."""
         if time.monotonic() < self._ask_at_s:
             return
         self._ask_at_s = time.monotonic() + ASK_EVERY_S
         cpus_now = sum(int(node.cpus) for node in await asyncio.to_thread(working_nodes))
         cpus = cpus_wanted(cpus_now, shards_open, more_planned=more_planned, max_in_flight=self._max_in_flight)
-        await asyncio.to_thread(ask_autoscaler, cpus)
+        await asyncio.to_thread(request_cpus, cpus)
 
 
-def ask_autoscaler(cpus: int) -> None:
+def request_cpus(cpus: int) -> None:
     """Request `cpus` in all; 0 ends the request."""
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415 - the whole launcher, which a local Ray never needs
 

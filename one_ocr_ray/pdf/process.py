@@ -44,7 +44,7 @@ def minimal_environment() -> dict[str, str]:
 
 
 class PdfProcess:
-    """A running child program. After an exception from `ask` only `kill` may follow."""
+    """A running child program. After an exception from `call` only `kill` may follow."""
 
     def __init__(self, popen: subprocess.Popen[bytes], own_end: socket.socket) -> None:
         """A program that speaks at the other end of `own_end`."""
@@ -84,7 +84,7 @@ class PdfProcess:
             popen.stderr.close()  # the child has closed its end: what pdfium says about a document is not for us
         return process
 
-    def ask(self, header: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
+    def call(self, header: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
         """Send one frame and return the answer. Raise LostError after `timeout_s` at the latest."""
         deadline = time.monotonic() + timeout_s
         head = json.dumps(header).encode()

@@ -125,7 +125,7 @@ class PdfChild:
         """
         started = time.perf_counter()
         request = {"do": "render", "page_number": page_number, "longest_side_px": longest_side_px, "layer": layer}
-        answer = self._ask_page(request)
+        answer = self._call_for_page(request)
         render_ms = round((time.perf_counter() - started) * 1000)
         if isinstance(answer, Failure):
             return PageUnrendered(page_number, answer, render_ms)
@@ -158,7 +158,7 @@ class PdfChild:
         payload = source if isinstance(source, bytes) else b""
         request = {"do": "open", "kind": kind.value, "path": path, "password": password}
         try:
-            reply, _ = self._ask(request, payload, self._limits.open_timeout_s)
+            reply, _ = self._call(request, payload, self._limits.open_timeout_s)
         except LostError:
             return failures.corrupt(kind)
         if reply.get("page_count", 0) > 0:
@@ -167,13 +167,13 @@ class PdfChild:
             self._discard()
         return failures.of_opening(kind, reply, lambda: _stream_of(source), name, with_password=password is not None)
 
-    def _ask_page(self, request: Header) -> tuple[Header, bytes] | Failure:
+    def _call_for_page(self, request: Header) -> tuple[Header, bytes] | Failure:
         if self._opened is None:
             raise RuntimeError("no document is open")
         if self._process is None and isinstance(self._open(*self._opened), Failure):
             return failures.NOT_REOPENED
         try:
-            reply, payload = self._ask(request, b"", self._limits.page_timeout_s)
+            reply, payload = self._call(request, b"", self._limits.page_timeout_s)
         except LostError as lost:
             return failures.unanswered(self._limits.page_timeout_s, timed_out=lost.timed_out)
         if "refused" in reply:
@@ -182,7 +182,7 @@ class PdfChild:
             return failures.of_page(reply["refused"])
         return reply, payload
 
-    def _ask(self, request: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
+    def _call(self, request: Header, payload: bytes, timeout_s: float) -> tuple[Header, bytes]:
         """One exchange, with a process started for it if there is none. Without an answer there is none afterwards.
 
         That holds for an interrupt as well: a late answer must never pass for the answer to another question.
@@ -192,7 +192,7 @@ class PdfChild:
         )
         self._process = None
         try:
-            answer = process.ask(request, payload, timeout_s)
+            answer = process.call(request, payload, timeout_s)
             self._process = process
             return answer
         finally:

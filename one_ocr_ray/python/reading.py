@@ -24,7 +24,7 @@ from one_ocr_ray.python.loop_thread import LoopThread
 from one_ocr_ray.reading.inspection import drawn, inspect, inspect_source
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.own_limiter import OwnLimiter
-from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits, model_reader
 from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.job import (
@@ -112,12 +112,12 @@ def read(path: str | Path, **settings: Any) -> Document:
     if len(files) != 1:
         raise UsageError(f"{path} is {len(files)} files: name one, or use ocr.run for all of them.")
 
-    async def reading() -> list[tuple[DocumentRef, list[PageResult]]]:
+    async def read_all() -> list[tuple[DocumentRef, list[PageResult]]]:
         async with DocumentReader(chosen) as reader:
             return await reader.read([(files[0], None)])
 
     with closing(LoopThread("read")) as loop:
-        ((document, rows),) = loop.wait_for(reading())
+        ((document, rows),) = loop.wait_for(read_all())
     if document.failure is not None:
         raise DocumentError(document.name, document.failure)
     text = document_text(rows).markdown
@@ -175,14 +175,14 @@ class DocumentReader(AsyncExitStack):
         self._slots = asyncio.Semaphore(at_once)
         self._child = PdfChild()
         self.callback(self._child.close)
-        self._reading: Reading | None = None
+        self._context: ReadContext | None = None
 
     async def read(self, files: Iterable[tuple[InputFile, bytes | None]]) -> list[tuple[DocumentRef, list[PageResult]]]:
         """Read `files`, each from its bytes where these are given; the pages of each in order.
 
         A document that cannot be opened has a failure and no pages. Raises StoppedError when an account stops all.
         """
-        self._reading = reading = self._reading or self._start()
+        self._context = context = self._context or self._start()
         found: list[tuple[DocumentRef, list[asyncio.Task[PageResult]]]] = []
         try:
             async with asyncio.TaskGroup() as group:
@@ -194,7 +194,7 @@ class DocumentReader(AsyncExitStack):
                     for number in wanted:
                         image = await asyncio.to_thread(drawn, self._child, number, document.document_id, self._options)
                         await self._slots.acquire()
-                        pages.append(group.create_task(read_page(document, image, reading)))
+                        pages.append(group.create_task(read_page(document, image, context)))
                         pages[-1].add_done_callback(lambda _: self._slots.release())
         except ExceptionGroup as group_error:
             raise first_error(group_error) from group_error
@@ -205,11 +205,11 @@ class DocumentReader(AsyncExitStack):
             return inspect(file, self._options, self._child)
         return inspect_source(file, data, self._options, self._child)
 
-    def _start(self) -> Reading:
+    def _start(self) -> ReadContext:
         """The readers of the route. Raises UsageError when there is no key for an LLM engine."""
         budgets = (BudgetShare(free_usd=self._ceiling_usd),) if self._ceiling_usd is not None else ()
         readers = tuple(self._reader(name, budgets) for name in self._route.names)
-        return Reading(readers, RunIdentity(f"read-{token_hex(4)}", ""))
+        return ReadContext(readers, RunIdentity(f"read-{token_hex(4)}", ""))
 
     def _reader(self, name: str, budgets: tuple[BudgetShare, ...]) -> Reader:
         if name == LOCAL:
@@ -224,7 +224,7 @@ class DocumentReader(AsyncExitStack):
             setup, engines, partial(who.limiter_of, setup), who.client, who.run_id, route=self._route
         )
         self.push_async_callback(permits.close)
-        return model_reader(setup, permits, metering_of(setup.options, setup.prices, setup.ask), budgets)
+        return model_reader(setup, permits, metering_of(setup.options, setup.prices, setup.request), budgets)
 
     def _engine(self, options: EngineOptions) -> Engine:
         engine = llm_engine(options, options.api_key or provider_key(options.name, options.key_variable))

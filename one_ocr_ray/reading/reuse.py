@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage
     from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
 
 
 def reuse_root(uri: str | None, output: str, now: Fingerprint, say: Callable[[str], None]) -> str | None:
@@ -46,18 +46,18 @@ class Reuse:
         self._earlier: EarlierPages | None = None
         self._same_route = False
 
-    async def page(self, document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult | None:
+    async def page(self, document: DocumentRef, page: RenderedPage, context: ReadContext) -> PageResult | None:
         """The row of the page, if the earlier dataset has it."""
         if not isinstance(page, PageImage) or is_blank(page.ink_cells):
             return None
         async with self._lock:
-            row = await asyncio.to_thread(self._found, document, page, reading)
-        return row and reused_row(row, document, page, reading.identity, reading.clock.utc())
+            row = await asyncio.to_thread(self._found, document, page, context)
+        return row and reused_row(row, document, page, context.identity, context.clock.utc())
 
-    def _found(self, document: DocumentRef, page: PageImage, reading: Reading) -> PageResult | None:
+    def _found(self, document: DocumentRef, page: PageImage, context: ReadContext) -> PageResult | None:
         if self._earlier is None:
             self._same_route = fingerprint_at(self._root).route == self._route
             self._earlier = EarlierPages(self._root)
-        answerers = tuple((each.called, each.engine.model, each.prompt_sha256) for each in reading.readers)
+        answerers = tuple((each.called, each.engine.model, each.prompt_sha256) for each in context.readers)
         rule = ReuseRule(answerers, self._same_route)
         return next((row for row in self._earlier.with_image(page.sha256) if rule.takes(row, document, page)), None)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult, RenderedPage, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.plan import RenderSlice
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
 
     PageStream = AsyncGenerator[tuple[DocumentRef, RenderedPage]]
     Render = Callable[[Sequence[RenderSlice]], PageStream]
@@ -70,10 +70,10 @@ class ShardBatches(Protocol):
 
     elsewhere: PageKeys  # pages in batches that have not ended
 
-    def reading_of(self, document: DocumentRef, page_number: int, reading: Reading) -> Reading:
-        """`reading` for one page, which knows the answers of batches and what to do without one."""
+    def context_of(self, document: DocumentRef, page_number: int, context: ReadContext) -> ReadContext:
+        """`context` for one page, which knows the answers of batches and what to do without one."""
 
-    def rows(self, shard: Shard, kept: Rows, reading: Reading) -> AsyncGenerator[PageResult]:
+    def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
         """Fetch what has ended, and give the rows that follow from it without an image."""
 
     async def close(self) -> None:
@@ -116,7 +116,7 @@ class ShardReader:
     async def read(
         self,
         shard: Shard,
-        reading: Reading,
+        context: ReadContext,
         observer: ShardObserver,
         *,
         retry_failed: bool = False,
@@ -144,7 +144,7 @@ class ShardReader:
         else:
             observer.failed_before(work.replaced.values())
             observer.kept(work.kept.values())
-            if not await self._read_pages(shard, work, reading, observer, batches):
+            if not await self._read_pages(shard, work, context, observer, batches):
                 return None
             rows, documents = await asyncio.to_thread(work.commit, _in_order(shard, work.kept))
         if batches is not None:
@@ -157,15 +157,15 @@ class ShardReader:
         self,
         shard: Shard,
         work: ShardCommit,
-        reading: Reading,
+        context: ReadContext,
         observer: ShardObserver,
         batches: ShardBatches | None,
     ) -> bool:
         """Read the pages that `work` lacks. False when some of them lie in batches."""
-        audit = await asyncio.to_thread(ShardAudit.open, reading.audit, self._output, shard.shard_id)
+        audit = await asyncio.to_thread(ShardAudit.open, context.audit, self._output, shard.shard_id)
         journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
-        reading = replace(
-            reading,
+        context = replace(
+            context,
             ending=self._ending,
             untold=journal.add_untold,
             passed=journal.add_passed,
@@ -176,7 +176,7 @@ class ShardReader:
             async with journal.writing(), asyncio.TaskGroup() as tasks, lane:
                 with self._ending.begins_here(), self._ending.waiting():
                     if batches is not None:
-                        async with aclosing(batches.rows(shard, work.kept, reading)) as collected:
+                        async with aclosing(batches.rows(shard, work.kept, context)) as collected:
                             async for row in collected:
                                 _keep(row, work.kept, journal, observer)
                     elsewhere = batches.elsewhere if batches is not None else frozenset()
@@ -187,7 +187,7 @@ class ShardReader:
                         async for document, page in stream:
                             size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)
                             await self._slots.take(self._owner, size_bytes)
-                            own = batches.reading_of(document, page.page_number, reading) if batches else reading
+                            own = batches.context_of(document, page.page_number, context) if batches else context
                             task = tasks.create_task(
                                 self._read_page(
                                     document, page, own, audit, work.kept, journal=journal, observer=observer
@@ -213,7 +213,7 @@ class ShardReader:
         self,
         document: DocumentRef,
         page: RenderedPage,
-        reading: Reading,
+        context: ReadContext,
         audit: ShardAudit,
         rows: Rows,
         *,
@@ -223,10 +223,10 @@ class ShardReader:
         with self._ending.begins_here(), suppress(PageDeferred):
             row = rows.get((document.document_id, page.page_number))
             if row is None:
-                row = await reading.reuse.page(document, page, reading) if reading.reuse is not None else None
-                row = row or await read_page(document, page, reading)
+                row = await context.reuse.page(document, page, context) if context.reuse is not None else None
+                row = row or await read_page(document, page, context)
                 _keep(row, rows, journal, observer)
-            await audit.read(document, page, row, reading)
+            await audit.read(document, page, row, context)
 
 
 def _keep(row: PageResult, rows: Rows, journal: JournalWriter, observer: ShardObserver) -> None:

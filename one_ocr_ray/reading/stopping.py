@@ -51,7 +51,7 @@ class Ending:
             yield
 
     @contextmanager
-    def asking(self) -> Iterator[None]:
+    def requesting(self) -> Iterator[None]:
         """A block around a request: the end cancels it when its time is over."""
         with self._cancelled_from(self._asking):
             yield

@@ -101,15 +101,15 @@ def llm_setups_of(settings: Settings) -> dict[str, LlmSetup]:
 
 def llm_setup_of(settings: Settings, name: str) -> LlmSetup:
     """The LLM reader `name` with `settings` of its own. Raises UsageError for unusable ones."""
-    options, ask = engine_options_of(settings), page_request_of(settings)
+    options, request = engine_options_of(settings), page_request_of(settings)
     if options is None:
         raise UsageError(f"--route: {name} is no engine that models answer for.")
     started_by_the_run = (Endpoint(name, options, limits_of(settings)),)  # their addresses come later
     return LlmSetup(
         name=name,
         endpoints=started_by_the_run if settings.engine == VLLM else endpoints_of(settings, options),
-        ask=ask,
-        prompt_sha256=prompt_sha256(ask.prompt),
+        request=request,
+        prompt_sha256=prompt_sha256(request.prompt),
         prices=prices_of(settings),
     )
 
@@ -241,7 +241,7 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
     own, some = engines.get(settings.engine), next(iter(engines.values()), None)
     others = {name: each.options for name, each in engines.items() if each is not own}
     models = {name: f"{options.name}/{options.model}" for name, options in others.items()}
-    schema = some.ask.json_schema if some else None
+    schema = some.request.json_schema if some else None
     return Fingerprint(
         engine=settings.engine,
         model=_named(own.options.model, settings.revision) if own else DEFAULT_MODELS["local"],
@@ -258,7 +258,7 @@ def _named(model: str, revision: str | None) -> str:
     return f"{model}@{revision}" if revision else model
 
 
-def metering_of(llm: EngineOptions, prices: Mapping[str, Price], ask: PageRequest) -> ProviderMetering:
+def metering_of(llm: EngineOptions, prices: Mapping[str, Price], request: PageRequest) -> ProviderMetering:
     """A new metering for requests to that engine."""
     codec = CODECS[llm.name]
     return ProviderMetering(
@@ -268,13 +268,13 @@ def metering_of(llm: EngineOptions, prices: Mapping[str, Price], ask: PageReques
         image_detail=llm.image_detail,
         tier=llm.service_tier,
         prices=prices,
-        output_cap=ask.output_tokens_cap,
+        output_cap=request.output_tokens_cap,
     )
 
 
 def worst_case_of(engines: Iterable[LlmSetup], pdf: PdfOptions) -> WorstCase:
     """How much requests of unknown cost count towards a ceiling."""
-    asked = tuple((metering_of(each.options, each.prices, each.ask), each.ask) for each in engines)
+    asked = tuple((metering_of(each.options, each.prices, each.request), each.request) for each in engines)
     return WorstCase(asked, pdf.longest_side_px)
 
 

@@ -112,7 +112,7 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         identity=RunIdentity(run_id, fingerprint.config_id),
         selection=selection,
         pdf=pdf_options_of(settings),
-        ask=PageRequest(positions=settings.positions),
+        request=PageRequest(positions=settings.positions),
         engines=engines,
         budget=None,
         pages_at_once=settings.max_in_flight,
@@ -173,17 +173,17 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> dict[str, LlmSetup]:
             f"This service does not offer the model {options.model}; its operator names them by --models.",
             ErrorCode.MODEL_NOT_FOUND,
         )
-    ask = setup.ask
+    request = setup.request
     own = settings_of_engine(service.settings, name)
     if options.model:
         asked = (replace(each, options=replace(each.options, model=options.model)) for each in setup.endpoints)
         setup = replace(setup, endpoints=tuple(asked))
-        ask = page_request_of(own.model_copy(update={"model": options.model}))
+        request = page_request_of(own.model_copy(update={"model": options.model}))
     if options.schema:
-        ask = general_request_of(own, ask.prompt if own.prompt_file else EXTRACT.text, options.schema)
+        request = general_request_of(own, request.prompt if own.prompt_file else EXTRACT.text, options.schema)
     if options.prompt:
-        ask = replace(ask, prompt=options.prompt)
-    return {name: replace(setup, ask=ask, prompt_sha256=prompt_sha256(ask.prompt))}
+        request = replace(request, prompt=options.prompt)
+    return {name: replace(setup, request=request, prompt_sha256=prompt_sha256(request.prompt))}
 
 
 def _offered(service: ServiceConfig, name: str) -> LlmSetup:
@@ -223,7 +223,7 @@ def identity_of(service: ServiceConfig, version: str = __version__) -> str:
         "callback_private",
     )
     told = [(name, _plain(getattr(service.settings, name))) for name in names]
-    asks = [(name, each and (each.options.model, astuple(each.ask))) for name, each in service.engines.items()]
+    asks = [(name, each and (each.options.model, astuple(each.request))) for name, each in service.engines.items()]
     return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]
 
 

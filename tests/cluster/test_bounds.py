@@ -28,7 +28,7 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader
 from one_ocr_ray.storage.inputs import stat_input
@@ -58,7 +58,7 @@ class OddEngine:
     name: str = "openai"
     model: str = "odd"
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, request: PageRequest) -> Answer:
         await asyncio.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.02)))
         if self.chance.random() < self.stops:
             return NO_CREDIT
@@ -115,7 +115,7 @@ class Bounds:
             identity=RunIdentity(name, "config"),
             selection=ALL_PAGES,
             pdf=OPTIONS,
-            ask=PageRequest(prompt="Read."),
+            request=PageRequest(prompt="Read."),
             engines={},
             budget=None,
             pages_at_once=PAGES_AT_ONCE,
@@ -139,18 +139,18 @@ class Bounds:
             self.render_slots.release()
 
 
-def reading(engine: OddEngine, share: BudgetShare | None = None) -> Reading:
+def context(engine: OddEngine, share: BudgetShare | None = None) -> ReadContext:
     metering = ProviderMetering(openai_image_tokens, "odd", image_detail="high", prices=PRICES, output_cap=100)
     reader = Reader(
         engine=engine,
         permits=NoLimit(),
-        ask=PageRequest(prompt="Read.", output_tokens_cap=100),
+        request=PageRequest(prompt="Read.", output_tokens_cap=100),
         prompt_sha256=None,
         metering=metering,
         judge=judge,
         budgets=(share or BudgetShare(free_usd=1000.0),),
     )
-    return Reading((reader,), RunIdentity("run", "config"))
+    return ReadContext((reader,), RunIdentity("run", "config"))
 
 
 async def opened(folder: Path) -> DocumentRef:
@@ -166,7 +166,7 @@ async def test_a_stopped_task_leaves_its_places_to_the_others(tmp_path: Path) ->
     for number in range(5):
         with pytest.raises(OneOcrError):
             await bounds.reader(f"stopped-{number}").read(
-                Shard("000000", (document,)), reading(OddEngine(random.Random(number), stops=1.0)), Nobody()
+                Shard("000000", (document,)), context(OddEngine(random.Random(number), stops=1.0)), Nobody()
             )
         await bounds.check()
 
@@ -181,7 +181,7 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
     for round_ in range(4):
         readers = [bounds.reader(f"{round_}-{number}") for number in range(4)]
         at_work = [
-            asyncio.create_task(reader.read(shard, reading(OddEngine(chance, stops=chance.choice((0, 0.1)))), Nobody()))
+            asyncio.create_task(reader.read(shard, context(OddEngine(chance, stops=chance.choice((0, 0.1)))), Nobody()))
             for reader in readers
         ]
         for reader, work in zip(readers, at_work, strict=True):
@@ -192,7 +192,7 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
                 reader.end(chance.choice((0.0, 0.05)))
         await asyncio.gather(*at_work, return_exceptions=True)
         await bounds.check()
-    pages = await bounds.reader("whole").read(shard, reading(OddEngine(chance)), Nobody())
+    pages = await bounds.reader("whole").read(shard, context(OddEngine(chance)), Nobody())
     assert len(pages) == PAGES
 
 

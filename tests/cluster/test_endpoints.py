@@ -20,7 +20,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import Client, Limits
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Reader
 from tests.cluster.test_permits import Near
 from tests.cluster.virtual_time import run_virtually
@@ -104,7 +104,7 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> R
     return Reader(
         engine=servers[0],
         permits=permits,
-        ask=PageRequest(prompt="Read."),
+        request=PageRequest(prompt="Read."),
         prompt_sha256=None,
         metering=NoMetering(),
         judge=judge,
@@ -114,13 +114,13 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> R
 
 async def read_for(seconds: float, readers: Callable[[], Sequence[Reader]], *, at_once: int = 64) -> list[PageResult]:
     """The rows of the pages that `at_once` readers finish in that time; what is under way then is not cut off."""
-    reading = Reading(tuple(readers()), RunIdentity("run", "config"), clock=LoopClock(), jitter=lambda: 0.5)
+    context = ReadContext(tuple(readers()), RunIdentity("run", "config"), clock=LoopClock(), jitter=lambda: 0.5)
     rows: list[PageResult] = []
 
     async def work(first: int) -> None:
         number = first
         while now() < seconds:
-            rows.append(await read_page(document(1), page_image(number=number), reading))
+            rows.append(await read_page(document(1), page_image(number=number), context))
             number += at_once
 
     await asyncio.gather(*(work(number) for number in range(1, at_once + 1)))

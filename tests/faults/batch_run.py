@@ -31,7 +31,7 @@ from one_ocr_ray.reading.batch.shard import BatchedShard, BatchTools
 from one_ocr_ray.reading.batch.watch import BatchWatch
 from one_ocr_ray.reading.limits.budget import OwnBudget
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page.loop import Reading
+from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.routing import Route
@@ -176,7 +176,7 @@ class BatchRun:
             state, client, account, TokenMeter(self.cap), clock=self.clock, creates=self.submits,
             jitter=lambda: 0.5,
         )  # fmt: skip
-        reading = Reading((reader,), job.identity, clock=self.clock)
+        context = ReadContext((reader,), job.identity, clock=self.clock)
         shards = ShardReader(job, page_slots(8), self._render)
         try:
             for _shard in self._planned(plan):
@@ -188,7 +188,7 @@ class BatchRun:
                 for shard_id in todo:
                     if shard_id in committed and not self.again and shard_id not in watch.shards:
                         continue
-                    await self._visit(plan.shard(shard_id), shards, reading, tools, shard_id in committed)
+                    await self._visit(plan.shard(shard_id), shards, context, tools, shard_id in committed)
                     await watch.take_in(shard_id)
                 self.again = False
                 if not watch.lying:
@@ -226,11 +226,11 @@ class BatchRun:
         return []
 
     async def _visit(
-        self, shard: Shard, shards: ShardReader, reading: Reading, tools: BatchTools, committed: bool
+        self, shard: Shard, shards: ShardReader, context: ReadContext, tools: BatchTools, committed: bool
     ) -> None:
         batches = BatchedShard(tools, shard.shard_id)
         try:
-            await shards.read(shard, reading, Nobody(), retry_failed=committed, batches=batches)  # type: ignore[arg-type]
+            await shards.read(shard, context, Nobody(), retry_failed=committed, batches=batches)  # type: ignore[arg-type]
         finally:
             batches.dispose()
 
@@ -252,7 +252,7 @@ class BatchRun:
     def _job(self, batch: BatchJob) -> Job:
         return Job(
             output=str(self.root), config=asdict(FINGERPRINT), identity=RunIdentity(self.run_id, FINGERPRINT.config_id),
-            selection=ALL_PAGES, pdf=PdfOptions(1600, 5000, 1 << 30, None), ask=ASK, engines={}, budget=None,
+            selection=ALL_PAGES, pdf=PdfOptions(1600, 5000, 1 << 30, None), request=ASK, engines={}, budget=None,
             pages_at_once=8, render_tasks=1, stop_wait_s=0.0, route=Route((self.engine,)), batch=batch,
         )  # fmt: skip
 

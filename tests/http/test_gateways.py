@@ -16,7 +16,7 @@ from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page.events import FailureReported
-from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.reader import Reader as PageReader
 from tests.manual_clock import ManualClock
 from tests.provider import DEFAULT_KEY, Provider, Rule
@@ -45,24 +45,24 @@ class Reader:
     def image(self, number: int) -> PageImage:
         return page_image(self._pages[number - 1], number)
 
-    async def read(self, number: int = 1, ask: PageRequest | None = None) -> PageResult:
+    async def read(self, number: int = 1, request: PageRequest | None = None) -> PageResult:
         """What becomes of one page."""
         reader = PageReader(
             engine=self.engine,
             permits=NoLimit(),
-            ask=ask or PageRequest(prompt="Read the page and answer with its text."),
+            request=request or PageRequest(prompt="Read the page and answer with its text."),
             prompt_sha256=None,
             metering=ProviderMetering(openai_image_tokens, "m", image_detail="high", output_cap=8192),
             judge=judge,
         )
-        reading = Reading(
+        context = ReadContext(
             (reader,),
             identity=RunIdentity("run-1", "config-1"),
             clock=self.clock,
             jitter=lambda: 0.5,
             observers=(self.events.append,),
         )
-        return await read_page(document(1), self.image(number), reading)
+        return await read_page(document(1), self.image(number), context)
 
     @property
     def requests(self) -> int:
@@ -147,7 +147,7 @@ async def test_a_model_that_does_not_think_is_named_with_what_to_do(reader: Read
     assert "llava" not in row.failure.message
     reported = [event.answer.provider_message for event in reader.events if isinstance(event, FailureReported)]
     assert reported == ['"llava:7b" does not support thinking']
-    assert (await reader.read(ask=PageRequest(reasoning=None))).status is PageStatus.OK
+    assert (await reader.read(request=PageRequest(reasoning=None))).status is PageStatus.OK
 
 
 @pytest.mark.parametrize("fault", ["vllm_too_long", "llamacpp_too_long"])
@@ -201,9 +201,9 @@ async def test_zhipus_filter_is_a_filter(reader: Reader) -> None:
 @pytest.mark.parametrize("schema", [False, True])
 async def test_what_servers_leave_in_an_answer_is_no_text(reader: Reader, fault: str, schema: bool) -> None:
     """Thoughts, tokens of a template and halves of characters go; the page, or its JSON, stays, for one request."""
-    ask = PageRequest(prompt="Read.", json_schema=SCHEMA if schema else None)
-    clean = await reader.read(ask=ask)
+    request = PageRequest(prompt="Read.", json_schema=SCHEMA if schema else None)
+    clean = await reader.read(request=request)
     reader.provider.change(rules=[Rule(fault=fault)])
-    row = await reader.read(ask=ask)
+    row = await reader.read(request=request)
     assert (row.status, row.attempts) == (PageStatus.OK, 1)
     assert (row.markdown, row.data and json.loads(row.data)) == (clean.markdown, clean.data and json.loads(clean.data))

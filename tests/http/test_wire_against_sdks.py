@@ -82,13 +82,13 @@ OPENAI_CASES: list[tuple[PageRequest, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("ask", "ours", "theirs"), OPENAI_CASES, ids=["plain", "warm", "flex", "schema"])
-async def test_openai(ask: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("page_request", "ours", "theirs"), OPENAI_CASES, ids=["plain", "warm", "flex", "schema"])
+async def test_openai(page_request: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """Chat completions, as `openai.AsyncOpenAI` sends them."""
     recorder = Recorder(OPENAI_REPLY)
     async with http_server(recorder.handle) as url:
         engine = llm_engine("openai", key=KEY, base_url=f"{url}/v1", **ours)
-        answer = await engine.analyze_image_async(IMAGE, ask)
+        answer = await engine.analyze_image_async(IMAGE, page_request)
         await engine.close()
         async with openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0) as client:
             fields = {"max_completion_tokens": 8192, "reasoning_effort": "low", **theirs}
@@ -134,13 +134,15 @@ GEMINI_CASES: list[tuple[str, PageRequest, dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("model", "ask", "ours", "theirs"), GEMINI_CASES, ids=["plain", "2.5", "flex and schema"])
-async def test_gemini(model: str, ask: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("model", "page_request", "ours", "theirs"), GEMINI_CASES, ids=["plain", "2.5", "flex and schema"]
+)
+async def test_gemini(model: str, page_request: PageRequest, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     """generateContent, as `google.genai.Client` sends it."""
     recorder = Recorder(GEMINI_REPLY)
     async with http_server(recorder.handle) as url:
         engine = llm_engine("gemini", model=model, key=KEY, base_url=url, **ours)
-        answer = await engine.analyze_image_async(IMAGE, ask)
+        answer = await engine.analyze_image_async(IMAGE, page_request)
         await engine.close()
         # Newer packages ask for v1 by themselves; our contract is v1beta, which has every field.
         client = genai.Client(api_key=KEY, http_options={"base_url": url, "api_version": "v1beta"})

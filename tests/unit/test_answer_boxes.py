@@ -93,7 +93,7 @@ async def test_the_row_of_an_answer_has_its_blocks(positions: Positions, *, kept
     page = drawn(*SAMPLES[0])
     heading = "Reading Scanned Pages: What Volunteers Lose and Keep"
     scene = Scene([Answer(text=f"# {heading}\n\nNothing that the page says", finish_reason="stop")])
-    row = await scene.read(page, ask=replace(ASK, positions=positions))
+    row = await scene.read(page, request=replace(ASK, positions=positions))
     assert (row.blocks is not None) is kept
     if row.blocks is not None:
         title, made_up = unpack(row.blocks)

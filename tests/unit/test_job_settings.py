@@ -107,8 +107,8 @@ def test_the_prompt_is_built_in_for_its_purpose_or_the_users(tmp_path: Path) -> 
 
 def test_the_limits_of_an_answer_come_from_the_settings() -> None:
     """`off` leaves the reasoning out, for servers that refuse the field."""
-    ask = page_request_of(load({"engine": "openai", "output_tokens": "100", "reasoning": "off"}))
-    assert (ask.output_tokens_cap, ask.reasoning) == (100, None)
+    request = page_request_of(load({"engine": "openai", "output_tokens": "100", "reasoning": "off"}))
+    assert (request.output_tokens_cap, request.reasoning) == (100, None)
     assert page_request_of(load({"engine": "openai"})).reasoning == "low"
 
 

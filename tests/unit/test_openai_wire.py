@@ -27,9 +27,9 @@ def options(**changes: Any) -> EngineOptions:
     return engine_options("openai", **{"model": "gpt-5.6-luna", "key": KEY, **changes})
 
 
-def sent(ask: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
-    """The body that `ask` becomes."""
-    return json.loads(build_body(options(**changes), page_image(), ask or PageRequest(prompt="Read.")))
+def sent(request: PageRequest | None = None, **changes: Any) -> dict[str, Any]:
+    """The body that `request` becomes."""
+    return json.loads(build_body(options(**changes), page_image(), request or PageRequest(prompt="Read.")))
 
 
 @pytest.mark.parametrize("sample", samples("openai"), ids=lambda sample: sample["name"])

@@ -158,7 +158,7 @@ def test_a_child_that_lies_in_its_frames_is_lost(tmp_path: Path, frame: str) -> 
     process = PdfProcess.start(1 << 30, 30, environment)
     try:
         with pytest.raises(LostError) as lost:
-            process.ask({"do": "render"}, b"", 30)
+            process.call({"do": "render"}, b"", 30)
         assert not lost.value.timed_out
         assert isinstance(lost.value.__cause__, ValueError)  # judged by its frame, not by its end
     finally:

@@ -22,7 +22,7 @@ from one_ocr_ray.policy.profiles.answers import grid_of, read_answer
 from one_ocr_ray.policy.profiles.catalog import PROFILES, profile_named, profile_of_model
 from one_ocr_ray.profile import AnswerFormat, ModelProfile
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
-from one_ocr_ray.reading.page.loop import Reading, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Reader
 from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.job import longest_side_px_of, page_request_of
@@ -41,9 +41,9 @@ IMAGE = PageImage(1, 1000, 1400, b"", "", 1, 1, page_box=PageBox(500, 700))
 
 def request_to(model: str, **flags: Any) -> dict[str, Any]:
     """The body of a request for one page to that model."""
-    ask = page_request_of(load({"engine": "openai", "model": model, **flags}))
+    request = page_request_of(load({"engine": "openai", "model": model, **flags}))
     options = engine_options("openai", model=model, key=None, base_url="http://127.0.0.1:1/v1")
-    body: dict[str, Any] = json.loads(openai.build_body(options, page_image(), ask))
+    body: dict[str, Any] = json.loads(openai.build_body(options, page_image(), request))
     return body
 
 
@@ -316,7 +316,7 @@ def read_by_olmocr(*script: Answer) -> tuple[PageResult, list[int]]:
     Image.new("RGB", (40, 60), "white").save(jpeg, "JPEG")
     page = PageImage(1, 40, 60, jpeg.getvalue(), "", 900, 1, page_box=PageBox(200, 300))
     engine = ScriptedEngine({1: script})
-    ask = page_request_of(load({"engine": "openai", "model": "allenai/olmOCR-2-7B-1025"}))
-    reader = Reader(engine, NoLimit(), ask, None, NoMetering(), judge)
-    row = asyncio.run(read_page(document(), page, Reading((reader,), RunIdentity("run", "config"))))
-    return row, [ask.turn_deg for _, ask in engine.asked]
+    request = page_request_of(load({"engine": "openai", "model": "allenai/olmOCR-2-7B-1025"}))
+    reader = Reader(engine, NoLimit(), request, None, NoMetering(), judge)
+    row = asyncio.run(read_page(document(), page, ReadContext((reader,), RunIdentity("run", "config"))))
+    return row, [request.turn_deg for _, request in engine.asked]

@@ -43,7 +43,7 @@ from one_ocr_ray.policy.page.retry import RetryBudget
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page.events import FailureReported, ReadingEvent, RequestDone, RequestSent
-from one_ocr_ray.reading.page.loop import Reading, SystemClock, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, SystemClock, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
 from one_ocr_ray.routing import RouteReason, Verdict
 from tests.manual_clock import ManualClock
@@ -135,9 +135,9 @@ class TimedEngine(ScriptedEngine):
         self.images: list[PageImage] = []
         self._clock = clock
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, request: PageRequest) -> Answer:
         self.images.append(image)
-        answer = await super().analyze_image_async(image, ask)
+        answer = await super().analyze_image_async(image, request)
         self._clock.advance(self.takes_s)
         return answer
 
@@ -147,7 +147,7 @@ class Scene:
     """One page in front of an engine that answers `answers`, the last one again and again."""
 
     answers: Sequence[Answer | Failure] = (GOOD,)
-    ask: PageRequest = ASK
+    request: PageRequest = ASK
     jitter: Callable[[], float] = lambda: 0.5
     latency_s: float = 0.0  # really waited
     clock: ManualClock = field(default_factory=ManualClock)
@@ -162,13 +162,13 @@ class Scene:
         self.reader = Reader(
             engine=self.engine,
             permits=self.permits,
-            ask=self.ask,
+            request=self.request,
             prompt_sha256="p" * 64,
             metering=self.metering,
             judge=judge,
             budgets=(self.share,),
         )
-        self.reading = Reading(
+        self.context = ReadContext(
             (self.reader,),
             identity=RunIdentity("run-1", "config-1"),
             untold=self.untold.append,
@@ -178,17 +178,17 @@ class Scene:
 
     async def read(self, page: RenderedPage | None = None, **changes: Any) -> PageResult:
         of_reader = {name: changes.pop(name) for name in Reader.__slots__ if name in changes and name != "observers"}
-        reading = replace(self.reading, readers=(replace(self.reader, **of_reader),), **changes)
-        return await read_page(document(1), page or page_image(), reading)
+        context = replace(self.context, readers=(replace(self.reader, **of_reader),), **changes)
+        return await read_page(document(1), page or page_image(), context)
 
     @property
     def most_usd(self) -> float | None:
         """What is set aside for a request."""
-        return self.metering.most_usd(page_image(), self.ask)
+        return self.metering.most_usd(page_image(), self.request)
 
     @property
     def asks(self) -> list[PageRequest]:
-        return [ask for _, ask in self.engine.asked]
+        return [request for _, request in self.engine.asked]
 
 
 @cache
@@ -297,7 +297,7 @@ async def test_an_engine_of_ones_own_takes_what_it_gets() -> None:
 
 async def test_a_page_of_a_document_whose_length_is_unknown() -> None:
     """It has at least the pages up to this one."""
-    row = await read_page(document(1, page_count=None), page_image(number=7), Scene().reading)
+    row = await read_page(document(1, page_count=None), page_image(number=7), Scene().context)
     assert (row.page_number, row.page_count, row.markdown) == (7, 7, "Page 7")
 
 
@@ -394,7 +394,7 @@ async def test_a_cut_off_answer_gets_twice_the_room() -> None:
     scene = Scene([HALF, GOOD])
     row = await scene.read()
     assert (row.status, row.markdown, row.truncated, row.attempts) == ("ok", "good", False, 2)
-    assert [ask.output_tokens_cap for ask in scene.asks] == [8192, 16384]
+    assert [request.output_tokens_cap for request in scene.asks] == [8192, 16384]
 
 
 async def test_what_stays_cut_off_is_taken_as_it_is() -> None:
@@ -423,7 +423,7 @@ async def test_a_loop_is_broken_by_a_warmer_second_try() -> None:
     """Once; an answer that still repeats itself is a failure and stays out of the text."""
     scene = Scene([LOOP, GOOD])
     assert (await scene.read()).markdown == "good"
-    assert [ask.temperature for ask in scene.asks] == [None, 0.6]
+    assert [request.temperature for request in scene.asks] == [None, 0.6]
     row = await Scene([LOOP]).read()
     assert row.failure is not None
     assert (row.failure.code, row.markdown, row.attempts) == (ErrorCode.REPETITION, None, 2)
@@ -442,20 +442,20 @@ async def test_a_loop_that_ends_twice_alike_is_the_page() -> None:
 
 async def test_extraction_fills_data_and_leaves_markdown_empty() -> None:
     """The reply is JSON, not the page's text."""
-    row = await Scene([Answer(text='{"total": 7}')], ask=replace(ASK, json_schema=SCHEMA)).read()
+    row = await Scene([Answer(text='{"total": 7}')], request=replace(ASK, json_schema=SCHEMA)).read()
     assert (row.status, row.data, row.markdown) == ("ok", '{"total": 7}', "")
 
 
 async def test_a_blank_page_extracts_nothing() -> None:
     """There is no JSON for it."""
-    row = await Scene(ask=replace(ASK, json_schema=SCHEMA)).read(replace(page_image(), ink_cells=0))
+    row = await Scene(request=replace(ASK, json_schema=SCHEMA)).read(replace(page_image(), ink_cells=0))
     assert (row.status, row.data, row.markdown) == ("blank", None, "")
 
 
 async def test_a_reply_that_breaks_the_schema_is_told_so() -> None:
     """The complaint stands behind the prompt; the complaint never quotes the reply."""
     answers = [Answer(text='{"total": "confidential"}'), Answer(text='{"total": 7}')]
-    scene = Scene(answers, ask=replace(ASK, json_schema=SCHEMA))
+    scene = Scene(answers, request=replace(ASK, json_schema=SCHEMA))
     row = await scene.read()
     assert (row.status, row.data, row.attempts) == ("ok", '{"total": 7}', 2)
     assert scene.asks[0].prompt == "Read."
@@ -465,7 +465,7 @@ async def test_a_reply_that_breaks_the_schema_is_told_so() -> None:
 
 async def test_a_reply_that_keeps_breaking_the_schema_is_a_failure() -> None:
     """It reaches neither `data` nor `markdown`."""
-    row = await Scene([Answer(text="no JSON")], ask=replace(ASK, json_schema=SCHEMA)).read()
+    row = await Scene([Answer(text="no JSON")], request=replace(ASK, json_schema=SCHEMA)).read()
     assert row.failure is not None
     assert (row.failure.code, row.data, row.markdown) == (ErrorCode.SCHEMA_MISMATCH, None, None)
     assert row.attempts == 2
@@ -699,7 +699,7 @@ async def test_pages_do_not_disturb_each_other() -> None:
     """One reading serves many pages at once; the failure of one is its own."""
     scene = Scene([REJECTED])
     pages = [page_image(number=number) for number in range(1, 21)]
-    rows = await asyncio.gather(*(read_page(document(1), page, scene.reading) for page in pages))
+    rows = await asyncio.gather(*(read_page(document(1), page, scene.context) for page in pages))
     assert [row.page_number for row in rows] == list(range(1, 21))
     assert [row.markdown for row in rows] == [None, *(f"Page {number}" for number in range(2, 21))]
 
@@ -715,8 +715,8 @@ MOST_REQUESTS = 4 + 3 + 1 + 1
 @given(answers=st.lists(FAULTS | TEXTS, max_size=30), jitter=st.floats(0, 1, exclude_max=True), schema=st.booleans())
 def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], jitter: float, schema: bool) -> None:
     """In a bounded number of requests, with one report for each permit and every token counted."""
-    ask = replace(ASK, json_schema=SCHEMA) if schema else ASK
-    scene = Scene([*answers, Answer(failure=REJECTED)], ask=ask, jitter=lambda: jitter)
+    request = replace(ASK, json_schema=SCHEMA) if schema else ASK
+    scene = Scene([*answers, Answer(failure=REJECTED)], request=request, jitter=lambda: jitter)
     row: PageResult | None = None
     with suppress(StoppedError):
         row = asyncio.run(scene.read(real_image()))
@@ -757,13 +757,13 @@ async def test_neither_a_key_nor_a_page_shows_in_a_repr() -> None:
     image = page_image(content.encode())
     options = engine_options("openai", key=key, headers={"X-Key": key}, query={"key": key})
     scene = Scene()
-    reading = replace(scene.reading, readers=(replace(scene.reader, engine=LlmEngine(options, CODECS["openai"])),))
+    context = replace(scene.context, readers=(replace(scene.reader, engine=LlmEngine(options, CODECS["openai"])),))
     answer = Answer(text=content)
-    rows = [await Scene([answer], ask=ask).read(image) for ask in (ASK, replace(ASK, json_schema="{}"))]
-    rows.append(await Scene([Answer(text=f'"{content}"')], ask=replace(ASK, json_schema="{}")).read(image))
+    rows = [await Scene([answer], request=request).read(image) for request in (ASK, replace(ASK, json_schema="{}"))]
+    rows.append(await Scene([Answer(text=f'"{content}"')], request=replace(ASK, json_schema="{}")).read(image))
     assert rows[0].markdown == content
     assert rows[2].data == f'"{content}"'
-    shown = repr([reading, options, image, answer, ASK, rows])
+    shown = repr([context, options, image, answer, ASK, rows])
     assert key not in shown
     assert content not in shown
 
@@ -780,13 +780,13 @@ async def test_the_clock_of_the_machine() -> None:
 # --- routes
 
 
-def with_readers(*readers: Sequence[Answer]) -> tuple[Scene, list[TimedEngine], Reading]:
+def with_readers(*readers: Sequence[Answer]) -> tuple[Scene, list[TimedEngine], ReadContext]:
     """Readers in the order of a route, each with its script; the last one is a model."""
     scene = Scene()
     engines = [TimedEngine(answers, scene.clock) for answers in readers]
     first = replace(scene.reader, engine=engines[0], is_request=False, metering=NoMetering(), judge=accept_as_is)
     rest = [replace(scene.reader, engine=engine) for engine in engines[1:]]
-    return scene, engines, replace(scene.reading, readers=(first, *rest))
+    return scene, engines, replace(scene.context, readers=(first, *rest))
 
 
 UNTRUSTED = Answer(
@@ -798,8 +798,8 @@ MATHS = Answer(text="layer", verdict=Verdict(accepted=False, reason=RouteReason.
 
 async def test_a_page_that_the_first_reader_reads_well_asks_nobody_else() -> None:
     """No attempt, no cost; the row names the reader and its reason."""
-    scene, engines, reading = with_readers([TRUSTED], [GOOD])
-    row = await read_page(document(1), page_image(), reading)
+    scene, engines, context = with_readers([TRUSTED], [GOOD])
+    row = await read_page(document(1), page_image(), context)
     assert (row.status, row.markdown, row.route_reason, row.attempts, row.cost_usd) == (
         "ok",
         "layer",
@@ -814,8 +814,8 @@ async def test_a_page_that_the_first_reader_reads_well_asks_nobody_else() -> Non
 async def test_a_page_goes_on_with_the_reason_why() -> None:
     """The answer of the next reader is the row's, and no failure of the first is reported."""
     heard: list[ReadingEvent] = []
-    _, engines, reading = with_readers([UNTRUSTED], [GOOD])
-    row = await read_page(document(1), page_image(), replace(reading, observers=(heard.append,)))
+    _, engines, context = with_readers([UNTRUSTED], [GOOD])
+    row = await read_page(document(1), page_image(), replace(context, observers=(heard.append,)))
     assert (row.status, row.markdown, row.route_reason, row.attempts) == ("ok", "good", "garbled", 1)
     assert row.cost_usd == pytest.approx((1000 * 1.0 + 100 * 10.0) / 1e6)
     assert len(engines[1].asked) == 1
@@ -824,8 +824,8 @@ async def test_a_page_goes_on_with_the_reason_why() -> None:
 
 async def test_a_text_layer_alone_that_is_not_trusted_fails_the_page() -> None:
     """With its reason; a retry would not help."""
-    _, _, reading = with_readers([UNTRUSTED])
-    row = await read_page(document(1), page_image(), reading)
+    _, _, context = with_readers([UNTRUSTED])
+    row = await read_page(document(1), page_image(), context)
     assert (row.status, row.route_reason, row.markdown) == ("failed", "garbled", None)
     assert row.failure is not None
     assert row.failure.code is ErrorCode.TEXT_LAYER_UNTRUSTED
@@ -834,25 +834,25 @@ async def test_a_text_layer_alone_that_is_not_trusted_fails_the_page() -> None:
 
 async def test_a_reader_that_is_down_is_passed() -> None:
     """Its requests count in the row of the reader that answers."""
-    _, engines, reading = with_readers([UNTRUSTED], [Answer(failure=REJECTED)], [GOOD])
-    row = await read_page(document(1), page_image(), reading)
+    _, engines, context = with_readers([UNTRUSTED], [Answer(failure=REJECTED)], [GOOD])
+    row = await read_page(document(1), page_image(), context)
     assert (row.markdown, row.route_reason, row.attempts) == ("good", "failed_over", 2)
     assert [len(engine.asked) for engine in engines] == [1, 1, 1]
 
 
 async def test_an_earlier_answer_stands_where_a_later_reader_refuses() -> None:
     """A right text layer with formulas is better than no page; a fault that a retry may cure stays a failure."""
-    _, _, reading = with_readers([MATHS], [Answer(failure=REJECTED)])
-    row = await read_page(document(1), page_image(), reading)
+    _, _, context = with_readers([MATHS], [Answer(failure=REJECTED)])
+    row = await read_page(document(1), page_image(), context)
     assert (row.status, row.markdown, row.route_reason) == ("ok", "layer", "failed_over")
-    _, _, reading = with_readers([MATHS], [Answer(failure=DOWN)])
-    assert (await read_page(document(1), page_image(), reading)).status is PageStatus.FAILED
+    _, _, context = with_readers([MATHS], [Answer(failure=DOWN)])
+    assert (await read_page(document(1), page_image(), context)).status is PageStatus.FAILED
 
 
 async def test_a_page_without_ink_asks_no_reader() -> None:
     """Blank is decided before the route."""
-    _, engines, reading = with_readers([TRUSTED], [GOOD])
-    row = await read_page(document(1), replace(page_image(), ink_cells=0), reading)
+    _, engines, context = with_readers([TRUSTED], [GOOD])
+    row = await read_page(document(1), replace(page_image(), ink_cells=0), context)
     assert (row.status, row.route_reason) == ("blank", "no_ink")
     assert not any(engine.asked for engine in engines)
 
@@ -861,11 +861,11 @@ async def test_a_page_whose_font_nobody_has_is_read_from_its_layer() -> None:
     """Nothing of it is drawn, and its text is there."""
     image = replace(page_image(), ink_cells=0, glyphs_missing=True, layer=TextLayer(b"", b"", 0))
     not_drawn = Answer(text="layer", verdict=Verdict(accepted=True, reason=RouteReason.NOT_DRAWN))
-    _, _, reading = with_readers([not_drawn], [GOOD])
-    row = await read_page(document(1), image, reading)
+    _, _, context = with_readers([not_drawn], [GOOD])
+    row = await read_page(document(1), image, context)
     assert (row.status, row.markdown, row.route_reason) == ("ok", "layer", "not_drawn")
-    _, _, reading = with_readers([UNTRUSTED], [GOOD])
-    row = await read_page(document(1), image, reading)
+    _, _, context = with_readers([UNTRUSTED], [GOOD])
+    row = await read_page(document(1), image, context)
     assert row.failure is not None
     assert row.failure.code is ErrorCode.RENDER_FAILED
 
@@ -875,19 +875,19 @@ async def test_one_reader_is_no_route() -> None:
     assert (await Scene().read()).route_reason is None
 
 
-def small_and_large(small: Answer, large: Answer) -> tuple[list[TimedEngine], Reading]:
+def small_and_large(small: Answer, large: Answer) -> tuple[list[TimedEngine], ReadContext]:
     """A text layer that nobody trusts, and two models after it."""
-    _, engines, reading = with_readers([UNTRUSTED], [small], [large])
+    _, engines, context = with_readers([UNTRUSTED], [small], [large])
     names = ("text-layer", "small", "large")
-    named = (replace(reader, name=name) for reader, name in zip(reading.readers, names, strict=True))
-    return engines, replace(reading, readers=tuple(named))
+    named = (replace(reader, name=name) for reader, name in zip(context.readers, names, strict=True))
+    return engines, replace(context, readers=tuple(named))
 
 
 async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_again() -> None:
     """After a crash the page begins at the next reader, and its row has what that one has cost alone."""
     told: list[PageResult] = []
-    engines, reading = small_and_large(LOOP, GOOD)
-    whole = await read_page(document(1), page_image(), replace(reading, passed=told.append))
+    engines, context = small_and_large(LOOP, GOOD)
+    whole = await read_page(document(1), page_image(), replace(context, passed=told.append))
     (passed,) = told
     assert (passed.status, passed.engine, passed.route_reason) == ("failed", "small", "unusable")
     assert passed.started_at == whole.started_at
@@ -896,7 +896,7 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
     assert 0 < passed.cost_usd < whole.cost_usd
     asked = [len(engine.asked) for engine in engines]
     begins = {(passed.document_id, passed.page_number): passed}
-    row = await read_page(document(1), page_image(), replace(reading, begins=begins))
+    row = await read_page(document(1), page_image(), replace(context, begins=begins))
     assert (row.engine, row.route_reason, row.markdown) == ("large", "unusable", "good")
     assert [len(engine.asked) for engine in engines] == [*asked[:2], asked[2] + 1]
     assert row.cost_usd == pytest.approx(whole.cost_usd - passed.cost_usd)
@@ -905,7 +905,7 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
 async def test_a_stop_after_such_an_answer_tells_its_cost_once() -> None:
     """The journal has it already; only what came after it is recorded beside the rows."""
     untold: list[Spending] = []
-    _, reading = small_and_large(LOOP, Answer(failure=NO_CREDIT))
+    _, context = small_and_large(LOOP, Answer(failure=NO_CREDIT))
     with pytest.raises(StoppedError):
-        await read_page(document(1), page_image(), replace(reading, untold=untold.append))
+        await read_page(document(1), page_image(), replace(context, untold=untold.append))
     assert [(spending.requests, spending.known_usd) for spending in untold] == [(1, 0.0)]

@@ -34,17 +34,17 @@ RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.RETRY_CHANGED, 200)
 REJECTED = Failure(ErrorCode.PROVIDER_REJECTED, "No.", Action.FAIL, 400)
 
 
-def play(*answers: Answer | Failure, ask: PageRequest | None = None) -> tuple[list[Step], Step]:
+def play(*answers: Answer | Failure, request: PageRequest | None = None) -> tuple[list[Step], Step]:
     """Feed answers one after the other, the last for ever, as the page loop does: all steps, and the last of them."""
     script = [answer if isinstance(answer, Answer) else Answer(failure=answer) for answer in answers]
-    ask, tries, steps = ask or PageRequest(prompt="Read."), AttemptState(), list[Step]()
+    request, tries, steps = request or PageRequest(prompt="Read."), AttemptState(), list[Step]()
     while len(steps) < 50:
         answer = script[min(len(steps), len(script) - 1)]
-        step = next_step(POLICY, tries, answer, ask, jitter=0.5, elapsed_s=0.0)
+        step = next_step(POLICY, tries, answer, request, jitter=0.5, elapsed_s=0.0)
         steps.append(step)
         if not isinstance(step, Wait):
             return steps, step
-        ask, tries = step.ask, step.tries
+        request, tries = step.request, step.tries
     return steps, steps[-1]
 
 
@@ -72,9 +72,9 @@ def test_retries_end_with_the_first_good_answer() -> None:
 
 def test_a_throttle_costs_no_attempt_and_changes_nothing() -> None:
     """However often the account is throttled, the page is asked for as before."""
-    ask = PageRequest(prompt="Read.", temperature=0.2)
-    steps, last = play(*[THROTTLED] * 30, Answer(text="good"), ask=ask)
-    assert all(isinstance(step, Wait) and step.ask == ask for step in steps[:-1])
+    request = PageRequest(prompt="Read.", temperature=0.2)
+    steps, last = play(*[THROTTLED] * 30, Answer(text="good"), request=request)
+    assert all(isinstance(step, Wait) and step.request == request for step in steps[:-1])
     assert isinstance(last, Done)
     assert last.tries.attempts == 1
 
@@ -127,7 +127,7 @@ def test_truncated_text_is_taken_after_one_longer_try() -> None:
         Answer(text="half and more", truncated=True, failure=CUT_OFF),
     )
     assert isinstance(steps[0], Wait)
-    assert (steps[0].wait_s, steps[0].ask.output_tokens_cap) == (0.0, 16384)
+    assert (steps[0].wait_s, steps[0].request.output_tokens_cap) == (0.0, 16384)
     assert isinstance(last, Done)
     assert (last.answer.text, last.answer.truncated, last.answer.failure) == ("half and more", True, None)
 
@@ -142,17 +142,17 @@ def test_truncated_text_outlives_a_failed_second_try(later: Failure) -> None:
 
 def test_truncated_without_text_fails_after_one_try_with_less_thinking() -> None:
     """Thinking ate the cap: less of it, and twice the cap."""
-    steps, last = play(Answer(truncated=True, failure=CUT_OFF), ask=PageRequest(reasoning="high"))
+    steps, last = play(Answer(truncated=True, failure=CUT_OFF), request=PageRequest(reasoning="high"))
     assert isinstance(steps[0], Wait)
-    assert (steps[0].ask.reasoning, steps[0].ask.output_tokens_cap) == ("low", 16384)
+    assert (steps[0].request.reasoning, steps[0].request.output_tokens_cap) == ("low", 16384)
     assert (len(steps), last) == (2, Done(Answer(truncated=True, failure=CUT_OFF), last.tries))
 
 
 def test_recitation_is_tried_three_times_ever_warmer() -> None:
     """A quotation filter looks at the words; other words may pass."""
-    steps, last = play(RECITED, ask=PageRequest(temperature=0.0))
+    steps, last = play(RECITED, request=PageRequest(temperature=0.0))
     waits = [step for step in steps if isinstance(step, Wait)]
-    assert [step.ask.temperature for step in waits] == pytest.approx([0.3, 0.6, 0.9])
+    assert [step.request.temperature for step in waits] == pytest.approx([0.3, 0.6, 0.9])
     assert isinstance(last, Done)
     assert last.answer.failure == RECITED
 

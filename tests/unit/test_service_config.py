@@ -65,12 +65,12 @@ def test_a_schema_is_asked_of_a_model_for_every_page(tmp_path: Path) -> None:
     service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
     schema = '{"type": "object"}'
     job, fingerprint = task_job(service, order(schema=schema), store)
-    ask = job.engines["openai"].ask
-    assert (ask.json_schema, ask.prompt, ask.profile) == (schema, EXTRACT.text, None)
+    request = job.engines["openai"].request
+    assert (request.json_schema, request.prompt, request.profile) == (schema, EXTRACT.text, None)
     assert job.route.names == ("openai",)
     assert fingerprint.schema_sha256 == prompt_sha256(schema)
     with_prompt, _ = task_job(service, order(schema=schema, prompt="Take it."), store)
-    assert with_prompt.engines["openai"].ask.prompt == "Take it."
+    assert with_prompt.engines["openai"].request.prompt == "Take it."
     assert task_job(service, order(), store)[1].schema_sha256 is None
     with pytest.raises(OptionsError, match="every page"):
         task_job(service, order(schema=schema, route="text-layer,openai"), store)
@@ -119,7 +119,7 @@ def test_uploads_may_choose_models_by_the_names_of_the_operator(tmp_path: Path) 
     job, _ = task_job(service, order(route="text-layer,local,small,large"), store)
     assert [each.options.model for each in job.engines.values()] == ["s", "l"]
     job, fingerprint = task_job(service, order(engine="large", prompt="Read."), store)
-    assert (job.route.names, job.engines["large"].ask.prompt) == (("large",), "Read.")
+    assert (job.route.names, job.engines["large"].request.prompt) == (("large",), "Read.")
     assert fingerprint.route == "large=openai/l"
     with pytest.raises(OptionsError, match="no reader of this run"):
         task_job(service, order(route="local,gemini"), store)

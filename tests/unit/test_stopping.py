@@ -20,7 +20,7 @@ REASON = StoppedError("Pay.", ErrorCode.BILLING)
 
 def reading(scene: Scene, ending: Ending) -> asyncio.Task:
     """A page that is being read."""
-    return asyncio.create_task(read_page(document(1), page_image(), replace(scene.reading, ending=ending)))
+    return asyncio.create_task(read_page(document(1), page_image(), replace(scene.context, ending=ending)))
 
 
 async def until_asked() -> None:

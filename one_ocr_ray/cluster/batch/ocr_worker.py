@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.engine_check import EngineCheck
-from one_ocr_ray.cluster.engine_setup import batch_tools, run_reading
+from one_ocr_ray.cluster.engine_setup import batch_tools, run_context
 from one_ocr_ray.cluster.metrics import count_batches, count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.batch.shard import BatchTools
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
 
 # The driver adds up to this many calls for shards to those for a check and a stop.
 CALLS_AT_ONCE = 64
@@ -130,22 +130,22 @@ class OcrWorker(Worker["ShardAssignment"]):
         self._notes = FailureNotes()
         self.totals = RunTotals()
         self._open: dict[str, _ShardProgress] = {}
-        self._make_reading = partial(run_reading, job, readers, number)
+        self._make_context = partial(run_context, job, readers, number)
 
     @cached_property
-    def _reading(self) -> Reading:
+    def _context(self) -> ReadContext:
         """Made at first use: a missing key must come out of `check_engine`, not as the death of an actor."""
-        reading = self._make_reading()
-        return replace(reading, observers=(*reading.observers, self.totals.observe, self._notes.observe))
+        context = self._make_context()
+        return replace(context, observers=(*context.observers, self.totals.observe, self._notes.observe))
 
     @cached_property
     def _batch_tools(self) -> BatchTools | None:
-        return batch_tools(self._job, self._reading)
+        return batch_tools(self._job, self._context)
 
     async def check_engine(self, ask_provider: bool) -> EngineCheck:
         """Find out whether this node has what the engines need; with `ask_provider` also what the providers say."""
         check = EngineCheck()
-        for reader in self._reading.readers:
+        for reader in self._context.readers:
             if isinstance(reader.permits, EndpointPermits):
                 several = len(reader.permits.lanes) > 1
                 for lane in reader.permits.lanes:
@@ -159,12 +159,12 @@ class OcrWorker(Worker["ShardAssignment"]):
 
     def saved_usd(self, page: PageResult) -> float | None:
         """What `page` has cost less than at the last reader of the route; None where that is unknown."""
-        return saved_usd(page, self._reading.readers)
+        return saved_usd(page, self._context.readers)
 
     def report(self) -> WorkerReport:
         """How far this worker is."""
         open_pages = sum((each.pages for each in self._open.values()), Counter())
-        held = next(filter(None, (reader.permits.held() for reader in self._reading.readers)), None)
+        held = next(filter(None, (reader.permits.held() for reader in self._context.readers)), None)
         return WorkerReport(self._incarnation, self.totals, open_pages, held, self._notes.told(held))
 
     async def stop(self, wait_s: float) -> WorkerReport:
@@ -185,7 +185,7 @@ class OcrWorker(Worker["ShardAssignment"]):
         batches = BatchedShard(self._batch_tools, shard.shard_id) if self._batch_tools is not None else None
         try:
             rows = await self._shards.read(
-                shard, self._reading, progress, retry_failed=assignment.retry_failed, batches=batches
+                shard, self._context, progress, retry_failed=assignment.retry_failed, batches=batches
             )
         finally:
             if batches is not None:

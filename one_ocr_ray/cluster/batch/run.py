@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.batch.run_setup import RunSetup
 from one_ocr_ray.cluster.engine_setup import start_limiters_early
 from one_ocr_ray.cluster.servers.fleet import start_servers
 from one_ocr_ray.cluster.session import ending_actors, ray_session, run_metadata
-from one_ocr_ray.cluster.worker_scaler import ask_autoscaler, first_nodes
+from one_ocr_ray.cluster.worker_scaler import first_nodes, request_cpus
 from one_ocr_ray.errors import OneOcrError, StoppedError
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -69,7 +69,7 @@ def run(
     """
     started = time.monotonic()
     selection = selection_of(settings)
-    engines, ask = llm_setups_of(settings), page_request_of(settings)
+    engines, request = llm_setups_of(settings), page_request_of(settings)
     fingerprint = fingerprint_of(settings, engines, selection)
     if idle := settings_without_effect(settings):
         say(idle)
@@ -78,7 +78,7 @@ def run(
     work = _Run(
         settings=settings,
         engines=engines,
-        ask=ask,
+        request=request,
         route=route_of(settings),
         reuse=reuse_root(settings.reuse, output.root, fingerprint, say),
         selection=selection,
@@ -158,7 +158,7 @@ class _Run(RunSetup):
             finally:
                 self.totals += driver.totals
                 if address != LOCAL_RAY:
-                    ask_autoscaler(0)
+                    request_cpus(0)
 
     def _wait_for_batches(self, batches: RunBatches, plan: PlanIndex) -> bool:
         """Wait until batches have something for a worker; no worker is there meanwhile. False when all is done."""

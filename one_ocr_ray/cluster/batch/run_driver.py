@@ -214,7 +214,7 @@ class RunDriver:
                     shards.create_task(self._consume(len(self._pool.workers) - 1, shards))
             if self._demand is not None:
                 waiting = self._queue.qsize()
-                await self._demand.ask(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
+                await self._demand.request_nodes(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
 
     async def _watch(self) -> None:
         """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""

@@ -57,7 +57,7 @@ class RunSetup:
 
     settings: Settings
     engines: Mapping[str, LlmSetup]
-    ask: PageRequest
+    request: PageRequest
     route: Route
     selection: PageSelection
     config: dict[str, Any]
@@ -171,7 +171,7 @@ class RunSetup:
             identity=self.identity,
             selection=self.selection,
             pdf=pdf_options_of(self.settings),
-            ask=self.ask,
+            request=self.request,
             engines=self.engines,
             budget=budget,
             pages_at_once=max(1, pages_at_once // workers),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, EnginePool
-from one_ocr_ray.cluster.engine_setup import engine_on_node, llm_reader, permits_of, route_reading
+from one_ocr_ray.cluster.engine_setup import engine_on_node, llm_reader, permits_of, route_context
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.tasks.task import TaskRecord
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.tasks.service_config import ServiceConfig, TaskAssignment
 
@@ -169,8 +169,8 @@ class TaskWorker(Worker["TaskAssignment"]):
             pages_total = 0 if document.page_count is None else len(job.selection.of(document.page_count))
             if document.failure is None:
                 progress.opened(pages_total)
-            async with self._reading(assignment, job) as reading:
-                progress.readers = reading.readers
+            async with self._context(assignment, job) as context:
+                progress.readers = context.readers
                 shards = ShardReader(
                     job,
                     self._llm_slots if job.engines else self._ocr_slots,
@@ -181,7 +181,7 @@ class TaskWorker(Worker["TaskAssignment"]):
                 shard = Shard(SHARD_ID, (document,))
                 rows = await shards.read(
                     shard,
-                    reading,
+                    context,
                     progress,
                     retry_failed=retry is not None,
                     retry_pages=frozenset(retry.pages) if retry and retry.pages is not None else None,
@@ -199,12 +199,12 @@ class TaskWorker(Worker["TaskAssignment"]):
         return replace(document, name=record.filename)
 
     @asynccontextmanager
-    async def _reading(self, assignment: TaskAssignment, job: Job) -> AsyncIterator[Reading]:
+    async def _context(self, assignment: TaskAssignment, job: Job) -> AsyncIterator[ReadContext]:
         """What the task's pages are read with: a shared engine, and permits of its own."""
         if needs_embedded_engine(job.route):
             self._pool = self._pool or EnginePool(self._readers)
         if not job.engines:
-            yield route_reading(job, self._pool, {})
+            yield route_context(job, self._pool, {})
             return
         ceiling_usd = await asyncio.to_thread(left_usd, self._service, assignment, job, self._store)
         owner = f"service {assignment.record.owner}"
@@ -217,7 +217,7 @@ class TaskWorker(Worker["TaskAssignment"]):
         }
         readers = {name: llm_reader(setup, permits[name], tuple(budgets)) for name, setup in job.engines.items()}
         try:
-            yield route_reading(job, self._pool, readers)
+            yield route_context(job, self._pool, readers)
         finally:
             for close in (*(each.close for each in permits.values()), *(each.close for each in budgets)):
                 with suppress(OneOcrError):

@@ -31,7 +31,7 @@ class LayerEngine:
         self._read = read
         self._fonts: dict[str, KnownFonts] = {}  # by document, the one asked for last at the end
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
         document_id = image.layer.document_id if image.layer is not None else ""
         known = self._fonts.pop(document_id, {})
         self._fonts[document_id] = known

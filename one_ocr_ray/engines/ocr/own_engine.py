@@ -26,7 +26,7 @@ class OwnEngine:
         self._engine = LocalEngine()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-ocr")
 
-    async def analyze_image_async(self, image: PageImage, ask: PageRequest) -> Answer:
+    async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.read_page, image)
 
     async def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:

@@ -78,7 +78,7 @@ class SearchableWriter:
     def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | Refusal:
         """Open the PDF at `source`; gives its number of pages."""
         self._begin()
-        reply = self._ask({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
+        reply = self._call({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
         if isinstance(reply, Refusal):
             return reply
         if "refused" in reply:
@@ -96,7 +96,7 @@ class SearchableWriter:
         self._begin()
         header = {"do": "picture", "path": str(source.absolute()), "kind": kind}
         sizes = {str(number): size for number, size in sizes_pt.items()}
-        reply = self._ask(header, orjson.dumps(sizes), _OPEN_TIMEOUT_S)
+        reply = self._call(header, orjson.dumps(sizes), _OPEN_TIMEOUT_S)
         if isinstance(reply, Refusal):
             return reply
         if "refused" in reply:
@@ -113,7 +113,7 @@ class SearchableWriter:
             "do": "page", "page_number": page_number, "beside_visible": beside_visible,
             "width": box.width, "height": box.height, "rotate": box.rotate,
         }  # fmt: skip
-        reply = self._ask(header, body, _PAGE_TIMEOUT_S)
+        reply = self._call(header, body, _PAGE_TIMEOUT_S)
         if isinstance(reply, Refusal):
             return reply
         if "refused" in reply:
@@ -123,7 +123,7 @@ class SearchableWriter:
     def save(self, target: Path, spare: Mapping[str, int], source_bytes: int) -> Refusal | None:
         """Write the copy. `spare`: the characters with codes of other characters."""
         timeout_s = _SAVE_TIMEOUT_S + source_bytes / _SAVE_BYTES_PER_S
-        reply = self._ask({"do": "save", "path": str(target.absolute())}, orjson.dumps(spare), timeout_s)
+        reply = self._call({"do": "save", "path": str(target.absolute())}, orjson.dumps(spare), timeout_s)
         if isinstance(reply, Refusal):
             return reply
         return CORRUPT if "refused" in reply else None
@@ -134,14 +134,14 @@ class SearchableWriter:
         if self._process is None:
             self._process = PdfProcess.start(_MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM)
 
-    def _ask(self, request: Header, payload: bytes, timeout_s: float) -> Header | Refusal:
+    def _call(self, request: Header, payload: bytes, timeout_s: float) -> Header | Refusal:
         """One exchange. Where the child does not answer it is gone, and with it the open document."""
         process, self._process = self._process, None
         if process is None:
             return CORRUPT
         try:
             left_s = self._deadline_s - time.monotonic()
-            reply, _ = process.ask(request, payload, max(min(timeout_s, left_s), 0.001))
+            reply, _ = process.call(request, payload, max(min(timeout_s, left_s), 0.001))
             self._process = process
         except LostError as lost:
             return _SLOW if lost.timed_out else CORRUPT

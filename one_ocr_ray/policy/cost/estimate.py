@@ -79,11 +79,11 @@ LOCAL_PAGE = PageNeed(cpu_s=LOCAL_CPU_S, cost_usd=0.0)
 CPU_S_BY_READER = {"text-layer": LAYER_CPU_S, "local": LOCAL_CPU_S}  # beside it every page is drawn
 
 
-def llm_page(metering: ProviderMetering, ask: PageRequest, longest_side_px: int) -> PageNeed:
+def llm_page(metering: ProviderMetering, request: PageRequest, longest_side_px: int) -> PageNeed:
     """What one full page takes at a provider; its output tokens are the rate limiter's first estimate."""
     image = PageImage(1, round(longest_side_px / PAGE_ASPECT), longest_side_px, b"", "", 0, 0)
-    counted = metering.estimate_tokens(image, ask)
-    usage = Usage(metering.input_tokens(image, ask), OutputEstimate(ask.output_tokens_cap).tokens)
+    counted = metering.estimate_tokens(image, request)
+    usage = Usage(metering.input_tokens(image, request), OutputEstimate(request.output_tokens_cap).tokens)
     return PageNeed(RENDER_CPU_S, metering.cost_usd(usage), usage.input_tokens, usage.output_tokens, counted)
 
 

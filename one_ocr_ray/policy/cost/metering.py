@@ -48,11 +48,11 @@ class ProviderMetering:
         self._text = TokenScale()  # of the tokens of an answer to those of its text
         self._output_cap = output_cap
 
-    def input_tokens(self, image: PageImage, ask: PageRequest) -> int:
+    def input_tokens(self, image: PageImage, request: PageRequest) -> int:
         """Estimate the input tokens: the formula, corrected by earlier answers."""
-        return round(self._formula_tokens(image, ask) * self._input.factor)
+        return round(self._formula_tokens(image, request) * self._input.factor)
 
-    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
+    def learn(self, image: PageImage, request: PageRequest, answer: Answer) -> None:
         """Learn from the usage that an answer reports."""
         usage = answer.usage
         if usage.output_tokens is not None:
@@ -60,30 +60,30 @@ class ProviderMetering:
             if answer.failure is None and answer.text:
                 self._text.observe(text_tokens(answer.text), usage.output_tokens)
         if usage.input_tokens:
-            self._input.observe(self._formula_tokens(image, ask), usage.input_tokens)
+            self._input.observe(self._formula_tokens(image, request), usage.input_tokens)
 
-    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+    def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         """About what the account's limit will count."""
-        tokens = self.input_tokens(image, ask)
+        tokens = self.input_tokens(image, request)
         return tokens + self._output.tokens if self._limit_counts_output else tokens
 
-    def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
+    def most_usd(self, image: PageImage, request: PageRequest) -> float | None:
         """The most that the request can cost; None if the model's price is unknown."""
         # The formulas are estimates: a fifth on top covers their error.
-        tokens = self.input_tokens(image, ask) * 6 // 5
-        return estimate_usd(tokens, ask.output_tokens_cap, self._model, self._tier, self._prices)
+        tokens = self.input_tokens(image, request) * 6 // 5
+        return estimate_usd(tokens, request.output_tokens_cap, self._model, self._tier, self._prices)
 
-    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float | None:
+    def likely_usd(self, width_px: int, height_px: int, request: PageRequest, text: str) -> float | None:
         """About what a request that is answered with `text` costs; None if the model's price is unknown."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
         output_tokens = min(round(text_tokens(text) * self._text.factor), self._output_cap)
-        return estimate_usd(self.input_tokens(image, ask), output_tokens, self._model, self._tier, self._prices)
+        return estimate_usd(self.input_tokens(image, request), output_tokens, self._model, self._tier, self._prices)
 
-    def worst_case_usd(self, width_px: int, height_px: int, ask: PageRequest, requests: int) -> float | None:
+    def worst_case_usd(self, width_px: int, height_px: int, request: PageRequest, requests: int) -> float | None:
         """The most that `requests` requests for one page can cost, if all but the first have a doubled output cap."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
-        first_usd = self.most_usd(image, ask)
-        later_usd = self.most_usd(image, replace(ask, output_tokens_cap=2 * ask.output_tokens_cap))
+        first_usd = self.most_usd(image, request)
+        later_usd = self.most_usd(image, replace(request, output_tokens_cap=2 * request.output_tokens_cap))
         if first_usd is None or later_usd is None:
             return None
         return first_usd + (requests - 1) * later_usd if requests else 0.0
@@ -92,9 +92,9 @@ class ProviderMetering:
         """The cost of a request of `usage`; None if it is unknown."""
         return cost_usd(usage, self._model, self._tier, self._prices)
 
-    def _formula_tokens(self, image: PageImage, ask: PageRequest) -> int:
+    def _formula_tokens(self, image: PageImage, request: PageRequest) -> int:
         picture = self._image_tokens(self._model, image.width_px, image.height_px, self._image_detail)
-        text = len(ask.prompt) + len(ask.json_schema or "")
+        text = len(request.prompt) + len(request.json_schema or "")
         return picture + text // CHARS_PER_TOKEN + OTHER_INPUT_TOKENS  # prompts are mostly Latin
 
 

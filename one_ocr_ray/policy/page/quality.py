@@ -27,7 +27,7 @@ _WORDLESS_TAIL_REPEATS = 30
 _PAGE_TAIL_REPEATS = 40
 
 
-def judge(answer: Answer, ask: PageRequest) -> Answer:
+def judge(answer: Answer, request: PageRequest) -> Answer:
     """`answer` with clean text, and with `failure` if it cannot be used.
 
     An existing failure stays. A text cut off at the cap fails as `truncated` with RETRY_CHANGED; if nothing is left to
@@ -35,9 +35,9 @@ def judge(answer: Answer, ask: PageRequest) -> Answer:
     """
     answered = without_box(without_reasoning(without_controls(answer.text), open_ended=answer.truncated))
     text = without_fence(answered, open_ended=answer.truncated).strip()
-    if ask.json_schema is not None:
+    if request.json_schema is not None:
         text = without_controls(without_lone_surrogates(text))
-    failure = answer.failure or _failure(text, ask, truncated=answer.truncated, ended=answer.ended_by_itself)
+    failure = answer.failure or _failure(text, request, truncated=answer.truncated, ended=answer.ended_by_itself)
     return replace(answer, text=text, failure=failure)
 
 
@@ -50,13 +50,13 @@ _CUT_BEFORE_TEXT = Failure(
 )
 
 
-def _failure(text: str, ask: PageRequest, *, truncated: bool, ended: bool) -> Failure | None:
+def _failure(text: str, request: PageRequest, *, truncated: bool, ended: bool) -> Failure | None:
     if not text:
         return _CUT_BEFORE_TEXT if truncated else _NO_TEXT
     if len(text) > _MAX_CHARS:
         return _NO_PAGE
-    if ask.json_schema is not None:
-        violation = schema_violation(text, ask.json_schema, truncated=truncated)
+    if request.json_schema is not None:
+        violation = schema_violation(text, request.json_schema, truncated=truncated)
         if violation is None:
             return None
         return _LOOP if repeats(text) else Failure(ErrorCode.SCHEMA_MISMATCH, violation, Action.RETRY_CHANGED)

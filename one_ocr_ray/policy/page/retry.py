@@ -47,10 +47,10 @@ class AttemptState:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Send `ask` after `wait_s`, with a new permit."""
+    """Send `request` after `wait_s`, with a new permit."""
 
     wait_s: float
-    ask: PageRequest
+    request: PageRequest
     tries: AttemptState
 
 
@@ -74,24 +74,24 @@ Step = Wait | Done | Stop
 
 
 def next_step(
-    policy: RetryPolicy, tries: AttemptState, answer: Answer, ask: PageRequest, *, jitter: float, elapsed_s: float
+    policy: RetryPolicy, tries: AttemptState, answer: Answer, request: PageRequest, *, jitter: float, elapsed_s: float
 ) -> Step:
-    """Decide what to do after `answer` to `ask`.
+    """Decide what to do after `answer` to `request`.
 
     tries: the attempts before this answer; the step holds the new state. jitter: a random number in [0, 1).
     elapsed_s: since the page's first request, without throttled time.
     """
     failure = answer.failure
     if failure is not None and failure.action is Action.THROTTLED:
-        return _after_throttle(policy, tries, failure, ask, jitter)
+        return _after_throttle(policy, tries, failure, request, jitter)
     if answer.text and answer.text == tries.repetition and answer.ended_by_itself:  # no loop ends twice at one place
         answer, failure = replace(answer, failure=None), None
     tries = _counted(tries, answer)
     if failure is None:
         return Done(answer, tries)
     if failure.action is Action.STOP:
-        return _before_stop(tries, failure, ask, jitter)
-    if (immediate := _immediate_retry(policy, tries, failure, answer, ask)) is not None:
+        return _before_stop(tries, failure, request, jitter)
+    if (immediate := _immediate_retry(policy, tries, failure, answer, request)) is not None:
         return immediate
     if (
         failure.action is Action.RETRY
@@ -101,20 +101,20 @@ def next_step(
     ):
         wait_s = backoff_s(policy, tries.transport - 1, failure.retry_after_s, jitter)
         if elapsed_s + wait_s <= policy.deadline_s:
-            return Wait(wait_s, ask, tries)
+            return Wait(wait_s, request, tries)
     return Done(tries.kept or answer, tries)
 
 
 def _immediate_retry(
-    policy: RetryPolicy, tries: AttemptState, failure: Failure, answer: Answer, ask: PageRequest
+    policy: RetryPolicy, tries: AttemptState, failure: Failure, answer: Answer, request: PageRequest
 ) -> Wait | None:
     """A retry without a wait: the same request in another form, or a changed one."""
     if failure.action is Action.RETRY_NOW and tries.immediate_retries < policy.immediate_retries_max:
-        return Wait(0.0, ask, replace(tries, immediate_retries=tries.immediate_retries + 1))
+        return Wait(0.0, request, replace(tries, immediate_retries=tries.immediate_retries + 1))
     if (
         failure.action is Action.RETRY_CHANGED
         and tries.changes < (policy.recitations_max if failure.code is ErrorCode.RECITATION else policy.changes_max)
-        and (changed := changed_request(ask, answer))
+        and (changed := changed_request(request, answer))
     ):
         return Wait(0.0, changed, replace(tries, changes=tries.changes + 1))
     return None
@@ -132,7 +132,7 @@ def _past_hint_s(hint_s: float, jitter: float) -> float:
 
 
 def _after_throttle(
-    policy: RetryPolicy, tries: AttemptState, failure: Failure, ask: PageRequest, jitter: float
+    policy: RetryPolicy, tries: AttemptState, failure: Failure, request: PageRequest, jitter: float
 ) -> Step:
     day_throttles = tries.day_throttles + (failure.code is ErrorCode.QUOTA_DAY)
     tries = replace(tries, throttles=tries.throttles + 1, day_throttles=day_throttles)
@@ -141,7 +141,7 @@ def _after_throttle(
     hint_s = failure.retry_after_s or 1.0
     if failure.slow_down:  # such a limit covers minutes: 60 s, 120 s ... 600 s
         hint_s = max(hint_s, min(600.0, hint_s * 2.0 ** (tries.throttles - 1)))
-    return Wait(_past_hint_s(hint_s, jitter), ask, tries)
+    return Wait(_past_hint_s(hint_s, jitter), request, tries)
 
 
 def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
@@ -163,11 +163,11 @@ def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
     return tries
 
 
-def _before_stop(tries: AttemptState, failure: Failure, ask: PageRequest, jitter: float) -> Step:
+def _before_stop(tries: AttemptState, failure: Failure, request: PageRequest, jitter: float) -> Step:
     # A new key takes a moment to be known everywhere, and a 403 may concern this page alone. So the first such refusal
     # is retried once before the whole job stops.
     if failure.code is ErrorCode.AUTH and failure.http_status in {401, 403} and not tries.unauthorised:
-        return Wait(_past_hint_s(1.0, jitter), ask, replace(tries, unauthorised=1))
+        return Wait(_past_hint_s(1.0, jitter), request, replace(tries, unauthorised=1))
     return Stop(failure, tries)
 
 
@@ -177,35 +177,36 @@ _SMALLER = 0.7
 _LEAST_SCALE = 0.3
 
 
-def changed_request(ask: PageRequest, answer: Answer) -> PageRequest | None:
-    """`ask` changed so that the failure of `answer` should not recur; None if nothing is left to change."""
-    scale = ask.image_scale * _SMALLER
+def changed_request(request: PageRequest, answer: Answer) -> PageRequest | None:
+    """`request` changed so that the failure of `answer` should not recur; None if nothing is left to change."""
+    scale = request.image_scale * _SMALLER
     match answer.failure and answer.failure.code:
         case ErrorCode.TRUNCATED:
-            reasoning = ask.reasoning
+            reasoning = request.reasoning
             if not answer.text and reasoning not in {None, "none", "minimal"}:
                 reasoning = "low"  # the least that every model with this setting knows
-            return replace(ask, output_tokens_cap=ask.output_tokens_cap * 2, reasoning=reasoning)
+            return replace(request, output_tokens_cap=request.output_tokens_cap * 2, reasoning=reasoning)
         case ErrorCode.REPETITION | ErrorCode.RECITATION as code:
             least = 0.6 if code is ErrorCode.REPETITION else 0.0
-            return replace(ask, temperature=max(least, _warmer(ask)))
+            return replace(request, temperature=max(least, _warmer(request)))
         case ErrorCode.PROVIDER_BAD_RESPONSE if answer.rotation_deg:
-            return replace(ask, turn_deg=(ask.turn_deg + answer.rotation_deg) % 360)
+            return replace(request, turn_deg=(request.turn_deg + answer.rotation_deg) % 360)
         case ErrorCode.SCHEMA_MISMATCH:
             message = answer.failure.message if answer.failure else ""
-            cap = ask.output_tokens_cap * (2 if answer.truncated else 1)
-            prompt = f"{ask.prompt}\n\nAn earlier answer was not usable: {message} Answer again, in full."
-            return replace(ask, prompt=prompt, output_tokens_cap=cap)
+            cap = request.output_tokens_cap * (2 if answer.truncated else 1)
+            prompt = f"{request.prompt}\n\nAn earlier answer was not usable: {message} Answer again, in full."
+            return replace(request, prompt=prompt, output_tokens_cap=cap)
         case ErrorCode.CONTEXT_TOO_LONG | ErrorCode.PROVIDER_REJECTED as code if scale >= _LEAST_SCALE:
             # The cap counts towards the context and the tokens per minute, even if it is not used.
-            least_cap = max(1024, ask.output_tokens_cap // 2)
-            cap = min(least_cap, ask.output_tokens_cap) if code is ErrorCode.CONTEXT_TOO_LONG else ask.output_tokens_cap
-            return replace(ask, image_scale=scale, output_tokens_cap=cap)
+            cap = request.output_tokens_cap
+            if code is ErrorCode.CONTEXT_TOO_LONG:
+                cap = min(cap, max(1024, cap // 2))
+            return replace(request, image_scale=scale, output_tokens_cap=cap)
     return None
 
 
-def _warmer(ask: PageRequest) -> float:
-    return min(2.0, (_USUAL_TEMPERATURE if ask.temperature is None else ask.temperature) + 0.3)
+def _warmer(request: PageRequest) -> float:
+    return min(2.0, (_USUAL_TEMPERATURE if request.temperature is None else request.temperature) + 0.3)
 
 
 class RetryBudget:

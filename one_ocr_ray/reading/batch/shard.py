@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.batch.parcel import PageKey, Parcel
     from one_ocr_ray.policy.cost.metering import ProviderMetering
     from one_ocr_ray.reading.batch.history import PageHistory
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Metering, Reader
     from one_ocr_ray.reading.shard_reader import PageKeys, Rows
     from one_ocr_ray.routing import RouteReason
@@ -68,7 +68,7 @@ class BatchedShard:
         self.metering = tools.metering
         self._tools = tools
         self._shard_id = shard_id
-        self._reading: Reading | None = None
+        self._context: ReadContext | None = None
         self._output = Objects(tools.job.output)
         self._state = BatchState(self._output)
         self._folder = Path(tempfile.mkdtemp(prefix="one-ocr-batch-"))
@@ -88,13 +88,13 @@ class BatchedShard:
         """Leave nothing on the local disk."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    async def rows(self, shard: Shard, kept: Rows, reading: Reading) -> AsyncGenerator[PageResult]:
+    async def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
         """Fetch what has ended, and give the rows that follow from it without an image."""
-        tools, state, self._reading = self._tools, self._state, reading
+        tools, state, self._context = self._tools, self._state, context
         self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
         for parcel in self._parcels:
             if parcel.stage is Stage.ENDED:
-                await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=reading.clock)
+                await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=context.clock)
             elif parcel.stage is Stage.ABANDONED:
                 await sweep_upload(parcel, state, tools.client, tools.batch.account)
         self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
@@ -102,14 +102,14 @@ class BatchedShard:
         self.elsewhere = frozenset(self._history.elsewhere)
         number = max((parcel.number for parcel in self._parcels), default=-1) + 1
         self._spool = ParcelSpool(
-            state, tools.client, tools.batch, self._shard_id, number, folder=self._folder, clock=reading.clock
+            state, tools.client, tools.batch, self._shard_id, number, folder=self._folder, clock=context.clock
         )
         documents = {document.document_id: document for document in shard.documents}
         stopped: StoppedError | None = None
         for key, history in self._history.pages.items():
             if key in kept or key in self.elsewhere or key[0] not in documents:
                 continue
-            own = replace(reading, readers=(self._recalling(key),))
+            own = replace(context, readers=(self._recalling(key),))
             try:
                 row = await read_page(documents[key[0]], _without_image(history.page), own)
             except PageDeferred:
@@ -133,13 +133,13 @@ class BatchedShard:
         """True if an earlier reader of the route has an answer that stands before this failure: it is asked again."""
         return len(self._tools.job.route.names) > 1 and row.status is PageStatus.FAILED
 
-    def reading_of(self, document: DocumentRef, page_number: int, reading: Reading) -> Reading:
-        """`reading` for one page, whose model recalls its batches."""
+    def context_of(self, document: DocumentRef, page_number: int, context: ReadContext) -> ReadContext:
+        """`context` for one page, whose model recalls its batches."""
         own = self._recalling((document.document_id, page_number))
         readers = tuple(
-            own if reader.is_request and reader.judge is own.judge else reader for reader in reading.readers
+            own if reader.is_request and reader.judge is own.judge else reader for reader in context.readers
         )
-        return replace(reading, readers=readers)
+        return replace(context, readers=readers)
 
     def _recalling(self, key: PageKey) -> Reader:
         return replace(self._tools.reader, batch=_PageInBatches(self, key))
@@ -160,24 +160,24 @@ class BatchedShard:
         return batch.rest == "online" or self._left < FEW_PAGES or history.rounds >= LAST_ROUND or recited
 
     async def put_into_batch(
-        self, key: PageKey, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]
+        self, key: PageKey, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]
     ) -> None:
         """Spool the request for a page."""
-        if self._spool is None or self._reading is None:
+        if self._spool is None or self._context is None:
             raise ValueError("rows() comes first")
         tools = self._tools
         options = tools.client.options
-        body = await asyncio.to_thread(CODECS[options.name].build_body, options, image, ask)
-        tokens, most_usd = tools.metering.input_tokens(image, ask), tools.metering.most_usd(image, ask)
+        body = await asyncio.to_thread(CODECS[options.name].build_body, options, image, request)
+        tokens, most_usd = tools.metering.input_tokens(image, request), tools.metering.most_usd(image, request)
         page = _line_page(key, image, before)
-        await self._spool.add(page, body, tokens, most_usd, self._reading.ending)
+        await self._spool.add(page, body, tokens, most_usd, self._context.ending)
 
     async def close(self) -> None:
         """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
-        if not self._is_collected or self._spool is None or self._reading is None:
+        if not self._is_collected or self._spool is None or self._context is None:
             return
-        if self._reading.ending.reason is None:
-            await self._spool.close(self._reading.ending)
+        if self._context.ending.reason is None:
+            await self._spool.close(self._context.ending)
         for parcel in self._parcels:
             if parcel.stage is Stage.FETCHED:
                 self.lines[parcel.number] = self._history.results[parcel.number]
@@ -201,7 +201,7 @@ class BatchedShard:
         if cost_usd is not None or (answer.failure is not None and not may_be_billed(answer.failure)):
             return cost_usd or 0.0
         image = PageImage(1, self._tools.job.pdf.longest_side_px, self._tools.job.pdf.longest_side_px, b"", "", 0, 0)
-        return self._tools.metering.most_usd(image, self._tools.reader.ask) or 0.0
+        return self._tools.metering.most_usd(image, self._tools.reader.request) or 0.0
 
     async def forget(self) -> None:
         """Leave nothing of batches; the shard is committed."""
@@ -227,12 +227,12 @@ class _PageInBatches:
     def next_answer(self) -> Answer | None:
         return self._answers.popleft() if self._answers else None
 
-    async def submit(self, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]) -> None:
+    async def submit(self, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]) -> None:
         if not image.data:
             raise PageDeferred
         self._is_online = self._is_online or self._shard.goes_online(self._history)
         if not self._is_online:
-            await self._shard.put_into_batch(self._key, image, ask, before)
+            await self._shard.put_into_batch(self._key, image, request, before)
             raise PageDeferred
 
 

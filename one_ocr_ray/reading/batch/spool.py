@@ -100,7 +100,7 @@ class ParcelSpool:
     async def _send(self, full: _Open, ending: Ending) -> None:
         if not await asyncio.to_thread(self._state.put_pages, self._shard_id, self._number, full.pages):
             raise StoppedError(TAKEN)
-        with ending.asking():
+        with ending.requesting():
             file = await self._upload(full.path)
         now_s = self._clock.utc().timestamp()
         record = UploadedFile(file.file_id, full.size_bytes, len(full.pages), full.tokens, full.most_usd, now_s)

@@ -57,7 +57,7 @@ def ignore_page(page: PageResult) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ReadContext:
     """What is the same for every page of a run. `readers`: its route, in order."""
 
     readers: tuple[Reader, ...]
@@ -78,55 +78,55 @@ class Reading:
             observer(event)
 
 
-async def read_page(document: DocumentRef, page: RenderedPage, reading: Reading) -> PageResult:
+async def read_page(document: DocumentRef, page: RenderedPage, context: ReadContext) -> PageResult:
     """Read `page`; gives its row. Raises StoppedError when the whole job must stop, with the page unread,
     and PageDeferred when its request lies in a provider's batch.
     """
-    spent = PageUsage(reading.clock.utc())
+    spent = PageUsage(context.clock.utc())
     try:
         if isinstance(page, PageUnrendered):
-            read = PageRead(Answer(failure=page.failure), page, reading.readers[-1])
+            read = PageRead(Answer(failure=page.failure), page, context.readers[-1])
         elif (blank := answer_of_blank(page)) is None:
-            read = await _with_places(await _walk(document, page, reading, spent))
+            read = await _with_places(await _walk(document, page, context, spent))
         else:
-            read = await _read_blank(document, page, blank, reading, spent)
+            read = await _read_blank(document, page, blank, context, spent)
     except PageDeferred:  # its batch has records of what it costs
         raise
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
         if spent.since_passed.requests:
-            reading.untold(spent.since_passed)
+            context.untold(spent.since_passed)
         raise
-    row = row_of(document, read, spent, reading)
+    row = row_of(document, read, spent, context)
     if (beside := spent.missing_in(row)) is not None:
-        reading.untold(beside)
+        context.untold(beside)
     return row
 
 
 async def _with_places(read: PageRead) -> PageRead:
     """Give a model's answer blocks with boxes, where the page has a text layer and somebody wants them."""
-    answer, page, ask = read.answer, read.page, read.reader.ask
-    is_text = read.reader.is_request and answer.failure is None and answer.blocks is None and ask.json_schema is None
-    wanted = is_text and not answer.rotation_deg and ask.positions is not Positions.NONE
-    if not wanted or isinstance(page, PageUnrendered) or page.layer is None:
+    answer, page, request = read.answer, read.page, read.reader.request
+    is_text = answer.failure is None and answer.blocks is None and request.json_schema is None
+    can_have = read.reader.is_request and is_text and not answer.rotation_deg
+    if not can_have or request.positions is Positions.NONE or isinstance(page, PageUnrendered) or page.layer is None:
         return read
     return replace(read, answer=await asyncio.to_thread(with_answer_places, answer, page.layer))
 
 
 async def _read_blank(
-    document: DocumentRef, page: PageImage, blank: Answer, reading: Reading, spent: PageUsage
+    document: DocumentRef, page: PageImage, blank: Answer, context: ReadContext, spent: PageUsage
 ) -> PageRead:
     """A page that shows nothing. Where that is for want of a font, its text layer may have what is not drawn."""
     if blank.failure is not None and page.layer is not None:
-        read = await _walk(document, page, replace(reading, readers=reading.readers[:1]), spent)
+        read = await _walk(document, page, replace(context, readers=context.readers[:1]), spent)
         if read.answer.failure is None:
             return read
-    return PageRead(blank, page, reading.readers[-1], RouteReason.NO_INK if len(reading.readers) > 1 else None)
+    return PageRead(blank, page, context.readers[-1], RouteReason.NO_INK if len(context.readers) > 1 else None)
 
 
-async def _walk(document: DocumentRef, page: PageImage, reading: Reading, spent: PageUsage) -> PageRead:
+async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, spent: PageUsage) -> PageRead:
     """Ask one reader after the other until an answer stands. One that was away may be come back to, no other."""
-    readers = reading.readers
-    route, reason = _start(document, page, reading)
+    readers = context.readers
+    route, reason = _start(document, page, context)
     usable: PageRead | None = None
     answered: set[int] = set()
     missed: dict[int, EndpointPermits] = {}  # of readers that were away
@@ -134,7 +134,7 @@ async def _walk(document: DocumentRef, page: PageImage, reading: Reading, spent:
         reader = readers[route.at]
         earlier = {at: permits for at, permits in missed.items() if at < route.at}
         try:
-            answer, sent = await _answer(page, reader, reading, spent, (reason, earlier.values()))
+            answer, sent = await _answer(page, reader, context, spent, (reason, earlier.values()))
             answered.add(route.at)
         except ProviderAwayError as away:
             missed[route.at] = away.permits
@@ -147,23 +147,23 @@ async def _walk(document: DocumentRef, page: PageImage, reading: Reading, spent:
         following = None if verdict.accepted else route.after(verdict.reason, answered)
         if following is None:
             if answer.failure is not None:
-                reading.notify(reader, FailureReported(answer))
+                context.notify(reader, FailureReported(answer))
                 if usable is not None and not answer.failure.code.retryable:
                     return replace(usable, reason=RouteReason.FAILED_OVER)
             return read if len(readers) > 1 or answer.verdict else replace(read, reason=None)
         usable = read if answer.failure is None else usable
         paid_now = spent.cost_usd is not None and not spent.recalled.requests  # answers of batches have records
         if verdict.reason is RouteReason.UNUSABLE and paid_now:
-            reading.passed(row_of(document, replace(read, reason=verdict.reason), spent, reading))
+            context.passed(row_of(document, replace(read, reason=verdict.reason), spent, context))
             spent.pass_on()
         route, reason = following, verdict.reason
 
 
-def _start(document: DocumentRef, page: PageImage, reading: Reading) -> tuple[Walk, RouteReason | None]:
+def _start(document: DocumentRef, page: PageImage, context: ReadContext) -> tuple[Walk, RouteReason | None]:
     """Where the page begins: at the first reader, or after the one that an attempt has paid for that was cut off."""
-    route = Walk(tuple(frozenset(reader.no_better_at) for reader in reading.readers))
-    earlier = reading.begins.get((document.document_id, page.page_number))
-    names = [reader.called for reader in reading.readers]
+    route = Walk(tuple(frozenset(reader.no_better_at) for reader in context.readers))
+    earlier = context.begins.get((document.document_id, page.page_number))
+    names = [reader.called for reader in context.readers]
     if earlier is None or earlier.engine not in names:
         return route, None
     reason = RouteReason(earlier.route_reason or RouteReason.UNUSABLE)
@@ -174,7 +174,7 @@ def _start(document: DocumentRef, page: PageImage, reading: Reading) -> tuple[Wa
 async def _answer(
     image: PageImage,
     reader: Reader,
-    reading: Reading,
+    context: ReadContext,
     spent: PageUsage,
     came: tuple[RouteReason | None, Collection[EndpointPermits]],
 ) -> tuple[Answer, PageImage]:
@@ -182,35 +182,35 @@ async def _answer(
 
     `came`: why the page has come here, and the readers that were away. Raises ProviderAwayError if it should go on.
     """
-    ask, tries, sent, before = reader.ask, AttemptState(), image, spent.attempts
+    request, tries, sent, before = reader.request, AttemptState(), image, spent.attempts
     reason, missed = came
     failed_at: list[Lane] = []  # endpoints whose fault it was
     acquire: Callable[[int], Awaitable[Lane | None]] = reader.permits.acquire
     if isinstance(reader.permits, EndpointPermits):
         acquire = partial(reader.permits.acquire, avoids=failed_at, missed=missed)
-    reader.retries.sent(reading.clock.monotonic_s())
+    reader.retries.sent(context.clock.monotonic_s())
     while True:
-        recalled = await recalled_answer(sent, ask, reader, spent, (reason, before))
-        asked = (recalled, None) if recalled else await _request(sent, ask, reader, reading, spent, acquire)
+        recalled = await recalled_answer(sent, request, reader, spent, (reason, before))
+        asked = (recalled, None) if recalled else await _request(sent, request, reader, context, spent, acquire)
         answer, lane = asked
         if lane is not None and lane.passes_on(answer.failure, failed_at):
             failed_at.append(lane)
             continue
-        step = next_step(reader.policy, tries, answer, ask, jitter=reading.jitter(), elapsed_s=spent.latency_s)
+        step = next_step(reader.policy, tries, answer, request, jitter=context.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
         if _is_reported(answer, step):
-            reading.notify(reader, FailureReported(answer))
+            context.notify(reader, FailureReported(answer))
         if isinstance(step, Stop):
             if _close(step.failure, reader, lane, is_recalled=recalled is not None):
                 continue
             return answer, sent
         if not isinstance(step, Wait):
-            return (replace(step.answer, rotation_deg=ask.turn_deg) if ask.profile else step.answer), sent
-        with reading.ending.waiting():
+            return (replace(step.answer, rotation_deg=request.turn_deg) if request.profile else step.answer), sent
+        with context.ending.waiting():
             if recalled is None:
-                await _pause(step, reader, reading, is_retry=step.tries.transport > tries.transport)
-            sent = await image_as_wanted(image, sent, step.ask, ask)
-        ask, tries = step.ask, step.tries
+                await _pause(step, reader, context, is_retry=step.tries.transport > tries.transport)
+            sent = await image_as_wanted(image, sent, step.request, request)
+        request, tries = step.request, step.tries
 
 
 def _is_reported(answer: Answer, step: Step) -> bool:
@@ -218,11 +218,11 @@ def _is_reported(answer: Answer, step: Step) -> bool:
     return answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED)
 
 
-async def _pause(step: Wait, reader: Reader, reading: Reading, *, is_retry: bool) -> None:
+async def _pause(step: Wait, reader: Reader, context: ReadContext, *, is_retry: bool) -> None:
     """Wait until the request may be sent again: its time has come, and there are not too many retries."""
-    await reading.clock.sleep(step.wait_s)
-    while is_retry and not reader.retries.take(reading.clock.monotonic_s()):
-        await reading.clock.sleep(RETRY_LOOK_AGAIN_S)
+    await context.clock.sleep(step.wait_s)
+    while is_retry and not reader.retries.take(context.clock.monotonic_s()):
+        await context.clock.sleep(RETRY_LOOK_AGAIN_S)
 
 
 def _close(failure: Failure, reader: Reader, lane: Lane | None, *, is_recalled: bool) -> bool:
@@ -240,48 +240,48 @@ def _close(failure: Failure, reader: Reader, lane: Lane | None, *, is_recalled: 
 
 async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
     image: PageImage,
-    ask: PageRequest,
+    request: PageRequest,
     reader: Reader,
-    reading: Reading,
+    context: ReadContext,
     spent: PageUsage,
     acquire: Callable[[int], Awaitable[Lane | None]],
 ) -> tuple[Answer, Lane | None]:
     """Send one request under one permit; gives the judged answer, and who gave it."""
-    clock = reading.clock
+    clock = context.clock
     began_s = clock.monotonic_s()
     cost_usd: float | None = 0.0
-    most_usd = reader.metering.most_usd(image, ask)
+    most_usd = reader.metering.most_usd(image, request)
     reserved: list[BudgetShare] = []
     try:
-        with reading.ending.waiting():
+        with context.ending.waiting():
             for share in reader.budgets:
                 await share.reserve(most_usd)
                 reserved.append(share)
-        tokens, reserved_s = reader.metering.estimate_tokens(image, ask), clock.monotonic_s()
-        with reading.ending.waiting():
+        tokens, reserved_s = reader.metering.estimate_tokens(image, request), clock.monotonic_s()
+        with context.ending.waiting():
             lane = await acquire(tokens)
         engine, permits = (reader.engine, reader.permits) if lane is None else (lane.engine, lane.permits)
         sent_s = clock.monotonic_s()
         spent.queue_s += sent_s - began_s
-        reading.notify(reader, RequestSent(sent_s - reserved_s))
+        context.notify(reader, RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
         try:
-            with reading.ending.asking():
-                answer = await engine.analyze_image_async(image, ask)
+            with context.ending.requesting():
+                answer = await engine.analyze_image_async(image, request)
         finally:
             latency_s = clock.monotonic_s() - sent_s
             permits.report(tokens, answer, latency_s)
             cost_usd = cost_usd_of(answer, reader.metering)
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
-                reading.notify(reader, RequestDone(None, latency_s, cost_usd))
-        reader.metering.learn(image, ask, answer)
-        answer = reader.judge(answer, ask)
-        if ask.profile is not None:
-            box = image.page_box and turned(image.page_box, ask.turn_deg)
-            answer = await asyncio.to_thread(read_answer, answer, ask.profile, replace(image, page_box=box))
+                context.notify(reader, RequestDone(None, latency_s, cost_usd))
+        reader.metering.learn(image, request, answer)
+        answer = reader.judge(answer, request)
+        if request.profile is not None:
+            box = image.page_box and turned(image.page_box, request.turn_deg)
+            answer = await asyncio.to_thread(read_answer, answer, request.profile, replace(image, page_box=box))
         endpoint = None if lane is None or lane.is_alone else (reader.called, lane.name)
-        reading.notify(reader, RequestDone(answer, latency_s, cost_usd, endpoint))
+        context.notify(reader, RequestDone(answer, latency_s, cost_usd, endpoint))
         return answer, lane
     finally:
         for share in reserved:

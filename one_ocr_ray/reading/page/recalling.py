@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 async def recalled_answer(
-    image: PageImage, ask: PageRequest, reader: Reader, spent: PageUsage, before: tuple[RouteReason | None, int]
+    image: PageImage, request: PageRequest, reader: Reader, spent: PageUsage, before: tuple[RouteReason | None, int]
 ) -> Answer | None:
     """The next answer of a batch, judged; None where the request is to be sent online.
 
@@ -30,12 +30,12 @@ async def recalled_answer(
         return None
     answer = batch.next_answer()
     if answer is None:
-        await batch.submit(image, ask, before)
+        await batch.submit(image, request, before)
         return None
     cost_usd = cost_usd_of(answer, batch.metering)
-    spent.add(answer, 0.0, cost_usd, batch.metering.most_usd(image, ask), is_recalled=True)
-    batch.metering.learn(image, ask, answer)
-    return reader.judge(answer, ask)
+    spent.add(answer, 0.0, cost_usd, batch.metering.most_usd(image, request), is_recalled=True)
+    batch.metering.learn(image, request, answer)
+    return reader.judge(answer, request)
 
 
 def cost_usd_of(answer: Answer | None, metering: Metering) -> float | None:
@@ -47,10 +47,10 @@ def cost_usd_of(answer: Answer | None, metering: Metering) -> float | None:
     return metering.cost_usd(answer.usage)
 
 
-async def image_as_wanted(image: PageImage, sent: PageImage, ask: PageRequest, before: PageRequest) -> PageImage:
-    """The image for `ask`, after that of `before` was `sent`. Raises PageDeferred for an image without its bytes."""
-    if (ask.image_scale, ask.turn_deg) == (before.image_scale, before.turn_deg):
+async def image_as_wanted(image: PageImage, sent: PageImage, request: PageRequest, before: PageRequest) -> PageImage:
+    """The image for `request`, after `sent` for `before`. Raises PageDeferred for an image without its bytes."""
+    if (request.image_scale, request.turn_deg) == (before.image_scale, before.turn_deg):
         return sent
     if not image.data:
         raise PageDeferred  # answers of batches are looked at without images first
-    return await asyncio.to_thread(changed_image, image, ask.image_scale, ask.turn_deg)
+    return await asyncio.to_thread(changed_image, image, request.image_scale, request.turn_deg)

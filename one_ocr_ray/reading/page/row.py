@@ -13,7 +13,7 @@ from one_ocr_ray.policy.page.blank import warnings_of
 if TYPE_CHECKING:
     from one_ocr_ray.model import Answer, DocumentRef, RenderedPage
     from one_ocr_ray.policy.cost.spending import PageUsage
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.routing import RouteReason
 
@@ -28,13 +28,13 @@ class PageRead:
     reason: RouteReason | None = None
 
 
-def row_of(document: DocumentRef, read: PageRead, spent: PageUsage, reading: Reading) -> PageResult:
+def row_of(document: DocumentRef, read: PageRead, spent: PageUsage, context: ReadContext) -> PageResult:
     """The row of `document` that says what `read` has found and `spent` has taken."""
     answer, page, reader = read.answer, read.page, read.reader
     asked = spent.attempts > 0 or not reader.is_request
     is_timed = asked and (spent.recalled.requests == 0 or spent.spending.requests > 0)  # batches tell no times
     status = PageStatus.FAILED if answer.failure else PageStatus.OK if asked else PageStatus.BLANK
-    extracts = reader.ask.json_schema is not None
+    extracts = reader.request.json_schema is not None
     result = PageResult(
         document_id=document.document_id,
         page_number=page.page_number,
@@ -60,14 +60,14 @@ def row_of(document: DocumentRef, read: PageRead, spent: PageUsage, reading: Rea
         confidence=answer.confidence,
         route_reason=read.reason,
         warnings=warnings_of(answer, page) if status is PageStatus.OK else (),
-        blocks=None if answer.failure else pack(answer.blocks, reader.ask.positions),
+        blocks=None if answer.failure else pack(answer.blocks, reader.request.positions),
         render_ms=page.render_ms,
         queue_ms=round(spent.queue_s * 1000) if is_timed or not asked else None,
         latency_ms=round(spent.latency_s * 1000) if is_timed else None,
         started_at=spent.started_at,
-        finished_at=reading.clock.utc(),
-        run_id=reading.identity.run_id,
-        config_id=reading.identity.config_id,
+        finished_at=context.clock.utc(),
+        run_id=context.identity.run_id,
+        config_id=context.identity.config_id,
     )
     if isinstance(page, PageUnrendered):
         return result

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from one_ocr_ray.model import DocumentRef, PageResult, RenderedPage
-    from one_ocr_ray.reading.page.loop import Reading
+    from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.storage.store.objects import Objects
 
@@ -60,7 +60,7 @@ class ShardAudit:
         """The pages among `rows` that are still to be audited."""
         return {(row.document_id, row.page_number) for row in rows if self._second(row) is not None}
 
-    async def read(self, document: DocumentRef, page: RenderedPage, row: PageResult, reading: Reading) -> None:
+    async def read(self, document: DocumentRef, page: RenderedPage, row: PageResult, context: ReadContext) -> None:
         """Have the page of `row` read once more, if it is in the sample. Its cost is told as one that no row holds.
 
         Raises StoppedError when the whole job must stop, with the page unaudited.
@@ -68,10 +68,10 @@ class ShardAudit:
         second = self._second(row)
         if second is None:
             return
-        other = await read_page(document, page, replace(reading, readers=(second,)))
+        other = await read_page(document, page, replace(context, readers=(second,)))
         known = other.cost_usd is not None  # else `read_page` has told all but the requests
         tokens = (other.input_tokens or 0, other.output_tokens or 0) if known else (0, 0)
-        reading.untold(Spending(other.attempts, *tokens, other.cost_usd or 0.0))
+        context.untold(Spending(other.attempts, *tokens, other.cost_usd or 0.0))
         errors, words = await asyncio.to_thread(disagreement, row.markdown or "", other.markdown or "")
         audited = AuditedPage(
             row.document_id,

@@ -50,38 +50,38 @@ class Permits(Protocol):
 class Metering(Protocol):
     """What requests take from the account, before and after: tokens and money."""
 
-    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
+    def learn(self, image: PageImage, request: PageRequest, answer: Answer) -> None:
         """A request was answered: it took the usage that `answer` tells."""
 
-    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+    def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         """About how many tokens the request will count for."""
 
     def cost_usd(self, usage: Usage) -> float | None:
         """What a request of `usage` has cost; None when that is unknown."""
 
-    def most_usd(self, image: PageImage, ask: PageRequest) -> float | None:
+    def most_usd(self, image: PageImage, request: PageRequest) -> float | None:
         """The most that the request can cost; None when the model's price is unknown."""
 
-    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float | None:
+    def likely_usd(self, width_px: int, height_px: int, request: PageRequest, text: str) -> float | None:
         """About what a request that is answered with `text` costs; None when the model's price is unknown."""
 
 
 class NoMetering:
     """`Metering` of an engine on this cluster: no tokens, no money."""
 
-    def learn(self, image: PageImage, ask: PageRequest, answer: Answer) -> None:
+    def learn(self, image: PageImage, request: PageRequest, answer: Answer) -> None:
         pass
 
-    def estimate_tokens(self, image: PageImage, ask: PageRequest) -> int:
+    def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         return 0
 
     def cost_usd(self, usage: Usage) -> float:
         return 0.0
 
-    def most_usd(self, image: PageImage, ask: PageRequest) -> float:
+    def most_usd(self, image: PageImage, request: PageRequest) -> float:
         return 0.0
 
-    def likely_usd(self, width_px: int, height_px: int, ask: PageRequest, text: str) -> float:
+    def likely_usd(self, width_px: int, height_px: int, request: PageRequest, text: str) -> float:
         return 0.0
 
 
@@ -97,14 +97,14 @@ class PageBatch(Protocol):
     def next_answer(self) -> Answer | None:
         """The next answer that batches have given to this page, in the order of asking; None when none is left."""
 
-    async def submit(self, image: PageImage, ask: PageRequest, before: tuple[RouteReason | None, int]) -> None:
+    async def submit(self, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]) -> None:
         """Put the next request into a batch and raise PageDeferred; return if it is to be sent online.
 
         `before`: why earlier readers of the route have sent the page on, and their attempts.
         """
 
 
-def accept_as_is(answer: Answer, ask: PageRequest) -> Answer:
+def accept_as_is(answer: Answer, request: PageRequest) -> Answer:
     """`judge` of an engine whose answers need none."""
     return answer
 
@@ -115,7 +115,7 @@ class Reader:
 
     engine: Engine
     permits: Permits
-    ask: PageRequest
+    request: PageRequest
     prompt_sha256: str | None
     metering: Metering
     judge: Callable[[Answer, PageRequest], Answer]  # whether an answer can be used at all
@@ -145,5 +145,5 @@ def saved_usd(row: PageResult, readers: Sequence[Reader]) -> float | None:
     is_last = (row.engine, row.model) == (last.called, last.engine.model) and row.route_reason != RouteReason.REUSED
     if row.status is not PageStatus.OK or is_last:
         return 0.0
-    would_usd = last.metering.likely_usd(row.image_width or 0, row.image_height or 0, last.ask, row.markdown or "")
+    would_usd = last.metering.likely_usd(row.image_width or 0, row.image_height or 0, last.request, row.markdown or "")
     return None if would_usd is None or row.cost_usd is None else max(0.0, would_usd - row.cost_usd)

@@ -39,7 +39,7 @@ def embedded_reader(engine: Engine, positions: Positions, route: Route, observer
     return Reader(
         engine=engine,
         permits=NoLimit(),
-        ask=PageRequest(positions=positions),
+        request=PageRequest(positions=positions),
         prompt_sha256=None,
         metering=NoMetering(),
         judge=accept_as_is,
@@ -61,7 +61,7 @@ def model_reader(
     return Reader(
         engine=permits.lanes[0].engine,
         permits=permits,
-        ask=setup.ask,
+        request=setup.request,
         prompt_sha256=setup.prompt_sha256,
         metering=metering,
         judge=judge,

@@ -27,7 +27,7 @@ from one_ocr_ray.service.results import Format, page_markdown
 from one_ocr_ray.service.upload.options import routes_from_cheap_to_dear
 from one_ocr_ray.service.web.block_view import shown_blocks
 from one_ocr_ray.service.web.task_view import shown_task, told_readers
-from one_ocr_ray.service.web.templates import PageRenderer, VersionedStaticFiles, language, preferences_asked
+from one_ocr_ray.service.web.templates import PageRenderer, VersionedStaticFiles, chosen_preferences, language
 
 if TYPE_CHECKING:
     from starlette.types import Scope
@@ -181,7 +181,7 @@ def _page(
     status: int = 200,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    asked = preferences_asked(request)
+    asked = chosen_preferences(request)
     if asked is not None:
         return asked
     renderer: PageRenderer = request.app.state.renderer

@@ -87,7 +87,7 @@ def language(request: Request) -> Catalog:
     return catalog(_preference(request, "lang") or language_of(request.headers.get("accept-language", "")))
 
 
-def preferences_asked(request: Request) -> Response | None:
+def chosen_preferences(request: Request) -> Response | None:
     """Where the query names a language or a theme: keep it in a cookie and redirect to the page without it."""
     asked = {name: request.query_params[name] for name in _COOKIES if name in request.query_params}
     if not asked or request.method != "GET":

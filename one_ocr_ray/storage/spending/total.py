@@ -38,7 +38,7 @@ class WorstCase:
         )
 
     def _usd(self, width_px: int, height_px: int, requests: int) -> float | None:
-        costs = [metering.worst_case_usd(width_px, height_px, ask, requests) for metering, ask in self.asked]
+        costs = [metering.worst_case_usd(width_px, height_px, request, requests) for metering, request in self.asked]
         known = [usd for usd in costs if usd is not None]
         return max(known, default=0.0) if len(known) == len(costs) else None
 
