@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from PIL import Image
 
 from one_ocr_ray.model import ErrorCode, Failure, PageImage
+from one_ocr_ray.pdf import failures
+from one_ocr_ray.pdf.drawing import RefusedError
 from one_ocr_ray.pdf.kinds import Kind, kind_of
-from one_ocr_ray.pdf.pictures import MAX_PICTURE_PIXELS
+from one_ocr_ray.pdf.pictures import MAX_PICTURE_PIXELS, Pictures
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo
 from one_ocr_ray.policy.page.blank import is_blank
 from tests import pdfs, pictures
@@ -19,10 +22,10 @@ from tests.children import failure_of, image_of, opened, process_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PX = 300
 DARK, LIGHT = 40, 215  # of 255
+DATA = Path(__file__).parents[1] / "data"
 HEIC = b"\0\0\0\x1cftypheic\0\0\0\0mif1heic" + bytes(100)
 
 
@@ -201,15 +204,40 @@ def test_what_cannot_be_opened_says_why(child: PdfChild, data: bytes, name: str,
     assert failure.code is code
 
 
-def test_heic_needs_its_extra(child: PdfChild) -> None:
-    """Without it the sentence says what to install; with it these bytes are a damaged picture."""
-    failure = child.inspect(HEIC, None, "a.heic")
-    assert isinstance(failure, Failure)
-    if importlib.util.find_spec("pi_heif") is None:
-        assert failure.code is ErrorCode.UNSUPPORTED_FILE
-        assert "one-ocr-ray[heic]" in failure.message
-    else:
-        assert failure.code is ErrorCode.PDF_CORRUPT
+@pytest.mark.parametrize("name", ["paper", "paper-turned-5", "paper-turned-6", "paper-alpha"])
+def test_heic_is_one_upright_page_on_white(child: PdfChild, name: str) -> None:
+    """The turn and the mirror of the file's boxes are made once, though EXIF tells them too; alpha is white."""
+    opened(child, (DATA / f"{name}.heic").read_bytes())
+    page = image_of(child, 1, PX)
+    assert (page.page_box.width, page.page_box.height) == (300, 200)
+    with Image.open(io.BytesIO(page.data)) as image:
+        assert image.size == (PX, 200)
+        gray = image.convert("L")
+    assert gray.getpixel((60, 25)) <= DARK
+    assert min(gray.getpixel(at) for at in ((5, 5), (250, 25), (60, 150), (250, 150))) >= LIGHT
+
+
+def test_damaged_heic_is_a_failure(child: PdfChild) -> None:
+    """One that breaks off does not open; one that says it has 900 million pixels is not decoded."""
+    whole = (DATA / "paper.heic").read_bytes()
+    cut = child.inspect(whole[:300], None, "a.heic")
+    assert isinstance(cut, Failure)
+    assert cut.code is ErrorCode.PDF_CORRUPT
+    at = whole.index(b"ispe") + 8
+    opened(child, whole[:at] + (30_000).to_bytes(4, "big") * 2 + whole[at + 8 :])
+    assert failure_of(child, 1) is ErrorCode.IMAGE_TOO_LARGE
+
+
+def test_heic_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without it the sentence says what to install."""
+    monkeypatch.setitem(sys.modules, "pi_heif", None)
+    stream = io.BytesIO(HEIC)
+    with pytest.raises(RefusedError) as refused:
+        Pictures(Kind.HEIF, stream)
+    reply = {"refused": str(refused.value)}
+    failure = failures.of_opening(Kind.HEIF, reply, lambda: stream, "a.heic", with_password=False)
+    assert failure.code is ErrorCode.UNSUPPORTED_FILE
+    assert "one-ocr-ray[heic]" in failure.message
 
 
 def test_the_bytes_tell_the_kind_and_not_the_name(child: PdfChild, tmp_path: Path) -> None:
