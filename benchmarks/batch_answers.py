@@ -27,7 +27,7 @@ from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.model import Failure, PageImage, PageRequest
-from one_ocr_ray.policy.batch.remote import Refusal, RemoteBatch
+from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteBatch
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.batch.remote import RemoteFile
@@ -59,7 +59,7 @@ async def uploaded(client: BatchClient, folder: Path) -> RemoteFile:
 
 async def created(client: BatchClient, file: RemoteFile, tag: str) -> RemoteBatch:
     made = await client.create(file.file_id, tag)
-    if isinstance(made, Refusal):
+    if isinstance(made, BatchRefusal):
         raise SystemExit(made.failure.message)
     return made
 
@@ -103,7 +103,7 @@ async def answers(client: BatchClient, wait_s: float) -> None:
         deleted = await client.delete_file(fenced_file.file_id)
         refused = await client.create(fenced_file.file_id, f"{tag}-3")
         print(f"2. Deleting the input of a new batch: {deleted.message if deleted else 'done'}.")
-        print(f"   A batch of a deleted file: {'refused' if isinstance(refused, Refusal) else refused.state}.")
+        print(f"   A batch of a deleted file: {'refused' if isinstance(refused, BatchRefusal) else refused.state}.")
 
         third_file = await uploaded(client, Path(folder))
         third = await created(client, third_file, f"{tag}-4")

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import Block, Box, Positions
 from one_ocr_ray.engines.ocr.engine import page_content
-from one_ocr_ray.engines.ocr.rapid import PageReader
+from one_ocr_ray.engines.ocr.rapid import RapidReader
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo
 from one_ocr_ray.policy.dataset.packing import pack, unpack
@@ -47,7 +47,7 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=500)
     parser.add_argument("--ocr", type=float, default=0.1, metavar="SHARE")
     options = parser.parse_args()
-    reader = PageReader()
+    reader = RapidReader()
     totals: Counter[str] = Counter()
     layout_s = 0.0
     with PdfChild() as child:

@@ -25,7 +25,7 @@ import ray
 
 from one_ocr_ray.cluster.limiter import RemoteLimiter, get_limiter, limiter_name
 from one_ocr_ray.model import Answer
-from one_ocr_ray.policy.ratelimit.messages import Client, Limits
+from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
 from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 WORKERS = 8
@@ -39,7 +39,7 @@ class Worker:
     """Acquires permits for requests that take no time, as fast as it gets them."""
 
     def __init__(self, limiter: str, per_s: float) -> None:
-        client = Client(uuid4().hex, "benchmark", limits=Limits(requests_per_minute=60 * per_s))
+        client = LimiterClient(uuid4().hex, "benchmark", limits=Limits(requests_per_minute=60 * per_s))
         self._permits = LeasedPermits(RemoteLimiter(limiter), client)
 
     async def saturate(self, begin: float, end: float, coroutines: int) -> tuple[list[float], float]:

@@ -37,7 +37,7 @@ import ray
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, limiter_name
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.model import Answer
-from one_ocr_ray.policy.ratelimit.messages import Client, Limits, Priority
+from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits, Priority
 from one_ocr_ray.reading.limits.permits import LeasedPermits
 from tests.provider import DEFAULT_KEY, Identity, ProviderProcess, Row, Unit, strict_minute, write_identity_pdfs
 from tests.provider.ledger import arrivals, undercuts, worst_window
@@ -226,7 +226,7 @@ class Upload:
 
     def __init__(self, base_url: str) -> None:
         name = limiter_name("openai", account_fingerprint(base_url, DEFAULT_KEY), DEFAULT_MODELS["openai"])
-        client = Client("upload", "upload", Priority.ONLINE, Limits(requests_per_minute=RPM))
+        client = LimiterClient("upload", "upload", Priority.ONLINE, Limits(requests_per_minute=RPM))
         self._permits = LeasedPermits(RemoteLimiter(name), client)
 
     async def wait_now_and_then(self, times: int) -> list[float]:

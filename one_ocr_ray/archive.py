@@ -33,7 +33,7 @@ _OFFICE = frozenset({"[Content_Types].xml", "mimetype", "META-INF/MANIFEST.MF"})
 _DIGITS = re.compile(r"(\d+)")
 
 
-class Fault(StrEnum):
+class ArchiveFault(StrEnum):
     """Why an archive or a member of it is not read."""
 
     DAMAGED = "damaged"
@@ -50,7 +50,7 @@ class Fault(StrEnum):
 class ArchiveError(Exception):
     """The archive or the member cannot be read, for a `fault`."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: ArchiveFault) -> None:
         super().__init__(fault.value)
         self.fault = fault
 
@@ -65,7 +65,7 @@ class Member:
     offset: int
     crc: int
     is_deflated: bool
-    fault: Fault | None = None  # why it is not read
+    fault: ArchiveFault | None = None  # why it is not read
 
 
 def members_of(file: BinaryIO, archive_bytes: int) -> list[Member]:
@@ -79,11 +79,11 @@ def members_of(file: BinaryIO, archive_bytes: int) -> list[Member]:
     except ArchiveError:
         raise
     except Exception as error:  # zipfile raises what a damaged directory leads it to
-        raise ArchiveError(Fault.DAMAGED) from error
+        raise ArchiveError(ArchiveFault.DAMAGED) from error
     _check(list(entries.values()), archive_bytes)
     wanted = [each for name, each in entries.items() if _is_wanted(name)]
     if not wanted:
-        raise ArchiveError(Fault.NOTHING if entries else Fault.EMPTY)
+        raise ArchiveError(ArchiveFault.NOTHING if entries else ArchiveFault.EMPTY)
     return sorted((_member(each) for each in wanted), key=lambda member: member.name)
 
 
@@ -96,18 +96,18 @@ def read_member(file: BinaryIO, member: Member) -> bytes:
     try:
         signature, name_bytes, extra_bytes = _HEADER.unpack(head)
     except struct.error as error:
-        raise ArchiveError(Fault.DAMAGED) from error
+        raise ArchiveError(ArchiveFault.DAMAGED) from error
     file.seek(member.offset + _HEADER.size + name_bytes + extra_bytes)
     data = file.read(member.packed_bytes)
     try:
         if member.is_deflated:
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data, member.size_bytes + 1)
     except zlib.error as error:
-        raise ArchiveError(Fault.DAMAGED) from error
+        raise ArchiveError(ArchiveFault.DAMAGED) from error
     if (signature, len(data), zlib.crc32(data)) != (_HEADER_SIGNATURE, member.size_bytes, member.crc):
-        raise ArchiveError(Fault.DAMAGED)
+        raise ArchiveError(ArchiveFault.DAMAGED)
     if data.startswith(_HEADER_SIGNATURE):
-        raise ArchiveError(Fault.NESTED)
+        raise ArchiveError(ArchiveFault.NESTED)
     return data
 
 
@@ -134,18 +134,18 @@ class _Directory:
     def read(self, size: int = -1) -> bytes:
         data = self._file.read(MAX_DIRECTORY_BYTES + 1 if size < 0 else min(size, MAX_DIRECTORY_BYTES + 1))
         if len(data) > MAX_DIRECTORY_BYTES:
-            raise ArchiveError(Fault.TOO_MANY)
+            raise ArchiveError(ArchiveFault.TOO_MANY)
         return data
 
 
 def _check(entries: list[zipfile.ZipInfo], archive_bytes: int) -> None:
     if len(entries) > MAX_MEMBERS:
-        raise ArchiveError(Fault.TOO_MANY)
+        raise ArchiveError(ArchiveFault.TOO_MANY)
     if any(each.filename in _OFFICE for each in entries):
-        raise ArchiveError(Fault.OFFICE)
+        raise ArchiveError(ArchiveFault.OFFICE)
     unpacked_bytes = sum(each.file_size for each in entries)
     if unpacked_bytes > max(FREE_BYTES, MAX_RATIO * archive_bytes):
-        raise ArchiveError(Fault.BOMB)
+        raise ArchiveError(ArchiveFault.BOMB)
 
 
 def _is_wanted(name: str) -> bool:
@@ -166,13 +166,13 @@ def _member(entry: zipfile.ZipInfo) -> Member:
     )
 
 
-def _fault_of(entry: zipfile.ZipInfo) -> Fault | None:
+def _fault_of(entry: zipfile.ZipInfo) -> ArchiveFault | None:
     is_bomb = entry.file_size > MAX_MEMBER_BYTES or entry.compress_size > MAX_MEMBER_BYTES
     is_bomb = is_bomb or entry.file_size > max(FREE_MEMBER_BYTES, MAX_RATIO * entry.compress_size)
     faults = {
-        Fault.NESTED: is_archive(entry.filename),
-        Fault.ENCRYPTED: bool(entry.flag_bits & _ENCRYPTED),
-        Fault.METHOD: entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
-        Fault.BOMB: is_bomb,
+        ArchiveFault.NESTED: is_archive(entry.filename),
+        ArchiveFault.ENCRYPTED: bool(entry.flag_bits & _ENCRYPTED),
+        ArchiveFault.METHOD: entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+        ArchiveFault.BOMB: is_bomb,
     }
     return next((fault for fault, holds in faults.items() if holds), None)

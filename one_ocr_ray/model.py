@@ -161,7 +161,7 @@ class PageRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class TokenUsage:
     """The tokens of one request as the provider counted them. None: not reported."""
 
     input_tokens: int | None = None
@@ -188,7 +188,7 @@ class Answer:
     text: str = field(default="", repr=False)
     failure: Failure | None = None
     truncated: bool = False
-    usage: Usage = Usage()
+    usage: TokenUsage = TokenUsage()
     model_version: str | None = None
     finish_reason: str | None = None
     provider_request_id: str | None = None

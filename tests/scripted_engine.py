@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import Answer, PageImage, PageRequest, Usage
+from one_ocr_ray.model import Answer, PageImage, PageRequest, TokenUsage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,7 +38,9 @@ class ScriptedEngine:
         await asyncio.sleep(self._latency_s)
         answers = self._script.get(number)
         if not answers:
-            return Answer(text=f"Page {number}", usage=Usage(input_tokens=1000, output_tokens=10), finish_reason="stop")
+            return Answer(
+                text=f"Page {number}", usage=TokenUsage(input_tokens=1000, output_tokens=10), finish_reason="stop"
+            )
         return answers[min(asked_before, len(answers) - 1)]
 
     async def check(self) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.job import Job
-from one_ocr_ray.model import Answer, PageRequest, Usage
+from one_ocr_ray.model import Answer, PageRequest, TokenUsage
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.plan import RenderSlice
 
-READ = Answer(text="one two three four", usage=Usage(1000, 100), finish_reason="stop")
+READ = Answer(text="one two three four", usage=TokenUsage(1000, 100), finish_reason="stop")
 COST_USD = (1000 * 1.0 + 100 * 10.0) / 1e6
 FINGERPRINT = Fingerprint("openai", "openai", "p" * 64, None, 1600, "all", "none", "local,openai")
 

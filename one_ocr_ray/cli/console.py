@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.doctor import Check
     from one_ocr_ray.policy.evaluation.report import EvalReport
 
-    Show = Callable[[run_progress.Progress], None]
+    Show = Callable[[run_progress.RunProgress], None]
 
 LINE_EVERY_S = 5.0
 HELD_LINE_EVERY_S = 60.0  # while nothing else changes
@@ -55,7 +55,7 @@ def _bar(err: TextIO) -> Iterator[Show]:
     )
     task = bar.add_task("pages", total=None, speed="starting")
 
-    def show(now: run_progress.Progress) -> None:
+    def show(now: run_progress.RunProgress) -> None:
         bar.update(task, completed=now.pages_done, total=now.pages_total or None, speed=_speed(now))
 
     with bar:
@@ -65,7 +65,7 @@ def _bar(err: TextIO) -> Iterator[Show]:
 def _lines(err: TextIO) -> Show:
     last_s, last_state = float("-inf"), ("", False)  # of the last line
 
-    def show(now: run_progress.Progress) -> None:
+    def show(now: run_progress.RunProgress) -> None:
         nonlocal last_s, last_state
         finished = now.plan_complete and now.pages_done == now.pages_total
         counts = f"pages {now.pages_done}/{now.pages_total}{'' if now.plan_complete else '+'}"
@@ -78,7 +78,7 @@ def _lines(err: TextIO) -> Show:
     return show
 
 
-def _speed(now: run_progress.Progress) -> str:
+def _speed(now: run_progress.RunProgress) -> str:
     if now.held is not None:
         return hold_text(now.held)
     if not now.pages_done:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.job import SentBefore
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory, Snapshot
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient, RequestHistory, Snapshot
 
 ACQUIRE = "acquire"
 CONTROL = "control"
@@ -68,7 +68,7 @@ class RateLimiter:
         self._alarm: asyncio.TimerHandle | None = None
 
     @ray.method(concurrency_group=ACQUIRE, max_task_retries=0)
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
+    async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
         """Wait for up to `wanted` permits for requests of `tokens_each`; an empty grant after five seconds.
 
         A client has one request: a second one takes the place of the first. Ray does not retry it. The client asks
@@ -99,7 +99,7 @@ class RateLimiter:
                     self._gate.cancel(client.client_id)
 
     @ray.method(concurrency_group=CONTROL, max_task_retries=-1)
-    async def report(self, client: Client, feedback: Feedback) -> None:
+    async def report(self, client: LimiterClient, feedback: Feedback) -> None:
         """Record what a client has seen. Safe to repeat: at worst a throttle counts twice."""
         self._heard_at = self._clock()
         with self._lock:
@@ -202,7 +202,7 @@ class RemoteLimiter:
         if self._actor is None:
             self._actor = await asyncio.to_thread(get_limiter, self._name)
 
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+    async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
         """A grant, or None when the actor cannot be reached now: ask again a little later.
 
         Raises EngineError when it dies again and again: it cannot be started on this cluster.
@@ -234,7 +234,7 @@ class RemoteLimiter:
         self._deaths = 0
         return grant
 
-    def report(self, client: Client, feedback: Feedback) -> None:
+    def report(self, client: LimiterClient, feedback: Feedback) -> None:
         """Pass `feedback` on, without waiting."""
         if self._actor is not None:
             self._actor.report.remote(client, feedback)

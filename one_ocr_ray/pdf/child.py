@@ -24,11 +24,11 @@ from pathlib import Path
 
 from one_ocr_ray.pdf.comic import ComicBook
 from one_ocr_ray.pdf.document import PdfDocument, UnopenedError
-from one_ocr_ray.pdf.drawing import Document, RefusedError
+from one_ocr_ray.pdf.drawing import OpenDocument, RefusedError
 from one_ocr_ray.pdf.frames import Action, Header, begin, serve
 from one_ocr_ray.pdf.glyphs import Substitutes
 from one_ocr_ray.pdf.ink import ink_cells, ink_grid
-from one_ocr_ray.pdf.kinds import Kind
+from one_ocr_ray.pdf.kinds import DocumentKind
 from one_ocr_ray.pdf.pictures import Pictures
 
 JPEG_QUALITY = 85
@@ -39,18 +39,18 @@ class _Reader:
 
     def __init__(self, substitutes: Substitutes) -> None:
         self._substitutes = substitutes
-        self._document: Document | None = None
+        self._document: OpenDocument | None = None
 
     def open(self, header: Header, payload: bytes) -> tuple[Header, bytes]:
         if self._document is not None:
             self._document.close()
             self._document = None
-        kind, path = Kind(header["kind"]), header["path"]
-        if kind is Kind.PDF:
+        kind, path = DocumentKind(header["kind"]), header["path"]
+        if kind is DocumentKind.PDF:
             self._document = PdfDocument(path, payload, header["password"], self._substitutes)
         else:
             stream = io.BytesIO(payload) if path is None else Path(path).open("rb")  # noqa: SIM115 - closed with it
-            self._document = ComicBook(stream) if kind is Kind.ZIP else Pictures(kind, stream)
+            self._document = ComicBook(stream) if kind is DocumentKind.ZIP else Pictures(kind, stream)
         return {"page_count": self._document.page_count, "encrypted": self._document.encrypted}, b""
 
     def render(self, header: Header, _: bytes) -> tuple[Header, bytes]:

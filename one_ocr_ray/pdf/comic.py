@@ -6,9 +6,9 @@ import io
 import os
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.archive import ArchiveError, Fault, members_of, natural_order, read_member
+from one_ocr_ray.archive import ArchiveError, ArchiveFault, members_of, natural_order, read_member
 from one_ocr_ray.pdf.drawing import RefusedError
-from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind, kind_of
+from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind, kind_of
 from one_ocr_ray.pdf.pictures import Pictures
 from one_ocr_ray.policy.input_names import is_image
 
@@ -30,9 +30,9 @@ class ComicBook:
         except ArchiveError as error:
             raise RefusedError(error.fault.value) from error
         self._pages = natural_order(each for each in members if is_image(each.name))
-        fault = Fault.ENCRYPTED if any(each.fault is Fault.ENCRYPTED for each in self._pages) else None
+        fault = ArchiveFault.ENCRYPTED if any(each.fault is ArchiveFault.ENCRYPTED for each in self._pages) else None
         if fault or not self._pages:
-            raise RefusedError(fault or Fault.NOTHING)
+            raise RefusedError(fault or ArchiveFault.NOTHING)
         self.page_count = len(self._pages)
 
     def close(self) -> None:
@@ -46,6 +46,6 @@ class ComicBook:
         except ArchiveError as error:
             raise RefusedError("packed_page") from error
         kind = kind_of(data[:HEAD_BYTES])
-        if kind in (None, Kind.PDF, Kind.ZIP):
+        if kind in (None, DocumentKind.PDF, DocumentKind.ZIP):
             raise RefusedError("picture")
         return Pictures(kind, io.BytesIO(data)).draw(1, longest_side_px, layer=layer)

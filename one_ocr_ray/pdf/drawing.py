@@ -33,7 +33,7 @@ class Drawn:
     layer: bytes | None = None  # None: the document has no such thing, or nobody has asked for it
 
 
-class Document(Protocol):
+class OpenDocument(Protocol):
     """An open document of any kind."""
 
     page_count: int

@@ -7,9 +7,9 @@ import os
 import re
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.archive import Fault
+from one_ocr_ray.archive import ArchiveFault
 from one_ocr_ray.model import ErrorCode, Failure
-from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind
+from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind
 from one_ocr_ray.policy.input_names import is_archive
 
 if TYPE_CHECKING:
@@ -38,21 +38,30 @@ _OF_PAGE = {  # by what the child calls them
 _CORRUPT_PDF = Failure(ErrorCode.PDF_CORRUPT, "The PDF is damaged: the PDF library cannot open it.")
 _CORRUPT_PICTURE = Failure(ErrorCode.PDF_CORRUPT, "The picture is damaged: it cannot be opened.")
 _OF_ARCHIVE = {
-    Fault.DAMAGED: (ErrorCode.PDF_CORRUPT, "The archive, or this file in it, is damaged."),
-    Fault.EMPTY: (ErrorCode.PDF_EMPTY, "The archive is empty."),
-    Fault.NOTHING: (ErrorCode.UNSUPPORTED_FILE, "The archive holds no document that can be read."),
-    Fault.TOO_MANY: (
+    ArchiveFault.DAMAGED: (ErrorCode.PDF_CORRUPT, "The archive, or this file in it, is damaged."),
+    ArchiveFault.EMPTY: (ErrorCode.PDF_EMPTY, "The archive is empty."),
+    ArchiveFault.NOTHING: (ErrorCode.UNSUPPORTED_FILE, "The archive holds no document that can be read."),
+    ArchiveFault.TOO_MANY: (
         ErrorCode.TOO_LARGE,
         "The archive has over 50,000 files, or a directory over 8 MiB; unpack it.",
     ),
-    Fault.BOMB: (ErrorCode.TOO_LARGE, "This unpacks to over 512 MiB a file, or over 200 times its size."),
-    Fault.ENCRYPTED: (ErrorCode.PDF_ENCRYPTED, "This file in an archive is encrypted; unpack the archive first."),
-    Fault.METHOD: (
+    ArchiveFault.BOMB: (ErrorCode.TOO_LARGE, "This unpacks to over 512 MiB a file, or over 200 times its size."),
+    ArchiveFault.ENCRYPTED: (
+        ErrorCode.PDF_ENCRYPTED,
+        "This file in an archive is encrypted; unpack the archive first.",
+    ),
+    ArchiveFault.METHOD: (
         ErrorCode.UNSUPPORTED_FILE,
         "This file in an archive is packed in an unknown way; unpack the archive.",
     ),
-    Fault.NESTED: (ErrorCode.UNSUPPORTED_FILE, "An archive in an archive is not read; unpack the outer one first."),
-    Fault.OFFICE: (ErrorCode.UNSUPPORTED_FILE, "This is an Office document or an e-book; convert it to PDF first."),
+    ArchiveFault.NESTED: (
+        ErrorCode.UNSUPPORTED_FILE,
+        "An archive in an archive is not read; unpack the outer one first.",
+    ),
+    ArchiveFault.OFFICE: (
+        ErrorCode.UNSUPPORTED_FILE,
+        "This is an Office document or an e-book; convert it to PDF first.",
+    ),
 }
 _HEIC = Failure(
     ErrorCode.UNSUPPORTED_FILE, "HEIC needs the extra `heic`: pip install 'one-ocr-ray[heic]' where pages are drawn."
@@ -72,7 +81,7 @@ def unanswered(timeout_s: float, *, timed_out: bool) -> Failure:
     return Failure(ErrorCode.RENDER_TIMEOUT, message) if timed_out else CRASHED
 
 
-def of_archive(fault: Fault) -> Failure:
+def of_archive(fault: ArchiveFault) -> Failure:
     """The failure of an archive, or of one of its members."""
     return Failure(*_OF_ARCHIVE[fault])
 
@@ -82,24 +91,24 @@ def of_page(refused: str) -> Failure:
     return _OF_PAGE.get(refused, _UNLOADABLE)
 
 
-def corrupt(kind: Kind) -> Failure:
+def corrupt(kind: DocumentKind) -> Failure:
     """The failure of a damaged document."""
-    if kind is Kind.ZIP:
-        return of_archive(Fault.DAMAGED)
-    return _CORRUPT_PDF if kind is Kind.PDF else _CORRUPT_PICTURE
+    if kind is DocumentKind.ZIP:
+        return of_archive(ArchiveFault.DAMAGED)
+    return _CORRUPT_PDF if kind is DocumentKind.PDF else _CORRUPT_PICTURE
 
 
 def of_opening(
-    kind: Kind, reply: dict[str, Any], stream_of: Callable[[], BinaryIO], name: str, *, with_password: bool
+    kind: DocumentKind, reply: dict[str, Any], stream_of: Callable[[], BinaryIO], name: str, *, with_password: bool
 ) -> Failure:
     """The failure of a document that the child has not opened, or that has no pages."""
     refused = reply.get("refused")
     if refused == "no_heif":
         return _HEIC
-    if kind is Kind.ZIP and refused in _OF_ARCHIVE:
-        fault = Fault(refused)
+    if kind is DocumentKind.ZIP and refused in _OF_ARCHIVE:
+        fault = ArchiveFault(refused)
         # What only begins as an archive does, or is one of another kind, is what its name says.
-        is_meant = is_archive(name) or fault is Fault.OFFICE
+        is_meant = is_archive(name) or fault is ArchiveFault.OFFICE
         return of_archive(fault) if is_meant else unknown_kind(name)
     match reply.get("pdfium_error"):
         case 4 if not with_password:  # FPDF_ERR_PASSWORD
@@ -108,7 +117,7 @@ def of_opening(
             return Failure(ErrorCode.PDF_BAD_PASSWORD, "The password does not open the PDF.")
         case 5:  # FPDF_ERR_SECURITY
             return Failure(ErrorCode.PDF_ENCRYPTED, "The PDF is encrypted in a way the PDF library does not support.")
-    return corrupt(kind) if refused is not None or kind is not Kind.PDF else _without_pages(stream_of)
+    return corrupt(kind) if refused is not None or kind is not DocumentKind.PDF else _without_pages(stream_of)
 
 
 def _without_pages(stream_of: Callable[[], BinaryIO]) -> Failure:

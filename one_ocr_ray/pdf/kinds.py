@@ -11,7 +11,7 @@ from enum import StrEnum
 HEAD_BYTES = 1024  # where "%PDF-" must stand (Adobe's PDF Reference 1.7, appendix H, note 13)
 
 
-class Kind(StrEnum):
+class DocumentKind(StrEnum):
     """A kind of document. The value of a picture's kind is Pillow's name of its format."""
 
     PDF = "PDF"
@@ -29,23 +29,23 @@ class Kind(StrEnum):
 _SIGNATURES = tuple(
     (re.compile(pattern, re.DOTALL), kind)
     for pattern, kind in (
-        (rb"\x89PNG\r\n\x1a\n", Kind.PNG),
-        (rb"\xff\xd8\xff", Kind.JPEG),
-        (rb"II[*+]\0|MM\0[*+]", Kind.TIFF),
-        (rb"RIFF.{4}WEBP", Kind.WEBP),
-        (rb"GIF8[79]a", Kind.GIF),
-        (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", Kind.JPEG2000),
-        (rb"PK(?:\x03\x04|\x05\x06)", Kind.ZIP),
-        (rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", Kind.HEIF),
+        (rb"\x89PNG\r\n\x1a\n", DocumentKind.PNG),
+        (rb"\xff\xd8\xff", DocumentKind.JPEG),
+        (rb"II[*+]\0|MM\0[*+]", DocumentKind.TIFF),
+        (rb"RIFF.{4}WEBP", DocumentKind.WEBP),
+        (rb"GIF8[79]a", DocumentKind.GIF),
+        (rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51", DocumentKind.JPEG2000),
+        (rb"PK(?:\x03\x04|\x05\x06)", DocumentKind.ZIP),
+        (rb".{4}ftyp(?:hei[cmsx]|hev[cmsx]|mif1|msf1)", DocumentKind.HEIF),
         # Two letters are too few: no file has other reserved bytes than zeros, or another size of the second header.
-        (rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", Kind.BMP),
+        (rb"BM.{4}\0{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\0{3}", DocumentKind.BMP),
     )
 )
 
 
-def kind_of(head: bytes) -> Kind | None:
+def kind_of(head: bytes) -> DocumentKind | None:
     """The kind of a file whose first `HEAD_BYTES` bytes are `head`; None if it is none that can be read."""
     for pattern, kind in _SIGNATURES:
         if pattern.match(head):
             return kind
-    return Kind.PDF if b"%PDF-" in head[:HEAD_BYTES] else None
+    return DocumentKind.PDF if b"%PDF-" in head[:HEAD_BYTES] else None

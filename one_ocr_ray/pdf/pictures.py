@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from one_ocr_ray.pdf.drawing import Drawn, RefusedError, size_px
-from one_ocr_ray.pdf.kinds import Kind
+from one_ocr_ray.pdf.kinds import DocumentKind
 
 if TYPE_CHECKING:
     from typing import BinaryIO
@@ -41,7 +41,11 @@ _BACK = {  # by clockwise turn: from an upright picture to what is stored, and t
     180: (Image.Transpose.ROTATE_180, 3),
     270: (Image.Transpose.ROTATE_270, 8),
 }
-_PLUGINS = {Kind.TIFF: "Tiff", Kind.WEBP: "WebP", Kind.JPEG2000: "Jpeg2K"}  # the others are loaded anyway
+_PLUGINS = {
+    DocumentKind.TIFF: "Tiff",
+    DocumentKind.WEBP: "WebP",
+    DocumentKind.JPEG2000: "Jpeg2K",
+}  # the others are loaded anyway
 
 Image.MAX_IMAGE_PIXELS = None  # the bound above is ours, and a page's failure
 warnings.simplefilter("ignore")  # they could quote a document
@@ -61,15 +65,15 @@ class Pictures:
 
     encrypted = False
 
-    def __init__(self, kind: Kind, stream: BinaryIO) -> None:
+    def __init__(self, kind: DocumentKind, stream: BinaryIO) -> None:
         self._kind = kind
         self._stream = stream
-        if kind is Kind.HEIF:
+        if kind is DocumentKind.HEIF:
             _register_heif()
         elif kind in _PLUGINS:
             importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
         self._image = self._opened()
-        self._frames = _pages_of_tiff(self._image) if kind is Kind.TIFF else [_Frame(0, 1, (0, 0))]
+        self._frames = _pages_of_tiff(self._image) if kind is DocumentKind.TIFF else [_Frame(0, 1, (0, 0))]
         self.page_count = len(self._frames)
 
     def close(self) -> None:
@@ -81,11 +85,11 @@ class Pictures:
         """Draw a page. Raises RefusedError."""
         try:
             frame = self._frames[page_number - 1]
-            if self._kind is Kind.TIFF:
+            if self._kind is DocumentKind.TIFF:
                 self._image.seek(frame.place)
             else:  # from the start: a JPEG that was read at a smaller size cannot be read at a larger one
                 self._image = self._opened()
-            return _drawn(self._image, frame, longest_side_px, is_tiff=self._kind is Kind.TIFF)
+            return _drawn(self._image, frame, longest_side_px, is_tiff=self._kind is DocumentKind.TIFF)
         except (RefusedError, MemoryError):
             raise
         except Exception as error:  # Pillow's plugins raise whatever a damaged file leads them to
@@ -98,7 +102,7 @@ class Pictures:
             self._image.seek(frame.place)
             if self._image.width * self._image.height <= MAX_PICTURE_PIXELS:
                 self._image.load()
-                if self._kind is not Kind.TIFF:
+                if self._kind is not DocumentKind.TIFF:
                     return self._image, _orientation(self._image)
                 # Pillow has turned it upright, and flipped it: only the turn is taken back.
                 back, orientation = _BACK.get(_TURNS.get(frame.orientation, (None, 0))[1], (None, 1))

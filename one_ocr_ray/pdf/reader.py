@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from one_ocr_ray.blocks import PageBox, TextLayer
 from one_ocr_ray.model import Failure, PageImage, PageUnrendered, RenderedPage
 from one_ocr_ray.pdf import failures, fonts
-from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind, kind_of
+from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind, kind_of
 from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class PdfChild:
         self._font_folders = fonts.font_folders() if font_folders is None else font_folders
         self._environment = minimal_environment() if environment is None else environment
         self._process: PdfProcess | None = None
-        self._opened: tuple[Kind, Path | bytes, str | None] | None = None  # with its password
+        self._opened: tuple[DocumentKind, Path | bytes, str | None] | None = None  # with its password
         self._page_failed = False
 
     def __enter__(self) -> Self:
@@ -111,7 +111,7 @@ class PdfChild:
             self._discard()
         fresh = self._process is None
         info = self._open(kind, source, password, name)
-        if isinstance(info, Failure) and not fresh and kind is Kind.PDF:
+        if isinstance(info, Failure) and not fresh and kind is DocumentKind.PDF:
             info = self._open(kind, source, password, name)
         if isinstance(info, PdfInfo):
             self._opened = kind, source, password
@@ -141,7 +141,7 @@ class PdfChild:
             page_number, data=payload, sha256=sha256, render_ms=render_ms, page_box=box, layer=text, **header
         )
 
-    def _kind_of(self, source: Path | bytes, name: str) -> Kind | Failure:
+    def _kind_of(self, source: Path | bytes, name: str) -> DocumentKind | Failure:
         """The kind of a document by its first bytes, which are looked at before any library gets them."""
         if isinstance(source, bytes) and len(source) > self._limits.memory_bytes // 2:
             return failures.TOO_LARGE
@@ -152,7 +152,9 @@ class PdfChild:
             return failures.ABSENT
         return kind_of(head) or failures.unknown_kind(name)
 
-    def _open(self, kind: Kind, source: Path | bytes, password: str | None, name: str = "") -> PdfInfo | Failure:
+    def _open(
+        self, kind: DocumentKind, source: Path | bytes, password: str | None, name: str = ""
+    ) -> PdfInfo | Failure:
         """Open in the current process; after the failure of a PDF there is none."""
         path = str(source.absolute()) if isinstance(source, Path) else None
         payload = source if isinstance(source, bytes) else b""
@@ -163,7 +165,7 @@ class PdfChild:
             return failures.corrupt(kind)
         if reply.get("page_count", 0) > 0:
             return PdfInfo(reply["page_count"], reply["encrypted"])
-        if kind is Kind.PDF:
+        if kind is DocumentKind.PDF:
             self._discard()
         return failures.of_opening(kind, reply, lambda: _stream_of(source), name, with_password=password is not None)
 
@@ -178,7 +180,7 @@ class PdfChild:
             return failures.unanswered(self._limits.page_timeout_s, timed_out=lost.timed_out)
         if "refused" in reply:
             # pdfium may be confused now. The document's other pages may all fail: only the next gets a new process.
-            self._page_failed = self._opened[0] is Kind.PDF
+            self._page_failed = self._opened[0] is DocumentKind.PDF
             return failures.of_page(reply["refused"])
         return reply, payload
 

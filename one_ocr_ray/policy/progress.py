@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Progress:
+class RunProgress:
     """Counts of this run. `pages_total` still grows until `plan_complete`."""
 
     documents_total: int = 0

@@ -11,7 +11,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageResult, PageStatus
 from one_ocr_ray.policy.route.chain import models_of
 from one_ocr_ray.python.loop_thread import LoopThread
-from one_ocr_ray.python.reading import Account, DocumentReader, settings_of_reading
+from one_ocr_ray.python.reading import DocumentReader, ReaderLimits, settings_of_reading
 from one_ocr_ray.setup.job import route_of
 from one_ocr_ray.storage.dataset.parquet import pages_table
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
@@ -77,12 +77,12 @@ class _Running:
         return DocumentReader(chosen, _in_the_cluster() if models_of(route_of(chosen)) else None)
 
 
-def _in_the_cluster() -> Account:
+def _in_the_cluster() -> ReaderLimits:
     """The account's limiters that all jobs of the cluster share."""
     from one_ocr_ray.cluster.engine_setup import limiter_on_node  # noqa: PLC0415 - loads Ray
     from one_ocr_ray.cluster.ray_data import stage_identity  # noqa: PLC0415
 
-    return Account(*stage_identity(), limiter_on_node)
+    return ReaderLimits(*stage_identity(), limiter_on_node)
 
 
 def _files(batch: Mapping[str, Any]) -> Iterator[tuple[int, InputFile, bytes | None]]:

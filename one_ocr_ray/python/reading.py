@@ -140,7 +140,7 @@ def settings_of_reading(given: dict[str, Any]) -> Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class ReaderLimits:
     """Who asks the limiters, and which limiter an endpoint of a model has."""
 
     client: str
@@ -148,9 +148,9 @@ class Account:
     limiter_of: Callable[[LlmSetup, Endpoint], Limiter]
 
 
-def _alone() -> Account:
+def _alone() -> ReaderLimits:
     """A process that is alone with its accounts, in the running event loop."""
-    return Account("read", "read", lambda _, __: OwnLimiter())
+    return ReaderLimits("read", "read", lambda _, __: OwnLimiter())
 
 
 @cache
@@ -162,7 +162,7 @@ def _embedded_engine() -> OwnEngine:
 class DocumentReader(AsyncExitStack):
     """Reads documents in this process, as `settings` say. For one event loop, in which it is entered and left."""
 
-    def __init__(self, settings: Settings, account: Account | None = None) -> None:
+    def __init__(self, settings: Settings, account: ReaderLimits | None = None) -> None:
         super().__init__()
         self._options = pdf_options_of(settings)
         self._selection = selection_of(settings)

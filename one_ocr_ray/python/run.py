@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
-    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.policy.progress import RunProgress
     from one_ocr_ray.settings.run import Settings
 
 
@@ -21,7 +21,7 @@ def run(
     inputs: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
-    on_progress: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[RunProgress], None] | None = None,
     say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> RunSummary:

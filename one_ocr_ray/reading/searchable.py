@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.model import Failure
-from one_ocr_ray.pdf.kinds import HEAD_BYTES, Kind, kind_of
+from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind, kind_of
 from one_ocr_ray.pdf.reader import document_id_of
-from one_ocr_ray.pdf.searchable.writer import CORRUPT, Added, Refusal, SearchableWriter
+from one_ocr_ray.pdf.searchable.writer import CORRUPT, Added, CopyRefusal, SearchableWriter
 from one_ocr_ray.policy.dataset.export import ExportReport, FileNames
 from one_ocr_ray.policy.route.own_layer import LayerWish, layer_wish
 from one_ocr_ray.policy.writers.pdf_text import PdfText
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentResult, PageResult
 
-_GONE = Refusal("pdf_not_found", "The file is not there any more.")
-_CHANGED = Refusal("pdf_changed", "The file has other bytes than when it was read; read it again with a new run.")
-_NO_PDF = Refusal("not_pdf", "The file is neither a PDF nor a picture.")
+_GONE = CopyRefusal("pdf_not_found", "The file is not there any more.")
+_CHANGED = CopyRefusal("pdf_changed", "The file has other bytes than when it was read; read it again with a new run.")
+_NO_PDF = CopyRefusal("not_pdf", "The file is neither a PDF nor a picture.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +51,13 @@ class SearchableReport:
 
 def write_searchable(
     writer: SearchableWriter, source: Path, target: Path, pages: Sequence[PageResult], options: SearchableOptions
-) -> SearchableReport | Refusal:
+) -> SearchableReport | CopyRefusal:
     """Write the PDF at `source` with the text of `pages` to `target`; a refusal leaves no file.
 
     Where no page gets a layer, the copy has the same bytes.
     """
     page_count = _open(writer, source, pages, options)
-    if isinstance(page_count, Refusal):
+    if isinstance(page_count, CopyRefusal):
         return page_count
     if any(page.page_number > page_count for page in pages):
         return CORRUPT
@@ -68,12 +68,12 @@ def write_searchable(
         if placed is None or not (body := text.body(placed)):
             continue
         added = writer.add(placed.number, placed.box, body, beside_visible=wish is LayerWish.ALWAYS)
-        if isinstance(added, Refusal):
+        if isinstance(added, CopyRefusal):
             return added
         report.written += added is Added.WRITTEN
         report.guessed += added is Added.WRITTEN and placed.is_guessed
         report.damaged += added is Added.DAMAGED
-    if not report.written and _kind(source) is Kind.PDF:
+    if not report.written and _kind(source) is DocumentKind.PDF:
         shutil.copyfile(source, target)
         return report
     return writer.save(target, text.spare, source.stat().st_size) or report
@@ -81,11 +81,11 @@ def write_searchable(
 
 def _open(
     writer: SearchableWriter, source: Path, pages: Sequence[PageResult], options: SearchableOptions
-) -> int | Refusal:
+) -> int | CopyRefusal:
     kind = _kind(source)
-    if kind is None or kind is Kind.ZIP:
+    if kind is None or kind is DocumentKind.ZIP:
         return _NO_PDF
-    if kind is Kind.PDF:
+    if kind is DocumentKind.PDF:
         password = options.password.get_secret_value() if options.password else None
         return writer.open(source, password, allow_signed=options.allow_signed)
     sizes_pt = {page.page_number: (page.page_box.width, page.page_box.height) for page in pages if page.page_box}
@@ -95,7 +95,7 @@ def _open(
     return writer.open_picture(source, kind, shown)
 
 
-def _kind(source: Path) -> Kind | None:
+def _kind(source: Path) -> DocumentKind | None:
     with source.open("rb") as file:
         return kind_of(file.read(HEAD_BYTES))
 
@@ -116,7 +116,7 @@ def export_searchable(
             for shard in source.shards:
                 for document, pages in source.with_pages(shard):
                     made = _export(writer, document, pages, folder / names.next(document.source_name), options)
-                    if isinstance(made, Refusal):
+                    if isinstance(made, CopyRefusal):
                         tell(f"{document.source_name}: {made.code}: {made.message}")
                         report.refused += 1
                         continue
@@ -135,21 +135,21 @@ def _export(
     pages: Sequence[PageResult],
     target: Path,
     options: SearchableOptions,
-) -> SearchableReport | Refusal:
+) -> SearchableReport | CopyRefusal:
     """One document, in the place of what stood at `target` once the copy is whole."""
     if document.failure is not None:
-        return Refusal(document.failure.code, document.failure.message)
+        return CopyRefusal(document.failure.code, document.failure.message)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".one-ocr-") as scratch:
         source = _source(document, Path(scratch))
-        if isinstance(source, Refusal):
+        if isinstance(source, CopyRefusal):
             return source
         made = write_searchable(writer, source, Path(scratch) / "copy.pdf", pages, options)
-        if not isinstance(made, Refusal):
+        if not isinstance(made, CopyRefusal):
             (Path(scratch) / "copy.pdf").replace(target)
     return made
 
 
-def _source(document: DocumentResult, scratch: Path) -> Path | Refusal:
+def _source(document: DocumentResult, scratch: Path) -> Path | CopyRefusal:
     """The file that the document was read from, fetched to `scratch` where it is an object."""
     source = source_of(document.source_uri)
     if isinstance(source, Failure):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import SecretStr
 
-from one_ocr_ray.pdf.searchable.writer import Refusal, SearchableWriter
+from one_ocr_ray.pdf.searchable.writer import CopyRefusal, SearchableWriter
 from one_ocr_ray.reading.searchable import SearchableOptions, write_searchable
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.settings.run import password_of
@@ -33,7 +33,7 @@ def searchable_copy(service: Service, task_id: str, *, allow_signed: bool) -> Bi
             raise Problem("not_found", "The upload is not there any more.") from error
         target = Path(scratch) / "copy.pdf"
         made = write_searchable(writer, source, target, service.store.pages(task_id), options)
-        if isinstance(made, Refusal):
+        if isinstance(made, CopyRefusal):
             code = made.code if made.code == "pdf_signed" else "not_searchable"
             raise Problem(code, made.message.replace("--allow-signed", "allow_signed=true"))
         return target.open("rb")

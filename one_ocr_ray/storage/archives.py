@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from one_ocr_ray.archive import ArchiveError, Fault, Member, members_of, read_member
+from one_ocr_ray.archive import ArchiveError, ArchiveFault, Member, members_of, read_member
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.store.uris import is_remote, local_path, split_remote
 
@@ -21,7 +21,7 @@ def members(archive_uri: str, size_bytes: int, version: str) -> Mapping[str, Mem
     """The members of an archive by name, in order. Raises ArchiveError, and StorageError for a bucket."""
     found = _read(archive_uri, lambda file: members_of(file, size_bytes))
     if found is None:
-        raise ArchiveError(Fault.DAMAGED)
+        raise ArchiveError(ArchiveFault.DAMAGED)
     return {member.name: member for member in found}
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from one_ocr_ray.storage.store.objects import ObjectInfo
-    from one_ocr_ray.storage.store.walking import Found
+    from one_ocr_ray.storage.store.walking import WalkedFile
 
 _SHOWN = 3
 _LISTED = "listed"  # the version of a folder that could not be listed once
@@ -216,7 +216,7 @@ def _nothing_in(name: str, without_documents: _WithoutDocuments, *, is_several: 
         yield _missing(uri_of_path(name))
 
 
-def _found_file(found: Found) -> InputFile:
+def _found_file(found: WalkedFile) -> InputFile:
     if found.fault:
         return _missing(f"{uri_of_path(found.path)}/", _unlistable(found.fault))
     return _local_file(found.path)

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
-    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.policy.progress import RunProgress
 
 
 def read(
     output: Path,
     *inputs: Path | str,
     on_stop: Callable[[RunSummary], None] = lambda _: None,
-    on_progress: Callable[[Progress], None] = lambda _: None,
+    on_progress: Callable[[RunProgress], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     **flags: Any,
 ) -> RunSummary:

@@ -16,7 +16,7 @@ from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.job import Job
-from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Shard, TokenUsage
 from one_ocr_ray.pdf.reader import PdfOptions
 from one_ocr_ray.policy.cost.budget import Budget
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
@@ -62,7 +62,7 @@ class OddEngine:
         await asyncio.sleep(self.chance.choice((0.0, 0.0, 0.001, 0.02)))
         if self.chance.random() < self.stops:
             return NO_CREDIT
-        return Answer(text="good", usage=Usage(100, 10), finish_reason="stop")
+        return Answer(text="good", usage=TokenUsage(100, 10), finish_reason="stop")
 
     async def check(self) -> None:
         pass

@@ -14,11 +14,11 @@ import pytest
 from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.engines.llm.http import NO_CONNECTION
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, TokenUsage
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import Client, Limits
+from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Reader
@@ -85,7 +85,7 @@ class Server:
         if self.dead[0] <= now() < self.dead[1]:  # while it was under way
             return Answer(failure=NO_CONNECTION)
         self.answered.append((now(), image.page_number))
-        return Answer(text="page", usage=Usage(1, 1), finish_reason="stop")
+        return Answer(text="page", usage=TokenUsage(1, 1), finish_reason="stop")
 
     async def check(self) -> None:
         pass
@@ -99,7 +99,7 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> R
     permits = EndpointPermits(has_next=has_next)
     for number, server in enumerate(servers):
         elsewhere = has_next or len(servers) > 1
-        client = Client(f"{name}-{number}", "job", limits=Limits(server.rpm), elsewhere=elsewhere)
+        client = LimiterClient(f"{name}-{number}", "job", limits=Limits(server.rpm), elsewhere=elsewhere)
         permits.add(f"e{number}", server, Near(RateLimiter(now)), client, total_tokens)
     return Reader(
         engine=servers[0],

@@ -25,7 +25,7 @@ from one_ocr_ray.cluster.limiter import (
     limiter_name,
 )
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, GateState, Limits, Priority, Throttle
+from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState, LimiterClient, Limits, Priority, Throttle
 from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 class Spender:
     """A worker process with one `LeasedPermits`. Instants are of the wall clock, in seconds."""
 
-    def __init__(self, name: str, client: Client) -> None:
+    def __init__(self, name: str, client: LimiterClient) -> None:
         self._permits = LeasedPermits(RemoteLimiter(name), client)
         self._sent: list[float] = []
         self._waits: list[float] = []
@@ -102,7 +102,7 @@ def name() -> Iterator[str]:
 
 def spender(name: str, job: str, priority: Priority = Priority.BATCH) -> Any:
     actor = ray.remote(num_cpus=0)(Spender)
-    return actor.remote(name, Client(uuid4().hex, job, priority, LIMITS))
+    return actor.remote(name, LimiterClient(uuid4().hex, job, priority, LIMITS))
 
 
 def process_of(actor: Any) -> int:
@@ -178,11 +178,11 @@ def test_control_calls_pass_a_full_waiting_room() -> None:
     """A throttle and a question for the state get in while no acquire does."""
     limiter = limiter_actor_class(acquires=4).remote()
     waiting = [
-        limiter.acquire.remote(Client(f"client-{number}", "job", limits=Limits(0.001)), 1, 0.0, Feedback())
+        limiter.acquire.remote(LimiterClient(f"client-{number}", "job", limits=Limits(0.001)), 1, 0.0, Feedback())
         for number in range(12)
     ]
     time.sleep(0.5)
-    teller = Client("teller", "job", limits=Limits(0.001))
+    teller = LimiterClient("teller", "job", limits=Limits(0.001))
     ray.get(limiter.report.remote(teller, Feedback(throttle=Throttle(retry_after_s=60.0))))
     snapshot = ray.get(limiter.snapshot.remote())
     still_waiting = ray.wait(waiting, num_returns=len(waiting), timeout=0)[1]
@@ -224,7 +224,7 @@ async def test_a_limiter_that_nobody_needs_ends_and_comes_back() -> None:
     actor = get_limiter(name, idle_s=1.0)
     assert ray.get(actor.snapshot.remote()).in_flight == 0
     assert await asyncio.to_thread(has_ended, actor)
-    permits = LeasedPermits(RemoteLimiter(name), Client("a", "job", limits=LIMITS))
+    permits = LeasedPermits(RemoteLimiter(name), LimiterClient("a", "job", limits=LIMITS))
     async with asyncio.timeout(PATIENCE_S):
         await permits.acquire(0)
     permits.report(0, Answer(), 0.05)

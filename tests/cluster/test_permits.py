@@ -11,9 +11,9 @@ import pytest
 
 from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.errors import StoppedError
-from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, TokenUsage
 from one_ocr_ray.policy.cost.metering import input_tokens
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant, Limits
+from one_ocr_ray.policy.ratelimit.messages import Feedback, Grant, LimiterClient, Limits
 from one_ocr_ray.reading.limits.permits import LATE_S, LeasedPermits
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
@@ -38,7 +38,7 @@ class Near:
     questions: int = 0
     sending: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+    async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
         self.questions += 1
         await asyncio.sleep(TRIP_S)
         if self.away:
@@ -47,13 +47,13 @@ class Near:
         await asyncio.sleep(TRIP_S)
         return grant
 
-    def report(self, client: Client, feedback: Feedback) -> None:
+    def report(self, client: LimiterClient, feedback: Feedback) -> None:
         if not self.away:
             task = asyncio.get_running_loop().create_task(self._report(client, feedback))
             self.sending.add(task)
             task.add_done_callback(self.sending.discard)
 
-    async def _report(self, client: Client, feedback: Feedback) -> None:
+    async def _report(self, client: LimiterClient, feedback: Feedback) -> None:
         await asyncio.sleep(TRIP_S)
         await self.limiter.report(client, feedback)
 
@@ -63,7 +63,7 @@ def near() -> Near:
 
 
 def permits(limiter: Near, name: str = "a", limits: Limits = Limits(600.0)) -> LeasedPermits:
-    return LeasedPermits(limiter, Client(name, "job", limits=limits))
+    return LeasedPermits(limiter, LimiterClient(name, "job", limits=limits))
 
 
 async def work(
@@ -346,7 +346,7 @@ def test_tokens_are_settled_with_what_was_used() -> None:
     async def main() -> int:
         limiter, sent = near(), []
         account = permits(limiter, limits=Limits(tokens_per_minute=600_000.0))
-        answer = Answer(usage=Usage(input_tokens=800, output_tokens=200))
+        answer = Answer(usage=TokenUsage(input_tokens=800, output_tokens=200))
         workers = [asyncio.create_task(work(account, lambda: answer, sent, tokens=2000)) for _ in range(64)]
         await work_for(70.0, workers)
         return len([instant for instant in sent if instant >= 10])
@@ -360,9 +360,9 @@ def test_tokens_are_settled_as_the_account_counts_them() -> None:
     async def main() -> int:
         limiter, sent = near(), []
         account = LeasedPermits(
-            limiter, Client("a", "job", limits=Limits(tokens_per_minute=600_000.0)), tokens_counted=input_tokens
+            limiter, LimiterClient("a", "job", limits=Limits(tokens_per_minute=600_000.0)), tokens_counted=input_tokens
         )
-        answer = Answer(usage=Usage(input_tokens=1000, output_tokens=5000))
+        answer = Answer(usage=TokenUsage(input_tokens=1000, output_tokens=5000))
         workers = [asyncio.create_task(work(account, lambda: answer, sent, tokens=1000)) for _ in range(64)]
         await work_for(70.0, workers)
         return len([instant for instant in sent if instant >= 10])

@@ -13,7 +13,7 @@ import pytest
 
 import one_ocr_ray as ocr
 from one_ocr_ray.errors import StoppedError, UsageError
-from one_ocr_ray.policy.ratelimit.messages import Client, Limits
+from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
 from one_ocr_ray.reading.limits.own_limiter import OwnLimiter
 from one_ocr_ray.reading.limits.permits import LeasedPermits
 from tests import archives, pdfs, pictures
@@ -115,7 +115,7 @@ def test_a_stage_reads_files_by_name(tmp_path: Path) -> None:
 
 async def test_a_process_alone_keeps_the_rate() -> None:
     """Its own gate spaces requests as the cluster's does."""
-    permits = LeasedPermits(OwnLimiter(), Client("read", "read", limits=Limits(requests_per_minute=1200)))
+    permits = LeasedPermits(OwnLimiter(), LimiterClient("read", "read", limits=Limits(requests_per_minute=1200)))
     await permits.acquire(1)
     began_s = time.monotonic()
     await asyncio.gather(*(permits.acquire(1) for _ in range(6)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.ratelimit.gate import Gate
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Limits, Priority, Throttle
+from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient, Limits, Priority, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +37,7 @@ class Reply:
 class SimClient:
     """A worker that always wants `wanted` more permits."""
 
-    who: Client
+    who: LimiterClient
     wanted: int = 64
     tokens_each: float = 0.0
     used_tokens: float | None = None
@@ -64,7 +64,7 @@ class Simulation:
         """Add a client that begins to ask now."""
         priority = more.pop("priority", Priority.BATCH)
         owner = str(more.pop("owner", ""))
-        client = SimClient(Client(name, job, priority, limits, owner), **more)  # type: ignore[arg-type]
+        client = SimClient(LimiterClient(name, job, priority, limits, owner), **more)  # type: ignore[arg-type]
         self._clients[name] = client
         self.after(0.0, lambda: self._ask(client))
         return client

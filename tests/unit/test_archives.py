@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from one_ocr_ray.archive import ArchiveError, Fault, members_of, natural_order
+from one_ocr_ray.archive import ArchiveError, ArchiveFault, members_of, natural_order
 from one_ocr_ray.model import ErrorCode, PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
 from one_ocr_ray.reading.inspection import CHANGED, Opener
@@ -184,7 +184,7 @@ def test_a_directory_is_bounded_before_it_is_read(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveError) as error:
         members_of(Endless(), 1 << 40)  # type: ignore[arg-type]
-    assert error.value.fault in (Fault.TOO_MANY, Fault.DAMAGED)
+    assert error.value.fault in (ArchiveFault.TOO_MANY, ArchiveFault.DAMAGED)
 
 
 def test_natural_order_bears_any_digits(tmp_path: Path) -> None:

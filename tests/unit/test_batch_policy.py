@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.engines.llm.batch import gemini_batch, openai_batch
 from one_ocr_ray.engines.options import EngineOptions
-from one_ocr_ray.model import Action, ErrorCode, Usage
+from one_ocr_ray.model import Action, ErrorCode, TokenUsage
 from one_ocr_ray.policy.batch.estimate import estimate_batches
 from one_ocr_ray.policy.batch.flow import HOLD_S, TokenMeter, poll_after_s
 from one_ocr_ray.policy.batch.parcel import NOT_FOUND, TOKEN_LIMIT, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
@@ -233,10 +233,10 @@ def test_batches_as_older_servers_show_them() -> None:
 
 def test_batches_cost_half_but_for_cached_input_of_gemini_2_5() -> None:
     """Its cached tokens cost in a batch what they cost online."""
-    used = Usage(1_000_000, 0, 1_000_000)
+    used = TokenUsage(1_000_000, 0, 1_000_000)
     assert cost_usd(used, "gemini-2.5-flash", "batch") == pytest.approx(0.03)
     assert cost_usd(used, "gpt-5.6-luna", "batch") == pytest.approx(0.01)
-    assert cost_usd(Usage(1_000_000, 0, 0), "gemini-2.5-flash", "batch") == pytest.approx(0.15)
+    assert cost_usd(TokenUsage(1_000_000, 0, 0), "gemini-2.5-flash", "batch") == pytest.approx(0.15)
 
 
 def test_the_estimate_of_a_million_pages() -> None:

@@ -13,7 +13,7 @@ from one_ocr_ray.cli import console
 from one_ocr_ray.policy.dataset.row_counts import RowCounts
 from one_ocr_ray.policy.dataset.summary import OutputCounts, RunSummary
 from one_ocr_ray.policy.doctor import Check, CheckStatus
-from one_ocr_ray.policy.progress import Progress
+from one_ocr_ray.policy.progress import RunProgress
 from one_ocr_ray.policy.ratelimit.messages import GateState, Held
 from one_ocr_ray.policy.route.reader_use import ReaderUse
 from one_ocr_ray.storage.dataset.export import ExportReport
@@ -24,14 +24,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def progress(done: int, total: int, **changes: object) -> Progress:
-    now = Progress(pages_total=total, pages_done=done, plan_complete=True, elapsed_s=10.0, pages_per_s=2.0)
+def progress(done: int, total: int, **changes: object) -> RunProgress:
+    now = RunProgress(pages_total=total, pages_done=done, plan_complete=True, elapsed_s=10.0, pages_per_s=2.0)
     for name, value in changes.items():
         setattr(now, name, value)
     return now
 
 
-def shown(*states: Progress) -> list[str]:
+def shown(*states: RunProgress) -> list[str]:
     err = io.StringIO()
     with console.progress(err) as show:
         for state in states:
@@ -54,7 +54,7 @@ def test_a_plan_that_still_grows_has_no_end() -> None:
 
 def test_pages_of_an_earlier_run_are_no_speed() -> None:
     """What the journal gives at once counts as done; the speed and the end are those of this run."""
-    now = Progress(pages_total=160, plan_complete=True)
+    now = RunProgress(pages_total=160, plan_complete=True)
     for done, at_s in ((0, 1.0), (80, 2.0)):
         now.update({"ok": done}, elapsed_s=at_s)
     assert shown(now) == ["pages 80/160"]

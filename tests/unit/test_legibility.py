@@ -6,7 +6,7 @@ import pytest
 
 from one_ocr_ray.model import PageWarning
 from one_ocr_ray.policy.page.legibility import LineRead, page_warnings, sure_of_no_text
-from one_ocr_ray.policy.page.looks import Kind
+from one_ocr_ray.policy.page.looks import BlotKind
 
 GOOD = LineRead(900, 30, 0.99, 0.6, 0.0)
 VANISHED = LineRead(900, 30, 0.3, 0.6, 1.0)
@@ -50,6 +50,6 @@ def test_a_guess_must_be_surer_than_a_line() -> None:
 def test_ink_that_may_be_text_makes_no_text_unsure() -> None:
     """Rules and frames are certainly none, a picture probably; what looks like a line is the doubt that counts."""
     assert sure_of_no_text([]) > 0.9
-    assert sure_of_no_text([Kind.RULE, Kind.SPECK, Kind.DRAWING]) > 0.9
-    assert 0.5 < sure_of_no_text([Kind.RULE, Kind.PICTURE]) < 0.9
-    assert sure_of_no_text([Kind.PICTURE, Kind.TEXT]) < 0.5
+    assert sure_of_no_text([BlotKind.RULE, BlotKind.SPECK, BlotKind.DRAWING]) > 0.9
+    assert 0.5 < sure_of_no_text([BlotKind.RULE, BlotKind.PICTURE]) < 0.9
+    assert sure_of_no_text([BlotKind.PICTURE, BlotKind.TEXT]) < 0.5

@@ -13,7 +13,7 @@ from one_ocr_ray.policy.page.looks import (
     PASS_PX,
     TILE_PX,
     Blot,
-    Kind,
+    BlotKind,
     Window,
     is_rule,
     net_px,
@@ -70,16 +70,16 @@ def test_rules_are_not_read(width: float, height: float, expected: bool) -> None
 @pytest.mark.parametrize(
     ("blot", "kind"),
     [
-        (Blot(0, 0, 2, 2, 4), Kind.SPECK),
-        (Blot(0, 0, 60, 2, 100), Kind.RULE),
-        (Blot(0, 0, 200, 3, 500), Kind.RULE),
-        (Blot(0, 0, 100, 80, 700), Kind.DRAWING),
-        (Blot(0, 0, 100, 80, 7000), Kind.PICTURE),
-        (Blot(0, 0, 37, 6, 155), Kind.TEXT),
-        (Blot(0, 0, 3, 5, 12), Kind.TEXT),
+        (Blot(0, 0, 2, 2, 4), BlotKind.SPECK),
+        (Blot(0, 0, 60, 2, 100), BlotKind.RULE),
+        (Blot(0, 0, 200, 3, 500), BlotKind.RULE),
+        (Blot(0, 0, 100, 80, 700), BlotKind.DRAWING),
+        (Blot(0, 0, 100, 80, 7000), BlotKind.PICTURE),
+        (Blot(0, 0, 37, 6, 155), BlotKind.TEXT),
+        (Blot(0, 0, 3, 5, 12), BlotKind.TEXT),
     ],
 )
-def test_a_blot_is_known_by_its_shape(blot: Blot, kind: Kind) -> None:
+def test_a_blot_is_known_by_its_shape(blot: Blot, kind: BlotKind) -> None:
     """Specks, rules, frames and pictures are no lines."""
     assert blot.kind is kind
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from one_ocr_ray.engines.llm.codec import CODECS
-from one_ocr_ray.model import Answer, PageImage, PageRequest, Usage
+from one_ocr_ray.model import Answer, PageImage, PageRequest, TokenUsage
 from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
@@ -57,7 +57,7 @@ def test_estimates_follow_the_answers_that_came() -> None:
     meter.learn(IMAGE, ASK, Answer())
     assert meter.estimate_tokens(IMAGE, ASK) == before
     for _ in range(8):
-        meter.learn(IMAGE, ASK, Answer(usage=Usage(None, 200)))
+        meter.learn(IMAGE, ASK, Answer(usage=TokenUsage(None, 200)))
     assert meter.estimate_tokens(IMAGE, ASK) == before - 800
 
 
@@ -66,7 +66,7 @@ def test_inputs_are_scaled_to_what_the_model_really_counts() -> None:
     meter, small = metering(), replace(IMAGE, width_px=300, height_px=400)
     formula, formula_of_small = meter.input_tokens(IMAGE, ASK), meter.input_tokens(small, ASK)
     for used in (3 * formula, 9 * formula, 3 * formula):
-        meter.learn(IMAGE, ASK, Answer(usage=Usage(used, 100)))
+        meter.learn(IMAGE, ASK, Answer(usage=TokenUsage(used, 100)))
     assert meter.input_tokens(IMAGE, ASK) == 3 * formula
     assert meter.input_tokens(small, ASK) == 3 * formula_of_small
     assert meter.most_usd(IMAGE, ASK) == pytest.approx((3 * formula * 6 // 5 + 10 * 2000) / 1e6)
@@ -78,7 +78,7 @@ def test_what_a_page_would_cost_follows_from_its_image_and_text() -> None:
     tokens = meter.input_tokens(IMAGE, ASK)
     assert meter.likely_usd(1131, 1600, ASK, "word " * 80) == pytest.approx((tokens + 10 * 100) / 1e6)
     assert meter.likely_usd(1131, 1600, ASK, "字" * 100) == pytest.approx((tokens + 10 * 100) / 1e6)
-    meter.learn(IMAGE, ASK, Answer(text="word " * 80, usage=Usage(2 * tokens, 300)))
+    meter.learn(IMAGE, ASK, Answer(text="word " * 80, usage=TokenUsage(2 * tokens, 300)))
     assert meter.likely_usd(1131, 1600, ASK, "word " * 80) == pytest.approx((2 * tokens + 10 * 300) / 1e6)
     assert meter.likely_usd(1131, 1600, ASK, "word " * 8000) == pytest.approx((2 * tokens + 10 * 2000) / 1e6)
 
@@ -88,7 +88,7 @@ def test_no_request_within_its_estimate_costs_more_than_the_most() -> None:
     meter = metering()
     tokens = meter.input_tokens(IMAGE, ASK)
     most = meter.most_usd(IMAGE, ASK)
-    worst = meter.cost_usd(Usage(tokens, ASK.output_tokens_cap))
+    worst = meter.cost_usd(TokenUsage(tokens, ASK.output_tokens_cap))
     assert most is not None
     assert worst is not None
     assert most == pytest.approx((tokens * 6 // 5 + 10 * 2000) / 1e6)
@@ -97,13 +97,13 @@ def test_no_request_within_its_estimate_costs_more_than_the_most() -> None:
 
 def test_money_knows_cache_and_tier() -> None:
     """Cached input at its price; flex at half."""
-    assert metering().cost_usd(Usage(1000, 100, 500)) == pytest.approx((500 + 50 + 1000) / 1e6)
-    assert metering(tier="flex").cost_usd(Usage(1000, 100)) == pytest.approx((1000 + 1000) / 2e6)
+    assert metering().cost_usd(TokenUsage(1000, 100, 500)) == pytest.approx((500 + 50 + 1000) / 1e6)
+    assert metering(tier="flex").cost_usd(TokenUsage(1000, 100)) == pytest.approx((1000 + 1000) / 2e6)
 
 
 def test_an_unknown_price_is_unknown_not_free() -> None:
     """None before and after the request."""
     meter = metering(model="nobody-knows")
     assert meter.most_usd(IMAGE, ASK) is None
-    assert meter.cost_usd(Usage(1, 1)) is None
+    assert meter.cost_usd(TokenUsage(1, 1)) is None
     assert meter.likely_usd(1131, 1600, ASK, "text") is None

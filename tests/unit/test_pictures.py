@@ -13,7 +13,7 @@ from PIL import Image
 from one_ocr_ray.model import ErrorCode, Failure, PageImage
 from one_ocr_ray.pdf import failures
 from one_ocr_ray.pdf.drawing import RefusedError
-from one_ocr_ray.pdf.kinds import Kind, kind_of
+from one_ocr_ray.pdf.kinds import DocumentKind, kind_of
 from one_ocr_ray.pdf.pictures import MAX_PICTURE_PIXELS, Pictures
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo
 from one_ocr_ray.policy.page.blank import is_blank
@@ -233,9 +233,9 @@ def test_heic_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pi_heif", None)
     stream = io.BytesIO(HEIC)
     with pytest.raises(RefusedError) as refused:
-        Pictures(Kind.HEIF, stream)
+        Pictures(DocumentKind.HEIF, stream)
     reply = {"refused": str(refused.value)}
-    failure = failures.of_opening(Kind.HEIF, reply, lambda: stream, "a.heic", with_password=False)
+    failure = failures.of_opening(DocumentKind.HEIF, reply, lambda: stream, "a.heic", with_password=False)
     assert failure.code is ErrorCode.UNSUPPORTED_FILE
     assert "one-ocr-ray[heic]" in failure.message
 
@@ -260,7 +260,8 @@ def test_a_picture_has_no_text_layer(child: PdfChild) -> None:
 def test_every_kind_is_known_by_its_head() -> None:
     """Both orders of bytes, BigTIFF, a JPEG 2000 stream without its box; a PDF behind some rubbish."""
     heads = {
-        b"MM\0\x2a": Kind.TIFF, b"II\x2b\0": Kind.TIFF, b"\xff\x4f\xff\x51": Kind.JPEG2000, HEIC: Kind.HEIF,
-        b"rubbish %PDF-1.4": Kind.PDF, b"GIF89b": None, b"RIFF....WAVE": None,
+        b"MM\0\x2a": DocumentKind.TIFF, b"II\x2b\0": DocumentKind.TIFF,
+        b"\xff\x4f\xff\x51": DocumentKind.JPEG2000, HEIC: DocumentKind.HEIF,
+        b"rubbish %PDF-1.4": DocumentKind.PDF, b"GIF89b": None, b"RIFF....WAVE": None,
     }  # fmt: skip
     assert {head: kind_of(head) for head in heads} == heads

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.model import Usage
+from one_ocr_ray.model import TokenUsage
 from one_ocr_ray.policy.cost.pricing import PRICES, Price, cost_usd, estimate_usd, price_of
 
-USAGE = Usage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000)
+USAGE = TokenUsage(input_tokens=1_000_000, output_tokens=100_000, cached_tokens=400_000)
 
 
 @pytest.mark.parametrize(
@@ -28,8 +28,8 @@ def test_cost(model: str, tier: str | None, usd: float | None) -> None:
     assert cost_usd(USAGE, model, tier) == pytest.approx(usd)
 
 
-@pytest.mark.parametrize("usage", [Usage(), Usage(input_tokens=5), Usage(output_tokens=5)])
-def test_unknown_tokens_have_no_cost(usage: Usage) -> None:
+@pytest.mark.parametrize("usage", [TokenUsage(), TokenUsage(input_tokens=5), TokenUsage(output_tokens=5)])
+def test_unknown_tokens_have_no_cost(usage: TokenUsage) -> None:
     """Half an account is not an account."""
     assert cost_usd(usage, "gpt-5.6-luna") is None
 
@@ -52,7 +52,7 @@ def test_the_estimate_is_the_most_a_request_can_cost() -> None:
 
 def test_more_cached_than_input_is_not_a_discount() -> None:
     """A provider's odd count never makes a cost negative."""
-    odd = Usage(input_tokens=10, output_tokens=0, cached_tokens=1000)
+    odd = TokenUsage(input_tokens=10, output_tokens=0, cached_tokens=1000)
     assert cost_usd(odd, "gpt-5.6-luna") == pytest.approx(10 * 0.02 / 1e6)
 
 

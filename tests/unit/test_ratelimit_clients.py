@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.ratelimit.clients import CLIENT_SILENCE_S, JOB_SILENCE_S, ClientTable
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Limits
+from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient, Limits
 
 SLOW = Limits(requests_per_minute=60, max_in_flight=10)
 FAST = Limits(requests_per_minute=600, tokens_per_minute=1000)
-A, B = Client("a", "job", limits=SLOW), Client("b", "other", limits=FAST)
+A, B = LimiterClient("a", "job", limits=SLOW), LimiterClient("b", "other", limits=FAST)
 
 
 def two_clients() -> ClientTable:
@@ -31,7 +31,7 @@ def test_the_lowest_limits_of_all_jobs_hold() -> None:
 def test_a_job_may_change_its_limits() -> None:
     """The limits travel with every message: the last word counts."""
     clients = two_clients()
-    clients.see(Client("a", "job", limits=FAST), Feedback(), 1.0)
+    clients.see(LimiterClient("a", "job", limits=FAST), Feedback(), 1.0)
     assert clients.limits.requests_per_minute == 600
     assert clients.job("job").capacity == float("inf")
 
@@ -41,7 +41,7 @@ def test_only_a_job_that_nobody_knew_is_new() -> None:
     clients = ClientTable()
     assert clients.see(A, Feedback(), 0.0)
     assert not clients.see(A, Feedback(), 1.0)
-    assert not clients.see(Client("c", "job", limits=SLOW), Feedback(), 1.0)
+    assert not clients.see(LimiterClient("c", "job", limits=SLOW), Feedback(), 1.0)
 
 
 def test_what_was_granted_and_has_not_ended_is_in_flight() -> None:
@@ -126,7 +126,7 @@ def test_the_sums_are_those_of_the_clients(story: list[tuple[str, str, int, floa
     for name, event, number, passed_s in story:
         now += passed_s
         if event == "see" or name not in known:
-            clients.see(Client(name, f"job-{name > 'a'}"), Feedback(received=number, finished=number // 2), now)
+            clients.see(LimiterClient(name, f"job-{name > 'a'}"), Feedback(received=number, finished=number // 2), now)
             known.add(name)
         elif event in {"granted", "received"}:
             getattr(clients, event)(name, number)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.model import AccountLimits, Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.gate import LEAD_S, QUANTUM_S, Gate
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, GateState, Limits, Priority, Throttle
+from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState, LimiterClient, Limits, Priority, Throttle
 from tests.provider.quotas import Account, strict_minute
 from tests.unit.ratelimit_simulation import JITTER, Reply, Simulation, busiest, rpm
 
@@ -197,18 +197,18 @@ def test_a_day_that_is_used_up_stops_whoever_asks() -> None:
     assert snapshot.state_ends_in_s == pytest.approx(25 * 3600 - 60)
 
 
-def heard(gate: Gate, who: Client, now: float, **news: object) -> None:
+def heard(gate: Gate, who: LimiterClient, now: float, **news: object) -> None:
     gate.record_feedback(who, Feedback(**news), now, JITTER)  # type: ignore[arg-type]
 
 
 def test_a_stop_reaches_all_who_ask_and_holds_until_a_new_job_comes() -> None:
     """A refused key is refused for everybody; a job that was not there then may have a better one."""
-    gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
+    gate, who = Gate(0.0), LimiterClient("a", "job", limits=rpm(600))
     heard(gate, who, 1.0, stop=NO_KEY)
     gate.enqueue(who, 1, 0.0, Feedback())
     assert gate.dispatch(1.0)[0]["a"].stopped == NO_KEY
     assert gate.snapshot(1.0).state is GateState.STOPPED
-    newcomer = Client("b", "another", limits=rpm(600))
+    newcomer = LimiterClient("b", "another", limits=rpm(600))
     heard(gate, newcomer, 2.0)
     gate.enqueue(newcomer, 1, 0.0, Feedback())
     assert gate.dispatch(2.0)[0]["b"].permits == 1
@@ -224,7 +224,7 @@ def test_a_new_gate_is_silent_for_as_long_as_old_permits_may_live() -> None:
 
 def test_a_gate_that_comes_late_leaves_room_for_permits_that_do_too() -> None:
     """Its process had no CPU, perhaps that of its clients had none either: the last permit may go out just now."""
-    gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
+    gate, who = Gate(0.0), LimiterClient("a", "job", limits=rpm(600))
     heard(gate, who, 10.0)
     for now in (10.0, 10.2):
         gate.enqueue(who, 1, 0.0, Feedback())
@@ -250,7 +250,7 @@ def test_a_server_without_limits_is_found_out_by_trying() -> None:
 
 def test_questions_of_clients_that_left_are_gone() -> None:
     """Nothing is granted to nobody."""
-    gate, who = Gate(0.0), Client("a", "job", limits=rpm(600))
+    gate, who = Gate(0.0), LimiterClient("a", "job", limits=rpm(600))
     heard(gate, who, 1.0)
     gate.enqueue(who, 1, 0.0, Feedback())
     heard(gate, who, 1.0, leaving=True)

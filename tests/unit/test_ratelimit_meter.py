@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.ratelimit.messages import Client, Feedback
+from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient
 from one_ocr_ray.policy.ratelimit.meter import (
     CATCH_UP,
     DENSER_AT_MOST,
@@ -117,7 +117,7 @@ def test_a_used_up_day_says_when_it_frees() -> None:
 
 def test_a_day_counts_requests_and_not_permits() -> None:
     """What a client gives back unused was no request; what is told late, or twice, counts once."""
-    meter, who = DayMeter(), Client("a", "job")
+    meter, who = DayMeter(), LimiterClient("a", "job")
     meter.record_feedback(who, Feedback(), 0.0)
     meter.take(10, 0.0, "job")
     meter.record_feedback(who, Feedback(received=10, finished=8, unused=7), 3700.0)
@@ -129,7 +129,7 @@ def test_a_day_counts_requests_and_not_permits() -> None:
 
 def test_a_new_meter_hears_what_its_clients_have_sent() -> None:
     """The limiter was killed: those who go on tell of their own, once."""
-    meter, who = DayMeter(), Client("a", "job")
+    meter, who = DayMeter(), LimiterClient("a", "job")
     for _ in range(2):
         meter.record_feedback(who, Feedback(received=10, finished=8, unused=4), 0.0)
     assert meter.left(10, 0.0) == 4

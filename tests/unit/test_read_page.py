@@ -31,7 +31,7 @@ from one_ocr_ray.model import (
     PageStatus,
     PageUnrendered,
     PageWarning,
-    Usage,
+    TokenUsage,
 )
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
@@ -67,10 +67,10 @@ UNKNOWN_KEY = Failure(ErrorCode.AUTH, "Who?", Action.STOP, 401)
 RECITED = Failure(ErrorCode.RECITATION, "Quoted.", Action.RETRY_CHANGED, 200)
 TOO_LONG = Failure(ErrorCode.CONTEXT_TOO_LONG, "Too long.", Action.RETRY_CHANGED, 400)
 
-GOOD = Answer(text="good", usage=Usage(1000, 100, 0), finish_reason="stop")
-HALF = Answer(text="half", truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
-CUT_BEFORE_TEXT = Answer(truncated=True, usage=Usage(1000, 50, 0), finish_reason="length")
-LOOP = Answer(text="and so on and on and on " * 100, usage=Usage(1000, 600, 0))
+GOOD = Answer(text="good", usage=TokenUsage(1000, 100, 0), finish_reason="stop")
+HALF = Answer(text="half", truncated=True, usage=TokenUsage(1000, 50, 0), finish_reason="length")
+CUT_BEFORE_TEXT = Answer(truncated=True, usage=TokenUsage(1000, 50, 0), finish_reason="length")
+LOOP = Answer(text="and so on and on and on " * 100, usage=TokenUsage(1000, 600, 0))
 
 ASK = PageRequest(prompt="Read.")
 SCHEMA = '{"type": "object", "required": ["total"], "properties": {"total": {"type": "number"}}}'
@@ -206,7 +206,7 @@ async def test_a_page_that_is_read_at_once() -> None:
     """One request, and everything that is known of it stands in the row."""
     answer = Answer(
         text="# Title",
-        usage=Usage(1200, 300, 200),
+        usage=TokenUsage(1200, 300, 200),
         model_version="scripted-2",
         finish_reason="stop",
         provider_request_id="req-7",
@@ -579,7 +579,7 @@ async def test_a_page_that_is_cancelled_in_the_queue_has_nothing_to_report() -> 
 
 async def test_discarded_answers_are_paid_too() -> None:
     """The row holds the tokens and the cost of every request for the page."""
-    scene = Scene([HALF, replace(GOOD, usage=Usage(1100, 150, 400))])
+    scene = Scene([HALF, replace(GOOD, usage=TokenUsage(1100, 150, 400))])
     row = await scene.read()
     assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (2100, 200, 400)
     assert row.cost_usd == pytest.approx((2100 * 1 + 200 * 10) / 1e6)
@@ -588,9 +588,9 @@ async def test_discarded_answers_are_paid_too() -> None:
 
 async def test_unknown_stays_unknown() -> None:
     """A sum with an unknown part is unknown, never too small."""
-    row = await Scene([replace(HALF, usage=Usage()), GOOD]).read()
+    row = await Scene([replace(HALF, usage=TokenUsage()), GOOD]).read()
     assert (row.input_tokens, row.output_tokens, row.cached_tokens, row.cost_usd) == (None, None, None, None)
-    row = await Scene([replace(GOOD, usage=Usage(10, 10, None))]).read()
+    row = await Scene([replace(GOOD, usage=TokenUsage(10, 10, None))]).read()
     assert (row.input_tokens, row.output_tokens, row.cached_tokens) == (10, 10, None)
 
 
@@ -650,7 +650,7 @@ async def test_a_request_that_is_cut_off_tells_its_dearest() -> None:
 
 async def test_an_error_with_usage_counts() -> None:
     """A filtered answer was made and is billed."""
-    filtered = Answer(failure=Failure(ErrorCode.CONTENT_FILTERED, "Filtered."), usage=Usage(1000, 30, 0))
+    filtered = Answer(failure=Failure(ErrorCode.CONTENT_FILTERED, "Filtered."), usage=TokenUsage(1000, 30, 0))
     row = await Scene([filtered]).read()
     assert (row.status, row.input_tokens, row.output_tokens) == ("failed", 1000, 30)
     assert row.cost_usd == pytest.approx(0.0013)
@@ -704,9 +704,9 @@ async def test_pages_do_not_disturb_each_other() -> None:
     assert [row.markdown for row in rows] == [None, *(f"Page {number}" for number in range(2, 21))]
 
 
-USAGES = st.builds(Usage, *[st.none() | st.integers(0, 10_000)] * 3)
+USAGES = st.builds(TokenUsage, *[st.none() | st.integers(0, 10_000)] * 3)
 FAILURES = [DOWN, LATE, ODD, REJECTED, THROTTLED, TODAY, NO_CREDIT, UNKNOWN_KEY, RECITED, TOO_LONG]
-FAULTS = st.builds(Answer, failure=st.sampled_from(FAILURES), usage=st.just(Usage()) | USAGES)
+FAULTS = st.builds(Answer, failure=st.sampled_from(FAILURES), usage=st.just(TokenUsage()) | USAGES)
 TEXTS = st.builds(replace, st.sampled_from([GOOD, HALF, CUT_BEFORE_TEXT, LOOP, Answer()]), usage=USAGES)
 # Four failures on the way, three changed questions, one key not yet known, and the last one.
 MOST_REQUESTS = 4 + 3 + 1 + 1
@@ -735,7 +735,7 @@ def test_whatever_comes_a_page_ends_as_one_row_or_a_stop(answers: list[Answer], 
         counted = [
             answer.usage
             for answer in played
-            if answer.failure is None or answer.usage != Usage() or may_be_billed(answer.failure)
+            if answer.failure is None or answer.usage != TokenUsage() or may_be_billed(answer.failure)
         ]
         assert row.input_tokens == total([usage.input_tokens for usage in counted])
         assert row.output_tokens == total([usage.output_tokens for usage in counted])

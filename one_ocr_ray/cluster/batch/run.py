@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from one_ocr_ray.policy.dataset.summary import OutputCounts
-    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.policy.progress import RunProgress
     from one_ocr_ray.reading.batch.run_batches import RunBatches
     from one_ocr_ray.settings.run import Settings
     from one_ocr_ray.storage.inputs import InputFile
@@ -58,7 +58,7 @@ if TYPE_CHECKING:
 
 def run(
     settings: Settings,
-    on_progress: Callable[[Progress], None],
+    on_progress: Callable[[RunProgress], None],
     say: Callable[[str], None],
     on_stop: Callable[[RunSummary], None] = lambda _: None,
 ) -> RunSummary:
@@ -119,7 +119,7 @@ class _Run(RunSetup):
         self,
         plan: PlanIndex,
         files: Iterator[InputFile],
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[RunProgress], None],
         say: Callable[[str], None],
     ) -> None:
         """Read what earlier runs left open, then what is new in `files`. Ray is started only when there is any."""
@@ -139,7 +139,7 @@ class _Run(RunSetup):
         plan: PlanIndex,
         due: PendingWork,
         files: Iterator[InputFile],
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[RunProgress], None],
         say: Callable[[str], None],
     ) -> None:
         """Have workers read what is due. They and a Ray of this run's own end with it."""

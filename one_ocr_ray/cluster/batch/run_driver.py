@@ -12,7 +12,7 @@ from one_ocr_ray.cluster.batch.ocr_worker import ShardAssignment
 from one_ocr_ray.cluster.worker_scaler import GROW_S
 from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.policy.failure_rate import FailureRateGuard
-from one_ocr_ray.policy.progress import Progress
+from one_ocr_ray.policy.progress import RunProgress
 from one_ocr_ray.reading.run_totals import RunTotals
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class RunDriver:
         planner: Planner,
         plan: PlanIndex,
         selection: PageSelection,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[RunProgress], None],
         *,
         interruption: Interruption,
         say: Callable[[str], None] = lambda _: None,
@@ -82,7 +82,7 @@ class RunDriver:
         self._is_handed_out = False  # the whole plan
         self._under_way = 0  # shards
         self._copies: list[str] = []
-        self._progress = Progress()
+        self._progress = RunProgress()
         self._totals: dict[tuple[int, str], RunTotals] = {}  # by worker and incarnation
         self._open_pages: dict[int, Counter[str]] = {}  # finished, of shards that are not committed; by worker
         self._committed_pages: Counter[str] = Counter()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
     from one_ocr_ray.policy.dataset.summary import OutputCounts
-    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.policy.progress import RunProgress
     from one_ocr_ray.reading.batch.run_batches import RunBatches
     from one_ocr_ray.routing import Route
     from one_ocr_ray.settings.run import Settings
@@ -76,7 +76,7 @@ class RunSetup:
         plan: PlanIndex,
         pending: PendingWork,
         *,
-        on_progress: Callable[[Progress], None],
+        on_progress: Callable[[RunProgress], None],
         say: Callable[[str], None],
     ) -> RunDriver:
         """Start the workers on `nodes` with what they share; all go to `actors`."""

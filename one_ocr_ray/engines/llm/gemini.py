@@ -15,7 +15,7 @@ import pybase64
 
 from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.gemini_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
-from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, TokenUsage
 from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens
 
 if TYPE_CHECKING:
@@ -194,19 +194,19 @@ def _text(content: Any) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(usage: Any) -> TokenUsage:
     """The tokens; thoughts count as output, as they are billed.
 
     Gemini omits zeros: for a blocked page the total equals the input.
     """
     if not isinstance(usage, dict):
-        return Usage()
+        return TokenUsage()
     outputs = [wire.token_count(usage.get(name)) for name in ("candidatesTokenCount", "thoughtsTokenCount")]
     known = [tokens for tokens in outputs if tokens is not None]
     inputs, total = wire.token_count(usage.get("promptTokenCount")), wire.token_count(usage.get("totalTokenCount"))
     if not known and inputs is not None and total is not None:
         known = [max(0, total - inputs)]
-    return Usage(
+    return TokenUsage(
         input_tokens=inputs,
         output_tokens=sum(known) if known else None,
         cached_tokens=wire.token_count(usage.get("cachedContentTokenCount")),

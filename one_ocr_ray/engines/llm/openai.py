@@ -18,7 +18,7 @@ from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.hints import account_limits
 from one_ocr_ray.engines.llm.openai_faults import TRUNCATED, fault_of_finish
 from one_ocr_ray.engines.llm.openai_faults import parse_error as parse_error  # noqa: PLC0414 - of the codec
-from one_ocr_ray.model import Action, Answer, ErrorCode, Usage
+from one_ocr_ray.model import Action, Answer, ErrorCode, TokenUsage
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.profile import PromptOrder
 
@@ -228,11 +228,11 @@ def _text(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _usage(usage: Any) -> Usage:
+def _usage(usage: Any) -> TokenUsage:
     if not isinstance(usage, dict):
-        return Usage()
+        return TokenUsage()
     details = usage.get("prompt_tokens_details")
-    return Usage(
+    return TokenUsage(
         input_tokens=wire.token_count(usage.get("prompt_tokens")),
         output_tokens=wire.token_count(usage.get("completion_tokens")),
         cached_tokens=wire.token_count(details.get("cached_tokens")) if isinstance(details, dict) else None,

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.model import Action, ErrorCode, Failure, Usage
+from one_ocr_ray.model import Action, ErrorCode, Failure, TokenUsage
 from one_ocr_ray.policy.page.provider_message import clean_message
 
 if TYPE_CHECKING:
@@ -143,7 +143,7 @@ def fault_of_status(status: int) -> Fault:
 
 def is_from_model(answer: Answer) -> bool:
     """True if a model has answered, so that the key and its rights are good."""
-    return answer.failure is None or answer.usage != Usage()
+    return answer.failure is None or answer.usage != TokenUsage()
 
 
 def lacks_scope(payload: Any) -> bool:

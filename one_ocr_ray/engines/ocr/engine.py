@@ -20,7 +20,7 @@ from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:
-    from one_ocr_ray.engines.ocr.rapid import PageReader, PageReading
+    from one_ocr_ray.engines.ocr.rapid import PageReading, RapidReader
     from one_ocr_ray.model import PageImage
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
     from one_ocr_ray.routing import Route
@@ -35,7 +35,7 @@ class LocalEngine:
     model = DEFAULT_MODELS["local"]
 
     def __init__(self) -> None:
-        self._reader: PageReader | None = None
+        self._reader: RapidReader | None = None
 
     def read_page(self, image: PageImage) -> Answer:
         """Read one page in the calling thread. One call at a time."""
@@ -55,14 +55,14 @@ class LocalEngine:
             failure = Failure(ErrorCode.OCR_FAILED, f"the text layer could not be read: {type(exc).__name__}")
             return LayerReading(Answer(failure=failure), {})
 
-    def page_reader(self) -> PageReader:
+    def page_reader(self) -> RapidReader:
         """The models, loaded at first use. Raises EngineError when they cannot be."""
         if self._reader is None:
             try:
-                from one_ocr_ray.engines.ocr.rapid import PageReader  # noqa: PLC0415 - a second, not for every process
+                from one_ocr_ray.engines.ocr.rapid import RapidReader  # noqa: PLC0415 - a second, not for every process
             except ImportError as exc:
                 raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
-            self._reader = PageReader()
+            self._reader = RapidReader()
         return self._reader
 
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:

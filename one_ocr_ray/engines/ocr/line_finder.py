@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class LineBox:
     """A line's place and its level pixels. Crops of tall boxes are turned to the left."""
 
     corners: tuple[Point, Point, Point, Point]  # clockwise from the top left, px
@@ -43,11 +43,11 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundLines:
     """The lines of a page, and what the ink outside them looks like."""
 
-    boxes: list[Box]
-    other_ink: frozenset[looks.Kind]
+    boxes: list[LineBox]
+    other_ink: frozenset[looks.BlotKind]
 
 
 class Finder:
@@ -56,7 +56,7 @@ class Finder:
     def __init__(self, detector: Any) -> None:
         self._detector = detector
 
-    def find(self, page: Pixels) -> Found:
+    def find(self, page: Pixels) -> FoundLines:
         """The boxes of all lines and of possible lines."""
         ink = PageInk(page)
         scale = looks.pass_scale(page.shape[1], page.shape[0])
@@ -64,15 +64,15 @@ class Finder:
         sure = [box for box in found if not looks.is_small(_short_side(box) * scale, scale)]
         left = ink.blots(sure)
         if not (unread := looks.worth_a_look(left, lines_found=bool(found))):
-            return Found([_box(page, corners) for corners in found], _kinds(left))
+            return FoundLines([_box(page, corners) for corners in found], _kinds(left))
         closer = _new(self._closer(page, unread, ink.cell_px), sure)
         seen = sure + closer + _new(found, sure + closer)
         left = ink.blots(seen)
         guesses = _new((_corners(blot, ink.cell_px) for blot in left if looks.may_be_a_line(blot)), seen, share=0.1)
         boxes = [_box(page, corners) for corners in seen]
-        return Found(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
+        return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
-    def first_look(self, page: Pixels) -> list[Box]:
+    def first_look(self, page: Pixels) -> list[LineBox]:
         """The lines that the detector sees in the whole page."""
         return [_box(page, corners) for corners in self._pass(page, looks.pass_scale(page.shape[1], page.shape[0]))]
 
@@ -106,7 +106,7 @@ class Finder:
         return seen
 
 
-def _kinds(blots: Iterable[looks.Blot]) -> frozenset[looks.Kind]:
+def _kinds(blots: Iterable[looks.Blot]) -> frozenset[looks.BlotKind]:
     return frozenset(blot.kind for blot in blots)
 
 
@@ -150,9 +150,9 @@ def _corners(blot: looks.Blot, cell_px: float) -> Corners:
     return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], np.float32)
 
 
-def _box(page: Pixels, corners: Corners, *, guessed: bool = False) -> Box:
+def _box(page: Pixels, corners: Corners, *, guessed: bool = False) -> LineBox:
     height, width = page.shape[:2]
     inside = np.clip(corners, 0, (width - 1, height - 1)).astype(np.float32)
     top_left, top_right, bottom_right, bottom_left = ((float(x), float(y)) for x, y in inside)
     pixels = get_rotate_crop_image(page, inside.copy())
-    return Box((top_left, top_right, bottom_right, bottom_left), pixels, guessed)
+    return LineBox((top_left, top_right, bottom_right, bottom_left), pixels, guessed)

@@ -1,6 +1,6 @@
 """What the picture of a page says of its text layer: samples of lines are read, and lines looked for that it lacks.
 
-The models are those of `PageReader`. Which samples, and what follows, is decided in `policy/text_layer`.
+The models are those of `RapidReader`. Which samples, and what follows, is decided in `policy/text_layer`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from one_ocr_ray.engines.ocr.rapid import PageReader
+    from one_ocr_ray.engines.ocr.rapid import RapidReader
     from one_ocr_ray.policy.layout.geometry import TextLine
     from one_ocr_ray.policy.text_layer.layer import BoxPt
     from one_ocr_ray.policy.text_layer.spot_check import Sample
@@ -43,7 +43,7 @@ class Missing:
 class PictureCheck:
     """One page's picture; `px_per_pt` is its scale."""
 
-    def __init__(self, reader: PageReader, jpeg: bytes, px_per_pt: float) -> None:
+    def __init__(self, reader: RapidReader, jpeg: bytes, px_per_pt: float) -> None:
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")

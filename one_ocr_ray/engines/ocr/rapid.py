@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
-from one_ocr_ray.engines.ocr.line_finder import Box, Finder, Found
+from one_ocr_ray.engines.ocr.line_finder import Finder, FoundLines, LineBox
 from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr, release_memory, usual_width_px
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
@@ -43,7 +43,7 @@ MOST_KEPT_BYTES = 1_300_000_000  # ordinary pages of many kinds, one after the o
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
+class _LineText:
     """What a line says. `centres` are the middles of its characters but spaces, as fractions of its length."""
 
     text: str
@@ -59,11 +59,11 @@ class _Reading:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReadLine:
     """One line of a page as it was read."""
 
-    box: Box
-    reading: _Reading
+    box: LineBox
+    reading: _LineText
 
     @property
     def scored(self) -> rotation.Scored:
@@ -100,14 +100,14 @@ class PageReading:
     turn_deg: int
     width_px: int
     height_px: int
-    lines: list[Line]
+    lines: list[ReadLine]
     regions: tuple[Region, ...]
     rulings: tuple[Ruling, ...]
-    other_ink: frozenset[looks.Kind]
+    other_ink: frozenset[looks.BlotKind]
     is_laid: bool = False
 
 
-class PageReader:
+class RapidReader:
     """RapidOCR with its models, which it loads with the first page. Not for use by several threads at once."""
 
     def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES) -> None:
@@ -136,11 +136,11 @@ class PageReader:
         reading = self._recognise_one(crop)
         return reading.text, reading.score
 
-    def read_boxes(self, boxes: Sequence[Box]) -> list[Line]:
+    def read_boxes(self, boxes: Sequence[LineBox]) -> list[ReadLine]:
         """The lines in `boxes` of an upright page."""
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 
-    def lines_on(self, page: Pixels) -> list[Box]:
+    def lines_on(self, page: Pixels) -> list[LineBox]:
         """The lines that the detector sees at its first look."""
         return self._finder.first_look(page)
 
@@ -182,7 +182,7 @@ class PageReader:
             return replace(sideways, regions=(), is_laid=True)  # the layout model knows no such pages
         return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
-    def _has_tall_pictures(self, boxes: Sequence[Box]) -> bool:
+    def _has_tall_pictures(self, boxes: Sequence[LineBox]) -> bool:
         """True if the longest level boxes are text and the longest tall ones are not, neither way up."""
         by_length = sorted(boxes, key=lambda box: -max(box.size))
         level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
@@ -195,7 +195,7 @@ class PageReader:
             for each in (crops, [_turned(crop, 2) for crop in crops])
         )
 
-    def _read_level(self, page: Pixels, found: Found) -> PageReading:
+    def _read_level(self, page: Pixels, found: FoundLines) -> PageReading:
         """Read a page that is upright or upside down. Only where the longest lines read badly are they turned."""
         by_length = sorted(found.boxes, key=lambda box: (rotation.is_tall(box.size), -max(box.size)))
         sample, others = by_length[:SAMPLE_LINES], by_length[SAMPLE_LINES:]
@@ -210,13 +210,13 @@ class PageReader:
         readings += self._recognise([box.pixels for box in others])
         return self._page(0, page, _lines(by_length, readings), found)
 
-    def _page(self, turn_deg: int, page: Pixels, lines: list[Line], found: Found) -> PageReading:
+    def _page(self, turn_deg: int, page: Pixels, lines: list[ReadLine], found: FoundLines) -> PageReading:
         """`page`: as it is after that turn."""
         height_px, width_px = page.shape[:2]
         regions, rulings = self._regions.find(page), page_rulings(page)
         return PageReading(turn_deg, width_px, height_px, lines, regions, rulings, found.other_ink)
 
-    def _is_vertical_writing(self, lines: Sequence[Line]) -> bool:
+    def _is_vertical_writing(self, lines: Sequence[ReadLine]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))
         height, width = longest.box.pixels.shape[:2]
         middles = [centre * width for centre in longest.reading.centres[:SAMPLE_CHARACTERS]]
@@ -224,10 +224,10 @@ class PageReader:
         characters = self._recognise([_turned(cell, 3) for cell in cells])
         return rotation.is_vertical_writing(longest.reading.text, [character.text for character in characters])
 
-    def _recognise(self, crops: Sequence[Pixels]) -> list[_Reading]:
+    def _recognise(self, crops: Sequence[Pixels]) -> list[_LineText]:
         return [self._recognise_one(crop) for crop in crops]
 
-    def _recognise_one(self, crop: Pixels) -> _Reading:
+    def _recognise_one(self, crop: Pixels) -> _LineText:
         """A line longer than the model takes is read in pieces, cut where it has the least ink."""
         line = _scaled(crop)
         width = line.shape[1]
@@ -262,7 +262,7 @@ def _cuts(line: Pixels, pieces: int) -> list[int]:
     return [*cuts, width]
 
 
-def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) -> _Reading:
+def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) -> _LineText:
     """What was read in a line, and how much of its ink says something. Columns with less than a dot has are no ink."""
     gray = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY)
     strokes = np.abs(gray.astype(np.int16) - int(np.median(gray))) > np.ptp(gray) / 3
@@ -271,7 +271,7 @@ def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) ->
     after = np.searchsorted(places, inked)
     distance = np.minimum(places[after] - inked, inked - places[after - 1])
     unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
-    return _Reading(text, score, tuple(centres), _stroke_px(strokes), len(inked) / line.shape[1], unread)
+    return _LineText(text, score, tuple(centres), _stroke_px(strokes), len(inked) / line.shape[1], unread)
 
 
 def _stroke_px(strokes: Pixels) -> float:
@@ -292,5 +292,5 @@ def _turned(pixels: Pixels, quarters: int) -> Pixels:
     return np.ascontiguousarray(np.rot90(pixels, quarters))
 
 
-def _lines(boxes: Sequence[Box], readings: Sequence[_Reading]) -> list[Line]:
-    return [Line(box, reading) for box, reading in zip(boxes, readings, strict=True)]
+def _lines(boxes: Sequence[LineBox], readings: Sequence[_LineText]) -> list[ReadLine]:
+    return [ReadLine(box, reading) for box, reading in zip(boxes, readings, strict=True)]

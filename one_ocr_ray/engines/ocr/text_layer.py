@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from one_ocr_ray.engines.ocr.picture_check import PictureCheck
-    from one_ocr_ray.engines.ocr.rapid import PageReader
+    from one_ocr_ray.engines.ocr.rapid import RapidReader
     from one_ocr_ray.model import PageImage
     from one_ocr_ray.policy.layout.geometry import TextLine
     from one_ocr_ray.policy.text_layer.features import PageText
@@ -72,7 +72,7 @@ class TextLayerReader:
     Not for use by several threads at once.
     """
 
-    def __init__(self, page_reader: Callable[[], PageReader]) -> None:
+    def __init__(self, page_reader: Callable[[], RapidReader]) -> None:
         self._page_reader = page_reader
 
     def read(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:

@@ -22,7 +22,7 @@ from pikepdf import Array, Dictionary
 
 from one_ocr_ray.pdf.drawing import RefusedError
 from one_ocr_ray.pdf.frames import Header, begin, serve
-from one_ocr_ray.pdf.kinds import Kind
+from one_ocr_ray.pdf.kinds import DocumentKind
 from one_ocr_ray.pdf.searchable.content import compressed, look_through, look_through_forms, shallow
 from one_ocr_ray.pdf.searchable.font import add_font, set_characters
 from one_ocr_ray.pdf.searchable.pictures import pdf_of_pictures
@@ -51,7 +51,7 @@ class _Copy:
         self._pdf.close()
         sizes_pt = {int(number): (size[0], size[1]) for number, size in json.loads(payload).items()}
         try:
-            self._pdf = pdf_of_pictures(Path(header["path"]), Kind(header["kind"]), sizes_pt)
+            self._pdf = pdf_of_pictures(Path(header["path"]), DocumentKind(header["kind"]), sizes_pt)
         except (RefusedError, OSError, ValueError):
             return {"refused": "picture"}, b""
         return {"page_count": len(self._pdf.pages)}, b""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pikepdf
 from pikepdf import Array, Dictionary, Name
 
-from one_ocr_ray.pdf.kinds import Kind
+from one_ocr_ray.pdf.kinds import DocumentKind
 from one_ocr_ray.pdf.pictures import Pictures
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _PNG_START = 8
 _PNG_COLOURS = {0: 1, 2: 3}  # by colour type, those without a palette and transparency: channels
 
 
-def pdf_of_pictures(path: Path, kind: Kind, sizes_pt: Mapping[int, tuple[float, float]]) -> pikepdf.Pdf:
+def pdf_of_pictures(path: Path, kind: DocumentKind, sizes_pt: Mapping[int, tuple[float, float]]) -> pikepdf.Pdf:
     """A PDF of the file at `path`. `sizes_pt`: of pages as displayed; a pixel of others is a point.
 
     Raises RefusedError where the file cannot be decoded.
@@ -53,14 +53,14 @@ def pdf_of_pictures(path: Path, kind: Kind, sizes_pt: Mapping[int, tuple[float, 
     return pdf
 
 
-def _picture(pdf: pikepdf.Pdf, path: Path, kind: Kind, image: Image.Image) -> Any:
+def _picture(pdf: pikepdf.Pdf, path: Path, kind: DocumentKind, image: Image.Image) -> Any:
     """The picture as an object of `pdf`."""
-    if kind is Kind.JPEG and image.mode in _SPACES:
+    if kind is DocumentKind.JPEG and image.mode in _SPACES:
         picture = _stream(pdf, path.read_bytes(), "/DCTDecode", image.size, mode=image.mode, bits=8)
         if image.mode == "CMYK" and "adobe" in image.info:  # Adobe's programs write these inverted
             picture.Decode = Array([1, 0] * 4)
         return picture
-    if kind is Kind.PNG and (raw := _png_data(path.read_bytes())) is not None:
+    if kind is DocumentKind.PNG and (raw := _png_data(path.read_bytes())) is not None:
         data, bits, colours = raw
         picture = _stream(pdf, data, "/FlateDecode", image.size, mode="L" if colours == 1 else "RGB", bits=bits)
         parameters = {"/Predictor": 15, "/Colors": colours, "/BitsPerComponent": bits, "/Columns": image.width}

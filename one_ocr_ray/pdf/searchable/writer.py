@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.blocks import PageBox
-    from one_ocr_ray.pdf.kinds import Kind
+    from one_ocr_ray.pdf.kinds import DocumentKind
 
 _PROGRAM = "one_ocr_ray.pdf.searchable.child"
 _START_TIMEOUT_S = 60.0
@@ -28,7 +28,7 @@ _SAVE_BYTES_PER_S = 5 << 20  # beyond the first minute
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class CopyRefusal:
     """Why a searchable copy is not written: a code, and a sentence for a person."""
 
     code: str
@@ -43,12 +43,12 @@ class Added(Enum):
     DAMAGED = auto()  # its content cannot be read, so it stays as it is
 
 
-CORRUPT = Refusal("pdf_corrupt", "The PDF is damaged: it cannot be written again.")
-_LOCKED = Refusal("pdf_encrypted", "The PDF is encrypted and needs a password (--password-file).")
-_WRONG_PASSWORD = Refusal("pdf_bad_password", "The password does not open the PDF.")
-_FORBIDDEN = Refusal("pdf_encrypted", "The PDF forbids changes: its owner's password is needed (--password-file).")
-_SLOW = Refusal("render_timeout", "Writing the PDF again takes too long.")
-_SIGNED = Refusal("pdf_signed", "The PDF is signed, and a text layer would break the signature (--allow-signed).")
+CORRUPT = CopyRefusal("pdf_corrupt", "The PDF is damaged: it cannot be written again.")
+_LOCKED = CopyRefusal("pdf_encrypted", "The PDF is encrypted and needs a password (--password-file).")
+_WRONG_PASSWORD = CopyRefusal("pdf_bad_password", "The password does not open the PDF.")
+_FORBIDDEN = CopyRefusal("pdf_encrypted", "The PDF forbids changes: its owner's password is needed (--password-file).")
+_SLOW = CopyRefusal("render_timeout", "Writing the PDF again takes too long.")
+_SIGNED = CopyRefusal("pdf_signed", "The PDF is signed, and a text layer would break the signature (--allow-signed).")
 
 
 class SearchableWriter:
@@ -75,11 +75,11 @@ class SearchableWriter:
             self._process.kill()
             self._process = None
 
-    def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | Refusal:
+    def open(self, source: Path, password: str | None, *, allow_signed: bool) -> int | CopyRefusal:
         """Open the PDF at `source`; gives its number of pages."""
         self._begin()
         reply = self._call({"do": "open", "path": str(source.absolute()), "password": password}, b"", _OPEN_TIMEOUT_S)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CopyRefusal):
             return reply
         if "refused" in reply:
             locked = _LOCKED if password is None else _WRONG_PASSWORD
@@ -91,20 +91,22 @@ class SearchableWriter:
         page_count: int = reply["page_count"]
         return page_count
 
-    def open_picture(self, source: Path, kind: Kind, sizes_pt: Mapping[int, tuple[float, float]]) -> int | Refusal:
+    def open_picture(
+        self, source: Path, kind: DocumentKind, sizes_pt: Mapping[int, tuple[float, float]]
+    ) -> int | CopyRefusal:
         """Make a PDF of the picture file at `source`, with pages of `sizes_pt`; gives their number."""
         self._begin()
         header = {"do": "picture", "path": str(source.absolute()), "kind": kind}
         sizes = {str(number): size for number, size in sizes_pt.items()}
         reply = self._call(header, orjson.dumps(sizes), _OPEN_TIMEOUT_S)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CopyRefusal):
             return reply
         if "refused" in reply:
-            return Refusal("unsupported_file", "The picture cannot be decoded.")
+            return CopyRefusal("unsupported_file", "The picture cannot be decoded.")
         page_count: int = reply["page_count"]
         return page_count
 
-    def add(self, page_number: int, box: PageBox, body: bytes, *, beside_visible: bool) -> Added | Refusal:
+    def add(self, page_number: int, box: PageBox, body: bytes, *, beside_visible: bool) -> Added | CopyRefusal:
         """Put the text operators `body` on a page, in place of a hidden layer.
 
         `beside_visible`: also where the page shows text of its own.
@@ -114,17 +116,17 @@ class SearchableWriter:
             "width": box.width, "height": box.height, "rotate": box.rotate,
         }  # fmt: skip
         reply = self._call(header, body, _PAGE_TIMEOUT_S)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CopyRefusal):
             return reply
         if "refused" in reply:
             return Added.DAMAGED
         return Added.WRITTEN if reply["written"] else Added.KEPT
 
-    def save(self, target: Path, spare: Mapping[str, int], source_bytes: int) -> Refusal | None:
+    def save(self, target: Path, spare: Mapping[str, int], source_bytes: int) -> CopyRefusal | None:
         """Write the copy. `spare`: the characters with codes of other characters."""
         timeout_s = _SAVE_TIMEOUT_S + source_bytes / _SAVE_BYTES_PER_S
         reply = self._call({"do": "save", "path": str(target.absolute())}, orjson.dumps(spare), timeout_s)
-        if isinstance(reply, Refusal):
+        if isinstance(reply, CopyRefusal):
             return reply
         return CORRUPT if "refused" in reply else None
 
@@ -134,7 +136,7 @@ class SearchableWriter:
         if self._process is None:
             self._process = PdfProcess.start(_MEMORY_BYTES, _START_TIMEOUT_S, minimal_environment(), program=_PROGRAM)
 
-    def _call(self, request: Header, payload: bytes, timeout_s: float) -> Header | Refusal:
+    def _call(self, request: Header, payload: bytes, timeout_s: float) -> Header | CopyRefusal:
         """One exchange. Where the child does not answer it is gone, and with it the open document."""
         process, self._process = self._process, None
         if process is None:

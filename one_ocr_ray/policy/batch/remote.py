@@ -52,7 +52,7 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class BatchRefusal:
     """A creation that was not answered with a batch. `is_sure`: there is certainly no batch."""
 
     failure: Failure

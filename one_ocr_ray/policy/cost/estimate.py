@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, Usage
+from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, TokenUsage
 from one_ocr_ray.policy.cost.token_estimates import OutputEstimate
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def llm_page(metering: ProviderMetering, request: PageRequest, longest_side_px: 
     """What one full page takes at a provider; its output tokens are the rate limiter's first estimate."""
     image = PageImage(1, round(longest_side_px / PAGE_ASPECT), longest_side_px, b"", "", 0, 0)
     counted = metering.estimate_tokens(image, request)
-    usage = Usage(metering.input_tokens(image, request), OutputEstimate(request.output_tokens_cap).tokens)
+    usage = TokenUsage(metering.input_tokens(image, request), OutputEstimate(request.output_tokens_cap).tokens)
     return PageNeed(RENDER_CPU_S, metering.cost_usd(usage), usage.input_tokens, usage.output_tokens, counted)
 
 

@@ -13,7 +13,7 @@ from one_ocr_ray.policy.cost.token_estimates import CHARS_PER_TOKEN, OutputEstim
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.model import Answer, PageRequest, Usage
+    from one_ocr_ray.model import Answer, PageRequest, TokenUsage
 
 # Tokens of one image, by model, width and height in pixels, and image detail.
 ImageTokens = Callable[[str, int, int, str], int]
@@ -88,7 +88,7 @@ class ProviderMetering:
             return None
         return first_usd + (requests - 1) * later_usd if requests else 0.0
 
-    def cost_usd(self, usage: Usage) -> float | None:
+    def cost_usd(self, usage: TokenUsage) -> float | None:
         """The cost of a request of `usage`; None if it is unknown."""
         return cost_usd(usage, self._model, self._tier, self._prices)
 
@@ -98,13 +98,13 @@ class ProviderMetering:
         return picture + text // CHARS_PER_TOKEN + OTHER_INPUT_TOKENS  # prompts are mostly Latin
 
 
-def total_tokens(usage: Usage) -> int | None:
+def total_tokens(usage: TokenUsage) -> int | None:
     """Input and output tokens; None if one of them is unknown."""
     if usage.input_tokens is None or usage.output_tokens is None:
         return None
     return usage.input_tokens + usage.output_tokens
 
 
-def input_tokens(usage: Usage) -> int | None:
+def input_tokens(usage: TokenUsage) -> int | None:
     """Tokens in alone: https://ai.google.dev/gemini-api/docs/rate-limits counts those in its TPM."""
     return usage.input_tokens

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from one_ocr_ray.model import Usage
+    from one_ocr_ray.model import TokenUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price 
 
 
 def cost_usd(
-    usage: Usage, model: str, tier: str | None = None, overrides: Mapping[str, Price] | None = None
+    usage: TokenUsage, model: str, tier: str | None = None, overrides: Mapping[str, Price] | None = None
 ) -> float | None:
     """The cost of one request; None if its price or its tokens are unknown."""
     if usage.input_tokens is None or usage.output_tokens is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import Action, ErrorCode, Usage
+from one_ocr_ray.model import Action, ErrorCode, TokenUsage
 from one_ocr_ray.policy.known_sums import add_known
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class PageUsage:
     attempts: int = 0
     queue_s: float = 0.0
     latency_s: float = 0.0
-    usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
+    usage: TokenUsage = field(default_factory=lambda: TokenUsage(0, 0, 0))
     cost_usd: float | None = 0.0
     spending: Spending = field(default_factory=Spending)
     recalled: Spending = field(default_factory=Spending)  # of answers from batches, which have records of their own
@@ -108,7 +108,7 @@ class PageUsage:
         """Count one request that was sent; `answer` is None if it was given up before an answer came."""
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
-        used = answer.usage if answer is not None else Usage()
+        used = answer.usage if answer is not None else TokenUsage()
         throttled = failure is not None and failure.action is Action.THROTTLED
         one = Spending(
             0 if throttled else 1,
@@ -121,9 +121,9 @@ class PageUsage:
             self.recalled += one
         else:
             self.spending += one
-        if failure is not None and used == Usage() and cost_usd is not None:
+        if failure is not None and used == TokenUsage() and cost_usd is not None:
             return  # only an error came: nothing was used
-        self.usage = Usage(
+        self.usage = TokenUsage(
             add_known(self.usage.input_tokens, used.input_tokens),
             add_known(self.usage.output_tokens, used.output_tokens),
             add_known(self.usage.cached_tokens, used.cached_tokens),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from one_ocr_ray.model import PageResult
-    from one_ocr_ray.policy.document.furniture import Edge
+    from one_ocr_ray.policy.document.furniture import EdgePiece
     from one_ocr_ray.policy.document.pieces import Piece
 
 PAGE_JOINT = "\n\n"
@@ -111,9 +111,9 @@ class _Text:
             self.ends[at] = self.length
 
 
-def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[tuple[int, int], int]]:
+def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[EdgePiece]], dict[tuple[int, int], int]]:
     """What is left out of each page, and the level of each heading by page and index."""
-    edges: list[Edge] = []
+    edges: list[EdgePiece] = []
     headings: list[Heading] = []
     titles: dict[str, list[int]] = {}
     counts: dict[int, int] = {}  # of pieces, by page
@@ -128,7 +128,7 @@ def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[
                 size = type_size(text, piece.box) if piece.box else None
                 headings.append(Heading(page.page_number, index, piece.level or 1, text, size))
                 titles.setdefault(key_of(piece.text), []).append(page.page_number)
-    dropped: dict[int, list[Edge]] = {}
+    dropped: dict[int, list[EdgePiece]] = {}
     for edge in furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else ():
         if not edge.kind.is_furniture:  # which its page has left out itself
             dropped.setdefault(edge.page, []).append(edge)
@@ -139,7 +139,7 @@ def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[Edge]], dict[
     return dropped, ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
 
 
-def _kept(page: PageResult, dropped: Sequence[Edge], levels: Mapping[tuple[int, int], int]) -> list[Piece]:
+def _kept(page: PageResult, dropped: Sequence[EdgePiece], levels: Mapping[tuple[int, int], int]) -> list[Piece]:
     """The pieces of a page that are text of the document, headings with their rank in it."""
     lines = {edge.index: edge.line for edge in dropped}
     kept: list[Piece] = []

@@ -49,7 +49,7 @@ _ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 
 @dataclass(frozen=True, slots=True)
-class Edge:
+class EdgePiece:
     """A short piece at the edge of a page, or the first or last line of a longer one."""
 
     page: int  # its number
@@ -88,14 +88,14 @@ class Edge:
         return found
 
 
-def page_edges(number: int, pieces: Sequence[Piece], box: PageBox | None) -> list[Edge]:
+def page_edges(number: int, pieces: Sequence[Piece], box: PageBox | None) -> list[EdgePiece]:
     """What may be furniture on page `number`."""
     if box is not None and any(piece.box for piece in pieces):
         return list(_placed_edges(number, pieces, box))
     return list(_outer_pieces(number, pieces))
 
 
-def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterator[Edge]:
+def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterator[EdgePiece]:
     for index, piece in enumerate(pieces):
         box = piece.box
         if box is None or piece.kind not in _KINDS or len(piece.text) > 2 * MOST_CHARACTERS:
@@ -106,10 +106,10 @@ def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterat
         text = " ".join((piece.said or plain_text(piece.text)).split())
         if len(text) <= MOST_CHARACTERS:
             middle = (box.y0 + box.y1) / 2 / page.height
-            yield Edge(number, index, is_top, 0, text, piece.kind, None, middle, box.y1 - box.y0)
+            yield EdgePiece(number, index, is_top, 0, text, piece.kind, None, middle, box.y1 - box.y0)
 
 
-def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[Edge]:
+def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[EdgePiece]:
     """The first and the last pieces, up to the first that cannot be furniture; of a long one its outermost line."""
     pieces = [piece for piece in pieces if not piece.kind.is_furniture]
     for is_top in (True, False):
@@ -122,12 +122,12 @@ def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[Edge]:
             line = None if len(lines) == 1 else 0 if is_top else -1
             text = " ".join(plain_text(lines[line or 0]).split())
             if len(text) <= MOST_CHARACTERS:
-                yield Edge(number, index, is_top, rank, text, piece.kind, line)
+                yield EdgePiece(number, index, is_top, rank, text, piece.kind, line)
             if line is not None:
                 break
 
 
-def furniture(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: int) -> set[Edge]:
+def furniture(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_count: int) -> set[EdgePiece]:
     """Those of `edges`, which are in page order, that are furniture.
 
     `titles`: by key the numbers of the pages on which such a heading stands.
@@ -177,16 +177,16 @@ def _number(word: str) -> int | None:
     return int(digits) if digits.isdecimal() and len(digits) <= 4 else None
 
 
-def _counting(edges: Sequence[Edge]) -> set[Edge]:
+def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
     """Those that hold the number of their page: it grows by one from page to page."""
-    by_offset: dict[int, list[Edge]] = defaultdict(list)
+    by_offset: dict[int, list[EdgePiece]] = defaultdict(list)
     for edge in edges:
         for number in edge.numbers:
             by_offset[number - edge.page].append(edge)
     return {edge for group in by_offset.values() for edge in _among_neighbours(group)}
 
 
-def _among_neighbours(group: Sequence[Edge]) -> Iterator[Edge]:
+def _among_neighbours(group: Sequence[EdgePiece]) -> Iterator[EdgePiece]:
     """Those of `group`, in page order, that have company on the pages around."""
     pages = sorted({edge.page for edge in group})
     for edge in group:
@@ -195,8 +195,8 @@ def _among_neighbours(group: Sequence[Edge]) -> Iterator[Edge]:
             yield edge
 
 
-def _repeating(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: int) -> set[Edge]:
-    found: set[Edge] = set()
+def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_count: int) -> set[EdgePiece]:
+    found: set[EdgePiece] = set()
     for group in _groups(edges):
         often = len({edge.page for edge in group}) >= max(REPEATED, OFTEN * page_count)
         repeating = list(group) if often else list(_among_neighbours(group))
@@ -206,14 +206,14 @@ def _repeating(edges: Sequence[Edge], titles: dict[str, list[int]], page_count: 
     return found
 
 
-def _groups(edges: Iterable[Edge]) -> Iterator[list[Edge]]:
+def _groups(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
     """Edges that say the same at the same place."""
-    by_key: dict[tuple[str, bool], list[Edge]] = defaultdict(list)
+    by_key: dict[tuple[str, bool], list[EdgePiece]] = defaultdict(list)
     for edge in edges:
         if any(char.isalpha() for char in edge.key):
             by_key[edge.key, edge.is_top].append(edge)
     for same in by_key.values():
-        by_height: list[list[Edge]] = []
+        by_height: list[list[EdgePiece]] = []
         for edge in sorted(same, key=lambda each: (each.middle or 0.0, each.page)):
             if by_height and (edge.middle or 0.0) - (by_height[-1][-1].middle or 0.0) < SAME_HEIGHT:
                 by_height[-1].append(edge)
@@ -222,7 +222,7 @@ def _groups(edges: Iterable[Edge]) -> Iterator[list[Edge]]:
         yield from (sorted(group, key=lambda each: each.page) for group in by_height)
 
 
-def _is_title(first: Edge, others: Sequence[Edge], titles: dict[str, list[int]]) -> bool:
+def _is_title(first: EdgePiece, others: Sequence[EdgePiece], titles: dict[str, list[int]]) -> bool:
     """True if the first of those that repeat is the title that the others repeat."""
     if first.kind is not BlockKind.HEADING or not others:
         return False
@@ -231,7 +231,7 @@ def _is_title(first: Edge, others: Sequence[Edge], titles: dict[str, list[int]])
     return not any(page < first.page for page in titles.get(_without_numbers(first.key), ()))
 
 
-def _going_on(edges: Iterable[Edge], titles: dict[str, list[int]]) -> set[Edge]:
+def _going_on(edges: Iterable[EdgePiece], titles: dict[str, list[int]]) -> set[EdgePiece]:
     """Lines at the very edge that repeat the title of what began on an earlier page."""
     return {
         edge
@@ -243,7 +243,7 @@ def _going_on(edges: Iterable[Edge], titles: dict[str, list[int]]) -> set[Edge]:
     }
 
 
-def _in_place(edges: Sequence[Edge], found: set[Edge]) -> set[Edge]:
+def _in_place(edges: Sequence[EdgePiece], found: set[EdgePiece]) -> set[EdgePiece]:
     """Those that stand where on most pages furniture stands, such as a number that was misread."""
     pages = len({edge.page for edge in edges if edge.middle is not None})
     heights: dict[tuple[bool, int], list[float]] = defaultdict(list)  # of furniture, by its place
@@ -251,7 +251,7 @@ def _in_place(edges: Sequence[Edge], found: set[Edge]) -> set[Edge]:
         for step in (-1, 0, 1):
             heights[edge.is_top, edge.place + step].append(edge.height or 0.0)
 
-    def is_like_others(edge: Edge) -> bool:
+    def is_like_others(edge: EdgePiece) -> bool:
         known = heights.get((edge.is_top, edge.place), [])
         least = REPEATED if edge.key == "#" else max(REPEATED, USED_PLACE * pages)
         return len(known) >= least and (edge.height or 0.0) <= LARGER * usual[edge.is_top, edge.place]

@@ -19,7 +19,7 @@ from one_ocr_ray.policy.layout.kinds.classify import Figure, FigureStrip, is_typ
 from one_ocr_ray.policy.layout.kinds.formulas import latex
 from one_ocr_ray.policy.layout.kinds.headings import heading_level, is_full, is_heading, is_label, is_large
 from one_ocr_ray.policy.layout.lines import Column, Line
-from one_ocr_ray.policy.layout.tables.grid import Table
+from one_ocr_ray.policy.layout.tables.grid import PrintedTable
 from one_ocr_ray.policy.layout.tables.unruled import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
 
@@ -46,7 +46,7 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     gap = _usual_gap([part for part in parts if isinstance(part, list)])
     found: list[Draft] = []
     for part in parts:
-        if isinstance(part, Table):
+        if isinstance(part, PrintedTable):
             found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid))
         elif isinstance(part, Figure):
             found.append(_figure_draft(part))
@@ -87,16 +87,16 @@ def _type_size(segments: Iterable[Segment]) -> float:
     return median(box.y1 - box.y0 for box in boxes)
 
 
-def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | list[Line]]:
+def _parts(region: Sequence[Segment], height: float) -> list[PrintedTable | Figure | list[Line]]:
     """The tables and figures of a column and the text between them. A line whose kind is known is in no table."""
-    parts: list[Table | Figure | list[Line]] = []
+    parts: list[PrintedTable | Figure | list[Line]] = []
     for known, group in groupby(_pieces(region), _known):
         if isinstance(known, Figure):
             parts.append(known)
             continue
         page = tuple(piece for piece in group if not isinstance(piece, Figure))
         for text in [page] if known else find_tables(page, height):
-            if isinstance(text, Table):
+            if isinstance(text, PrintedTable):
                 parts.append(text)
             elif parts and isinstance(parts[-1], list):
                 parts[-1] += [Line.of(row) for row in text]
@@ -105,9 +105,9 @@ def _parts(region: Sequence[Segment], height: float) -> list[Table | Figure | li
     return parts
 
 
-def _first_of_each(parts: Iterable[Table | Figure | list[Line]]) -> list[Table | Figure | list[Line]]:
+def _first_of_each(parts: Iterable[PrintedTable | Figure | list[Line]]) -> list[PrintedTable | Figure | list[Line]]:
     """Without what was there before: the strips of a table or a figure may lie in several columns."""
-    found: list[Table | Figure | list[Line]] = []
+    found: list[PrintedTable | Figure | list[Line]] = []
     for part in parts:
         if isinstance(part, list) or not any(part is other for other in found):
             found.append(part)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.model import PageWarning
-from one_ocr_ray.policy.page.looks import Kind
+from one_ocr_ray.policy.page.looks import BlotKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -25,7 +25,13 @@ FOREIGN_PAGE = 0.5  # of the length of all lines
 
 # How certain it is that a page without any line read has no text, by the look of its ink; measured on the generated
 # pages of benchmarks/sparse.py.
-_SURE_OF_NO_TEXT = {Kind.SPECK: 0.99, Kind.RULE: 0.99, Kind.DRAWING: 0.95, Kind.PICTURE: 0.8, Kind.TEXT: 0.2}
+_SURE_OF_NO_TEXT = {
+    BlotKind.SPECK: 0.99,
+    BlotKind.RULE: 0.99,
+    BlotKind.DRAWING: 0.95,
+    BlotKind.PICTURE: 0.8,
+    BlotKind.TEXT: 0.2,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +57,9 @@ class LineRead:
         return not self.is_text and self.length >= WORD_RATIO * self.height and self.inked >= LEAST_INK
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> BlotKind:
         """The look of a line that is not text: the detector takes parts of pictures for lines."""
-        return Kind.TEXT if self.guessed or self.is_lost else Kind.PICTURE
+        return BlotKind.TEXT if self.guessed or self.is_lost else BlotKind.PICTURE
 
     @property
     def is_foreign(self) -> bool:
@@ -75,6 +81,6 @@ def page_warnings(lines: Sequence[LineRead]) -> tuple[PageWarning, ...]:
     return tuple(found)
 
 
-def sure_of_no_text(kinds: Iterable[Kind]) -> float:
+def sure_of_no_text(kinds: Iterable[BlotKind]) -> float:
     """How certain it is (0-1) that a page without a line has no text, by the kinds of its ink."""
-    return min((_SURE_OF_NO_TEXT[kind] for kind in kinds), default=_SURE_OF_NO_TEXT[Kind.SPECK])
+    return min((_SURE_OF_NO_TEXT[kind] for kind in kinds), default=_SURE_OF_NO_TEXT[BlotKind.SPECK])

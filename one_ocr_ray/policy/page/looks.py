@@ -75,7 +75,7 @@ NEAR_CELLS = 10
 CLOSER_PX = 800  # a window with a longer side is not enlarged
 
 
-class Kind(Enum):
+class BlotKind(Enum):
     """What a blot of ink looks like."""
 
     SPECK = auto()
@@ -96,15 +96,15 @@ class Blot:
     cells: int
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> BlotKind:
         short, long = sorted((self.width, self.height))
         if self.cells < SPECK_CELLS:
-            return Kind.SPECK
+            return BlotKind.SPECK
         if (short <= THIN_CELLS and long >= 2 * short) or (short <= THIN_CELLS + 1 and long > LONG_CELLS):
-            return Kind.RULE
+            return BlotKind.RULE
         if short > LARGE_CELLS / 5 and self.cells < 0.25 * short * long:
-            return Kind.DRAWING
-        return Kind.PICTURE if short > LARGE_CELLS else Kind.TEXT
+            return BlotKind.DRAWING
+        return BlotKind.PICTURE if short > LARGE_CELLS else BlotKind.TEXT
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +153,8 @@ class Window:
 def worth_a_look(blots: Iterable[Blot], *, lines_found: bool) -> list[Blot]:
     """The blots that may be text; on a page without a line also drawings and pictures."""
     if lines_found:
-        return [blot for blot in blots if blot.kind is Kind.TEXT]
-    return [blot for blot in blots if blot.kind in {Kind.TEXT, Kind.DRAWING, Kind.PICTURE}]
+        return [blot for blot in blots if blot.kind is BlotKind.TEXT]
+    return [blot for blot in blots if blot.kind in {BlotKind.TEXT, BlotKind.DRAWING, BlotKind.PICTURE}]
 
 
 def windows(blots: Sequence[Blot]) -> list[Window]:
@@ -178,7 +178,7 @@ def windows(blots: Sequence[Blot]) -> list[Window]:
 
 def may_be_a_line(blot: Blot) -> bool:
     """True if ink without a detected line is read as a line."""
-    return blot.kind is Kind.TEXT
+    return blot.kind is BlotKind.TEXT
 
 
 def window_scale(width: int, height: int) -> float:

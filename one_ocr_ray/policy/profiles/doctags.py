@@ -10,7 +10,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares, with_content
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +36,9 @@ _KINDS = {
 _CELLS = frozenset({"fcel", "ecel", "lcel", "ucel", "xcel", "ched", "rhed", "srow", "nl"})
 
 
-def pieces(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The elements in their order; the last one of an answer that was cut off as far as it goes. None: no element."""
-    found: list[Piece] = []
+    found: list[NamedPiece] = []
     tags = list(_TAG.finditer(text))
     at = 0
     while at < len(tags) and len(found) < MOST_PIECES:
@@ -55,7 +55,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[Piece] | None:
         content = text[tags[at].end() : tags[end].start() if end < len(tags) else len(text)]
         said = _table(content) if kind is BlockKind.TABLE else _TAG.sub("", content).strip()
         level = min(6, int(heading[1]) + 1) if heading else 1
-        found.append(Piece(kind, said, shares(places, *grid), level))
+        found.append(NamedPiece(kind, said, shares(places, *grid), level))
         at = end
     return found or None
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares, with_content
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,13 +34,13 @@ _KINDS = {
 }
 
 
-def pieces(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The labelled divisions in their order. None: there is none."""
     found = list(_pieces(text, grid))
     return found if found or 'data-label="Blank-Page"' in text else None
 
 
-def _pieces(text: str, grid: tuple[float, float]) -> Iterator[Piece]:
+def _pieces(text: str, grid: tuple[float, float]) -> Iterator[NamedPiece]:
     divisions = [each for each in _DIVISION.finditer(text) if _LABEL.search(each[1])][:MOST_PIECES]
     for division, inside in with_content(text, divisions):
         label = _LABEL.search(division[1])
@@ -53,7 +53,7 @@ def _pieces(text: str, grid: tuple[float, float]) -> Iterator[Piece]:
         content = inside.strip().removesuffix("</div>")
         rank = _RANK.search(content)
         level = int(rank[1]) if rank else 2
-        yield Piece(kind, _content(kind, content), shares(numbers, *grid), level)
+        yield NamedPiece(kind, _content(kind, content), shares(numbers, *grid), level)
 
 
 def _content(kind: BlockKind, html: str) -> str:

@@ -9,7 +9,7 @@ from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,15 +37,15 @@ _KINDS = {
 }
 
 
-def pieces(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The objects of the list in its order; those of a list that was cut off up to there. None: it is no such list."""
-    found: list[Piece] = []
+    found: list[NamedPiece] = []
     for each in _objects(text):
         category, said = str(each.get("category", "")).lower(), each.get("text")
         kind = _KINDS.get(category, BlockKind.PARAGRAPH)
         box = each.get("bbox")
         found.append(
-            Piece(
+            NamedPiece(
                 kind,
                 said if isinstance(said, str) else "",
                 shares(box, *grid) if isinstance(box, list) else None,

@@ -24,7 +24,7 @@ _AS_ONE = frozenset({BlockKind.CAPTION, BlockKind.FOOTNOTE, BlockKind.MARGIN_NOT
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class NamedPiece:
     """One thing on a page as a model named it. `text` is Markdown; a formula's is LaTeX, a figure's what it shows."""
 
     kind: BlockKind
@@ -50,7 +50,7 @@ def with_content(text: str, tags: Sequence[re.Match[str]]) -> Iterator[tuple[re.
     return ((tag, text[tag.end() : end]) for tag, end in zip(tags, ends, strict=True))
 
 
-def to_markdown(pieces: Iterable[Piece]) -> str:
+def to_markdown(pieces: Iterable[NamedPiece]) -> str:
     """The pieces as Markdown, without what belongs to the sheet. Items of a list follow each other line by line."""
     text, before = "", None
     for piece in pieces:
@@ -62,7 +62,7 @@ def to_markdown(pieces: Iterable[Piece]) -> str:
     return text
 
 
-def _markdown(piece: Piece) -> str:
+def _markdown(piece: NamedPiece) -> str:
     text = piece.text.strip()
     match piece.kind:
         case BlockKind.FIGURE:
@@ -82,7 +82,7 @@ def _alternative(text: str) -> str:
     return " ".join(text.translate({ord(mark): " " for mark in "[]`<>\\"}).split())
 
 
-def to_blocks(pieces: Iterable[Piece], page_box: PageBox | None) -> tuple[Block, ...]:
+def to_blocks(pieces: Iterable[NamedPiece], page_box: PageBox | None) -> tuple[Block, ...]:
     """The pieces as blocks, numbered from 1. Without the page's size in points no block has a box."""
     blocks: list[Block] = []
     for piece in pieces:
@@ -98,7 +98,7 @@ def to_blocks(pieces: Iterable[Piece], page_box: PageBox | None) -> tuple[Block,
     return tuple(blocks)
 
 
-def _blocks(piece: Piece) -> Sequence[Block]:
+def _blocks(piece: NamedPiece) -> Sequence[Block]:
     if piece.kind is BlockKind.FIGURE:
         return (Block(0, piece.kind, _alternative(piece.text)),)
     if piece.kind is BlockKind.FORMULA:

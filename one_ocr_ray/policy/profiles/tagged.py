@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, Piece, shares, with_content
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,14 +50,14 @@ _KINDS = {
 }
 
 
-def grounded(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+def grounded(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The pieces of an answer with grounding tags. None: it has no such tag."""
     return list(_pieces(text, _GROUNDING, grid)) or None
 
 
-def marked(text: str, grid: tuple[float, float]) -> list[Piece] | None:
+def marked(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The pieces of an answer with markers. None: it has no marker."""
-    found: list[Piece] = []
+    found: list[NamedPiece] = []
     for label, piece in _labelled(_ESCAPED_DOLLAR.sub("$", text), _MARKER, grid):
         if label.endswith("+") and found:
             found[-1] = replace(found[-1], text=f"{found[-1].text} {piece.text}")
@@ -66,14 +66,14 @@ def marked(text: str, grid: tuple[float, float]) -> list[Piece] | None:
     return found or None
 
 
-def _pieces(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[Piece]:
+def _pieces(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[NamedPiece]:
     return (piece for _, piece in _labelled(text, tag, grid))
 
 
-def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, Piece]]:
+def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, NamedPiece]]:
     for each, said in with_content(text, list(tag.finditer(text))[:MOST_PIECES]):
         label = each[1].strip().lower()
         name = label.rstrip("+").replace("-", "_").replace(" ", "_")
         box = shares([int(number) for number in re.findall(r"\d{1,5}", each[2])], *grid)
         kind = _KINDS.get(name, BlockKind.PARAGRAPH)
-        yield label, Piece(kind, said.strip(), box, level=1 if name == "title" else 2)
+        yield label, NamedPiece(kind, said.strip(), box, level=1 if name == "title" else 2)

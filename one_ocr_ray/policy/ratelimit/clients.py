@@ -15,7 +15,7 @@ from one_ocr_ray.policy.ratelimit.shares import FairShares
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient
 
 CLIENT_SILENCE_S = 15.0
 JOB_SILENCE_S = 60.0
@@ -40,7 +40,7 @@ class JobState:
 class ClientState:
     """One client. Its requests in flight are those granted minus those it has reported as finished."""
 
-    who: Client
+    who: LimiterClient
     seen_at: float
     granted: int = 0
     finished: int = 0
@@ -69,7 +69,7 @@ class ClientTable:
     def job(self, name: str) -> JobState:
         return self._jobs[name]
 
-    def see(self, who: Client, feedback: Feedback, now: float) -> bool:
+    def see(self, who: LimiterClient, feedback: Feedback, now: float) -> bool:
         """Record a message of `who`; True if its job is new."""
         job = self._jobs.get(who.job)
         new_job = job is None

@@ -23,7 +23,7 @@ from one_ocr_ray.policy.ratelimit.patience import REFUSED_AT_MOST_S, Patience
 from one_ocr_ray.policy.ratelimit.shares import FairShares
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient, RequestHistory
 
 LEAD_S = 0.05
 QUANTUM_S = 0.2
@@ -43,7 +43,7 @@ LOOK_EVERY_S = 1.0  # while a client waits; a message or a known instant may com
 class PendingAcquire:
     """A client that waits for permits."""
 
-    who: Client
+    who: LimiterClient
     wanted: int
     tokens_each: float
 
@@ -70,7 +70,7 @@ class Gate:
         self._expected_by: float | None = None  # the next dispatch, while a client waits for a known instant
         self._throttles = 0
 
-    def record_feedback(self, who: Client, feedback: Feedback, now: float, jitter: float) -> None:
+    def record_feedback(self, who: LimiterClient, feedback: Feedback, now: float, jitter: float) -> None:
         """Record what a client has seen. `jitter` is 0-1, at random.
 
         A stop holds for the jobs that met it. A job that is new, or was silent for a minute, lifts it: the user may
@@ -104,7 +104,7 @@ class Gate:
             self.cancel(who.client_id)
             self._clients.leave(who.client_id)
 
-    def enqueue(self, who: Client, wanted: int, tokens_each: float, feedback: Feedback) -> None:
+    def enqueue(self, who: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> None:
         """Replace the client's pending acquire. `record_feedback` has already seen its feedback."""
         self._clients.received(who.client_id, feedback.received)
         self._pending[who.client_id] = PendingAcquire(who, wanted, tokens_each)

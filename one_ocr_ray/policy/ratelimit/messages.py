@@ -45,7 +45,7 @@ def _lowest(values: Iterable[_Number | None]) -> _Number | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Client:
+class LimiterClient:
     """The sender of a message: one worker process that works on one job.
 
     Every message carries the limits, so a gate that was restarted, or that another job created, knows them at once.

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, RequestHistory
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient, RequestHistory
 
 SAVED_AT_MOST_S = 5.0  # of the rate
 # A grant that spends credit is denser than the rate by this share. It is small at first, since providers that count
@@ -71,7 +71,7 @@ class DayMeter:
             requests += self._hours.pop()[1]
         self._hours.append((hour, requests))
 
-    def record_feedback(self, who: Client, feedback: Feedback, now: float) -> int:
+    def record_feedback(self, who: LimiterClient, feedback: Feedback, now: float) -> int:
         """Take unused permits back, and give their number; count earlier requests of a client older than this meter."""
         known = self._unused.get(who.client_id)
         returned = 0 if known is None else feedback.unused - known

@@ -15,7 +15,7 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, ErrorCode, Failure
 from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, HOLD_S, poll_after_s
 from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
-from one_ocr_ray.policy.batch.remote import Refusal, RemoteState
+from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteState
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
 from one_ocr_ray.reading.batch.lookup import Lookup
 from one_ocr_ray.reading.limits.budget import SPENT
@@ -191,7 +191,7 @@ class BatchWatch(KnownParcels):
             made = await self._client.create(file.file_id, parcel.tries[-1].tag)
         finally:
             self._creating.discard(parcel.name)
-        if not isinstance(made, Refusal):
+        if not isinstance(made, BatchRefusal):
             self._on_create("answered")
             await self._receive(parcel, Receipt(made.batch_id, made.created_s or self._now_s(), "answered"))
             self._no_create_until_s = max(self._no_create_until_s, self._now_s() + CREATE_EVERY_S * self._is_busy())

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import Answer, Usage
-    from one_ocr_ray.policy.ratelimit.messages import Client, Held
+    from one_ocr_ray.model import Answer, TokenUsage
+    from one_ocr_ray.policy.ratelimit.messages import Held, LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter
     from one_ocr_ray.reading.limits.waiting import Waiter
 
@@ -90,8 +90,8 @@ class EndpointPermits:
         name: str,
         engine: Engine,
         limiter: Limiter,
-        client: Client,
-        tokens_counted: Callable[[Usage], int | None],
+        client: LimiterClient,
+        tokens_counted: Callable[[TokenUsage], int | None],
         *,
         weight: float = 1.0,
     ) -> None:

@@ -12,7 +12,7 @@ from one_ocr_ray.policy.ratelimit.gate import Gate
 from one_ocr_ray.policy.ratelimit.messages import Grant
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, LimiterClient
 
 ANSWER_WITHIN_S = 5.0
 
@@ -27,7 +27,7 @@ class OwnLimiter:
     async def ready(self) -> None:
         """Nothing to start."""
 
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
+    async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
         """Wait for up to `wanted` permits; an empty grant after five seconds."""
         self.report(client, feedback)
         self._gate.enqueue(client, wanted, tokens_each, feedback)
@@ -43,7 +43,7 @@ class OwnLimiter:
         self._gate.cancel(client.client_id)
         return Grant(held=self._gate.held(now))
 
-    def report(self, client: Client, feedback: Feedback) -> None:
+    def report(self, client: LimiterClient, feedback: Feedback) -> None:
         """Record what the client has seen."""
         self._gate.record_feedback(client, feedback, time.monotonic(), random.random())  # noqa: S311 - spreads retries
         self._heard.set()

@@ -21,8 +21,8 @@ from one_ocr_ray.reading.limits.waiting import WaitingRequests
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from one_ocr_ray.model import Answer, Failure, Usage
-    from one_ocr_ray.policy.ratelimit.messages import Client, Grant, Held
+    from one_ocr_ray.model import Answer, Failure, TokenUsage
+    from one_ocr_ray.policy.ratelimit.messages import Grant, Held, LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter, Peers
 
 # A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
@@ -64,8 +64,8 @@ class LeasedPermits:
     def __init__(
         self,
         limiter: Limiter,
-        client: Client,
-        tokens_counted: Callable[[Usage], int | None] = total_tokens,
+        client: LimiterClient,
+        tokens_counted: Callable[[TokenUsage], int | None] = total_tokens,
         *,
         waiting: WaitingRequests | None = None,
         peers: Peers | None = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from one_ocr_ray.policy.ratelimit.messages import Client, Feedback, Grant
+    from one_ocr_ray.policy.ratelimit.messages import Feedback, Grant, LimiterClient
     from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 
@@ -15,10 +15,10 @@ class Limiter(Protocol):
     async def ready(self) -> None:
         """Have it started."""
 
-    async def acquire(self, client: Client, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
+    async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
         """A grant, or None when the limiter cannot be reached now."""
 
-    def report(self, client: Client, feedback: Feedback) -> None:
+    def report(self, client: LimiterClient, feedback: Feedback) -> None:
         """Pass feedback on, without waiting."""
 
 

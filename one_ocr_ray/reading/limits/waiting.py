@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
-class Account(Protocol):
+class PermitSource(Protocol):
     """Who grants a permit."""
 
     def give_back(self, tokens: int) -> None:
@@ -24,8 +24,8 @@ class Waiter:
     """One request. `avoids`: accounts whose endpoints have just failed it."""
 
     tokens: int
-    avoids: Collection[Account] = ()
-    granted: asyncio.Future[Account] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    avoids: Collection[PermitSource] = ()
+    granted: asyncio.Future[PermitSource] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class WaitingRequests:
@@ -34,13 +34,13 @@ class WaitingRequests:
     def __init__(self) -> None:
         self._waiters: deque[Waiter] = deque()
 
-    def add(self, tokens: int, avoids: Collection[Account] = ()) -> Waiter:
+    def add(self, tokens: int, avoids: Collection[PermitSource] = ()) -> Waiter:
         """Let a request of `tokens` wait."""
         waiter = Waiter(tokens, avoids)
         self._waiters.append(waiter)
         return waiter
 
-    async def wait(self, waiter: Waiter) -> Account:
+    async def wait(self, waiter: Waiter) -> PermitSource:
         """Wait until it is granted; gives the account. Raises what the queue failed with."""
         try:
             return await waiter.granted
@@ -56,11 +56,11 @@ class WaitingRequests:
         """The mean of the requests that wait."""
         return sum(waiter.tokens for waiter in self._waiters) / len(self._waiters)
 
-    def of(self, account: Account) -> int:
+    def of(self, account: PermitSource) -> int:
         """How many requests wait that `account` may grant."""
         return sum(account not in waiter.avoids for waiter in self._waiters)
 
-    def take(self, account: Account) -> Waiter | None:
+    def take(self, account: PermitSource) -> Waiter | None:
         """The first request that `account` may grant, which is no longer waiting then."""
         for waiter in self._waiters:
             if not waiter.granted.done() and account not in waiter.avoids:

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.shrinking import changed_image
-from one_ocr_ray.model import Usage
+from one_ocr_ray.model import TokenUsage
 from one_ocr_ray.policy.cost.spending import may_be_billed
 from one_ocr_ray.reading.route.reader import PageDeferred
 
@@ -41,8 +41,8 @@ async def recalled_answer(
 def cost_usd_of(answer: Answer | None, metering: Metering) -> float | None:
     """The cost of one request; None when unknown. An error that cannot be billed costs nothing."""
     if answer is None:
-        return metering.cost_usd(Usage())  # 0.0 at an engine that costs nothing
-    if answer.failure is not None and answer.usage == Usage() and not may_be_billed(answer.failure):
+        return metering.cost_usd(TokenUsage())  # 0.0 at an engine that costs nothing
+    if answer.failure is not None and answer.usage == TokenUsage() and not may_be_billed(answer.failure):
         return 0.0
     return metering.cost_usd(answer.usage)
 

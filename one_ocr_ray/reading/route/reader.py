@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
 
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, PageResult, Usage
+    from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, PageResult, TokenUsage
     from one_ocr_ray.policy.ratelimit.messages import Held
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
@@ -56,7 +56,7 @@ class Metering(Protocol):
     def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         """About how many tokens the request will count for."""
 
-    def cost_usd(self, usage: Usage) -> float | None:
+    def cost_usd(self, usage: TokenUsage) -> float | None:
         """What a request of `usage` has cost; None when that is unknown."""
 
     def most_usd(self, image: PageImage, request: PageRequest) -> float | None:
@@ -75,7 +75,7 @@ class NoMetering:
     def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         return 0
 
-    def cost_usd(self, usage: Usage) -> float:
+    def cost_usd(self, usage: TokenUsage) -> float:
         return 0.0
 
     def most_usd(self, image: PageImage, request: PageRequest) -> float:

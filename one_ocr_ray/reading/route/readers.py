@@ -13,7 +13,7 @@ from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.policy.cost.metering import input_tokens, total_tokens
 from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import Client, Priority
+from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Priority
 from one_ocr_ray.policy.route.chain import LOCAL, NOT_FOR_LOCAL
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
@@ -86,7 +86,7 @@ def endpoint_permits(
     permits = EndpointPermits(has_next=setup.name != route.names[-1])
     counts_output = CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT
     for endpoint, engine in zip(setup.endpoints, engines, strict=True):
-        who = Client(
+        who = LimiterClient(
             f"{client}-{token_hex(3)}",  # a worker that is restarted counts from zero again, so it must be a new one
             run_id,
             priority,

@@ -17,7 +17,7 @@ _ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Found:
+class WalkedFile:
     """A file, or with a `fault` a folder that cannot be listed."""
 
     path: str
@@ -32,17 +32,17 @@ class _Folder:
     files: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
-    faults: list[Found] = field(default_factory=list)
+    faults: list[WalkedFile] = field(default_factory=list)
 
 
-def walk(top: str) -> Iterator[Found]:
+def walk(top: str) -> Iterator[WalkedFile]:
     """Every file under the folder `top`: the files of a folder come before those of its subfolders."""
     for folder in _tree(top):
         yield from folder.faults
-        yield from (Found(os.path.join(folder.path, name)) for name in folder.files)  # noqa: PTH118 - a million times
+        yield from (WalkedFile(os.path.join(folder.path, name)) for name in folder.files)  # noqa: PTH118 - a million times
 
 
-def glob(pattern: str) -> list[Found]:
+def glob(pattern: str) -> list[WalkedFile]:
     """All files that match an absolute `pattern`; `**` is any number of folders, wildcards match no leading dot."""
     return sorted(set(_matches("/", pattern.strip("/").split("/"))))
 
@@ -52,7 +52,7 @@ def fault_of_listing(path: str) -> str:
     return next((each.fault for each in _listed(path).faults if each.path == path), "")
 
 
-def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
+def _matches(parent: str, parts: list[str]) -> Iterator[WalkedFile]:
     part, rest = parts[0], parts[1:]
     if WILDCARDS & set(part) and _is_no_folder(parent):
         return
@@ -71,18 +71,18 @@ def _matches(parent: str, parts: list[str]) -> Iterator[Found]:
         for name in names:
             if fnmatch.fnmatchcase(name, part) and (part.startswith(".") or not name.startswith(".")):
                 path = os.path.join(parent, name)  # noqa: PTH118
-                yield from _matches(path, rest) if rest else iter([Found(path)])
+                yield from _matches(path, rest) if rest else iter([WalkedFile(path)])
 
 
-def _existing(path: str) -> Iterator[Found]:
+def _existing(path: str) -> Iterator[WalkedFile]:
     try:
         is_folder = stat.S_ISDIR(os.stat(path).st_mode)  # noqa: PTH116
     except OSError as error:
         if error.errno not in _ABSENT:
-            yield Found(path, _reason(error))
+            yield WalkedFile(path, _reason(error))
     else:
         if not is_folder:
-            yield Found(path)
+            yield WalkedFile(path)
 
 
 def _is_no_folder(path: str) -> bool:
@@ -123,7 +123,7 @@ def _listed(path: str) -> _Folder:
             for entry in entries:
                 _sort_in(entry, folder)
     except (OSError, ValueError) as error:  # even halfway: what was listed counts, and the fault is reported
-        folder.faults.append(Found(path, _reason(error)))
+        folder.faults.append(WalkedFile(path, _reason(error)))
     for names in (folder.files, folder.folders, folder.links):
         names.sort()
     folder.faults.sort()
@@ -142,7 +142,7 @@ def _sort_in(entry: os.DirEntry[str], folder: _Folder) -> None:
         if error.errno == errno.ELOOP:  # a link to itself: a missing file, like a dangling link
             folder.files.append(entry.name)
         else:  # it may be a folder
-            folder.faults.append(Found(entry.path, _reason(error)))
+            folder.faults.append(WalkedFile(entry.path, _reason(error)))
 
 
 def _reason(error: Exception) -> str:

@@ -12,7 +12,7 @@ from one_ocr_ray.engines.llm import wire
 from one_ocr_ray.engines.llm.batch import gemini_batch, openai_batch
 from one_ocr_ray.engines.llm.http import UNREACHABLE, HttpReply, HttpSender
 from one_ocr_ray.model import Action, ErrorCode, Failure
-from one_ocr_ray.policy.batch.remote import Refusal, RemoteBatch, RemoteFile
+from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteBatch, RemoteFile
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -128,18 +128,18 @@ class BatchClient:
             return reply
         return None if reply.status == 200 else self._failure(reply)
 
-    async def create(self, file_id: str, tag: str) -> RemoteBatch | Refusal:
+    async def create(self, file_id: str, tag: str) -> RemoteBatch | BatchRefusal:
         """Begin a batch. This is the one call that costs money, and it must never be sent again in doubt."""
         request = self.codec.create_request(self.options, file_id, tag)
         reply = await self._http.send(request, timeout_s=CREATE_TIMEOUT_S)
         if isinstance(reply, Failure):
-            return Refusal(reply, is_sure=reply in UNREACHABLE)
+            return BatchRefusal(reply, is_sure=reply in UNREACHABLE)
         payload = wire.read_json(reply.body)
         if reply.status < 300:
             batch = self.codec.read_batch(payload)
-            return Refusal(_ODD, is_sure=False) if batch is None else batch
+            return BatchRefusal(_ODD, is_sure=False) if batch is None else batch
         said = reply.status in _REFUSED and wire.read_error(payload) is not None
-        return Refusal(self.codec.parse_error(reply.status, reply.headers, payload), is_sure=said)
+        return BatchRefusal(self.codec.parse_error(reply.status, reply.headers, payload), is_sure=said)
 
     async def batch(self, batch_id: str) -> RemoteBatch | Failure:
         """One batch by its name: the only thing that decides that it is over."""

@@ -78,7 +78,7 @@ def is_notice(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class PageParts:
     """A page parted into its heads, its text and its feet."""
 
     heads: tuple[Segment, ...]
@@ -86,10 +86,10 @@ class Sheet:
     feet: tuple[Segment, ...]
 
 
-def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageContent) -> Sheet:
+def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageContent) -> PageParts:
     """Part a page. One on which nothing else stands has no furniture."""
     if not segments:
-        return Sheet((), (), ())
+        return PageParts((), (), ())
     page_height = content.height
     height = line_height([s for s in segments if not s.line.mono] or segments)  # listings are in smaller type
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
@@ -100,8 +100,8 @@ def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageCon
     taken = heads | feet
     text = tuple(s for s in segments if s not in taken)
     if not text:
-        return Sheet((), tuple(segments), ())
-    return Sheet(tuple(s for s in segments if s in heads), text, tuple(s for s in segments if s in feet - heads))
+        return PageParts((), tuple(segments), ())
+    return PageParts(tuple(s for s in segments if s in heads), text, tuple(s for s in segments if s in feet - heads))
 
 
 def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft]:

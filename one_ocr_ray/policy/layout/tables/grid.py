@@ -21,7 +21,7 @@ _NUMBER = re.compile(r"[\s\d.,:;%$€£¥+\-–—~()/*±<>≤≥]*\d[\s\d.,:;%$
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class PrintedTable:
     """A table and the printed rows that it was made of."""
 
     rows: tuple[Row, ...]
@@ -50,7 +50,7 @@ class Places:
         first, second = sorted((self.cell(*a), self.cell(*b)))
         self._first[second] = first
 
-    def table(self, header_rows: int | None = None) -> Table:
+    def table(self, header_rows: int | None = None) -> PrintedTable:
         """The cells: rectangles of places that belong together. None: the header is looked for."""
         taken: set[tuple[int, int]] = set()
         cells: list[Cell] = []
@@ -66,7 +66,7 @@ class Places:
         head = _header_rows(cells, rows_used) if header_rows is None else header_rows
         cells = [replace(cell, is_header=cell.row < head) for cell in cells]
         everything = rows(segment for row_texts in self.texts for texts in row_texts for segment in texts)
-        return Table(everything, TableGrid(rows_used, cols_used, tuple(cells), head))
+        return PrintedTable(everything, TableGrid(rows_used, cols_used, tuple(cells), head))
 
     def _extent(self, row: int, col: int, taken: set[tuple[int, int]]) -> tuple[int, int]:
         """How many rows and columns the cell that starts here has; one that is no rectangle gives several."""

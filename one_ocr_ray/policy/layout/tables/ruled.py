@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.layout.geometry import Row, Segment
     from one_ocr_ray.policy.layout.kinds.labels import Labels
     from one_ocr_ray.policy.layout.tables.alignment import Interval
-    from one_ocr_ray.policy.layout.tables.grid import Places, Table
+    from one_ocr_ray.policy.layout.tables.grid import Places, PrintedTable
 
 MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or
@@ -49,7 +49,7 @@ INSIDE = 0.3  # text may reach this far out of its frame
 class _Found:
     """A table, the segments that it is made of, and where it is on the straightened page."""
 
-    table: Table
+    table: PrintedTable
     taken: frozenset[Segment]
     left: float
     top: float

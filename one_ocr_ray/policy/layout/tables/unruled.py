@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.layout.geometry import Row
     from one_ocr_ray.policy.layout.tables.alignment import Interval
-    from one_ocr_ray.policy.layout.tables.grid import Table
+    from one_ocr_ray.policy.layout.tables.grid import PrintedTable
 
 MIN_ROWS = 3
 FEW_CHARACTERS = 2.0  # a cell: answers to choose from, fractions, a puzzle
@@ -46,12 +46,12 @@ MARKER_GAP = 2.5  # of the line height: a bullet or number is at most this far f
 class TableStrip(Segment):
     """A strip of a table that was found before; its word is no text."""
 
-    table: Table = field(compare=False)
+    table: PrintedTable = field(compare=False)
 
 
-def find_tables(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
+def find_tables(page: Sequence[Row], height: float) -> list[PrintedTable | tuple[Row, ...]]:
     """Part rows into tables and the text between them, in order. `height` is the page's usual line height."""
-    parts: list[Table | tuple[Row, ...]] = []
+    parts: list[PrintedTable | tuple[Row, ...]] = []
     text: list[Row] = []
     for row in page:
         for strip in row:
@@ -63,9 +63,9 @@ def find_tables(page: Sequence[Row], height: float) -> list[Table | tuple[Row, .
     return parts + _parted(text, height)
 
 
-def _parted(page: Sequence[Row], height: float) -> list[Table | tuple[Row, ...]]:
+def _parted(page: Sequence[Row], height: float) -> list[PrintedTable | tuple[Row, ...]]:
     page = [_with_leaders(_with_marker(row, height)) for row in page]
-    parts: list[Table | tuple[Row, ...]] = []
+    parts: list[PrintedTable | tuple[Row, ...]] = []
     start = at = 0
     while at < len(page):
         end = _run_end(page, at, height)
