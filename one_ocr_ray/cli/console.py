@@ -168,6 +168,8 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
             for name, each in figures["readers"].items()
         )
         rows.append(("Readers", f"{', '.join(shares)}; 95 % interval from {figures['sample_pages']} pages read"))
+    if figures["audit"]:
+        rows.append(("Audit", ", ".join(f"{pages:,} pages by {name}" for name, pages in figures["audit"].items())))
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))

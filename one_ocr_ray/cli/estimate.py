@@ -11,6 +11,7 @@ from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS
 from one_ocr_ray.policy.batch.estimate import estimate_batches
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
 from one_ocr_ray.policy.cost.route_shares import RouteShares
+from one_ocr_ray.policy.known_sums import sum_known
 from one_ocr_ray.reading.batch.wishes import batch_wishes_of
 from one_ocr_ray.reading.inspection import inspect_all
 from one_ocr_ray.reading.route.sample import PageSample, sampled_readers
@@ -29,6 +30,8 @@ from one_ocr_ray.storage.inputs import find_present_inputs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from one_ocr_ray.job import LlmSetup
+    from one_ocr_ray.policy.cost.estimate import PageNeed
     from one_ocr_ray.settings.run import Settings
 
 
@@ -44,9 +47,7 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     route = route_of(settings)
     in_batches = batch_wishes_of(settings, route).submits
     if llm is not None:
-        tier = "batch" if in_batches else llm.options.service_tier
-        asked = metering_of(replace(llm.options, service_tier=tier), llm.prices, llm.request)
-        page = llm_page(asked, llm.request, longest_side_px_of(settings))
+        page = _page_of(llm, settings, "batch" if in_batches else llm.options.service_tier)
     if unused := settings_without_effect(settings):
         say(unused)
     options = pdf_options_of(settings)
@@ -59,7 +60,13 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
     judged = sampled_readers(sample, route, options) if len(route.names) > 1 else {}
     # How many of its pages a model passes on to the next, nobody knows before it is asked.
     names = tuple(name for name in route.names if name not in engines or engines[name] is llm)
-    shares = RouteShares(names, judged)
+    shares = RouteShares(names, judged).with_audit(route.audit, route.names)
+    # Those of the first model are counted with the pages that it takes.
+    auditors = [engines[name] for name in shares.audited if name in engines and name not in names]
+    costs = [(each.name, _page_of(each, settings, each.options.service_tier).cost_usd) for each in auditors]
+    audit_usd = sum_known(
+        None if cost is None else cost * round(shares.audited[name] * survey.pages) for name, cost in costs
+    )
     limits = total_limits(llm.endpoints) if llm and not in_batches else None
     batch = None
     if llm is not None and in_batches:
@@ -75,5 +82,12 @@ def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) ->
         shares=shares,
         cpus=cpus,
         limits=limits,
+        audit_usd=audit_usd,
         batch=batch,
     )
+
+
+def _page_of(llm: LlmSetup, settings: Settings, tier: str | None) -> PageNeed:
+    """What one page takes at that model, at the prices of the service tier."""
+    metering = metering_of(replace(llm.options, service_tier=tier), llm.prices, llm.request)
+    return llm_page(metering, llm.request, longest_side_px_of(settings))

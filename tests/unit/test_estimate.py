@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -117,6 +118,37 @@ def test_a_route_is_paid_for_its_last_reader_alone() -> None:
     seconds = seconds_by_bound(1000, NEED, Limits(60, None, None, 1000), 1, shares)
     assert seconds["rpm"] == 200
     assert seconds["cpu"] == pytest.approx(1000 * (0.15 + 0.2 * NEED.cpu_s))
+
+
+def test_an_audit_is_work_of_the_second_readers() -> None:
+    """The next reader of the route reads the share once more; the embedded engine that of the last one."""
+    route = ("text-layer", "local", "openai")
+    shares = RouteShares(route, {"text-layer": 6, "local": 3, "openai": 1}).with_audit(0.1, route)
+    assert shares.audited == pytest.approx({"local": 0.06, "openai": 0.03})
+    assert shares.read_by("openai") == pytest.approx(0.13)
+    seconds = seconds_by_bound(1000, NEED, Limits(60, None, None, None), 1, shares)
+    assert seconds["rpm"] == 130
+    without = seconds_by_bound(1000, NEED, None, 1, replace(shares, audited={}))
+    assert seconds["cpu"] - without["cpu"] == pytest.approx(1000 * (0.06 * 1.6 + 0.03 * NEED.cpu_s))
+    assert RouteShares(("openai",)).with_audit(0.1, ("openai",)).audited == {"local": 0.1}
+    assert RouteShares(("local",)).with_audit(None, ("local",)).audited == {}
+
+
+def test_the_command_counts_what_an_audit_costs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each page of the small model is read by the large one, too, at its price."""
+    (tmp_path / "a.pdf").write_bytes(pdfs.text_pdf(10, "a"))
+    engine = {"engine": "openai", "base_url": "http://127.0.0.1:1/v1"}
+    config = tmp_path / "one-ocr.yaml"
+    small, large = {"input_usd": 1, "output_usd": 1}, {"input_usd": 10, "output_usd": 10}
+    named = {"small": {**engine, "model": "s", "prices": small}, "large": {**engine, "model": "l", "prices": large}}
+    config.write_text(json.dumps({"route": "small,large", "engines": named}))
+    costs = []
+    for audit in ((), ("--audit", "50%")):
+        assert main(["estimate", str(tmp_path / "a.pdf"), "--config", str(config), "--json", *audit]) == 0
+        told = json.loads(capsys.readouterr().out)
+        costs.append(told["cost_usd"])
+    assert told["audit"] == {"large": 5}
+    assert costs[1] == pytest.approx(costs[0] * (1 + 0.5 * 10))
 
 
 def test_every_page_has_the_same_chance_to_be_sampled() -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.model import DocumentRef, PageImage, PageRequest, TokenUsage
 from one_ocr_ray.policy.cost.token_estimates import OutputEstimate
+from one_ocr_ray.policy.known_sums import add_known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -101,8 +102,9 @@ def seconds_by_bound(
         for name in shares.names:
             cpu_s += left * (need.cpu_s if name == shares.names[-1] else CPU_S_BY_READER.get(name, need.cpu_s))
             left -= shares.share(name)
+        cpu_s += sum(share * CPU_S_BY_READER.get(name, need.cpu_s) for name, share in shares.audited.items())
     seconds = {"cpu": all_pages * cpu_s / cpus}
-    pages = all_pages if shares is None else ceil(all_pages * shares.share(shares.names[-1]))
+    pages = all_pages if shares is None else ceil(all_pages * shares.read_by(shares.names[-1]))
     if limits is None or not pages:
         return seconds
     if limits.requests_per_minute:
@@ -128,6 +130,7 @@ class Estimate:
     cpus: int
     limits: Limits | None
     shares: RouteShares
+    audit_usd: float | None = 0.0  # what other models cost that audit pages; None: unknown
     batch: BatchEstimate | None = None  # with --batch: nothing but the CPUs bounds the time that this machine works
 
     @property
@@ -145,8 +148,8 @@ class Estimate:
         return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
 
     def of_all_pages(self, of_a_page: float | None) -> float | None:
-        """`of_a_page` times the pages of the last reader, the only one that may be paid; None if it is unknown."""
-        pages = round(self.survey.pages * self.shares.share(self.shares.names[-1]))
+        """`of_a_page` times the pages that the last reader, which may be paid, is asked for; None if it is unknown."""
+        pages = round(self.survey.pages * self.shares.read_by(self.shares.names[-1]))
         return None if of_a_page is None else of_a_page * pages
 
     def as_json(self) -> dict[str, Any]:
@@ -162,12 +165,13 @@ class Estimate:
             },
             "pages": survey.pages,
             "readers": self.shares.as_json(survey.pages),
+            "audit": {name: round(share * survey.pages) for name, share in self.shares.audited.items()},
             "sample_pages": self.shares.sample_pages,
             "tokens": {
                 "input": self.of_all_pages(page.input_tokens),
                 "output": self.of_all_pages(page.output_tokens),
             },
-            "cost_usd": self.of_all_pages(page.cost_usd),
+            "cost_usd": add_known(self.of_all_pages(page.cost_usd), self.audit_usd),
             "seconds": round(self.seconds, 1),
             "bound_by": self.bound_by,
             "seconds_by": {name: round(seconds, 1) for name, seconds in self.seconds_by.items()},

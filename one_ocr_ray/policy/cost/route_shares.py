@@ -1,22 +1,39 @@
-"""How many pages each reader of a route would take, from a sample of pages that were really judged."""
+"""How many pages each reader of a route would take, and audit, from a sample of pages that were really judged."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.policy.intervals import wilson
+from one_ocr_ray.policy.route.audit import second_reader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
 class RouteShares:
-    """Readers of a route in order, and how many pages of a sample each would answer. An empty sample knows nothing."""
+    """Readers of a route in order, and how many pages of a sample each would answer. An empty sample knows nothing.
+
+    `audited`: what each reads besides as a second reader, as a share of all pages.
+    """
 
     names: tuple[str, ...]
     sampled: Mapping[str, int] = field(default_factory=dict)
+    audited: Mapping[str, float] = field(default_factory=dict)
+
+    def with_audit(self, share: float | None, route: Sequence[str]) -> RouteShares:
+        """The same with an audit of `share` of the pages by the next readers of `route`."""
+        audited: dict[str, float] = {}
+        for name in self.names:
+            if share and (second := second_reader(route, name)) is not None:
+                audited[second] = audited.get(second, 0.0) + share * self.share(name)
+        return replace(self, audited=audited)
+
+    def read_by(self, name: str) -> float:
+        """The share of all pages that `name` is asked for, as the reader that answers or as a second one."""
+        return self.share(name) + self.audited.get(name, 0.0)
 
     @property
     def sample_pages(self) -> int:
