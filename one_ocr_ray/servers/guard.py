@@ -2,10 +2,11 @@
 
     python guard.py GRACE_S COMMAND ARGUMENT..
 
-The owner holds the write end of the guard's standard input and writes nothing. At its end of file, for whatever reason,
-and at SIGTERM the guard sends SIGTERM to every process below it, waits GRACE_S, kills what is left and ends. It ends
-what is left, too, when the server ends by itself. On its standard output it tells one JSON object a line:
-{"guard": pid, "server": pid}, then {"ended": exit code of the server}.
+The owner holds the write end of the guard's standard input. When it writes a line there, and at SIGTERM, the guard
+sends SIGTERM to every process below it, waits GRACE_S, kills what is left and ends. At the end of file the owner is
+gone, for whatever reason, and nobody waits for an answer: ORPHAN_GRACE_S at most. It ends what is left, too, when the
+server ends by itself. On its standard output it tells one JSON object a line: {"guard": pid, "server": pid}, then
+{"ended": exit code of the server}.
 
 It is no child of the owner, so that Ray's sweep of a dead worker's children and process group does not reach it; it
 is the reaper of its descendants, so that an engine whose API server was killed is still below it (Linux only).
@@ -25,6 +26,7 @@ from pathlib import Path
 
 _SET_CHILD_SUBREAPER = 36  # of prctl, <linux/prctl.h>
 LOOK_AGAIN_S = 0.1
+ORPHAN_GRACE_S = 5.0
 KILL_AGAIN_S = 10.0  # until killed processes must be gone; those that hang in the kernel are left
 
 
@@ -43,17 +45,21 @@ def main(grace_s: float, command: list[str]) -> int:
         return 0
     _tell({"guard": os.getpid(), "server": server.pid})
     code: int | None = None
-    while code is None and not told and not _owner_is_gone():
+    while code is None and not told and not _owner_has_said():
         code = _reaped(server.pid)
     _end_all(0.0 if code is not None else grace_s)
     _tell({"ended": code if code is not None else -signal.SIGTERM})
     return 0
 
 
-def _owner_is_gone() -> bool:
-    """Wait a moment. True at the end of file of standard input."""
+def _owner_has_said() -> bool:
+    """Wait a moment. True when the owner wants the end, or is gone."""
     readable, _, _ = select.select([0], [], [], LOOK_AGAIN_S)
-    return bool(readable) and not os.read(0, 1024)
+    return bool(readable)
+
+
+def _owner_is_gone() -> bool:
+    return _owner_has_said() and not os.read(0, 1024)
 
 
 def _reaped(server: int) -> int | None:
@@ -73,11 +79,14 @@ def _reaped(server: int) -> int | None:
 def _end_all(grace_s: float) -> None:
     """Ask every process below to end, then kill what is left; new ones that come meanwhile, too."""
     asked: set[int] = set()
-    deadline_s = time.monotonic() + grace_s
+    asked_s = time.monotonic()
+    deadline_s = asked_s + grace_s
     while (below := _descendants()) and time.monotonic() < deadline_s:
         _send(signal.SIGTERM, below - asked)
         asked |= below
-        time.sleep(LOOK_AGAIN_S)
+        if _owner_is_gone():
+            deadline_s = min(deadline_s, asked_s + ORPHAN_GRACE_S)
+            time.sleep(LOOK_AGAIN_S)
         _reaped(0)
     deadline_s = time.monotonic() + KILL_AGAIN_S
     while (below := _descendants()) and time.monotonic() < deadline_s:

@@ -27,8 +27,8 @@ class ServerProcess:
     """One server and its guard. The guard ends the server when this process ends or `stop` is called."""
 
     def __init__(self, owner_fd: int, told_fd: int, guard_pid: int, log: Path, grace_s: float) -> None:
-        """`owner_fd`: while it is open, the guard lets the server run. `told_fd`: what the guard says, line by line."""
-        self._owner_fd: int | None = owner_fd
+        """`owner_fd`: the guard's standard input. `told_fd`: what the guard says, line by line."""
+        self._owner_fd = owner_fd
         self._told_fd = told_fd
         self._guard_pid = guard_pid
         self._grace_s = grace_s
@@ -78,13 +78,17 @@ class ServerProcess:
         return KILLED
 
     def stop(self) -> None:
-        """End the server and all that it has started, and wait for it. May be called again."""
-        if self._owner_fd is not None:
-            os.close(self._owner_fd)
-            self._owner_fd = None
+        """End the server and all that it has started, and wait for it. May be called again, also by another thread."""
+        with suppress(OSError):  # the guard has ended
+            os.write(self._owner_fd, b"\n")
         deadline_s = time.monotonic() + self._grace_s + GUARD_ENDS_S
         while _runs(self._guard_pid) and time.monotonic() < deadline_s:
             time.sleep(0.02)
+
+    def __del__(self) -> None:
+        """Close the pipes: a guard that is still there takes it for the owner's end."""
+        os.close(self._owner_fd)
+        os.close(self._told_fd)
 
     def log_tail(self) -> str:
         """The end of the log; empty once it is removed."""

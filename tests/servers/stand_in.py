@@ -2,8 +2,8 @@
 
     python stand_in.py --model NAME --port P [--host H]
 
-slow: ready after a second. crash-while-loading: ends with a traceback. stubborn: ignores SIGTERM. Each starts a
-process of its own, as engines do, with a session of its own and deaf to SIGTERM.
+slow: ready after a second. crash-while-loading: ends with a traceback. stubborn: ignores SIGTERM. tidy: ends its engine
+at SIGTERM. Each starts an engine, a process with a session of its own and deaf to SIGTERM. It ignores other arguments.
 """
 
 import argparse
@@ -52,14 +52,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
     options, _ = parser.parse_known_args()
-    if "stubborn" in options.model:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    else:
-        signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGTERM, signal.SIG_IGN if "stubborn" in options.model else lambda *_: os._exit(0))
     print("Starting to load model", options.model, flush=True)
     if "crash" in options.model:
         sys.exit("ValueError: no such model")
     engine = subprocess.Popen([sys.executable, "-c", ENGINE])
+    if "tidy" in options.model:
+        signal.signal(signal.SIGTERM, lambda *_: (engine.kill(), os._exit(0)))
     print("engine", engine.pid, flush=True)
     if "slow" in options.model:
         time.sleep(1)

@@ -56,6 +56,7 @@ class Fleet:
         self._say = say
         self._on_lost = on_lost
         self._ending = threading.Event()
+        self._replacing = threading.Lock()
         # A CPU for each server, unless that leaves none to draw pages.
         self._cpus = 1 if sum(node.cpus for node in working_nodes()) > replicas else 0
         self._slots = [_Slot(plan, self.key, self._cpus) for _ in range(replicas)]
@@ -91,7 +92,8 @@ class Fleet:
 
     def stop(self) -> None:
         """End all servers, and wait for them."""
-        self._ending.set()
+        with self._replacing:  # from here on no actor takes another's place
+            self._ending.set()
         stopping = [slot.actor.stop.remote() for slot in self._slots if slot.place is not None]
         ray.wait(stopping, num_returns=len(stopping), timeout=STOP_WITHIN_S) if stopping else None
         for slot in self._slots:
@@ -124,7 +126,10 @@ class Fleet:
                     how = ray.get(slot.actor.wait_for_end.remote())
             except RayActorError:  # its guard has ended the server
                 how = Ended(-1, "its actor died", "")
-                slot.actor = start_replica(self._plan, self.key, self._cpus, slot.place)
+                with self._replacing:
+                    if self._ending.is_set():
+                        return
+                    slot.actor = start_replica(self._plan, self.key, self._cpus, slot.place)
             slot.is_ready = False
             state, wait_s = ended(state, time.monotonic())
             if self._ending.is_set():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,8 @@ class Replica:
         self._key = key
         self._port = port
         self._server: ServerProcess | None = None
+        self._starting = threading.Lock()
+        self._is_over = False
         self._log = Path(tempfile.gettempdir()) / f"one-ocr-server-{os.getpid()}.log"
 
     def place(self) -> Place:
@@ -67,25 +70,31 @@ class Replica:
         return Place(context.get_node_id(), host, self._port)
 
     def bring_up(self) -> Ended | None:
-        """Start the server and wait until it answers; None then, else how it ended."""
+        """Start the server and wait until it answers; None then, else how it ended. After `stop` none is started."""
         place = self.place()
-        self._end_server()
-        gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        environment = server_environment(
-            for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
-        )
-        try:
-            server = ServerProcess.start(
-                command_of(self._plan, place.host, place.port), environment, self._log, grace_s=SHUTDOWN_S + 5
-            )
-        except OSError as error:
-            return Ended(127, str(error), str(self._log))
-        self._server = server
+        with self._starting:
+            try:
+                server = self._started_at(place)
+            except OSError as error:
+                return Ended(127, str(error), str(self._log))
         while not is_healthy(place.host, place.port):
             if (code := server.exit_code) is not None:
                 return Ended(code, server.last_line(), str(self._log))
             time.sleep(LOOK_AGAIN_S)
         return None
+
+    def _started_at(self, place: Place) -> ServerProcess:
+        if self._is_over:
+            raise OSError("the server is stopped")
+        if self._server is not None:
+            self._server.stop()
+        gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+        environment = server_environment(
+            for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
+        )
+        command = command_of(self._plan, place.host, place.port)
+        self._server = ServerProcess.start(command, environment, self._log, grace_s=SHUTDOWN_S + 5)
+        return self._server
 
     def stage(self) -> str:
         """What the server does while it starts, by its log."""
@@ -110,12 +119,12 @@ class Replica:
 
     def stop(self) -> None:
         """End the server for good; requests under way have SHUTDOWN_S. Its log goes with it."""
-        self._end_server()
+        self._is_over = True
+        with self._starting:  # what is being started is ended, too
+            server = self._server
+        if server is not None:
+            server.stop()
         self._log.unlink(missing_ok=True)
-
-    def _end_server(self) -> None:
-        if self._server is not None:
-            self._server.stop()
 
 
 def start_replica(plan: ServerPlan, key: SecretStr, cpus: int, place: Place | None = None) -> Any:
