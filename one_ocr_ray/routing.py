@@ -68,3 +68,4 @@ class Route:
     escalate: frozenset[Escalation] = frozenset()
     gates: Gates = MEASURED
     audit: float | None = None  # the share of pages that a second reader reads too
+    ocr_places: bool = False  # the embedded engine tells where a model's words stand, if no text layer does

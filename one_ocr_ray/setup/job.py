@@ -23,7 +23,7 @@ from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, parse_route, told
 from one_ocr_ray.settings.engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.settings.run import password_of
 from one_ocr_ray.settings.servers import ServerSettings
@@ -195,13 +195,19 @@ def _parsed_route(settings: Settings) -> Route:
 def route_of(settings: Settings) -> Route:
     """The readers of each page. Raises UsageError for a route that does not fit the chosen engine."""
     route = _parsed_route(settings)
-    if settings.schema is not None and needs_embedded_engine(route) and len(route.names) > 1:
+    if settings.schema is not None and models_of(route) != route.names and len(route.names) > 1:
         raise UsageError(f"--schema needs a model for every page: give --route {settings.engine}, or no route.")
     if settings.audit is not None and route.names == (LOCAL,):
         raise UsageError("--audit: with --route local there is no second reader; put text-layer or a model beside it.")
     if settings.audit is not None and settings.schema is not None:
         raise UsageError("--audit compares texts, and with --schema there are none: leave one of them out.")
-    return replace(route, gates=settings.gates or MEASURED, audit=settings.audit)
+    has_text = bool(models_of(route)) and settings.schema is None
+    return replace(
+        route,
+        gates=settings.gates or MEASURED,
+        audit=settings.audit,
+        ocr_places=has_text and settings.positions is Positions.WORDS,
+    )
 
 
 def pdf_options_of(settings: Settings) -> PdfOptions:

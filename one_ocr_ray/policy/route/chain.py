@@ -76,8 +76,8 @@ def _names(text: str | None, engine: str, others: Collection[str]) -> tuple[str,
 
 
 def needs_embedded_engine(route: Route) -> bool:
-    """True if somebody reads pictures on this cluster, if only samples of text layers or for an audit."""
-    return bool({TEXT_LAYER, LOCAL} & set(route.names)) or route.audit is not None
+    """True if somebody reads pictures on this cluster, if only samples of text layers, for an audit or for places."""
+    return models_of(route) != route.names or route.audit is not None or route.ocr_places
 
 
 def models_of(route: Route) -> tuple[str, ...]:
