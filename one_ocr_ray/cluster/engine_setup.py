@@ -61,7 +61,7 @@ def route_context(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader])
         embedded = None if LOCAL in job.route.names else _reader(LOCAL, job, pool)
         audit = Audit(job.route.audit, readers, embedded)
     reuse = Reuse(job.reuse, job.config["route"]) if job.reuse is not None else None
-    return ReadContext(readers, job.identity, audit=audit, reuse=reuse)
+    return ReadContext(readers, job.identity, audit=audit, reuse=reuse, ocr=pool if job.route.ocr_places else None)
 
 
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:

@@ -209,7 +209,8 @@ class DocumentReader(AsyncExitStack):
         """The readers of the route. Raises UsageError when there is no key for an LLM engine."""
         budgets = (BudgetShare(free_usd=self._ceiling_usd),) if self._ceiling_usd is not None else ()
         readers = tuple(self._reader(name, budgets) for name in self._route.names)
-        return ReadContext(readers, RunIdentity(f"read-{token_hex(4)}", ""))
+        ocr = _embedded_engine() if self._route.ocr_places else None
+        return ReadContext(readers, RunIdentity(f"read-{token_hex(4)}", ""), ocr=ocr)
 
     def _reader(self, name: str, budgets: tuple[BudgetShare, ...]) -> Reader:
         if name == LOCAL:

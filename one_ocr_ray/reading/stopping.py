@@ -19,6 +19,7 @@ class Ending:
         """`wait_s` is the time for requests under way when a page itself ends the job."""
         self.reason: StoppedError | None = None  # None: the reading goes on
         self._wait_s = wait_s
+        self._is_over = False  # the time of requests under way, too
         self._waiting: set[asyncio.Task[Any]] = set()
         self._asking: set[asyncio.Task[Any]] = set()
 
@@ -27,9 +28,13 @@ class Ending:
         self.reason = self.reason or reason
         _cancel(self._waiting)
         if wait_s > 0:
-            asyncio.get_running_loop().call_later(wait_s, _cancel, self._asking)
+            asyncio.get_running_loop().call_later(wait_s, self._end_requests)
         else:
-            _cancel(self._asking)
+            self._end_requests()
+
+    def _end_requests(self) -> None:
+        self._is_over = True
+        _cancel(self._asking)
 
     @contextmanager
     def begins_here(self) -> Iterator[None]:
@@ -52,7 +57,9 @@ class Ending:
 
     @contextmanager
     def requesting(self) -> Iterator[None]:
-        """A block around a request: the end cancels it when its time is over."""
+        """A block around a request: the end cancels it when its time is over, and lets none begin after that."""
+        if self._is_over and self.reason is not None:
+            raise _same(self.reason)
         with self._cancelled_from(self._asking):
             yield
 

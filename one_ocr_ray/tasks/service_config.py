@@ -151,6 +151,8 @@ def _route(service: ServiceConfig, settings: ServiceSettings, *, with_schema: bo
         route = route_of(settings)
     except UsageError as error:
         raise OptionsError(str(error), ErrorCode.INVALID_OPTIONS) from error
+    if with_schema:
+        route = replace(route, ocr_places=False)  # data has no places
     if with_schema and needs_embedded_engine(route):
         raise OptionsError("A schema needs a model for every page.", ErrorCode.INVALID_OPTIONS)
     if needs_embedded_engine(route) and not has_embedded_engine(service):

@@ -16,8 +16,10 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
 from one_ocr_ray.reading.limits.own_limiter import OwnLimiter
 from one_ocr_ray.reading.limits.permits import LeasedPermits
+from one_ocr_ray.reading.page.answer_places import words_of
 from tests import archives, pdfs, pictures
-from tests.provider import identity_pdf
+from tests.provider import Identity, identity_pdf
+from tests.scans import scan, share_in_place
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +54,19 @@ print(document.name, document.page_count, document.pages[0].markdown in document
     assert said[0] == str([(n, "ok", "openai", f"doc-0007 page {n}") for n in (2, 3)])
     assert said[1] == "doc.pdf 3 True"
     assert sorted(row.page for row in provider.rows()) == ["doc-0007 page 2", "doc-0007 page 3"]
+
+
+def test_words_of_a_model_get_their_places_from_the_picture(provider: Provider, tmp_path: Path) -> None:
+    """A scan without a text layer: 95 of 100 words have the right box, and the model is asked once."""
+    picture, truth = scan(Identity(3, 1), 1500)
+    (tmp_path / "scan.png").write_bytes(picture)
+    provider.change(keys=(), text_chars=1500)
+    asked = {"engine": "openai", "base_url": provider.openai_url, "model": "m"}
+    page = ocr.read(tmp_path / "scan.png", positions="words", **asked).pages[0]
+    assert page.row.page_box is not None
+    assert share_in_place(words_of(page.blocks), truth, page.row.page_box) >= 0.95
+    assert {block.source for block in page.blocks} == {"llm"}
+    assert (page.row.engine, page.row.attempts, len(provider.rows())) == ("openai", 1, 1)
 
 
 def test_what_stops_an_account_stops_the_call(provider: Provider, file: Path) -> None:

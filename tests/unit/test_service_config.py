@@ -11,12 +11,20 @@ from one_ocr_ray.errors import OptionsError
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.policy.page.prompts import EXTRACT, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.task import TaskOptions, TaskRecord
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.upload.options import parse_options
 from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.storage.tasks.task_store import TaskStore
-from one_ocr_ray.tasks.service_config import TaskAssignment, identity_of, left_usd, service_config_of, task_job
+from one_ocr_ray.tasks.service_config import (
+    TaskAssignment,
+    has_embedded_engine,
+    identity_of,
+    left_usd,
+    service_config_of,
+    task_job,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +82,18 @@ def test_a_schema_is_asked_of_a_model_for_every_page(tmp_path: Path) -> None:
     assert task_job(service, order(), store)[1].schema_sha256 is None
     with pytest.raises(OptionsError, match="every page"):
         task_job(service, order(schema=schema, route="text-layer,openai"), store)
+
+
+@pytest.mark.parametrize(("positions", "has_engine"), [("words", True), ("blocks", False)])
+def test_places_of_words_need_the_embedded_engine(tmp_path: Path, positions: str, *, has_engine: bool) -> None:
+    """A service of a model starts it where the places of words are kept, and data has none."""
+    flags = {"store": str(tmp_path), "engine": "openai", "positions": positions}
+    service, store = service_config_of(load_service(flags)), TaskStore(str(tmp_path))
+    assert has_embedded_engine(service) is has_engine
+    job, _ = task_job(service, order(), store)
+    assert (job.route.ocr_places, needs_embedded_engine(job.route)) == (has_engine, has_engine)
+    of_data, _ = task_job(service, order(schema='{"type": "object"}'), store)
+    assert not needs_embedded_engine(of_data.route)
 
 
 def test_a_task_sends_on_what_its_upload_asks_for(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
 from one_ocr_ray.reading.batch.history import ShardHistory, fetch, read_history
 from one_ocr_ray.reading.batch.spool import ParcelSpool
 from one_ocr_ray.reading.page.loop import read_page
-from one_ocr_ray.reading.route.reader import PageDeferred
+from one_ocr_ray.reading.route.reader import PageDeferred, PlacesDeferred
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.store.objects import Objects
 
@@ -76,7 +76,7 @@ class BatchedShard:
         self._history = ShardHistory()
         self._is_collected = False
         self._open_pages: set[PageKey] = set()
-        self._left = 0  # pages that were in a batch and are open again
+        self._left = 0  # pages that were in a batch and are to be asked again
         self._spool: ParcelSpool | None = None
 
     @property
@@ -112,8 +112,9 @@ class BatchedShard:
             own = replace(context, readers=(self._recalling(key),))
             try:
                 row = await read_page(documents[key[0]], _without_image(history.page), own)
-            except PageDeferred:
+            except PageDeferred as deferred:
                 self._open_pages.add(key)
+                self._left += not isinstance(deferred, PlacesDeferred)
                 continue
             except StoppedError as error:
                 stopped = stopped or error
@@ -121,10 +122,10 @@ class BatchedShard:
                 continue
             if self._may_have_failed_over(row):
                 self._open_pages.add(key)
+                self._left += 1
                 continue
             attempts = row.attempts + history.page.attempts
             yield replace(row, route_reason=history.page.reason, attempts=attempts)
-        self._left = len(self._open_pages)
         self._is_collected = True
         if stopped is not None:
             raise stopped

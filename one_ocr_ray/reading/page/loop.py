@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import Positions
 from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, PageUnrendered
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
     from one_ocr_ray.clock import Clock
+    from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, PageResult, RenderedPage
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -71,6 +71,7 @@ class ReadContext:
     passed: Callable[[PageResult], None] = ignore_page  # hears of paid answers that pages went on from
     begins: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # such pages of a run that was cut off
     reuse: Reuse | None = None  # pages that an earlier dataset has
+    ocr: Engine | None = None  # tells where a model's words stand
 
     def notify(self, reader: Reader, event: ReadingEvent) -> None:
         """Tell the observers of `reader`, and those of the run."""
@@ -80,14 +81,15 @@ class ReadContext:
 
 async def read_page(document: DocumentRef, page: RenderedPage, context: ReadContext) -> PageResult:
     """Read `page`; gives its row. Raises StoppedError when the whole job must stop, with the page unread,
-    and PageDeferred when its request lies in a provider's batch.
+    and PageDeferred when its request lies in a provider's batch, or it is to come again with its image.
     """
     spent = PageUsage(context.clock.utc())
     try:
         if isinstance(page, PageUnrendered):
             read = PageRead(Answer(failure=page.failure), page, context.readers[-1])
         elif (blank := answer_of_blank(page)) is None:
-            read = await _with_places(await _walk(document, page, context, spent))
+            walked = await _walk(document, page, context, spent)
+            read = await with_answer_places(walked, context.ocr, context.ending)
         else:
             read = await _read_blank(document, page, blank, context, spent)
     except PageDeferred:  # its batch has records of what it costs
@@ -100,16 +102,6 @@ async def read_page(document: DocumentRef, page: RenderedPage, context: ReadCont
     if (beside := spent.missing_in(row)) is not None:
         context.untold(beside)
     return row
-
-
-async def _with_places(read: PageRead) -> PageRead:
-    """Give a model's answer blocks with boxes, where the page has a text layer and somebody wants them."""
-    answer, page, request = read.answer, read.page, read.reader.request
-    is_text = answer.failure is None and answer.blocks is None and request.json_schema is None
-    can_have = read.reader.is_request and is_text and not answer.rotation_deg
-    if not can_have or request.positions is Positions.NONE or isinstance(page, PageUnrendered) or page.layer is None:
-        return read
-    return replace(read, answer=await asyncio.to_thread(with_answer_places, answer, page.layer))
 
 
 async def _read_blank(

@@ -68,7 +68,7 @@ class ShardAudit:
         second = self._second(row)
         if second is None:
             return
-        other = await read_page(document, page, replace(context, readers=(second,)))
+        other = await read_page(document, page, replace(context, readers=(second,), ocr=None))
         known = other.cost_usd is not None  # else `read_page` has told all but the requests
         tokens = (other.input_tokens or 0, other.output_tokens or 0) if known else (0, 0)
         context.untold(Spending(other.attempts, *tokens, other.cost_usd or 0.0))

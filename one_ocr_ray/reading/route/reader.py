@@ -89,6 +89,10 @@ class PageDeferred(Exception):  # noqa: N818 - no error: the page goes on when i
     """The request for a page lies in a batch, so that the page has no row yet."""
 
 
+class PlacesDeferred(PageDeferred):
+    """A page is answered; where its words stand takes its image, which has not come with it."""
+
+
 class PageBatch(Protocol):
     """What provider batches have to do with one page of a reader. Pages are read again from the start each time."""
 
