@@ -88,6 +88,8 @@ async def read_shard(
     shard: Shard,
     run_id: str,
     fingerprint: Fingerprint = FINGERPRINT,
+    *,
+    pages_at_once: int = 1,
     **more: Any,
 ) -> Watch:
     """One run over the shard with those readers; `more` of its `ReadContext`."""
@@ -96,9 +98,9 @@ async def read_shard(
     job = Job(
         output=str(output), config=asdict(fingerprint), identity=identity, selection=ALL_PAGES,
         pdf=PdfOptions(longest_side_px=1600, max_pages=10, max_file_bytes=1000, password=None),
-        request=PageRequest(positions=Positions.NONE), engines={}, budget=None, pages_at_once=1, render_tasks=1,
-        stop_wait_s=0.0,
+        request=PageRequest(positions=Positions.NONE), engines={}, budget=None, pages_at_once=pages_at_once,
+        render_tasks=1, stop_wait_s=0.0,
     )  # fmt: skip
     watch = Watch()
-    await ShardReader(job, page_slots(1), render).read(shard, ReadContext(route, identity, **more), watch)
+    await ShardReader(job, page_slots(pages_at_once), render).read(shard, ReadContext(route, identity, **more), watch)
     return watch
