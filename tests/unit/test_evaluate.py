@@ -113,6 +113,16 @@ def test_tables_and_headings_are_measured_by_themselves() -> None:
     assert score_page(TABLE, Truth(TABLE, is_markdown=True)).tables == (1.0,)
 
 
+def test_letters_of_formulas_and_numbers_of_lists_count() -> None:
+    """How a formula in a line is written does not, nor does a bullet; prices are no formulas."""
+    true = Truth("An area of $ 8.5 km^{2} $, by $\\alpha_{1}$.\n\n2. second\n\n- third", is_markdown=True)
+    assert score_page("An area of 8.5 km², by alpha1.\n\n2. second\n\n* third", true).character_errors == 0
+    assert score_page("An area of 8.5 km², by alpha1.\n\n3. second\n\n* third", true).character_errors == 1
+    price = Truth("From $5 to $6", is_markdown=True)
+    assert score_page("From $5 to $6", price).character_errors == 0
+    assert score_page("From $5 to $8", price).character_errors == 1
+
+
 def test_order_is_told_apart_from_recognition() -> None:
     """The right words in another order: none is missing, half of them stand out of place."""
     score = score_page("three four one two", Truth("one two three four", is_markdown=False))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 SAME_HEADING = 80  # per cent of the letters
 _SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-", "‐": "-", "\ufffe": "-"})
+_IN_LINE = re.compile(r"(?<![$\\])\$([^$\n]{1,200})\$(?!\$)")
+_NO_MARKS = dict.fromkeys(map(ord, "\\{}^_"))
 _NO_RUNNING_TEXT = frozenset({BlockKind.TABLE, BlockKind.FIGURE, BlockKind.FORMULA})
 
 
@@ -58,13 +61,13 @@ class PageScore:
 def score_page(markdown: str | None, truth: Truth) -> PageScore:
     """Compare what was read of a page, None for nothing, with its truth.
 
-    Against Markdown, tables and formulas are left out of the text, since they are measured by themselves. Letters are
-    compared in NFKC, with one kind of quotes and dashes and without white space.
+    Against Markdown, tables and formulas are left out of the text, and of those in a line the letters count. All is in
+    NFKC, with one kind of quotes and dashes and without white space.
     """
     read = markdown or ""
     if not truth.is_markdown:
         return _text_score(plain_text(read), truth.text)
-    found, wanted = markdown_blocks(read), markdown_blocks(truth.text)
+    found, wanted = _blocks(read), _blocks(truth.text)
     score = _text_score(_running_text(found), _running_text(wanted))
     true, said = _headings(wanted), _headings(found)
     grids = [block.table for block in found if block.table is not None]
@@ -110,7 +113,18 @@ def _words(text: str) -> list[str]:
 
 
 def _running_text(blocks: Sequence[Block]) -> str:
-    return "\n".join(block.text for block in blocks if block.kind not in _NO_RUNNING_TEXT)
+    """With the numbers of lists, and without their bullets."""
+    shown = (block for block in blocks if block.kind not in _NO_RUNNING_TEXT)
+    return "\n".join(f"{block.marker} {block.text}" if _is_number(block.marker) else block.text for block in shown)
+
+
+def _is_number(marker: str | None) -> bool:
+    return marker is not None and any(map(str.isalnum, marker))
+
+
+def _blocks(markdown: str) -> tuple[Block, ...]:
+    """The blocks of a Markdown text whose formulas in a line are letters only."""
+    return markdown_blocks(_IN_LINE.sub(lambda formula: formula[1].translate(_NO_MARKS), markdown))
 
 
 def _headings(blocks: Sequence[Block]) -> list[str]:
