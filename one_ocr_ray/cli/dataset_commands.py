@@ -52,7 +52,17 @@ def _export(options: argparse.Namespace) -> int:
     folder = folder_of(options.to, "--to")
     kind = ExportFormat(options.format)
     if kind is ExportFormat.PDF:
-        return _export_searchable(options, folder)
+        from pydantic import SecretStr  # noqa: PLC0415
+
+        from one_ocr_ray.cli import console  # noqa: PLC0415
+        from one_ocr_ray.environment import read_secret  # noqa: PLC0415
+        from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable  # noqa: PLC0415
+
+        password = read_secret(Path(options.password_file)) if options.password_file else options.password
+        wanted = SearchableOptions(options.allow_signed, None if password is None else SecretStr(password))
+        report = export_searchable(options.output, folder, wanted, lambda line: sys.stderr.write(f"{line}\n"))
+        console.print_export(report, folder, sys.stderr)
+        return EXIT_SOME_FAILED if report.refused else EXIT_OK
     if kind is ExportFormat.FIGURES:
         from one_ocr_ray.reading.figures import export_figures  # noqa: PLC0415
 
@@ -61,20 +71,6 @@ def _export(options: argparse.Namespace) -> int:
         report = export(options.output, folder, kind)
     console.print_export(report, folder, sys.stderr)
     return EXIT_OK
-
-
-def _export_searchable(options: argparse.Namespace, folder: Path) -> int:
-    from pydantic import SecretStr  # noqa: PLC0415
-
-    from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.environment import read_secret  # noqa: PLC0415
-    from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable  # noqa: PLC0415
-
-    password = read_secret(Path(options.password_file)) if options.password_file else options.password
-    wanted = SearchableOptions(options.allow_signed, None if password is None else SecretStr(password))
-    report = export_searchable(options.output, folder, wanted, lambda line: sys.stderr.write(f"{line}\n"))
-    console.print_export(report, folder, sys.stderr)
-    return EXIT_SOME_FAILED if report.refused else EXIT_OK
 
 
 def _verify(options: argparse.Namespace) -> int:

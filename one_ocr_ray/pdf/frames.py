@@ -25,7 +25,12 @@ def begin(memory_bytes: int) -> BinaryIO:
     """Hold this process to `memory_bytes` and end it with its parent; gives the stream of replies."""
     replies = os.fdopen(0, "wb", closefd=False)  # standard input is a socket: both ways
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _limit(memory_bytes)
+    # Hold this process to its address space, and never write a core: it would contain pages.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # macOS has the name and refuses the call
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # from here on, standard error could quote a document
     return replies
 
@@ -46,15 +51,6 @@ def send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
     replies.write(FRAME.pack(len(head), len(payload)) + head)
     replies.write(payload)
     replies.flush()
-
-
-def _limit(memory_bytes: int) -> None:
-    """Hold this process to its address space, and never write a core: it would contain pages."""
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    if sys.platform == "linux":  # macOS has the name and refuses the call
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        limit = memory_bytes if hard == resource.RLIM_INFINITY else min(memory_bytes, hard)
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
 def _end_with_parent() -> None:

@@ -49,7 +49,16 @@ def lacks_glyphs(page: Any) -> bool:
     """True if visible letters or digits of `page` are not drawn because no font has them."""
     with contextlib.suppress(pdfium.PdfiumError), contextlib.closing(page.get_textpage()) as text:
         if text.count_chars() < pdfium_c.FPDFPage_CountObjects(page):
-            return _is_mostly_empty(page)
+            # Pieces of text that have no extent are single characters without a glyph: no text to pdfium.
+            pieces = [pdfium_c.FPDFPage_GetObject(page, index) for index in range(pdfium_c.FPDFPage_CountObjects(page))]
+            pieces = [piece for piece in pieces if pdfium_c.FPDFPageObj_GetType(piece) == pdfium_c.FPDF_PAGEOBJ_TEXT]
+            empty = 0
+            for piece in pieces:
+                left, bottom, right, top = (ctypes.c_float() for _ in range(4))
+                pdfium_c.FPDFPageObj_GetBounds(piece, left, bottom, right, top)
+                is_empty = right.value <= left.value and top.value <= bottom.value
+                empty += is_empty and _substituted_font(piece) is not None
+            return empty > len(pieces) // 2
         odd = {ord(character) for character in set(text.get_text_range()) if _is_odd(character)}
         return bool(odd) and _lacks_one_of(odd, text)
     return False  # drawn, but its text cannot be read
@@ -79,19 +88,6 @@ def _lacks_one_of(odd: set[int], text: Any) -> bool:
             return True
         drawn.add(glyph)
     return False
-
-
-def _is_mostly_empty(page: Any) -> bool:
-    """True if most pieces of text have no extent: single characters without a glyph, no text to pdfium."""
-    pieces = [pdfium_c.FPDFPage_GetObject(page, index) for index in range(pdfium_c.FPDFPage_CountObjects(page))]
-    pieces = [piece for piece in pieces if pdfium_c.FPDFPageObj_GetType(piece) == pdfium_c.FPDF_PAGEOBJ_TEXT]
-    empty = 0
-    for piece in pieces:
-        left, bottom, right, top = (ctypes.c_float() for _ in range(4))
-        pdfium_c.FPDFPageObj_GetBounds(piece, left, bottom, right, top)
-        is_empty = right.value <= left.value and top.value <= bottom.value
-        empty += is_empty and _substituted_font(piece) is not None
-    return empty > len(pieces) // 2
 
 
 def _substituted_font(piece: Any) -> Any:

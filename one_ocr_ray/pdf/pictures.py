@@ -69,7 +69,11 @@ class Pictures:
         self._kind = kind
         self._stream = stream
         if kind is DocumentKind.HEIF:
-            _register_heif()
+            try:
+                heif: Any = importlib.import_module("pi_heif")
+            except ImportError as error:
+                raise RefusedError("no_heif") from error
+            heif.register_heif_opener(thumbnails=False)
         elif kind in _PLUGINS:
             importlib.import_module(f"PIL.{_PLUGINS[kind]}ImagePlugin")
         self._image = self._opened()
@@ -126,14 +130,6 @@ class Pictures:
             raise
         except Exception as error:
             raise RefusedError("open") from error
-
-
-def _register_heif() -> None:
-    try:
-        heif: Any = importlib.import_module("pi_heif")
-    except ImportError as error:
-        raise RefusedError("no_heif") from error
-    heif.register_heif_opener(thumbnails=False)
 
 
 def _pages_of_tiff(image: Any) -> list[_Frame]:

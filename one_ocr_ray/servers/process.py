@@ -72,9 +72,11 @@ class ServerProcess:
             return int(json.loads(self._told.splitlines()[-1])["ended"])
         if _runs(self._guard_pid):
             return None
-        for pid in _of_session(self._guard_pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
+        for pid in pids:
+            if _stat(pid)[3:4] == [str(self._guard_pid)]:  # it is of the server's session
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
         return KILLED
 
     def stop(self) -> None:
@@ -115,8 +117,3 @@ def _stat(pid: int | str) -> list[str]:
 
 def _runs(pid: int) -> bool:
     return _stat(pid)[:1] not in ([], ["Z"])
-
-
-def _of_session(session: int) -> list[int]:
-    pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdigit()]
-    return [int(pid) for pid in pids if _stat(pid)[3:4] == [str(session)]]

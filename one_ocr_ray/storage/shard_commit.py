@@ -27,7 +27,7 @@ from one_ocr_ray.policy.document import with_continuations
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -83,7 +83,14 @@ class ShardCommit:
         journal = Journal(output, shard.shard_id, identity.config_id)
         standing, journaled = dataset.pages(shard.shard_id), journal.read()
         # A retry found a file that had been missing, and was cut off: its pages are planned but not in the dataset.
-        is_short = _lacks_pages(shard, standing, selection) and bool(standing or dataset.documents(shard.shard_id))
+        found = {(page.document_id, page.page_number) for page in standing}
+        lacks_pages = any(
+            (document.document_id, number) not in found
+            for document in shard.documents
+            if document.failure is None and document.page_count is not None
+            for number in selection.of(document.page_count)
+        )
+        is_short = lacks_pages and bool(standing or dataset.documents(shard.shard_id))
         replaced: Pages = {}
         if retry_failed:
             kept, replaced = split_for_retry([*standing, *journaled], identity.run_id, retry_pages)
@@ -118,28 +125,22 @@ class ShardCommit:
 
     def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Commit all pages of the shard, in order, and the documents made from them; gives the stored rows."""
-        self._record_lost_costs(read)
+        # Record the known cost of a page whose row becomes unknown because the other attempt's cost is unknown.
+        pairs = [(page, self.replaced.get((page.document_id, page.page_number))) for page in read]
+        costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
+        if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
+            self.journal.record(Spending(known_usd=cost_usd))
         pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.passed))
         if self._replaces:
             standing = self._replace_pages(pages)
         else:
             standing = self._dataset.commit_pages(self._shard.shard_id, pages)
-        self._record_displaced(pages, standing)
-        return standing, self._finish(standing)
-
-    def _record_lost_costs(self, read: Sequence[PageResult]) -> None:
-        """Record the known cost of a page whose row becomes unknown because the other attempt's cost is unknown."""
-        pairs = [(page, self.replaced.get((page.document_id, page.page_number))) for page in read]
-        costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
-        if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
-            self.journal.record(Spending(known_usd=cost_usd))
-
-    def _record_displaced(self, pages: Sequence[PageResult], standing: Sequence[PageResult]) -> None:
-        """Record the cost of rows that another driver's rows have displaced."""
+        # Record the cost of rows that another driver's rows have displaced.
         kept = {(row.document_id, row.page_number, row.finished_at) for row in standing}
         displaced = [row for row in pages if (row.document_id, row.page_number, row.finished_at) not in kept]
         if cost_usd := sum(row.cost_usd or 0.0 for row in displaced):
             self.journal.record(Spending(known_usd=cost_usd))
+        return standing, self._finish(standing)
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
         """Replace the pages; good rows stay, also those that another driver has written in the meantime."""
@@ -165,13 +166,3 @@ class ShardCommit:
             self._dataset.commit_documents(self._shard.shard_id, rows)
         self.journal.delete()
         return rows
-
-
-def _lacks_pages(shard: Shard, standing: Iterable[PageResult], selection: PageSelection) -> bool:
-    found = {(page.document_id, page.page_number) for page in standing}
-    return any(
-        (document.document_id, number) not in found
-        for document in shard.documents
-        if document.failure is None and document.page_count is not None
-        for number in selection.of(document.page_count)
-    )

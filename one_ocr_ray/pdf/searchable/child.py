@@ -89,7 +89,9 @@ class _Copy:
 
     def _add(self, header: Header, body: bytes) -> bool:
         page = self._pdf.pages[header["page_number"] - 1].obj
-        streams = _streams(page)
+        contents = page.get("/Contents")
+        found = list(contents) if isinstance(contents, Array) else [contents]
+        streams = [each for each in found if isinstance(each, pikepdf.Stream)]
         content = look_through(self._pdf, streams)
         resources = _inherited(page, "/Resources")
         resources = shallow(resources) if isinstance(resources, Dictionary) else Dictionary()
@@ -108,10 +110,15 @@ class _Copy:
         if content.data is not None:
             streams = [compressed(self._pdf, content.data)]
         tagged = "/StructTreeRoot" in self._pdf.Root
+        # What is shown of the page, in its own space: the part of the crop box that is in the media box.
+        media = _rectangle(_inherited(page, "/MediaBox")) or _LETTER
+        crop = _rectangle(_inherited(page, "/CropBox")) or media
+        common = (max(media[0], crop[0]), max(media[1], crop[1]), min(media[2], crop[2]), min(media[3], crop[3]))
+        box = common if common[2] > common[0] and common[3] > common[1] else media
         layer = b"%s/%s BMC\nq %s cm\nBT\n3 Tr\n%s\nET\nQ\nEMC" % (
             b"Q\n" * (1 + content.unclosed),
             b"Artifact" if tagged else FONT.encode(),
-            _to_page(_box_of(page), _turned(header)),
+            _to_page(box, (header["width"], header["height"], header["rotate"] % 360)),
             body,
         )
         before = self._pdf.make_stream(b"q")
@@ -139,12 +146,6 @@ class _Copy:
         return {"size_bytes": target.stat().st_size}, b""
 
 
-def _streams(page: Any) -> list[Any]:
-    contents = page.get("/Contents")
-    found = list(contents) if isinstance(contents, Array) else [contents]
-    return [each for each in found if isinstance(each, pikepdf.Stream)]
-
-
 def _inherited(page: Any, name: str) -> Any:
     """A value of the page, or of the nearest node above it that has one."""
     node = page
@@ -157,24 +158,12 @@ def _inherited(page: Any, name: str) -> Any:
     return None
 
 
-def _box_of(page: Any) -> _Box:
-    """What is shown of the page, in its own space: the part of the crop box that is in the media box."""
-    media = _rectangle(_inherited(page, "/MediaBox")) or _LETTER
-    crop = _rectangle(_inherited(page, "/CropBox")) or media
-    common = (max(media[0], crop[0]), max(media[1], crop[1]), min(media[2], crop[2]), min(media[3], crop[3]))
-    return common if common[2] > common[0] and common[3] > common[1] else media
-
-
 def _rectangle(value: Any) -> _Box | None:
     if not isinstance(value, Array) or len(value) != 4:
         return None
     x0, y0, x1, y1 = (float(each) for each in value)
     box = (min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))
     return box if box[2] > box[0] and box[3] > box[1] else None
-
-
-def _turned(header: Header) -> tuple[float, float, int]:
-    return header["width"], header["height"], header["rotate"] % 360
 
 
 def _to_page(box: _Box, displayed: tuple[float, float, int]) -> bytes:

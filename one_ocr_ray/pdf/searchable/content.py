@@ -55,27 +55,22 @@ class _Scan:
         elif name == "BT":
             self.text, self.modes = [], set()
         elif name in _SHOWING:
-            self._show(instruction.operands[-1])
+            operand = instruction.operands[-1]
+            pieces = operand if isinstance(operand, pikepdf.Array) else [operand]
+            size = sum(len(bytes(piece)) for piece in pieces if isinstance(piece, pikepdf.String))
+            if self.mode != _HIDDEN:
+                self.visible_bytes += size
+            self.modes.add(self.mode)
         if self.text is None:
             self.kept.append(instruction)
             return
         self.text.append(instruction)
         if name == "ET":
-            self._end_text(self.text)
-
-    def _show(self, operand: Any) -> None:
-        pieces = operand if isinstance(operand, pikepdf.Array) else [operand]
-        size = sum(len(bytes(piece)) for piece in pieces if isinstance(piece, pikepdf.String))
-        if self.mode != _HIDDEN:
-            self.visible_bytes += size
-        self.modes.add(self.mode)
-
-    def _end_text(self, instructions: list[Any]) -> None:
-        if self.modes == {_HIDDEN}:
-            self.stripped = True
-            instructions = _without_text(instructions)
-        self.kept += instructions
-        self.text = None
+            if self.modes == {_HIDDEN}:
+                self.stripped = True
+                self.text = _without_text(self.text)
+            self.kept += self.text
+            self.text = None
 
 
 def _without_text(instructions: list[Any]) -> list[Any]:
@@ -119,7 +114,13 @@ def look_through_forms(pdf: pikepdf.Pdf, resources: Any, depth: int = 0) -> tupl
         visible += content.visible_bytes + inner_visible
         if content.data is not None or inner is not None:
             data = content.data if content.data is not None else form.read_bytes()
-            changed[name] = _copy(pdf, form, data, inner)
+            copy: Any = compressed(pdf, data)
+            for key, value in form.items():
+                if key not in ("/Filter", "/DecodeParms", "/Length"):
+                    copy[key] = value
+            if inner is not None:
+                copy["/Resources"] = inner
+            changed[name] = copy
     if not changed:
         return visible, None
     copy, copied = shallow(resources), shallow(objects)
@@ -139,16 +140,6 @@ def shallow(values: Dictionary) -> Dictionary:
     return Dictionary(dict(values.items()))
 
 
-def _copy(pdf: pikepdf.Pdf, form: Any, data: bytes, resources: Any) -> pikepdf.Stream:
-    copy = compressed(pdf, data)
-    for key, value in form.items():
-        if key not in ("/Filter", "/DecodeParms", "/Length"):
-            copy[key] = value
-    if resources is not None:
-        copy["/Resources"] = resources
-    return copy
-
-
 def _decoded(stream: Any) -> bytes | None:
     """The bytes of a content stream; None where they are more than are looked through, or cannot be decoded."""
     raw = stream.read_raw_bytes()
@@ -156,16 +147,12 @@ def _decoded(stream: Any) -> bytes | None:
     names = [str(each) for each in filters] if isinstance(filters, pikepdf.Array) else [str(filters)] if filters else []
     try:
         if names == ["/FlateDecode"] and "/DecodeParms" not in stream:
-            return _inflated(raw)
+            # A deflated stream; also one that is cut off, as readers show those.
+            inflater = zlib.decompressobj()
+            data = inflater.decompress(raw, MOST_BYTES + 1)
+            return data if len(data) <= MOST_BYTES else None
         if not names or len(raw) <= _UNKNOWN_FILTER_BYTES:
             return bytes(stream.read_bytes())
     except (pikepdf.PdfError, zlib.error):
         return None
     return None
-
-
-def _inflated(raw: bytes) -> bytes | None:
-    """A deflated stream; also one that is cut off, as readers show those."""
-    inflater = zlib.decompressobj()
-    data = inflater.decompress(raw, MOST_BYTES + 1)
-    return data if len(data) <= MOST_BYTES else None
