@@ -85,7 +85,13 @@ class _Text:
     def add(self, page: PageResult, pieces: Sequence[Piece]) -> None:
         for number, piece in enumerate(pieces):
             if number == 0 and self.last is not None and (whole := joined(self.last, self.parts[-1], piece)):
-                self._shorten_to(whole.before)
+                # `whole.before` takes the place of the last piece; pages that ended behind it end with it.
+                self.length += len(whole.before) - len(self.parts[-1])
+                self.parts[-1] = whole.before
+                for at in range(len(self.ends) - 1, -1, -1):
+                    if self.ends[at] <= self.length:
+                        break
+                    self.ends[at] = self.length
                 self._write(whole.joint, whole.after)
                 self.continuing[page.page_number] = piece.block_id
                 self.last = self.last if whole.is_table else piece
@@ -100,15 +106,6 @@ class _Text:
     def _write(self, joint: str, text: str) -> None:
         self.parts += (joint, text)
         self.length += len(joint) + len(text)
-
-    def _shorten_to(self, end: str) -> None:
-        """Put `end` in the place of the last piece; pages that ended behind it end with it."""
-        self.length += len(end) - len(self.parts[-1])
-        self.parts[-1] = end
-        for at in range(len(self.ends) - 1, -1, -1):
-            if self.ends[at] <= self.length:
-                break
-            self.ends[at] = self.length
 
 
 def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[EdgePiece]], dict[tuple[int, int], int]]:

@@ -133,7 +133,16 @@ def furniture(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_cou
     `titles`: by key the numbers of the pages on which such a heading stands.
     """
     found = {edge for edge in edges if edge.kind.is_furniture}
-    found |= _counting(edges) | _repeating(edges, titles, page_count) | _going_on(edges, titles)
+    # Lines at the very edge that repeat the title of what began on an earlier page.
+    going_on = {
+        edge
+        for edge in edges
+        if edge.kind is not BlockKind.HEADING
+        and edge.rank == 0
+        and (title := _without_numbers(edge.key))
+        and any(0 < edge.page - page <= GOES_ON for page in titles.get(title, ()))
+    }
+    found |= _counting(edges) | _repeating(edges, titles, page_count) | going_on
     found |= _in_place(edges, found)
     ranks: dict[tuple[int, bool], set[int]] = defaultdict(set)
     for edge in found:
@@ -229,18 +238,6 @@ def _is_title(first: EdgePiece, others: Sequence[EdgePiece], titles: dict[str, l
     if first.height is not None:
         return first.height > LARGER * median(edge.height or 0.0 for edge in others)
     return not any(page < first.page for page in titles.get(_without_numbers(first.key), ()))
-
-
-def _going_on(edges: Iterable[EdgePiece], titles: dict[str, list[int]]) -> set[EdgePiece]:
-    """Lines at the very edge that repeat the title of what began on an earlier page."""
-    return {
-        edge
-        for edge in edges
-        if edge.kind is not BlockKind.HEADING
-        and edge.rank == 0
-        and (title := _without_numbers(edge.key))
-        and any(0 < edge.page - page <= GOES_ON for page in titles.get(title, ()))
-    }
 
 
 def _in_place(edges: Sequence[EdgePiece], found: set[EdgePiece]) -> set[EdgePiece]:

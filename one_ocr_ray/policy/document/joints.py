@@ -44,7 +44,10 @@ def joined(last: Piece, before: str, after: Piece) -> Joined | None:
             return None  # the tables do not stand under each other
         if last.text.lstrip().startswith("|"):
             return _joined_pipes(last.text, before.rstrip(), after.text.strip())
-        return _joined_html(last.text, before, after.text)
+        closing, opening = _CLOSED_TABLE.search(before), _OPEN_TABLE.match(after.text)
+        if closing is None or opening is None or _html_columns(last.text) != _html_columns(after.text):
+            return None
+        return Joined(before[: closing.start()], "\n", after.text[opening.end() :], is_table=True)
     if last.kind in _TEXT and after.kind is BlockKind.PARAGRAPH:
         return _joined_text(before.rstrip(), after.text.lstrip())
     return None
@@ -78,13 +81,6 @@ def _joined_pipes(table: str, before: str, after: str) -> Joined | None:
 
 def _columns(row: str) -> int:
     return len(re.findall(r"(?<!\\)\|", row.strip()))
-
-
-def _joined_html(table: str, before: str, after: str) -> Joined | None:
-    closing, opening = _CLOSED_TABLE.search(before), _OPEN_TABLE.match(after)
-    if closing is None or opening is None or _html_columns(table) != _html_columns(after):
-        return None
-    return Joined(before[: closing.start()], "\n", after[opening.end() :], is_table=True)
 
 
 def _html_columns(table: str) -> int:

@@ -120,17 +120,13 @@ def _without_marks(text: str) -> str:
     text = _IMAGE_OR_LINK.sub(r"\1", _IMAGE_OR_LINK.sub(r"\1", text))  # twice: an image may be a link's text
     text = _AUTOLINK.sub(r"\1", text)
     for emphasis in _EMPHASIS:
-        text = _without(emphasis, text)
+        # `text` without this emphasis: each opening mark goes with the next closing one, at least one character on.
+        parts, told = [], 0
+        while opening := emphasis.opening.search(text, told):
+            closing = emphasis.closing.search(text, opening.end() + 1)
+            if closing is None:
+                break
+            parts += [text[told : opening.start()], text[opening.end() : closing.start()]]
+            told = closing.end()
+        text = "".join([*parts, text[told:]])
     return _CHARACTER.sub(lambda match: html.unescape(match[0]), text)
-
-
-def _without(emphasis: _Emphasis, text: str) -> str:
-    """`text` without this emphasis: each opening mark goes with the next closing one, at least one character on."""
-    parts, told = [], 0
-    while opening := emphasis.opening.search(text, told):
-        closing = emphasis.closing.search(text, opening.end() + 1)
-        if closing is None:
-            break
-        parts += [text[told : opening.start()], text[opening.end() : closing.start()]]
-        told = closing.end()
-    return "".join([*parts, text[told:]])

@@ -188,7 +188,8 @@ def changed_request(request: PageRequest, answer: Answer) -> PageRequest | None:
             return replace(request, output_tokens_cap=request.output_tokens_cap * 2, reasoning=reasoning)
         case ErrorCode.REPETITION | ErrorCode.RECITATION as code:
             least = 0.6 if code is ErrorCode.REPETITION else 0.0
-            return replace(request, temperature=max(least, _warmer(request)))
+            warmer = min(2.0, (_USUAL_TEMPERATURE if request.temperature is None else request.temperature) + 0.3)
+            return replace(request, temperature=max(least, warmer))
         case ErrorCode.PROVIDER_BAD_RESPONSE if answer.rotation_deg:
             return replace(request, turn_deg=(request.turn_deg + answer.rotation_deg) % 360)
         case ErrorCode.SCHEMA_MISMATCH:
@@ -203,10 +204,6 @@ def changed_request(request: PageRequest, answer: Answer) -> PageRequest | None:
                 cap = min(cap, max(1024, cap // 2))
             return replace(request, image_scale=scale, output_tokens_cap=cap)
     return None
-
-
-def _warmer(request: PageRequest) -> float:
-    return min(2.0, (_USUAL_TEMPERATURE if request.temperature is None else request.temperature) + 0.3)
 
 
 class RetryBudget:

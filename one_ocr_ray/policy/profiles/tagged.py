@@ -52,7 +52,7 @@ _KINDS = {
 
 def grounded(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The pieces of an answer with grounding tags. None: it has no such tag."""
-    return list(_pieces(text, _GROUNDING, grid)) or None
+    return [piece for _, piece in _labelled(text, _GROUNDING, grid)] or None
 
 
 def marked(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
@@ -64,10 +64,6 @@ def marked(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
         else:
             found.append(piece)
     return found or None
-
-
-def _pieces(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[NamedPiece]:
-    return (piece for _, piece in _labelled(text, tag, grid))
 
 
 def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, NamedPiece]]:

@@ -128,7 +128,11 @@ class Gate:
             for shares in (*self._shares.values(), *self._shares_of.values()):
                 shares.forget(job)
         answers: dict[str, Grant] = {}
-        self._go_silent_if_late(now)
+        # If this process got no CPU, its clients may have had none either, and may only now use their last permits.
+        late = self._expected_by is not None and now > self._expected_by
+        self._expected_by = None
+        if late and (requests_per_s := self._rates.at(now).requests):
+            self._silent_until = now + min(1 / requests_per_s, QUANTUM_S)
         while self._pending:
             if away := self.away(now):
                 gone = [name for name, each in self._pending.items() if each.who.elsewhere]
@@ -154,13 +158,6 @@ class Gate:
                 return answers, now + LOOK_EVERY_S
             answers[acquire.who.client_id] = self._grant(acquire, start, now)
         return answers, None
-
-    def _go_silent_if_late(self, now: float) -> None:
-        """If this process got no CPU, its clients may have had none either, and may only now use their last permits."""
-        late = self._expected_by is not None and now > self._expected_by
-        self._expected_by = None
-        if late and (requests_per_s := self._rates.at(now).requests):
-            self._silent_until = now + min(1 / requests_per_s, QUANTUM_S)
 
     def snapshot(self, now: float) -> Snapshot:
         """Rates and state of the bucket at `now`."""

@@ -44,19 +44,16 @@ class InFlightWindow:
                 self._size = max(1.0, self._size * _CUT)
                 self._worth_more = True
         elif successes and 2 * in_flight >= self._size:  # a window that is not used proves nothing
-            self._learn(successes, latency_s)
-
-    def _learn(self, successes: int, latency_s: float) -> None:
-        if self._answers >= self._size / 2:
-            self._late_answers += successes
-            self._late_s += latency_s
-        self._answers += successes
-        if self._worth_more and not self._doubling and not self._trying:
-            self._size += successes / self._size
-        if self._answers >= self._size:
-            self._judge(self._late_s / self._late_answers if self._late_answers else latency_s / successes)
-            self._answers = self._late_answers = 0
-            self._late_s = 0.0
+            if self._answers >= self._size / 2:
+                self._late_answers += successes
+                self._late_s += latency_s
+            self._answers += successes
+            if self._worth_more and not self._doubling and not self._trying:
+                self._size += successes / self._size
+            if self._answers >= self._size:
+                self._judge(self._late_s / self._late_answers if self._late_answers else latency_s / successes)
+                self._answers = self._late_answers = 0
+                self._late_s = 0.0
 
     def _judge(self, latency_s: float) -> None:
         """A round trip has ended: let the window grow, hold it, or go back."""
