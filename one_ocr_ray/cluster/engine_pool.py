@@ -117,32 +117,26 @@ class EnginePool:
 
     async def _call(self, method: str, arguments: Sequence[Any]) -> Any:
         for _ in range(DEATHS_PER_PAGE):
-            number = await self._least_busy()
+            # The number of the engine to use. Waits while all restart; raises StoppedError when all are gone.
+            while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
+                if len(self._gone) == len(self._readers):
+                    raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")
+                await asyncio.sleep(RESTART_S)
+            number = min(there, key=self._busy.__getitem__)
             self._busy[number] += 1
             try:
                 answer = await getattr(self._readers[number], method).remote(*arguments)
             except (RayActorError, ActorUnschedulableError):
-                self._miss(number)
+                if number not in self._away | self._gone:
+                    self._away.add(number)
+                    task = asyncio.create_task(self._await_return(number))
+                    self._awaited.add(task)
+                    task.add_done_callback(self._awaited.discard)
             else:
                 return answer
             finally:
                 self._busy[number] -= 1
         return None
-
-    async def _least_busy(self) -> int:
-        """The number of the engine to use. Waits while all restart; raises StoppedError when all are gone."""
-        while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
-            if len(self._gone) == len(self._readers):
-                raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")
-            await asyncio.sleep(RESTART_S)
-        return min(there, key=self._busy.__getitem__)
-
-    def _miss(self, number: int) -> None:
-        if number not in self._away | self._gone:
-            self._away.add(number)
-            task = asyncio.create_task(self._await_return(number))
-            self._awaited.add(task)
-            task.add_done_callback(self._awaited.discard)
 
     async def _await_return(self, number: int) -> None:
         while True:

@@ -118,16 +118,13 @@ def show_rates(engine: str, model: str, now: Snapshot, endpoint: tuple[str, str]
         if per_minute is not None:
             _metrics().rate_limit.set(per_minute, {"engine": engine, "model": model, "kind": kind})
     if endpoint is not None:
-        _show_endpoint(dict(zip(ENDPOINT, endpoint, strict=True)), now)
-
-
-def _show_endpoint(labels: dict[str, str], now: Snapshot) -> None:
-    metrics = _metrics()
-    metrics.endpoint_up.set(float(now.state in {GateState.OPEN, GateState.PAUSED}), labels)
-    metrics.endpoint_in_flight.set(now.in_flight, labels)
-    metrics.endpoint_waiting.set(now.waiting, labels)
-    if now.window is not None:
-        metrics.endpoint_window.set(now.window, labels)
+        labels = dict(zip(ENDPOINT, endpoint, strict=True))
+        metrics = _metrics()
+        metrics.endpoint_up.set(float(now.state in {GateState.OPEN, GateState.PAUSED}), labels)
+        metrics.endpoint_in_flight.set(now.in_flight, labels)
+        metrics.endpoint_waiting.set(now.waiting, labels)
+        if now.window is not None:
+            metrics.endpoint_window.set(now.window, labels)
 
 
 def count_batches(lines: Iterable[Mapping[str, int]], uploaded_bytes: int) -> None:

@@ -146,7 +146,11 @@ class ShardReader:
             observer.kept(work.kept.values())
             if not await self._read_pages(shard, work, context, observer, batches):
                 return None
-            rows, documents = await asyncio.to_thread(work.commit, _in_order(shard, work.kept))
+            # The rows of documents of `shard`, by document and page.
+            place = {document.document_id: number for number, document in enumerate(shard.documents)}
+            in_shard = (row for row in work.kept.values() if row.document_id in place)
+            in_order = sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
+            rows, documents = await asyncio.to_thread(work.commit, in_order)
         if batches is not None:
             await batches.forget()
         observer.committed(documents)
@@ -234,10 +238,3 @@ def _keep(row: PageResult, rows: Rows, journal: JournalWriter, observer: ShardOb
     journal.add(row)
     observer.finished(row)
     log_page(row)
-
-
-def _in_order(shard: Shard, rows: Rows) -> list[PageResult]:
-    """The rows of documents of `shard`, by document and page."""
-    place = {document.document_id: number for number, document in enumerate(shard.documents)}
-    in_shard = (row for row in rows.values() if row.document_id in place)
-    return sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))

@@ -25,7 +25,6 @@ from one_ocr_ray.storage.dataset.workbook import Sheet, sheets_of, write_workboo
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
 
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks.task import TaskView
@@ -122,7 +121,10 @@ class Results:
                 texts = (to_csv(sheet.rows) for sheet in sheets_of(page_tables(pages)))
                 return "\r\n".join(texts).encode("utf-8-sig")
             case Format.XLSX:
-                return _workbook(pages, view.record.created_at)
+                # The tables of the pages; a workbook must have a sheet, so one without tables has an empty one.
+                out = io.BytesIO()
+                write_workbook(out, sheets_of(page_tables(pages)) or [Sheet("no tables", [])], view.record.created_at)
+                return out.getvalue()
             case Format.JSON:
                 body = {
                     "task": TaskStatus.of(view).model_dump(mode="json"),
@@ -147,13 +149,6 @@ def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:
     if form in (Format.HOCR, Format.ALTO):
         return placed_text_of(view.record.filename, pages, ExportFormat(form))
     return PAGE_JOINT.join(_plain_text(page) for page in pages if page.markdown).rstrip("\n") + "\n"
-
-
-def _workbook(pages: Sequence[PageResult], created: datetime) -> bytes:
-    """The tables of the pages; a workbook must have a sheet, so one without tables has an empty one."""
-    out = io.BytesIO()
-    write_workbook(out, sheets_of(page_tables(pages)) or [Sheet("no tables", [])], created)
-    return out.getvalue()
 
 
 def _plain_text(page: PageResult) -> str:

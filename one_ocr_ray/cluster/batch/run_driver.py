@@ -115,7 +115,11 @@ class RunDriver:
                             shards.create_task(self._consume(number, shards))
                         grow = beside.create_task(self._grow(shards))
                     grow.cancel()
-                    await self._read_copies()
+                    for shard_id in self._copies:
+                        shard = await asyncio.to_thread(self._plan.shard, shard_id)
+                        homes = {each.document_id: self._plan.shard_of(each.document_id) for each in shard.documents}
+                        originals = {document_id: home for document_id, home in homes.items() if home is not None}
+                        await self._pool.read(ShardAssignment(shard, originals=originals), lambda *_: 0)
                     watch.cancel()
                     if moving is not None:
                         moving.cancel()
@@ -196,13 +200,6 @@ class RunDriver:
         self._committed_pages += last.committed or Counter()
         self._progress.documents_done += len(assignment.shard.documents)
         unfinished.release()
-
-    async def _read_copies(self) -> None:
-        for shard_id in self._copies:
-            shard = await asyncio.to_thread(self._plan.shard, shard_id)
-            homes = {each.document_id: self._plan.shard_of(each.document_id) for each in shard.documents}
-            originals = {document_id: home for document_id, home in homes.items() if home is not None}
-            await self._pool.read(ShardAssignment(shard, originals=originals), lambda *_: 0)
 
     async def _grow(self, shards: asyncio.TaskGroup) -> None:
         """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""

@@ -29,7 +29,10 @@ def local_ray(*, agents: bool) -> Iterator[None]:
     Raises StoppedError when it does not come up, as on a machine that swaps, and UsageError for a folder of temporary
     files that Ray cannot use.
     """
-    _allow_open_files()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
     with ExitStack() as ending:
         folder = ending.enter_context(ray_folder())
         try:
@@ -57,10 +60,3 @@ def local_ray(*, agents: bool) -> Iterator[None]:
                 "disk? The same command resumes."
             ) from error
         yield
-
-
-def _allow_open_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

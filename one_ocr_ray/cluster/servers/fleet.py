@@ -76,7 +76,9 @@ class Fleet:
         while len(self.places) < placed or not any(slot.is_ready for slot in self._slots):
             now_s = time.monotonic()
             for slot in self._slots:
-                self._watch_when_placed(slot)
+                if slot.place is None and ray.wait([slot.placed], timeout=0)[0]:
+                    slot.place = ray.get(slot.placed)
+                    threading.Thread(target=self._keep_up, args=(slot,), name="model-server", daemon=True).start()
             if (fault := self._fault()) is not None:
                 raise UsageError(fault)
             if now_s - began_s > timeout_s:
@@ -98,11 +100,6 @@ class Fleet:
         ray.wait(stopping, num_returns=len(stopping), timeout=STOP_WITHIN_S) if stopping else None
         for slot in self._slots:
             ray.kill(slot.actor)  # a guard ends what its replica has not ended
-
-    def _watch_when_placed(self, slot: _Slot) -> None:
-        if slot.place is None and ray.wait([slot.placed], timeout=0)[0]:
-            slot.place = ray.get(slot.placed)
-            threading.Thread(target=self._keep_up, args=(slot,), name="model-server", daemon=True).start()
 
     def _progress(self, began_s: float) -> str:
         starting = [slot for slot in self._slots if slot.place is not None and not slot.is_ready]

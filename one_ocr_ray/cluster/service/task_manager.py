@@ -150,7 +150,15 @@ class TaskManagerActor:
         manager = await self._ready()
         deleting = set(manager.deleting)
         stored = await asyncio.to_thread(self._store.task_ids)
-        await self._take_up(stored - self._registry.ids() - deleting - manager.deleting)
+        # Take up tasks that a process stored and, for it died, never handed over.
+        entries, nameless = await asyncio.to_thread(
+            self._lifecycle.look_up, (stored - self._registry.ids() - deleting - manager.deleting)
+        )
+        (await self._ready()).adopt(entries)
+        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
+        for task_id, sweeps in self._orphans.items():
+            if sweeps > ORPHAN_SWEEPS:
+                await asyncio.to_thread(self._store.delete, task_id)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
         self._callbacks.tell_all()
@@ -169,15 +177,6 @@ class TaskManagerActor:
         self._last_look = now, monotonic_s
         await asyncio.to_thread(self._store.keep_clock, now)
         return now
-
-    async def _take_up(self, unknown: set[str]) -> None:
-        """Take up tasks that a process stored and, for it died, never handed over."""
-        entries, nameless = await asyncio.to_thread(self._lifecycle.look_up, unknown)
-        (await self._ready()).adopt(entries)
-        self._orphans = {task_id: self._orphans.get(task_id, 0) + 1 for task_id in nameless}
-        for task_id, sweeps in self._orphans.items():
-            if sweeps > ORPHAN_SWEEPS:
-                await asyncio.to_thread(self._store.delete, task_id)
 
     async def _ready(self) -> LocalTaskManager:
         async with asyncio.timeout(READY_WITHIN_S):

@@ -45,9 +45,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Job, LlmSetup
-    from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult
+    from one_ocr_ray.model import DocumentResult, PageResult
     from one_ocr_ray.policy.cost.spending import Spending
-    from one_ocr_ray.policy.tasks.task import TaskRecord
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
     from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Reader
@@ -164,7 +163,10 @@ class TaskWorker(Worker["TaskAssignment"]):
         record, retry = assignment.record, assignment.retry
         try:
             job, fingerprint = task_job(self._service, assignment, self._store)
-            document = await self._inspect(record, job)
+            file = await asyncio.to_thread(stat_input, self._store.upload_uri(record.task_id))
+            async with self._inspections.turn(record.owner):
+                (document,) = await start_inspection([file], job.pdf, cpus=ONLINE_CPUS)
+            document = replace(document, name=record.filename)
             await asyncio.to_thread(claim_dataset, assignment, job, fingerprint, document)
             pages_total = 0 if document.page_count is None else len(job.selection.of(document.page_count))
             if document.failure is None:
@@ -191,12 +193,6 @@ class TaskWorker(Worker["TaskAssignment"]):
         return TaskResult(
             tuple(outcome_of(row, progress.saved_usd(row)) for row in rows or ()), failure=document.failure
         )
-
-    async def _inspect(self, record: TaskRecord, job: Job) -> DocumentRef:
-        file = await asyncio.to_thread(stat_input, self._store.upload_uri(record.task_id))
-        async with self._inspections.turn(record.owner):
-            (document,) = await start_inspection([file], job.pdf, cpus=ONLINE_CPUS)
-        return replace(document, name=record.filename)
 
     @asynccontextmanager
     async def _context(self, assignment: TaskAssignment, job: Job) -> AsyncIterator[ReadContext]:

@@ -165,24 +165,20 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
     candidates = payload.get("candidates")
     candidate = candidates[0] if isinstance(candidates, list) and candidates else None
     if isinstance(candidate, dict):
-        return _from_candidate(partial, candidate)
+        finish = candidate.get("finishReason")
+        finish = finish if isinstance(finish, str | None) else "other"
+        # Every release adds reasons. An unknown one means that there is no answer.
+        fault = _BY_FINISH.get(finish, _UNKNOWN_FINISH)
+        return replace(
+            partial,
+            text=_text(candidate.get("content")),
+            finish_reason=wire.finish_reason_name(finish),
+            truncated=finish == "MAX_TOKENS",
+            failure=fault.failure(200) if fault else None,
+        )
     feedback = payload.get("promptFeedback")
     blocked = isinstance(feedback, dict) and feedback.get("blockReason")
     return replace(partial, failure=(wire.FILTERED if blocked else wire.BAD_REPLY).failure(status))
-
-
-def _from_candidate(partial: Answer, candidate: dict[str, Any]) -> Answer:
-    finish = candidate.get("finishReason")
-    finish = finish if isinstance(finish, str | None) else "other"
-    # Every release adds reasons. An unknown one means that there is no answer.
-    fault = _BY_FINISH.get(finish, _UNKNOWN_FINISH)
-    return replace(
-        partial,
-        text=_text(candidate.get("content")),
-        finish_reason=wire.finish_reason_name(finish),
-        truncated=finish == "MAX_TOKENS",
-        failure=fault.failure(200) if fault else None,
-    )
 
 
 def _text(content: Any) -> str:

@@ -112,7 +112,17 @@ class HttpSender:
         timeout_s: float | None,
     ) -> HttpReply | Failure:
         total_s, url = self._timeout_s if timeout_s is None else timeout_s, URL(address, encoded=True)
-        exchange = self._open(url).request(
+        if self._session is None:
+            # aiohttp's own `trust_env` reads ~/.netrc too, refuses the request when it finds an entry beside our key,
+            # and costs two thread switches per request.
+            proxy = getproxies().get(url.scheme)
+            self._proxy = URL(proxy) if proxy and not proxy_bypass(url.host or "") else None
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=60),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers={"User-Agent": f"one-ocr-ray/{__version__}"},
+            )
+        exchange = self._session.request(
             method,
             url,
             data=data,
@@ -131,19 +141,6 @@ class HttpSender:
                 late = Failure(ErrorCode.PROVIDER_TIMEOUT, f"No reply within {total_s:g} s.", Action.RETRY)
                 return next(known, late)
             return next(known, BROKEN)  # reset, closed, a body cut short, a reply that is not HTTP
-
-    def _open(self, url: URL) -> aiohttp.ClientSession:
-        if self._session is None:
-            # aiohttp's own `trust_env` reads ~/.netrc too, refuses the request when it finds an entry beside our key,
-            # and costs two thread switches per request.
-            proxy = getproxies().get(url.scheme)
-            self._proxy = URL(proxy) if proxy and not proxy_bypass(url.host or "") else None
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=_KEEP_ALIVE_S, ttl_dns_cache=60),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                headers={"User-Agent": f"one-ocr-ray/{__version__}"},
-            )
-        return self._session
 
     async def close(self) -> None:
         """Close the connections. A later request opens new ones."""

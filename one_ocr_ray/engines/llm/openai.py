@@ -200,10 +200,6 @@ def parse_response(status: int, headers: Mapping[str, str], body: bytes, *, key_
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict) or not isinstance(choice.get("message"), dict):
         return replace(partial, failure=wire.BAD_REPLY.failure(status))
-    return _from_choice(partial, choice)
-
-
-def _from_choice(partial: Answer, choice: dict[str, Any]) -> Answer:
     message, finish = choice["message"], choice.get("finish_reason")
     name = finish.lower() if isinstance(finish, str) else "" if finish is None else "other"
     answer = replace(

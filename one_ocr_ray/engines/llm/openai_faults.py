@@ -115,7 +115,13 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
     error = read_error(payload) or ProviderError()
     if status < 400 and error.http_status is not None:
         status = error.http_status
-    hint_s = _hint_s(status, headers, error)
+    # The longest wait that a reply asks for. OpenRouter puts headers into the body, with the reset as a Unix time.
+    waits = [wait_hint_s(headers, error.message)]
+    inner = error.metadata.get("headers")
+    all_headers = {**headers, **lower_names(inner)} if isinstance(inner, dict) else headers
+    if status == 429 and str(all_headers.get("x-ratelimit-remaining", "0")) == "0":
+        waits.append(until_s(str(all_headers.get("x-ratelimit-reset", "")), headers.get("date", "")))
+    hint_s = max((wait for wait in waits if wait is not None), default=None)
     codes = (_BY_CODE[code] for code in (error.code, error.inner_code, error.type) if code in _BY_CODE)
     fault = next(codes, None) or _by_content(status, error) or fault_of_status(status)
     if fault is FORBIDDEN and key_works:
@@ -147,16 +153,6 @@ def _throttle(headers: Mapping[str, str], error: ProviderError, hint_s: float | 
         return OVER_TPM
     of_a_day = _DAY_TEXT in error.message if hint_s is None else hint_s > _DAY_HINT_S
     return DAY_QUOTA if of_a_day else THROTTLED
-
-
-def _hint_s(status: int, headers: Mapping[str, str], error: ProviderError) -> float | None:
-    """The longest wait that a reply asks for. OpenRouter puts headers into the body, with the reset as a Unix time."""
-    waits = [wait_hint_s(headers, error.message)]
-    inner = error.metadata.get("headers")
-    all_headers = {**headers, **lower_names(inner)} if isinstance(inner, dict) else headers
-    if status == 429 and str(all_headers.get("x-ratelimit-remaining", "0")) == "0":
-        waits.append(until_s(str(all_headers.get("x-ratelimit-reset", "")), headers.get("date", "")))
-    return max((wait for wait in waits if wait is not None), default=None)
 
 
 # --- finish reasons -------------------------------------------------------------------------------------------------

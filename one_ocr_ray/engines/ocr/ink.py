@@ -51,7 +51,12 @@ class PageInk:
         """The ink outside `lines` (each by its corners in px). If there are very many blots, only the largest."""
         covered = np.zeros_like(self._ink)
         for corners in lines:
-            cv2.fillPoly(covered, [np.round(_grown(corners) / self.cell_px - 0.5).astype(np.int32)], 1)
+            # A box enlarged on all sides by `AROUND_A_LINE`.
+            height = min(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[0] - corners[1]))
+            outwards = corners - corners.mean(axis=0)
+            lengths = np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1)
+            grown: Pixels = corners + outwards / lengths * max(height, 1) * AROUND_A_LINE
+            cv2.fillPoly(covered, [np.round(grown / self.cell_px - 0.5).astype(np.int32)], 1)
         letters: Pixels = self._ink  # without frames and table rules, which would join everything they touch
         for along, across in ((_RULE, _ACROSS), (_RULE.T, _ACROSS.T)):
             thin = 1 - cv2.morphologyEx(letters, cv2.MORPH_OPEN, across)
@@ -82,12 +87,3 @@ def _blot(labels: Pixels, free: Pixels, number: int, box: Pixels, cells: int) ->
         int(rows[-1] - rows[0]) + 1,
         cells,
     )
-
-
-def _grown(corners: Pixels) -> Pixels:
-    """A box enlarged on all sides by `AROUND_A_LINE`."""
-    height = min(np.linalg.norm(corners[0] - corners[3]), np.linalg.norm(corners[0] - corners[1]))
-    outwards = corners - corners.mean(axis=0)
-    lengths = np.maximum(np.linalg.norm(outwards, axis=1, keepdims=True), 1)
-    grown: Pixels = corners + outwards / lengths * max(height, 1) * AROUND_A_LINE
-    return grown

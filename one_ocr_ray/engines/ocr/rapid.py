@@ -129,7 +129,13 @@ class RapidReader:
             return self._read(jpeg)
         finally:
             if resident_bytes() > self._most_kept_bytes:
-                self._give_back()
+                # A rare page: give back the memory of the passes, and where that is little the models.
+                self._release()
+                if resident_bytes() > self._most_kept_bytes:
+                    del self._finder, self._rapid, self._regions
+                    gc.collect()
+                    self._load()
+                    give_back()
 
     def read_crop(self, crop: Pixels) -> tuple[str, float]:
         """What stands on one line whose pixels these are, and how sure that is, 0-1."""
@@ -144,23 +150,6 @@ class RapidReader:
         """The lines that the detector sees at its first look."""
         return self._finder.first_look(page)
 
-    def _make_room(self, page: Pixels) -> None:
-        """Give back what the pages before left, if a larger one comes. Its pass takes up to 0.8 GB more."""
-        height, width = page.shape[:2]
-        pass_px = width * height * looks.pass_scale(width, height) ** 2
-        if pass_px > self._largest_px and resident_bytes() > self._most_kept_bytes / 2:
-            self._release()
-        self._largest_px = max(self._largest_px, pass_px)
-
-    def _give_back(self) -> None:
-        """Give back what a rare page took: the memory of the models' passes, and where that is little the models."""
-        self._release()
-        if resident_bytes() > self._most_kept_bytes:
-            del self._finder, self._rapid, self._regions
-            gc.collect()
-            self._load()
-            give_back()
-
     def _release(self) -> None:
         release_memory(self._rapid.text_det.session.session, self._rapid.text_rec.session.session, self._regions.model)
         give_back()
@@ -170,7 +159,12 @@ class RapidReader:
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")
-        self._make_room(page)
+        # Give back what the pages before left, if a larger one comes. Its pass takes up to 0.8 GB more.
+        height, width = page.shape[:2]
+        pass_px = width * height * looks.pass_scale(width, height) ** 2
+        if pass_px > self._largest_px and resident_bytes() > self._most_kept_bytes / 2:
+            self._release()
+        self._largest_px = max(self._largest_px, pass_px)
         found = self._finder.find(page)
         if not rotation.runs_sideways(box.size for box in found.boxes) or self._has_tall_pictures(found.boxes):
             return self._read_level(page, found)
@@ -271,15 +265,13 @@ def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) ->
     after = np.searchsorted(places, inked)
     distance = np.minimum(places[after] - inked, inked - places[after - 1])
     unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
-    return _LineText(text, score, tuple(centres), _stroke_px(strokes), len(inked) / line.shape[1], unread)
-
-
-def _stroke_px(strokes: Pixels) -> float:
-    """The mean length of the runs of ink along a line, but for those of rules and bars; 0 without ink."""
+    # The mean length of the runs of ink along a line, but for those of rules and bars; 0 without ink.
     ends = np.diff(strokes.astype(np.int8), axis=1, prepend=0, append=0)
     runs = np.argwhere(ends < 0)[:, 1] - np.argwhere(ends > 0)[:, 1]
     runs = runs[runs < LINE_HEIGHT_PX / 2]
-    return float(np.mean(runs)) if len(runs) else 0.0
+    return _LineText(
+        text, score, tuple(centres), float(np.mean(runs)) if len(runs) else 0.0, len(inked) / line.shape[1], unread
+    )
 
 
 def _scaled(crop: Pixels) -> Pixels:

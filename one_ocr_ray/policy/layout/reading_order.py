@@ -77,36 +77,28 @@ def _without_margins(segments: Region) -> tuple[Region, ...]:
 def _columns(segments: Region) -> tuple[Region, ...]:
     """Cut at the best gutter and go on with each part; without a gutter the region is one column."""
     height = line_height(segments)
-    gutter = _best_gutter(segments, height)
-    if gutter is None:
-        return (segments,)
-    parts: list[Region] = []
-    waiting: Region = ()  # what is not in columns of this gutter
-    for band in _accepted(segments, gutter, height):
-        if isinstance(band, _Band):
-            parts += [waiting, *_in_order(band, height)]
-            waiting = ()
-        else:
-            waiting += band
-    return tuple(region for part in (*parts, waiting) if part for region in _columns(part))
-
-
-def _in_order(band: _Band, height: float) -> tuple[Region, Region]:
-    """Left before right, but for a few lines beside running text: those in a picture come after it."""
-    left, right = rows(band.left), rows(band.right)
-    few = len(left) < LONE_ROWS * len(right) and text_width(left) < COLUMN_WIDTH * height <= text_width(right)
-    return (band.right, band.left) if few else (band.left, band.right)
-
-
-def _best_gutter(segments: Region, height: float) -> float | None:
-    """The left edge of a column that gives the most rows in columns; None when nothing is in columns."""
+    # The left edge of a column that gives the most rows in columns; None when nothing is in columns.
     best, gutter = 0, None
     for place in places(segments, height):
         bands = (band for band in _bands(segments, place, height) if isinstance(band, _Band))
         score = sum(_rows_in_columns(band, height) for band in bands)
         if score > best:
             best, gutter = score, place
-    return gutter
+    if gutter is None:
+        return (segments,)
+    parts: list[Region] = []
+    waiting: Region = ()  # what is not in columns of this gutter
+    for band in _accepted(segments, gutter, height):
+        if isinstance(band, _Band):
+            # Left before right, but for a few lines beside running text: those in a picture come after it.
+            left, right = rows(band.left), rows(band.right)
+            few = len(left) < LONE_ROWS * len(right) and text_width(left) < COLUMN_WIDTH * height <= text_width(right)
+            in_order = (band.right, band.left) if few else (band.left, band.right)
+            parts += [waiting, *in_order]
+            waiting = ()
+        else:
+            waiting += band
+    return tuple(region for part in (*parts, waiting) if part for region in _columns(part))
 
 
 def places(segments: Sequence[Segment], height: float) -> list[float]:
@@ -138,23 +130,6 @@ def _crosses(segment: Segment, gutter: float, overhang: float) -> bool:
     return segment.left < gutter - overhang and segment.right > gutter + overhang
 
 
-def _parted(segments: Region, gutter: float, height: float) -> Region:
-    """Cut the lines that a detector drew across a narrow gutter. They stand between lines that do not cross it, and
-    have a gap between two words there.
-    """
-    crossing = {s for s in segments if _crosses(s, gutter, OVERHANG * height)}
-    columns = [s for s in segments if s not in crossing]
-    reach = JOINED_REACH * height
-    parts: list[Segment] = []
-    for segment in segments:
-        distances = [s.middle - segment.middle for s in columns] if segment in crossing else []
-        if any(-reach < d < 0 for d in distances) and any(0 < d < reach for d in distances):
-            parts += segment.cut(gutter, OVERHANG * height)
-        else:
-            parts.append(segment)
-    return tuple(parts)
-
-
 def _band(run: Region, right_from: float) -> _Band | Region:
     left = tuple(s for s in run if s.left < right_from)
     right = tuple(s for s in run if s.left >= right_from)
@@ -173,7 +148,19 @@ def _accepted(segments: Region, gutter: float, height: float) -> list[_Band | Re
     the same margins is in columns too. Lines drawn across the gutter are cut, unless that leaves no band in columns:
     bands that such lines had parted become one, and that may be a table.
     """
-    bands = _bands(_parted(segments, gutter, height), gutter, height)
+    # Lines that a detector drew across a narrow gutter are cut. They stand between lines that do not cross it, and
+    # have a gap between two words there.
+    crossing = {s for s in segments if _crosses(s, gutter, OVERHANG * height)}
+    columns = [s for s in segments if s not in crossing]
+    reach = JOINED_REACH * height
+    parts: list[Segment] = []
+    for segment in segments:
+        distances = [s.middle - segment.middle for s in columns] if segment in crossing else []
+        if any(-reach < d < 0 for d in distances) and any(0 < d < reach for d in distances):
+            parts += segment.cut(gutter, OVERHANG * height)
+        else:
+            parts.append(segment)
+    bands = _bands(tuple(parts), gutter, height)
     sure = _sure(bands, height)
     if not sure:
         bands = _bands(segments, gutter, height)

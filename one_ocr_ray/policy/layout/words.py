@@ -31,7 +31,13 @@ def place_words(text: str, centres: Sequence[float], aspect: float) -> tuple[Wor
     """
     places = iter(centres)
     glyphs = [(char, 0.0 if char.isspace() else next(places)) for char in text.lstrip()]
-    em = _em(glyphs, aspect)
+    # The em as a fraction of the line's length: the distances between neighbours over their widths in em.
+    distance = widths = 0.0
+    for (a, at_a), (b, at_b) in pairwise(glyphs):
+        if not a.isspace() and not b.isspace():
+            distance += at_b - at_a
+            widths += (_glyph_width(a) + _glyph_width(b)) / 2
+    em = distance / widths if distance > 0 else EM_TO_HEIGHT * aspect
     words: list[Word] = []
     current, start, end = "", 0.0, 0.0
     for char, centre in glyphs:
@@ -43,16 +49,6 @@ def place_words(text: str, centres: Sequence[float], aspect: float) -> tuple[Wor
         if not char.isspace():
             end = centre + half
     return (*words, Word(current, start, 1.0)) if current else ()
-
-
-def _em(glyphs: Sequence[tuple[str, float]], aspect: float) -> float:
-    """The em as a fraction of the line's length: the distances between neighbours over their widths in em."""
-    distance = widths = 0.0
-    for (a, at_a), (b, at_b) in pairwise(glyphs):
-        if not a.isspace() and not b.isspace():
-            distance += at_b - at_a
-            widths += (_glyph_width(a) + _glyph_width(b)) / 2
-    return distance / widths if distance > 0 else EM_TO_HEIGHT * aspect
 
 
 def _glyph_width(char: str) -> float:

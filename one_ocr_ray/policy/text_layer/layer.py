@@ -153,34 +153,35 @@ def unpacked(packed: TextLayer) -> Layer:
     try:
         (length,) = _HEAD.unpack_from(packed.data)
         head = json.loads(packed.data[_HEAD.size : _HEAD.size + length])
-        return _layer(head, packed.data[_HEAD.size + length :], packed)
+        matrix: _Matrix = tuple(float(value) for value in head["to_display"])  # type: ignore[assignment]
+        width, height = float(head["width"]), float(head["height"])
+        stride = (packed.ink_columns + 7) // 8
+        rows = tuple(
+            int.from_bytes(packed.ink[at : at + stride])
+            for at in range(0, len(packed.ink) - stride + 1, max(1, stride))
+        )
+        cell_pt = max(width / max(1, packed.ink_columns), height / max(1, len(rows)))
+        fonts = tuple(_font(each) for each in head.get("fonts", ()))
+        runs = tuple(_run(each, matrix, len(fonts)) for each in head.get("runs", ()))
+        return Layer(
+            width=width,
+            height=height,
+            glyphs=_without_ligatures(
+                _glyphs(packed.data[_HEAD.size + length :], int(head.get("characters", 0)), matrix), runs
+            ),
+            runs=runs,
+            fonts=fonts,
+            pictures=tuple(
+                Picture(_shown(box, matrix), int(order), bool(thin)) for order, box, thin in head["pictures"]
+            ),
+            rulings=tuple(Ruling(*_shown(line[:4], matrix), float(line[4])) for line in head["rulings"]),
+            values=tuple(FormValue(str(text), _shown(box, matrix)) for text, box in head["values"]),
+            annotations=int(head["annotations"]),
+            cut=bool(head["cut"]),
+            ink=InkGrid(rows, 8 * stride, cell_pt),
+        )
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error) as error:
         raise LayerError from error
-
-
-def _layer(head: dict[str, Any], arrays: bytes, packed: TextLayer) -> Layer:
-    matrix: _Matrix = tuple(float(value) for value in head["to_display"])  # type: ignore[assignment]
-    width, height = float(head["width"]), float(head["height"])
-    stride = (packed.ink_columns + 7) // 8
-    rows = tuple(
-        int.from_bytes(packed.ink[at : at + stride]) for at in range(0, len(packed.ink) - stride + 1, max(1, stride))
-    )
-    cell_pt = max(width / max(1, packed.ink_columns), height / max(1, len(rows)))
-    fonts = tuple(_font(each) for each in head.get("fonts", ()))
-    runs = tuple(_run(each, matrix, len(fonts)) for each in head.get("runs", ()))
-    return Layer(
-        width=width,
-        height=height,
-        glyphs=_without_ligatures(_glyphs(arrays, int(head.get("characters", 0)), matrix), runs),
-        runs=runs,
-        fonts=fonts,
-        pictures=tuple(Picture(_shown(box, matrix), int(order), bool(thin)) for order, box, thin in head["pictures"]),
-        rulings=tuple(Ruling(*_shown(line[:4], matrix), float(line[4])) for line in head["rulings"]),
-        values=tuple(FormValue(str(text), _shown(box, matrix)) for text, box in head["values"]),
-        annotations=int(head["annotations"]),
-        cut=bool(head["cut"]),
-        ink=InkGrid(rows, 8 * stride, cell_pt),
-    )
 
 
 def _font(described: dict[str, Any]) -> Font:

@@ -182,7 +182,10 @@ def _fills_gap(line: _Open, piece: _Open, left: float) -> bool:
 def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
     left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
     sizes = sorted(mark.size for mark in marks)
-    largest = _largest(sizes)
+    # The size of the line's large type; a sign or two from another font, such as a star, do not make it larger.
+    usual = sizes[len(sizes) // 2]
+    large = [size for size in sizes if size > SMALL * sizes[-1]]
+    largest = sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
     body = [mark for mark in marks if mark.size > SMALL * largest]
     top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
     if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
@@ -210,13 +213,6 @@ def _is_formula(marks: Sequence[Mark], words: Sequence[Word], layer: Layer) -> b
         return False
     fonts = [layer.fonts[layer.runs[mark.glyph.run].font] for mark in marks if mark.glyph.text.isalpha()]
     return bool(fonts) and all(font.italic or font.math for font in fonts)
-
-
-def _largest(sizes: Sequence[float]) -> float:
-    """The size of the line's large type; a sign or two from another font, such as a star, do not make it larger."""
-    usual = sizes[len(sizes) // 2]
-    large = [size for size in sizes if size > SMALL * sizes[-1]]
-    return sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
 
 
 def is_right_to_left(text: str) -> bool:

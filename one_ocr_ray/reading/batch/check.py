@@ -21,21 +21,17 @@ def fault_of_batches(options: EngineOptions) -> str | None:
     async def found() -> Failure | None:
         client = BatchClient(options)
         try:
-            return await _fault(client)
+            async for batch in client.batches():
+                if isinstance(batch, Failure):
+                    return batch
+                break
+            with tempfile.TemporaryDirectory(prefix="one-ocr-batch-") as folder:
+                file = Path(folder) / f"oo-doctor-{token_hex(8)}.jsonl"
+                await asyncio.to_thread(file.write_bytes, client.codec.build_line(client.options, "0000", b"{}"))
+                uploaded = await client.upload(file)
+            return uploaded if isinstance(uploaded, Failure) else await client.delete_file(uploaded.file_id)
         finally:
             await client.close()
 
     failure = asyncio.run(found())
     return failure.message if failure is not None else None
-
-
-async def _fault(client: BatchClient) -> Failure | None:
-    async for batch in client.batches():
-        if isinstance(batch, Failure):
-            return batch
-        break
-    with tempfile.TemporaryDirectory(prefix="one-ocr-batch-") as folder:
-        file = Path(folder) / f"oo-doctor-{token_hex(8)}.jsonl"
-        await asyncio.to_thread(file.write_bytes, client.codec.build_line(client.options, "0000", b"{}"))
-        uploaded = await client.upload(file)
-    return uploaded if isinstance(uploaded, Failure) else await client.delete_file(uploaded.file_id)

@@ -153,7 +153,10 @@ class RunBatches:
             try:
                 while True:
                     now_s = self._clock.monotonic_s()
-                    if self._is_worth_a_worker(before, more_to_render=more_to_render):
+                    is_worth_a_worker = bool(before - self.watch.waiting_shards) or (
+                        more_to_render and self.watch.has_room
+                    )
+                    if is_worth_a_worker:
                         due_since_s = now_s if due_since_s is None else due_since_s
                         if not self.watch.in_stage(Stage.LIVE) or now_s - due_since_s >= LINGER_S:
                             return
@@ -167,9 +170,6 @@ class RunBatches:
                     await self._clock.sleep(STEP_S)
             finally:
                 await self._client.close()
-
-    def _is_worth_a_worker(self, before: set[str], *, more_to_render: bool) -> bool:
-        return bool(before - self.watch.waiting_shards) or (more_to_render and self.watch.has_room)
 
     def _tell(self) -> None:
         now_s = self._clock.monotonic_s()

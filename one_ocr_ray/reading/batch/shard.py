@@ -120,7 +120,9 @@ class BatchedShard:
                 stopped = stopped or error
                 self._open_pages.add(key)
                 continue
-            if self._may_have_failed_over(row):
+            # An earlier reader of the route may have an answer that stands before this failure: it is asked again.
+            may_have_failed_over = len(self._tools.job.route.names) > 1 and row.status is PageStatus.FAILED
+            if may_have_failed_over:
                 self._open_pages.add(key)
                 self._left += 1
                 continue
@@ -129,10 +131,6 @@ class BatchedShard:
         self._is_collected = True
         if stopped is not None:
             raise stopped
-
-    def _may_have_failed_over(self, row: PageResult) -> bool:
-        """True if an earlier reader of the route has an answer that stands before this failure: it is asked again."""
-        return len(self._tools.job.route.names) > 1 and row.status is PageStatus.FAILED
 
     def context_of(self, document: DocumentRef, page_number: int, context: ReadContext) -> ReadContext:
         """`context` for one page, whose model recalls its batches."""
@@ -170,7 +168,22 @@ class BatchedShard:
         options = tools.client.options
         body = await asyncio.to_thread(CODECS[options.name].build_body, options, image, request)
         tokens, most_usd = tools.metering.input_tokens(image, request), tools.metering.most_usd(image, request)
-        page = _line_page(key, image, before)
+        layer = image.layer
+        page = LinePage(
+            key="",
+            document_id=key[0],
+            page_number=key[1],
+            width_px=image.width_px,
+            height_px=image.height_px,
+            sha256=image.sha256,
+            ink_cells=image.ink_cells,
+            render_ms=image.render_ms,
+            glyphs_missing=image.glyphs_missing,
+            page_box=image.page_box,
+            layer=(layer.data, layer.ink, layer.ink_columns, layer.document_id) if layer is not None else None,
+            reason=before[0],
+            attempts=before[1],
+        )
         await self._spool.add(page, body, tokens, most_usd, self._context.ending)
 
     async def close(self) -> None:
@@ -235,25 +248,6 @@ class _PageInBatches:
         if not self._is_online:
             await self._shard.put_into_batch(self._key, image, request, before)
             raise PageDeferred
-
-
-def _line_page(key: PageKey, image: PageImage, before: tuple[RouteReason | None, int]) -> LinePage:
-    layer = image.layer
-    return LinePage(
-        key="",
-        document_id=key[0],
-        page_number=key[1],
-        width_px=image.width_px,
-        height_px=image.height_px,
-        sha256=image.sha256,
-        ink_cells=image.ink_cells,
-        render_ms=image.render_ms,
-        glyphs_missing=image.glyphs_missing,
-        page_box=image.page_box,
-        layer=(layer.data, layer.ink, layer.ink_columns, layer.document_id) if layer is not None else None,
-        reason=before[0],
-        attempts=before[1],
-    )
 
 
 def _without_image(page: LinePage) -> PageImage:

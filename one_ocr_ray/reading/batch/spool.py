@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.llm.batch.client import BatchClient
     from one_ocr_ray.job import BatchJob
     from one_ocr_ray.policy.batch.parcel import LinePage
-    from one_ocr_ray.policy.batch.remote import RemoteFile
     from one_ocr_ray.reading.stopping import Ending
     from one_ocr_ray.storage.batches import BatchState
 
@@ -101,7 +100,14 @@ class ParcelSpool:
         if not await asyncio.to_thread(self._state.put_pages, self._shard_id, self._number, full.pages):
             raise StoppedError(TAKEN)
         with ending.requesting():
-            file = await self._upload(full.path)
+            # Upload a file; again after a fault, when nothing of that name is left there.
+            attempt = 0
+            while isinstance(file := await self._client.upload(full.path), Failure):
+                attempt += 1
+                if file.action not in {Action.RETRY, Action.THROTTLED} or attempt == UPLOAD_TRIES:
+                    raise StoppedError(NO_UPLOAD.format(message=file.message), file.code)
+                await self._clock.sleep(max(file.retry_after_s or 0.0, BACK_OFF_S * 2 ** (attempt - 1)))
+                await delete_named(self._client, full.path.stem)
         now_s = self._clock.utc().timestamp()
         record = UploadedFile(file.file_id, full.size_bytes, len(full.pages), full.tokens, full.most_usd, now_s)
         await asyncio.to_thread(self._state.put_file, self._shard_id, self._number, record)
@@ -109,17 +115,6 @@ class ParcelSpool:
         self._number += 1
         self.uploaded_bytes += full.size_bytes
         self._open = None
-
-    async def _upload(self, path: Path) -> RemoteFile:
-        """Upload a file; again after a fault, when nothing of that name is left there."""
-        attempt = 0
-        while isinstance(found := await self._client.upload(path), Failure):
-            attempt += 1
-            if found.action not in {Action.RETRY, Action.THROTTLED} or attempt == UPLOAD_TRIES:
-                raise StoppedError(NO_UPLOAD.format(message=found.message), found.code)
-            await self._clock.sleep(max(found.retry_after_s or 0.0, BACK_OFF_S * 2 ** (attempt - 1)))
-            await delete_named(self._client, path.stem)
-        return found
 
 
 async def delete_named(client: BatchClient, name: str) -> bool:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.model import Answer, Failure, TokenUsage
-    from one_ocr_ray.policy.ratelimit.messages import Grant, Held, LimiterClient
+    from one_ocr_ray.policy.ratelimit.messages import Held, LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter, Peers
 
 # A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
@@ -197,7 +197,17 @@ class LeasedPermits:
                 if self._peers is not None and (grant.stopped or grant.held):
                     self._leave(STOPPED_S if grant.held is None else grant.held.ends_in_s, grant.stopped)
                     break
-                self._receive(grant, tokens_each)
+                # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
+                first = asyncio.get_running_loop().time() + grant.first_in_s
+                self._saturated = grant.saturated
+                if grant.permits:
+                    self.stopped, self._takes = None, (grant.window, grant.per_s)
+                step_s = grant.step_s
+                self._permits.extend(
+                    _Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits)
+                )
+                self._feedback = replace(self._feedback, received=self._feedback.received + grant.permits)
+                self._dispatch()
 
     def _request_ended(self, task: asyncio.Task[None]) -> None:
         self._request = None
@@ -205,17 +215,6 @@ class LeasedPermits:
             if error := task.exception():
                 self._waiting.fail(error)
             self.look()
-
-    def _receive(self, grant: Grant, tokens_each: float) -> None:
-        # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
-        first = asyncio.get_running_loop().time() + grant.first_in_s
-        self._saturated = grant.saturated
-        if grant.permits:
-            self.stopped, self._takes = None, (grant.window, grant.per_s)
-        step_s = grant.step_s
-        self._permits.extend(_Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits))
-        self._feedback = replace(self._feedback, received=self._feedback.received + grant.permits)
-        self._dispatch()
 
     def _dispatch(self) -> None:
         """Use the permits that are due, and set the timer for the next one."""

@@ -18,7 +18,7 @@ from one_ocr_ray.model import Action, Answer, PageUnrendered
 from one_ocr_ray.policy.cost.spending import PageUsage
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank
-from one_ocr_ray.policy.page.retry import AttemptState, Step, Stop, Wait, next_step
+from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import Walk
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits, ProviderAwayError
@@ -190,7 +190,7 @@ async def _answer(
             continue
         step = next_step(reader.policy, tries, answer, request, jitter=context.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
-        if _is_reported(answer, step):
+        if answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED):
             context.notify(reader, FailureReported(answer))
         if isinstance(step, Stop):
             if _close(step.failure, reader, lane, is_recalled=recalled is not None):
@@ -203,11 +203,6 @@ async def _answer(
                 await _pause(step, reader, context, is_retry=step.tries.transport > tries.transport)
             sent = await image_as_wanted(image, sent, step.request, request)
         request, tries = step.request, step.tries
-
-
-def _is_reported(answer: Answer, step: Step) -> bool:
-    """True for a failure that ends the job or is a throttle."""
-    return answer.failure is not None and (isinstance(step, Stop) or answer.failure.action is Action.THROTTLED)
 
 
 async def _pause(step: Wait, reader: Reader, context: ReadContext, *, is_retry: bool) -> None:

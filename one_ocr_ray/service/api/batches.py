@@ -17,7 +17,7 @@ from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from one_ocr_ray.policy.tasks.task import PageEvent, TaskView
     from one_ocr_ray.service.api.events import Events
@@ -68,19 +68,12 @@ async def events(
 ) -> StreamingResponse:
     """The events of all its tasks, each with its `task_id`; `end` when all have ended."""
     views = await batch_tasks(service, owner, batch_id)
-    revs = _revs(views, last_event_id)
-    return EventStream(service.streams, owner, follow_batch(service.manager, owner, batch_id, revs))
-
-
-def _revs(views: Sequence[TaskView], last_event_id: str | None) -> dict[str, int]:
-    """What a client has seen of each task. The id of an event is the revs of all tasks, in the order of their ids.
-
-    An id that does not fit, as after a task was deleted, begins again.
-    """
+    # What a client has seen of each task. The id of an event is the revs of all tasks, in the order of their ids.
     seen = (last_event_id or "").split(".")
     if len(seen) != len(views) or not all(each.isdigit() and len(each) < 19 for each in seen):
         seen = ["0"] * len(views)
-    return {view.record.task_id: int(rev) for view, rev in zip(views, seen, strict=True)}
+    revs = {view.record.task_id: int(rev) for view, rev in zip(views, seen, strict=True)}
+    return EventStream(service.streams, owner, follow_batch(service.manager, owner, batch_id, revs))
 
 
 async def follow_batch(manager: TaskManager, owner: str, batch_id: str, revs: dict[str, int]) -> Events:

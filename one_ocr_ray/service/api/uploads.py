@@ -85,7 +85,15 @@ async def upload(
         except asyncio.CancelledError:  # the client is gone: finish what was begun before its files are removed
             await asyncio.wait([doing])
             raise
-    return _answer(request, body, replayed=replayed)
+    one = len(body["task_ids"]) == 1
+    if wants_html(request.headers.get("accept", "")):
+        page = f"/tasks/{body['task_ids'][0]}" if one and not body["rejected"] else f"/batches/{body['batch_id']}"
+        return RedirectResponse(page, 303)
+    location = body["tasks"][0]["status_url"] if one else f"/v1/batches/{body['batch_id']}"
+    headers = {"Location": location, "Retry-After": "2"}
+    if replayed:
+        headers["Idempotent-Replay"] = "true"
+    return json_response(body, 202, headers)
 
 
 async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
@@ -171,15 +179,3 @@ async def _refusal(service: Service, owner: str, file: SpooledFile) -> Problem |
         detail = f"The file says it has {info.page_count:,} pages; at most {service.settings.max_pages:,} are taken."
         return Problem("too_many_pages", detail)
     return None
-
-
-def _answer(request: Request, body: dict[str, Any], *, replayed: bool) -> Response:
-    one = len(body["task_ids"]) == 1
-    if wants_html(request.headers.get("accept", "")):
-        page = f"/tasks/{body['task_ids'][0]}" if one and not body["rejected"] else f"/batches/{body['batch_id']}"
-        return RedirectResponse(page, 303)
-    location = body["tasks"][0]["status_url"] if one else f"/v1/batches/{body['batch_id']}"
-    headers = {"Location": location, "Retry-After": "2"}
-    if replayed:
-        headers["Idempotent-Replay"] = "true"
-    return json_response(body, 202, headers)

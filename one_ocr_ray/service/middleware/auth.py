@@ -99,7 +99,12 @@ class Authentication:
     def _check(self, scope: Scope, session_owner: str | None) -> None:
         """Raise Problem for a request that must not pass."""
         headers = Headers(scope=scope)
-        given = _keys_in(headers)
+        # The keys that a program sent, in headers that browsers do not send by themselves.
+        given = headers.getlist("x-api-key")
+        for value in headers.getlist("authorization"):
+            scheme, _, token = value.partition(" ")
+            if scheme.lower() != "basic":
+                given.append(token.strip() if scheme.lower() == "bearer" else "")
         if not given and scope.get("method") not in _SAFE_METHODS:  # any site may open a WebSocket and read it
             refuse_cross_site(headers, must_tell=COOKIE in headers.get("cookie", ""))
         if scope["path"] in _PROBES:
@@ -165,19 +170,6 @@ def session_in(headers: Headers) -> str | None:
     except CookieError:
         return None
     return cookies[COOKIE].value if COOKIE in cookies else None
-
-
-def _keys_in(headers: Headers) -> list[str]:
-    """The keys that a program sent, in headers that browsers do not send by themselves.
-
-    `Basic` is for a proxy in front of us. Everything else in Authorization is for us, whether it is a key or not.
-    """
-    keys = headers.getlist("x-api-key")
-    for value in headers.getlist("authorization"):
-        scheme, _, token = value.partition(" ")
-        if scheme.lower() != "basic":
-            keys.append(token.strip() if scheme.lower() == "bearer" else "")
-    return keys
 
 
 def _is_local(scope: Scope) -> bool:

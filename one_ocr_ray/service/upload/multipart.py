@@ -72,7 +72,15 @@ async def read_form(
     max_file_bytes: int,
 ) -> Form:
     """Read the form in `body`, its files into `request_dir`. Raises Problem for another form, or too much of it."""
-    reader = _Reader(_boundary(content_type), request_dir, max_files, max_file_bytes)
+    kind, options = parse_options_header(content_type)
+    if kind in _WITHOUT_FILES:
+        raise Problem("no_files", "The request has no file: send multipart/form-data with PDFs in fields named files.")
+    if kind != b"multipart/form-data":
+        raise Problem("unsupported_media_type", "Send a form: multipart/form-data with fields named files.")
+    boundary = options.get(b"boundary", b"")
+    if not 0 < len(boundary) <= 256:
+        raise _not_a_form()
+    reader = _Reader(boundary, request_dir, max_files, max_file_bytes)
     pending = bytearray()
     try:
         async for chunk in body:
@@ -184,18 +192,6 @@ class _Reader:
                 return
             self._file.digest.update(data)
             self._out.write(data)
-
-
-def _boundary(content_type: str) -> bytes:
-    kind, options = parse_options_header(content_type)
-    if kind in _WITHOUT_FILES:
-        raise Problem("no_files", "The request has no file: send multipart/form-data with PDFs in fields named files.")
-    if kind != b"multipart/form-data":
-        raise Problem("unsupported_media_type", "Send a form: multipart/form-data with fields named files.")
-    boundary = options.get(b"boundary", b"")
-    if not 0 < len(boundary) <= 256:
-        raise _not_a_form()
-    return boundary
 
 
 def _not_a_form() -> Problem:

@@ -65,7 +65,10 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
             return BlockKind.CAPTION
         if segment in notes:
             return BlockKind.FOOTNOTE
-        return BlockKind.HEADING if _is_title(segment, labels, height) else None
+        # A title if size and model agree, as they do of a full line, or of one that ends with a colon.
+        is_large = segment.height > LARGE * height and marks.has_words(segment.text) and not segment.is_vertical
+        is_title = is_large and labels.score(segment, "title") >= TITLE and not labels.score(segment, "text")
+        return BlockKind.HEADING if is_title else None
 
     return tuple(replace(s, kind=found) if (found := kind(s)) else s for s in segments)
 
@@ -98,12 +101,6 @@ def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
     if marks.starts_caption(segment.text):
         return near or named >= LIKELY or marks.ends_caption_number(segment.text)
     return near and named >= FIGURE and named > labels.score(segment, "text", "title")
-
-
-def _is_title(segment: Segment, labels: Labels, height: float) -> bool:
-    """True if type and model agree, as they do of a full line, or of one that ends with a colon."""
-    is_large = segment.height > LARGE * height and marks.has_words(segment.text) and not segment.is_vertical
-    return is_large and labels.score(segment, "title") >= TITLE and not labels.score(segment, "text")
 
 
 def _footnotes(segments: Sequence[Segment], height: float) -> set[Segment]:

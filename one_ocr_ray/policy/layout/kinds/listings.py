@@ -61,16 +61,14 @@ class _Gutters:
         """A row cut where it reaches from one column of running text into the next."""
         pieces = [row[:1]]
         for a, b in pairwise(row):
-            if self._between(a.right, b.left):
+            before, after = bisect_left(self.rights, b.left), len(self.lefts) - bisect_right(self.lefts, a.right)
+            crossing = len(self.lefts) - before - after
+            between = min(before, after) >= MIN_COLUMN_ROWS and crossing < min(before, after) / 2
+            if between:
                 pieces.append((b,))
             else:
                 pieces[-1] += (b,)
         return pieces
-
-    def _between(self, left: float, right: float) -> bool:
-        before, after = bisect_left(self.rights, right), len(self.lefts) - bisect_right(self.lefts, left)
-        crossing = len(self.lefts) - before - after
-        return min(before, after) >= MIN_COLUMN_ROWS and crossing < min(before, after) / 2
 
 
 def _is_fixed(row: Row) -> bool:

@@ -50,19 +50,16 @@ def columns(run: Sequence[Row]) -> list[Interval]:
     while at < len(found):
         a, b = found[at - 1], found[at]
         spanned = sum(any(overlap(cell, a) > 0 and overlap(cell, b) > 0 for cell in row) for row in run)
-        if spanned >= _apart(run, a, b):
+        apart = sum(
+            any(overlap(cell, a) > 0 and overlap(cell, b) <= 0 for cell in row)
+            and any(overlap(cell, b) > 0 and overlap(cell, a) <= 0 for cell in row)
+            for row in run
+        )
+        if spanned >= apart:
             found[at - 1 : at + 1] = [(a[0], max(a[1], b[1]))]
         else:
             at += 1
     return found
-
-
-def _apart(run: Sequence[Row], a: Interval, b: Interval) -> int:
-    return sum(
-        any(overlap(cell, a) > 0 and overlap(cell, b) <= 0 for cell in row)
-        and any(overlap(cell, b) > 0 and overlap(cell, a) <= 0 for cell in row)
-        for row in run
-    )
 
 
 def level_rows(run: Sequence[Row]) -> list[Row]:
@@ -72,7 +69,12 @@ def level_rows(run: Sequence[Row]) -> list[Row]:
     found: list[Row] = []
     for row in run:
         if found and len(row) + len(found[-1]) > 2 and _are_torn(found[-1], row):
-            found[-1:] = _levelled([*found[-1], *row])
+            cells = [*found[-1], *row]
+            most = max(cells, key=lambda cell: sum(_beside(cell, other) for other in cells))
+            level = [cell for cell in cells if _beside(cell, most)]
+            above = [cell for cell in cells if cell not in level and cell.middle < most.middle]
+            below = [cell for cell in cells if cell not in level and cell.middle >= most.middle]
+            found[-1:] = [tuple(sorted(part, key=lambda cell: cell.left)) for part in (above, level, below) if part]
         else:
             found.append(row)
     return found
@@ -82,14 +84,6 @@ def _are_torn(above: Row, below: Row) -> bool:
     """True if two lines have cells at one height, and none in the same place."""
     apart = all(min(a.right, b.right) <= max(a.left, b.left) for a in above for b in below)
     return apart and any(_beside(a, b) for a in above for b in below)
-
-
-def _levelled(cells: Sequence[Segment]) -> list[Row]:
-    most = max(cells, key=lambda cell: sum(_beside(cell, other) for other in cells))
-    level = [cell for cell in cells if _beside(cell, most)]
-    above = [cell for cell in cells if cell not in level and cell.middle < most.middle]
-    below = [cell for cell in cells if cell not in level and cell.middle >= most.middle]
-    return [tuple(sorted(part, key=lambda cell: cell.left)) for part in (above, level, below) if part]
 
 
 def _beside(a: Segment, b: Segment) -> bool:

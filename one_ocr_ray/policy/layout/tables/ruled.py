@@ -156,7 +156,11 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
     cols = columns(run)
     if len(cols) < 2 or sum(len(row) > 1 for row in run) < 2 or _is_prose(bands, cols, height):
         return None
-    if _rules_part_cells(rules, frame.right - frame.left):
+    # Rules that do not go through part cells, unless they stand under the heads of several columns.
+    full = [at for at, rule in enumerate(rules) if rule.length >= THROUGH * (frame.right - frame.left)]
+    partial = [at for at in range(len(rules)) if at not in full]
+    rules_part_cells = any(not full or at < full[0] or (len(full) > 1 and at > full[1]) for at in partial)
+    if rules_part_cells:
         ends = [min(cell.top for cell in row) for row in above] + [max(cell.bottom for cell in row) for row in below]
         lines = sorted([*rules, *(Rule(end, frame.left, frame.right) for end in ends)], key=lambda rule: rule.at)
         places = lattice(Frame(tuple(lines), ()), [cell for row in run for cell in row], height)
@@ -230,13 +234,6 @@ def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: 
         return False
     sides = [rows(cell for row in band for cell in row if overlap(cell, col) > cell.width / 2) for col in cols]
     return sum(len(side) > PROSE_LINES and text_width(side) >= COLUMN_WIDTH * height for side in sides) > 1
-
-
-def _rules_part_cells(rules: Sequence[Rule], width: float) -> bool:
-    """True if rules that do not go through stand elsewhere than under the heads of several columns."""
-    full = [at for at, rule in enumerate(rules) if rule.length >= THROUGH * width]
-    partial = [at for at in range(len(rules)) if at not in full]
-    return any(not full or at < full[0] or (len(full) > 1 and at > full[1]) for at in partial)
 
 
 def _groups(band: Sequence[Row], cols: Sequence[Interval], height: float, number: int, count: int) -> list[list[Row]]:
