@@ -155,18 +155,6 @@ def _is_wanted(name: str) -> bool:
 
 
 def _member(entry: zipfile.ZipInfo) -> Member:
-    return Member(
-        entry.filename,
-        entry.file_size,
-        entry.compress_size,
-        entry.header_offset,
-        entry.CRC,
-        is_deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
-        fault=_fault_of(entry),
-    )
-
-
-def _fault_of(entry: zipfile.ZipInfo) -> ArchiveFault | None:
     is_bomb = entry.file_size > MAX_MEMBER_BYTES or entry.compress_size > MAX_MEMBER_BYTES
     is_bomb = is_bomb or entry.file_size > max(FREE_MEMBER_BYTES, MAX_RATIO * entry.compress_size)
     faults = {
@@ -175,4 +163,13 @@ def _fault_of(entry: zipfile.ZipInfo) -> ArchiveFault | None:
         ArchiveFault.METHOD: entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
         ArchiveFault.BOMB: is_bomb,
     }
-    return next((fault for fault, holds in faults.items() if holds), None)
+    fault = next((each for each, holds in faults.items() if holds), None)
+    return Member(
+        entry.filename,
+        entry.file_size,
+        entry.compress_size,
+        entry.header_offset,
+        entry.CRC,
+        is_deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
+        fault=fault,
+    )

@@ -23,7 +23,7 @@ from one_ocr_ray.reading.page.events import RequestDone, RequestSent
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from one_ocr_ray.model import Answer, DocumentResult, PageResult
+    from one_ocr_ray.model import DocumentResult, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
     from one_ocr_ray.reading.batch.watch import BatchWatch
     from one_ocr_ray.reading.page.events import ReadingEvent
@@ -172,20 +172,16 @@ class RequestMetrics:
                 metrics.requests.inc(1, {**self._engine, "result": GIVEN_UP})
             else:
                 metrics.request_seconds.observe(event.latency_s)
-                self._count_answer(event.answer)
-
-    def _count_answer(self, answer: Answer) -> None:
-        metrics, used = _metrics(), answer.usage
-        result = "ok"
-        if answer.failure is not None:
-            result = THROTTLED if answer.failure.action is Action.THROTTLED else answer.failure.code.value
-        metrics.requests.inc(1, {**self._engine, "result": result})
-        if result == THROTTLED:
-            metrics.throttled.inc(1, self._engine)
-        kinds = {"input": used.input_tokens, "output": used.output_tokens, "cached": used.cached_tokens}
-        for kind, tokens in kinds.items():
-            if tokens:
-                metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
+                failure, used, result = event.answer.failure, event.answer.usage, "ok"
+                if failure is not None:
+                    result = THROTTLED if failure.action is Action.THROTTLED else failure.code.value
+                metrics.requests.inc(1, {**self._engine, "result": result})
+                if result == THROTTLED:
+                    metrics.throttled.inc(1, self._engine)
+                kinds = {"input": used.input_tokens, "output": used.output_tokens, "cached": used.cached_tokens}
+                for kind, tokens in kinds.items():
+                    if tokens:
+                        metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
 
     def _add_in_flight(self, change: int) -> None:
         _in_flight[self._key] += change

@@ -123,7 +123,17 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
                 raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
         return None
     if settings.engine == VLLM:
-        return _own_servers(settings)
+        # What is asked of the run's own servers, whose addresses are not known yet.
+        if settings.base_url or settings.endpoints or settings.max_cost is not None:
+            raise UsageError("--engine vllm starts its own servers: leave --base-url and --max-cost out.")
+        return EngineOptions(
+            name="openai",
+            model=server_plan_of(settings).model,
+            base_url=NOT_STARTED,
+            timeout_s=settings.timeout,
+            image_detail=settings.detail,
+            output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
+        )
     model = settings.model or DEFAULT_MODELS[settings.engine]
     if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
         raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
@@ -138,20 +148,6 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
         output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
         headers=settings.headers,
         query=settings.query,
-    )
-
-
-def _own_servers(settings: Settings) -> EngineOptions:
-    """What is asked of the run's own servers, whose addresses are not known yet."""
-    if settings.base_url or settings.endpoints or settings.max_cost is not None:
-        raise UsageError("--engine vllm starts its own servers: leave --base-url and --max-cost out.")
-    return EngineOptions(
-        name="openai",
-        model=server_plan_of(settings).model,
-        base_url=NOT_STARTED,
-        timeout_s=settings.timeout,
-        image_detail=settings.detail,
-        output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
     )
 
 

@@ -26,7 +26,16 @@ def shard_findings(
     by_document: Mapping[str, list[PageResult]] = defaultdict(list)
     for page in pages:
         by_document[page.document_id].append(page)
-        yield from _page_findings(page)
+        where = f"page {page.page_number} of {page.document_id}"
+        failed = page.status is PageStatus.FAILED
+        if (page.markdown is None) is not failed:
+            yield f"{where} is {page.status}, and its markdown is {'null' if page.markdown is None else 'not null'}"
+        if (page.failure is not None) is not failed:
+            yield f"{where} is {page.status}, and its error is {'not null' if page.failure else 'null'}"
+        if page.status is PageStatus.BLANK and page.markdown:
+            yield f"{where} is blank and has text"
+        if not 1 <= page.page_number <= page.page_count:
+            yield f"{where} is outside its document of {page.page_count} pages"
     known = {document.document_id for document in documents}
     for orphan in sorted(set(by_document) - known):
         yield f"pages of {orphan} stand without a document"
@@ -40,19 +49,6 @@ def duplicate_findings(keys: Counter[tuple[str, int]]) -> Iterator[str]:
     for (document_id, page_number), count in keys.items():
         if count > 1:
             yield f"page {page_number} of {document_id} stands in {count} rows"
-
-
-def _page_findings(page: PageResult) -> Iterator[str]:
-    where = f"page {page.page_number} of {page.document_id}"
-    failed = page.status is PageStatus.FAILED
-    if (page.markdown is None) is not failed:
-        yield f"{where} is {page.status}, and its markdown is {'null' if page.markdown is None else 'not null'}"
-    if (page.failure is not None) is not failed:
-        yield f"{where} is {page.status}, and its error is {'not null' if page.failure else 'null'}"
-    if page.status is PageStatus.BLANK and page.markdown:
-        yield f"{where} is blank and has text"
-    if not 1 <= page.page_number <= page.page_count:
-        yield f"{where} is outside its document of {page.page_count} pages"
 
 
 def _document_findings(document: DocumentResult, pages: list[PageResult], selection: PageSelection) -> Iterator[str]:

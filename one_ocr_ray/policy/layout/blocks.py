@@ -43,7 +43,9 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     text = [segment for segment in page if segment.kind is not BlockKind.CODE]
     height = line_height(text or page)
     parts = _first_of_each(part for region in regions for part in _parts(region, height))
-    gap = _usual_gap([part for part in parts if isinstance(part, list)])
+    # The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one.
+    gaps = sorted(max(0.0, b.top - a.bottom) for part in parts if isinstance(part, list) for a, b in pairwise(part))
+    gap = gaps[len(gaps) // 4] if gaps else 0.0
     found: list[Draft] = []
     for part in parts:
         if isinstance(part, PrintedTable):
@@ -135,12 +137,6 @@ def _figure_draft(figure: Figure) -> Draft:
     lines = rows(figure.inside)
     text = " ".join(segment.text for row in lines for segment in row)
     return Draft(BlockKind.FIGURE, text, lines, box=figure.box)
-
-
-def _usual_gap(texts: Sequence[Sequence[Line]]) -> float:
-    """The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one."""
-    gaps = sorted(max(0.0, b.top - a.bottom) for lines in texts for a, b in pairwise(lines))
-    return gaps[len(gaps) // 4] if gaps else 0.0
 
 
 def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:

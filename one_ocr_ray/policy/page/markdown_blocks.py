@@ -90,7 +90,16 @@ class _Walk:
             case "table_open":
                 yield from _table(_pipe_rows(following))
             case "html_block":
-                yield from _html(token.content)
+                # The tables of a piece of HTML, and what text is around them.
+                end = 0
+                for table in _TABLE.finditer(token.content):
+                    yield from _html_text(token.content[end : table.start()])
+                    reader = _TableReader()
+                    reader.feed(table[0])
+                    reader.close()
+                    yield from _table(reader.rows)
+                    end = table.end()
+                yield from _html_text(token.content[end:])
             case "math_block":
                 yield Block(0, BlockKind.FORMULA, token.content.strip())
             case _:
@@ -135,19 +144,6 @@ def _pipe_rows(tokens: Sequence[Token]) -> Iterator[list[_Cell]]:
             row = []
         elif token.type == "table_close":
             return
-
-
-def _html(content: str) -> Iterator[Block]:
-    """The tables of a piece of HTML, and what text is around them."""
-    end = 0
-    for table in _TABLE.finditer(content):
-        yield from _html_text(content[end : table.start()])
-        reader = _TableReader()
-        reader.feed(table[0])
-        reader.close()
-        yield from _table(reader.rows)
-        end = table.end()
-    yield from _html_text(content[end:])
 
 
 def _html_text(content: str) -> Iterator[Block]:

@@ -200,16 +200,13 @@ async def _answer(
             return (replace(step.answer, rotation_deg=request.turn_deg) if request.profile else step.answer), sent
         with context.ending.waiting():
             if recalled is None:
-                await _pause(step, reader, context, is_retry=step.tries.transport > tries.transport)
+                # Wait until the request may be sent again: its time has come, and there are not too many retries.
+                is_retry = step.tries.transport > tries.transport
+                await context.clock.sleep(step.wait_s)
+                while is_retry and not reader.retries.take(context.clock.monotonic_s()):
+                    await context.clock.sleep(RETRY_LOOK_AGAIN_S)
             sent = await image_as_wanted(image, sent, step.request, request)
         request, tries = step.request, step.tries
-
-
-async def _pause(step: Wait, reader: Reader, context: ReadContext, *, is_retry: bool) -> None:
-    """Wait until the request may be sent again: its time has come, and there are not too many retries."""
-    await context.clock.sleep(step.wait_s)
-    while is_retry and not reader.retries.take(context.clock.monotonic_s()):
-        await context.clock.sleep(RETRY_LOOK_AGAIN_S)
 
 
 def _close(failure: Failure, reader: Reader, lane: Lane | None, *, is_recalled: bool) -> bool:
