@@ -1,11 +1,12 @@
 """Searchable copies of many documents: are the words found where they stand, is the file whole, how much does it grow?
 
-    python -m benchmarks.searchable FOLDER [--pages 2] [--keep DIR]
+    python -m benchmarks.searchable FOLDER [--pages 1-2] [--long 20] [--keep DIR]
 
-Reads up to `--pages` pages of each PDF in FOLDER by the embedded engine, adds documents of known words (turned pages
-with odd boxes and UserUnit, Chinese, Arabic, skewed lines, encryption, 300 pages), exports them all and asks poppler's
-`pdftotext -bbox` for each word and `qpdf --check` for the file. A word is found where a word of poppler's that holds it
-stands within half a line of its place. Needs poppler-utils and qpdf.
+Reads each PDF in FOLDER by the embedded engine, one of more than `--long` pages by its text layer first; adds documents
+of known words (turned pages with odd boxes and UserUnit, Chinese, Arabic, skewed lines, encryption, 300 pages), exports
+them all and asks poppler's `pdftotext -bbox` for each word and `qpdf --check` for the file. A word is found where one
+of poppler's that holds it stands within half a line of its place; words that run to the left are printed there from
+left to right, as of any PDF. Needs poppler-utils and qpdf.
 """
 
 from __future__ import annotations
@@ -27,12 +28,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import pikepdf
 import pypdfium2 as pdfium
 
+import one_ocr_ray as ocr
 from one_ocr_ray.blocks import Block, BlockKind, BlockLine, BlockWord, Box, PageBox, Positions
-from one_ocr_ray.engines.ocr.engine import LocalEngine
-from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, document_id_of
 from one_ocr_ray.policy.dataset.packing import pack
-from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.writers.placed import placed_page
 from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable
 from tests import datasets
@@ -56,36 +55,32 @@ _TEXTS = ("The quick brown fox", "jumps, naïve, over", "数学と漢字仮名�
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--pages", type=int, default=2, help="pages of each document that are read")
+    parser.add_argument("--pages", help="pages of each document that are read, such as 1-2 (default: all)")
+    parser.add_argument("--long", type=int, default=20, help="pages of a document that is read by its text layer first")
     parser.add_argument("--keep", type=Path, help="folder for the copies")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        made = [*_read_documents(options.folder, options.pages), *_known_documents(folder)]
+        made = [*_read_documents(options), *_known_documents(folder)]
         return _judge(made, folder, options.keep)
 
 
-def _read_documents(folder: Path, most: int) -> Iterator[tuple[DocumentRef, list[PageResult]]]:
-    """The PDFs of `folder` with what the embedded engine reads on their first pages."""
-    engine = LocalEngine()
+def _read_documents(options: argparse.Namespace) -> Iterator[tuple[DocumentRef, list[PageResult]]]:
+    """The PDFs of the folder with what is read on their pages; those that cannot be opened are left out."""
+    selected = {"pages": options.pages} if options.pages else {}
     with PdfChild() as child:
-        for file in sorted(folder.glob("*.pdf")):
+        for file in sorted(options.folder.glob("*.pdf")):
             info = child.inspect(file)
             if not isinstance(info, PdfInfo) or (identity := document_id_of(file)) is None:
                 continue
-            ref = document(1, page_count=info.page_count, name=file.name, uri=str(file), document_id=identity)
-            pages = []
-            for number in range(1, min(most, info.page_count) + 1):
-                image = child.render(number, 1600)
-                if not isinstance(image, PageImage):
-                    continue
-                answer = engine.read_page(image)
-                box = image.page_box and turned(image.page_box, answer.rotation_deg)
-                known = pack(answer.blocks, Positions.WORDS)
-                # As after a text layer that was refused: the words are written beside what the page shows.
-                told = {"markdown": answer.text, "rotation": answer.rotation_deg, "route_reason": "garbled"}
-                pages.append(page(ref, number, blocks=known, page_box=box, **told))
-            yield ref, pages
+            route = "text-layer,local" if info.page_count > options.long else "local"
+            read = ocr.read(file, route=route, positions="words", **selected)
+            uri = str(file.absolute())
+            ref = document(1, page_count=info.page_count, name=file.name, uri=uri, document_id=identity)
+            # As after a text layer that was refused: the words are written beside what the page shows.
+            told = {"engine": "local", "route_reason": "garbled", "source_uri": uri}
+            print(f"{file.name}: {len(read.pages)} pages", file=sys.stderr)
+            yield ref, [replace(each.row, **told) for each in read.pages]
 
 
 def _known_documents(folder: Path) -> Iterator[tuple[DocumentRef, list[PageResult]]]:
@@ -155,6 +150,7 @@ def _judge(made: list[tuple[DocumentRef, list[PageResult]]], folder: Path, keep:
         print(f"{ref.name[:34]:<34} {own:>7} {share} {told}")
     if keep is not None:
         shutil.copytree(folder / "to", keep, dirs_exist_ok=True)
+    print(f"{sum(len(pages) for _, pages in made)} pages; ", end="")
     print(f"{report.documents} copies of {len(made)} in {took_s:.1f} s; words found {found} of {words}, ", end="")
     print(f"{found / max(words, 1):.4f}; not sound {unsound}; drawn otherwise {changed}; grown too much {fat}")
     return 0 if found >= 0.98 * words and not (unsound or fat or changed) else 1
@@ -163,11 +159,11 @@ def _judge(made: list[tuple[DocumentRef, list[PageResult]]], folder: Path, keep:
 def _found(copy: Path, pages: list[PageResult]) -> tuple[int, int]:
     """How many words the dataset has on these pages, and how many of them poppler finds in their places."""
     words = found = 0
+    command = ["pdftotext", "-bbox", "-cropbox", copy, "-"]
+    told = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace").split("<page ")
     for each in pages:
-        number = str(each.page_number)
-        command = ["pdftotext", "-bbox", "-cropbox", "-f", number, "-l", number, copy, "-"]
-        told = subprocess.run(command, capture_output=True, check=False).stdout.decode(errors="replace")
-        seen = [(*map(float, match.groups()[:4]), html.unescape(match[5])) for match in _WORD.finditer(told)]
+        page_told = told[each.page_number] if each.page_number < len(told) else ""
+        seen = [(*map(float, match.groups()[:4]), html.unescape(match[5])) for match in _WORD.finditer(page_told)]
         placed = placed_page(each)
         for line in placed.lines:
             for word in line.words:
