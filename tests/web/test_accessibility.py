@@ -70,7 +70,7 @@ def test_the_login_breaks_no_rule(visit: NewVisit, tmp_path: Path, theme: Litera
         assert violations(me) == []
         me.page.get_by_label("API key").fill(KEYS[0])
         me.page.keyboard.press("Enter")
-        expect(me.find("h1")).to_have_text("Read PDFs")
+        expect(me.find("h1")).to_have_text("Read PDFs and images")
         assert violations(me) == []
 
 

@@ -38,7 +38,7 @@ def test_without_a_key_every_page_leads_to_the_login_and_back(visit: NewVisit, t
         other.go("/login")
         other.page.get_by_label("API key").fill(KEYS[1])
         other.find("main button").click()
-        expect(other.find("h1")).to_have_text("Read PDFs")
+        expect(other.find("h1")).to_have_text("Read PDFs and images")
         other.go(path)
         expect(other.find("h1")).to_have_text("Nothing here")
 

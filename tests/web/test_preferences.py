@@ -36,9 +36,9 @@ def test_the_language_is_the_browsers_until_another_one_is_chosen(site: Site, vi
     expect(me.find("h1")).to_have_text("History")
     assert me.page.url.endswith("/history?state=SUCCESS")
     me.go("/")
-    expect(me.find("h1")).to_have_text("Read PDFs")
+    expect(me.find("h1")).to_have_text("Read PDFs and images")
     me.page.get_by_role("link", name="中文").click()
-    expect(me.find("h1")).to_have_text("识别 PDF")
+    expect(me.find("h1")).to_have_text("识别 PDF 和图片")
 
 
 def test_another_language_shows_the_same_page_of_the_document(site: Site, visit: NewVisit) -> None:
