@@ -14,6 +14,8 @@ from one_ocr_ray.version import __version__
 if TYPE_CHECKING:
     from one_ocr_ray.errors import OneOcrError
     from one_ocr_ray.python.client import AsyncClient, Event, ServiceError, Task
+    from one_ocr_ray.python.datasets import evaluate, export, verify
+    from one_ocr_ray.python.estimate import estimate
     from one_ocr_ray.python.output import Output
     from one_ocr_ray.python.output import open_output as open  # noqa: A004 - `ocr.open` reads as `gzip.open`
     from one_ocr_ray.python.page_reader import PageReader
@@ -34,9 +36,13 @@ __all__ = [
     "ServiceError",
     "Task",
     "__version__",
+    "estimate",
+    "evaluate",
+    "export",
     "open",
     "read",
     "run",
+    "verify",
 ]
 
 _HOMES = {
@@ -51,9 +57,13 @@ _HOMES = {
     "PageReader": "one_ocr_ray.python.page_reader",
     "ServiceError": "one_ocr_ray.python.client",
     "Task": "one_ocr_ray.python.client",
+    "estimate": "one_ocr_ray.python.estimate",
+    "evaluate": "one_ocr_ray.python.datasets",
+    "export": "one_ocr_ray.python.datasets",
     "open": "one_ocr_ray.python.output",
     "read": "one_ocr_ray.python.reading",
     "run": "one_ocr_ray.python.run",
+    "verify": "one_ocr_ray.python.datasets",
 }
 
 

@@ -13,6 +13,13 @@ def main() -> int:
     document = ocr.read("a.pdf", engine="local")
     kinds = [block.kind.value for page in document.pages for block in page.blocks]
     print(names, ocr.open("out").root, document.markdown, kinds, ocr.PageReader(pages="1"))
+    cost: float | None = ocr.estimate("a.pdf", engine="openai").as_json()["cost_usd"]
+    print(
+        cost,
+        ocr.export("out", "files", "html").documents,
+        ocr.verify("out"),
+        ocr.evaluate("out", "truth").all.figures(),
+    )
     return summary.exit_code
 
 

@@ -209,9 +209,9 @@ def _serve(options: argparse.Namespace) -> int:
 
 def _estimate(options: argparse.Namespace) -> int:
     from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.cli.estimate import estimate  # noqa: PLC0415
+    from one_ocr_ray.python.estimate import estimate_run  # noqa: PLC0415
 
-    found = estimate(_settings(options), say=console.line_printer(sys.stderr))
+    found = estimate_run(_settings(options), say=console.line_printer(sys.stderr))
     console.print_estimate(found, as_json=options.json, out=sys.stdout)
     return EXIT_OK
 

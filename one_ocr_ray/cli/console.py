@@ -18,7 +18,6 @@ from one_ocr_ray.policy.route.reader_use import has_choice, told_use
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from one_ocr_ray.policy import progress as run_progress
     from one_ocr_ray.policy.batch.estimate import BatchEstimate
@@ -199,7 +198,7 @@ def _assumptions(estimate: Estimate) -> Iterator[str]:
         yield "no limit of the account, for neither --rpm nor --tpm is given"
 
 
-def print_export(report: ExportReport, folder: Path, err: TextIO) -> None:
+def print_export(report: ExportReport, folder: str, err: TextIO) -> None:
     """Print what an export has written."""
     documents = _count(report.documents, "document")
     wrote = documents if report.pieces is None else f"{report.pieces} {report.lacking} of {documents}"

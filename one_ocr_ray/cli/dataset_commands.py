@@ -46,43 +46,29 @@ def add_to(commands: _Commands) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.storage.dataset.export import export  # noqa: PLC0415
-    from one_ocr_ray.storage.store.uris import folder_of  # noqa: PLC0415
+    from one_ocr_ray.environment import read_secret  # noqa: PLC0415
+    from one_ocr_ray.python.datasets import export  # noqa: PLC0415
 
-    folder = folder_of(options.to, "--to")
-    kind = ExportFormat(options.format)
-    if kind is ExportFormat.PDF:
-        from pydantic import SecretStr  # noqa: PLC0415
-
-        from one_ocr_ray.cli import console  # noqa: PLC0415
-        from one_ocr_ray.environment import read_secret  # noqa: PLC0415
-        from one_ocr_ray.reading.searchable import SearchableOptions, export_searchable  # noqa: PLC0415
-
-        password = read_secret(Path(options.password_file)) if options.password_file else options.password
-        wanted = SearchableOptions(options.allow_signed, None if password is None else SecretStr(password))
-        report = export_searchable(options.output, folder, wanted, lambda line: sys.stderr.write(f"{line}\n"))
-        console.print_export(report, folder, sys.stderr)
-        return EXIT_SOME_FAILED if report.refused else EXIT_OK
-    if kind is ExportFormat.FIGURES:
-        from one_ocr_ray.reading.figures import export_figures  # noqa: PLC0415
-
-        report = export_figures(options.output, folder)
-    else:
-        report = export(options.output, folder, kind)
-    console.print_export(report, folder, sys.stderr)
-    return EXIT_OK
+    password = read_secret(Path(options.password_file)) if options.password_file else options.password
+    report = export(
+        options.output, options.to, options.format, allow_signed=options.allow_signed, password=password,
+        say=lambda line: print(line, file=sys.stderr),  # noqa: T201
+    )  # fmt: skip
+    console.print_export(report, options.to, sys.stderr)
+    return EXIT_SOME_FAILED if report.refused else EXIT_OK
 
 
 def _verify(options: argparse.Namespace) -> int:
     from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.storage.dataset.verify import verify  # noqa: PLC0415
+    from one_ocr_ray.python.datasets import verify  # noqa: PLC0415
 
     return 1 if console.print_findings(verify(options.output), sys.stdout) else EXIT_OK
 
 
 def _eval(options: argparse.Namespace) -> int:
     from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.storage.dataset.evaluate import evaluate, write_html  # noqa: PLC0415
+    from one_ocr_ray.python.datasets import evaluate  # noqa: PLC0415
+    from one_ocr_ray.storage.dataset.evaluate import write_html  # noqa: PLC0415
 
     report = evaluate(options.output, options.truth)
     if options.html:

@@ -34,9 +34,14 @@ def run(
     The summary's `exit_code` is 0 when every page is good and 3 when some failed. Raises UsageError for a wrong
     setting, and StoppedError when the run stopped early and can be resumed; both are OneOcrError.
     """
-    given = [inputs] if isinstance(inputs, str) or not hasattr(inputs, "__iter__") else inputs
-    chosen = load({**settings, "inputs": [str(each) for each in given], "output": str(output)})
+    chosen = load({**with_inputs(settings, inputs), "output": str(output)})
     return runner(chosen)(on_progress or (lambda _: None), say or (lambda _: None))
+
+
+def with_inputs(settings: dict[str, Any], inputs: str | Path | Sequence[str | Path]) -> dict[str, Any]:
+    """`settings` with these inputs, one or several."""
+    given = [inputs] if isinstance(inputs, str) or not hasattr(inputs, "__iter__") else inputs
+    return {**settings, "inputs": [str(each) for each in given]}
 
 
 def runner(chosen: Settings) -> Callable[..., RunSummary]:

@@ -1,10 +1,10 @@
-"""`one-ocr estimate`: inspects the input like a run, but needs no Ray and no key, and sends nothing."""
+"""`one_ocr_ray.estimate`: inspects the input like a run, but needs no Ray and no key, and sends nothing."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS
@@ -12,9 +12,11 @@ from one_ocr_ray.policy.batch.estimate import estimate_batches
 from one_ocr_ray.policy.cost.estimate import LOCAL_PAGE, Estimate, Survey, llm_page, seconds_by_bound
 from one_ocr_ray.policy.cost.route_shares import RouteShares
 from one_ocr_ray.policy.known_sums import sum_known
+from one_ocr_ray.python.run import with_inputs
 from one_ocr_ray.reading.batch.wishes import batch_wishes_of
 from one_ocr_ray.reading.inspection import inspect_all
 from one_ocr_ray.reading.route.sample import PageSample, sampled_readers
+from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.endpoints import total_limits
 from one_ocr_ray.setup.job import (
     llm_setups_of,
@@ -28,14 +30,26 @@ from one_ocr_ray.setup.job import (
 from one_ocr_ray.storage.inputs import find_present_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.policy.cost.estimate import PageNeed
     from one_ocr_ray.settings.run import Settings
 
 
-def estimate(settings: Settings, say: Callable[[str], None] = lambda _: None) -> Estimate:
+def estimate(
+    inputs: str | Path | Sequence[str | Path], *, say: Callable[[str], None] | None = None, **settings: Any
+) -> Estimate:
+    """Estimate what a run of `inputs` would take: pages, tokens, cost, time; nothing is sent.
+
+    `settings` are those of `one_ocr_ray.run`. The result's `as_json()` has the figures, and names unreadable files.
+    Raises UsageError for settings that a run would refuse, and if there is no input.
+    """
+    return estimate_run(load(with_inputs(settings, inputs)), say or (lambda _: None))
+
+
+def estimate_run(settings: Settings, say: Callable[[str], None]) -> Estimate:
     """Estimate a run of `settings` on an empty output, with the CPUs of this machine.
 
     Opens every input file, with one child process per CPU, and judges a sample of pages where a route has several
