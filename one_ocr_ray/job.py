@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.engines.ocr.languages import SHIPPED_MODEL, LineModels
 from one_ocr_ray.policy.route.chain import LOCAL
 from one_ocr_ray.routing import Route
 
@@ -79,5 +80,6 @@ class Job:
     render_tasks: int  # a worker's render tasks at once
     stop_wait_s: float  # for requests in flight when the job must stop
     route: Route = EMBEDDED_ENGINE_ALONE
+    line_models: LineModels = SHIPPED_MODEL  # of the embedded engine
     batch: BatchJob | None = None
     reuse: str | None = None  # the earlier dataset whose pages are taken

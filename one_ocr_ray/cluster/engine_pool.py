@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorError
 
-from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.ocr.layer_engine import DIED, LayerEngine
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.engines.ocr.languages import LineModels
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import PageImage, PageRequest
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
@@ -42,10 +42,10 @@ RESTART_S = 1.0
 class OcrEngineActor:
     """Actor body: one embedded OCR engine in a process of its own, one page at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, models: LineModels) -> None:
         from one_ocr_ray.engines.ocr.engine import LocalEngine  # noqa: PLC0415 - not for the processes that only ask
 
-        self._engine = LocalEngine()
+        self._engine = LocalEngine(models)
 
     def read(self, image: PageImage) -> Answer:
         """The engine's answer for one page image."""
@@ -60,7 +60,7 @@ class OcrEngineActor:
 
 
 def start_readers(
-    nodes: Sequence[Node], run_id: str, *, cpus: float = READER_CPUS
+    nodes: Sequence[Node], run_id: str, models: LineModels, *, cpus: float = READER_CPUS
 ) -> dict[str, ActorHandle[OcrEngineActor]]:
     """Start an engine for each CPU of `nodes`, fewer where memory is short; gives them by name."""
     reader: Any = ray.remote(OcrEngineActor)
@@ -72,7 +72,7 @@ def start_readers(
             max_restarts=-1,
             max_task_retries=0,
             scheduling_strategy=node.only_here,
-        ).remote()
+        ).remote(models)
         for node, number in places
         for name in [f"ocr-reader-{node.node_id[:6]}-{number}-{run_id}"]
     }
@@ -87,8 +87,9 @@ def readers_on(node: Node) -> int:
 class EnginePool:
     """The embedded engine as one `Engine` over many actors. Each page goes to the least busy one."""
 
-    def __init__(self, readers: Sequence[str], first: int = 0) -> None:
+    def __init__(self, readers: Sequence[str], model: str, first: int = 0) -> None:
         """`readers` are names, which a restarted worker finds again. Several workers start at different ones."""
+        self.model = model
         first %= len(readers)
         self._readers: list[Any] = [ray.get_actor(name) for name in (*readers[first:], *readers[:first])]
         # Pages wait here and not at an engine: behind a long page one would wait on when another engine is free.
@@ -101,10 +102,6 @@ class EnginePool:
     @property
     def name(self) -> str:
         return "local"
-
-    @property
-    def model(self) -> str:
-        return DEFAULT_MODELS["local"]
 
     async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
         answer: Answer | None = await self.call("read", replace(image, layer=None))

@@ -42,7 +42,7 @@ def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
 
     Raises UsageError when there is no key for an LLM engine.
     """
-    pool = EnginePool(readers, first=number) if readers else None
+    pool = EnginePool(readers, job.line_models.name, first=number) if readers else None
     client = f"{job.identity.run_id}-{number}"
     # One ceiling for all models of the route.
     budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()

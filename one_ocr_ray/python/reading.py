@@ -36,6 +36,7 @@ from one_ocr_ray.setup.job import (
     selection_of,
     settings_of_engine,
 )
+from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.blocks import Block
     from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.engines.ocr.languages import LineModels
     from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Endpoint, LlmSetup
     from one_ocr_ray.model import DocumentRef, Failure, PageResult
@@ -154,9 +156,9 @@ def _alone() -> ReaderLimits:
 
 
 @cache
-def _embedded_engine() -> OwnEngine:
+def _embedded_engine(models: LineModels) -> OwnEngine:
     """The engine of this process, which keeps its models for the next document."""
-    return OwnEngine()
+    return OwnEngine(models)
 
 
 class DocumentReader(AsyncExitStack):
@@ -168,6 +170,7 @@ class DocumentReader(AsyncExitStack):
         self._selection = selection_of(settings)
         self._route = route_of(settings)
         self._positions = page_request_of(settings).positions
+        self._embedded = partial(_embedded_engine, line_models_of(settings))
         self._setups = llm_setups_of(settings)
         self._ceiling_usd = settings.max_cost
         self._account = account or _alone()
@@ -209,14 +212,14 @@ class DocumentReader(AsyncExitStack):
         """The readers of the route. Raises UsageError when there is no key for an LLM engine."""
         budgets = (BudgetShare(free_usd=self._ceiling_usd),) if self._ceiling_usd is not None else ()
         readers = tuple(self._reader(name, budgets) for name in self._route.names)
-        ocr = _embedded_engine() if self._route.ocr_places else None
+        ocr = self._embedded() if self._route.ocr_places else None
         return ReadContext(readers, RunIdentity(f"read-{token_hex(4)}", ""), ocr=ocr)
 
     def _reader(self, name: str, budgets: tuple[BudgetShare, ...]) -> Reader:
         if name == LOCAL:
-            return embedded_reader(_embedded_engine(), self._positions, self._route)
+            return embedded_reader(self._embedded(), self._positions, self._route)
         if name == TEXT_LAYER:
-            engine = LayerEngine(partial(_embedded_engine().read_layer, route=self._route))
+            engine = LayerEngine(partial(self._embedded().read_layer, route=self._route))
             return embedded_reader(engine, self._positions, self._route)
         setup = self._setups[name]
         engines = [self._engine(endpoint.options) for endpoint in setup.endpoints]

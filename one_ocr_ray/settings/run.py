@@ -63,6 +63,8 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     audit: float | None = _flag("SHARE", "Engine", "read this share by a second reader too, such as 1%", gt=0, le=1)
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
     engines: Engines = _flag("JSON", "Engine", "more readers for --route by name; best in the --config file", {})
+    language: str | None = _flag("CODES", "Engine", "languages that the embedded engine is to read, such as de,ru")
+    language_models: Path | None = _flag("DIR", "Engine", "folder of its models; default: ~/.cache/one-ocr/models")
     longest_side: int = _flag("PX", "Engine", "longest side of the page image", 1600, ge=64, le=8000)
     prompt_file: Path | None = _flag("F", "Engine", "replaces the built-in transcription prompt")
     schema: Path | None = _flag("F", "Engine", "JSON Schema: structured extraction into the column data")  # type: ignore[assignment]

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.llm.codec import CODECS
+from one_ocr_ray.engines.ocr.languages import SHIPPED_MODEL
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import MEASURED
@@ -23,12 +24,13 @@ from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, parse_route, told
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
 from one_ocr_ray.settings.engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.settings.run import password_of
 from one_ocr_ray.settings.servers import ServerSettings
 from one_ocr_ray.settings.service import ServiceSettings
 from one_ocr_ray.setup.endpoints import address_of, endpoint_settings_of, endpoints_of
+from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.setup.profile import general_request_of, profile_of, with_profile
 from one_ocr_ray.setup.servers import VLLM, server_plan_of
 from one_ocr_ray.storage.spending.total import WorstCase
@@ -57,12 +59,15 @@ ENGINES_OF_SETTING = {
     **dict.fromkeys(ServerSettings.model_fields, frozenset({VLLM})),
     **dict.fromkeys(("batch_wait", "batch_rest", "batch_tokens"), _HOSTED),
     "media_resolution": frozenset({"gemini"}),
+    **dict.fromkeys(("language", "language_models"), frozenset({LOCAL})),
 }
 
 
 def settings_without_effect(settings: Settings) -> str | None:
     """One sentence that names the flags without effect on the chosen engines. None if there are none."""
-    on_route = {settings_of_engine(settings, name).engine for name in models_of(route_of(settings))}
+    route = route_of(settings)
+    on_route = {LOCAL if needs_embedded_engine(route) else settings.engine}
+    on_route |= {settings_of_engine(settings, name).engine for name in models_of(route)}
     unused = [
         f"--{name.replace('_', '-')}"
         for name, engines in ENGINES_OF_SETTING.items()
@@ -197,27 +202,20 @@ def route_of(settings: Settings) -> Route:
         raise UsageError("--audit: with --route local there is no second reader; put text-layer or a model beside it.")
     if settings.audit is not None and settings.schema is not None:
         raise UsageError("--audit compares texts, and with --schema there are none: leave one of them out.")
-    has_text = bool(models_of(route)) and settings.schema is None
-    return replace(
-        route,
-        gates=settings.gates or MEASURED,
-        audit=settings.audit,
-        ocr_places=has_text and settings.positions is Positions.WORDS,
-    )
+    ocr_places = settings.positions is Positions.WORDS and bool(models_of(route)) and settings.schema is None
+    return replace(route, gates=settings.gates or MEASURED, audit=settings.audit, ocr_places=ocr_places)
 
 
 def pdf_options_of(settings: Settings) -> PdfOptions:
     """How to open and render documents. Raises UsageError for an unreadable password file."""
     password = password_of(settings)
-    # The words of a model's answers get their places from text layers.
     route = route_of(settings)
-    layer_has_places = settings.positions is Positions.WORDS and bool(models_of(route))
     return PdfOptions(
         longest_side_px=longest_side_px_of(settings),
         max_pages=settings.max_pages,
         max_file_bytes=settings.max_file_bytes,
         password=SecretStr(password) if password is not None else None,
-        layer=TEXT_LAYER in route.names or layer_has_places,
+        layer=TEXT_LAYER in route.names or route.ocr_places,  # layers have places, too
     )
 
 
@@ -253,6 +251,7 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
         pages=str(selection),
         positions=settings.positions,
         route=told(route_of(settings), settings.engine, models),
+        line_models=None if (models_of_lines := line_models_of(settings)) == SHIPPED_MODEL else models_of_lines.name,
     )
 
 

@@ -31,6 +31,7 @@ from one_ocr_ray.setup.job import (
     settings_of_engine,
     worst_case_of,
 )
+from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.setup.profile import general_request_of
 from one_ocr_ray.storage.spending.total import spending_with
 from one_ocr_ray.storage.store.objects import Objects
@@ -79,6 +80,7 @@ def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     settings = settings.model_copy(update={"audit": None})  # of runs alone
     selection_of(settings)
     route_of(settings)
+    line_models_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))
     engines = {name: _engine(settings, name) for name in names}
     return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
@@ -119,6 +121,7 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         render_tasks=1,
         stop_wait_s=settings.stop_wait if engines else 0.0,
         route=route,
+        line_models=line_models_of(settings),
     )
     return job, fingerprint
 

@@ -209,7 +209,7 @@ def test_no_page_waits_behind_a_long_one() -> None:
     short = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(1, 7)]
 
     async def main() -> list[str]:
-        pool = EnginePool(names)
+        pool = EnginePool(names, "some-model")
         ray.get([actor.answer.remote() for actor in actors])
         ended = []
 
@@ -229,7 +229,7 @@ def test_pages_go_to_the_readers_that_are_left() -> None:
     actors = [Reader.options(name=name).remote() for name in names]
 
     async def main() -> list[Answer]:
-        pool = EnginePool(names)
+        pool = EnginePool(names, "some-model")
         images = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(6)]
         answers = [await pool.analyze_image_async(images[0], PageRequest())]
         ray.kill(actors[0])

@@ -250,9 +250,9 @@ RARE_PAGES = """
 import io
 from PIL import Image, ImageDraw
 from one_ocr_ray.engines.ocr.heap import resident_bytes
-from one_ocr_ray.engines.ocr.rapid import PageReader
+from one_ocr_ray.engines.ocr.rapid import RapidReader
 from tests.peak_memory import peak_kib
-reader = PageReader(most_kept_bytes=900_000_000)
+reader = RapidReader(most_kept_bytes=900_000_000)
 for width, height in ((16, 1600), (60, 1600), (1600, 16), (2000, 2000), (1600, 1600)):
     page = Image.new("RGB", (width, height), "white")
     for top in range(4, height, 200):

@@ -18,10 +18,8 @@ from one_ocr_ray.job import Job
 from one_ocr_ray.policy.dataset.plan import ShardPacker
 from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.settings.run import LOCAL_RAY, ray_address
-from one_ocr_ray.setup.job import (
-    pdf_options_of,
-    worst_case_of,
-)
+from one_ocr_ray.setup.job import pdf_options_of, worst_case_of
+from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.storage.dataset.row_counts import count_rows
 from one_ocr_ray.storage.spending.batches import batch_spending
 from one_ocr_ray.storage.spending.sent_requests import recently_sent
@@ -81,7 +79,8 @@ class RunSetup:
     ) -> RunDriver:
         """Start the workers on `nodes` with what they share; all go to `actors`."""
         settings, run_id = self.settings, self.identity.run_id
-        readers = start_readers(nodes, run_id) if needs_embedded_engine(self.route) else {}
+        models = line_models_of(settings)
+        readers = start_readers(nodes, run_id, models) if needs_embedded_engine(self.route) else {}
         actors.extend(readers.values())
         budget = None
         open_shards = (*pending.open_shards, *pending.failed_shards)
@@ -104,7 +103,7 @@ class RunSetup:
         )
 
         def start_on(node: Node, number: int) -> list[ActorHandle[Any]]:
-            own = start_readers([node], run_id) if needs_embedded_engine(self.route) else {}
+            own = start_readers([node], run_id, models) if needs_embedded_engine(self.route) else {}
             return [start_ocr_worker(job, number, list(own), node), *own.values()]
 
         workers = [start_ocr_worker(job, number, list(readers), nodes[number % len(nodes)]) for number in range(count)]
@@ -178,5 +177,6 @@ class RunSetup:
             render_tasks=max(1, cpus // workers),
             stop_wait_s=self.settings.stop_wait if self.engines else 0.0,
             route=self.route,
+            line_models=line_models_of(self.settings),
             reuse=self.reuse,
         )

@@ -231,7 +231,7 @@ def _with_whole_paths(settings: ServiceSettings) -> ServiceSettings:
     """`settings` with absolute paths: the service's processes have other working folders."""
     paths = {
         name: path.expanduser().absolute()
-        for name in ("api_keys_file", "spool", "password_file")
+        for name in ("api_keys_file", "spool", "password_file", "language_models")
         if (path := getattr(settings, name)) is not None
     }
     return settings.model_copy(update={**paths, "store": TaskStore(settings.store).root})

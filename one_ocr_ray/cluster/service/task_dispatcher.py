@@ -17,6 +17,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
+from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.tasks.service_config import TaskAssignment, has_embedded_engine
 
 if TYPE_CHECKING:
@@ -124,7 +125,9 @@ class TaskDispatcher:
     def _start_readers(self, nodes: list[Node]) -> dict[str, ActorHandle[Any]]:
         if not has_embedded_engine(self._service):
             return {}
-        return dict(start_readers(nodes, f"service-{self._id}", cpus=ONLINE_CPUS))
+        return dict(
+            start_readers(nodes, f"service-{self._id}", line_models_of(self._service.settings), cpus=ONLINE_CPUS)
+        )
 
     def _start_worker(self, node: Node, readers: Iterable[str]) -> ActorHandle[Any]:
         return start_task_worker(self._service, node, list(readers), self._workers_at_start, self._key_budgets)

@@ -198,7 +198,7 @@ class TaskWorker(Worker["TaskAssignment"]):
     async def _context(self, assignment: TaskAssignment, job: Job) -> AsyncIterator[ReadContext]:
         """What the task's pages are read with: a shared engine, and permits of its own."""
         if needs_embedded_engine(job.route):
-            self._pool = self._pool or EnginePool(self._readers)
+            self._pool = self._pool or EnginePool(self._readers, job.line_models.name)
         if not job.engines:
             yield route_context(job, self._pool, {})
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.text_layer import LayerReading, TextLayerReader
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.model import Answer, ErrorCode, Failure
@@ -32,9 +32,9 @@ class LocalEngine:
     """Reads pages on one CPU core. Threads do not help: to use more cores, run one engine per process."""
 
     name = "local"
-    model = DEFAULT_MODELS["local"]
 
-    def __init__(self) -> None:
+    def __init__(self, models: LineModels | None = None) -> None:
+        self._models = models or LineModels()
         self._reader: RapidReader | None = None
 
     def read_page(self, image: PageImage) -> Answer:
@@ -62,7 +62,7 @@ class LocalEngine:
                 from one_ocr_ray.engines.ocr.rapid import RapidReader  # noqa: PLC0415 - a second, not for every process
             except ImportError as exc:
                 raise EngineError(f"the embedded OCR cannot be loaded: {exc.name} is missing") from exc
-            self._reader = RapidReader()
+            self._reader = RapidReader(models=self._models)
         return self._reader
 
     def read(self, jpeg: bytes, pt_per_px: float = PT_PER_PX, page_number: int = 1) -> Answer:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openvino
 from rapidocr import EngineType, RapidOCR
 
 from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 LINE_HEIGHT_PX = 48  # the models were trained on lines of this height
 
@@ -38,12 +41,31 @@ def rapid_ocr() -> Any:
     """RapidOCR, as Any because its annotations are wrong."""
     rapid: Any = RapidOCR(params=SETTINGS)
     finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
-    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.5 s once
-        for session in (finder.session, reader.session):
+    _in_full_precision(finder.session, reader.session)
+    return rapid
+
+
+def recogniser(model: Path) -> Any:
+    """RapidOCR that reads lines with the ONNX file `model`; its characters stand in it or one a line in a .txt beside.
+
+    Raises what OpenVINO and RapidOCR raise, and ValueError without characters, which RapidOCR would download.
+    """
+    characters = model.with_suffix(".txt")
+    told = openvino.Core().read_model(model).get_rt_info()
+    if not characters.exists() and not ("framework" in told and "character" in told["framework"]):
+        raise ValueError("a model without characters")
+    rapid: Any = RapidOCR(params={**SETTINGS, "Rec.model_path": str(model), "Rec.rec_keys_path": str(characters)})
+    _in_full_precision(rapid._load_rec_model().session)  # noqa: SLF001 - as above
+    return rapid
+
+
+def _in_full_precision(*sessions: Any) -> None:
+    """Compile again, where this CPU is slow in bfloat16. Takes 0.5 s once."""
+    if slow_in_bfloat16(cpuinfo()):
+        for session in sessions:
             session.session = (
                 openvino.Core().compile_model(session.model, "CPU", openvino_config()).create_infer_request()
             )
-    return rapid
 
 
 def usual_width_px(width_px: float) -> int:

@@ -6,10 +6,10 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.engines.defaults import DEFAULT_MODELS
 from one_ocr_ray.engines.ocr.engine import LocalEngine
 
 if TYPE_CHECKING:
+    from one_ocr_ray.engines.ocr.languages import LineModels
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import Answer, PageImage, PageRequest
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
@@ -20,10 +20,10 @@ class OwnEngine:
     """Loads its models at the first page: a second, and a gigabyte. For any event loop, one after the other too."""
 
     name = "local"
-    model = DEFAULT_MODELS["local"]
 
-    def __init__(self) -> None:
-        self._engine = LocalEngine()
+    def __init__(self, models: LineModels) -> None:
+        self.model = models.name
+        self._engine = LocalEngine(models)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="local-ocr")
 
     async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import gc
 import math
 from dataclasses import dataclass, replace
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
+from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.line_finder import Finder, FoundLines, LineBox
+from one_ocr_ray.engines.ocr.line_reader import LineReader
 from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr, release_memory, usual_width_px
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
@@ -110,9 +112,10 @@ class PageReading:
 class RapidReader:
     """RapidOCR with its models, which it loads with the first page. Not for use by several threads at once."""
 
-    def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES) -> None:
+    def __init__(self, most_kept_bytes: int = MOST_KEPT_BYTES, models: LineModels | None = None) -> None:
         """`most_kept_bytes`: a process that has more after a page gives memory back to the system."""
         self._most_kept_bytes = most_kept_bytes
+        self._models = models or LineModels()
         self._largest_px = 0.0  # of the passes whose memory the detector keeps
         cv2.setNumThreads(1)
         keep_freed_memory()
@@ -120,6 +123,7 @@ class RapidReader:
 
     def _load(self) -> None:
         self._rapid = rapid_ocr()
+        self._line_reader = LineReader(self._rapid, self._models)
         self._finder = Finder(self._rapid.text_det)
         self._regions = RegionFinder()
 
@@ -132,7 +136,7 @@ class RapidReader:
                 # A rare page: give back the memory of the passes, and where that is little the models.
                 self._release()
                 if resident_bytes() > self._most_kept_bytes:
-                    del self._finder, self._rapid, self._regions
+                    del self._finder, self._rapid, self._line_reader, self._regions
                     gc.collect()
                     self._load()
                     give_back()
@@ -151,7 +155,7 @@ class RapidReader:
         return self._finder.first_look(page)
 
     def _release(self) -> None:
-        release_memory(self._rapid.text_det.session.session, self._rapid.text_rec.session.session, self._regions.model)
+        release_memory(self._rapid.text_det.session.session, *self._line_reader.sessions, self._regions.model)
         give_back()
         self._largest_px = 0.0
 
@@ -227,9 +231,9 @@ class RapidReader:
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))
         if len(cuts) == 2:
-            text, score, centres = self._read_piece(line)
+            text, score, centres = self._line_reader.read(line)
             return _reading(line, text, score, centres)
-        read = [self._read_piece(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
+        read = [self._line_reader.read(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
         centres = [
             (left + centre * (right - left)) / width
             for (left, right), (_, _, found) in zip(pairwise(cuts), read, strict=True)
@@ -237,12 +241,6 @@ class RapidReader:
         ]
         score = rotation.mean_score([(score, len(found)) for _, score, found in read])
         return _reading(line, " ".join(text for text, _, _ in read), score, centres)
-
-    def _read_piece(self, piece: Pixels) -> tuple[str, float, list[float]]:
-        found = self._rapid.recognize_txt([piece])
-        words = found.word_results[0]
-        places = [(column + 0.5) / words.line_txt_len for column in chain(*words.word_cols)]
-        return found.txts[0], found.scores[0], places
 
 
 def _cuts(line: Pixels, pieces: int) -> list[int]:

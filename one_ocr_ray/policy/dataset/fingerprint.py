@@ -19,6 +19,7 @@ _NAMES = {
     "pages": "--pages",
     "positions": "--positions",
     "route": "--route",
+    "line_models": "models for --language",
 }
 
 
@@ -35,11 +36,15 @@ class Fingerprint:
     positions: str = "blocks"
     route: str = "off"  # the engine alone, as in outputs from before there were routes
     schema_version: str = SCHEMA_VERSION
+    line_models: str | None = None  # of the embedded engine, where they are not those that ship with it
 
     @property
     def config_id(self) -> str:
         """A short name of this configuration: 16 hexadecimal digits."""
-        return hashlib.sha256(orjson.dumps(asdict(self), option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+        told = asdict(self)
+        if self.line_models is None:
+            del told["line_models"]  # outputs from before there was a choice keep their name
+        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def config_difference(before: Fingerprint, now: Fingerprint) -> str | None:

@@ -1,0 +1,79 @@
+"""Which models read the lines of a page: those of the scripts that a user names, as far as they are installed.
+
+The wheel holds one. Others are files that users put into a folder: PP-OCR's recognition models as ONNX.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from one_ocr_ray.engines.defaults import DEFAULT_MODELS
+from one_ocr_ray.errors import UsageError
+
+MODELS_FOLDER = Path("~/.cache/one-ocr/models")
+# Languages whose letters the model in the wheel knows, and their scripts.
+_SHIPPED = (
+    "zh ja en af ca cs cy da de eo es et eu fi fr ga gl hr hu id is it la lt lv ms mt nl no pl pt ro sk sl sq sv sw tl "
+    "tr latin latn hans hant jpan"
+)
+SHIPPED = frozenset(_SHIPPED.split())
+# The names that models of PP-OCR have, by language and script; a model may also have the language's own name.
+_SCRIPTS = {
+    "eslav cyrillic": "ru uk be",
+    "cyrillic": "bg sr mk kk ky mn tg cyrl",
+    "devanagari": "hi mr ne sa deva",
+    "korean": "ko kore",
+    "el": "grek",
+    "th": "thai",
+    "latin": "vi",
+}
+_NAMES = {code: names.split() for names, codes in _SCRIPTS.items() for code in codes.split()}
+
+
+@dataclass(frozen=True, slots=True)
+class LineModels:
+    """Recognition models in the order in which they are asked for a line: files, None for the one in the wheel."""
+
+    files: tuple[str | None, ...] = (None,)
+
+    @property
+    def name(self) -> str:
+        """The value of the column `model`."""
+        if self.files == (None,):
+            return DEFAULT_MODELS["local"]
+        return "rapidocr-" + "+".join("pp-ocrv6-small" if file is None else Path(file).stem for file in self.files)
+
+
+SHIPPED_MODEL = LineModels()
+
+
+def line_models(codes: str | None, folder: Path | None) -> LineModels:
+    """The models for the languages of `codes`, such as `ru,en`. Raises UsageError where one is not installed."""
+    wanted = [code.strip().lower().partition("-")[0] for code in (codes or "").split(",") if code.strip()]
+    where = (folder or MODELS_FOLDER).expanduser().absolute()
+    files: dict[str | None, None] = {}
+    for code in wanted:
+        own = _installed(code, where)
+        if own is None and code not in SHIPPED:
+            raise UsageError(_not_installed(code, where))
+        files[own] = None
+    return LineModels(tuple(files)) if files else SHIPPED_MODEL
+
+
+def _installed(code: str, folder: Path) -> str | None:
+    """The file of a language's model: named after the language, or its script, alone or before an underscore."""
+    for name in (code, *_NAMES.get(code, ())):
+        for file in sorted(folder.glob("*.onnx")):
+            if name in {file.stem.lower(), file.stem.lower().partition("_")[0]}:
+                return str(file)
+    return None
+
+
+def _not_installed(code: str, folder: Path) -> str:
+    there = ", ".join(sorted(SHIPPED | {file.stem.partition("_")[0] for file in folder.glob("*.onnx")}))
+    name = _NAMES.get(code, [code])[0]
+    return (
+        f"--language: no model for {code!r} is installed; there are {there}: put {name}.onnx, a recognition model of "
+        f"PP-OCR, into {folder} on every node, or name another folder by --language-models."
+    )
