@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from typing import TYPE_CHECKING
 
 import psutil
@@ -45,13 +44,3 @@ def failure_of(child: PdfChild, page_number: int) -> ErrorCode:
 def process_of(child: PdfChild) -> psutil.Process:
     assert child._process is not None
     return psutil.Process(child._process._popen.pid)
-
-
-def ends(process: psutil.Process) -> bool:
-    """True if `process` is gone soon; one that its parent has not collected yet is gone too."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not process.is_running() or process.status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.01)
-    return False

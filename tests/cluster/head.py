@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

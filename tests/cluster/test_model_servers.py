@@ -19,9 +19,9 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.servers.command import ServerPlan
 from one_ocr_ray.servers.health import is_healthy
 from tests.cluster.outputs import read, rows
-from tests.cluster.waiting import until
 from tests.provider import write_identity_pdfs
 from tests.servers import stand_in
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

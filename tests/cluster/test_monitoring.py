@@ -20,8 +20,8 @@ from tests.cluster.head import ROOT, Head, free_port, running_head
 from tests.cluster.local_source import assert_read, write_source
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.prometheus import lacking, metrics_of, samples
-from tests.cluster.waiting import until
 from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_identity_pdfs
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

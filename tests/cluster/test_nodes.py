@@ -19,9 +19,9 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, PageImage, PageRequest
 from one_ocr_ray.storage.dataset.verify import verify
 from tests.cluster.outputs import pages_by_source
-from tests.cluster.waiting import until
 from tests.provider import Latency, ProviderProcess, write_identity_pdfs
 from tests.provider.questions import fingerprint
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from tests.provider import Row

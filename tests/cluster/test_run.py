@@ -18,7 +18,7 @@ from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
-from tests.cluster.waiting import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from one_ocr_ray.policy.dataset.summary import RunSummary

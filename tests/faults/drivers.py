@@ -10,11 +10,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import psutil
+
+from tests.processes import is_at_work, wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,38 +93,9 @@ class Driver:
         return killed_s, time.monotonic()
 
 
-def ray_processes(name: str, below: int | None = None) -> list[psutil.Process]:
-    """Ray's processes below this one, or another, with `name` in their command line."""
-    found = []
-    for process in psutil.Process(below).children(recursive=True):
-        with suppress(psutil.NoSuchProcess):
-            if name in " ".join(process.cmdline()):
-                found.append(process)
-    return found
-
-
-def wait_until_gone(
-    processes: list[psutil.Process], timeout_s: float = 60.0, but: Callable[[psutil.Process], bool] = lambda _: False
-) -> None:
-    """Wait until none of `processes` runs, `but` those. Raises TimeoutError, naming those that do."""
-    deadline = time.monotonic() + timeout_s
-    while left := [process for process in processes if is_at_work(process) and not but(process)]:
-        if time.monotonic() > deadline:
-            raise TimeoutError(" ".join(f"{process.pid} {process.name()}" for process in left))
-        time.sleep(0.02)
-
-
 def is_agent(process: psutil.Process) -> bool:
     """True if it is one of a Ray node's agents, which never see a page."""
     try:
         return any(name in " ".join(process.cmdline()) for name in ("Agent", "dashboard/agent", "runtime_env/agent"))
-    except psutil.NoSuchProcess:
-        return False
-
-
-def is_at_work(process: psutil.Process) -> bool:
-    """True if it runs; one whose parent has not collected it is gone."""
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

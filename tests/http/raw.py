@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from tests.provider import DEFAULT_KEY
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import aiohttp
@@ -79,7 +80,7 @@ def text_of(seen: Seen) -> str:
 
 async def rows_when(provider: Control, count: int) -> list[Row]:
     """The ledger's rows once there are `count`: a client may know of an end before the provider does."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while len(rows := provider.rows()) < count:  # noqa: ASYNC110 - another process's state
             await asyncio.sleep(0.01)
     return rows

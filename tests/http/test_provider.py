@@ -13,6 +13,7 @@ import pytest
 from tests.http.raw import AZURE, GEMINI, OPENAI, RawClient, rows_when, text_of
 from tests.provider import DEFAULT_KEY, Hint, Latency, Mode, Quota, Rule, Unit
 from tests.provider.ledger import by_page
+from tests.waiting import PATIENCE_S, eventually
 
 if TYPE_CHECKING:
     from tests.provider import Provider
@@ -199,7 +200,7 @@ async def test_a_reset_is_a_reset_and_not_an_end(provider: Provider) -> None:
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {DEFAULT_KEY}\r\n"
 
     def talk() -> bytes:
-        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
             connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             return connection.recv(100)
 
@@ -211,8 +212,11 @@ async def test_a_reset_is_a_reset_and_not_an_end(provider: Provider) -> None:
 async def test_a_client_that_gives_up_is_in_the_ledger(provider: Provider, raw_client: RawClient, fault: str) -> None:
     """Who leaves a stalled request is noted at once, as not answered and not in flight any more."""
     provider.change(rules=[Rule(fault=fault, seconds=600.0)])
-    with pytest.raises(TimeoutError):
-        await asyncio.wait_for(raw_client.ask(), 0.3)
+    asking = asyncio.create_task(raw_client.ask())
+    await eventually(lambda: provider.summary()["in_flight"] == 1, "a request under way")
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
     (row,) = await rows_when(provider, 1)
     assert (row.answered, row.aborted, row.fault) == (False, True, fault)
     assert provider.summary()["in_flight"] == 0
@@ -225,6 +229,32 @@ async def test_a_stall_ends_with_the_answer(provider: Provider, raw_client: RawC
     (row,) = await rows_when(provider, 1)
     assert row.answered
     assert row.finished_s - row.arrived_s >= 0.2
+
+
+async def test_requests_beyond_the_passes_wait_until_there_are_more(provider: Provider, raw_client: RawClient) -> None:
+    """Two get their answer at once, a third by one more pass, and the rest when everybody may pass."""
+    provider.change(passes=2)
+    asking = [asyncio.create_task(raw_client.ask()) for _ in range(5)]
+    for more, answered in ((None, 2), (1, 3)):
+        if more is not None:
+            provider.change(passes=more)
+        await eventually(lambda: provider.summary()["answered"] == answered, f"{answered} answers")  # noqa: B023
+        assert provider.summary()["in_flight"] == 5 - answered
+    provider.change(passes=None)
+    assert [(await each).status for each in asking] == [200] * 5
+
+
+async def test_a_page_that_is_held_waits_alone(
+    provider: Provider, raw_client: RawClient, page_images: list[bytes]
+) -> None:
+    """The others are answered, and it is when nobody holds it any more."""
+    provider.change(held="doc-0007 page 2")
+    asking = [asyncio.create_task(raw_client.ask(page_images[index])) for index in (0, 1, 2)]
+    for index in (0, 2):
+        assert (await asking[index]).status == 200
+    assert provider.summary()["in_flight"] == 1
+    provider.change(held=None)
+    assert (await asking[1]).status == 200
 
 
 async def test_a_page_that_fails_once_is_well_the_second_time(

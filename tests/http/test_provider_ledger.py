@@ -14,11 +14,11 @@ import aiohttp
 import psutil
 import pytest
 
-from tests.cluster.waiting import until
 from tests.http.raw import RawClient, rows_when, text_of
-from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Quota, Rule, Unit
+from tests.provider import DEFAULT_KEY, ProviderProcess, Quota, Rule, Unit
 from tests.provider.ledger import most_in_flight, rows_of
 from tests.provider.questions import fingerprint
+from tests.waiting import PATIENCE_S, eventually, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,14 +44,13 @@ async def test_a_row_tells_what_was_asked(provider: Provider, raw_client: RawCli
 
 async def test_requests_in_flight_are_counted(provider: Provider, raw_client: RawClient) -> None:
     """Twelve slow requests at once are twelve in flight, while and afterwards."""
-    provider.change(latency=Latency(seconds=0.5))
+    provider.change(passes=0)
     asking = asyncio.gather(*(raw_client.ask() for _ in range(12)))
-    async with asyncio.timeout(20):
-        while (await asyncio.to_thread(provider.summary))["in_flight"] < 12:  # noqa: ASYNC110 - another thread's state
-            await asyncio.sleep(0.01)
+    await eventually(lambda: provider.summary()["in_flight"] == 12, "twelve requests")
+    provider.change(passes=None)
     await asking
     assert most_in_flight(await rows_when(provider, 12)) == 12
-    assert provider.summary(0.25)["worst_windows"] == {"0.25": 12.0}
+    assert provider.summary(60)["worst_windows"] == {"60": 12.0}
 
 
 def test_a_wrong_scenario_is_refused_with_its_reason(provider: Provider) -> None:
@@ -120,7 +119,7 @@ def test_a_provider_process_ends_with_the_process_that_made_it() -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
     orphan = int(done.stdout)
     if psutil.pid_exists(orphan):
-        psutil.Process(orphan).wait(timeout=20)
+        psutil.Process(orphan).wait(timeout=PATIENCE_S)
 
 
 async def test_a_provider_can_come_back_at_its_place() -> None:

@@ -115,7 +115,7 @@ async def test_a_stall_in_the_middle_of_a_body_times_out() -> None:
     async def handler(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
         await writer.drain()
-        await asyncio.sleep(1)
+        await asyncio.sleep(30)
 
     async with raw_server(handler) as url:
         failure = await send_once(url, timeout_s=0.2)

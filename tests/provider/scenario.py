@@ -112,6 +112,8 @@ class Scenario(_Part):
     rate_headers: bool = False
     capacity: int | None = None  # requests worked on at once, the rest queue
     queue: int | None = None  # longest queue before capacity; beyond it 503; None = without end
+    passes: int | None = None  # requests that get their reply; the next ones wait until this is set anew; None = all
+    held: str | None = None  # glob over identities: the requests for these pages wait until this is set anew
     rules: tuple[Rule, ...] = ()
     batches: BatchPlay = BatchPlay()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -54,6 +55,27 @@ class Room:
             self._places.release()
 
 
+class Gate:
+    """Holds requests back from their answer, as `passes` and `held` of the scenario say, until it is set anew."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._renewed = asyncio.Event()
+        self.renew(scenario)
+
+    def renew(self, scenario: Scenario) -> None:
+        """Hold back what this scenario says from now on; those that wait go first."""
+        self._passes, self._held = scenario.passes, scenario.held
+        self._renewed.set()
+        self._renewed = asyncio.Event()
+
+    async def go_through(self, page: str | None) -> None:
+        """Wait until a request for `page` may be answered, and use up a pass."""
+        while self._passes == 0 or (self._held is not None and fnmatchcase(page or "", self._held)):
+            await self._renewed.wait()
+        if self._passes is not None:
+            self._passes -= 1
+
+
 @dataclass(slots=True)
 class _Visit:
     """One request while it is under way."""
@@ -81,6 +103,7 @@ class ProviderServer:
         self.in_flight = 0
         self._serial = 0
         self._room = Room(scenario.capacity, scenario.queue)
+        self._gate = Gate(scenario)
         self.batches = BatchRoutes(self)
 
     def next_serial(self) -> int:
@@ -104,18 +127,20 @@ class ProviderServer:
         """Change the scenario under way; see `Backend.change`."""
         self.backend.change(fields, time.monotonic())
         self.batches.store.change(self.backend.scenario)
-        self._renew_room(fields)
+        self._renew(fields)
 
     def reset(self, fields: Mapping[str, Any]) -> None:
         """Begin anew with the scenario of the start, changed by `fields`, and an empty ledger."""
         self.backend.restart(fields, time.monotonic())
-        self._renew_room(("capacity",))
+        self._renew(("capacity", "passes"))
         self.ledger.forget(self._serial)
         self.batches.restart()
 
-    def _renew_room(self, fields: Mapping[str, Any] | tuple[str, ...]) -> None:
+    def _renew(self, fields: Mapping[str, Any] | tuple[str, ...]) -> None:
         if "capacity" in fields or "queue" in fields:
             self._room = Room(self.backend.scenario.capacity, self.backend.scenario.queue)
+        if "passes" in fields or "held" in fields:
+            self._gate.renew(self.backend.scenario)
 
     # --- reading pages
 
@@ -136,6 +161,7 @@ class ProviderServer:
             reply = self._decide(request, visit, body)
             if visit.decision is not None and visit.decision.admitted:
                 await self._room.work(visit.decision.latency_s)
+                await self._gate.go_through(visit.question.page if visit.question else None)
             return await self._send(request, visit, reply)
         except (asyncio.CancelledError, ConnectionError):  # the client left
             visit.aborted = True

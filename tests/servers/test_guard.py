@@ -5,21 +5,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from one_ocr_ray.servers.process import KILLED, ServerProcess
+from tests.ports import free_port
+from tests.processes import is_at_work, wait_until_gone
 from tests.servers import stand_in
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.waiting import until
 
 SERVER = Path(stand_in.__file__)
 
@@ -28,7 +25,7 @@ def started(folder: Path, model: str = "plain", grace_s: float = 0.5) -> ServerP
     """A server that has started its engine."""
     command = [sys.executable, str(SERVER), "--model", model, "--port", str(free_port())]
     server = ServerProcess.start(command, os.environ, folder / "server.log", grace_s=grace_s)
-    wait_for(lambda: "engine" in server.log_tail())
+    until(lambda: "engine" in server.log_tail(), "its engine")
     return server
 
 
@@ -36,28 +33,6 @@ def below(server: ServerProcess) -> list[psutil.Process]:
     """The guard of a server, and all processes below it."""
     guard = psutil.Process(server._guard_pid)
     return [guard, *guard.children(recursive=True)]
-
-
-def wait_for(what: Callable[[], object], seconds: float = 60.0) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def gone(processes: list[psutil.Process]) -> bool:
-    """True if none of them runs any more. One that nobody has waited for yet does not."""
-    try:
-        return all(not each.is_running() or each.status() == psutil.STATUS_ZOMBIE for each in processes)
-    except psutil.NoSuchProcess:  # ended between the two questions
-        return gone(processes)
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @pytest.mark.parametrize("model", ["plain", "stubborn"])
@@ -68,7 +43,7 @@ def test_a_server_that_is_stopped_leaves_nothing(model: str, tmp_path: Path) -> 
     assert len(processes) == 3
     assert server.exit_code is None
     server.stop()
-    assert gone(processes)
+    assert not any(is_at_work(each) for each in processes)
     server.stop()
 
 
@@ -82,8 +57,8 @@ def test_what_is_killed_takes_the_rest_along(victim: str, tmp_path: Path) -> Non
         assert server.exit_code is None
         server.stop()
     else:
-        wait_for(lambda: server.exit_code == KILLED)
-    wait_for(lambda: gone([guard, api_server, *([engine] if victim != "guard" else [])]))
+        until(lambda: server.exit_code == KILLED, "its end")
+    wait_until_gone([guard, api_server, *([engine] if victim != "guard" else [])])
     if victim == "guard":
         engine.kill()  # in a session of its own and nobody's child: only the guard would have found it
     server.stop()
@@ -109,14 +84,14 @@ time.sleep(600)
     assert len(processes) == 3
     owner.send_signal(signal.SIGKILL)
     owner.wait()
-    wait_for(lambda: gone(processes))
+    wait_until_gone(processes)
 
 
 def test_a_server_that_ends_by_itself_is_told_with_its_last_line(tmp_path: Path) -> None:
     """Its exit code, and the sentence that names the fault."""
     command = [sys.executable, str(SERVER), "--model", "crash", "--port", "1"]
     server = ServerProcess.start(command, os.environ, tmp_path / "log", grace_s=5)
-    wait_for(lambda: server.exit_code is not None)
+    until(lambda: server.exit_code is not None, "its end")
     assert server.exit_code == 1
     assert server.last_line() == "ValueError: no such model"
     server.stop()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
@@ -18,6 +17,7 @@ from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.callbacks import Callbacks
 from tests.pdfs import text_pdf
 from tests.service.scripted_manager import ScriptedManager
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.service.script import Script
 
 KEYS = ("first-key-of-the-tests", "second-key-of-the-tests")
-PATIENCE_S = 60.0
 
 
 class Site:
@@ -51,9 +50,7 @@ class Site:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._server.started and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: self._server.started, "a service")
         self.port = self._server.servers[0].sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = self.client(KEYS[0] if self.settings.api_keys_file else None)

@@ -21,7 +21,8 @@ from tests.http.local_servers import http_server
 from tests.pdfs import text_pdf
 from tests.service.script import Script
 from tests.service.scripted_manager import ScriptedManager
-from tests.service.site import PATIENCE_S, Site, problem
+from tests.service.site import Site, problem
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import socket
@@ -181,7 +182,7 @@ def test_an_endless_answer_is_not_read() -> None:
         return answer
 
     async def bounded() -> None:
-        async with http_server(endless) as url, asyncio.timeout(5):
+        async with http_server(endless) as url, asyncio.timeout(PATIENCE_S):
             assert await post(url, b"{}", SECRET.encode(), private_too=True) is None
 
     asyncio.run(bounded())

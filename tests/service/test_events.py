@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import threading
-import time
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from one_ocr_ray.model import ErrorCode
 from one_ocr_ray.service.api import events as service_events
 from tests import pdfs
 from tests.service.script import Script
 from tests.service.site import Site, events, problem
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import pytest
 
 
 def page_numbers(seen: list[tuple[str, dict[str, Any], str]]) -> list[int]:
@@ -110,12 +110,12 @@ def test_open_streams_are_counted(tmp_path: Path) -> None:
             refused = site.http.get(path)
             assert problem(refused) == (429, "too_many_streams")
             assert "retry-after" in refused.headers
-        for _ in range(100):
+
+        def is_let_in() -> bool:
             with site.client().stream("GET", path) as again:
-                if again.status_code == 200:
-                    return
-            time.sleep(0.05)
-        pytest.fail("no place became free")
+                return again.status_code == 200
+
+        until(is_let_in, "a free place")
 
 
 def test_a_batch_streams_the_events_of_all_its_tasks(tmp_path: Path) -> None:

@@ -7,11 +7,12 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,9 +60,7 @@ class Served:
             b"POST /upload HTTP/1.1\r\nHost: localhost\r\nContent-Type: multipart/form-data; boundary=b\r\n"
             b"Content-Length: 10000000\r\n\r\n" + HEAD + BLOCK * 3
         )
-        deadline = time.monotonic() + 30
-        while self.spooled_bytes() <= before and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: self.spooled_bytes() > before, "the first megabytes in the spool")
         return connection
 
     def kill(self) -> None:
@@ -70,7 +69,7 @@ class Served:
 
     def stop(self) -> None:
         self._popen.terminate()
-        self._popen.wait(30)
+        self._popen.wait(PATIENCE_S)
 
 
 @pytest.fixture
@@ -170,10 +169,7 @@ def test_a_client_that_leaves_leaves_nothing(served: Served) -> None:
     """Half an upload is removed from the spool when its connection breaks, and the service goes on."""
     with served.begin_upload():
         assert served.spooled_bytes() > 0
-    deadline = time.monotonic() + 30
-    while served.spooled_bytes() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert served.spooled_bytes() == 0
+    until(lambda: served.spooled_bytes() == 0, "an empty spool")
     with served.connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert answer_of(connection).startswith(b"HTTP/1.1 200")

@@ -42,8 +42,8 @@ def test_a_body_of_more_than_a_megabyte_is_413_but_for_uploads(site: Site, path:
 def test_a_megabyte_of_anything_is_refused_at_once(site: Site, body: bytes) -> None:
     """Hundreds of thousands of faults make one complaint, of a few words."""
     task_id = site.finished()
-    begun = time.monotonic()
+    begun_s = time.process_time()  # of the service, too: it runs in this process
     answer = site.http.post(f"/v1/tasks/{task_id}/retry", content=body, headers=JSON)
     assert problem(answer) == (400, "invalid_request")
     assert len(answer.content) < 1000
-    assert time.monotonic() - begun < 1.0
+    assert time.process_time() - begun_s < 1.0

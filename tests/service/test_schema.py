@@ -29,5 +29,5 @@ def test_every_answer_is_as_described(tmp_path: Path, keys: bool) -> None:
             "--generation-deterministic",
             "--checks=all",
         ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=170)
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path, timeout=380)
     assert done.returncode == 0, done.stdout[-10_000:] + done.stderr

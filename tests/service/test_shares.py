@@ -14,13 +14,16 @@ from one_ocr_ray.service.fair_executor import FairExecutor
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.streams import Streams
 from tests import pdfs
+from tests.processes import processes_named
 from tests.service.script import Script
 from tests.service.site import KEYS, Site, events, problem
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-AT_ONCE_S = 5.0  # half of the time that a page which never ends is given
+
+DRAWS = "one_ocr_ray.pdf.child"  # a process that does
 
 
 def test_an_upload_does_not_wait_for_another_owners_endless_pages(tmp_path: Path) -> None:
@@ -35,14 +38,17 @@ def test_an_upload_does_not_wait_for_another_owners_endless_pages(tmp_path: Path
         asking = [threading.Thread(target=ask, args=(500 + n,)) for n in range(8)]
         for thread in asking:
             thread.start()
-        time.sleep(1.0)
-        begun = time.monotonic()
+        until(lambda: len(processes_named(DRAWS)) >= 2, "two endless pages")
         other = site.client(KEYS[1])
         own_id = site.upload(client=other)[0]
         assert other.get(f"/v1/tasks/{own_id}/pages/1/image").status_code == 200
-        assert time.monotonic() - begun < AT_ONCE_S
-        for thread in asking:
-            thread.join()
+        assert sum(thread.is_alive() for thread in asking) >= 4  # each two of them take 10 s
+        for each in (task_id, own_id):  # their reader opens them in such a process, too
+            site.run(site.manager.settled(each))
+        while any(thread.is_alive() for thread in asking):
+            for process in processes_named(DRAWS):
+                process.kill()
+            time.sleep(0.05)
 
 
 def test_a_stream_of_the_largest_holder_ends_for_a_new_owner(tmp_path: Path) -> None:
@@ -66,22 +72,24 @@ def test_waiting_status_requests_have_a_bound_of_their_own(tmp_path: Path) -> No
     with Site(tmp_path, Script(gate=asyncio.Event()), keys=True, max_streams=4, max_streams_per_key=1) as site:
         task_id, other = site.upload()[0], site.client(KEYS[1])
         own_id = site.upload(client=other)[0]
-        time.sleep(0.2)
+        for client, each in ((site.http, task_id), (other, own_id)):
+            until(lambda c=client, e=each: c.get(f"/task_status/{e}").json()["state"] == "STARTED", "a task at work")
         answers: list[int] = []
 
         def wait() -> None:
             with site.client(KEYS[0]) as client:
                 tag = {"If-None-Match": f'W/"{site.status(task_id)["rev"]}"'}
-                answers.append(client.get(f"/task_status/{task_id}?wait=20", headers=tag).status_code)
+                answers.append(client.get(f"/task_status/{task_id}?wait=30", headers=tag).status_code)
 
         waiting = [threading.Thread(target=wait) for _ in range(5)]
         for thread in waiting:
             thread.start()
-        time.sleep(1.0)
+        until(lambda: answers, "one request too many, for four wait")
         assert answers == [429]
         tag = {"If-None-Match": f'W/"{other.get(f"/task_status/{own_id}").json()["rev"]}"'}
         assert other.get(f"/task_status/{own_id}?wait=0.5", headers=tag).status_code == 304
-        assert sorted(answers) == [304, 429]
+        until(lambda: len(answers) == 2, "the answer to the oldest")
+        assert answers == [429, 304]
         site.let_pages_go()
         for thread in waiting:
             thread.join()
@@ -109,7 +117,7 @@ def test_results_of_one_owner_do_not_wait_for_anothers() -> None:
         executor, hold = FairExecutor(), threading.Event()
         slow = [asyncio.create_task(executor.run("slow", hold.wait)) for _ in range(102)]
         await asyncio.sleep(0.1)
-        assert await asyncio.wait_for(executor.run("quick", lambda: "made"), AT_ONCE_S) == "made"
+        assert await asyncio.wait_for(executor.run("quick", lambda: "made"), PATIENCE_S) == "made"
         with pytest.raises(Problem):
             await executor.run("slow", hold.wait)
         hold.set()

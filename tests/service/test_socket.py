@@ -17,7 +17,8 @@ from websockets.sync.client import connect
 from one_ocr_ray.model import ErrorCode
 from tests.pdfs import text_pdf
 from tests.service.script import Script
-from tests.service.site import KEYS, PATIENCE_S, Site, events
+from tests.service.site import KEYS, Site, events
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

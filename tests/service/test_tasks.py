@@ -13,7 +13,8 @@ import pytest
 from one_ocr_ray.model import ErrorCode
 from tests import pdfs
 from tests.service.script import Script
-from tests.service.site import PATIENCE_S, Site, problem
+from tests.service.site import Site, problem
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,9 +75,7 @@ def test_a_status_that_has_not_changed_is_304(site: Site) -> None:
 def test_a_waiting_poll_ends_with_the_change(gated: Site) -> None:
     """With `wait` and the known ETag the answer comes when the task changes, and is 304 when it does not."""
     task_id = gated.upload(pdfs.text_pdf(1))[0]
-    deadline = time.monotonic() + PATIENCE_S
-    while gated.status(task_id)["state"] != "STARTED" and time.monotonic() < deadline:
-        time.sleep(0.02)
+    until(lambda: gated.status(task_id)["state"] == "STARTED", "a task at work")
     tag = f'W/"{gated.status(task_id)["rev"]}"'
     quiet = gated.http.get(f"/task_status/{task_id}?wait=0.2", headers={"If-None-Match": tag})
     assert quiet.status_code == 304

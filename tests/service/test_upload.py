@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import io
 import json
-import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,9 @@ from one_ocr_ray.storage.tasks.key_budgets import KeyDay, keep_key_day
 from one_ocr_ray.tasks.port import Load
 from tests import archives, pdfs, pictures
 from tests.service.site import Site, problem
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
@@ -369,13 +369,12 @@ class TestLimits:
     def test_a_slow_body_is_given_up(self, tmp_path: Path) -> None:
         """A client that stops sending is answered 408 and cut off, and nothing is left of what it sent."""
         with Site(tmp_path, stall_timeout=0.3) as site:
-
-            def stalling() -> Iterator[bytes]:
-                yield b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.pdf"\r\n\r\n%PDF-'
-                time.sleep(3)
-                yield b"never read"
-
-            headers = {"content-type": "multipart/form-data; boundary=b"}
-            answer = site.http.post("/upload", content=stalling(), headers=headers)
-            assert problem(answer) == (408, "upload_timeout")
+            stalling = http.client.HTTPConnection("127.0.0.1", site.port, timeout=PATIENCE_S)
+            stalling.putrequest("POST", "/upload")
+            stalling.putheader("Content-Type", "multipart/form-data; boundary=b")
+            stalling.putheader("Content-Length", "1000")
+            stalling.endheaders()
+            stalling.send(b'--b\r\nContent-Disposition: form-data; name="files"; filename="a.pdf"\r\n\r\n%PDF-')
+            answer = stalling.getresponse()
+            assert (answer.status, json.loads(answer.read())["code"]) == (408, "upload_timeout")
             assert site.spooled() == []

@@ -18,6 +18,7 @@ from one_ocr_ray.errors import OutputInUseError
 from one_ocr_ray.policy.lease import decode_lease
 from one_ocr_ray.storage.lease import FOLDER, held_lease
 from one_ocr_ray.storage.store.objects import Objects
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.store.objects import Objects
 with held_lease(Objects(sys.argv[1]), "other", print, lambda: print("lost", flush=True)):
     print("held", flush=True)
-    time.sleep(60)
+    time.sleep(600)
 """
 
 
@@ -107,7 +108,7 @@ def test_of_two_that_take_over_one_wins(tmp_path: Path) -> None:
         try:
             with held_lease(Objects(str(tmp_path)), name, lambda _: None, lambda: None):
                 won.append(name)
-                ended.wait(20)
+                ended.wait(PATIENCE_S)
         except OutputInUseError:
             lost.append(name)
             ended.set()

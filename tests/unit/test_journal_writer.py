@@ -13,6 +13,7 @@ from one_ocr_ray.reading.journal_writer import ROWS_AT_RISK, SEGMENT_S, JournalW
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import document, page
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ async def test_a_full_segment_and_the_end_at_the_same_instant(journal: Journal) 
     for number in range(2, ROWS_AT_RISK + 5):
         pages.add(page(document(), number))
     writer.cancel()
-    done, _ = await asyncio.wait([writer], timeout=10)
+    done, _ = await asyncio.wait([writer], timeout=PATIENCE_S)
     await pages.finish()
     assert done
     assert sorted(each.page_number for each in safe) == list(range(1, ROWS_AT_RISK + 5))
@@ -46,7 +47,7 @@ async def test_a_lone_page_is_written_without_company(journal: Journal) -> None:
     pages = JournalWriter(journal, lambda _: safe.set(), UnflushedRows())
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await safe.wait()
     writer.cancel()
     assert [each.page_number for each in journal.read()] == [1]
@@ -61,7 +62,7 @@ async def test_a_page_becomes_safe_while_every_other_thread_is_busy(journal: Jou
     writer = asyncio.create_task(pages.keep_writing())
     pages.add(page(document(), 1))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await safe.wait()
     finally:
         threads_may_end.set()
@@ -94,14 +95,14 @@ async def test_journals_of_one_worker_share_what_a_crash_may_cost(tmp_path: Path
     output, risk, safe = Objects(str(tmp_path)), UnflushedRows(), asyncio.Queue[PageResult]()
     journals = [JournalWriter(Journal(output, name, "config"), safe.put_nowait, risk) for name in ("a", "b")]
     writers = [asyncio.create_task(journal.keep_writing()) for journal in journals]
-    started = asyncio.get_running_loop().time()
-    rounds = 5
-    for _ in range(rounds):
+    now, rounds_s = asyncio.get_running_loop().time, []
+    for _ in range(5):
+        started = now()
         for number in range(ROWS_AT_RISK):
             journals[number % 2].add(page(document(), number + 1))
         for _ in range(ROWS_AT_RISK):
             await safe.get()
-    took_s = asyncio.get_running_loop().time() - started
+        rounds_s.append(now() - started)
     for writer in writers:
         writer.cancel()
-    assert took_s < rounds * SEGMENT_S
+    assert min(rounds_s) < SEGMENT_S

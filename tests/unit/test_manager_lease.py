@@ -15,6 +15,7 @@ from one_ocr_ray.policy.lease import STANDSTILL_S, Lease, deployment, is_later
 from one_ocr_ray.storage.lease import Leases
 from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.manager_lease import FOLDER, ManagerLease, refuse_held_store
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def test_a_dead_manager_is_replaced_at_once_and_its_number_is_not_reused(
     refuse_held_store(str(tmp_path), lambda _: None)
     managers.append(Manager(tmp_path, OLD))
     assert managers[0].take() == 2
-    assert time.monotonic() - begun < STANDSTILL_S / 2
+    assert time.monotonic() - begun < STANDSTILL_S
     assert Leases(Objects(str(tmp_path)), FOLDER).generations() == [2]
 
 
@@ -127,8 +128,8 @@ def test_managers_that_start_together_never_share_a_generation(tmp_path: Path, m
     for thread in threads:
         thread.join()
     assert len(set(taken)) == len(taken)
-    time.sleep(3.0)  # a beat
-    assert sum(not each.lost.is_set() for each in managers if each.lease.generation in taken) == 1
+    started = [each for each in managers if each.lease.generation in taken]
+    until(lambda: sum(not each.lost.is_set() for each in started) == 1, "the end of all but one")
 
 
 def test_of_two_deployments_the_later_is_later() -> None:

@@ -13,14 +13,15 @@ import pytest
 from one_ocr_ray.model import ErrorCode, Failure, PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
-from tests.children import PX, ends, failure_of, image_of, opened, picture_of, process_of
+from tests.children import PX, failure_of, image_of, opened, picture_of, process_of
 from tests.layers import text_of
+from tests.processes import wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
-IMPATIENT = PdfLimits(open_timeout_s=2, page_timeout_s=1)
+IMPATIENT = PdfLimits(open_timeout_s=5, page_timeout_s=2)
 POOR = PdfLimits(memory_bytes=400 << 20)
 
 
@@ -80,7 +81,7 @@ def test_a_page_that_never_ends_times_out_and_the_next_is_drawn() -> None:
         opened(child, pdfs.endless_page_pdf(3, bad_page=2))
         first = process_of(child)
         assert failure_of(child, 2) is ErrorCode.RENDER_TIMEOUT
-        assert ends(first)
+        wait_until_gone([first])
         assert text_of(child, 3) == pdfs.identity("endless", 3, 3)
         assert process_of(child) != first
         text = text_of(child, 2)

@@ -1,4 +1,4 @@
-"""The child process itself: when it starts and ends, what it knows, and what it may say."""
+"""The child process itself: when it starts and  what it knows, and what it may say."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ from one_ocr_ray.errors import OneOcrError
 from one_ocr_ray.pdf.process import LostError, PdfProcess, minimal_environment
 from one_ocr_ray.pdf.reader import PdfChild, PdfLimits
 from tests import pdfs
-from tests.children import ends, image_of, opened, process_of
+from tests.children import image_of, opened, process_of
+from tests.processes import wait_until_gone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +84,7 @@ def test_a_killed_parent_takes_its_child_along(page_number: int) -> None:
                 time.sleep(0.01)
         parent.kill()
         try:
-            assert ends(process)
+            wait_until_gone([process])
         finally:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
@@ -145,7 +146,7 @@ def test_a_child_that_is_never_ready_is_given_up(tmp_path: Path) -> None:
     ids=["endless payload", "endless header", "no JSON"],
 )
 def test_a_child_that_lies_in_its_frames_is_lost(tmp_path: Path, frame: str) -> None:
-    """A frame beyond all bounds, or one that is no frame, ends the exchange instead of eating memory."""
+    """A frame beyond all bounds, or one that is no frame the exchange instead of eating memory."""
     program = f"""
         import os, struct, time
         os.write(0, struct.pack('>II', 2, 0) + b'{{}}')

@@ -9,6 +9,7 @@ import pytest
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.shutdown import INTERRUPTED
+from tests.waiting import PATIENCE_S
 
 RUN = """
 import asyncio, os, signal, sys, time
@@ -37,8 +38,12 @@ TOLD_AGAIN = "os.kill(os.getpid(), signal.SIGTERM); print('cleared')"
 
 
 def run(reading: str, clearing: str) -> subprocess.CompletedProcess[str]:
-    program = RUN.format(reading=reading, clearing=clearing)
-    return subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+    return run_program(RUN.format(reading=reading, clearing=clearing))
+
+
+def run_program(program: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
@@ -86,8 +91,7 @@ def test_signals_before_the_reading_are_one_wish_as_well() -> None:
         ("pass", 0, "cleared\ninterrupted\n"),
         ("time.sleep(2.1); os.kill(os.getpid(), signal.SIGTERM); time.sleep(60)", 4, "cleared\n"),
     ):
-        program = STARTING.format(then=then)
-        done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=30)
+        done = run_program(STARTING.format(then=then))
         assert (done.returncode, done.stdout, done.stderr) == (code, said, "")
 
 

@@ -6,18 +6,14 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
 
 from tests.provider import write_identity_pdfs
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from tests.waiting import until
 
 pytestmark = pytest.mark.timeout(1200)
 
@@ -53,14 +49,6 @@ def servers() -> list[psutil.Process]:
     ]
 
 
-def wait_for(what: Callable[[], object], seconds: float) -> None:
-    """Wait until it is so."""
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
-
-
 def rows(folder: Path) -> list[dict[str, object]]:
     """All rows of pages."""
     return [row for file in (folder / "out/pages").glob("*.parquet") for row in pq.read_table(file).to_pylist()]
@@ -71,7 +59,7 @@ def test_pages_are_read_and_nothing_is_left(tmp_path: Path) -> None:
     said, _ = run(tmp_path, documents=2, pages=5).communicate(timeout=STARTS_S)
     assert "1 of 1 servers ready" in said
     assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 10
-    wait_for(lambda: not servers(), 30)
+    until(lambda: not servers(), "the end of all servers", 30)
 
 
 def test_an_engine_that_is_killed_costs_no_page(tmp_path: Path) -> None:
@@ -83,18 +71,18 @@ def test_an_engine_that_is_killed_costs_no_page(tmp_path: Path) -> None:
         engine[:] = [each for each in servers() if "EngineCore" in " ".join(each.cmdline())]
         return bool(engine) and any(path.is_file() for path in (tmp_path / "out/_work").rglob("*"))
 
-    wait_for(reads, STARTS_S)
+    until(reads, "a page", STARTS_S)
     engine[0].kill()
     said, _ = reading.communicate(timeout=2 * STARTS_S)
     assert "it is started again" in said
     assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 120
-    wait_for(lambda: not servers(), 30)
+    until(lambda: not servers(), "the end of all servers", 30)
 
 
 def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:
     """Within the time that they have to shut down."""
     reading = run(tmp_path, documents=1, pages=2)
-    wait_for(lambda: any("EngineCore" in " ".join(each.cmdline()) for each in servers()), STARTS_S)
+    until(lambda: any("EngineCore" in " ".join(each.cmdline()) for each in servers()), "an engine", STARTS_S)
     os.kill(reading.pid, signal.SIGKILL)
     reading.wait()
-    wait_for(lambda: not servers(), 30)
+    until(lambda: not servers(), "the end of all servers", 30)

@@ -12,10 +12,11 @@ import pytest
 import ray
 
 from tests.cluster.faults.sites import Saboteur
-from tests.cluster.waiting import until
-from tests.faults.drivers import ROOT, Driver, ray_processes, wait_until_gone
+from tests.faults.drivers import ROOT, Driver
 from tests.faults.network import cut_connections
+from tests.processes import processes_named, wait_until_gone
 from tests.provider import Latency
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,7 +44,7 @@ def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: 
         with Driver(*site.arguments("--address", address)) as driver:
             until = already + dice.randint(1, 30)
             assert driver.wait_until(lambda until=until: site.answered() >= until, every_s=0.05), driver.said()
-            deaths.append(site.death(*driver.kill(*ray_processes("OcrWorker"))))
+            deaths.append(site.death(*driver.kill(*processes_named("OcrWorker"))))
             assert driver.pages_told() <= len(deaths[-1].safe)
     with Driver(*site.arguments("--address", address)) as driver:
         code, summary = driver.wait()
@@ -59,9 +60,9 @@ def test_a_driver_of_its_own_ray_takes_all_processes_with_it(site: Site, lingeri
     """
     with Driver(*site.arguments()) as driver:
         assert driver.wait_until(lambda: site.answered() >= 10, every_s=0.05), driver.said()
-        assert ray_processes("gcs_server", driver.pid)
-        assert not ray_processes("monitor.py", driver.pid)
-        assert not ray_processes("dashboard.py", driver.pid)
+        assert processes_named("gcs_server", driver.pid)
+        assert not processes_named("monitor.py", driver.pid)
+        assert not processes_named("dashboard.py", driver.pid)
         death = site.death(*driver.kill())
     lingering.extend(driver.lingering)
     with Driver(*site.arguments()) as driver:
@@ -74,7 +75,7 @@ def kill_one(name: str) -> Callable[[], None]:
     """Kills a process of that name, as soon as there is one, and waits until it is gone."""
 
     def kill() -> None:
-        victim = until(lambda: ray_processes(name), name)[0]
+        victim = until(lambda: processes_named(name), name)[0]
         victim.kill()
         wait_until_gone([victim])
 
@@ -107,7 +108,7 @@ def test_a_worker_out_of_sight_goes_on_with_what_it_has(site: Site, ray_cluster:
     site.provider.change(latency=Latency(seconds=1.0))  # most pages are open when the driver looks for the worker again
 
     def cut() -> None:
-        [worker] = until(lambda: ray_processes("ray::OcrWorker"), "a worker")
+        [worker] = until(lambda: processes_named("ray::OcrWorker"), "a worker")
         assert cut_connections(worker.pid), "the driver has no connection to its worker"
 
     with Saboteur(site, after=10, kill=cut) as saboteur:

@@ -10,7 +10,8 @@ import ray
 from tests import pdfs
 from tests.cluster.faults.sites import Site
 from tests.cluster.outputs import rows
-from tests.faults.drivers import Driver, ray_processes
+from tests.faults.drivers import Driver
+from tests.processes import processes_named
 
 if TYPE_CHECKING:
     from tests.provider import ProviderProcess
@@ -45,7 +46,7 @@ def test_a_killed_run_equals_one_in_peace(
     already = site.answered()
     with Driver(*site.arguments(*address)) as driver:
         assert driver.wait_until(lambda: site.answered() >= already + 12), driver.said()
-        driver.kill(*ray_processes("OcrWorker"))
+        driver.kill(*processes_named("OcrWorker"))
     with Driver(*site.arguments(*address)) as driver:
         assert driver.wait()[0] == 3, driver.said()
     assert dataset_rows(site.output) == in_peace

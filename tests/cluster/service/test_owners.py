@@ -10,8 +10,8 @@ import pytest
 from one_ocr_ray.cluster.service.task_worker import TASKS_AT_ONCE
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
 from tests.cluster.service.task_managers import task_manager_site
-from tests.cluster.waiting import until
 from tests.provider import Latency, ProviderProcess, identity_pdf
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
