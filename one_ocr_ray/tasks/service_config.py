@@ -47,8 +47,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings.service import ServiceSettings
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
-_NO_ROUTE = dict.fromkeys(("route", "escalate"))
-
 
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:

@@ -26,7 +26,7 @@ def page(*lines: tuple[tuple[str, str], ...]) -> tuple[Layer, list[LayerLine]]:
         for text, font in line:
             for character in text:
                 box = (10 + 5.0 * column, 20.0 * row, 15 + 5.0 * column, 20.0 * row + 10)
-                glyphs.append(Glyph(character, box, box, names.index(font), len(glyphs), False, False))
+                glyphs.append(Glyph(character, box, box, names.index(font), len(glyphs), unmapped=False))
                 column += 1
     runs = tuple(Run(number, 0.0, False, False, number) for number in range(len(names)))
     layer = Layer(

@@ -30,16 +30,21 @@ _AROUND = np.ones((3, 3), np.uint8)
 AROUND_A_LINE = 0.4  # of its height around it, for accents and descenders
 
 
+def shrunk_gray(page: Pixels) -> tuple[Pixels, float]:
+    """A page (BGR) in gray, at most `SIDE_PX` long, and how many times smaller it is than it was."""
+    height, width = page.shape[:2]
+    shrunk = max(1.0, max(height, width) / SIDE_PX)
+    if shrunk > 1:
+        size = max(1, round(width / shrunk)), max(1, round(height / shrunk))
+        page = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
+    return cv2.cvtColor(page, cv2.COLOR_BGR2GRAY), shrunk
+
+
 class PageInk:
     """The cells of a page that have ink: those with edges in them, in any colours."""
 
     def __init__(self, page: Pixels) -> None:
-        height, width = page.shape[:2]
-        shrunk = max(1.0, max(height, width) / SIDE_PX)
-        if shrunk > 1:
-            size = max(1, round(width / shrunk)), max(1, round(height / shrunk))
-            page = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
-        gray = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
+        gray, shrunk = shrunk_gray(page)
         start = min(CELL_PX // 2, min(gray.shape) - 1)
         cells = slice(start, None, CELL_PX)
         contrast = (cv2.dilate(gray, _CELL) - cv2.erode(gray, _CELL))[cells, cells]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from one_ocr_ray.engines.ocr.ink import shrunk_gray
 from one_ocr_ray.policy.layout.content import Ruling
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     Pixels = NDArray[Any]
     Line = tuple[float, float, float, float, float]  # x0, y0, x1, y1, width
 
-SIDE_PX = 1600  # larger pages are looked at in this size
 THICK_PX = 9  # what is thicker is an area
 LEAST_LENGTH_PX = 24  # of an unbroken piece: longer than the strokes of letters
 LEAST_CONTRAST = 20  # of 255, against what lies on both sides
@@ -38,12 +38,7 @@ _GAPS = np.ones((1, 5), np.uint8)
 def page_rulings(page: Pixels) -> tuple[Ruling, ...]:
     """The level and upright lines of a page (BGR), in its pixels, also light ones on dark, those a little aslant,
     and the edges of coloured grounds."""
-    height, width = page.shape[:2]
-    shrunk = max(1.0, max(height, width) / SIDE_PX)
-    if shrunk > 1:
-        size = max(1, round(width / shrunk)), max(1, round(height / shrunk))
-        page = cv2.resize(page, size, interpolation=cv2.INTER_AREA)
-    gray = cv2.cvtColor(page, cv2.COLOR_BGR2GRAY)
+    gray, shrunk = shrunk_gray(page)
     level = [Ruling(*(shrunk * value for value in line)) for line in _level_lines(gray)]
     upright = [Ruling(*(shrunk * value for value in line)) for line in _level_lines(cv2.transpose(gray))]
     return (*level, *(Ruling(line.y0, line.x0, line.y1, line.x1, line.width) for line in upright))

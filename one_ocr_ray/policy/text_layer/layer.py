@@ -18,11 +18,10 @@ from one_ocr_ray.policy.layout.content import Ruling
 if TYPE_CHECKING:
     from one_ocr_ray.blocks import TextLayer
 
-INK_PX = 4  # of a cell of the grid, in the page's image
 _HEAD = struct.Struct(">I")
 CHARACTERS_MAX = 50_000
 _ENTRY_BYTES = 4 + 4 + 1 + 16 + 16  # code, run, flags, loose box, ink box
-_GENERATED, _UNMAPPED = 1, 2
+_UNMAPPED = 2  # a flag of a character
 _INVISIBLE_MODES = frozenset({3, 7})  # no paint; a clip alone
 _TRANSPARENT, _WHITE = 13, 250  # of 255: opacity that is not seen, colour that is not seen on paper
 _MONO, _ITALIC, _BOLD_WEIGHT = 1 << 0, 1 << 6, 600
@@ -49,7 +48,6 @@ class Glyph(NamedTuple):
     ink: BoxPt  # what it covers, as far as its font tells
     run: int  # -1: in none, as generated characters are
     place: int  # in the layer
-    generated: bool
     unmapped: bool
 
 
@@ -83,7 +81,6 @@ class Picture:
 
     box: BoxPt
     order: int
-    transparent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +168,7 @@ def unpacked(packed: TextLayer) -> Layer:
             ),
             runs=runs,
             fonts=fonts,
-            pictures=tuple(
-                Picture(_shown(box, matrix), int(order), bool(thin)) for order, box, thin in head["pictures"]
-            ),
+            pictures=tuple(Picture(_shown(box, matrix), int(order)) for order, box, _ in head["pictures"]),
             rulings=tuple(Ruling(*_shown(line[:4], matrix), float(line[4])) for line in head["rulings"]),
             values=tuple(FormValue(str(text), _shown(box, matrix)) for text, box in head["values"]),
             annotations=int(head["annotations"]),
@@ -232,7 +227,7 @@ def _glyphs(arrays: bytes, count: int, matrix: _Matrix) -> list[Glyph]:
             code = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00  # noqa: PLW2901
         high = 0
         text = chr(code) if code <= 0x10FFFF else "\ufffd"
-        found.append(Glyph(text, box, inked, run, place, flag & _GENERATED > 0, flag & _UNMAPPED > 0))
+        found.append(Glyph(text, box, inked, run, place, flag & _UNMAPPED > 0))
     return found
 
 
