@@ -3,8 +3,8 @@
     OPENAI_API_KEY=... python -m benchmarks.batch_answers openai --model gpt-5.6-luna
     GEMINI_API_KEY=... python -m benchmarks.batch_answers gemini --model gemini-3.8-flash
 
-It makes three batches of five small pages: one to see how soon a list shows it and in which order, one whose file is
-deleted at once, and one that is cancelled. It prints a line for each answer, and deletes what it has made.
+It makes about eight batches of five small pages, prints a line for each answer, and deletes what it has made. A batch
+takes minutes or hours: `--wait` bounds the wait for each. `--large` uploads a file of 205 MB, too, which costs nothing.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ import asyncio
 import io
 import tempfile
 import time
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import orjson
 from PIL import Image
+from pydantic import SecretStr
 
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.engines.llm.batch.client import BatchClient
@@ -30,10 +33,14 @@ from one_ocr_ray.model import Failure, PageImage, PageRequest
 from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteBatch
 
 if TYPE_CHECKING:
+    from one_ocr_ray.model import Answer
     from one_ocr_ray.policy.batch.remote import RemoteFile
 
 PAGES = 5
-ASK = PageRequest(prompt="Say: blank.", output_tokens_cap=64, reasoning=None)
+LISTED_S = 1200.0
+# Longer than the least that providers cache.
+ASK = PageRequest(prompt="Say: blank. " + "This sentence is the same in each request. " * 200, output_tokens_cap=64)
+SCHEMA = '{"type":"object","properties":{"title":{"type":"string"}},"required":["title"],"additionalProperties":false}'
 
 
 def page(number: int) -> PageImage:
@@ -43,91 +50,182 @@ def page(number: int) -> PageImage:
     return PageImage(number, 256, 256, data, sha256(data).hexdigest(), 0, 0)
 
 
-async def uploaded(client: BatchClient, folder: Path) -> RemoteFile:
-    file = folder / f"oo-answers-{token_hex(8)}.jsonl"
-    codec = CODECS[client.options.name]
-    lines = (
-        client.codec.build_line(client.options, f"{at:04d}", codec.build_body(client.options, page(at), ASK))
-        for at in range(PAGES)
-    )
-    await asyncio.to_thread(file.write_bytes, b"".join(lines))
-    found = await client.upload(file)
-    if isinstance(found, Failure):
-        raise SystemExit(found.message)
-    return found
+@dataclass
+class Questions:
+    """One account that is asked. `files`: what is to be deleted at the end."""
 
+    client: BatchClient
+    folder: Path
+    wait_s: float
+    poll_s: float
+    tag: str = field(default_factory=lambda: f"oo-answers-{token_hex(4)}")
+    files: list[str] = field(default_factory=list)
+    batches: int = 0
 
-async def created(client: BatchClient, file: RemoteFile, tag: str) -> RemoteBatch:
-    made = await client.create(file.file_id, tag)
-    if isinstance(made, BatchRefusal):
-        raise SystemExit(made.failure.message)
-    return made
+    async def uploaded(self, ask: PageRequest = ASK, fields: dict[str, Any] | None = None, pages: int = PAGES) -> str:
+        """Upload a file of requests; gives its id. `fields` are put into each of its lines, too."""
+        options, codec = self.client.options, CODECS[self.client.options.name]
+        images = [page(number) for number in range(pages)]
+        images[-1] = replace(images[-1], data=b"no image")  # a line that the provider refuses alone
+        bodies = [orjson.loads(codec.build_body(options, image, ask)) | (fields or {}) for image in images]
+        lines = [
+            self.client.codec.build_line(options, f"{at:04d}", orjson.dumps(body)) for at, body in enumerate(bodies)
+        ]
+        file = self.folder / f"{self.tag}-{token_hex(4)}.jsonl"
+        await asyncio.to_thread(file.write_bytes, b"".join(lines))
+        found = await self.client.upload(file)
+        if isinstance(found, Failure):
+            raise SystemExit(found.message)
+        self.files.append(found.file_id)
+        return found.file_id
 
+    def next_tag(self) -> str:
+        self.batches += 1
+        return f"{self.tag}-{self.batches}"
 
-async def listed_after_s(client: BatchClient, tag: str) -> tuple[float, bool]:
-    """How long until a list shows the tag, and whether it comes newest first."""
-    began = time.monotonic()
-    while time.monotonic() - began < 1200:
-        times = []
-        seen = False
-        async for batch in client.batches():
-            if isinstance(batch, Failure):
-                break
-            times.append(batch.created_s or 0.0)
-            seen = seen or batch.tag == tag
-        if seen:
-            return time.monotonic() - began, times == sorted(times, reverse=True)
-        await asyncio.sleep(1)
-    return float("inf"), False
+    async def created(self, file_id: str) -> RemoteBatch:
+        """Create a batch, or end."""
+        made = await self.client.create(file_id, self.next_tag())
+        if isinstance(made, BatchRefusal):
+            raise SystemExit(made.failure.message)
+        return made
 
+    async def until(self, batch: RemoteBatch, *, running: bool = False) -> RemoteBatch:
+        """The batch when it has ended, or is past validation, or at the end of our patience."""
+        began_s = time.monotonic()
+        while time.monotonic() - began_s < self.wait_s:
+            now = await self.client.batch(batch.batch_id)
+            if not isinstance(now, Failure) and (now.state.is_over or (running and now.is_accepted)):
+                return now
+            await asyncio.sleep(self.poll_s)
+        return batch
 
-async def end_of(client: BatchClient, batch_id: str, most_s: float) -> RemoteBatch | Failure:
-    began = time.monotonic()
-    while True:
-        batch = await client.batch(batch_id)
-        if not isinstance(batch, Failure) and (batch.state.is_over or time.monotonic() - began > most_s):
+    async def told(self, batch: RemoteBatch) -> str:
+        """How a batch has ended, and what its lines say; its results go."""
+        ended = await self.until(batch)
+        answers = [answer for output in ended.outputs for answer in await self._lines(output)]
+        self.files += ended.outputs
+        good = [answer for answer in answers if answer is not None and answer.failure is None]
+        faults = sorted({answer.failure.code.value for answer in answers if answer is not None and answer.failure})
+        used = [answer.usage for answer in answers if answer is not None]
+        tokens = (sum(each.input_tokens or 0 for each in used), sum(each.cached_tokens or 0 for each in used))
+        return (
+            f"{ended.state}{f' ({ended.code})' if ended.code else ''}, {len(good)} good of {len(answers)} lines, "
+            f"faults {', '.join(faults) or 'none'}; {tokens[0]} input tokens, {tokens[1]} of them cached"
+        )
+
+    async def _lines(self, output: str) -> list[Answer | None]:
+        path = self.folder / token_hex(4)
+        if await self.client.download(output, path) is not None:
+            return []
+        read = [self.client.codec.read_line(line) for line in (await asyncio.to_thread(path.read_bytes)).splitlines()]
+        return [result.answer for result in read if result is not None]
+
+    # --- the questions, in the order of their numbers
+
+    async def listing(self) -> RemoteBatch:
+        """How soon a list shows a new batch, in which order, and what it shows of it."""
+        batch = await self.created(await self.uploaded())
+        began_s, seen = time.monotonic(), None
+        while seen is None and time.monotonic() - began_s < LISTED_S:
+            listed = [each async for each in self.client.batches() if isinstance(each, RemoteBatch)]
+            seen = next((each for each in listed if each.batch_id == batch.batch_id), None)
+            await asyncio.sleep(1 if seen is None else 0)
+        times = [each.created_s or 0.0 for each in listed]
+        order = "newest first" if times == sorted(times, reverse=True) else "in no order"
+        if seen is None:
+            print(f"1. No list has shown a new batch within {LISTED_S:.0f} s.")
             return batch
-        await asyncio.sleep(10)
+        print(f"1. A list shows a new batch after {time.monotonic() - began_s:.1f} s, {order};")
+        print(f"   with our tag: {seen.tag == f'{self.tag}-1'}; with its input file: {seen.input_file is not None}.")
+        return batch
 
+    async def fences(self) -> None:
+        """What becomes of a batch whose input is deleted."""
+        file_id = await self.uploaded()
+        early = await self.created(file_id)
+        fault = await self.client.delete_file(file_id)
+        print(f"2. Deleting the input of a new batch: {fault.message if fault else 'done'}.")
+        refused = await self.client.create(file_id, self.next_tag())
+        late_file = await self.uploaded()
+        late = await self.until(await self.created(late_file), running=True)
+        fault = await self.client.delete_file(late_file)
+        print(f"   Deleting the input of one that runs: {fault.message if fault else 'done'}.")
+        said = refused.failure.message if isinstance(refused, BatchRefusal) else f"taken; {await self.told(refused)}"
+        print(f"   Creating a batch of a deleted file: {said}")
+        print(f"   The new one: {await self.told(early)}.")
+        print(f"   The one that ran: {await self.told(late)}.")
 
-async def answers(client: BatchClient, wait_s: float) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        tag = f"oo-answers-{token_hex(8)}"
-        file = await uploaded(client, Path(folder))
-        first = await created(client, file, tag)
-        seconds, newest_first = await listed_after_s(client, tag)
-        print(f"1. A list shows a new batch, with its tag, after {seconds:.1f} s; newest first: {newest_first}.")
+    async def cancelling(self) -> None:
+        """What a batch gives that is cancelled while it runs; names at Gemini."""
+        running = await self.until(await self.created(await self.uploaded()), running=True)
+        fault = await self.client.cancel(running.batch_id)
+        print(f"3. Cancelling a batch that runs: {fault.message if fault else 'taken'}; {await self.told(running)}.")
+        if self.client.options.name == "gemini":
+            path = self.folder / f"{self.tag}-twice.jsonl"
+            await asyncio.to_thread(path.write_bytes, b"{}\n")
+            first, second = await self.client.upload(path), await self.client.upload(path)
+            self.files += [each.file_id for each in (first,) if not isinstance(each, Failure)]
+            print(f"   The same name twice: {second.message if isinstance(second, Failure) else 'taken twice'}")
 
-        fenced_file = await uploaded(client, Path(folder))
-        fenced = await created(client, fenced_file, f"{tag}-2")
-        deleted = await client.delete_file(fenced_file.file_id)
-        refused = await client.create(fenced_file.file_id, f"{tag}-3")
-        print(f"2. Deleting the input of a new batch: {deleted.message if deleted else 'done'}.")
-        print(f"   A batch of a deleted file: {'refused' if isinstance(refused, BatchRefusal) else refused.state}.")
+    async def fields(self) -> None:
+        """A service tier in a line, and answers by a JSON Schema."""
+        name = "serviceTier" if self.client.options.name == "gemini" else "service_tier"
+        for what, file_id in (
+            (f"{name} in a line", await self.uploaded(fields={name: "flex"})),
+            ("a JSON Schema", await self.uploaded(replace(ASK, json_schema=SCHEMA))),
+        ):
+            made = await self.client.create(file_id, self.next_tag())
+            said = made.failure.message if isinstance(made, BatchRefusal) else await self.told(made)
+            print(f"4. With {what}: {said}")
 
-        third_file = await uploaded(client, Path(folder))
-        third = await created(client, third_file, f"{tag}-4")
-        await asyncio.sleep(30)
-        cancelled = await client.cancel(third.batch_id)
-        print(f"3. Cancelling after 30 s: {cancelled.message if cancelled else 'taken'}.")
+    async def repeating(self, *, large: bool) -> None:
+        """The effect of an idempotency key, and how large a file may be."""
+        options = replace(self.client.options, headers={"Idempotency-Key": SecretStr(token_hex(8))})
+        file_id, twice = await self.uploaded(), BatchClient(options)
+        tag = self.next_tag()
+        made = [await twice.create(file_id, tag) for _ in range(2)]
+        await twice.close()
+        found = [each.batch_id for each in made if isinstance(each, RemoteBatch)]
+        print(f"5. Created twice with one Idempotency-Key: {len(set(found))} batches.")
+        for batch_id in set(found):
+            await self.client.cancel(batch_id)
+        if large:
+            path = self.folder / f"{self.tag}-large.jsonl"
+            line = self.client.codec.build_line(self.client.options, "0000", b"{}")
+            await asyncio.to_thread(path.write_bytes, line[:-1] + b" " * (205_000_000 - len(line)) + b"\n")
+            sent: RemoteFile | Failure = await self.client.upload(path)
+            print(f"   A file of 205,000,000 bytes: {sent.message if isinstance(sent, Failure) else 'taken'}")
+            self.files += [] if isinstance(sent, Failure) else [sent.file_id]
 
+    async def polling(self, batch: RemoteBatch, seconds: int) -> None:
+        """Whether a look a second is too many."""
         faults = 0
-        for _ in range(60):
-            faults += isinstance(await client.batch(first.batch_id), Failure)
+        for _ in range(seconds):
+            faults += isinstance(await self.client.batch(batch.batch_id), Failure)
             await asyncio.sleep(1)
-        print(f"4. Looking once a second for a minute: {faults} faults.")
+        print(f"6. Looking once a second, {seconds} times: {faults} faults.")
 
-        for name, batch in (("whole", first), ("without its file", fenced), ("cancelled", third)):
-            ended = await end_of(client, batch.batch_id, wait_s)
-            if isinstance(ended, Failure):
-                print(f"5. The batch {name}: {ended.message}")
-                continue
-            print(f"5. The batch {name}: {ended.state}, {len(ended.outputs)} result files, {ended.code or 'no code'}.")
-            for output in ended.outputs:
-                fault = await client.delete_file(output)
-                print(f"   Deleting a result: {fault.message if fault else 'done'}.")
-        for each in (file, third_file):
-            await client.delete_file(each.file_id)
+    async def clean(self) -> None:
+        """Delete everything that is ours."""
+        faults = {file_id: await self.client.delete_file(file_id) for file_id in self.files}
+        for file_id, fault in faults.items():
+            if fault is not None:
+                print(f"   A name of {len(file_id)} characters cannot be deleted: {fault.message}")
+
+
+async def answers(questions: Questions, *, looks: int, large: bool) -> None:
+    """Ask everything; what takes long goes last."""
+    try:
+        first = await questions.listing()
+        await questions.polling(first, looks)
+        await questions.repeating(large=large)
+        await questions.fences()
+        await questions.cancelling()
+        await questions.fields()
+        print(f"   The first batch, whose last line has no image: {await questions.told(first)}.")
+    finally:
+        await questions.clean()
 
 
 def main() -> None:
@@ -136,6 +234,9 @@ def main() -> None:
     parser.add_argument("--model")
     parser.add_argument("--base-url")
     parser.add_argument("--wait", type=float, default=7200.0, metavar="S", help="seconds to wait for each batch")
+    parser.add_argument("--poll", type=float, default=10.0, metavar="S", help="seconds between looks")
+    parser.add_argument("--looks", type=int, default=60, help="looks of the sixth question")
+    parser.add_argument("--large", action="store_true", help="upload a file of 205 MB, too")
     given = parser.parse_args()
     options = EngineOptions(
         name=given.engine,
@@ -143,11 +244,13 @@ def main() -> None:
         base_url=given.base_url or DEFAULT_BASE_URLS[given.engine],
         api_key=provider_key(given.engine),
     )
-    client = BatchClient(options)
 
     async def run() -> None:
+        client = BatchClient(options)
         try:
-            await answers(client, given.wait)
+            with tempfile.TemporaryDirectory() as folder:
+                questions = Questions(client, Path(folder), given.wait, given.poll)
+                await answers(questions, looks=given.looks, large=given.large)
         finally:
             await client.close()
 

@@ -66,6 +66,7 @@ _RUN_ONLY = frozenset(
         "batch_wait",
         "batch_rest",
         "batch_tokens",
+        "batch_strict",
     }
 )
 

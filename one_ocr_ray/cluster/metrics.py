@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ray.util.metrics import Counter, Gauge, Histogram
 
-from one_ocr_ray.model import Action
+from one_ocr_ray.model import Action, TokenUsage
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.ratelimit.messages import GateState
 from one_ocr_ray.reading.batch.known_parcels import BatchCounts
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentResult, PageResult
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.reading.batch.history import BatchWork
     from one_ocr_ray.reading.batch.watch import BatchWatch
     from one_ocr_ray.reading.page.events import ReadingEvent
 
@@ -127,13 +128,22 @@ def show_rates(engine: str, model: str, now: Snapshot, endpoint: tuple[str, str]
             metrics.endpoint_window.set(now.window, labels)
 
 
-def count_batches(lines: Iterable[Mapping[str, int]], uploaded_bytes: int) -> None:
-    """Count lines that were collected, by result, and what was uploaded."""
-    for results in lines:
-        for result, number in results.items():
-            _metrics().batch_lines.inc(number, {"result": result})
-    if uploaded_bytes:
-        _metrics().batch_uploaded.inc(uploaded_bytes)
+def count_batches(work: BatchWork) -> None:
+    """Count what the reading of a shard has collected from batches and uploaded for them."""
+    metrics, engine = _metrics(), {"engine": work.engine, "model": work.model}
+    for result, number in work.lines.items():
+        metrics.batch_lines.inc(number, {"result": result})
+    if work.uploaded_bytes:
+        metrics.batch_uploaded.inc(work.uploaded_bytes)
+    _count_use(engine, work.tokens, work.cost_usd)
+
+
+def _count_use(engine: dict[str, str], tokens: Mapping[str, int | None], cost_usd: float | None) -> None:
+    if cost_usd:
+        _metrics().cost.inc(cost_usd, engine)
+    for kind, number in tokens.items():
+        if number:
+            _metrics().tokens.inc(number, {**engine, "kind": kind})
 
 
 def count_create(result: str) -> None:
@@ -166,22 +176,19 @@ class RequestMetrics:
             self._add_in_flight(1)
         elif isinstance(event, RequestDone):
             self._add_in_flight(-1)
-            if event.cost_usd:
-                metrics.cost.inc(event.cost_usd, self._engine)
+            used = event.answer.usage if event.answer is not None else TokenUsage()
+            kinds = {"input": used.input_tokens, "output": used.output_tokens, "cached": used.cached_tokens}
+            _count_use(self._engine, kinds, event.cost_usd)
             if event.answer is None:
                 metrics.requests.inc(1, {**self._engine, "result": GIVEN_UP})
             else:
                 metrics.request_seconds.observe(event.latency_s)
-                failure, used, result = event.answer.failure, event.answer.usage, "ok"
+                failure, result = event.answer.failure, "ok"
                 if failure is not None:
                     result = THROTTLED if failure.action is Action.THROTTLED else failure.code.value
                 metrics.requests.inc(1, {**self._engine, "result": result})
                 if result == THROTTLED:
                     metrics.throttled.inc(1, self._engine)
-                kinds = {"input": used.input_tokens, "output": used.output_tokens, "cached": used.cached_tokens}
-                for kind, tokens in kinds.items():
-                    if tokens:
-                        metrics.tokens.inc(tokens, {**self._engine, "kind": kind})
 
     def _add_in_flight(self, change: int) -> None:
         _in_flight[self._key] += change

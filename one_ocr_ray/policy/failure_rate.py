@@ -15,7 +15,7 @@ MAX_FAILED_SHARE = 0.2
 # If the provider rejects even the first pages, it does not know a setting.
 FIRST_REJECTED_PAGES = 3
 # Faults of the page itself say nothing about the job: one hostile file may have thousands of them.
-_OF_THE_PAGE = frozenset({ErrorCode.RENDER_FAILED, ErrorCode.RENDER_CRASHED, ErrorCode.RENDER_TIMEOUT})
+OF_THE_PAGE = frozenset({ErrorCode.RENDER_FAILED, ErrorCode.RENDER_CRASHED, ErrorCode.RENDER_TIMEOUT})
 
 
 def fails_as_before(code: ErrorCode, before: ErrorCode | None) -> bool:
@@ -37,7 +37,7 @@ class FailureRateGuard:
 
     def add(self, pages: int, failed: Mapping[str, int]) -> ErrorCode | None:
         """Add `pages` finished pages, `failed` of them by code; gives the code to stop for, if any."""
-        counted = Counter({code: number for code, number in failed.items() if code not in _OF_THE_PAGE})
+        counted = Counter({code: number for code, number in failed.items() if code not in OF_THE_PAGE})
         self._recent.append((pages, counted))
         self._pages += pages
         self._failed += counted

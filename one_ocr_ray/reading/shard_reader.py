@@ -76,6 +76,9 @@ class ShardBatches(Protocol):
     def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
         """Fetch what has ended, and give the rows that follow from it without an image."""
 
+    async def turn(self, slices: Sequence[RenderSlice]) -> None:
+        """Wait until `slices` may be rendered: a worker has one file of requests at a time."""
+
     async def close(self) -> None:
         """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
 
@@ -187,6 +190,8 @@ class ShardReader:
                     # Of an attempt that was cut off before a second reader came, some pages are drawn for that one.
                     done = frozenset(work.kept) - audit.lacking(work.kept.values()) | elsewhere
                     slices = list(render_slices(shard.documents, self._job.selection, done))
+                    if batches is not None:
+                        await batches.turn(slices)
                     async with aclosing(self._render(slices)) as stream:
                         async for document, page in stream:
                             size_bytes = 0 if isinstance(page, PageUnrendered) else len(page.data)

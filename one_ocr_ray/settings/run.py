@@ -80,6 +80,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
         "HOW", "Batches", "how to ask again where an answer cannot be used: auto, batch or online", "auto"
     )
     batch_tokens: int | None = _flag("N", "Batches", "input tokens that may be enqueued at once", ge=1)
+    batch_strict: bool = _flag(None, "Batches", "stop rather than ask again for what no list shows", False)
 
     address: str | None = _flag("ADDR", "Cluster", "Ray cluster; auto inside a Ray job, else a local Ray")
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)

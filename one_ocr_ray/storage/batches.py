@@ -1,7 +1,8 @@
 """`_run/batches/`: what is known of provider batches, in objects that are written once and never change.
 
 _run/batches/account.json          the account, and a random name of this output
-_run/batches/<shard>/<number>/     a parcel: pages, file, intent-<n>, receipt-<n>, ended-<n>, output-<n>, marks
+_run/batches/<shard>/<number>/     a parcel: pages, file, intent-, fence-, receipt-, ended-, output-<n>, marks
+_run/batches/lost/<tag>/           a creation that was given up, while a batch of it may still come: asked, counted
 
 The state is not under `_work/`: what stands there belongs to a shard that is being read. When a shard is committed its
 parcels shrink to the mark `cleaned`, so that no number, and with it no tag, is ever used again.
@@ -21,8 +22,10 @@ import orjson
 
 from one_ocr_ray.blocks import PageBox
 from one_ocr_ray.errors import DamagedError, UsageError
-from one_ocr_ray.policy.batch.parcel import LinePage, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
+from one_ocr_ray.policy.batch.parcel import LinePage, LostTry, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
 from one_ocr_ray.policy.batch.remote import RemoteBatch, RemoteState
+from one_ocr_ray.policy.cost.spending import Spending
+from one_ocr_ray.storage.spending.records import record_spending
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
 
 BATCHES = "_run/batches"
 ACCOUNT = f"{BATCHES}/account.json"
+LOST = f"{BATCHES}/lost"
+PROVED = f"{BATCHES}/proved.json"
 _NAME = re.compile(rf"{BATCHES}/([^/]+)/(\d+)/([a-z]+)(?:-(\d+))?(?:\.json|\.z)?")
 _MARKS = {each.value for each in (Stage.CLEANED, Stage.COLLECTED, Stage.FETCHED, Stage.ABANDONED)}
 
@@ -96,7 +101,7 @@ class BatchState:
         parcel = Parcel(shard_id, number, marks=marks)
         if Stage.CLEANED in marks and not any(match[3] == "file" for match in found):
             return parcel  # a tombstone
-        wanted = sorted(match[0] for match in found if match[3] in {"file", "intent", "receipt", "ended"})
+        wanted = sorted(match[0] for match in found if match[3] in {"file", "intent", "fence", "receipt", "ended"})
         objects = dict(zip(wanted, self._output.get_many(wanted), strict=True))
         read = {path.rpartition("/")[2].removesuffix(".json"): _json(path, data) for path, data in objects.items()}
         tries = []
@@ -106,6 +111,7 @@ class BatchState:
             tries.append(
                 Try(
                     **read[name],
+                    **read.get(f"fence-{at}", {}),
                     receipt=Receipt(**receipt) if receipt else None,
                     ended=_remote(ended) if ended else None,
                 )
@@ -141,6 +147,10 @@ class BatchState:
         path = f"{_folder(parcel.shard_id, parcel.number)}/intent-{len(parcel.tries):04d}.json"
         # The random part tells two writers apart: the store takes equal bytes for the same writer's.
         return self._output.put_new(path, orjson.dumps({"tag": tag, "asked_s": now_s, "writer": token_hex(8)}))
+
+    def put_fence(self, parcel: Parcel, now_s: float) -> None:
+        """Record that the file of the last intent is deleted."""
+        self._put_last(parcel, "fence", {"fenced_s": now_s})
 
     def put_receipt(self, parcel: Parcel, receipt: Receipt) -> None:
         """Record what became of the last intent."""
@@ -182,6 +192,38 @@ class BatchState:
         path = f"{_folder(parcel.shard_id, parcel.number)}/{stage.value}.json"
         data = self._output.get(path)
         return _json(path, data) if data is not None else {}
+
+    def prove(self) -> None:
+        """Record that pages of this output were answered well."""
+        self._output.put_new(PROVED, b"{}")
+
+    def is_proved(self) -> bool:
+        """True once pages of this output were answered well."""
+        return self._output.get(PROVED) is not None
+
+    # --- creations that nobody has seen a batch of
+
+    def put_lost(self, lost: LostTry) -> None:
+        """Record a creation that is given up."""
+        self._output.put_new(f"{LOST}/{lost.tag}/asked.json", orjson.dumps(asdict(lost)))
+
+    def lost(self) -> list[LostTry]:
+        """All of them that may still come to light."""
+        paths = [info.path for info in self._output.list(LOST) if info.path.endswith("/asked.json")]
+        found = zip(paths, self._output.get_many(paths), strict=True)
+        return [LostTry(**_json(path, data)) for path, data in found]
+
+    def count_lost(self, lost: LostTry) -> bool:
+        """Count what a batch can have cost that nobody reads. False if that is done already."""
+        if self._output.get(f"{LOST}/{lost.tag}/counted.json") is not None:
+            return False
+        record_spending(self._output, Spending(requests=lost.pages, unknown_usd=lost.most_usd))
+        self._output.put_new(f"{LOST}/{lost.tag}/counted.json", b"{}")
+        return True
+
+    def forget_lost(self, lost: LostTry) -> None:
+        """Leave nothing of a creation whose batch can do no more."""
+        self._output.delete_all(f"{LOST}/{lost.tag}")
 
     def shrink(self, parcel: Parcel) -> None:
         """Leave nothing of a cleaned parcel but its mark."""

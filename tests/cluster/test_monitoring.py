@@ -20,7 +20,7 @@ from tests.cluster.head import ROOT, Head, free_port, running_head
 from tests.cluster.local_source import assert_read, write_source
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.prometheus import lacking, metrics_of, samples
-from tests.provider import DEFAULT_KEY, Latency, ProviderProcess, Rule, write_identity_pdfs
+from tests.provider import DEFAULT_KEY, BatchPlay, Latency, ProviderProcess, Rule, write_identity_pdfs
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -45,7 +45,15 @@ CONTRACT = {
     "one_ocr_saved_usd_total": {"reader"},
     **{f"one_ocr_endpoint_{what}": {"engine", "endpoint"} for what in ("up", "in_flight", "window", "waiting")},
     "one_ocr_tasks": {"state"},
+    "one_ocr_batch_parcels": {"state"},
+    "one_ocr_batch_pages": {"state"},
+    "one_ocr_batch_oldest_seconds": set(),
+    "one_ocr_batch_stored_bytes": set(),
+    "one_ocr_batch_lines_total": {"result"},
+    "one_ocr_batch_creates_total": {"result"},
+    "one_ocr_batch_uploaded_bytes_total": set(),
 }
+BATCH_S = 3600.0
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
 # The service's task manager calls this in its actor; here a task of another job does, for as long as the test looks.
 SHOW_TASKS = (
@@ -86,12 +94,18 @@ def watched(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     source.mkdir()
     write_identity_pdfs(source, range(DOCUMENTS), PAGES)
     rules = (Rule(fault="throttled_requests", probability=0.03), Rule(fault="content_filter", page="doc-0003 page 3"))
-    with ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider:
+    with (
+        ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider,
+        ProviderProcess(batches=BatchPlay(run_s=BATCH_S).model_dump()) as batch_provider,
+    ):
         command = (
             f"python jobs/ocr.py {source} --output {output} --engine openai --model gpt-5.6-luna --base-url "
             f"{provider.openai_url} --rpm 60000 --tpm 100000000 --max-in-flight 4 --json"
         )
         show_tasks = head.submit(f'python -c "{SHOW_TASKS}"')
+        batched = submit_batches(head, folder, batch_provider)
+        until(lambda: batch_provider.batches()["live"], "a batch")
+        batch_provider.turn_clock(BATCH_S + 1)  # it ends, and the next one is created
         first = head.submit(command)
         until(lambda: provider.summary()["pages_answered"] >= 24, "the first pages")
         head.jobs.stop_job(first)
@@ -99,7 +113,8 @@ def watched(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Watched:
         second = head.submit(command, metadata={"asked_by": "somebody"})
         scrape = until(lambda: complete(head.scrape()), "all metrics of the contract and of the dashboard")
         queries = asked(head)
-        head.jobs.stop_job(show_tasks)
+        for job in (show_tasks, batched):
+            head.jobs.stop_job(job)
         provider.change(latency=Latency(seconds=0.02))
         finished = head.ended(second)
         return Watched(
@@ -107,6 +122,17 @@ def watched(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Watched:
             details=next(job for job in listed(head) if job["submission_id"] == second),
             worker_log=logs_of_workers(head), scrape=scrape, queries=queries, ledger=provider.summary(),
         )  # fmt: skip
+
+
+def submit_batches(head: Head, folder: Path, provider: ProviderProcess) -> str:
+    """A job of two batches, one after the other: while the second is with the provider, the driver shows them alone."""
+    source = folder / "batched"
+    source.mkdir()
+    write_identity_pdfs(source, range(2), 1)
+    return head.submit(
+        f"python jobs/ocr.py {source} --output {folder / 'batched-out'} --engine openai --model gpt-5.6-luna "
+        f"--base-url {provider.openai_url} --batch --batch-tokens 1 --shard-pages 1 --json"
+    )
 
 
 def complete(scrape: str) -> str | None:

@@ -147,6 +147,10 @@ class BatchRun:
     clock: ManualClock = field(default_factory=ManualClock)
     again: bool = False
     shard_pages: int = 4
+    strict: bool = False
+    unproved_pages: int = 1000
+    canary: int = 0
+    said: list[str] = field(default_factory=list)
     rendered: int = 0
 
     def run(self, *, most_turns: int = MOST_TURNS) -> None:
@@ -156,8 +160,8 @@ class BatchRun:
             asyncio.run(self._run())
 
     async def _run(self) -> None:
-        base_url = self.provider.gemini_url if self.engine == "gemini" else self.provider.openai_url
-        options = EngineOptions(name=self.engine, model=MODEL, base_url=base_url)
+        base_url = self._base_url()
+        options = EngineOptions(name=self._codec, model=MODEL, base_url=base_url)
         with_key = replace(options, api_key=SecretStr(DEFAULT_KEY))
         output = Objects(str(self.root))
         self.dataset = Dataset(output, asdict(FINGERPRINT))
@@ -165,7 +169,7 @@ class BatchRun:
         run_dir.claim(FINGERPRINT)
         plan = PlanIndex.load(run_dir)
         state = BatchState(output)
-        account = state.claim(self.engine, MODEL, base_url, "digest")
+        account = state.claim(self._codec, MODEL, base_url, "digest")
         client = MortalClient(with_key, self.death)
         engine = llm_engine(options, SecretStr(DEFAULT_KEY))
         job = self._job(BatchJob(account, self.submits, self.rest, self.parcel_tokens, None))
@@ -174,7 +178,7 @@ class BatchRun:
         tools = BatchTools(job, account_job(job), client, metering, reader)
         self.watch = watch = BatchWatch(
             state, client, account, TokenMeter(self.cap), clock=self.clock, creates=self.submits,
-            jitter=lambda: 0.5,
+            strict=self.strict, unproved_pages=self.unproved_pages, say=self.said.append, jitter=lambda: 0.5,
         )  # fmt: skip
         context = ReadContext((reader,), job.identity, clock=self.clock)
         shards = ShardReader(job, page_slots(8), self._render)
@@ -200,6 +204,20 @@ class BatchRun:
         finally:
             await client.close()
             await engine.close()
+
+    @property
+    def _codec(self) -> str:
+        return "gemini" if self.engine == "gemini" else "openai"
+
+    def _base_url(self) -> str:
+        """`engine` is gemini, openai, or one of Azure's two APIs."""
+        places = {
+            "gemini": self.provider.gemini_url,
+            "openai": self.provider.openai_url,
+            "azure": f"{self.provider.url}?api-version=2026-01-01",
+            "azure v1": f"{self.provider.url}/openai/v1?api-version=preview",
+        }
+        return places[self.engine]
 
     def _draw(self, watch: BatchWatch, output: Objects) -> None:
         """Give the watch what is left of the ceiling, as a run does it."""
@@ -228,7 +246,7 @@ class BatchRun:
     async def _visit(
         self, shard: Shard, shards: ShardReader, context: ReadContext, tools: BatchTools, committed: bool
     ) -> None:
-        batches = BatchedShard(tools, shard.shard_id)
+        batches = BatchedShard(tools, shard.shard_id, canary=self.canary)
         try:
             await shards.read(shard, context, Nobody(), retry_failed=committed, batches=batches)  # type: ignore[arg-type]
         finally:
@@ -253,7 +271,7 @@ class BatchRun:
         return Job(
             output=str(self.root), config=asdict(FINGERPRINT), identity=RunIdentity(self.run_id, FINGERPRINT.config_id),
             selection=ALL_PAGES, pdf=PdfOptions(1600, 5000, 1 << 30, None), request=ASK, engines={}, budget=None,
-            pages_at_once=8, render_tasks=1, stop_wait_s=0.0, route=Route((self.engine,)), batch=batch,
+            pages_at_once=8, render_tasks=1, stop_wait_s=0.0, route=Route((self._codec,)), batch=batch,
         )  # fmt: skip
 
     def rows(self) -> list[PageResult]:

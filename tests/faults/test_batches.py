@@ -73,6 +73,22 @@ def test_a_run_in_batches(engine: str, provider: Provider, tmp_path: Path) -> No
     assert run.rendered == PAGES
 
 
+@pytest.mark.parametrize("engine", ["azure", "azure v1"])
+def test_a_run_in_batches_of_azure(engine: str, provider: Provider, tmp_path: Path) -> None:
+    """A file that is pending, states and counts of older versions, an error file of no bytes, and lines that failed."""
+    steps = [{"step": "get", "fault": fault, "after": 4 + at} for at, fault in enumerate(("Validating", "null counts"))]
+    batches = {"validate_s": 10, "run_s": 600, "pending_s": 0.1, "steps": steps}
+    rules = [{"fault": "server_error", "page": digest_of(2), "times_per_page": 1}]
+    provider.reset(identify="digest", batches=batches, rules=rules)
+    run = BatchRun(tmp_path / "out", provider, [document(1)], engine=engine, rest="batch")
+    run.run()
+    assert [(row.status, row.attempts) for row in run.rows()] == [(PageStatus.OK, each) for each in (1, 2, 1)]
+    assert {row.dialect for row in provider.rows()} == {"azure"}
+    assert billed_usd(provider) == pytest.approx(sum(row.cost_usd or 0.0 for row in run.rows()))
+    assert provider.batches()["files"] == 0
+    assert {row.settings["fault"] for row in provider.rows() if row.operation == "get"} > {"Validating", "null counts"}
+
+
 def assert_as_undisturbed(run: BatchRun, provider: Provider, name: str = "") -> None:
     """The rows of an undisturbed run; each line executed once a round; what was billed stands in the rows."""
     rows = run.rows()
@@ -106,6 +122,68 @@ def test_a_run_killed_at_every_operation(listed_after_s: float, provider: Provid
         assert_as_undisturbed(after, provider, f"{at}: {names[at - 1]}")
 
 
+LAG_S = 3600.0  # longer than anybody looks for
+
+
+def lagging(provider: Provider, root: Path, **play_more: Any) -> BatchRun:
+    """A run that was killed while the provider created a batch that no list shows for an hour."""
+    play(provider, listed_after_s=LAG_S, **play_more)
+    whole = BatchRun(root / "whole", provider, PAPERS[:1])
+    whole.run(most_turns=1)
+    at = whole.death.names.index("create not noted") + 1
+    play(provider, listed_after_s=LAG_S, **play_more)
+    killed = BatchRun(root / "out", provider, PAPERS[:1], death=Death(at))
+    with pytest.raises((CrashError, BaseExceptionGroup), match=r"^$|unhandled errors"):
+        killed.run()
+    return killed
+
+
+def test_a_batch_that_lists_show_too_late(provider: Provider, tmp_path: Path) -> None:
+    """Its pages were asked for again; it is cancelled, counted as dear as it can be, told once, and leaves no file."""
+    killed = lagging(provider, tmp_path, validate_s=10, run_s=100_000)
+    after = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=killed.clock, rest="batch")
+    after.run(most_turns=100)
+    assert provider.batches()["states"] == {"cancelled": 1, "in_progress": 1}
+    told = [sentence for sentence in after.said if "come to light" in sentence]
+    assert len(told) == 1
+    assert "3 pages" in told[0]
+    assert sum("asked for again" in sentence for sentence in after.said) == 2
+    spent = recorded_spending(Objects(str(tmp_path / "out")), None)
+    assert (spent.requests, spent.unknown_usd is not None and spent.unknown_usd >= 3 * PAGE_USD) == (3, True)
+    provider.turn_clock(100_000)
+    last = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=killed.clock, rest="batch")
+    last.run()
+    assert [row.status for row in last.rows()] == [PageStatus.OK] * 3
+    assert provider.batches()["files"] == 0
+    assert not BatchState(Objects(str(tmp_path / "out"))).lost()
+
+
+def test_a_batch_that_cannot_read_its_file_any_more(provider: Provider, tmp_path: Path) -> None:
+    """What the deleted file keeps from running costs nothing, and nothing is counted."""
+    killed = lagging(provider, tmp_path, validate_s=2000, run_s=60)
+    after = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=killed.clock, rest="batch")
+    after.run()
+    assert [row.status for row in after.rows()] == [PageStatus.OK] * 3
+    assert provider.batches()["states"] == {"failed": 1, "completed": 1}
+    assert set(executed(provider).values()) == {1}
+    assert recorded_spending(Objects(str(tmp_path / "out")), None).requests == 0
+
+
+def test_nobody_asks_again_for_what_no_list_shows(provider: Provider, tmp_path: Path) -> None:
+    """With `strict` the parcel is named and kept, over runs that each look once; found late, it is collected."""
+    killed = lagging(provider, tmp_path, validate_s=10, run_s=60)
+    for _ in range(3):
+        run = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=killed.clock, strict=True)
+        run.run(most_turns=1)
+        run.clock.advance(700)
+        provider.turn_clock(700)
+    assert [parcel.stage for parcel in run.watch.quarantined] == [Stage.UNSURE]
+    provider.turn_clock(LAG_S)
+    last = BatchRun(tmp_path / "out", provider, PAPERS[:1], clock=killed.clock, strict=True)
+    last.run()
+    assert_as_undisturbed_but_failed(last, provider, pages=3)
+
+
 @pytest.mark.parametrize("rest", ["auto", "batch"])
 def test_half_of_a_batch_expires(rest: str, provider: Provider, tmp_path: Path) -> None:
     """What was done is kept and paid once; the other pages go online where they are few, or into a second batch."""
@@ -120,6 +198,7 @@ def test_half_of_a_batch_expires(rest: str, provider: Provider, tmp_path: Path) 
     assert sum(executed(provider).values()) == 8 - len(online)
     dear = sum(row.cost_usd == pytest.approx(2 * PAGE_USD) for row in rows)
     assert dear == len(online)
+    assert sum("8 pages has ended before all of it was run (expired)" in sentence for sentence in run.said) == 1
     assert provider.batches()["files"] == 0
 
 
@@ -171,6 +250,7 @@ def test_a_cap_on_enqueued_tokens(provider: Provider, tmp_path: Path) -> None:
     assert (states["completed"], set(executed(provider).values())) == (6, {1})
     assert 1 <= states["failed"] <= 6
     assert run.watch._meter.cap == 5600
+    assert sum("5,600 will be used" in sentence for sentence in run.said) == 1
 
 
 def test_a_file_that_is_refused_stops_the_run(provider: Provider, tmp_path: Path) -> None:
@@ -184,8 +264,8 @@ def test_a_file_that_is_refused_stops_the_run(provider: Provider, tmp_path: Path
     assert_as_undisturbed_but_failed(after, provider)
 
 
-def assert_as_undisturbed_but_failed(run: BatchRun, provider: Provider) -> None:
-    assert [row.status for row in run.rows()] == [PageStatus.OK] * PAGES
+def assert_as_undisturbed_but_failed(run: BatchRun, provider: Provider, pages: int = PAGES) -> None:
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * pages
     assert set(executed(provider).values()) == {1}
     assert provider.batches()["files"] == 0
 
@@ -213,6 +293,37 @@ def test_faults_of_a_step(step: str, fault: str, provider: Provider, tmp_path: P
     run = BatchRun(tmp_path / "out", provider, PAPERS, shard_pages=100)
     run.run()
     assert_as_undisturbed(run, provider, f"{step} {fault}")
+
+
+def test_the_first_pages_prove_a_configuration(provider: Provider, tmp_path: Path) -> None:
+    """Few pages lie in batches until some were answered well; those may be asked for online, and have their rows."""
+    play(provider, run_s=6000)
+    papers = [document(number, page_count=4) for number in range(1, 5)]
+    first = BatchRun(tmp_path / "out", provider, papers, unproved_pages=3, canary=2)
+    first.run(most_turns=2)
+    assert provider.batches()["live"] == 1
+    assert first.watch.wants_proof
+    assert sum(row.operation == "read" for row in provider.rows()) == 8
+    first.watch.prove()
+    last = BatchRun(tmp_path / "out", provider, papers, clock=first.clock, unproved_pages=3)
+    last.run(most_turns=10)
+    assert not last.watch.wants_proof
+    assert provider.batches()["live"] == 4
+    provider.turn_clock(6000)
+    last.run()
+    assert [row.status for row in last.rows()] == [PageStatus.OK] * 16
+    assert {row.attempts for row in last.rows()} == {1}
+
+
+@pytest.mark.parametrize("engine", ["openai", "gemini"])
+def test_a_file_that_is_too_large_is_halved(engine: str, provider: Provider, tmp_path: Path) -> None:
+    """A proxy's 413 is the size of the file: its halves go up instead, and no page is asked for twice."""
+    play(provider, run_s=60, steps=[{"step": "upload", "fault": "413", "times": 1}])
+    run = BatchRun(tmp_path / "out", provider, PAPERS, engine=engine, shard_pages=100)
+    run.run()
+    assert_as_undisturbed(run, provider)
+    uploads = {row.settings["tag"] for row in provider.rows() if row.operation == "upload" and row.status == 200}
+    assert len(uploads - {""}) == 2
 
 
 def test_a_result_that_comes_short_is_fetched_again(provider: Provider, tmp_path: Path) -> None:

@@ -71,6 +71,39 @@ def test_the_openai_package_runs_a_batch(provider: Provider) -> None:
     assert provider.batches()["files"] == 0
 
 
+@pytest.mark.parametrize("classic", [True, False])
+def test_the_openai_package_runs_a_batch_at_azure(classic: bool, provider: Provider) -> None:
+    """Both of Azure's APIs: other paths and keys, files that are pending, an error file even where no line failed."""
+    provider.reset(batches=BatchPlay(run_s=3600, pending_s=600).model_dump())
+    endpoint = "/chat/completions" if classic else "/v1/chat/completions"
+    if classic:
+        client = openai_sdk.AzureOpenAI(
+            api_key=DEFAULT_KEY, azure_endpoint=provider.url, api_version="2026-01-01", max_retries=0
+        )
+    else:
+        client = openai_sdk.OpenAI(api_key=DEFAULT_KEY, base_url=f"{provider.url}/openai/v1", max_retries=0)
+    lines = openai_lines().replace(b'"/v1/chat/completions"', f'"{endpoint}"'.encode())
+    kept = {"anchor": "created_at", "seconds": 1_209_600}
+    file = client.files.create(file=("oo-tag.jsonl", io.BytesIO(lines)), purpose="batch", expires_after=kept)
+    assert client.files.retrieve(file.id).status == "pending"
+    asked: dict[str, Any] = {"endpoint": endpoint, "completion_window": "24h", "metadata": {"tag": "oo-tag"}}
+    with pytest.raises(openai_sdk.BadRequestError):
+        client.batches.create(input_file_id=file.id, **asked)
+    provider.turn_clock(700)
+    assert client.files.retrieve(file.id).status == "processed"
+    batch = client.batches.create(input_file_id=file.id, **asked)
+    provider.turn_clock(3700)
+    done = client.batches.retrieve(batch.id)
+    assert (done.status, done.request_counts.completed) == ("completed", 3)
+    assert client.files.content(done.error_file_id).content == b""
+    assert len(client.files.content(done.output_file_id).text.splitlines()) == 3
+    assert [each.id for each in client.batches.list()] == [batch.id]
+    assert {row.dialect for row in provider.rows()} == {"azure"}
+    for file_id in (file.id, done.output_file_id, done.error_file_id):
+        client.files.delete(file_id)
+    assert provider.batches()["files"] == 0
+
+
 def test_the_openai_package_meets_the_cap(provider: Provider) -> None:
     """A batch above the enqueued tokens is taken in, and fails later with the number in its text."""
     provider.reset(batches=BatchPlay(cap_tokens=2000).model_dump())

@@ -42,6 +42,7 @@ class BatchPlay(_Part):
     validate_s: float = 0.0
     run_s: float = 0.0
     listed_after_s: float = 0.0
+    pending_s: float = 0.0  # a file of Azure's is checked before a batch may be made of it
     cap_tokens: int | None = None  # enqueued at once, by key and model
     fail_codes: tuple[str, ...] = ()  # the first batches fail validation with these
     expire_first: int = 0  # so many first batches expire: half done at OpenAI, nothing at Gemini

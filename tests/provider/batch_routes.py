@@ -156,24 +156,30 @@ class BatchRoutes:
         if path.stat().st_size > MOST_BYTES:
             return _refusal(dialect, 400, "File is too large.")
         after_s = float(fields.get("expires_after[seconds]", 30 * DAY_S))
-        if not 3600 <= after_s <= 30 * DAY_S:
+        least_s = 14 * DAY_S if dialect is Dialect.AZURE else 3600
+        if not least_s <= after_s <= 30 * DAY_S:
             return _refusal(dialect, 400, "expires_after is out of range")
         key = key_of(request.headers, request.query)
         file = self.store.keep(self.store.new_id("file-"), name, key, path, now_s, expires_s=now_s + after_s)
         request[TAG] = name.removesuffix(".jsonl")
-        return web.json_response(_file(file))
+        return web.json_response(_file(file, self._status(file, dialect, now_s)))
 
     async def _files(self, request: web.Request, _dialect: Dialect, _now_s: float) -> web.Response:
         key = key_of(request.headers, request.query)
         mine = [each for each in reversed(self.store.files.values()) if each.key == key]
         mine = [each for each in mine if request.query.get("purpose") in {None, each.purpose}]
-        return web.json_response(_page(request, [_file(each) for each in mine], 10_000))
+        return web.json_response(_page(request, [_file(each, "processed") for each in mine], 10_000))
 
     async def _file(self, request: web.Request, dialect: Dialect, now_s: float) -> web.Response:
         file = self._found_file(request, dialect, now_s)
         if file is None:
             return _refusal(dialect, 404)
-        return web.json_response(_gemini_file(file) if dialect is Dialect.GEMINI else _file(file))
+        shown = _gemini_file(file) if dialect is Dialect.GEMINI else _file(file, self._status(file, dialect, now_s))
+        return web.json_response(shown)
+
+    def _status(self, file: StoredFile, dialect: Dialect, now_s: float) -> str:
+        is_pending = dialect is Dialect.AZURE and now_s < file.created_s + self.store.play.pending_s
+        return "pending" if is_pending else "processed"
 
     def _found_file(self, request: web.Request, dialect: Dialect, now_s: float) -> StoredFile | None:
         name = request.match_info["id"]
@@ -206,6 +212,8 @@ class BatchRoutes:
         if file is None:
             text = f"Cannot find file {asked.get('input_file_id')}, or organization does not have access to it."
             return _refusal(dialect, 400, text)
+        if self._status(file, dialect, now_s) == "pending":
+            return _refusal(dialect, 400, "The input file is not ready.")
         endpoints = {"/v1/chat/completions", "/chat/completions"}
         if asked.get("completion_window") != "24h" or asked.get("endpoint") not in endpoints:
             return _refusal(dialect, 400, "wrong completion_window or endpoint")
@@ -350,10 +358,10 @@ def _google_page(request: web.Request, name: str, entries: list[dict[str, Any]])
     return {name: entries[start : start + limit], **more}
 
 
-def _file(file: StoredFile) -> dict[str, Any]:
+def _file(file: StoredFile, status: str) -> dict[str, Any]:
     return {
         "id": file.id, "object": "file", "bytes": file.size, "created_at": int(file.created_s), "filename": file.name,
-        "purpose": file.purpose, "status": "processed", "expires_at": int(file.expires_s),
+        "purpose": file.purpose, "status": status, "expires_at": int(file.expires_s),
     }  # fmt: skip
 
 

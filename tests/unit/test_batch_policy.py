@@ -15,7 +15,7 @@ from one_ocr_ray.engines.llm.batch import gemini_batch, openai_batch
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.model import Action, ErrorCode, TokenUsage
 from one_ocr_ray.policy.batch.estimate import estimate_batches
-from one_ocr_ray.policy.batch.flow import HOLD_S, TokenMeter, poll_after_s
+from one_ocr_ray.policy.batch.flow import HOLD_S, TokenMeter, are_good, poll_after_s
 from one_ocr_ray.policy.batch.parcel import NOT_FOUND, TOKEN_LIMIT, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
 from one_ocr_ray.policy.batch.remote import RemoteBatch, RemoteState
 from one_ocr_ray.policy.cost.pricing import cost_usd
@@ -49,7 +49,7 @@ ends = st.sampled_from(
         ended(RemoteState.FAILED, "empty_file"),
     ]
 )
-tries = st.lists(st.builds(Try, st.just("oo-t"), st.just(0.0), receipts, ends), max_size=4).map(tuple)
+tries = st.lists(st.builds(Try, st.just("oo-t"), st.just(0.0), st.none(), receipts, ends), max_size=4).map(tuple)
 marks = st.frozensets(st.sampled_from(["fetched", "collected", "cleaned", "abandoned"]))
 
 
@@ -113,6 +113,12 @@ def test_a_meter_learns_the_cap_and_holds() -> None:
     assert meter.may_enqueue(500_000, 900_000, 1, 101.0)
     assert not meter.may_enqueue(600_000, 900_000, 1, 101.0)
     assert TokenMeter(5).may_enqueue(9, 0, 0, 0.0), "one alone is always tried"
+
+
+def test_first_pages_are_judged_when_there_are_enough() -> None:
+    """Nine of ten that fail are a wrong setting; below five pages nobody can say."""
+    found = [are_good(*each) for each in ((4, 4), (5, 5), (5, 4), (20, 18), (20, 17))]
+    assert found == [None, False, True, False, True]
 
 
 def test_looks_come_soon_and_then_seldom() -> None:

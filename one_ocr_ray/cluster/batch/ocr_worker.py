@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.engine_check import EngineCheck
 from one_ocr_ray.cluster.engine_setup import batch_tools, run_context
-from one_ocr_ray.cluster.metrics import count_batches, count_documents, count_page
+from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.job import Job
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.reading.batch.history import BatchWork
     from one_ocr_ray.reading.batch.shard import BatchTools
     from one_ocr_ray.reading.page.loop import ReadContext
 
@@ -53,6 +54,7 @@ class ShardAssignment:
     shard: Shard
     retry_failed: bool = False
     originals: Mapping[str, str] | None = None
+    canary: int = 0  # pages to be asked for online before batches of the others are made
 
     @property
     def key(self) -> str:
@@ -72,6 +74,7 @@ class ShardUpdate:
     is_rendering: bool
     committed: Counter[str] | None = None  # its pages by status, in the last update
     lies_in_batches: bool = False  # in the last update: it is not committed, and is to be read again later
+    batches: BatchWork | None = None  # in the last update, for metrics: a worker may end before Ray has shown its own
 
 
 class _ShardProgress(WorkProgress):
@@ -182,7 +185,9 @@ class OcrWorker(Worker["ShardAssignment"]):
             progress.committed(await asyncio.to_thread(commit_copies, self._job, shard, originals))
             return progress.update(Counter())
         self._open[shard.shard_id] = progress
-        batches = BatchedShard(self._batch_tools, shard.shard_id) if self._batch_tools is not None else None
+        batches = None
+        if self._batch_tools is not None:
+            batches = BatchedShard(self._batch_tools, shard.shard_id, canary=assignment.canary)
         try:
             rows = await self._shards.read(
                 shard, self._context, progress, retry_failed=assignment.retry_failed, batches=batches
@@ -190,11 +195,10 @@ class OcrWorker(Worker["ShardAssignment"]):
         finally:
             if batches is not None:
                 batches.dispose()
-                count_batches(batches.lines.values(), batches.uploaded_bytes)
         del self._open[shard.shard_id]
-        if rows is None:
-            return replace(progress.update(), lies_in_batches=True)
-        return progress.update(Counter(row.status.value for row in rows))
+        counts = Counter(row.status.value for row in rows) if rows is not None else None
+        last = replace(progress.update(counts), lies_in_batches=rows is None)
+        return replace(last, batches=batches.work if batches is not None else None)
 
 
 def start_ocr_worker(job: Job, number: int, readers: Sequence[str], node: Node) -> ActorHandle[Any]:

@@ -47,6 +47,7 @@ from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
 
     from one_ocr_ray.policy.dataset.summary import OutputCounts
     from one_ocr_ray.policy.progress import RunProgress
@@ -125,14 +126,15 @@ class _Run(RunSetup):
         """Read what earlier runs left open, then what is new in `files`. Ray is started only when there is any."""
         new_files = (file for file in files if not plan.has_unchanged(file))
         retry_failed = self.settings.retry_failed
-        while True:
-            pending = find_pending_work(plan, self.dataset, self.output, retry_failed=retry_failed)
-            due = pending if self.batches is None else self.batches.due(pending, self.dataset.committed())
-            first, retry_failed = list(itertools.islice(new_files, 1)), False
-            if due or first:
-                self._read_due(plan, due, itertools.chain(first, new_files), on_progress, say)
-            if self.batches is None or not self._wait_for_batches(self.batches, plan):
-                return
+        with ExitStack() as joined:
+            while True:
+                pending = find_pending_work(plan, self.dataset, self.output, retry_failed=retry_failed)
+                due = pending if self.batches is None else self.batches.due(pending, self.dataset.committed())
+                first, retry_failed = list(itertools.islice(new_files, 1)), False
+                if due or first:
+                    self._read_due(plan, due, itertools.chain(first, new_files), on_progress, say)
+                if self.batches is None or not self._wait_for_batches(self.batches, plan, joined):
+                    return
 
     def _read_due(
         self,
@@ -144,9 +146,8 @@ class _Run(RunSetup):
     ) -> None:
         """Have workers read what is due. They and a Ray of this run's own end with it."""
         address = ray_address(self.settings)
-        metadata = run_metadata(self.identity.run_id, self.settings, self.output.root, str(self.config["model"]))
         with ExitStack() as ending:
-            ending.enter_context(ray_session(address, metadata))
+            ending.enter_context(self._ray())
             self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
                 start_limiters_early(self.engines.values())
@@ -160,11 +161,17 @@ class _Run(RunSetup):
                 if address != LOCAL_RAY:
                     request_cpus(0)
 
-    def _wait_for_batches(self, batches: RunBatches, plan: PlanIndex) -> bool:
+    def _ray(self) -> AbstractContextManager[None]:
+        metadata = run_metadata(self.identity.run_id, self.settings, self.output.root, str(self.config["model"]))
+        return ray_session(ray_address(self.settings), metadata)
+
+    def _wait_for_batches(self, batches: RunBatches, plan: PlanIndex, joined: ExitStack) -> bool:
         """Wait until batches have something for a worker; no worker is there meanwhile. False when all is done."""
         pending = find_pending_work(plan, self.dataset, self.output, retry_failed=False)
         if not batches.is_waiting:
             return bool(pending)
+        if ray_address(self.settings) != LOCAL_RAY:
+            joined.enter_context(self._ray())  # a cluster shows the metrics of those who have joined it
         more = bool(set(pending.open_shards) - batches.watch.waiting_shards)
         left_usd = self.left_usd(plan, pending.open_shards)
         till = OwnBudget(left_usd) if left_usd is not None else None

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.cluster.batch.engine_check import check_engine
 from one_ocr_ray.cluster.batch.ocr_worker import ShardAssignment
+from one_ocr_ray.cluster.metrics import count_batches
 from one_ocr_ray.cluster.worker_scaler import GROW_S
 from one_ocr_ray.errors import StoppedError, first_error
-from one_ocr_ray.policy.failure_rate import FailureRateGuard
+from one_ocr_ray.model import ErrorCode
+from one_ocr_ray.policy.batch.flow import CANARY_PAGES, are_good
+from one_ocr_ray.policy.failure_rate import OF_THE_PAGE, FailureRateGuard
 from one_ocr_ray.policy.progress import RunProgress
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER
 from one_ocr_ray.reading.run_totals import RunTotals
 
 if TYPE_CHECKING:
@@ -46,6 +51,14 @@ STOPPED_S = 20.0
 
 TOO_MANY_FAILED = (
     "Too many pages fail with {code}; the column error says why. "
+    "Mend the cause, then run the same command with --retry-failed."
+)
+GONE = (
+    "The provider has deleted the results of {pages:,} pages before they were fetched: they count as spent at the most "
+    "that they can have cost, and are asked for again."
+)
+FIRST_FAILED = (
+    "The first pages fail with {code}, so that no more batches are made; the column error says why. "
     "Mend the cause, then run the same command with --retry-failed."
 )
 
@@ -87,6 +100,7 @@ class RunDriver:
         self._open_pages: dict[int, Counter[str]] = {}  # finished, of shards that are not committed; by worker
         self._committed_pages: Counter[str] = Counter()
         self._held: dict[int, Held | None] = {}  # by worker
+        self._has_canary = False  # some pages are asked for online to see if batches are worth it
         self._shown: set[str] = set()  # error codes whose failure note the user has
         self._guard = FailureRateGuard()
         self._guarded = RunTotals()  # what the guard has seen
@@ -175,6 +189,8 @@ class RunDriver:
                 rendering.release()
                 unfinished.release()
                 continue  # it stays open, and is handed out when batches have made room
+            if self._batches is not None and self._batches.wants_proof and not self._has_canary:
+                self._has_canary, assignment = True, replace(assignment, canary=CANARY_PAGES)
             shards.create_task(self._read(number, assignment, rendering, unfinished))
 
     async def _read(
@@ -193,6 +209,11 @@ class RunDriver:
         self._under_way += 1
         last: ShardUpdate = await self._pool.read(assignment, take_update, worker=number)
         self._under_way -= 1
+        if last.batches is not None:
+            count_batches(last.batches)
+            if last.batches.gone_pages:
+                self._say(GONE.format(pages=last.batches.gone_pages))
+            self._judge_first_pages()
         if last.lies_in_batches and self._batches is not None:
             await self._batches.take_in(assignment.key)
             unfinished.release()
@@ -200,6 +221,20 @@ class RunDriver:
         self._committed_pages += last.committed or Counter()
         self._progress.documents_done += len(assignment.shard.documents)
         unfinished.release()
+
+    def _judge_first_pages(self) -> None:
+        """Let batches be made without number once pages are answered well. Raises StoppedError if hardly any is."""
+        if self._batches is None or self._batches.is_proved:
+            return
+        totals = self.totals
+        pages = sum(use.pages for name, use in totals.readers.items() if name not in {LOCAL, TEXT_LAYER})
+        failures = Counter({code: count for code, count in totals.failures.items() if code not in OF_THE_PAGE})
+        good = are_good(pages - totals.failures.total() + failures.total(), failures.total())
+        if good:
+            self._batches.prove()
+        elif good is False:
+            code = failures.most_common(1)[0][0]
+            raise StoppedError(FIRST_FAILED.format(code=code), ErrorCode(code))
 
     async def _grow(self, shards: asyncio.TaskGroup) -> None:
         """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""

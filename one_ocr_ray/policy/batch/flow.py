@@ -9,10 +9,14 @@ POLL_SPREAD = 0.2  # of the interval, so that runs of one account do not come to
 
 LIST_S = 600.0  # so long a new batch may be missing in a list
 LOOK_AGAIN_S = 60.0
+LOST_EVERY_S = 300.0  # for batches that no list has shown in time
 HOLD_S = 900.0  # after a refusal for too many enqueued tokens
 CREATE_EVERY_S = 2.0
 FIRST_PARCELS = 2
 LEARNED_SHARE = 0.7  # of the cap in a refusal: others use the account, too
+
+UNPROVED_PAGES = 500  # the most in batches of a configuration of which nobody has seen an answer
+CANARY_PAGES = 5  # so many are then asked for online
 
 PARCEL_TOKENS = 1_000_000  # while the cap is unknown
 FREE_ASKS = 3  # so often a line that was not run is asked again without counting
@@ -27,6 +31,11 @@ def poll_after_s(looks: int, least_s: float, jitter: float) -> float:
 def parcel_tokens(cap: int | None) -> int:
     """The most tokens of one parcel: a quarter of what may be enqueued."""
     return PARCEL_TOKENS if cap is None else max(1, cap // 4)
+
+
+def are_good(pages: int, failed: int) -> bool | None:
+    """If the first pages of a configuration are worth more batches; None while there are too few to say."""
+    return None if pages < CANARY_PAGES else failed * 10 < pages * 9
 
 
 _LIMIT = re.compile(r"[Ll]imit:?\s*([0-9][0-9,]{0,18})\s+enqueued")

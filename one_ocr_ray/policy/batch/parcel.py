@@ -74,12 +74,26 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One creation of a batch. `asked_s`: when the intent was written; None as long as that is not known."""
+    """One creation of a batch, whose intent was written at `asked_s`.
+
+    `fenced_s`: since then its file is deleted, so that a batch that comes late could read nothing.
+    """
 
     tag: str
     asked_s: float
+    fenced_s: float | None = None
     receipt: Receipt | None = None
     ended: RemoteBatch | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LostTry:
+    """A creation whose batch nobody has seen, so that its pages are asked for again. One that comes late must end."""
+
+    tag: str
+    asked_s: float
+    pages: int
+    most_usd: float | None
 
 
 @dataclass(frozen=True, slots=True)

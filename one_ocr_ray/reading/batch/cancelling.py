@@ -40,7 +40,7 @@ async def cancel_batches(
 ) -> Cancelled:
     """Cancel every batch of `output`, whose lease is held, and wait for their ends. Raises StoppedError."""
     state = BatchState(output)
-    watch = BatchWatch(state, client, account, TokenMeter(None), clock=clock, creates=False)
+    watch = BatchWatch(state, client, account, TokenMeter(None), clock=clock, creates=False, say=say)
     await watch.take_in()
     for parcel in watch.in_stage(Stage.UPLOADED):
         state.mark(parcel, Stage.ABANDONED)

@@ -32,6 +32,27 @@ CUT = Failure(UNAVAILABLE.code, "They came incomplete.", Action.RETRY)
 
 
 @dataclass(slots=True)
+class BatchWork:
+    """What one reading of a shard has had to do with batches, for the metrics."""
+
+    engine: str
+    model: str
+    lines: Counter[str] = field(default_factory=Counter)  # that were collected, by result
+    tokens: Counter[str] = field(default_factory=Counter)  # of their answers, by kind
+    cost_usd: float = 0.0
+    uploaded_bytes: int = 0
+    gone_pages: int = 0  # whose results the provider has deleted
+
+    def add(self, answer: Answer, cost_usd: float | None) -> None:
+        """Add an answer of a batch."""
+        used = answer.usage
+        self.tokens["input"] += used.input_tokens or 0
+        self.tokens["output"] += used.output_tokens or 0
+        self.tokens["cached"] += used.cached_tokens or 0
+        self.cost_usd += cost_usd or 0.0
+
+
+@dataclass(slots=True)
 class PageHistory:
     """One page over all its parcels."""
 
@@ -52,6 +73,11 @@ class ShardHistory:
     def add_waiting(self, pages: list[LinePage]) -> None:
         """Take pages of a parcel that has not ended."""
         self.elsewhere.update(page.page for page in pages)
+
+    def answers_of(self, parcel: Parcel) -> list[Answer]:
+        """What one parcel has answered."""
+        answers = (each for history in self.pages.values() for each in history.answers)
+        return [answer for number, answer in answers if number == parcel.number]
 
     def add(self, parcel: Parcel, pages: list[LinePage], answers: dict[str, Answer]) -> None:
         """Take a parcel that has ended, with its answers by key."""
@@ -74,11 +100,14 @@ class ShardHistory:
 
 async def fetch(
     parcel: Parcel, state: BatchState, client: BatchClient, output: Objects, *, folder: Path, clock: Clock
-) -> None:
-    """Store the results of a batch as they came; what is gone is counted as spent. Raises StoppedError."""
+) -> int:
+    """Store the results of a batch as they came; the number of pages whose results are gone, which count as spent.
+
+    Raises StoppedError.
+    """
     batch = parcel.tries[-1].ended
     if batch is None:
-        return
+        return 0
     gone = False
     for at, file_id in enumerate(batch.outputs):
         path = folder / f"{parcel.number}-{at}.jsonl"
@@ -94,6 +123,7 @@ async def fetch(
         lost = Spending(requests=parcel.file.pages, unknown_usd=parcel.file.most_usd)
         await asyncio.to_thread(record_spending, output, lost)
     await asyncio.to_thread(state.mark, parcel, Stage.FETCHED, {"gone": gone})
+    return parcel.file.pages if gone and parcel.file is not None else 0
 
 
 async def _download(file_id: str, path: Path, batch: RemoteBatch, client: BatchClient, clock: Clock) -> Failure | None:

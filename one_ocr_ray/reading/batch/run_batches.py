@@ -35,6 +35,10 @@ NO_BATCHES = (
 LEFT_BY_ONLINE = (
     "{lying} Run the same command again with --batch to collect them, or end them with `one-ocr batch cancel OUTPUT`."
 )
+QUARANTINED = (
+    "--batch-strict: nobody knows if a batch was created for {names}. Look for it on the provider's pages; "
+    "without --batch-strict the same command asks for its pages again."
+)
 SAY_EVERY_S = 60.0
 LINGER_S = 20.0  # so long others may end, too, before workers are started for those that have ended
 
@@ -47,6 +51,7 @@ class BatchWishes:
     rest: str = "auto"
     wait_s: float | None = None  # None: as long as it takes
     tokens: int | None = None
+    strict: bool = False  # a batch that nobody has seen is never given up
 
 
 class RunBatches:
@@ -67,7 +72,6 @@ class RunBatches:
         self.state = BatchState(output)
         self._wishes = wishes
         self._say = say
-        self._on_look = on_look
         self._clock = clock or SystemClock()
         self._client = BatchClient(options)
         digest = key_digest(options.base_url, options.api_key)
@@ -79,7 +83,10 @@ class RunBatches:
             TokenMeter(wishes.tokens),
             clock=self._clock,
             creates=wishes.submits,
+            strict=wishes.strict,
+            say=say,
             on_create=on_create,
+            on_look=on_look,
         )
         self._give_up_s: float | None = None  # when the wait is over
         self._said_s = float("-inf")
@@ -109,6 +116,8 @@ class RunBatches:
 
     async def _clear_away(self, committed: Collection[str]) -> None:
         await self.watch.take_in()
+        if committed and self._wishes.submits:
+            self.watch.prove()
         for parcel in list(self.watch.all()):
             if parcel.stage is Stage.UPLOADED and not self._wishes.submits:
                 self.state.mark(parcel, Stage.ABANDONED)
@@ -120,6 +129,7 @@ class RunBatches:
                 await clean(parcel, self.state, self._client)
                 self.state.shrink(parcel)
         await self.watch.take_in()
+        await self.watch.end_lost()
 
     def due(self, pending: PendingWork, committed: Collection[str]) -> PendingWork:
         """The part of `pending` that a worker can do something for now, and retries whose batches have ended."""
@@ -163,9 +173,11 @@ class RunBatches:
                     elif not self._wishes.submits:
                         raise StoppedError(LEFT_BY_ONLINE.format(lying=self.told))
                     await self.watch.step()
-                    self._on_look(self.watch)
+                    if quarantined := self.watch.quarantined:
+                        raise StoppedError(QUARANTINED.format(names=", ".join(each.name for each in quarantined)))
                     self._tell()
-                    if due_since_s is None and self._clock.monotonic_s() >= self._give_up_s:
+                    is_over = self._clock.monotonic_s() >= self._give_up_s and not self.watch.creates_soon
+                    if due_since_s is None and is_over:
                         raise StoppedError("The time to wait for batches (--batch-wait) is over.")
                     await self._clock.sleep(STEP_S)
             finally:
@@ -175,12 +187,27 @@ class RunBatches:
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= SAY_EVERY_S:
             self._said_s = now_s
-            self._say(self.told.partition(";")[0] + ".")
+            self._say(self._where)
 
     def with_deadline(self, stopped: StoppedError) -> StoppedError:
         """`stopped` with a sentence on what lies at the provider, unless it has that."""
         said = str(stopped)
         return stopped if self.told in said else StoppedError(f"{said} {self.told}", stopped.code)
+
+    @property
+    def _where(self) -> str:
+        """One line on where the pages are that have no row yet."""
+        counts = self.watch.counts()
+        places = (
+            ("uploaded", (Stage.UPLOADED,)),
+            ("looked for", (Stage.UNSURE,)),
+            ("with the provider", (Stage.LIVE,)),
+            ("answered", (Stage.ENDED, Stage.FETCHED)),
+        )
+        pages = {name: sum(counts[each].pages for each in stages if each in counts) for name, stages in places}
+        told = " · ".join(f"{number:,} {name}" for name, number in pages.items() if number)
+        age = f"; oldest batch {self.watch.oldest_s / 3600:.1f} h" if self.watch.oldest_s else ""
+        return f"pages in batches: {told}{age}"
 
     @property
     def told(self) -> str:
@@ -191,8 +218,9 @@ class RunBatches:
         waiting = counts[Stage.UPLOADED].parcels if Stage.UPLOADED in counts else 0
         files = f"{waiting} more file{'s' * (waiting != 1)} wait for room; " if waiting else ""
         by = f" before {deadline:%Y-%m-%d %H:%M} UTC" if deadline is not None else ""
-        plural = "batch is" if parcels == 1 else "batches are"
-        return f"{parcels:,} {plural} with the provider ({pages:,} pages); {files}run the same command again{by}."
+        batches = f"{parcels:,} batch{'es' * (parcels != 1)} ({pages:,} page{'s' * (pages != 1)})"
+        verb = "is" if parcels == 1 else "are"
+        return f"{batches} {verb} with the provider; {files}run the same command again{by}."
 
     @property
     def _deadline(self) -> datetime | None:
@@ -211,7 +239,8 @@ class RunBatches:
                 if parcel.stage in {Stage.UPLOADED, Stage.UNSURE, Stage.LIVE, Stage.ENDED}:
                     live, pages_live = live + 1, pages_live + parcel.file.pages
         deadline = self._deadline if live else None
-        return BatchUse(parcels, live, pages_live, size_bytes, deadline.isoformat() if deadline is not None else None)
+        told = deadline.isoformat(timespec="seconds") if deadline is not None else None
+        return BatchUse(parcels, live, pages_live, size_bytes, told)
 
 
 async def _check(options: EngineOptions) -> None:

@@ -11,7 +11,7 @@ import asyncio
 import shutil
 import tempfile
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,22 +22,23 @@ from one_ocr_ray.model import ErrorCode, PageImage, PageStatus
 from one_ocr_ray.policy.batch.parcel import LinePage, Stage
 from one_ocr_ray.policy.cost.spending import may_be_billed
 from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
-from one_ocr_ray.reading.batch.history import ShardHistory, fetch, read_history
+from one_ocr_ray.reading.batch.history import BatchWork, ShardHistory, fetch, read_history
 from one_ocr_ray.reading.batch.spool import ParcelSpool
 from one_ocr_ray.reading.page.loop import read_page
+from one_ocr_ray.reading.page.recalling import cost_usd_of
 from one_ocr_ray.reading.route.reader import PageDeferred, PlacesDeferred
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
-    from collections import Counter
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from one_ocr_ray.engines.llm.batch.client import BatchClient
     from one_ocr_ray.job import BatchJob, Job
     from one_ocr_ray.model import Answer, DocumentRef, PageRequest, PageResult, Shard
     from one_ocr_ray.policy.batch.parcel import PageKey, Parcel
     from one_ocr_ray.policy.cost.metering import ProviderMetering
+    from one_ocr_ray.policy.dataset.plan import RenderSlice
     from one_ocr_ray.reading.batch.history import PageHistory
     from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Metering, Reader
@@ -57,16 +58,19 @@ class BatchTools:
     client: BatchClient
     metering: ProviderMetering
     reader: Reader
+    spool: asyncio.Lock = field(default_factory=asyncio.Lock)  # held by the shard that has a file of requests
 
 
 class BatchedShard:
     """`ShardBatches` of one reading of a shard. End it with `dispose`."""
 
-    def __init__(self, tools: BatchTools, shard_id: str) -> None:
+    def __init__(self, tools: BatchTools, shard_id: str, *, canary: int = 0) -> None:
+        """`canary`: so many pages are asked for online at first."""
         self.elsewhere: PageKeys = frozenset()
-        self.lines: dict[int, Counter[str]] = {}  # by parcel that was collected now: lines by result
+        self.work = BatchWork(tools.reader.called, tools.reader.engine.model)
         self.metering = tools.metering
         self._tools = tools
+        self._canary = canary
         self._shard_id = shard_id
         self._context: ReadContext | None = None
         self._output = Objects(tools.job.output)
@@ -78,14 +82,11 @@ class BatchedShard:
         self._open_pages: set[PageKey] = set()
         self._left = 0  # pages that were in a batch and are to be asked again
         self._spool: ParcelSpool | None = None
-
-    @property
-    def uploaded_bytes(self) -> int:
-        """What this reading has uploaded."""
-        return self._spool.uploaded_bytes if self._spool is not None else 0
+        self._has_turn = False
 
     def dispose(self) -> None:
         """Leave nothing on the local disk."""
+        self._give_turn()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
@@ -94,7 +95,8 @@ class BatchedShard:
         self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
         for parcel in self._parcels:
             if parcel.stage is Stage.ENDED:
-                await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=context.clock)
+                gone = await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=context.clock)
+                self.work.gone_pages += gone
             elif parcel.stage is Stage.ABANDONED:
                 await sweep_upload(parcel, state, tools.client, tools.batch.account)
         self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
@@ -147,8 +149,26 @@ class BatchedShard:
         """What batches have answered to a page."""
         return self._history.pages.get(key)
 
+    async def turn(self, slices: Sequence[RenderSlice]) -> None:
+        """Wait until no other shard of the worker has a file of requests; those that fill none do not wait."""
+        keys = ((item.document.document_id, at) for each in slices for item in each for at in item.pages)
+        if any(not self._asks_online(self.history_of(key)) for key in keys):
+            await self._tools.spool.acquire()
+            self._has_turn = True
+
+    def _give_turn(self) -> None:
+        if self._has_turn:
+            self._has_turn = False
+            self._tools.spool.release()
+
     def goes_online(self, history: PageHistory | None) -> bool:
         """True if the next request for a page is to be sent online."""
+        if history is None and self._canary:
+            self._canary -= 1
+            return True
+        return self._asks_online(history)
+
+    def _asks_online(self, history: PageHistory | None) -> bool:
         batch = self._tools.batch
         if not batch.submits:
             return True
@@ -192,11 +212,16 @@ class BatchedShard:
             return
         if self._context.ending.reason is None:
             await self._spool.close(self._context.ending)
+        self._give_turn()
+        self.work.uploaded_bytes = self._spool.uploaded_bytes
         for parcel in self._parcels:
             if parcel.stage is Stage.FETCHED:
-                self.lines[parcel.number] = self._history.results[parcel.number]
-                values = {"lines": dict(self.lines[parcel.number]), "open_usd": self._open_usd(parcel)}
+                lines = self._history.results[parcel.number]
+                values = {"lines": dict(lines), "open_usd": self._open_usd(parcel)}
                 await asyncio.to_thread(self._state.mark, parcel, Stage.COLLECTED, values)
+                self.work.lines += lines
+                for answer in self._history.answers_of(parcel):
+                    self.work.add(answer, cost_usd_of(answer, self._tools.metering))
             if parcel.stage in {Stage.FETCHED, Stage.COLLECTED}:
                 await clean(parcel, self._state, self._tools.client)
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.engines.llm.batch.client import TOO_LARGE
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Failure
 from one_ocr_ray.policy.batch.parcel import UploadedFile
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.llm.batch.client import BatchClient
     from one_ocr_ray.job import BatchJob
     from one_ocr_ray.policy.batch.parcel import LinePage
+    from one_ocr_ray.policy.batch.remote import RemoteFile
     from one_ocr_ray.reading.stopping import Ending
     from one_ocr_ray.storage.batches import BatchState
 
@@ -28,15 +30,43 @@ NO_UPLOAD = "A file of requests could not be uploaded. {message} The same comman
 TAKEN = "Another run has taken this output over."
 
 
+@dataclass(frozen=True, slots=True)
+class _Line:
+    page: LinePage
+    size_bytes: int
+    tokens: int
+    most_usd: float | None
+
+
 @dataclass(slots=True)
 class _Open:
     """The file that is being filled."""
 
     path: Path
-    pages: list[LinePage] = field(default_factory=list)
+    lines: list[_Line] = field(default_factory=list)
     size_bytes: int = 0
     tokens: int = 0
     most_usd: float | None = 0.0
+
+    def add(self, line: _Line) -> None:
+        self.lines.append(line)
+        self.size_bytes += line.size_bytes
+        self.tokens += line.tokens
+        self.most_usd = add_known(self.most_usd, line.most_usd)
+
+    def halves(self) -> list[_Open]:
+        """The two halves of a full file, as files beside it. Blocks."""
+        found, middle = [], len(self.lines) // 2
+        with self.path.open("rb") as whole:
+            for number, lines in enumerate((self.lines[:middle], self.lines[middle:])):
+                half = _Open(self.path.with_suffix(f".{number}"))
+                with half.path.open("wb") as out:
+                    for line in lines:
+                        out.write(whole.read(line.size_bytes))
+                        half.add(line)
+                found.append(half)
+        self.path.unlink()
+        return found
 
 
 class ParcelSpool:
@@ -70,22 +100,18 @@ class ParcelSpool:
             if self._open is not None and self._is_full(self._open, len(body), tokens, most_usd):
                 await self._send(self._open, ending)
             if self._open is None:
-                tag = file_tag(self._job.account, self._shard_id, self._number)
-                self._open = _Open(self._folder / f"{tag}.jsonl")
+                self._open = _Open(self._folder / "open.jsonl")
             now = self._open
-            key = f"{len(now.pages):04d}"
+            key = f"{len(now.lines):04d}"
             line = self._client.codec.build_line(self._client.options, key, body)
             await asyncio.to_thread(_append, now.path, line)
-            now.pages.append(replace(page, key=key))
-            now.size_bytes += len(line)
-            now.tokens += tokens
-            now.most_usd = add_known(now.most_usd, most_usd)
+            now.add(_Line(replace(page, key=key), len(line), tokens, most_usd))
 
     def _is_full(self, now: _Open, body_bytes: int, tokens: int, most_usd: float | None) -> bool:
         limits, ceiling = self._client.limits, self._job.parcel_usd
         return (
             now.size_bytes + body_bytes + 200 > limits.most_bytes
-            or len(now.pages) >= limits.most_pages
+            or len(now.lines) >= limits.most_pages
             or now.tokens + tokens > self._job.parcel_tokens
             or (ceiling is not None and (now.most_usd or 0.0) + (most_usd or 0.0) > ceiling)
         )
@@ -97,24 +123,39 @@ class ParcelSpool:
                 await self._send(self._open, ending)
 
     async def _send(self, full: _Open, ending: Ending) -> None:
-        if not await asyncio.to_thread(self._state.put_pages, self._shard_id, self._number, full.pages):
+        """Upload a file, in halves where it is too large there. The parcel of the whole file then stays without one."""
+        number, pages = self._number, [line.page for line in full.lines]
+        if not await asyncio.to_thread(self._state.put_pages, self._shard_id, number, pages):
             raise StoppedError(TAKEN)
-        with ending.requesting():
-            # Upload a file; again after a fault, when nothing of that name is left there.
-            attempt = 0
-            while isinstance(file := await self._client.upload(full.path), Failure):
-                attempt += 1
-                if file.action not in {Action.RETRY, Action.THROTTLED} or attempt == UPLOAD_TRIES:
-                    raise StoppedError(NO_UPLOAD.format(message=file.message), file.code)
-                await self._clock.sleep(max(file.retry_after_s or 0.0, BACK_OFF_S * 2 ** (attempt - 1)))
-                await delete_named(self._client, full.path.stem)
-        now_s = self._clock.utc().timestamp()
-        record = UploadedFile(file.file_id, full.size_bytes, len(full.pages), full.tokens, full.most_usd, now_s)
-        await asyncio.to_thread(self._state.put_file, self._shard_id, self._number, record)
-        await asyncio.to_thread(full.path.unlink)
         self._number += 1
+        path = self._folder / f"{file_tag(self._job.account, self._shard_id, number)}.jsonl"
+        full.path = await asyncio.to_thread(full.path.rename, path)
+        with ending.requesting():
+            file = await self._upload(path, is_one_line=len(pages) == 1)
+        if file is None:
+            self._client.limits = replace(self._client.limits, most_bytes=full.size_bytes // 2)
+            for half in await asyncio.to_thread(full.halves):
+                await self._send(half, ending)
+            return
+        now_s = self._clock.utc().timestamp()
+        record = UploadedFile(file.file_id, full.size_bytes, len(pages), full.tokens, full.most_usd, now_s)
+        await asyncio.to_thread(self._state.put_file, self._shard_id, number, record)
+        await asyncio.to_thread(path.unlink)
         self.uploaded_bytes += full.size_bytes
         self._open = None
+
+    async def _upload(self, path: Path, *, is_one_line: bool) -> RemoteFile | None:
+        """Upload a file; again after a fault, when nothing of that name is left there. None: it is too large."""
+        attempt = 0
+        while isinstance(found := await self._client.upload(path), Failure):
+            if found is TOO_LARGE and not is_one_line:
+                return None
+            attempt += 1
+            if found.action not in {Action.RETRY, Action.THROTTLED} or attempt == UPLOAD_TRIES:
+                raise StoppedError(NO_UPLOAD.format(message=found.message), found.code)
+            await self._clock.sleep(max(found.retry_after_s or 0.0, BACK_OFF_S * 2 ** (attempt - 1)))
+            await delete_named(self._client, path.stem)
+        return found
 
 
 async def delete_named(client: BatchClient, name: str) -> bool:

@@ -32,5 +32,7 @@ def status_of(output: Objects, account: Account, codecs: Mapping[str, BatchCodec
         receipt = parcel.tries[-1].receipt if parcel.tries else None
         if parcel.stage in {Stage.LIVE, Stage.ENDED} and receipt is not None:
             times.append(receipt.created_s + kept_s)
+        elif parcel.stage is Stage.UNSURE:
+            times.append(parcel.tries[-1].asked_s + kept_s)
     deadline = datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds") if times else None
     return {"engine": account.engine, "model": account.model, "parcels": counts, "deadline": deadline}

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, ErrorCode, Failure
-from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, HOLD_S, poll_after_s
+from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, HOLD_S, UNPROVED_PAGES, poll_after_s
 from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
 from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteState
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
-from one_ocr_ray.reading.batch.lookup import Lookup
+from one_ocr_ray.reading.batch.lookup import Lookup, LostBatches
 from one_ocr_ray.reading.limits.budget import SPENT
 from one_ocr_ray.storage.batches import batch_tag
 
@@ -43,6 +43,11 @@ OTHER_ACCOUNT = (
 )
 REFUSED = "The provider refuses a file of requests as a whole ({code}); nothing of it was run or costs anything."
 NOT_CREATED = "A batch could not be created. {message}"
+CUT_SHORT = (
+    "A batch of {pages:,} pages has ended before all of it was run ({state}); its answers are kept, and the other "
+    "pages are asked for again."
+)
+NO_ROOM = "The provider lets no more tokens be enqueued now{cap}; files of requests wait until batches have ended."
 TAKEN = "Another run has taken this output over."
 
 
@@ -66,20 +71,30 @@ class BatchWatch(KnownParcels):
         *,
         clock: Clock,
         creates: bool,
+        strict: bool = False,
+        unproved_pages: int = UNPROVED_PAGES,
+        say: Callable[[str], None] = lambda _: None,
         on_create: Callable[[str], None] = lambda _: None,
+        on_look: Callable[[BatchWatch], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`creates`: whether new batches may be made."""
+        """`creates`: whether new batches may be made. `strict`: what nobody has seen is never asked for again."""
         super().__init__(state, client.limits, clock, creates=creates)
         self._client = client
         self._account = account
         self._meter = meter
         self._till: BudgetSource | None = None
         self._is_broke = False  # a batch did not fit into the ceiling beside those that are not collected
+        self._say = say
         self._on_create = on_create
+        self._on_look = on_look
         self._jitter = jitter
         self._looks: dict[str, _Look] = {}
-        self._lookup = Lookup(state, client, clock)
+        self._unproved_pages = unproved_pages
+        self._is_proved = False
+        self._has_no_room = False  # and the user knows it
+        self._lookup = Lookup(state, client, say, strict=strict)
+        self._lost = LostBatches(state, client, say)
         self._no_create_until_s = float("-inf")
         self._creating: set[str] = set()
 
@@ -114,6 +129,19 @@ class BatchWatch(KnownParcels):
             await asyncio.gather(*(self._look_at(parcel) for parcel in due[start : start + GETS_AT_ONCE]))
         while self._creates and (following := self._next_to_create()) is not None:
             await self._create(following)
+        await self.end_lost()
+        self._on_look(self)
+
+    async def end_lost(self) -> None:
+        """End batches that have come to light after their pages were asked for again."""
+        looked_for = {parcel.tries[-1].tag for parcel in self.in_stage(Stage.UNSURE)}
+        await self._lost.look(self._now_s(), looked_for)
+
+    @property
+    def quarantined(self) -> list[Parcel]:
+        """Parcels that may have a batch which nobody has seen, where nothing else is left to wait for."""
+        lying = self.lying
+        return lying if all(parcel.name in self._lookup.quarantined for parcel in lying) else []
 
     def _look(self, parcel: Parcel, now_s: float) -> _Look:
         return self._looks.setdefault(parcel.name, _Look(now_s))
@@ -139,24 +167,63 @@ class BatchWatch(KnownParcels):
         await asyncio.to_thread(self._state.put_ended, parcel, batch)
         await self._renew(parcel)
         self._looks.pop(parcel.name, None)
+        if batch.state in {RemoteState.EXPIRED, RemoteState.CANCELLED} and self._creates and parcel.file is not None:
+            self._say(CUT_SHORT.format(pages=parcel.file.pages, state=batch.state.value))
         if batch.state is RemoteState.FAILED and batch.code == TOKEN_LIMIT:
-            self._meter.refused(batch.message, self._now_s())
+            self._refuse(batch.message)
         else:
             self._meter.ended()
         if batch.state is RemoteState.FAILED and batch.code != TOKEN_LIMIT:
             code = batch.code if batch.code.replace("_", "").isalnum() and len(batch.code) < 40 else "no reason told"
             raise StoppedError(REFUSED.format(code=code), ErrorCode.PROVIDER_REJECTED)
 
-    def _next_to_create(self) -> Parcel | None:
-        """The next parcel whose batch may be created now."""
-        now_s, live = self._now_s(), self.in_stage(Stage.UNSURE, Stage.LIVE)
+    def _refuse(self, message: str) -> None:
+        """Learn from a refusal for too many enqueued tokens, and say what is new in it."""
+        before = self._meter.cap
+        self._meter.refused(message, self._now_s())
+        if not self._has_no_room or self._meter.cap != before:
+            self._has_no_room, cap = True, self._meter.cap
+            self._say(NO_ROOM.format(cap=f" (here {cap:,} will be used)" if cap is not None else ""))
+
+    @property
+    def creates_soon(self) -> bool:
+        """True if a batch may be created as soon as creations have their distance."""
+        return self._creates and self._next_to_create(ahead_s=CREATE_EVERY_S) is not None
+
+    def _next_to_create(self, ahead_s: float = 0.0) -> Parcel | None:
+        """The next parcel whose batch may be created now, or so much later."""
+        now_s, live = self._now_s() + ahead_s, self.in_stage(Stage.UNSURE, Stage.LIVE)
         waiting = self.in_stage(Stage.UPLOADED)
         if not waiting or self._is_broke or now_s < self._no_create_until_s or len(live) >= self._limits.live_at_once:
             return None
         parcel, tokens = waiting[0], sum(each.file.tokens for each in live if each.file)
+        if live and self._would_risk_much(parcel, live):
+            return None
         if parcel.file is None or not self._meter.may_enqueue(parcel.file.tokens, tokens, len(live), now_s):
             return None
         return parcel
+
+    def _would_risk_much(self, parcel: Parcel, live: list[Parcel]) -> bool:
+        """True if a wrong setting could spoil too many pages: nobody has seen an answer to this configuration yet."""
+        pages = sum(each.file.pages for each in (parcel, *live) if each.file is not None)
+        return pages > self._unproved_pages and not self.is_proved
+
+    @property
+    def is_proved(self) -> bool:
+        """True once pages of this output were answered well."""
+        self._is_proved = self._is_proved or self._state.is_proved()
+        return self._is_proved
+
+    def prove(self) -> None:
+        """Let any number of pages lie in batches: some were answered well."""
+        if not self.is_proved:
+            self._state.prove()
+
+    @property
+    def wants_proof(self) -> bool:
+        """True if files wait for a first answer, so that some pages should be asked for online."""
+        live, waiting = self.in_stage(Stage.UNSURE, Stage.LIVE), self.in_stage(Stage.UPLOADED)
+        return self._creates and any(self._would_risk_much(each, live) for each in waiting[:1])
 
     async def _reserve(self, most_usd: float | None) -> bool:
         """Set aside the most that a batch can cost. False while others, once collected, may give some of it back."""

@@ -27,4 +27,5 @@ def batch_wishes_of(settings: Settings, route: Route) -> BatchWishes:
     embedded = [name in {LOCAL, TEXT_LAYER} for name in route.names]
     if settings.batch and (embedded[-1] or not all(embedded[:-1])):
         raise UsageError("--batch: a --route names one model then, as its last reader.")
-    return BatchWishes(settings.batch, settings.batch_rest, settings.batch_wait, settings.batch_tokens)
+    wait_s, strict = settings.batch_wait, settings.batch_strict
+    return BatchWishes(settings.batch, settings.batch_rest, wait_s, settings.batch_tokens, strict)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import subprocess
 import sys
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import ray
+from psutil import NoSuchProcess
 
-from tests.cluster.faults.sites import Saboteur
+from tests.cluster.faults.sites import Saboteur, Site
+from tests.cluster.outputs import rows
+from tests.faults.death_costs import wrong_in
 from tests.faults.drivers import ROOT, Driver
 from tests.faults.network import cut_connections
 from tests.processes import processes_named, wait_until_gone
-from tests.provider import Latency
+from tests.provider import BatchPlay, Latency
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -23,7 +29,7 @@ if TYPE_CHECKING:
 
     from psutil import Process
 
-    from tests.cluster.faults.sites import Site
+    from tests.provider import ProviderProcess
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,40 @@ def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: 
         assert code == 0, driver.said()
     assert summary["pages"]["ok"] == summary["pages"]["total"] == len(site.expected)
     site.assert_kept(*deaths)
+
+
+def test_a_run_in_batches_whose_processes_are_killed(
+    tmp_path: Path, provider: ProviderProcess, ray_cluster: None
+) -> None:
+    """The driver when its batches are created, a worker when results are fetched: each page is asked and paid once."""
+    site = Site(tmp_path, provider, documents=2, pages=4)
+    provider.reset(batches=BatchPlay(run_s=3600).model_dump(), text_chars=100)
+    del site.flags["rpm"]
+    prices = json.dumps({site.flags["model"]: {"input_usd": 1.0, "output_usd": 10.0}})
+    address = ray.get_runtime_context().gcs_address
+    command = site.arguments("--address", address, "--batch", "--shard-pages", "4", "--prices", prices)
+
+    def done(operation: str) -> int:
+        return sum(row.operation == operation for row in provider.rows())
+
+    with Driver(*command) as driver:
+        assert driver.wait_until(lambda: done("create") == 2, every_s=0.1), driver.said()
+        driver.kill(*processes_named("OcrWorker"))
+    provider.turn_clock(3700)
+    with Driver(*command) as driver:
+        assert driver.wait_until(lambda: done("content") >= 1, every_s=0.05), driver.said()
+        for process in processes_named("OcrWorker"):
+            with suppress(NoSuchProcess):
+                process.kill()
+        code, summary = driver.wait()
+        assert code == 0, driver.said()
+    assert wrong_in(site.output, site.expected) == []
+    lines = [row for row in provider.rows() if row.operation == "line"]
+    assert sorted(row.page or "" for row in lines) == sorted(site.expected)
+    billed_usd = sum(row.input_tokens + 10 * row.output_tokens for row in lines) / 2e6
+    assert sum(row["cost_usd"] for row in rows(Path(site.output), "pages")) == pytest.approx(billed_usd)
+    assert summary["batch"]["live"] == provider.batches()["files"] == 0
+    assert set(provider.batches()["tags"].values()) == {1}
 
 
 def test_a_driver_of_its_own_ray_takes_all_processes_with_it(site: Site, lingering: list[Process]) -> None:

@@ -30,7 +30,7 @@ CALL_TIMEOUT_S = 60.0
 CREATE_TIMEOUT_S = 300.0  # an answer that is given up leaves it open whether the batch is there
 FILE_TIMEOUT_S = 3600.0
 PIECE_BYTES = 8 << 20
-READY_LOOKS, READY_S = 60, 2.0  # a file is checked before it can be used
+READY_LOOKS, READY_FIRST_S, READY_S = 64, 0.05, 2.0  # a file is checked before it can be used
 # Statuses by which a provider says, in its own words, that it has not created a batch.
 _REFUSED = frozenset({400, 401, 403, 404, 413, 422, 429})
 
@@ -60,6 +60,7 @@ class BatchCodec(Protocol):
 
 BATCH_CODECS: Mapping[str, BatchCodec] = {"openai": openai_batch, "gemini": gemini_batch}
 _ODD = wire.BAD_REPLY.failure(200)
+TOO_LARGE = Failure(ErrorCode.PROVIDER_REJECTED, "The file is too large for the provider, or a proxy before it.")
 
 
 class BatchClient:
@@ -74,18 +75,21 @@ class BatchClient:
         self._http = HttpSender(timeout_s=CALL_TIMEOUT_S)
 
     async def upload(self, file: Path) -> RemoteFile | Failure:
-        """Upload `file`, whose name without its ending becomes ours there, and wait until it can be used."""
+        """Upload `file`, whose name without its ending becomes ours there, and wait until it can be used.
+
+        `TOO_LARGE` is the one failure that a smaller file mends.
+        """
         if self.options.name == "gemini":
             found = await self._upload_pieces(file)
         else:
             request = openai_batch.upload_request(self.options)
             fields = openai_batch.upload_fields(self.options)
             reply = await self._http.send_form(request, fields, file, timeout_s=FILE_TIMEOUT_S)
-            found = self._read(reply, self.codec.read_file)
-        for _ in range(READY_LOOKS):
+            found = TOO_LARGE if _is_too_large(reply) else self._read(reply, self.codec.read_file)
+        for look in range(READY_LOOKS):
             if isinstance(found, Failure) or found.is_ready:
                 break
-            await asyncio.sleep(READY_S)
+            await asyncio.sleep(min(READY_S, READY_FIRST_S * 2**look))
             found = await self.file(found.file_id)
         return found
 
@@ -94,7 +98,7 @@ class BatchClient:
         reply = await self._http.send(gemini_batch.start_request(self.options, file.stem, size))
         url = reply.headers.get("x-goog-upload-url") if isinstance(reply, HttpReply) else None
         if url is None:
-            return reply if isinstance(reply, Failure) else self._failure(reply)
+            return reply if isinstance(reply, Failure) else TOO_LARGE if _is_too_large(reply) else self._failure(reply)
         with file.open("rb") as source:
             for offset in range(0, size, PIECE_BYTES):
                 piece = source.read(PIECE_BYTES)
@@ -102,7 +106,7 @@ class BatchClient:
                 reply = await self._http.send(request, timeout_s=FILE_TIMEOUT_S)
                 if isinstance(reply, Failure) or reply.status >= 300:
                     break
-        return self._read(reply, self.codec.read_file)
+        return TOO_LARGE if _is_too_large(reply) else self._read(reply, self.codec.read_file)
 
     async def file(self, file_id: str) -> RemoteFile | Failure:
         """What is known of a file."""
@@ -194,3 +198,11 @@ class BatchClient:
         if failure.code is ErrorCode.MODEL_NOT_FOUND:  # a file or a batch is not there, or is another key's
             return Failure(ErrorCode.PROVIDER_REJECTED, failure.message, Action.FAIL, reply.status)
         return failure
+
+
+def _is_too_large(reply: HttpReply | Failure) -> bool:
+    """True for a refusal of the size: 413, or OpenAI's 400 "File is too large." without a code."""
+    if isinstance(reply, Failure) or reply.status not in {400, 413}:
+        return False
+    error = wire.read_error(wire.read_json(reply.body))
+    return reply.status == 413 or (error is not None and "too large" in error.message.lower())

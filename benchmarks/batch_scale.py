@@ -1,0 +1,180 @@
+"""Provider batches at size: pages against a cap on enqueued tokens, and the CPU of a page beside the online path's.
+
+    python -m benchmarks.batch_scale [--pages 10000] [--cap 2000000] [--run 10] [--cpu-pages 2000] [--rounds 1]
+
+The first table is a whole run under the cap, which it learns from refusals: memory by kind of process and the spool on
+disk when a tenth, a half and all lines are executed. The second is CPU of all processes of the run, the provider's not,
+for the same pages online and up to their upload; per page it is the slope between few pages and all, so that starts
+cancel out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow.parquet as pq
+
+from benchmarks.llm import FEW, ROOT, write_documents
+from benchmarks.llm import provider as fixed_provider
+from benchmarks.processes import TreeWatch
+from benchmarks.scale import KINDS, memory_mb
+from tests.faults.drivers import Driver
+from tests.provider import BatchPlay, Identify, ProviderProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+EVERY_S = 2.0
+SHARES = (0.1, 0.25, 0.5, 0.75, 0.98)
+WITHIN = 1.10  # of the online path's CPU a page
+PRICES = '{"m": {"input_usd": 1.0, "output_usd": 10.0}}'
+BILLED_USD = (1700 * 1.0 + 800 * 10.0) / 2e6  # of a page
+
+
+@dataclass
+class Watched:
+    """A run from outside, by executed lines: memory by kind in MB, files of the spool and their bytes."""
+
+    wall_s: float = 0.0
+    samples: list[tuple[int, dict[str, float], int, int]] = field(default_factory=list)
+
+
+def main() -> int:
+    """Both tables; 1 when a promise is broken."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pages", type=int, default=10_000)
+    parser.add_argument("--cap", type=int, default=2_000_000, help="tokens that the provider lets be enqueued")
+    parser.add_argument("--run", type=float, default=10.0, metavar="S", help="seconds that a batch takes")
+    parser.add_argument("--cpu-pages", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=1)
+    options = parser.parse_args()
+    wrong = []
+    with tempfile.TemporaryDirectory() as work:
+        if options.pages:
+            wrong += under_a_cap(Path(work), options)
+        if options.cpu_pages:
+            wrong += side_by_side(Path(work), options.cpu_pages, options.rounds)
+    for sentence in wrong:
+        print(f"WRONG: {sentence}")
+    return 1 if wrong else 0
+
+
+def under_a_cap(work: Path, options: argparse.Namespace) -> list[str]:
+    """A whole run in waves; what is wrong with it."""
+    source, output, scratch = write_documents(work / "in", options.pages), work / "out", work / "tmp"
+    scratch.mkdir()
+    watched = Watched()
+    play = BatchPlay(run_s=options.run, cap_tokens=options.cap)
+    with ProviderProcess(keys=(), identify=Identify.OFF, batches=play.model_dump()) as provider:
+        started_s = time.monotonic()
+        command: list[Path | str] = [
+            source,
+            "--output",
+            output,
+            "--base-url",
+            provider.openai_url,
+            "--batch",
+            "--longest-side",
+            "800",
+        ]
+        environment = {"OPENAI_API_KEY": "none", "TMPDIR": str(scratch)}
+        with Driver(*command, *ASK, environment=environment) as driver:
+            while driver.running:
+                lines = sum(row.operation == "line" for row in provider.rows())
+                spool = [path.stat().st_size for path in scratch.glob("one-ocr-batch-*/*.jsonl") if path.exists()]
+                watched.samples.append((lines, memory_mb(driver.pid), len(spool), sum(spool)))
+                time.sleep(EVERY_S)
+            code, summary = driver.wait()
+            said = driver.said()
+        watched.wall_s = time.monotonic() - started_s
+        rows, kept = provider.rows(), provider.batches()
+    files = sorted((output / "pages").glob("*.parquet"))
+    costs = [cost for file in files for cost in pq.read_table(file, columns=["cost_usd"])["cost_usd"].to_pylist()]
+    lines = sum(row.operation == "line" for row in rows)
+    uploads = sum(row.operation == "upload" for row in rows)
+    print(f"{len(costs)} pages in {watched.wall_s:.0f} s, exit {code}: {uploads} files, batches {kept['states']}")
+    print(f"{lines} lines executed, {kept['files']} files left; cost {summary.get('cost_usd')}")
+    show(watched, options.pages)
+    whole = len(costs) == lines == options.pages and abs(sum(costs) - BILLED_USD * options.pages) < 1e-6
+    most_spooled = max(count for _, _, count, _ in watched.samples)
+    print(f"most of the spool: {most_spooled} files, {max(size for *_, size in watched.samples) / 1e6:.0f} MB")
+    if code or kept["files"] or not whole:
+        return [f"the run under the cap went wrong: {said[-1000:]}"]
+    return []
+
+
+ASK = ("--engine", "openai", "--model", "m", "--prices", PRICES, "--max-pages", "100000")
+
+
+def show(watched: Watched, pages: int) -> None:
+    """Memory and spool as lines were executed."""
+    heads = "".join(f"{kind + ' MB':>18}" for kind in KINDS)
+    print(f"{'lines':>8}{heads}{'spool files':>13}{'spool MB':>10}")
+    for share in SHARES:
+        near = [sample for sample in watched.samples if abs(sample[0] - share * pages) <= pages / 10]
+        if near:
+            most = {kind: max(sample[1][kind] for sample in near) for kind in KINDS}
+            told = "".join(f"{most[kind]:>18.0f}" for kind in KINDS)
+            spool = max(sample[2] for sample in near), max(sample[3] for sample in near) / 1e6
+            print(f"{share * pages:>8.0f}{told}{spool[0]:>13}{spool[1]:>10.0f}", flush=True)
+
+
+def side_by_side(work: Path, pages: int, rounds: int) -> list[str]:
+    """CPU of a page, online and up to its upload."""
+    few, many = write_documents(work / "few", FEW), write_documents(work / "many", pages)
+    print(f"{pages} pages at 1600 px:\n{'':>8}{'CPU ms/page':>13}{'start CPU s':>13}{'wall s':>9}{'pages/s':>9}")
+    ratios = []
+    for number in range(rounds):
+        slopes = {}
+        for side in ("online", "batch"):
+            cpu_s = [measure(side, folder, work / f"{side}-{number}-{folder.name}") for folder in (few, many)]
+            slope = (cpu_s[1][0] - cpu_s[0][0]) / (pages - FEW)
+            slopes[side] = slope
+            print(
+                f"{side:>8}{1000 * slope:>13.2f}{cpu_s[0][0] - FEW * slope:>13.1f}{cpu_s[1][1]:>9.0f}"
+                f"{(pages - FEW) / (cpu_s[1][1] - cpu_s[0][1]):>9.1f}", flush=True,
+            )  # fmt: skip
+        ratios.append(slopes["batch"] / slopes["online"])
+    print(f"batch / online, CPU a page: {statistics.median(ratios):.3f}")
+    return ["rendering and upload cost more than a tenth above online"] if statistics.median(ratios) > WITHIN else []
+
+
+def measure(side: str, source: Path, output: Path) -> tuple[float, float]:
+    """CPU and wall seconds of one run; a batch is left when all of its pages are uploaded."""
+    if side == "online":
+        with fixed_provider(0.2) as url:
+            return run([str(source), "--base-url", f"{url}/v1", "--rpm", "1000000", "--max-in-flight", "64"], output)
+    play = BatchPlay(validate_s=1e6)  # files are not even looked at
+    with ProviderProcess(keys=(), identify=Identify.OFF, batches=play.model_dump()) as provider:
+        more = ["--batch", "--batch-wait", "0", "--batch-tokens", "1000000000"]
+        return run([str(source), "--base-url", provider.openai_url, *more], output, code=4)
+
+
+def run(arguments: Sequence[str], output: Path, code: int = 0) -> tuple[float, float]:
+    """Run the product in processes of its own."""
+    started_s = time.monotonic()
+    with (
+        subprocess.Popen(
+            [sys.executable, "jobs/ocr.py", *arguments, *ASK, "--output", str(output)],
+            cwd=ROOT, env={**os.environ, "OPENAI_API_KEY": "none", "RAY_USAGE_STATS_ENABLED": "0"},
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as process,
+        TreeWatch(process.pid, every_s=0.2) as usage,
+    ):  # fmt: skip
+        _, errors = process.communicate()
+    if process.returncode != code:
+        raise SystemExit(errors)
+    return usage.total_cpu_s, time.monotonic() - started_s
+
+
+if __name__ == "__main__":
+    sys.exit(main())
