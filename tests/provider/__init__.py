@@ -18,7 +18,7 @@ from tests.provider.batch_play import BatchPlay, LineRule, StepRule
 from tests.provider.identity import Identity, identity_pdf, read_identity, write_identity_pdfs
 from tests.provider.ledger import Row
 from tests.provider.quotas import Mode, Quota, Unit, strict_minute
-from tests.provider.running import Provider, ProviderProcess
+from tests.provider.running import Provider, ProviderProcess, kept_port
 from tests.provider.scenario import DEFAULT_KEY, Hint, Identify, Latency, Rule, Scenario, TokenCharge, Tokens
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "Tokens",
     "Unit",
     "identity_pdf",
+    "kept_port",
     "read_identity",
     "strict_minute",
     "write_identity_pdfs",

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -23,7 +25,7 @@ from tests.provider.scenario import Scenario
 from tests.provider.server import ProviderServer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 HOST = "127.0.0.1"
@@ -63,6 +65,15 @@ async def serve(
     finally:
         await runner.cleanup()
         ledger.close()
+
+
+@contextmanager
+def kept_port() -> Iterator[int]:
+    """A port that nobody else is given meanwhile: for a provider that dies and comes back where it was."""
+    with socket.socket() as holder:  # bound and not listening, so that a server may bind it too
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind((HOST, 0))
+        yield holder.getsockname()[1]
 
 
 class Provider(Control):
