@@ -199,6 +199,7 @@ class Answer:
     blocks: tuple[Block, ...] | None = field(default=None, repr=False)  # the source of `text`; None: unknown
     provider_message: str = field(default="", repr=False)  # beside a failure: the provider's sentence, cleaned
     verdict: Verdict | None = None  # of a reader that judges itself
+    queue: tuple[int, int] | None = None  # of the server: requests that it works on, and that wait there
 
     @property
     def ended_by_itself(self) -> bool:

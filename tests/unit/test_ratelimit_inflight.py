@@ -71,18 +71,32 @@ class BatchingServer:
     seats: int
     tokens: int = 200
 
-    def run(self, seconds: float, size: Callable[[], int], window: InFlightWindow | None = None) -> float:
-        """Answers a second in the last half of that time, with `size` requests under way."""
-        now, step, sent, answered = 0.0, 0, 0, 0
+    def run(
+        self,
+        seconds: float,
+        size: Callable[[], int],
+        window: InFlightWindow | None = None,
+        *,
+        tells: bool = False,
+        others: int = 0,
+    ) -> float:
+        """Answers a second in the last half of that time, with `size` requests under way.
+
+        `tells`: the window hears of the queue every 2 s. `others`: requests of somebody else in its seats.
+        """
+        now, step, sent, answered, told_at = 0.0, 0, 0, 0, 0.0
         waiting: deque[float] = deque()
         at_work: deque[tuple[int, float]] = deque()  # the step at which each ends, and when it was sent
         while now < seconds:
             while sent < size():
                 waiting.append(now)
                 sent += 1
-            while waiting and len(at_work) < self.seats:
+            if tells and window is not None and now - told_at >= 2.0:
+                told_at = now
+                window.record_queue(len(at_work) + others, len(waiting), now)
+            while waiting and len(at_work) < self.seats - others:
                 at_work.append((step + self.tokens, waiting.popleft()))
-            now += self.fixed_s + self.seat_s * len(at_work)
+            now += self.fixed_s + self.seat_s * (len(at_work) + others)
             step += 1
             while at_work and at_work[0][0] <= step:
                 sent_at = at_work.popleft()[1]
@@ -93,7 +107,7 @@ class BatchingServer:
         return answered / (seconds / 2)
 
 
-@pytest.mark.parametrize(
+SERVERS = pytest.mark.parametrize(
     "server",
     [
         BatchingServer(0.008, 0.0001, 500),
@@ -103,9 +117,36 @@ class BatchingServer:
     ],
     ids=["large card", "small card", "16 seats", "hardly batches"],
 )
+
+
+@SERVERS
 def test_it_finds_nearly_the_best_for_a_server_that_batches(server: BatchingServer) -> None:
     """Within 15 % of the best window that an exhaustive search finds, and not half of the requests in its queue."""
     best = max(server.run(120.0, lambda at_once=at_once: at_once) for at_once in (1, 4, 8, 16, 32, 64, 128, 256, 512))
     window = InFlightWindow()
     assert server.run(240.0, lambda: window.size, window) >= 0.85 * best
     assert window.size <= 2 * server.seats
+
+
+@SERVERS
+def test_it_follows_a_server_that_tells_its_queue(server: BatchingServer) -> None:
+    """Within 15 % of the best in the second minute already, and few requests wait in the server."""
+    best = max(server.run(120.0, lambda at_once=at_once: at_once) for at_once in (1, 4, 8, 16, 32, 64, 128, 256, 512))
+    window = InFlightWindow()
+    assert server.run(120.0, lambda: window.size, window, tells=True) >= 0.85 * best
+    assert window.size <= 1.25 * server.seats + 8
+
+
+def test_it_leaves_room_for_others() -> None:
+    """Who else uses the server is seen in its queue: what they take is not waited for."""
+    server, window = BatchingServer(0.02, 0.0003, 64), InFlightWindow()
+    server.run(120.0, lambda: window.size, window, tells=True, others=48)
+    assert window.size - 64 <= 12
+
+
+def test_a_server_that_falls_silent_is_tried_again() -> None:
+    """Ten seconds after its last word the latency counts again."""
+    window = InFlightWindow()
+    window.record_queue(20, 0, 0.0)
+    assert after_rounds(window, 5, now=5.0).size == 28
+    assert after_rounds(window, 40, now=11.0).size > 28

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.engines.llm.http import CHECK_TIMEOUT_S, UNREACHABLE, HttpReply, HttpSender
+from one_ocr_ray.engines.llm.queue_watch import QueueWatch
 from one_ocr_ray.engines.llm.wire import (
     OTHER_FIELD_NAME,
     check_endpoint,
@@ -31,6 +33,7 @@ class LlmEngine:
         self._codec = codec
         self._http = HttpSender(timeout_s=options.timeout_s)
         self._key_works = False
+        self._queue = QueueWatch(self._http, options.base_url)
 
     @property
     def name(self) -> str:
@@ -54,6 +57,7 @@ class LlmEngine:
                 return Answer(failure=OTHER_FIELD_NAME.failure(reply.status))
         answer = self._codec.parse_response(reply.status, reply.headers, reply.body, key_works=self._key_works)
         self._key_works = self._key_works or is_from_model(answer)
+        answer = replace(answer, queue=await self._queue.look())
         return with_provider_message(answer, reply.body, sent, page_request)
 
     async def check(self) -> Failure | None:

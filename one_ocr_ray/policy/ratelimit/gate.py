@@ -92,6 +92,8 @@ class Gate:
         fresh = sum(not self._breaker.is_outdated(now - after_s) for after_s in feedback.failed_after_s)
         self._breaker.record(feedback.successes, fresh, now, WITH_OTHERS if who.elsewhere else ALONE)
         self._window.record(feedback.successes, failures, feedback.latency_s, self._clients.in_flight, now)
+        if feedback.queue is not None:
+            self._window.record_queue(*feedback.queue, now)
         self._patience.record(feedback.successes, now, refused=feedback.throttle is not None)
         if feedback.throttle is not None:
             self._throttles += 1

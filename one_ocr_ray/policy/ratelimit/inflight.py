@@ -2,7 +2,8 @@
 
 More requests at once are worth it while the server answers more a second. By Little's law it answers `size / latency`,
 so that the latency may grow with the window, only not as fast: a server that batches answers ever slower and ever more,
-until its seats are full.
+until its seats are full. A server that tells its own queue needs no such trying: the window is what it works on, and a
+few more.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ _CUT_EVERY_S = 2.0
 # A latency that grows with this power of the window or a higher one: a window a quarter larger brings less than 3 %.
 _WORTH = 0.88
 _STEP = 1.25
+_TOLD_S = 10.0  # what the server has said of its queue counts for so long
 _HELD_ROUNDS = 30  # then a larger window is tried again: pages and servers change
 
 
@@ -30,6 +32,7 @@ class InFlightWindow:
         self._answers = 0  # in this round trip
         self._late_answers = 0  # in its second half: they were sent while the window had this size
         self._late_s = 0.0
+        self._told_at = -_TOLD_S  # when the server has last told its queue
 
     @property
     def size(self) -> int:
@@ -43,6 +46,9 @@ class InFlightWindow:
                 self._cut_at = now
                 self._size = max(1.0, self._size * _CUT)
                 self._worth_more = True
+        elif now - self._told_at < _TOLD_S:  # it is known, not tried
+            self._answers = self._late_answers = 0
+            self._late_s = 0.0
         elif successes and 2 * in_flight >= self._size:  # a window that is not used proves nothing
             if self._answers >= self._size / 2:
                 self._late_answers += successes
@@ -54,6 +60,16 @@ class InFlightWindow:
                 self._judge(self._late_s / self._late_answers if self._late_answers else latency_s / successes)
                 self._answers = self._late_answers = 0
                 self._late_s = 0.0
+
+    def record_queue(self, running: int, waiting: int, now: float) -> None:
+        """Learn what the server works on and how many wait there, those of others among them."""
+        self._told_at = now
+        self._doubling = self._trying = False
+        self._base = None
+        if waiting == 0:
+            self._size = max(self._size, running + max(_START, running / 4))
+        elif waiting > max(_START / 2, running / 8):
+            self._size = max(1.0, running + _START / 2)
 
     def _judge(self, latency_s: float) -> None:
         """A round trip has ended: let the window grow, hold it, or go back."""

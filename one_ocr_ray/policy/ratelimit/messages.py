@@ -85,6 +85,7 @@ class Feedback:
     latency_s: float = 0.0  # of the successes, summed
     unsettled_tokens: float = 0.0  # used minus granted
     limits: AccountLimits | None = None  # from the provider's headers
+    queue: tuple[int, int] | None = None  # of the server: requests that it works on, and that wait there
     throttle: Throttle | None = None
     stop: Failure | None = None
     leaving: bool = False  # its last message

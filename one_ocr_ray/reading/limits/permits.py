@@ -115,6 +115,8 @@ class LeasedPermits:
         self._count_finished(1, 0.0 if used is None else used - estimated_tokens)
         if answer.limits is not None:
             self._feedback = replace(self._feedback, limits=answer.limits)
+        if answer.queue is not None:
+            self._feedback = replace(self._feedback, queue=answer.queue)
         failure = answer.failure
         self._hold.record_answer(failure, asyncio.get_running_loop().time())
         if failure is None:
