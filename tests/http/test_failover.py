@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import one_ocr_ray as ocr
-from tests.cluster.waiting import until
 from tests.provider import ProviderProcess, identity_pdf, kept_port
 from tests.provider.ledger import rows_of
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
