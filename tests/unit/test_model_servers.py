@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from one_ocr_ray.policy.profiles.catalog import profile_named
+from one_ocr_ray.policy.servers.advice import pin_advice, version_fault
 from one_ocr_ray.policy.servers.command import ServerPlan, command_of, refused_argument, server_environment
 from one_ocr_ray.policy.servers.progress import progress_sentence, stage_of
 from one_ocr_ray.policy.servers.restarts import MOST_RESTARTS, STABLE_S, STARTS_BEFORE_READY, Restarts, ended, ready
+from one_ocr_ray.profile import ModelProfile
+from one_ocr_ray.servers.installed import installed_vllm
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_a_server_gets_what_its_model_needs() -> None:
@@ -90,3 +99,27 @@ def test_progress_in_words() -> None:
     assert stage_of("") == "starting"
     said = progress_sentence(["capturing graphs", "loading weights"], ready=2, wanted=4, elapsed_s=190)
     assert said == "loading weights, 2 of 4 servers ready, 3:10"
+
+
+def test_what_a_profile_knows_is_said() -> None:
+    """Weights that do not stay as they are want a revision; a vLLM that is too old is named with the one it takes."""
+    plan = ServerPlan(model="org/m", profile=ModelProfile("m", least_vllm="0.11.2", pin_revision=True))
+    assert "--revision" in (pin_advice(plan) or "")
+    assert pin_advice(replace(plan, revision="abc")) is None
+    assert pin_advice(ServerPlan(model="org/m")) is None
+    told = {version: version_fault(plan, version) is not None for version in ("0.9.9", "0.11", "0.11.2", "0.32.0+cpu")}
+    assert told == {"0.9.9": True, "0.11": True, "0.11.2": False, "0.32.0+cpu": False}
+    assert version_fault(plan, None) is None
+    assert version_fault(replace(plan, template="sglang serve {model}"), "0.1") is None
+
+
+def test_the_installed_version_is_asked(tmp_path: Path) -> None:
+    """Of the server's own interpreter; where there is no vLLM, nothing is said."""
+    package = tmp_path / "vllm-0.10.1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: vllm\nVersion: 0.10.1\n")
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    assert installed_vllm(str(python)) == "0.10.1"
+    assert installed_vllm(str(tmp_path / "nothing")) is None

@@ -27,6 +27,7 @@ from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.pdf.fonts import fault_of_fonts
 from one_ocr_ray.policy import doctor
 from one_ocr_ray.policy.doctor import Check, CheckStatus, ClusterFacts, NodeFacts, Versions
+from one_ocr_ray.policy.servers.advice import pin_advice
 from one_ocr_ray.reading.batch.check import fault_of_batches
 from one_ocr_ray.reading.batch.wishes import batch_wishes_of
 from one_ocr_ray.settings.run import key_variables, ray_address
@@ -242,9 +243,12 @@ def _server_check(settings: Settings, *, has_ray: bool) -> Check:
         if plan.profile
         else ("no profile: the general prompt")
     )
+    if plan.profile and plan.profile.least_vllm and plan.template is None:
+        known = f"{known}; vLLM {plan.profile.least_vllm} or later"
+    advice = f" {pinned}" if (pinned := pin_advice(plan)) else ""
     if places == 0:
-        return Check("servers", CheckStatus.FAIL, f"No free GPU for {plan.model} ({known}).")
-    return Check("servers", CheckStatus.OK, f"Room for {places} of {plan.model} ({known}).")
+        return Check("servers", CheckStatus.FAIL, f"No free GPU for {plan.model} ({known}).{advice}")
+    return Check("servers", CheckStatus.OK, f"Room for {places} of {plan.model} ({known}).{advice}")
 
 
 def _llm_checks(name: str, llm: EngineOptions, nodes: list[NodeFacts], *, of: str) -> list[Check]:

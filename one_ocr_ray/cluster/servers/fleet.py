@@ -15,6 +15,7 @@ from ray.exceptions import RayActorError, RayError
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.servers.replica import Ended, start_replica
 from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.policy.servers.advice import pin_advice
 from one_ocr_ray.policy.servers.progress import progress_sentence
 from one_ocr_ray.policy.servers.restarts import Restarts, ended, ready
 from one_ocr_ray.setup.servers import VLLM, replicas_of, server_plan_of, with_servers
@@ -73,6 +74,8 @@ class Fleet:
         `timeout_s`. Servers that have no cards by then are left out.
         """
         began_s = told_s = time.monotonic()
+        if (advice := pin_advice(self._plan)) is not None:
+            self._say(advice)
         while len(self.places) < placed or not any(slot.is_ready for slot in self._slots):
             now_s = time.monotonic()
             for slot in self._slots:

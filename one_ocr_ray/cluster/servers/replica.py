@@ -15,9 +15,11 @@ import ray
 
 from one_ocr_ray.cluster.nodes import Node
 from one_ocr_ray.environment import for_child_programs
+from one_ocr_ray.policy.servers.advice import version_fault
 from one_ocr_ray.policy.servers.command import SHUTDOWN_S, command_of, server_environment
 from one_ocr_ray.policy.servers.progress import stage_of
 from one_ocr_ray.servers.health import is_healthy
+from one_ocr_ray.servers.installed import installed_vllm
 from one_ocr_ray.servers.process import ServerProcess
 
 if TYPE_CHECKING:
@@ -79,7 +81,8 @@ class Replica:
                 return Ended(127, str(error), str(self._log))
         while not is_healthy(place.host, place.port):
             if (code := server.exit_code) is not None:
-                return Ended(code, server.last_line(), str(self._log))
+                too_old = version_fault(self._plan, installed_vllm(self._plan.python))
+                return Ended(code, too_old or server.last_line(), str(self._log))
             time.sleep(LOOK_AGAIN_S)
         return None
 
