@@ -401,6 +401,25 @@ async def cancel_now(root: Path, provider: Provider, run: BatchRun) -> Cancelled
         await client.close()
 
 
+def test_a_ceiling_is_not_waited_for_with_results_at_hand(provider: Provider, tmp_path: Path) -> None:
+    """Batches of one shard that have ended are collected while its others wait for the money that they give back."""
+    play(provider, run_s=60)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=8)], max_usd=0.1, parcel_tokens=1, shard_pages=8)
+    run.run(most_turns=60)
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * 8
+    assert provider.batches()["states"] == {"completed": 8}
+
+
+def test_results_are_collected_before_the_provider_deletes_them(provider: Provider, tmp_path: Path) -> None:
+    """A shard whose other files wait for room for days is not waited for."""
+    play(provider, run_s=60)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=2)], cap=1, parcel_tokens=1, shard_pages=2)
+    run.run(most_turns=1)
+    provider.change(batches=BatchPlay(run_s=10 * 86_400.0).model_dump())
+    run.run(most_turns=60 * 20)
+    assert run.stages() == {Stage.CLEANED, Stage.LIVE}
+
+
 def test_a_ceiling_holds_over_ten_killed_runs(provider: Provider, tmp_path: Path) -> None:
     """Every batch sets its dearest outcome aside before it is created; what a killed run has asked for counts."""
     play(provider, run_s=60)

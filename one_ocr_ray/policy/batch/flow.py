@@ -19,6 +19,7 @@ UNPROVED_PAGES = 500  # the most in batches of a configuration of which nobody h
 CANARY_PAGES = 5  # so many are then asked for online
 
 PARCEL_TOKENS = 1_000_000  # while the cap is unknown
+FETCH_WITHIN = 0.25  # of the time that results are kept; then nothing else of a shard is waited for
 FREE_ASKS = 3  # so often a line that was not run is asked again without counting
 
 

@@ -37,6 +37,7 @@ class KnownParcels:
         self._limits = limits
         self._clock = clock
         self._creates = creates
+        self._is_proved = False
         self._parcels: dict[str, dict[int, Parcel]] = defaultdict(dict)  # by shard
 
     async def take_in(self, shard_id: str | None = None) -> None:
@@ -81,6 +82,17 @@ class KnownParcels:
     def takes(self, shard_id: str) -> bool:
         """True if a worker may read a shard now: it has batches already, or there is room for new ones."""
         return not self._creates or self.has_room or shard_id in self.shards
+
+    @property
+    def is_proved(self) -> bool:
+        """True once pages of this output were answered well."""
+        self._is_proved = self._is_proved or self._state.is_proved()
+        return self._is_proved
+
+    def prove(self) -> None:
+        """Let any number of pages lie in batches: some were answered well."""
+        if not self.is_proved:
+            self._state.prove()
 
     def counts(self) -> dict[Stage, BatchCounts]:
         """Parcels and pages by stage."""

@@ -163,9 +163,8 @@ class RunBatches:
             try:
                 while True:
                     now_s = self._clock.monotonic_s()
-                    is_worth_a_worker = bool(before - self.watch.waiting_shards) or (
-                        more_to_render and self.watch.has_room
-                    )
+                    due = self.watch.wanted_shards | (before - self.watch.waiting_shards)
+                    is_worth_a_worker = bool(due) or (more_to_render and self.watch.has_room)
                     if is_worth_a_worker:
                         due_since_s = now_s if due_since_s is None else due_since_s
                         if not self.watch.in_stage(Stage.LIVE) or now_s - due_since_s >= LINGER_S:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, ErrorCode, Failure
-from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, HOLD_S, UNPROVED_PAGES, poll_after_s
+from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, FETCH_WITHIN, HOLD_S, UNPROVED_PAGES, poll_after_s
 from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
 from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteState
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
@@ -91,7 +91,6 @@ class BatchWatch(KnownParcels):
         self._jitter = jitter
         self._looks: dict[str, _Look] = {}
         self._unproved_pages = unproved_pages
-        self._is_proved = False
         self._has_no_room = False  # and the user knows it
         self._lookup = Lookup(state, client, say, strict=strict)
         self._lost = LostBatches(state, client, say)
@@ -186,6 +185,18 @@ class BatchWatch(KnownParcels):
             self._say(NO_ROOM.format(cap=f" (here {cap:,} will be used)" if cap is not None else ""))
 
     @property
+    def wanted_shards(self) -> set[str]:
+        """Shards whose results are wanted now: before the provider deletes them, or for the money set aside."""
+        late_s = self._now_s() - self._limits.result_kept_s * FETCH_WITHIN
+        needs_money = self._is_broke and not self.in_stage(Stage.UNSURE, Stage.LIVE)
+        answered = self.in_stage(Stage.ENDED, Stage.FETCHED)
+        return {parcel.shard_id for parcel in answered if needs_money or parcel.tries[-1].asked_s < late_s}
+
+    @property
+    def waiting_shards(self) -> set[str]:
+        return super().waiting_shards - self.wanted_shards
+
+    @property
     def creates_soon(self) -> bool:
         """True if a batch may be created as soon as creations have their distance."""
         return self._creates and self._next_to_create(ahead_s=CREATE_EVERY_S) is not None
@@ -207,17 +218,6 @@ class BatchWatch(KnownParcels):
         """True if a wrong setting could spoil too many pages: nobody has seen an answer to this configuration yet."""
         pages = sum(each.file.pages for each in (parcel, *live) if each.file is not None)
         return pages > self._unproved_pages and not self.is_proved
-
-    @property
-    def is_proved(self) -> bool:
-        """True once pages of this output were answered well."""
-        self._is_proved = self._is_proved or self._state.is_proved()
-        return self._is_proved
-
-    def prove(self) -> None:
-        """Let any number of pages lie in batches: some were answered well."""
-        if not self.is_proved:
-            self._state.prove()
 
     @property
     def wants_proof(self) -> bool:
