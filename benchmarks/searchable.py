@@ -30,6 +30,7 @@ import pypdfium2 as pdfium
 
 import one_ocr_ray as ocr
 from one_ocr_ray.blocks import Block, BlockKind, BlockLine, BlockWord, Box, PageBox, Positions
+from one_ocr_ray.model import PageStatus
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo, document_id_of
 from one_ocr_ray.policy.dataset.packing import pack
 from one_ocr_ray.policy.writers.placed import placed_page
@@ -142,7 +143,9 @@ def _judge(made: list[tuple[DocumentRef, list[PageResult]]], folder: Path, keep:
         sound = subprocess.run(["qpdf", "--check", copy], capture_output=True, check=False).returncode == 0
         before, after = Path(ref.uri).stat().st_size, copy.stat().st_size
         per_page = (after - before) / max(len(pages), 1)
-        same = all(_drawn(Path(ref.uri), each.page_number) == _drawn(copy, each.page_number) for each in pages[:2])
+        # What could not be read is not drawn either: it may hang pdfium, which is in this process here.
+        drawn = [each.page_number for each in pages if each.status is not PageStatus.FAILED][:2]
+        same = all(_drawn(Path(ref.uri), number) == _drawn(copy, number) for number in drawn)
         words, found, unsound, changed = words + own, found + own_found, unsound + (not sound), changed + (not same)
         fat += after - before > 0.15 * before + 20_480 * max(len(pages), 1)
         share = f"{own_found / own:7.3f}" if own else "      -"

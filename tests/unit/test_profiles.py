@@ -52,31 +52,43 @@ def parts(body: dict[str, Any]) -> list[str]:
     return [part["type"] for part in body["messages"][-1]["content"]]
 
 
-# Order of the parts, temperature, cap, longest side: the model cards and the authors' own code, read in November 2026.
-@pytest.mark.parametrize(
-    ("model", "order", "temperature", "cap", "longest_side_px"),
-    [
-        ("allenai/olmOCR-2-7B-1025-FP8", ["text", "image_url"], 0.1, 8000, 1288),
-        ("rednote-hilab/dots.ocr", ["image_url", "text"], 0.1, 16384, 1600),
-        ("deepseek-ai/DeepSeek-OCR-2", ["image_url", "text"], 0.0, 8192, 1600),
-        ("nanonets/Nanonets-OCR2-3B", ["image_url", "text"], 0.0, 15000, 1600),
-        ("datalab-to/chandra-ocr-2", ["image_url", "text"], 0.0, 12384, 1600),
-        ("lightonai/LightOnOCR-2-1B", ["image_url"], 0.2, 4096, 1540),
-        ("lightonai/LightOnOCR-3-1B", ["image_url", "text"], 0.1, 8192, 1540),
-        ("ibm-granite/granite-docling-258M", ["image_url", "text"], 0.0, 8192, 1600),
-        ("infly/Infinity-Parser2-Flash", ["image_url", "text"], 0.0, 32768, 1600),
-        ("tencent/HunyuanOCR", ["image_url", "text"], 0.0, 16384, 1600),
-        ("/models/GLM-OCR/", ["image_url", "text"], 0.0, 8192, 1600),
-        ("Qwen/Qwen3-VL-8B-Instruct", ["text", "image_url"], None, 8192, 1600),
-    ],
-)
+# Order of the parts, temperature, cap, longest side, how the prompt begins (None: none is sent): the model cards and
+# the authors' own code, read in November 2026.
+FACTS = [
+    ("allenai/olmOCR-2-7B-1025-FP8", ["text", "image_url"], 0.1, 8000, 1288, "Attached is one page of a document"),
+    ("rednote-hilab/dots.ocr", ["image_url", "text"], 0.1, 16384, 1600, "<|img|><|imgpad|><|endofimg|>Please output"),
+    ("deepseek-ai/DeepSeek-OCR-2", ["image_url", "text"], 0.0, 8192, 1600, "<|grounding|>Convert the document to"),
+    ("nanonets/Nanonets-OCR2-3B", ["image_url", "text"], 0.0, 15000, 1600, "Extract the text from the above document"),
+    ("datalab-to/chandra-ocr-2", ["image_url", "text"], 0.0, 12384, 1600, "OCR this image to HTML"),
+    ("datalab-to/chandra", ["image_url", "text"], 0.0, 12384, 1600, "OCR this image to HTML"),
+    ("lightonai/LightOnOCR-2-1B", ["image_url"], 0.2, 4096, 1540, None),
+    ("lightonai/LightOnOCR-3-1B", ["image_url", "text"], 0.1, 8192, 1540, "grounding"),
+    ("ibm-granite/granite-docling-258M", ["image_url", "text"], 0.0, 8192, 1600, "Convert this page to docling."),
+    ("infly/Infinity-Parser2-Flash", ["image_url", "text"], 0.0, 32768, 1600, "\n- Extract layout information from"),
+    ("tencent/HunyuanOCR", ["image_url", "text"], 0.0, 16384, 1600, "Extract all information from the main"),
+    ("/models/GLM-OCR/", ["image_url", "text"], 0.0, 8192, 1600, "Text Recognition:"),
+    ("PaddlePaddle/PaddleOCR-VL-1.5", ["image_url", "text"], 0.0, 4096, 1600, "OCR:"),
+    ("Qwen/Qwen3-VL-8B-Instruct", ["text", "image_url"], None, 8192, 1600, ""),
+]
+
+
+def test_every_profile_has_recorded_facts() -> None:
+    """A new profile comes with what its authors say, and a model of it."""
+    found = {profile.name for model, *_ in FACTS if (profile := profile_of_model(model))}
+    assert found == {profile.name for profile in PROFILES}
+
+
+@pytest.mark.parametrize("facts", FACTS, ids=[model for model, *_ in FACTS])
 def test_a_model_is_asked_as_its_authors_ask_it(
-    model: str, order: list[str], temperature: float | None, cap: int, longest_side_px: int
+    facts: tuple[str, list[str], float | None, int, int, str | None],
 ) -> None:
     """By its name alone; a model of no known family gets the built-in prompt."""
+    model, order, temperature, cap, longest_side_px, prompt = facts
     body = request_to(model)
     assert (parts(body), body.get("temperature"), body["max_completion_tokens"]) == (order, temperature, cap)
     assert longest_side_px_of(load({"engine": "openai", "model": model})) == longest_side_px
+    texts = [part["text"] for part in body["messages"][-1]["content"] if part["type"] == "text"]
+    assert [text.startswith(prompt or "") for text in texts] == [True] * (prompt is not None)
     known = profile_of_model(model) is not None
     assert ("reasoning_effort" in body) is not known  # it switches on thinking in some templates
 
