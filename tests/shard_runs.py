@@ -53,7 +53,7 @@ class Watch:
         self.totals = RunTotals()
 
     def recorded(self, spending: Spending) -> None:
-        self.totals.add_untold(spending)
+        self.totals.add_spending(spending)
 
     def safe(self, page: PageResult) -> None:
         self.totals.add_page(page)

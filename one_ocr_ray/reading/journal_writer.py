@@ -60,7 +60,7 @@ class JournalWriter:
         self._on_safe = on_safe
         self._on_recorded = on_recorded
         self._risk = risk
-        self._untold = Spending()
+        self._spending = Spending()
         self._waiting: list[PageResult] = []
         self._passed: list[PageResult] = []
         self._some = asyncio.Event()
@@ -77,9 +77,9 @@ class JournalWriter:
         self._passed.append(page)
         self._some.set()
 
-    def add_untold(self, spending: Spending) -> None:
+    def add_spending(self, spending: Spending) -> None:
         """Take costs that no row holds."""
-        self._untold += spending
+        self._spending += spending
         self._some.set()
 
     async def _flush(self) -> None:
@@ -87,20 +87,20 @@ class JournalWriter:
         async with self._writing:
             pages, self._waiting = self._waiting, []
             passed, self._passed = self._passed, []
-            untold, self._untold = self._untold, Spending()
+            spending, self._spending = self._spending, Spending()
             self._some.clear()
             self._risk.change(-len(pages))
             loop = asyncio.get_running_loop()
             try:
-                if untold.most_usd != 0.0:
-                    await loop.run_in_executor(self._risk.threads, self._journal.record, untold)
-                if untold != Spending():
-                    self._on_recorded(untold)
-                    untold = Spending()
+                if spending.most_usd != 0.0:
+                    await loop.run_in_executor(self._risk.threads, self._journal.record, spending)
+                if spending != Spending():
+                    self._on_recorded(spending)
+                    spending = Spending()
                 if pages or passed:
                     await loop.run_in_executor(self._risk.threads, self._journal.write, pages, passed)
             except BaseException:  # they are not safe: the last flush of the shard tries once more
-                self._untold += untold
+                self._spending += spending
                 self._waiting, self._passed = pages + self._waiting, passed + self._passed
                 self._risk.change(len(pages))
                 raise

@@ -64,7 +64,7 @@ class RunTotals:
     def _add_use(self, reader: str, use: ReaderUse) -> None:
         self.readers[reader] = self.readers.get(reader, ReaderUse()) + use
 
-    def add_untold(self, spending: Spending) -> None:
+    def add_spending(self, spending: Spending) -> None:
         """Count requests that no row counts."""
         self.requests["sent"] += spending.requests
         self.input_tokens += spending.input_tokens

@@ -174,9 +174,9 @@ class ShardReader:
         context = replace(
             context,
             ending=self._ending,
-            untold=journal.add_untold,
-            passed=journal.add_passed,
-            begins=work.passed,
+            record_spending=journal.add_spending,
+            record_passed=journal.add_passed,
+            passed_before=work.passed,
         )
         lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
         try:

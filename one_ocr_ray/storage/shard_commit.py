@@ -18,7 +18,7 @@ from one_ocr_ray.policy.dataset.documents import document_result
 from one_ocr_ray.policy.dataset.journal import (
     best_pages,
     split_for_retry,
-    untold_passes,
+    uncounted_passes,
     with_earlier_usage,
     with_retried,
 )
@@ -108,7 +108,7 @@ class ShardCommit:
             kept=kept,
             replaced=replaced,
             replaces=retry_failed or is_short,
-            passed=untold_passes(journal.passed, [*standing, *journaled]),
+            passed=uncounted_passes(journal.passed, [*standing, *journaled]),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from one_ocr_ray.policy.dataset.journal import best_pages, decode_segment, encode_segment, untold_passes
+from one_ocr_ray.policy.dataset.journal import best_pages, decode_segment, encode_segment, uncounted_passes
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.store.objects import Objects
 from tests.values import NOON, TIMED_OUT, document, page
@@ -115,7 +115,7 @@ def test_what_pages_have_gone_on_from_counts_until_a_row_tells_it(tmp_path: Path
     journal.write([], passed[2:])
     again = Journal(Objects(str(tmp_path)), "s", "config")
     assert again.read() == finished
-    untold = untold_passes(again.passed, again.read())
+    untold = uncounted_passes(again.passed, again.read())
     assert {key[1]: row.cost_usd for key, row in untold.items()} == {1: 13.0}
     later = page(document(1), 1, started_at=second, finished_at=second, cost_usd=12.0)  # has the 10.0
-    assert [row.cost_usd for row in untold_passes(passed, [*finished, later]).values()] == [3.0]
+    assert [row.cost_usd for row in uncounted_passes(passed, [*finished, later]).values()] == [3.0]

@@ -171,7 +171,7 @@ class Scene:
         self.context = ReadContext(
             (self.reader,),
             identity=RunIdentity("run-1", "config-1"),
-            untold=self.untold.append,
+            record_spending=self.untold.append,
             clock=self.clock,
             jitter=self.jitter,
         )
@@ -887,7 +887,7 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
     """After a crash the page begins at the next reader, and its row has what that one has cost alone."""
     told: list[PageResult] = []
     engines, context = small_and_large(LOOP, GOOD)
-    whole = await read_page(document(1), page_image(), replace(context, passed=told.append))
+    whole = await read_page(document(1), page_image(), replace(context, record_passed=told.append))
     (passed,) = told
     assert (passed.status, passed.engine, passed.route_reason) == ("failed", "small", "unusable")
     assert passed.started_at == whole.started_at
@@ -896,7 +896,7 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
     assert 0 < passed.cost_usd < whole.cost_usd
     asked = [len(engine.asked) for engine in engines]
     begins = {(passed.document_id, passed.page_number): passed}
-    row = await read_page(document(1), page_image(), replace(context, begins=begins))
+    row = await read_page(document(1), page_image(), replace(context, passed_before=begins))
     assert (row.engine, row.route_reason, row.markdown) == ("large", "unusable", "good")
     assert [len(engine.asked) for engine in engines] == [*asked[:2], asked[2] + 1]
     assert row.cost_usd == pytest.approx(whole.cost_usd - passed.cost_usd)
@@ -907,5 +907,5 @@ async def test_a_stop_after_such_an_answer_tells_its_cost_once() -> None:
     untold: list[Spending] = []
     _, context = small_and_large(LOOP, Answer(failure=NO_CREDIT))
     with pytest.raises(StoppedError):
-        await read_page(document(1), page_image(), replace(context, untold=untold.append))
+        await read_page(document(1), page_image(), replace(context, record_spending=untold.append))
     assert [(spending.requests, spending.known_usd) for spending in untold] == [(1, 0.0)]

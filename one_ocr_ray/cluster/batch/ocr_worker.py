@@ -114,7 +114,7 @@ class _ShardProgress(WorkProgress):
         self._worker.totals.add_page(page, before, self._worker.saved_usd(page))
 
     def recorded(self, spending: Spending) -> None:
-        self._worker.totals.add_untold(spending)
+        self._worker.totals.add_spending(spending)
 
     def committed(self, documents: Sequence[DocumentResult]) -> None:
         count_documents(documents)

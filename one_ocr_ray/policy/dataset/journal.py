@@ -51,21 +51,21 @@ def _pages(rows: Iterable[dict[str, Any]]) -> list[PageResult]:
     return [page_result(row | {name: datetime.fromisoformat(row[name]) for name in _TIMES}) for row in rows]
 
 
-def untold_passes(passed: Iterable[PageResult], finished: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
+def uncounted_passes(passed: Iterable[PageResult], finished: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
     """The last answer that each page has gone on from, with the usage of all that no row of `finished` tells.
 
     A row tells what its own attempt has used, which began at one instant.
     """
-    told = {(page.document_id, page.page_number, page.started_at) for page in finished}
+    counted = {(page.document_id, page.page_number, page.started_at) for page in finished}
     last: dict[tuple[str, int, datetime], PageResult] = {}
     for page in sorted(passed, key=lambda page: page.finished_at):
         last[page.document_id, page.page_number, page.started_at] = page
-    untold: dict[tuple[str, int], PageResult] = {}
+    uncounted: dict[tuple[str, int], PageResult] = {}
     for key, page in last.items():
-        if key not in told:
-            earlier = untold.get(key[:2])
-            untold[key[:2]] = page if earlier is None else add_usage(page, earlier)
-    return untold
+        if key not in counted:
+            earlier = uncounted.get(key[:2])
+            uncounted[key[:2]] = page if earlier is None else add_usage(page, earlier)
+    return uncounted
 
 
 def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:

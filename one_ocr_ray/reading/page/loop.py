@@ -65,11 +65,11 @@ class ReadContext:
     observers: tuple[Observer, ...] = ()
     clock: Clock = field(default_factory=SystemClock)
     jitter: Callable[[], float] = random.random
-    untold: Callable[[Spending], None] = ignore_spending  # hears what requests have cost that no row tells
+    record_spending: Callable[[Spending], None] = ignore_spending  # costs that no row holds
     ending: Ending = field(default_factory=Ending)
     audit: Audit | None = None  # pages that a second reader reads too
-    passed: Callable[[PageResult], None] = ignore_page  # hears of paid answers that pages went on from
-    begins: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # such pages of a run that was cut off
+    record_passed: Callable[[PageResult], None] = ignore_page  # paid answers that pages go on from
+    passed_before: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # those of a run that was cut off
     reuse: Reuse | None = None  # pages that an earlier dataset has
     ocr: Engine | None = None  # tells where a model's words stand
 
@@ -96,11 +96,11 @@ async def read_page(document: DocumentRef, page: RenderedPage, context: ReadCont
         raise
     except BaseException:  # a stop, a signal: the page will be read again, and this money is spent all the same
         if spent.since_passed.requests:
-            context.untold(spent.since_passed)
+            context.record_spending(spent.since_passed)
         raise
     row = row_of(document, read, spent, context)
     if (beside := spent.missing_in(row)) is not None:
-        context.untold(beside)
+        context.record_spending(beside)
     return row
 
 
@@ -146,7 +146,7 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
         usable = read if answer.failure is None else usable
         paid_now = spent.cost_usd is not None and not spent.recalled.requests  # answers of batches have records
         if verdict.reason is RouteReason.UNUSABLE and paid_now:
-            context.passed(row_of(document, replace(read, reason=verdict.reason), spent, context))
+            context.record_passed(row_of(document, replace(read, reason=verdict.reason), spent, context))
             spent.pass_on()
         route, reason = following, verdict.reason
 
@@ -154,7 +154,7 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
 def _start(document: DocumentRef, page: PageImage, context: ReadContext) -> tuple[Walk, RouteReason | None]:
     """Where the page begins: at the first reader, or after the one that an attempt has paid for that was cut off."""
     route = Walk(tuple(frozenset(reader.no_better_at) for reader in context.readers))
-    earlier = context.begins.get((document.document_id, page.page_number))
+    earlier = context.passed_before.get((document.document_id, page.page_number))
     names = [reader.called for reader in context.readers]
     if earlier is None or earlier.engine not in names:
         return route, None

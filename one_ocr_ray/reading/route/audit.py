@@ -71,7 +71,7 @@ class ShardAudit:
         other = await read_page(document, page, replace(context, readers=(second,), ocr=None))
         known = other.cost_usd is not None  # else `read_page` has told all but the requests
         tokens = (other.input_tokens or 0, other.output_tokens or 0) if known else (0, 0)
-        context.untold(Spending(other.attempts, *tokens, other.cost_usd or 0.0))
+        context.record_spending(Spending(other.attempts, *tokens, other.cost_usd or 0.0))
         errors, words = await asyncio.to_thread(disagreement, row.markdown or "", other.markdown or "")
         audited = AuditedPage(
             row.document_id,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.cost.spending import Spending, of_rows
-from one_ocr_ray.policy.dataset.journal import best_pages, untold_passes
+from one_ocr_ray.policy.dataset.journal import best_pages, uncounted_passes
 from one_ocr_ray.storage.journal import Journal
 from one_ocr_ray.storage.spending.records import recorded_spending
 
@@ -78,6 +78,6 @@ def _unsettled(output: Objects, dataset: Dataset, shard_id: str, config_id: str)
     journal = Journal(output, shard_id, config_id)
     journaled = best_pages(journal.read()).values()
     if not dataset.documents(shard_id):
-        return committed or [*journaled, *untold_passes(journal.passed, journaled).values()]
+        return committed or [*journaled, *uncounted_passes(journal.passed, journaled).values()]
     settled = {(page.document_id, page.page_number, page.finished_at) for page in committed}
     return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]
