@@ -29,7 +29,7 @@ class Driver:
 
     def __init__(self, *arguments: Path | str, environment: dict[str, str] | None = None) -> None:
         self.lingering: list[psutil.Process] = []
-        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed with the block
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the block
         own = {"RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
         self.process = subprocess.Popen(
             [sys.executable, "jobs/ocr.py", *(str(each) for each in arguments), "--json"],
@@ -55,8 +55,8 @@ class Driver:
 
     def said(self) -> str:
         """What it has written to stderr so far."""
-        self._errors.seek(0)
-        return self._errors.read()
+        file = self._errors.fileno()
+        return os.pread(file, os.fstat(file).st_size, 0).decode()  # to seek would move the place where it writes, too
 
     def pages_told(self) -> int:
         """The largest number of pages that its progress has called done."""

@@ -24,6 +24,6 @@ def provider() -> Iterator[ProviderProcess]:
 
 @pytest.fixture
 def site(tmp_path: Path, provider: ProviderProcess) -> Iterator[Site]:
-    """80 pages, read at about 40 a second."""
+    """80 pages."""
     yield Site(tmp_path, provider)
     end_limiters()

@@ -10,6 +10,7 @@ from uuid import uuid4
 from tests.cluster.outputs import read
 from tests.faults.death_costs import Death, costs_of, safe_pages, wrong_in
 from tests.provider import Identity, Latency, write_identity_pdfs
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from tests.provider import ProviderProcess
     from tests.provider.ledger import Row
 
-LATENCY = Latency(shape="uniform", seconds=0.2, to_s=0.6)
+LATENCY = Latency(shape="uniform", seconds=0.1, to_s=0.3)
 
 
 class Site:
@@ -54,6 +55,19 @@ class Site:
         """Requests for pages that have ended."""
         return [row for row in self.provider.rows() if row.operation == "read"]
 
+    def stop_after(self, answers: int) -> None:
+        """Let the provider answer so many calls from now on, and keep the others waiting: a run stands still there."""
+        until(lambda: self.provider.summary()["in_flight"] == 0, "the end of the calls of whoever was killed")
+        self.provider.change(passes=answers)
+
+    def go_on(self) -> None:
+        """Let the provider answer everything again."""
+        self.provider.change(passes=None)
+
+    def stands_still(self) -> bool:
+        """True if as many calls wait for an answer as a run may have under way."""
+        return bool(self.provider.summary()["in_flight"] == self.flags["max_in_flight"])
+
     def death(self, killed_s: float, gone_s: float) -> Death:
         """A death that has just been."""
         return Death(killed_s, gone_s, safe_pages(self.output, gone_s))
@@ -66,7 +80,7 @@ class Site:
 
 
 class Saboteur:
-    """Kills something, in a thread, when so many calls have been answered; `deaths` says when."""
+    """Kills something, in a thread, when so many calls have been answered and no more are; `deaths` says when."""
 
     def __init__(self, site: Site, after: int, kill: Callable[[], None]) -> None:
         self.deaths: list[Death] = []
@@ -77,6 +91,7 @@ class Saboteur:
         self._thread = threading.Thread(target=self._wait_and_kill, daemon=True)
 
     def __enter__(self) -> Self:
+        self._site.stop_after(self._after)
         self._thread.start()
         return self
 
@@ -85,9 +100,12 @@ class Saboteur:
         self._thread.join()
 
     def _wait_and_kill(self) -> None:
-        while self._site.answered() < self._after:
-            if self._ended.wait(0.05):
-                return
-        killed_s = time.monotonic()
-        self._kill()
-        self.deaths.append(self._site.death(killed_s, time.monotonic()))
+        try:
+            while self._site.answered() < self._after:
+                if self._ended.wait(0.05):
+                    return
+            killed_s = time.monotonic()
+            self._kill()
+            self.deaths.append(self._site.death(killed_s, time.monotonic()))
+        finally:
+            self._site.go_on()

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 import ray
 
+from one_ocr_ray.policy.shutdown import SAME_REQUEST_S
+from tests.cluster.faults.sites import LATENCY
 from tests.cluster.outputs import file_bytes
 from tests.faults.drivers import Driver
 from tests.provider import Latency
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from tests.cluster.faults.sites import Site
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+SLOW = Latency(seconds=5.0)
+ASKED_TO_STOP = "Interrupted. Requests under way are paid and have"
 
 
 @pytest.fixture
@@ -28,8 +33,9 @@ def command(site: Site, ray_cluster: None) -> list[str]:
 
 def test_a_second_driver_is_refused(site: Site, command: list[str]) -> None:
     """It ends with 2 and one sentence that names the first, which goes on undisturbed."""
-    with Driver(*command, "--max-in-flight", "2") as first:  # slow: it outlasts the start of the second
-        assert first.wait_until(lambda: site.answered() >= 1), first.said()
+    site.stop_after(1)
+    with Driver(*command) as first:
+        assert first.wait_until(lambda: site.answered() == 1), first.said()
         with Driver(*command) as second:
             code, _ = second.wait()
             said = second.said()
@@ -37,6 +43,7 @@ def test_a_second_driver_is_refused(site: Site, command: list[str]) -> None:
         assert code == 2
         assert f"is in use by process {first.pid} " in said
         assert "Traceback" not in said
+        site.go_on()
         assert first.wait()[0] == 0, first.said()
     site.assert_kept()
     assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
@@ -44,9 +51,11 @@ def test_a_second_driver_is_refused(site: Site, command: list[str]) -> None:
 
 def test_a_sleeping_driver_is_overtaken_and_changes_nothing(site: Site, command: list[str]) -> None:
     """The second waits until it is sure, says so once, and finishes; the first wakes up and ends with a sentence."""
+    site.stop_after(10)
     with Driver(*command) as sleeper:
-        assert sleeper.wait_until(lambda: site.answered() >= 10), sleeper.said()
+        assert sleeper.wait_until(lambda: site.answered() == 10), sleeper.said()
         sleeper.process.send_signal(signal.SIGSTOP)
+        site.go_on()
         with Driver(*command) as second:
             code, summary = second.wait()
             assert code == 0, second.said()
@@ -70,9 +79,13 @@ def test_a_driver_that_is_asked_to_stop_keeps_every_answer(site: Site, command: 
 
     By SIGTERM here and by SIGINT in the next test: one handler serves both.
     """
+    site.stop_after(20)
     with Driver(*command) as driver:
-        assert driver.wait_until(lambda: site.answered() >= 20), driver.said()
+        assert driver.wait_until(lambda: site.answered() == 20 and site.stands_still()), driver.said()
         driver.process.send_signal(signal.SIGTERM)
+        assert driver.wait_until(lambda: ASKED_TO_STOP in driver.said()), driver.said()
+        site.provider.change(latency=SLOW)  # for pages that begin before the worker hears of it
+        site.go_on()
         code, so_far = driver.wait()
         assert code == 4
         assert "Interrupted; finished pages are kept. The same command resumes." in driver.said()
@@ -80,6 +93,7 @@ def test_a_driver_that_is_asked_to_stop_keeps_every_answer(site: Site, command: 
     sent = site.sent()
     assert not [row for row in sent if row.aborted]
     assert so_far["requests"]["sent"] == len(sent) < len(site.expected)
+    site.provider.change(latency=LATENCY)
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()
@@ -88,19 +102,14 @@ def test_a_driver_that_is_asked_to_stop_keeps_every_answer(site: Site, command: 
 
 def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> None:
     """--stop-wait says when; the next run asks for them again."""
+    site.stop_after(10)
     with Driver(*command, "--stop-wait", "1") as driver:
-        assert driver.wait_until(lambda: site.answered() >= 10), driver.said()
-        site.provider.change(latency=Latency(seconds=60.0).model_dump())
-        in_flight = site.flags["max_in_flight"]
-        assert driver.wait_until(lambda: site.provider.summary()["in_flight"] == in_flight), driver.said()
-        time.sleep(1.0)  # those of before are answered, and others take their places
-        assert driver.wait_until(lambda: site.provider.summary()["in_flight"] == in_flight), driver.said()
-        asked_s = time.monotonic()
+        assert driver.wait_until(lambda: site.answered() == 10 and site.stands_still()), driver.said()
         driver.process.send_signal(signal.SIGINT)
-        assert driver.wait()[0] == 4
-        assert time.monotonic() - asked_s < 15.0
-    assert len([row for row in site.sent() if row.aborted]) == in_flight
-    site.provider.change(latency=Latency().model_dump())
+        assert driver.wait()[0] == 4  # though no request is ever answered
+        assert f"{ASKED_TO_STOP} 1 s " in driver.said()
+    assert len([row for row in site.sent() if row.aborted]) == site.flags["max_in_flight"]
+    site.go_on()
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()
@@ -108,16 +117,15 @@ def test_requests_that_take_too_long_are_cut(site: Site, command: list[str]) -> 
 
 def test_asked_twice_it_ends_at_once(site: Site, command: list[str]) -> None:
     """Nobody has to wait for anything; the next run resumes all the same."""
-    with Driver(*command) as driver:
-        assert driver.wait_until(lambda: site.answered() >= 10), driver.said()
-        site.provider.change(latency=Latency(seconds=60.0).model_dump())
-        time.sleep(1.0)
+    site.stop_after(10)
+    with Driver(*command, "--stop-wait", "600") as driver:
+        assert driver.wait_until(lambda: site.answered() == 10 and site.stands_still()), driver.said()
         driver.process.send_signal(signal.SIGINT)
-        time.sleep(2.5)  # sooner, it would be the same wish
+        assert driver.wait_until(lambda: ASKED_TO_STOP in driver.said()), driver.said()
+        time.sleep(SAME_REQUEST_S + 0.1)  # sooner, it would be the same wish
         driver.process.send_signal(signal.SIGTERM)
-        code, summary = driver.wait(timeout_s=5.0)
-        assert (code, summary) == (4, {})
-    site.provider.change(latency=Latency().model_dump())
+        assert driver.wait() == (4, {})
+    site.go_on()
     with Driver(*command) as driver:
         assert driver.wait()[0] == 0, driver.said()
     site.assert_kept()
