@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     _Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
 
 ENDED = (
-    "{parcels:,} batches with {pages:,} pages were cancelled; what they had answered is stored and paid. "
+    "{batches} cancelled ({pages:,} pages); what had been answered is stored and paid. "
     "Run the same `one-ocr run` command again: it takes those answers and reads the other pages."
 )
 
@@ -87,7 +87,8 @@ def _cancel(options: argparse.Namespace) -> int:
     with held_lease(output, f"cancel-{token_hex(3)}", _say, lambda: None):
         ended = asyncio.run(_end(output, llm, account))
     if ended.parcels:
-        raise StoppedError(ENDED.format(parcels=ended.parcels, pages=ended.pages))
+        batches = "One batch is" if ended.parcels == 1 else f"{ended.parcels:,} batches are"
+        raise StoppedError(ENDED.format(batches=batches, pages=ended.pages))
     print("No batch of this output is with the provider.", file=sys.stderr)  # noqa: T201
     return EXIT_OK
 

@@ -32,9 +32,7 @@ NO_BATCHES = (
     "--batch: the server at {base_url} has no batches (GET /batches is not answered with a list). "
     "Leave --batch out, or use the provider's own address."
 )
-LEFT_BY_ONLINE = (
-    "{lying} Run the same command again with --batch to collect them, or end them with `one-ocr batch cancel OUTPUT`."
-)
+LEFT_BY_ONLINE = "Add --batch to collect what lies in batches, or end them with `one-ocr batch cancel OUTPUT`. {lying}"
 QUARANTINED = (
     "--batch-strict: nobody knows if a batch was created for {names}. Look for it on the provider's pages; "
     "without --batch-strict the same command asks for its pages again."
