@@ -55,7 +55,7 @@ class OutputCounts:
 
 @dataclass(frozen=True, slots=True)
 class BatchUse:
-    """The provider batches of an output over all its runs. `live`: not collected yet."""
+    """The provider batches of an output over all its runs. `live`: with the provider, run or not."""
 
     parcels: int = 0
     live: int = 0

@@ -37,6 +37,7 @@ QUARANTINED = (
     "--batch-strict: nobody knows if a batch was created for {names}. Look for it on the provider's pages; "
     "without --batch-strict the same command asks for its pages again."
 )
+THERE = (Stage.LIVE, Stage.UNSURE, Stage.ENDED)  # with the provider: running, or with results to be fetched
 SAY_EVERY_S = 60.0
 LINGER_S = 20.0  # so long others may end, too, before workers are started for those that have ended
 
@@ -210,14 +211,16 @@ class RunBatches:
     def told(self) -> str:
         """One sentence on what lies at the provider, with the deadline as its end."""
         counts, deadline = self.watch.counts(), self._deadline
-        there = [counts[each] for each in (Stage.LIVE, Stage.UNSURE, Stage.ENDED) if each in counts]
+        there = [counts[each] for each in THERE if each in counts]
         parcels, pages = sum(each.parcels for each in there), sum(each.pages for each in there)
         waiting = counts[Stage.UPLOADED].parcels if Stage.UPLOADED in counts else 0
-        files = f"{waiting} more file{'s' * (waiting != 1)} wait for room; " if waiting else ""
+        named = "1 uploaded file waits" if waiting == 1 else f"{waiting:,} uploaded files wait"
+        files = f"{named} for a batch; " if waiting else ""
         by = f" before {deadline:%Y-%m-%d %H:%M} UTC" if deadline is not None else ""
         batches = f"{parcels:,} batch{'es' * (parcels != 1)} ({pages:,} page{'s' * (pages != 1)})"
         verb = "is" if parcels == 1 else "are"
-        return f"{batches} {verb} with the provider; {files}run the same command again{by}."
+        batches = f"{batches} {verb} with the provider; " if parcels else ""
+        return f"{batches}{files}run the same command again{by}."
 
     @property
     def _deadline(self) -> datetime | None:
@@ -233,7 +236,7 @@ class RunBatches:
                 size_bytes += self.state.marked(parcel, Stage.CLEANED).get("size_bytes", 0)
             elif parcel.file is not None:
                 size_bytes += parcel.file.size_bytes
-                if parcel.stage in {Stage.UPLOADED, Stage.UNSURE, Stage.LIVE, Stage.ENDED}:
+                if parcel.stage in THERE:
                     live, pages_live = live + 1, pages_live + parcel.file.pages
         deadline = self._deadline if live else None
         told = deadline.isoformat(timespec="seconds") if deadline is not None else None
