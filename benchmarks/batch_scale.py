@@ -99,12 +99,13 @@ def under_a_cap(work: Path, options: argparse.Namespace) -> list[str]:
         rows, kept = provider.rows(), provider.batches()
     files = sorted((output / "pages").glob("*.parquet"))
     costs = [cost for file in files for cost in pq.read_table(file, columns=["cost_usd"])["cost_usd"].to_pylist()]
-    lines = sum(row.operation == "line" for row in rows)
+    lines, online = (sum(row.operation == name for row in rows) for name in ("line", "read"))
     uploads = sum(row.operation == "upload" for row in rows)
     print(f"{len(costs)} pages in {watched.wall_s:.0f} s, exit {code}: {uploads} files, batches {kept['states']}")
-    print(f"{lines} lines executed, {kept['files']} files left; cost {summary.get('cost_usd')}")
+    print(f"{lines} lines executed, {online} pages online; {kept['files']} files left; cost {summary.get('cost_usd')}")
     show(watched, options.pages)
-    whole = len(costs) == lines == options.pages and abs(sum(costs) - BILLED_USD * options.pages) < 1e-6
+    whole = len(costs) == lines + online == options.pages
+    whole = whole and abs(sum(costs) - BILLED_USD * (lines + 2 * online)) < 1e-6
     most_spooled = max(count for _, _, count, _ in watched.samples)
     print(f"most of the spool: {most_spooled} files, {max(size for *_, size in watched.samples) / 1e6:.0f} MB")
     if code or kept["files"] or not whole:
