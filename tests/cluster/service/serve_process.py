@@ -7,12 +7,13 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 import psutil
+
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,15 +37,23 @@ class Served:
         with (self._folder / "log").open("ab") as log:
             start = log.tell()
             self.process = subprocess.Popen(command, cwd=self._folder, stderr=log, stdout=log, env=environment)
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            told = (self._folder / "log").read_bytes()[start:].decode()
-            if found := _LISTENS.search(told):
-                self.http = httpx.Client(base_url=found[1], timeout=PATIENCE_S)
-                return self
-            time.sleep(0.05)
-        self.kill()
-        raise AssertionError(f"the service did not start: {told}")
+
+        def has_started() -> bool:
+            return bool(_LISTENS.search(self._told(start))) or self.process.poll() is not None
+
+        try:
+            until(has_started, "a service that listens", PATIENCE_S)
+            found = _LISTENS.search(self._told(start))
+            assert found, f"the service did not start: {self._told(start)}"
+        except AssertionError:
+            self.kill()
+            raise
+        self.http = httpx.Client(base_url=found[1], timeout=PATIENCE_S)
+        return self
+
+    def _told(self, start: int) -> str:
+        """What it has written to its log since its start."""
+        return (self._folder / "log").read_bytes()[start:].decode()
 
     def __exit__(self, *_: object) -> None:
         self.http.close()
@@ -65,10 +74,10 @@ class Served:
         """kill -9 of everything at once."""
         if self.process.poll() is None:
             victims = self.processes()
-            for victim in victims:
-                victim.suspend()  # nobody may notice that another one is gone
-            for victim in victims:
-                victim.kill()
+            for end in (psutil.Process.suspend, psutil.Process.kill):  # nobody may notice that another one is gone
+                for victim in victims:
+                    with suppress(psutil.NoSuchProcess):  # it has ended by itself
+                        end(victim)
             self.process.wait()
             psutil.wait_procs(victims, timeout=PATIENCE_S)
 
@@ -87,24 +96,22 @@ class Served:
 
     def status(self, task_id: str) -> dict[str, Any]:
         """The task now. Answers that ask for patience are given it."""
-        deadline = time.monotonic() + PATIENCE_S
-        while True:
+
+        def answered() -> dict[str, Any] | None:
             try:
                 answer = self.http.get(f"/task_status/{task_id}")
             except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code == 200:
-                body: dict[str, Any] = answer.json()
-                return body
-            assert time.monotonic() < deadline, answer and answer.text
-            time.sleep(0.1)
+                return None
+            return answer.json() if answer.status_code == 200 else None
+
+        return until(answered, f"an answer for {task_id}", PATIENCE_S)
 
     def until(self, task_id: str, pages_done: int | None = None) -> dict[str, Any]:
         """The task when it has ended, or has so many pages done."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
+
+        def reached() -> dict[str, Any] | None:
             body = self.status(task_id)
-            if body["state"] in _ENDED or (pages_done is not None and body["progress"]["pages_done"] >= pages_done):
-                return body
-            time.sleep(0.05)
-        raise AssertionError(f"still {body}")
+            is_far = pages_done is not None and body["progress"]["pages_done"] >= pages_done
+            return body if is_far or body["state"] in _ENDED else None
+
+        return until(reached, f"the end of {task_id}, or {pages_done} pages", PATIENCE_S)

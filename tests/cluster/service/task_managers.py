@@ -23,6 +23,7 @@ from one_ocr_ray.storage.tasks.task_store import TaskStore
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 from one_ocr_ray.tasks.service_config import service_config_of
 from tests.faults.network import cut_connections
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from tests.provider import ProviderProcess
 
 OWNER = "owner"
-PATIENCE_S = 120.0
 
 
 @dataclass(frozen=True, slots=True)

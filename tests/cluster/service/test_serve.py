@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -15,8 +13,10 @@ import psutil
 import pytest
 
 from one_ocr_ray.service.middleware.proxy_limit import UNSIZED_BYTES
+from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
 from tests.cluster.service.serve_process import PATIENCE_S, Served
 from tests.provider import ProviderProcess, Rule, identity_pdf
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,13 +39,16 @@ def answers(provider: ProviderProcess, document: int) -> Counter[int]:
 
 @pytest.mark.timeout(600)
 def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: Path) -> None:
-    """Uploads are read; kills of proxy, replica, and of everything at once lose nothing; SIGTERM leaves nothing."""
+    """Uploads are read; a second service on the store is refused; kills of proxy, replica, and of everything at once
+    lose nothing; SIGTERM leaves nothing, and the store to the next one.
+    """
     flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000}
     with Served(tmp_path, **flags) as service:
         first = service.upload(identity_pdf(1, 2), identity_pdf(2, 3))
         assert [service.until(task_id)["outcome"] for task_id in first] == ["complete"] * 2
         assert service.http.get(f"/v1/tasks/{first[0]}/result?format=txt").text.count("doc-0001 page") == 2
         _is_limited(service)
+        _keeps_its_store(service, tmp_path)
 
         (task_id,) = service.upload(identity_pdf(10, 8))
         before = service.until(task_id, pages_done=6)
@@ -70,6 +73,19 @@ def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: P
         assert service.stop() == 0
         _, left = psutil.wait_procs(everything, timeout=PATIENCE_S)
         assert left == []
+        told: list[str] = []
+        refuse_held_store(str(tmp_path / "store"), told.append)  # as the next one looks whether it may start
+        assert told == []
+
+
+def _keeps_its_store(service: Served, folder: Path) -> None:
+    """A second service ends with 2 and a sentence that says who is at work and what to do; the first one goes on."""
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0", "--store", "store"]
+    second = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert second.returncode == 2, second.stderr
+    assert "Another service (process " in second.stderr
+    assert "Stop that one, or give another --store." in second.stderr
+    assert service.http.get("/readyz").status_code == 200
 
 
 def _is_limited(service: Served) -> None:
@@ -125,11 +141,12 @@ def test_it_can_be_interrupted_while_it_starts(tmp_path: Path) -> None:
 
 
 def _children_when(process: subprocess.Popen[str], at_least: int) -> list[psutil.Process]:
-    deadline = time.monotonic() + PATIENCE_S
-    while time.monotonic() < deadline:
+    def enough() -> list[psutil.Process]:
         children = psutil.Process(process.pid).children(recursive=True)
-        if len(children) >= at_least:
-            return children
-        time.sleep(0.02)
-    os.kill(process.pid, signal.SIGKILL)
-    raise AssertionError("it starts nothing")
+        return children if len(children) >= at_least else []
+
+    try:
+        return until(enough, "its processes")
+    except AssertionError:
+        process.kill()
+        raise

@@ -26,7 +26,6 @@ from tests import pdfs
 from tests.cluster.outputs import read, rows
 from tests.cluster.service.task_managers import (
     OWNER,
-    PATIENCE_S,
     TaskManagerSite,
     cut_off_workers,
     kill,
@@ -35,6 +34,7 @@ from tests.cluster.service.task_managers import (
 )
 from tests.http.local_servers import http_server
 from tests.provider import Latency, ProviderProcess, Rule, identity_pdf, write_identity_pdfs
+from tests.waiting import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -204,11 +204,12 @@ async def test_a_cancelled_task_ends_its_calls_and_keeps_its_pages(
     provider.change(rules=[Rule(fault="stall", page="doc-0005 page [45]", seconds=300)])
     task_id = await site.submit(identity_pdf(5, 5))
     await site.until(task_id, lambda view: view.pages_done == 3 and view.pages_running == 2)
+    await eventually(lambda: provider.summary()["in_flight"] == 2, "both requests at the provider")
     view = await site.manager.cancel(OWNER, task_id)
     assert view is not None
     assert (view.state, view.outcome, view.pages_done) == (TaskState.REVOKED, TaskOutcome.PARTIAL, 3)
+    await eventually(lambda: provider.summary()["aborted"] == 2, "the end of both requests")
     assert provider.summary()["in_flight"] == 0
-    assert provider.summary()["aborted"] == 2
     assert await site.manager.cancel(OWNER, task_id) == view, "to cancel again changes nothing"
     provider.change(rules=[])
     assert await site.manager.retry(OWNER, task_id, None) is not None
@@ -228,7 +229,7 @@ async def test_deletion_leaves_no_byte_of_a_running_task(site: TaskManagerSite, 
     assert await site.manager.task(OWNER, task_id) is None
     assert await site.manager.delete(OWNER, task_id) is False
     assert not [path for path in files_of(site) if task_id in str(path) or b"doc-0006" in path.read_bytes()]
-    assert provider.summary()["in_flight"] == 0
+    await eventually(lambda: provider.summary()["in_flight"] == 0, "the end of its request")
 
 
 async def test_tasks_with_different_options_share_a_worker(site: TaskManagerSite, provider: ProviderProcess) -> None:
@@ -357,9 +358,7 @@ async def test_a_killed_process_loses_nothing(provider: ProviderProcess, tmp_pat
             assert list(verify(site.store.output_uri(earlier.record.task_id))) == []
         for number in (20, 21):
             assert all(calls_of(provider, number)[page] == 1 for page in range(1, 7))
-        async with asyncio.timeout(PATIENCE_S):
-            while {body["task_id"] for body in told} != set(tasks):  # noqa: ASYNC110 - another process tells
-                await asyncio.sleep(0.05)
+        await eventually(lambda: {body["task_id"] for body in told} == set(tasks), "both callbacks")
         assert {body["state"] for body in told} == {"SUCCESS"}
 
 
@@ -421,12 +420,11 @@ async def test_an_upload_goes_before_a_batch_that_fills_the_limit(provider: Prov
     source = tmp_path / "in"
     source.mkdir()
     write_identity_pdfs(source, range(50, 54), pages=20)
-    limit = {"rpm": 600, "engine": "openai", "base_url": provider.openai_url}
+    limit = {"rpm": 240, "engine": "openai", "base_url": provider.openai_url, "longest_side": 400}
     with task_manager_site(tmp_path, **limit) as site:
         await site.succeeded(await site.submit(identity_pdf(60, 1)))  # all is warm
         batch = asyncio.create_task(asyncio.to_thread(read, tmp_path / "out", source, **limit))
-        while calls_of(provider, 50).total() < 10:  # noqa: ASYNC110 - the provider is another process
-            await asyncio.sleep(0.05)
+        await eventually(lambda: calls_of(provider, 50).total() >= 5, "answers for the batch")
         task_id = await site.submit(identity_pdf(61, 1))
         await site.succeeded(task_id)
         assert not batch.done()

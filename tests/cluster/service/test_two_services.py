@@ -1,10 +1,11 @@
-"""One service per store: a second one is refused, or takes over when the first has brought its work to an end."""
+"""One service per store: one that is deployed later takes over when the first has brought its work to an end.
+
+That a second `one-ocr serve` is refused stands in `test_serve`, where one is running.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import sys
 import time
 from collections import Counter
 from contextlib import suppress
@@ -21,9 +22,9 @@ from one_ocr_ray.policy.lease import deployment
 from one_ocr_ray.policy.tasks.task import TaskState, TaskView
 from one_ocr_ray.settings.service import load_service
 from one_ocr_ray.tasks.service_config import service_config_of
-from tests.cluster.service.serve_process import Served
 from tests.cluster.service.task_managers import OWNER, task_manager_site
 from tests.provider import Latency, ProviderProcess, identity_pdf
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
 PAGES, IN_FLIGHT = 40, 4
-PATIENCE_S = 120.0
 
 
 def calls(provider: ProviderProcess) -> Counter[str]:
@@ -114,20 +114,3 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
         assert (await answer_of(again, record)).state is TaskState.SUCCESS
         await again.rest.remote()
         ray.kill(again)
-
-
-def test_a_second_serve_on_one_store_is_refused(tmp_path: Path) -> None:
-    """Exit code 2 and a sentence that says who is at work and what to do; the first one goes on. After its end the next
-    one starts at once. After a kill as well, which `test_serve` shows.
-    """
-    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0", "--store", "store"]
-    model = {"engine": "openai", "base_url": "http://127.0.0.1:9/v1"}  # no page is read, and it needs no OCR engines
-    with Served(tmp_path, **model) as first:
-        second = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
-        assert second.returncode == 2, second.stderr
-        assert "Another service (process " in second.stderr
-        assert "Stop that one, or give another --store." in second.stderr
-        assert first.http.get("/readyz").status_code == 200
-        assert first.stop() == 0
-    with Served(tmp_path, **model) as third:
-        assert third.http.get("/readyz").status_code == 200

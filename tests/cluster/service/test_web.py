@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.cluster.service.serve_process import Served
-from tests.provider import Latency, ProviderProcess, Rule, identity_pdf
+from tests.provider import ProviderProcess, Rule, identity_pdf
 from tests.web.relay import Relay
 from tests.web.test_uploading import NOTE_PERCENTS
 from tests.web.visitor import Visit, chromium, pdf_file
@@ -27,7 +27,7 @@ RULES = [
 def test_a_person_uses_the_service(tmp_path: Path) -> None:
     """Upload of two, progress, reload, a cut connection, text beside the image, retry, cancel, delete, no scripts."""
     with (
-        ProviderProcess(keys=(), rules=RULES, latency=Latency(seconds=1.6)) as provider,
+        ProviderProcess(keys=(), rules=RULES, passes=6) as provider,
         Served(tmp_path, engine="openai", base_url=provider.openai_url, rpm=60_000, max_in_flight=2) as service,
         Relay(service.http.base_url.port or 0) as cable,
         chromium() as browser,
@@ -43,6 +43,7 @@ def test_a_person_uses_the_service(tmp_path: Path) -> None:
             cable.cut()
             expect(me.find("#notice")).to_contain_text("connection was lost")
             cable.mend()
+            provider.change(passes=None)
             me.state("partial")
             seen = me.page.evaluate("window.seen")
             assert seen == sorted(seen)
