@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +15,9 @@ from one_ocr_ray.policy.document import document_text, with_continuations
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.books import HEIGHT_PT, TITLE, WIDTH_PT, book
 from tests.values import TIMED_OUT, document, page
+
+if TYPE_CHECKING:
+    from one_ocr_ray.model import PageResult
 
 
 @pytest.mark.parametrize("with_places", [True, False], ids=["with places", "Markdown alone"])
@@ -62,6 +67,50 @@ def test_a_head_in_the_first_line_of_a_paragraph_goes() -> None:
     """Models put a running head right above the text."""
     pages = [f"The History of Mills {n + 40}\n{body(n)}" for n in range(1, 8)]
     assert markdown_of(*pages) == "\n\n".join(body(n) for n in range(1, 8))
+
+
+@pytest.mark.parametrize("joint", ["  \n", " "], ids=["lines", "running text"])
+def test_a_head_that_is_set_like_the_text_goes(joint: str) -> None:
+    """With places, too: it is the first line of the first block; where that is running text, its first words."""
+    paper, box, where = document(page_count=12), PageBox(WIDTH_PT, HEIGHT_PT), Box(50, 80, 370, 500)
+    pages = []
+    for number in range(1, 13):
+        between = joint if number % 3 == 0 else "  \n"
+        text = f"Page {number} of 12{between}{body(number)}"
+        blocks = pack([Block(1, BlockKind.PARAGRAPH, text, where)], Positions.BLOCKS)
+        pages.append(page(paper, number, markdown=text, blocks=blocks, page_box=box))
+    assert document_text(pages).markdown == "\n\n".join(body(number) for number in range(1, 13))
+
+
+def placed(number: int, count: int, *parts: tuple[BlockKind, str, float]) -> PageResult:
+    """A page of a document with blocks of one line, each with its height on the page."""
+    blocks = [Block(at, kind, text, Box(50, top, 370, top + 12)) for at, (kind, text, top) in enumerate(parts, 1)]
+    blocks = [replace(block, level=2) if block.kind is BlockKind.HEADING else block for block in blocks]
+    row = page(document(page_count=count), number, markdown=to_markdown(blocks, number))
+    return replace(row, blocks=pack(blocks, Positions.BLOCKS), page_box=PageBox(WIDTH_PT, HEIGHT_PT))
+
+
+def test_sections_that_begin_pages_are_no_running_heads() -> None:
+    """Their titles differ by their numbers alone; the head above them goes."""
+    heading, text = BlockKind.HEADING, BlockKind.PARAGRAPH
+    pages = [
+        placed(n, 8, (text, "A Manual", 20), (heading, f"22.{n + 40} Version 3.5.{n}", 50), (text, body(n), 200))
+        for n in range(1, 9)
+    ]
+    found = document_text(pages).markdown
+    assert "A Manual" not in found
+    assert all(f"22.{n + 40} Version 3.5.{n}\n" in found for n in range(1, 9))
+
+
+def test_words_of_the_text_may_end_several_pages() -> None:
+    """They stand on some pages of many, as high as on others, and once as a heading before."""
+    text = BlockKind.PARAGRAPH
+    pages = [
+        placed(n, 60, (text, body(n), 200), (text, "Syntax:" if n % 5 == 0 else f"End {chr(96 + n % 26)} it", 550))
+        for n in range(1, 61)
+    ]
+    pages[1] = placed(2, 60, (BlockKind.HEADING, "Syntax", 150), (text, body(2), 200))
+    assert document_text(pages).markdown.count("Syntax:") == 12
 
 
 def test_numbered_sections_are_no_page_numbers() -> None:

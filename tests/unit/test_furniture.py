@@ -75,6 +75,17 @@ def test_what_stands_beside_the_page_number_is_a_foot() -> None:
     assert found["Factors and Multiples"] is BlockKind.PAGE_FOOTER
 
 
+def test_a_note_of_one_line_at_the_foot_is_no_page_foot() -> None:
+    """Its number is small and raised, as that of a page is not."""
+    number, note = (
+        line("4", 200, 1500, 12),
+        line("False positives are possible, but few have been seen.", 222, 1502, 18),
+    )
+    found = kinds(blocks([*TEXT, number, note]))
+    assert not {kind for text, kind in found.items() if "False positives" in text} & {BlockKind.PAGE_FOOTER}
+    assert "False positives are possible" in to_markdown(blocks([*TEXT, number, note]))
+
+
 def test_a_number_alone_in_the_middle_may_stand_above_a_wide_margin() -> None:
     """At the left of the text it is text there."""
     middle = 200 + 10 * max(map(len, LINES)) / 2

@@ -17,6 +17,7 @@ from one_ocr_ray.policy.document.furniture import furniture, key_of, page_edges
 from one_ocr_ray.policy.document.headings import Heading, ranks, type_size
 from one_ocr_ray.policy.document.joints import joined
 from one_ocr_ray.policy.document.pieces import pieces_of
+from one_ocr_ray.policy.document.run_in_heads import run_in_heads
 from one_ocr_ray.policy.page.plain_text import plain_text
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 PAGE_JOINT = "\n\n"
 LEAST_PAGES = 3  # with fewer nothing repeats
+OPENING = 160  # characters: a running head is shorter
 MOST_EMPTIED = 0.3  # of the pages may consist of running heads alone
 
 _HASHES = re.compile(r"( {0,3})#{1,6}")
@@ -48,10 +50,10 @@ class DocumentText:
 
 def document_text(pages: Sequence[PageResult]) -> DocumentText:
     """The text of the good pages in order; a page without text ends where the one before it ends."""
-    dropped, levels = _surveyed(pages)
+    survey = _surveyed(pages)
     text = _Text()
     for page in pages:
-        text.add(page, _kept(page, dropped.get(page.page_number, ()), levels))
+        text.add(page, _kept(page, survey))
     return DocumentText("".join(text.parts), tuple(text.ends), text.continuing)
 
 
@@ -108,17 +110,27 @@ class _Text:
         self.length += len(joint) + len(text)
 
 
-def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[EdgePiece]], dict[tuple[int, int], int]]:
-    """What is left out of each page, and the level of each heading by page and index."""
+@dataclass(frozen=True, slots=True)
+class _Survey:
+    """What the first look at all pages has found."""
+
+    dropped: Mapping[int, Sequence[EdgePiece]]  # by page what is left out of it
+    run_in: Mapping[int, str]  # by page the head that its text begins with
+    levels: Mapping[tuple[int, int], int]  # of each heading, by page and index
+
+
+def _surveyed(pages: Sequence[PageResult]) -> _Survey:
     edges: list[EdgePiece] = []
     headings: list[Heading] = []
     titles: dict[str, list[int]] = {}
     counts: dict[int, int] = {}  # of pieces, by page
+    openings: dict[int, str] = {}  # what the text of a page begins with
     for page in pages:
         if not (pieces := pieces_of(page)):
             continue
         counts[page.page_number] = sum(not piece.kind.is_furniture for piece in pieces)
         edges += page_edges(page.page_number, pieces, page.page_box)
+        openings[page.page_number] = next((piece.text for piece in pieces if not piece.kind.is_furniture), "")[:OPENING]
         for index, piece in enumerate(pieces):
             if piece.kind is BlockKind.HEADING:
                 text = " ".join(plain_text(piece.text).split())
@@ -126,22 +138,27 @@ def _surveyed(pages: Sequence[PageResult]) -> tuple[dict[int, list[EdgePiece]], 
                 headings.append(Heading(page.page_number, index, piece.level or 1, text, size))
                 titles.setdefault(key_of(piece.text), []).append(page.page_number)
     dropped: dict[int, list[EdgePiece]] = {}
-    for edge in furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else ():
+    found = furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else set()
+    for edge in found:
         if not edge.kind.is_furniture:  # which its page has left out itself
             dropped.setdefault(edge.page, []).append(edge)
     emptied = sum(len({e.index for e in some if e.line is None}) == counts[page] for page, some in dropped.items())
     if emptied > MOST_EMPTIED * len(counts):
-        dropped = {}  # a document of which little else is left has no running heads: these are its text
+        dropped, found = {}, set()  # a document of which little else is left has no running heads: these are its text
+    heads = [edge for edge in found if edge.is_top]
+    for edge in heads:
+        openings.pop(edge.page, None)
     gone = {(edge.page, edge.index) for some in dropped.values() for edge in some}
-    return dropped, ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
+    levels = ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
+    return _Survey(dropped, run_in_heads(openings, heads), levels)
 
 
-def _kept(page: PageResult, dropped: Sequence[EdgePiece], levels: Mapping[tuple[int, int], int]) -> list[Piece]:
+def _kept(page: PageResult, survey: _Survey) -> list[Piece]:
     """The pieces of a page that are text of the document, headings with their rank in it."""
-    lines = {edge.index: edge.line for edge in dropped}
+    lines = {edge.index: edge.line for edge in survey.dropped.get(page.page_number, ())}
     kept: list[Piece] = []
     for index, piece in enumerate(pieces_of(page)):
-        level = levels.get((page.page_number, index), piece.level)
+        level = survey.levels.get((page.page_number, index), piece.level)
         text = piece.text
         if piece.kind.is_furniture or (index in lines and lines[index] is None):
             continue
@@ -150,6 +167,8 @@ def _kept(page: PageResult, dropped: Sequence[EdgePiece], levels: Mapping[tuple[
             text = "\n".join(own[1:] if lines[index] == 0 else own[:-1])
         elif level != piece.level:
             text = _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", text, count=1)
+        if not kept and (head := survey.run_in.get(page.page_number)):
+            text = text.removeprefix(head).lstrip()
         joint = "" if index and not kept else piece.joint
         kept.append(replace(piece, text=text, level=level, joint=joint))
     return kept

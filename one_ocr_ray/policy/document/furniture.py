@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from dataclasses import dataclass, replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -28,6 +28,7 @@ BAND = 0.12  # of the page's height, at its top and its bottom: furniture lies i
 EDGE_PIECES = 2  # of a page without places, on either side
 MOST_CHARACTERS = 120
 NEIGHBOURS = 8  # pages before and after one: left and right pages have heads of their own, and so has each chapter
+WORDS_NEAR = 4  # the same for words alone: those of the text repeat, too, yet not so near
 REPEATED = 3  # as many pages, among the neighbours
 OFTEN = 0.4  # of all pages
 SAME_HEIGHT = 0.015  # of the page's height: heads of two pages stand as high
@@ -61,11 +62,17 @@ class EdgePiece:
     line: int | None = None  # 0 or -1: only that line of the piece
     middle: float | None = None  # its height on the page, as a share of the page's height
     height: float | None = None  # of its box in points
+    is_within: bool = False  # a line of a block with a place, which stands nowhere else
 
     @property
     def key(self) -> str:
-        """What is the same on every page: letters, without case, and where numbers stand."""
-        return _key(self.text)
+        """What is the same on every page: letters, without case, and where numbers stand.
+
+        The number of a section is its own: "4.12 Options" and "4.15 Options" are two headings.
+        """
+        words = _words(self.text)
+        is_section = self.kind is BlockKind.HEADING and len(words) > 2 and all(map(str.isdecimal, words[:2]))
+        return " ".join(words) if is_section else _key(self.text)
 
     @property
     def place(self) -> int:
@@ -90,9 +97,12 @@ class EdgePiece:
 
 def page_edges(number: int, pieces: Sequence[Piece], box: PageBox | None) -> list[EdgePiece]:
     """What may be furniture on page `number`."""
-    if box is not None and any(piece.box for piece in pieces):
-        return list(_placed_edges(number, pieces, box))
-    return list(_outer_pieces(number, pieces))
+    outer = list(_outer_pieces(number, pieces))
+    if box is None or not any(piece.box for piece in pieces):
+        return outer
+    # A head that is set like the text, and as near to it as its lines are to each other, is the first of them.
+    within = (replace(edge, is_within=True) for edge in outer if edge.line is not None and edge.rank == 0)
+    return [*_placed_edges(number, pieces, box), *within]
 
 
 def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterator[EdgePiece]:
@@ -142,8 +152,11 @@ def furniture(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_cou
         and (title := _without_numbers(edge.key))
         and any(0 < edge.page - page <= GOES_ON for page in titles.get(title, ()))
     }
-    found |= _counting(edges) | _repeating(edges, titles, page_count) | going_on
+    found |= _counting(edges) | _repeating(edges, titles, page_count)
+    found |= _in_used_place(going_on, found, edges)
     found |= _in_place(edges, found)
+    usual = Counter((edge.key, edge.is_top) for edge in edges if edge.is_within)
+    found -= {edge for edge in edges if edge.is_within and usual[edge.key, edge.is_top] < OFTEN * page_count}
     ranks: dict[tuple[int, bool], set[int]] = defaultdict(set)
     for edge in found:
         ranks[edge.page, edge.is_top].add(edge.rank)
@@ -192,14 +205,30 @@ def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
     for edge in edges:
         for number in edge.numbers:
             by_offset[number - edge.page].append(edge)
-    return {edge for group in by_offset.values() for edge in _among_neighbours(group)}
+    return {
+        edge
+        for same in by_offset.values()
+        for group in _by_height(same)
+        for edge in _among_neighbours(group, NEIGHBOURS)
+    }
 
 
-def _among_neighbours(group: Sequence[EdgePiece]) -> Iterator[EdgePiece]:
+def _in_used_place(some: set[EdgePiece], found: set[EdgePiece], edges: Sequence[EdgePiece]) -> set[EdgePiece]:
+    """Those of `some` that have no place, or stand where many pages have furniture or others of `some`."""
+    least = max(REPEATED, USED_PLACE * len({edge.page for edge in edges if edge.middle is not None}))
+    heights = Counter((edge.is_top, edge.place) for edge in found | some)
+    return {
+        edge
+        for edge in some
+        if edge.middle is None or sum(heights[edge.is_top, edge.place + step] for step in (-1, 0, 1)) >= least
+    }
+
+
+def _among_neighbours(group: Sequence[EdgePiece], reach: int) -> Iterator[EdgePiece]:
     """Those of `group`, in page order, that have company on the pages around."""
     pages = sorted({edge.page for edge in group})
     for edge in group:
-        near = bisect_right(pages, edge.page + NEIGHBOURS) - bisect_left(pages, edge.page - NEIGHBOURS)
+        near = bisect_right(pages, edge.page + reach) - bisect_left(pages, edge.page - reach)
         if near >= REPEATED:
             yield edge
 
@@ -208,7 +237,7 @@ def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_co
     found: set[EdgePiece] = set()
     for group in _groups(edges):
         often = len({edge.page for edge in group}) >= max(REPEATED, OFTEN * page_count)
-        repeating = list(group) if often else list(_among_neighbours(group))
+        repeating = list(group) if often else list(_among_neighbours(group, WORDS_NEAR))
         found.update(repeating)
         if repeating and _is_title(repeating[0], repeating[1:], titles):
             found.discard(repeating[0])
@@ -222,13 +251,18 @@ def _groups(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
         if any(char.isalpha() for char in edge.key):
             by_key[edge.key, edge.is_top].append(edge)
     for same in by_key.values():
-        by_height: list[list[EdgePiece]] = []
-        for edge in sorted(same, key=lambda each: (each.middle or 0.0, each.page)):
-            if by_height and (edge.middle or 0.0) - (by_height[-1][-1].middle or 0.0) < SAME_HEIGHT:
-                by_height[-1].append(edge)
-            else:
-                by_height.append([edge])
-        yield from (sorted(group, key=lambda each: each.page) for group in by_height)
+        yield from _by_height(same)
+
+
+def _by_height(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
+    """`edges` that stand as high as others of them, in page order; those without a place are together."""
+    by_height: list[list[EdgePiece]] = []
+    for edge in sorted(edges, key=lambda each: (each.middle or 0.0, each.page)):
+        if by_height and (edge.middle or 0.0) - (by_height[-1][-1].middle or 0.0) < SAME_HEIGHT:
+            by_height[-1].append(edge)
+        else:
+            by_height.append([edge])
+    yield from (sorted(group, key=lambda each: each.page) for group in by_height)
 
 
 def _is_title(first: EdgePiece, others: Sequence[EdgePiece], titles: dict[str, list[int]]) -> bool:

@@ -42,6 +42,7 @@ NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a d
 MARGIN, TEXT_EDGE, SIDE = 0.05, 0.07, 0.03  # of the page's height: the lower margin; where text begins at most
 MARGIN_ROWS = 24  # on a page that shows where its margins are
 LANDSCAPE, LABELLED_ROWS = 1.2, 4  # width by height of a slide; its label, its title, and text below
+RAISED = 0.25  # of a line's height: how far above its foot the number of a note ends, at least
 NOTICE_ROWS = 2  # at one edge
 NOTICE_CHARACTERS = 160
 
@@ -241,9 +242,15 @@ def _has_number(page: Sequence[Row], height: float) -> bool:
     row = page[0]
     if not any(is_page_number(segment.text) for segment in (row[0], row[-1])):
         return False
-    if any(segment.height > LARGE * height for segment in row):
+    if any(segment.height > LARGE * height for segment in row) or _starts_with_raised(row):
         return False
     return len(page) < 2 or _is_apart(page, (NUMBER_GAP if len(row) == 1 else FOOT_GAP) * height)
+
+
+def _starts_with_raised(row: Row) -> bool:
+    """True if the row begins with something small and raised, as a note does with its number."""
+    mark, text = row[0], row[1:]
+    return bool(text) and text[0].bottom - mark.bottom > RAISED * text[0].height and mark.height < text[0].height
 
 
 def _is_apart(page: Sequence[Row], least: float) -> bool:
