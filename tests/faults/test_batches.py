@@ -299,6 +299,10 @@ def test_the_first_pages_prove_a_configuration(provider: Provider, tmp_path: Pat
     """Few pages lie in batches until some were answered well; those may be asked for online, and have their rows."""
     play(provider, run_s=6000)
     papers = [document(number, page_count=4) for number in range(1, 5)]
+    never = BatchRun(tmp_path / "never", provider, papers, unproved_pages=3, canary=2, rest="batch")
+    never.run(most_turns=2)
+    assert [row for row in provider.rows() if row.operation == "read"] == []
+    play(provider, run_s=6000)
     first = BatchRun(tmp_path / "out", provider, papers, unproved_pages=3, canary=2)
     first.run(most_turns=2)
     assert provider.batches()["live"] == 1

@@ -65,12 +65,12 @@ class BatchedShard:
     """`ShardBatches` of one reading of a shard. End it with `dispose`."""
 
     def __init__(self, tools: BatchTools, shard_id: str, *, canary: int = 0) -> None:
-        """`canary`: so many pages are asked for online at first."""
+        """`canary`: so many pages are asked for online at first, unless nothing is ever to be asked online."""
         self.elsewhere: PageKeys = frozenset()
         self.work = BatchWork(tools.reader.called, tools.reader.engine.model)
         self.metering = tools.metering
         self._tools = tools
-        self._canary = canary
+        self._canary = canary if tools.batch.rest != "batch" else 0
         self._shard_id = shard_id
         self._context: ReadContext | None = None
         self._output = Objects(tools.job.output)
