@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import sys
-from contextlib import redirect_stdout
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -194,17 +194,28 @@ def _run(options: argparse.Namespace) -> int:
 def _serve(options: argparse.Namespace) -> int:
     from one_ocr_ray import environment  # noqa: PLC0415
     from one_ocr_ray.cli import console  # noqa: PLC0415
-    from one_ocr_ray.settings.run import key_variables, prepare_environment_for_ray  # noqa: PLC0415
+    from one_ocr_ray.service.starting import starting_port, url_of  # noqa: PLC0415
+    from one_ocr_ray.settings.run import (  # noqa: PLC0415
+        LOCAL_RAY,
+        key_variables,
+        prepare_environment_for_ray,
+        ray_address,
+    )
     from one_ocr_ray.settings.service import ServiceSettings, load_service  # noqa: PLC0415
 
     chosen = load_service(_given(options, ServiceSettings), options.config)
     environment.refuse_keys_in(environment.submitted_runtime_env(), key_variables(chosen))
     prepare_environment_for_ray(chosen)
     say = console.timed_line_printer(sys.stderr)
-    say("Loading Ray Serve.")
-    from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
+    # On a cluster it is the proxy of the head node that has the port.
+    with starting_port(chosen) if ray_address(chosen) == LOCAL_RAY else nullcontext() as starting:
+        if starting is not None:
+            chosen = chosen.model_copy(update={"port": starting.port})
+            say(f"{url_of(chosen)}/healthz answers.")
+        say("Loading Ray Serve.")
+        from one_ocr_ray.cluster.service.serving import serve_until_interrupted  # noqa: PLC0415
 
-    serve_until_interrupted(chosen, say)
+        serve_until_interrupted(chosen, say, starting)
     return EXIT_OK
 
 

@@ -6,7 +6,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import threading
 import time
 import urllib.error
@@ -29,11 +28,12 @@ from one_ocr_ray.cluster.service.task_manager_start import (
 )
 from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.environment import callback_secret, refuse_keys_in, submitted_runtime_env
-from one_ocr_ray.errors import StoppedError, UsageError
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.policy import shutdown
 from one_ocr_ray.service.app import create_app
 from one_ocr_ray.service.middleware.proxy_limit import variables
 from one_ocr_ray.service.middleware.request_log import log_as_json
+from one_ocr_ray.service.starting import url_of
 from one_ocr_ray.settings.run import LOCAL_RAY, ray_address
 from one_ocr_ray.settings.service import load_service, unknown_variables
 from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from ray.serve import Application
 
+    from one_ocr_ray.service.starting import StartingPort
     from one_ocr_ray.settings.service import ServiceSettings
 
 APPLICATION = "one-ocr"
@@ -106,16 +107,17 @@ def application(service: ServiceConfig) -> Application:
     return app
 
 
-def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None]) -> None:
+def serve_until_interrupted(
+    settings: ServiceSettings, say: Callable[[str], None], starting: StartingPort | None = None
+) -> None:
     """Serve until Ctrl-C or SIGTERM; `say` is told when the service can be used.
 
-    Ends what it has started: the application, the task manager, and a Ray of its own. Raises UsageError for settings
-    that cannot be used, and StoppedError when the service does not come up.
+    `starting` is closed when Ray Serve answers at the port. Ends what it has started: the application, the task
+    manager, and a Ray of its own. Raises UsageError for settings that cannot be used, and StoppedError when the service
+    does not come up.
     """
     address = ray_address(settings)
     settings = _with_whole_paths(settings)
-    if address == LOCAL_RAY:
-        settings = settings.model_copy(update={"port": _free_port(settings)})
     service = service_config_of(settings)
     if address == LOCAL_RAY:
         if (setup := service.engines[settings.engine]) is not None:
@@ -140,12 +142,14 @@ def serve_until_interrupted(settings: ServiceSettings, say: Callable[[str], None
         )
         interruption.raise_if_any()
         started.callback(serve.delete, APPLICATION)
-        say(f"{_url(settings)}/healthz answers; starting the application.")
+        if starting is not None:
+            starting.close()
+        say("Starting the application.")
         serve.run(app, name=APPLICATION, route_prefix="/")
         start_task_manager(service)
         interruption.raise_if_any()
         _await_ready(settings, interruption)
-        say(f"One OCR listens on {_url(settings)}; uploads and results are kept in {settings.store}.")
+        say(f"One OCR listens on {url_of(settings)}; uploads and results are kept in {settings.store}.")
         interruption.happened.wait()
 
 
@@ -191,7 +195,7 @@ def _await_ready(settings: ServiceSettings, interruption: _ServeInterruption) ->
     while True:
         interruption.raise_if_any()
         try:
-            with closing(urllib.request.urlopen(f"{_url(settings)}/v1/info", timeout=5)):  # noqa: S310 - http
+            with closing(urllib.request.urlopen(f"{url_of(settings)}/v1/info", timeout=5)):  # noqa: S310 - http
                 return
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.UNAUTHORIZED:  # it asks for a key
@@ -200,31 +204,10 @@ def _await_ready(settings: ServiceSettings, interruption: _ServeInterruption) ->
         except (urllib.error.URLError, OSError):
             if time.monotonic() > give_up_at:
                 raise StoppedError(
-                    f"The service does not answer on {_url(settings)}. Where Serve runs on this cluster already, "
+                    f"The service does not answer on {url_of(settings)}. Where Serve runs on this cluster already, "
                     "its own host and port hold: give those, or end it with `serve shutdown`."
                 ) from None
             interruption.happened.wait(0.2)
-
-
-def _url(settings: ServiceSettings) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - asked at, not bound
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
-
-
-def _free_port(settings: ServiceSettings) -> int:
-    """The port that is set, or a free one for port 0. Raises UsageError for a port in use."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError as error:
-            raise UsageError(
-                f"The port {settings.port} of {settings.host} cannot be listened on ({error.strerror}). "
-                "Give another one: --port N."
-            ) from error
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _with_whole_paths(settings: ServiceSettings) -> ServiceSettings:

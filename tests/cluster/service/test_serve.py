@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -128,9 +129,12 @@ def test_a_port_in_use_is_said_at_once(tmp_path: Path, provider: ProviderProcess
 
 
 def test_it_can_be_interrupted_while_it_starts(tmp_path: Path) -> None:
-    """Ctrl-C at any moment ends it, and nothing is left."""
+    """It answers `/healthz` before Ray is there. Ctrl-C at any moment ends it, and nothing is left."""
     command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--port", "0"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    (health,) = re.findall(r"http://\S+/healthz", process.stderr.readline())
+    assert httpx.get(health, timeout=PATIENCE_S).json() == {"status": "ok"}
     everything = _children_when(process, at_least=4)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=PATIENCE_S)
