@@ -87,12 +87,12 @@ def running_head(**environment: str) -> Iterator[Head]:
         try:
             yield Head(_connected(f"http://127.0.0.1:{dashboard}"), metrics, folder)
         finally:
-            _end(head)
+            end_at_once(head)
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _end(head: subprocess.Popen[bytes]) -> None:
-    """End the head and everything it has started: at once, for `ray start` itself would take its time."""
+def end_at_once(head: subprocess.Popen[bytes]) -> None:
+    """End a `ray start --block` and everything it has started. It would take its time for that."""
     started = psutil.Process(head.pid).children(recursive=True)
     head.kill()
     for process in started:

@@ -6,7 +6,6 @@ import asyncio
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -43,7 +42,8 @@ def node(key):
 nodes = [node(key) for key in keys[:3]]
 time.sleep(3)  # until each node knows the others
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
-options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 6, "shard_pages": 6}
+options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 6, "shard_pages": 6,
+           "longest_side": 600}
 codes = []
 job = threading.Thread(target=lambda: codes.append(read(output, source, **options).exit_code))
 job.start()
@@ -63,7 +63,7 @@ def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", range(DOCUMENTS), PAGES)
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    with ProviderProcess(keys=KEYS, latency=Latency(seconds=1.0)) as provider:
+    with ProviderProcess(keys=KEYS, latency=Latency(seconds=3.0)) as provider:
         arguments = [str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url, *KEYS]
         command = [sys.executable, "-c", JOB, *arguments]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as job:
@@ -105,7 +105,7 @@ ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 told = threading.Event()
 threading.Thread(target=lambda: (sys.stdin.readline(), told.set()), daemon=True).start()
 async def main():
-    flags = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 4}
+    flags = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "max_in_flight": 4, "longest_side": 600}
     with task_manager_site(Path(folder), **flags) as site:
         numbers = count()
         async def read():
@@ -143,6 +143,7 @@ UNSHARED = """
 import subprocess, sys, time, ray
 from ray.cluster_utils import Cluster
 from one_ocr_ray.errors import OneOcrError
+from tests.cluster.head import end_at_once
 from tests.cluster.outputs import read
 source, output, url = sys.argv[1:]
 cluster = Cluster()
@@ -154,7 +155,8 @@ with subprocess.Popen(["unshare", "-rm", "sh", "-c", command], stdout=subprocess
         ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
         while len(ray.nodes()) < 2:
             time.sleep(0.2)
-        options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "shard_pages": 4}
+        options = {"engine": "openai", "model": "any", "base_url": url, "rpm": 60000, "shard_pages": 4,
+                   "longest_side": 600}
         told = []
         read(output, source, on_stop=told.append, **options)
     except OneOcrError as error:
@@ -162,7 +164,7 @@ with subprocess.Popen(["unshare", "-rm", "sh", "-c", command], stdout=subprocess
         assert inputs["found"] == 20 > inputs["committed"] > 0, inputs
         print(error)
     finally:
-        node.terminate()
+        end_at_once(node)
 """
 
 
@@ -186,15 +188,13 @@ def nodes_that_read(rows: list[Row]) -> set[str]:
     return {names[row.key] for row in rows if row.page and row.answered and row.key}
 
 
-LONG = PageImage(0, 10, 10, b"", "", 1, 1)
-
-
 @ray.remote(num_cpus=0)
 class Reader:
-    """A reader as `EnginePool` sees it, without an OCR engine; it takes its time for a long page."""
+    """A reader as `EnginePool` sees it, without an OCR engine; a page that names a file takes until it exists."""
 
     def read(self, image: PageImage) -> Answer:
-        time.sleep(3.0 if image.page_number == LONG.page_number else 0.0)
+        if image.data:
+            until(Path(image.data.decode()).exists, "the end of the long page", 60.0)
         return Answer(text=f"page {image.page_number}")
 
     def answer(self) -> None:
@@ -202,8 +202,10 @@ class Reader:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_no_page_waits_behind_a_long_one() -> None:
+def test_no_page_waits_behind_a_long_one(tmp_path: Path) -> None:
     """While one reader is busy with it, the other reads all that come."""
+    others_are_read = tmp_path / "others are read"
+    long = PageImage(0, 10, 10, str(others_are_read).encode(), "", 1, 1)
     names = [f"reader-{uuid4().hex}" for _ in range(2)]
     actors = [Reader.options(name=name).remote() for name in names]
     short = [PageImage(number, 10, 10, b"", "", 1, 1) for number in range(1, 7)]
@@ -215,8 +217,10 @@ def test_no_page_waits_behind_a_long_one() -> None:
 
         async def ask(image: PageImage) -> None:
             ended.append((await pool.analyze_image_async(image, PageRequest())).text)
+            if len(ended) == len(short):
+                others_are_read.touch()
 
-        await asyncio.gather(*(ask(image) for image in [LONG, *short]))
+        await asyncio.gather(*(ask(image) for image in [long, *short]))
         return ended
 
     assert asyncio.run(main()) == [*(f"page {image.page_number}" for image in short), "page 0"]

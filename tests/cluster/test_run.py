@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -18,10 +17,14 @@ from one_ocr_ray.errors import OneOcrError, UsageError
 from one_ocr_ray.storage.dataset.verify import verify
 from tests import pdfs
 from tests.cluster.outputs import file_bytes, pages_by_source, read, rows
+from tests.provider import Provider
 from tests.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from one_ocr_ray.policy.dataset.summary import RunSummary
+    from one_ocr_ray.policy.progress import Progress
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -45,6 +48,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, data in files.items():
         (root / name).write_bytes(data)
     return root
+
+
+@pytest.fixture(scope="module")
+def model() -> Iterator[dict[str, Any]]:
+    """Flags of a model that answers at once, for what does not depend on the engine: those of OCR start slowly."""
+    with Provider(keys=()) as provider:
+        yield {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000, "longest_side": 400}
 
 
 @pytest.fixture(scope="module")
@@ -149,16 +159,16 @@ def test_a_rerun_reads_nothing_and_changes_nothing(output: Path, folder: Path) -
     assert file_bytes(output) == before
 
 
-def test_new_files_are_added(tmp_path: Path) -> None:
+def test_new_files_are_added(tmp_path: Path, model: dict[str, Any]) -> None:
     """What is there stays; a new copy of known bytes costs no reading."""
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     (source / "a.pdf").write_bytes(pdfs.text_pdf(1, "first"))
-    read(output, source)
+    read(output, source, **model)
     before = file_bytes(output)
     (source / "b.pdf").write_bytes(pdfs.content_pdf(b""))
     (source / "c.pdf").write_bytes(pdfs.text_pdf(1, "first"))
-    summary = read(output, source)
+    summary = read(output, source, **model)
     assert (summary.pages_read, summary.exit_code) == (1, 0)
     assert before.items() <= file_bytes(output).items()
     assert sorted(row["source_name"] for row in rows(output, "documents")) == ["a.pdf", "b.pdf", "c.pdf"]
@@ -170,40 +180,40 @@ def test_another_configuration_is_refused(output: Path, folder: Path) -> None:
         read(output, folder, longest_side=800)
 
 
-def test_a_password_opens_a_locked_document(tmp_path: Path) -> None:
+def test_a_password_opens_a_locked_document(tmp_path: Path, model: dict[str, Any]) -> None:
     """And a wrong one is told apart from none."""
     locked = tmp_path / "locked.pdf"
     locked.write_bytes(pdfs.encrypted_pdf("open sesame"))
-    assert read(tmp_path / "right", locked, password="open sesame").exit_code == 0
-    read(tmp_path / "wrong", locked, password="close sesame")
+    assert read(tmp_path / "right", locked, password="open sesame", **model).exit_code == 0
+    read(tmp_path / "wrong", locked, password="close sesame", **model)
     (row,) = rows(tmp_path / "wrong", "documents")
     assert row["error"]["code"] == "pdf_bad_password"
 
 
-def test_selected_pages_only(tmp_path: Path) -> None:
+def test_selected_pages_only(tmp_path: Path, model: dict[str, Any]) -> None:
     """Rows, counts and page_ends speak of the selected pages; page_count is the document's."""
     document = tmp_path / "d.pdf"
     document.write_bytes(pdfs.content_pdf(b"", pdfs.text("second"), b"", b"", b""))
-    read(tmp_path / "out", document, pages="2-3,9-")
+    read(tmp_path / "out", document, pages="2-3,9-", **model)
     assert [number for _, number in pages_by_source(tmp_path / "out")] == [2, 3]
     (row,) = rows(tmp_path / "out", "documents")
     assert (row["page_count"], row["pages_ok"], row["pages_blank"], row["outcome"]) == (5, 1, 1, "complete")
     assert row["page_ends"] == [len(row["markdown"])] * 2
 
 
-def test_many_shards_over_several_workers(tmp_path: Path) -> None:
+def test_many_shards_over_several_workers(tmp_path: Path, model: dict[str, Any]) -> None:
     """Every document is in the output once, however the work is cut."""
     source = tmp_path / "in"
     source.mkdir()
     for number in range(30):
         (source / f"{number:02d}.pdf").write_bytes(pdfs.content_pdf(b"", b"", b"%d 0 m" % number))
-    summary = read(tmp_path / "out", source, shard_pages=12, workers=3)
+    summary = read(tmp_path / "out", source, shard_pages=12, workers=3, **model)
     assert summary.as_json()["pages"] == {"total": 90, "ok": 0, "blank": 90, "failed": 0}
     assert len(list((tmp_path / "out" / "pages").glob("*.parquet"))) == 8
     assert len(pages_by_source(tmp_path / "out")) == 90
 
 
-def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> None:
+def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path, model: dict[str, Any]) -> None:
     """Names that are no UTF-8, files of another kind, names with brackets that are not there, unlistable folders."""
     source, output = tmp_path / "in", tmp_path / "out"
     (source / "deep").mkdir(parents=True)
@@ -216,7 +226,7 @@ def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> 
         at = os.open("n" * 250, os.O_RDONLY, dir_fd=at)
     listing = tmp_path / "list.txt"
     listing.write_text(f"{source}\n{source}/scan.jpg\n{source}/0a1b2c3d\n{source}/missing [1].pdf\n", encoding="utf-16")
-    told = read(output, f"@{listing}").as_json()
+    told = read(output, f"@{listing}", **model).as_json()
     found = {row["source_uri"]: row for row in rows(output, "documents")}
     codes = {row["source_name"]: (row["error"] or {}).get("code") for row in found.values()}
     folder = codes.pop("n" * 250)
@@ -229,36 +239,33 @@ def test_every_input_ends_as_a_row_and_the_next_run_knows_it(tmp_path: Path) -> 
     assert (folder, told["exit_code"], told["pages"]["blank"]) == ("pdf_not_found", 3, 3)
     assert next(uri for uri in found if "%B1" in uri) == f"file://{source}/%B1%A8%B8%E6.pdf"
     before = file_bytes(output)
-    assert read(output, f"@{listing}").pages_read == 0
+    assert read(output, f"@{listing}", **model).pages_read == 0
     assert file_bytes(output) == before
     shutil.rmtree(source / "deep")
     (source / "deep").mkdir()
-    read(output, f"@{listing}", retry_failed=True)
+    read(output, f"@{listing}", retry_failed=True, **model)
     assert not list(verify(str(output)))
 
 
-TAKES_AWAY = """
-import sys, time
-from pathlib import Path
-while not (found := list(Path(sys.argv[1]).glob("*.parquet"))):
-    time.sleep(0.005)
-found[0].unlink()
-"""
-
-
-def test_rows_that_are_missing_at_the_end_are_exit_1(tmp_path: Path) -> None:
-    """Here another process takes a committed file away; a folder that a worker's node does not share looks the same."""
+def test_rows_that_are_missing_at_the_end_are_exit_1(tmp_path: Path, model: dict[str, Any]) -> None:
+    """Here somebody takes a committed file away; a folder that a worker's node does not share looks the same."""
     source, output = tmp_path / "in", tmp_path / "out"
     source.mkdir()
     for number in range(2):
         (source / f"{number}.pdf").write_bytes(pdfs.content_pdf(*[b""] * 20, pdfs.text(f"{number}")))
     told: list[RunSummary] = []
-    with subprocess.Popen([sys.executable, "-c", TAKES_AWAY, str(output / "documents")]) as other:
-        with pytest.raises(OneOcrError, match="1 documents where 2 are planned, and 42 pages where 42") as ended:
-            read(output, source, on_stop=told.append)
-        assert other.wait() == 0
+    taken: list[Path] = []
+
+    def take_away(_: Progress) -> None:
+        for file in (output / "documents").glob("*.parquet"):
+            if not taken:
+                taken.append(file)
+                file.unlink()
+
+    with pytest.raises(OneOcrError, match="1 documents where 2 are planned, and 42 pages where 42") as ended:
+        read(output, source, on_stop=told.append, on_progress=take_away, **model)
     assert "\n" not in str(ended.value)
     assert ended.value.exit_code == told[0].exit_code == 1
     assert told[0].as_json()["inputs"] == {"found": 2, "committed": 1}
-    again = read(output, source)
+    again = read(output, source, **model)
     assert (again.exit_code, again.as_json()["inputs"]) == (0, {"found": 2, "committed": 2})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def test_two_pdfs_are_uploaded_and_watched_until_their_text_stands_beside_the_im
     visit: NewVisit, tmp_path: Path
 ) -> None:
     """Ids at once with links; the bar moves while pages are read; then text with table and formula, and the image."""
-    with Site(tmp_path, Script(page_delay_s=0.15)) as site:
+    with Site(tmp_path, Script(page_delay_s=0.15, gate=asyncio.Event())) as site:
         me = visit(site)
         batch = me.upload(pdf_file(text_pdf(10), "first.pdf"), pdf_file(text_pdf(2), "second.pdf"))
         assert batch.startswith("/batches/b_")
@@ -50,6 +51,7 @@ def test_two_pdfs_are_uploaded_and_watched_until_their_text_stands_beside_the_im
         me.find("#uploaded-files a").first.click()
         expect(me.find(".head h1")).to_have_text("first.pdf")
         me.page.evaluate(NOTE_PERCENTS)
+        site.let_pages_go()
         me.state("SUCCESS")
         seen = me.page.evaluate("window.seen")
         assert len(set(seen)) >= 3, "the bar moves"
