@@ -2,9 +2,10 @@
 
     python -m benchmarks.blocks FOLDER [--pages N] [--ocr SHARE]
 
-FOLDER holds PDFs. Of at most N pages, spread over them, the words of the text layer become blocks, and of a SHARE of
-them what the embedded engine reads. Each block's box contains its words, each word of the page stands in exactly one
-block, the blocks come back from the dataset as they were, and nothing that is written of them is lost in plain text.
+FOLDER holds PDFs and pictures. Of at most N pages, spread over them, the words of the text layer become blocks, and of
+a SHARE of them what the embedded engine reads. Each block's box contains its words, each word of the page stands in
+exactly one block, the blocks come back from the dataset as they were, and nothing that is written of them is lost in
+plain text.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ def main() -> int:
     parser.add_argument("--pages", type=int, default=500)
     parser.add_argument("--ocr", type=float, default=0.1, metavar="SHARE")
     options = parser.parse_args()
+    files = sorted(file for file in options.folder.rglob("*") if file.suffix in {".pdf", ".png", ".jpg"})
     reader = RapidReader()
     totals: Counter[str] = Counter()
     layout_s = 0.0
     with PdfChild() as child:
-        for number, (name, image) in enumerate(_pages(child, sorted(options.folder.rglob("*.pdf")), options.pages)):
+        for number, (name, image) in enumerate(_pages(child, files, options.pages)):
             contents = {"text layer": _of_layer(image)} if image.layer else {}
             if int((number + 1) * options.ocr) > int(number * options.ocr):
                 contents["ocr"] = page_content(reader.read(image.data), 0.36)

@@ -53,13 +53,15 @@ class _Token:
     space: bool
 
 
-def with_places(blocks: Sequence[Block], words: Sequence[BlockWord]) -> Alignment:
+def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order: bool = False) -> Alignment:
     """`blocks` of an answer with boxes and lines, from those of `words` that they hold.
 
-    `words` are those of the same page, in any order. A block of which no word is found keeps no box.
+    `words` are those of the same page; unless they are `in_order`, in any order, on a page that is level. A block of
+    which no word is found keeps no box.
     """
     tokens = [token for number, block in enumerate(blocks) for token in _tokens(number, block)][:MOST_WORDS]
-    placed = [part for word in _in_rows(words[:MOST_WORDS]) for part in _parts(word) if _folded(part.text)]
+    ordered = words[:MOST_WORDS] if in_order else _in_rows(words[:MOST_WORDS])
+    placed = [part for word in ordered for part in _parts(word) if _folded(part.text)]
     found = _matches([token.folded for token in tokens], [_folded(word.text) for word in placed])
     by_block: dict[int, list[tuple[_Token, BlockWord]]] = {}
     for index, token in enumerate(tokens):

@@ -21,7 +21,7 @@ from one_ocr_ray.policy.text_layer.seen import seen_of
 from one_ocr_ray.reading.route.reader import PlacesDeferred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.blocks import Block, BlockWord, TextLayer
     from one_ocr_ray.engines.base import Engine
@@ -50,7 +50,7 @@ async def with_answer_places(read: PageRead, ocr: Engine | None, ending: Ending)
     if ocr is not None and (found is None or found.matched < WELL_MATCHED):
         seen = await _seen(page, ocr, ending)
         if seen is not None and seen.blocks:
-            by_ocr = await asyncio.to_thread(with_places, markdown_blocks(answer.text), words_of(seen.blocks))
+            by_ocr = await asyncio.to_thread(aligned_with_ocr, answer.text, seen.blocks)
             if found is None or by_ocr.matched > found.matched:
                 return replace(read, answer=replace(answer, blocks=by_ocr.blocks, rotation_deg=seen.rotation_deg))
     return read if found is None else replace(read, answer=replace(answer, blocks=found.blocks))
@@ -81,6 +81,15 @@ def aligned_with_layer(text: str, packed: TextLayer) -> Alignment | None:
     for each in layer_lines(layer, seen_of(layer).glyphs):
         words += [printed_word(word, each.line, 1.0) for word in each.line.words]
     return with_places(markdown_blocks(text), words)
+
+
+def aligned_with_ocr(text: str, seen: Sequence[Block]) -> Alignment:
+    """The blocks of `text` with the places of what the embedded engine has `seen`.
+
+    In its order, which is right where the page is not level, or row by row, where it has taken columns for one.
+    """
+    blocks, words = markdown_blocks(text), words_of(seen)
+    return max((with_places(blocks, words, in_order=each) for each in (True, False)), key=lambda found: found.matched)
 
 
 def words_of(blocks: Iterable[Block]) -> list[BlockWord]:
