@@ -102,6 +102,15 @@ def test_sections_that_begin_pages_are_no_running_heads() -> None:
     assert all(f"22.{n + 40} Version 3.5.{n}\n" in found for n in range(1, 9))
 
 
+def test_notes_that_count_with_the_pages_stay() -> None:
+    """One at the foot of each page: a page's number has the same words beside it on other pages, or none."""
+    notes = [f"{n + 3} What some have said of sheet {chr(96 + n)} and of no other" for n in range(1, 9)]
+    text = BlockKind.PARAGRAPH
+    pages = [placed(n, 8, (text, body(n), 200), (text, note, 540)) for n, note in enumerate(notes, 1)]
+    found = document_text(pages).markdown
+    assert all(note in found for note in notes)
+
+
 def test_words_of_the_text_may_end_several_pages() -> None:
     """They stand on some pages of many, as high as on others, and once as a heading before."""
     text = BlockKind.PARAGRAPH

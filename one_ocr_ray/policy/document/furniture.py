@@ -200,7 +200,11 @@ def _number(word: str) -> int | None:
 
 
 def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
-    """Those that hold the number of their page: it grows by one from page to page."""
+    """Those that hold the number of their page: it grows by one from page to page.
+
+    Notes may grow like that, too: of long pieces with a place only such count as say the same as others.
+    """
+    times = Counter(edge.key for edge in edges)
     by_offset: dict[int, list[EdgePiece]] = defaultdict(list)
     for edge in edges:
         for number in edge.numbers:
@@ -210,6 +214,7 @@ def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
         for same in by_offset.values()
         for group in _by_height(same)
         for edge in _among_neighbours(group, NEIGHBOURS)
+        if edge.middle is None or len(edge.key) <= LABEL or times[edge.key] > 1
     }
 
 
