@@ -33,6 +33,7 @@ from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader
 from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -129,7 +130,7 @@ class Bounds:
     async def check(self) -> None:
         """Every bound has its full size."""
         assert (self.slots.free, self.lane.free) == (PAGES_AT_ONCE, LANE)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self.slots.take("", IMAGE_BYTES)
             self.slots.give_back("", IMAGE_BYTES)
             for _ in range(RENDER_SLOTS):
@@ -254,5 +255,5 @@ async def test_no_turn_is_lost_with_a_task(seed: int) -> None:
             await asyncio.sleep(0)
         each.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    async with asyncio.timeout(5), turns.turn("a"), turns.turn("a"), turns.turn("b"):
+    async with asyncio.timeout(PATIENCE_S), turns.turn("a"), turns.turn("a"), turns.turn("b"):
         pass

@@ -50,7 +50,6 @@ class Site:
             "prices": {self.model: {"input_usd": INPUT_USD, "output_usd": OUTPUT_USD}},
             "rpm": 60_000,
             "output_tokens": CAP,
-            "timeout": 1.0,
         }
 
     def run(self, **flags: Any) -> tuple[RunSummary, ErrorCode | None]:
@@ -89,27 +88,27 @@ def site(process: ProviderProcess, tmp_path: Path) -> Iterator[Site]:
 BAD: dict[str, dict[str, float]] = {
     "truncated_empty": {},
     "body_cut": {},
-    "stall": {"seconds": 3.0},
+    "stall": {"seconds": 600.0},
     "gateway_timeout": {},
     "reset_after_headers": {},
     "usage_missing": {},
 }
 
 
-def test_ten_runs_against_bad_answers_never_pass_the_ceiling(site: Site) -> None:
+def test_runs_against_bad_answers_never_pass_the_ceiling(site: Site) -> None:
     """Truncated, cut, late, given up by a gateway, without usage: each run goes on with what is left of the money."""
     ceiling_usd = 0.25
-    for number in range(10):
-        faults = list(BAD)
-        first, second = faults[number % len(faults)], faults[(number + 2) % len(faults)]
+    faults = list(BAD)
+    for number, first in enumerate(faults):
+        second = faults[(number + 2) % len(faults)]
         rules = [
             Rule(fault=first, probability=0.4, **BAD[first]),
             Rule(fault=second, probability=0.3, **BAD[second]),
         ]
-        if number < 5:  # the account is empty before the run is through: pages end in the middle
+        if number < 3:  # the account is empty before the run is through: pages end in the middle
             rules.insert(0, Rule(fault="insufficient_quota", after=2))
         site.provider.change(rules=rules, seed=number)
-        summary, code = site.run(max_cost=ceiling_usd, retry_failed=number % 3 == 2)
+        summary, code = site.run(max_cost=ceiling_usd, retry_failed=number % 3 == 2, timeout=2.5)
         ledger = site.asked()
         assert sum(map(cost_usd, ledger)) <= ceiling_usd, number
         assert summary.counts.cost_usd == pytest.approx(known_usd(ledger)), number

@@ -14,7 +14,7 @@ import pytest
 
 from one_ocr_ray.cli import main
 from tests import pdfs
-from tests.cluster.head import free_port
+from tests.ports import closed_port
 from tests.provider import Provider
 
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ def test_what_the_engine_says_no_to_is_found(
 ) -> None:
     """Faults 5 to 7: a key that is refused, a model that does not exist, a server that is not there."""
     if scenario is None:
-        told = examined(capsys, "--engine", "openai", "--base-url", f"http://127.0.0.1:{free_port()}/v1")
+        with closed_port() as port:
+            told = examined(capsys, "--engine", "openai", "--base-url", f"http://127.0.0.1:{port}/v1")
     else:
         with Provider(**scenario) as provider:
             told = examined(capsys, "--engine", "openai", "--base-url", provider.openai_url)
@@ -160,8 +161,9 @@ def test_a_missing_input_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_a_cluster_that_is_not_there_is_found() -> None:
     """Within seconds, by a process that has joined no Ray yet; what else can be checked is."""
-    command = [sys.executable, "-m", "one_ocr_ray.cli", "doctor", "--address", f"127.0.0.1:{free_port()}"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    with closed_port() as port:
+        command = [sys.executable, "-m", "one_ocr_ray.cli", "doctor", "--address", f"127.0.0.1:{port}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert done.returncode == 1
     assert "fail  ray             Nothing answers at 127.0.0.1:" in done.stdout
     assert "ok    engine" in done.stdout

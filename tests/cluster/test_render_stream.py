@@ -15,6 +15,7 @@ from one_ocr_ray.policy.dataset.plan import SLICE_PAGES, render_slices
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,7 @@ async def test_a_reading_that_is_given_up_ends_all_that_rendered_for_it(tmp_path
     _, first = await anext(stream)
     assert first.page_number in range(1, 200, SLICE_PAGES)  # of whichever task is faster
     await asyncio.sleep(2)  # the render tasks are far ahead by now, as far as they may be
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE_S):
         await stream.aclose()
     assert asyncio.all_tasks() == {asyncio.current_task()}
     assert not slots.locked()

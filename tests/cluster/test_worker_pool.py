@@ -12,6 +12,7 @@ import pytest
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
 from one_ocr_ray.cluster.worker_pool import WorkerLostError, WorkerPool
+from tests.waiting import PATIENCE_S
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -83,9 +84,15 @@ def number_of(_worker: int, message: Any) -> int:
 
 async def test_whoever_asks_again_follows_the_work_that_is_under_way(pool: WorkerPool) -> None:
     """A second reader of the same key gets the result of the first one's work."""
-    first = asyncio.create_task(pool.read(Count("a", 40), number_of))
-    await asyncio.sleep(0.5)
-    assert await pool.read(Count("a", 40), number_of) == ("begun", 1)
+    begun = asyncio.Event()
+
+    def hear(worker: int, message: Any) -> int:
+        begun.set()
+        return number_of(worker, message)
+
+    first = asyncio.create_task(pool.read(Count("a", 100), hear))
+    await begun.wait()
+    assert await pool.read(Count("a", 100), number_of) == ("begun", 1)
     await first
 
 
@@ -102,7 +109,7 @@ async def test_cancelled_work_ends_and_the_pool_goes_on(pool: WorkerPool) -> Non
     assert await pool.cancel("a")
     assert await work == "cancelled"
     assert not await pool.cancel("a")
-    assert await pool.stop(0.0, 5.0) == [(0, "stopped")]
+    assert await pool.stop(0.0, PATIENCE_S) == [(0, "stopped")]
 
 
 async def test_work_that_kills_its_worker_again_and_again_fails(pool: WorkerPool) -> None:
