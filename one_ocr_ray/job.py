@@ -46,6 +46,7 @@ class LlmSetup:
     prompt_sha256: str
     prices: Mapping[str, Price]
     sent_before: SentBefore = field(default_factory=dict)  # only with a limit per day
+    may_grow: bool = False  # endpoints may join while pages are read
 
     @property
     def options(self) -> EngineOptions:

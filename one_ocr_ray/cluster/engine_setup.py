@@ -10,7 +10,7 @@ import ray
 
 from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import EnginePool, pooled_text_layer
-from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, get_limiter, limiter_name
+from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, end_limiter, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.engines.options import llm_engine
@@ -47,7 +47,11 @@ def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
     # One ceiling for all models of the route.
     budgets = (BudgetShare(RemoteBudget(ray.get_actor(job.budget))),) if job.budget is not None else ()
     llms = {
-        name: llm_reader(setup, permits_of(job, setup, engines_on_node(setup), client, Priority.BATCH), budgets)
+        name: llm_reader(
+            setup,
+            permits_of(job, setup, engines_on_node(setup), client, Priority.BATCH),
+            () if setup.may_grow else budgets,  # own servers are paid by the hour
+        )
         for name, setup in job.engines.items()
     }
     return route_context(job, pool, llms)
@@ -130,6 +134,12 @@ def start_limiters_early(setups: Iterable[LlmSetup]) -> None:
     """
     for endpoint in (each for setup in setups for each in setup.endpoints):
         get_limiter(_limiter_name_on_node(endpoint.options))
+
+
+def end_limiters(setup: LlmSetup) -> None:
+    """End the limiters of endpoints that nobody will ask again."""
+    for endpoint in setup.endpoints:
+        end_limiter(_limiter_name_on_node(endpoint.options))
 
 
 def _limiter_name_on_node(llm: EngineOptions) -> str:

@@ -10,6 +10,7 @@ import hashlib
 import random
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -39,7 +40,7 @@ SHOW_EVERY_S = 1.0
 # stays until the day is over.
 IDLE_S = 3600.0
 # Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
-_PROTOCOL = "v5"
+_PROTOCOL = "v6"
 
 
 class RateLimiter:
@@ -173,11 +174,13 @@ def get_limiter(name: str, idle_s: float = IDLE_S) -> Any:
     """
     engine, _account, group = name.split(":", 4)[2:]  # the name of a model may have colons of its own
     limiter = limiter_actor_class().options(**shared_by_the_cluster(name))
-    return limiter.remote(show=partial(show_rates, engine, group), end=partial(_end, name), idle_s=idle_s)
+    return limiter.remote(show=partial(show_rates, engine, group), end=partial(end_limiter, name), idle_s=idle_s)
 
 
-def _end(name: str) -> None:
-    ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
+def end_limiter(name: str) -> None:
+    """End the actor of that name, if there is one."""
+    with suppress(ValueError):
+        ray.kill(ray.get_actor(name, namespace=NAMESPACE), no_restart=True)
 
 
 def limiter_actor_class(acquires: int = 4096) -> Any:

@@ -17,6 +17,7 @@ from ray.util.metrics import Counter, Gauge, Histogram
 from one_ocr_ray.model import Action, TokenUsage
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.ratelimit.messages import GateState
+from one_ocr_ray.policy.servers.size import ServerState
 from one_ocr_ray.reading.batch.known_parcels import BatchCounts
 from one_ocr_ray.reading.page.events import RequestDone, RequestSent
 
@@ -71,6 +72,9 @@ class _Metrics:
         self.batch_lines = Counter("one_ocr_batch_lines_total", "Lines of batches, by what came of them", ("result",))
         self.batch_creates = Counter("one_ocr_batch_creates_total", "Batches that were asked for", ("result",))
         self.batch_uploaded = Counter("one_ocr_batch_uploaded_bytes_total", "Bytes of requests that were uploaded")
+        self.replicas = Gauge("one_ocr_replicas", "Own model servers", ("model", "state"))
+        self.restarts = Counter("one_ocr_replica_restarts_total", "Own servers that ended", ("model", "reason"))
+        self.gpu_seconds = Counter("one_ocr_gpu_seconds_total", "Time that own servers had GPUs", ("model",))
         self.tasks = Gauge("one_ocr_tasks", "Tasks of the service", ("state",))
 
 
@@ -160,6 +164,19 @@ def show_batches(watch: BatchWatch) -> None:
         metrics.batch_pages.set(parcels.pages, {"state": stage.value})
     metrics.batch_oldest.set(watch.oldest_s)
     metrics.batch_stored.set(watch.stored_bytes)
+
+
+def show_servers(model: str, states: Mapping[ServerState, int], gpu_s: float) -> None:
+    """Show how many of the run's own servers are in each state, and count the GPU seconds since the last time."""
+    for state in ServerState:
+        _metrics().replicas.set(states.get(state, 0), {"model": model, "state": state.value})
+    if gpu_s:
+        _metrics().gpu_seconds.inc(gpu_s, {"model": model})
+
+
+def count_restart(model: str, reason: str) -> None:
+    """Count a server that ended by itself."""
+    _metrics().restarts.inc(1, {"model": model, "reason": reason})
 
 
 class RequestMetrics:

@@ -58,6 +58,11 @@ class Node:
         return NodeAffinitySchedulingStrategy(self.node_id, soft=False)
 
 
+def is_alive(node_id: str) -> bool:
+    """True while the cluster has that node."""
+    return any(each["NodeID"] == node_id and each["Alive"] for each in ray.nodes())  # type: ignore[no-untyped-call]
+
+
 def working_nodes() -> list[Node]:
     """The nodes that offer CPUs, by id. A head node without CPUs is not one of them."""
     nodes = (

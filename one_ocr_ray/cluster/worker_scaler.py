@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.cluster.servers.own import OwnServers
 
     StartOnNode = Callable[[Node, int], Sequence[ActorHandle[Any]]]
 
@@ -43,7 +44,7 @@ def first_nodes(say: Callable[[str], None], *, autoscaled: bool, wait_s: float =
     deadline_s = time.monotonic() + (wait_s if autoscaled else 0.0)
     if autoscaled and not working_nodes():
         say(WAITING)
-        request_cpus(1)
+        request_nodes(1)
     while not (nodes := working_nodes()):
         if time.monotonic() >= deadline_s:
             raise UsageError(NO_NODE)
@@ -98,9 +99,10 @@ class NodeDemand:
     A request holds until the next one, whoever makes it. Several jobs take turns, and the largest request is served.
     """
 
-    def __init__(self, max_in_flight: int | None) -> None:
-        """`max_in_flight` bounds the demand of an LLM engine."""
+    def __init__(self, max_in_flight: int | None, servers: OwnServers | None = None) -> None:
+        """`max_in_flight` bounds the demand of an LLM engine; `servers` want GPUs."""
         self._max_in_flight = max_in_flight
+        self._servers = servers
         self._ask_at_s = 0.0
 
     async def request_nodes(self, shards_open: int, *, more_planned: bool) -> None:
@@ -110,11 +112,12 @@ class NodeDemand:
         self._ask_at_s = time.monotonic() + ASK_EVERY_S
         cpus_now = sum(int(node.cpus) for node in await asyncio.to_thread(working_nodes))
         cpus = cpus_wanted(cpus_now, shards_open, more_planned=more_planned, max_in_flight=self._max_in_flight)
-        await asyncio.to_thread(request_cpus, cpus)
+        servers = self._servers.bundles(shards_open, more_planned=more_planned) if self._servers is not None else []
+        await asyncio.to_thread(request_nodes, cpus, servers)
 
 
-def request_cpus(cpus: int) -> None:
-    """Request `cpus` in all; 0 ends the request."""
+def request_nodes(cpus: int, bundles: Sequence[dict[str, float]] = ()) -> None:
+    """Request `cpus` in all, and room for `bundles`; 0 and none end the request. The newest request replaces others."""
     from ray.autoscaler.sdk import request_resources  # noqa: PLC0415 - the whole launcher, which a local Ray never needs
 
-    request_resources(num_cpus=cpus)
+    request_resources(num_cpus=cpus, bundles=list(bundles) or None)

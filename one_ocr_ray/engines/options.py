@@ -27,6 +27,7 @@ class EngineOptions:
     image_detail: how closely the model looks at an image, in the provider's own word.
     service_tier: `flex` is half the price; None leaves it to the account.
     output_cap_fields: names of the output cap to try, in this order; () leaves them to the codec.
+    usd_per_s: what a server of the run's own costs, instead of a price of its tokens.
     key_variable: the variable of the nodes that holds the key; None: the engine's usual ones.
     """
 
@@ -38,6 +39,7 @@ class EngineOptions:
     timeout_s: float = 300.0
     image_detail: str = "high"
     service_tier: str | None = None
+    usd_per_s: float | None = None
     output_cap_fields: tuple[str, ...] = ()
     headers: Mapping[str, SecretStr] = field(default_factory=dict)
     query: Mapping[str, SecretStr] = field(default_factory=dict)

@@ -35,6 +35,7 @@ class RunTotals:
     failed_as_before: int = 0  # pages that were read again, and are not among `failures`
     readers: dict[str, ReaderUse] = field(default_factory=dict)  # by the name of the reader; blank pages are nobody's
     endpoints: Counter[tuple[str, str]] = field(default_factory=Counter)  # requests, by reader and endpoint
+    servers_usd: float = 0.0  # of `cost_usd`: the time that requests had the run's own servers
 
     def observe(self, event: ReadingEvent) -> None:
         """Count a request by its endpoint, and a throttled one; a page's row does neither."""
@@ -43,6 +44,11 @@ class RunTotals:
         failure = event.answer.failure if isinstance(event, RequestDone) and event.answer is not None else None
         if failure is not None and failure.action is Action.THROTTLED:
             self.requests["throttled"] += 1
+
+    def observe_own_server(self, event: ReadingEvent) -> None:
+        """Add what a request to a server of the run's own has cost."""
+        if isinstance(event, RequestDone):
+            self.servers_usd += event.cost_usd or 0.0
 
     def add_page(self, page: PageResult, before: ErrorCode | None = None, saved_usd: float | None = 0.0) -> None:
         """Count a page that was read; `before` is why it failed in an earlier run."""
@@ -83,6 +89,7 @@ class RunTotals:
             self.failed_as_before + other.failed_as_before,
             dict(self.readers),
             self.endpoints + other.endpoints,
+            self.servers_usd + other.servers_usd,
         )
         for reader, use in other.readers.items():
             total._add_use(reader, use)

@@ -26,9 +26,16 @@ class ServerSettings(BaseModel):
     revision: str | None = flag("R", "Model servers", "vllm: revision of the weights")
     ready_timeout: float = flag("S", "Model servers", "vllm: seconds until the first server answers", 1800.0, gt=0)
 
+    gpu_hour_usd: float | None = flag(
+        "X", "Model servers", "vllm: USD of a GPU for an hour; fills cost_usd, arms --max-cost", None, ge=0
+    )
+
     @field_validator("replicas", mode="before")
     @classmethod
     def _a_number(cls, value: object) -> object:
         if _REPLICAS.fullmatch(str(value)) is None:
             raise PydanticCustomError("replicas", "Input should be a number, a range such as 1-4, or auto")
+        least, _, most = str(value).partition("-")
+        if most and int(least) > int(most):
+            raise PydanticCustomError("replicas", "Input should be a range from least to most, such as 1-4")
         return str(value)

@@ -17,6 +17,7 @@ from one_ocr_ray.gates import MEASURED
 from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
+from one_ocr_ray.policy.cost.gpu_hours import GpuMetering
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
@@ -32,7 +33,7 @@ from one_ocr_ray.settings.service import ServiceSettings
 from one_ocr_ray.setup.endpoints import address_of, endpoint_settings_of, endpoints_of
 from one_ocr_ray.setup.languages import line_models_of
 from one_ocr_ray.setup.profile import general_request_of, profile_of, with_profile
-from one_ocr_ray.setup.servers import VLLM, server_plan_of
+from one_ocr_ray.setup.servers import VLLM, own_server_options
 from one_ocr_ray.storage.spending.total import WorstCase
 from one_ocr_ray.storage.store.uris import root_of
 
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings.run import Settings
 
 
-NOT_STARTED = "http://127.0.0.1:9/v1"  # the address of servers that the run has not started yet; nobody is asked there
 UNLIMITED_PER_MINUTE = 600_000.0
 
 # The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
@@ -116,6 +116,7 @@ def llm_setup_of(settings: Settings, name: str) -> LlmSetup:
         request=request,
         prompt_sha256=prompt_sha256(request.prompt),
         prices=prices_of(settings),
+        may_grow=settings.engine == VLLM,
     )
 
 
@@ -128,17 +129,7 @@ def engine_options_of(settings: Settings) -> EngineOptions | None:
                 raise UsageError(f"--{name.replace('_', '-')} needs an LLM engine: add --engine openai or gemini.")
         return None
     if settings.engine == VLLM:
-        # What is asked of the run's own servers, whose addresses are not known yet.
-        if settings.base_url or settings.endpoints or settings.max_cost is not None:
-            raise UsageError("--engine vllm starts its own servers: leave --base-url and --max-cost out.")
-        return EngineOptions(
-            name="openai",
-            model=server_plan_of(settings).model,
-            base_url=NOT_STARTED,
-            timeout_s=settings.timeout,
-            image_detail=settings.detail,
-            output_cap_fields=() if settings.output_cap_field == "auto" else (settings.output_cap_field,),
-        )
+        return own_server_options(settings)
     model = settings.model or DEFAULT_MODELS[settings.engine]
     if settings.max_cost is not None and estimate_usd(1, 1, model, settings.service_tier, prices_of(settings)) is None:
         raise UsageError(f"--max-cost: the price of {model} is unknown; give it as `prices` in a --config file.")
@@ -261,8 +252,10 @@ def _named(model: str, revision: str | None) -> str:
 
 def metering_of(llm: EngineOptions, prices: Mapping[str, Price], request: PageRequest) -> ProviderMetering:
     """A new metering for requests to that engine."""
-    codec = CODECS[llm.name]
-    return ProviderMetering(
+    codec, by_time = CODECS[llm.name], {}
+    if llm.usd_per_s is not None:
+        by_time = {"usd_per_s": llm.usd_per_s, "timeout_s": llm.timeout_s}
+    return (GpuMetering if by_time else ProviderMetering)(
         codec.image_tokens,
         llm.model,
         limit_counts_output=codec.LIMIT_COUNTS_OUTPUT,
@@ -270,6 +263,7 @@ def metering_of(llm: EngineOptions, prices: Mapping[str, Price], request: PageRe
         tier=llm.service_tier,
         prices=prices,
         output_cap=request.output_tokens_cap,
+        **by_time,
     )
 
 

@@ -13,7 +13,9 @@ import pytest
 
 from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.engines.llm.http import NO_CONNECTION
+from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.job import Endpoint
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, TokenUsage
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -21,7 +23,7 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.page.loop import ReadContext, read_page
-from one_ocr_ray.reading.route.reader import NoMetering, Reader
+from one_ocr_ray.reading.route.reader import NoMetering, Permits, Reader
 from tests.cluster.test_permits import Near
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
+    from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import PageImage, PageResult
 
 TOO_FAST = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.THROTTLED, 429, retry_after_s=3.0)
@@ -94,13 +97,17 @@ class Server:
         pass
 
 
-def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> Reader:
+def reader(name: str, servers: Sequence[Server], *, has_next: bool = False, may_grow: bool = False) -> Reader:
     """A reader of a route with these endpoints, each under a limiter of its own."""
-    permits = EndpointPermits(has_next=has_next)
+
+    def join(endpoint: Endpoint, server: Engine) -> None:
+        elsewhere = has_next or len(servers) > 1 or may_grow
+        client = LimiterClient(f"{name}-{endpoint.name}", "job", limits=endpoint.limits, elsewhere=elsewhere)
+        permits.add(endpoint.name, server, Near(RateLimiter(now)), client, total_tokens)
+
+    permits = EndpointPermits(has_next=has_next, join=join)
     for number, server in enumerate(servers):
-        elsewhere = has_next or len(servers) > 1
-        client = LimiterClient(f"{name}-{number}", "job", limits=Limits(server.rpm), elsewhere=elsewhere)
-        permits.add(f"e{number}", server, Near(RateLimiter(now)), client, total_tokens)
+        join(endpoint(number, server), server)
     return Reader(
         engine=servers[0],
         permits=permits,
@@ -110,6 +117,11 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False) -> R
         judge=judge,
         name=name,
     )
+
+
+def endpoint(number: int, server: Server) -> Endpoint:
+    """What a job knows of `server`."""
+    return Endpoint(f"e{number}", EngineOptions(name="openai", model="m", base_url=""), Limits(server.rpm))
 
 
 async def read_for(seconds: float, readers: Callable[[], Sequence[Reader]], *, at_once: int = 64) -> list[PageResult]:
@@ -141,6 +153,33 @@ def test_rates_of_endpoints_add_up_and_one_may_die_for_a_minute() -> None:
     third = servers[2]
     assert sum(60.0 <= at < 120.0 for at in third.asked) < 30  # those under way, and a trial now and then
     assert sum(at >= 130.0 for at, _ in third.answered) > 400  # it is back
+
+
+def test_endpoints_join_and_leave_while_pages_are_read() -> None:
+    """The new one takes its share at once, the one that leaves finishes what it has; no page notices."""
+    first, second = Server(300), Server(600)
+    places = [endpoint(0, first), endpoint(1, second)]
+
+    async def change(permits: Permits) -> None:
+        assert isinstance(permits, EndpointPermits)
+        await asyncio.sleep(60)
+        for _ in range(2):  # workers are told again and again
+            permits.join(places[0], lambda _: first)
+            permits.join(places[1], lambda _: second)
+        await asyncio.sleep(60)
+        permits.keep(places[1:])
+
+    async def both() -> list[PageResult]:
+        own = reader("own", [first], may_grow=True)
+        rows, _ = await asyncio.gather(read_for(180.0, lambda: [own]), change(own.permits))
+        return rows
+
+    rows = run_virtually(both())
+    assert {(row.status, row.attempts) for row in rows} == {("ok", 1)}
+    assert not second.asked or min(second.asked) >= 60.0
+    assert sum(at < 120.0 for at, _ in second.answered) > 400
+    assert max(first.asked) <= 120.0
+    assert len(first.answered) == len(first.asked) > 400
 
 
 def test_the_next_reader_reads_while_a_provider_is_down() -> None:

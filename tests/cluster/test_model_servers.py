@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import ExitStack, closing
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING
@@ -13,11 +14,16 @@ import pytest
 import ray
 from pydantic import SecretStr
 
-from one_ocr_ray.cluster.servers.fleet import Fleet, running_fleet
+from one_ocr_ray.cluster.budget import start_budget
+from one_ocr_ray.cluster.servers.fleet import Fleet
+from one_ocr_ray.cluster.servers.own import start_servers
 from one_ocr_ray.cluster.servers.replica import start_replica
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.servers.command import ServerPlan
+from one_ocr_ray.policy.servers.size import FleetSize, ServerState
 from one_ocr_ray.servers.health import is_healthy
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import llm_setups_of
 from tests.cluster.outputs import read, rows
 from tests.provider import write_identity_pdfs
 from tests.servers import stand_in
@@ -47,7 +53,7 @@ def _no_server_is_left() -> Iterator[None]:
 
 def fleet(model: str, said: list[str]) -> Fleet:
     """A fleet of one server that needs no card."""
-    return Fleet(ServerPlan(model=model, template=TEMPLATE, gpus=0), 1, said.append, said.append)
+    return Fleet(ServerPlan(model=model, template=TEMPLATE, gpus=0), FleetSize(1, 1, 1), said.append, said.append)
 
 
 def api_servers() -> list[psutil.Process]:
@@ -58,16 +64,19 @@ def api_servers() -> list[psutil.Process]:
 def test_a_server_that_dies_is_started_again_at_the_same_address() -> None:
     """So that its endpoint stays the same, and comes back by itself."""
     said: list[str] = []
-    with running_fleet(fleet("tidy", said)) as running:
+    with closing(fleet("tidy", said)) as running:
         running.wait_for_first(timeout_s=60)
-        (place,) = running.places
-        assert is_healthy(place.host, place.port)
-        assert said[-1].startswith("1 of 1 servers ready")
+        address = running.addresses["r0"]
+        assert is_healthy(*address)
+        assert said == [said[0]]
+        assert said[0].startswith("1 of 1 servers ready")
         (first,) = api_servers()
         first.kill()
         until(lambda: any(each != first for each in api_servers()), "another server")
-        until(lambda: is_healthy(place.host, place.port), "a healthy server")
-        assert "A model server ended" in said[-1]
+        until(lambda: running.states()[ServerState.READY], "a healthy server")
+        assert is_healthy(*address)
+        assert running.addresses == {"r0": address}
+        assert "A model server ended" in said[1]
 
 
 def test_a_server_that_is_stopped_while_it_starts_is_ended() -> None:
@@ -84,21 +93,51 @@ def test_a_server_that_is_stopped_while_it_starts_is_ended() -> None:
 
 
 def test_a_run_reads_with_servers_of_its_own(tmp_path: Path) -> None:
-    """And ends them. Pages go to whichever is ready."""
-    source, output = tmp_path / "in", tmp_path / "out"
+    """And ends them. Pages go to whichever is ready; what they cost adds up to the price of the servers' time.
+
+    One crashes while it loads, one dies in the middle and leaves its port taken, one refuses more than one at once.
+    """
+    source, output, lives = tmp_path / "in", tmp_path / "out", tmp_path / "lives"
     source.mkdir()
+    lives.mkdir()
+    for number, life in enumerate(("tidy crash", "dies-after-4 clings", "tidy full-at-1")):
+        (lives / f"{number}.next").write_text(life)
     write_identity_pdfs(source, [1], pages=12)
-    flags = {"engine": "vllm", "model": "tidy", "replicas": "2", "gpus_per_replica": 0, "server_command": TEMPLATE}
+    flags = {"engine": "vllm", "model": "tidy", "replicas": "2", "gpus_per_replica": 0, "gpu_hour_usd": 3600.0}
+    flags["server_command"] = f"{TEMPLATE} --lives {shlex.quote(str(lives))}"
     said: list[str] = []
-    read(output, source, say=said.append, **flags)
+    summary = read(output, source, say=said.append, **flags)
     assert any("of 2 servers ready" in each for each in said)
     pages = rows(output, "pages")
-    assert len(pages) == 12
+    assert len({row["page_number"] for row in pages}) == len(pages) == 12
+    assert not list(lives.glob("*.next"))  # all three lives were lived
     assert {(row["status"], row["engine"], row["model"]) for row in pages} == {("ok", "vllm", "tidy")}
+    paid_usd = sum(row["cost_usd"] for row in pages)
+    (idle,) = [each for each in said if "idle" in each]
+    idle_usd = float(idle.split()[-2])
+    assert 0 < paid_usd < summary.elapsed_s * 2
+    assert summary.cost_usd == pytest.approx(paid_usd + idle_usd, abs=1e-3)
+    assert summary.counts.cost_usd == pytest.approx(summary.cost_usd)  # of the output, over all runs
+    assert all(row["cost_usd"] <= row["latency_ms"] / 1000 + 1e-3 for row in pages)
+
+
+def test_a_ceiling_ends_the_run_that_cannot_pay_its_servers() -> None:
+    """Their time counts, whether they work or not."""
+    flags = {"engine": "vllm", "model": "tidy", "gpus_per_replica": 0, "server_command": TEMPLATE}
+    settings = load({"inputs": ("in",), "output": "out", "gpu_hour_usd": 360.0, "max_cost": 5.0, **flags})
+    reasons: list[str] = []
+    with ExitStack() as ending:
+        servers = start_servers(settings, llm_setups_of(settings), ending, lambda _: None, reasons.append)
+        assert servers is not None
+        servers.fleet.wait_for_first(timeout_s=60)
+        _, budget = start_budget(servers.usd + 1.5, "ceiling")  # that and five seconds more
+        servers.draw_on(budget)
+        assert until(lambda: reasons, "the end")[0].startswith("The cost ceiling is reached")
+    ray.kill(budget)
 
 
 def test_a_server_that_cannot_start_is_told_with_its_last_line() -> None:
     """In one sentence, after a second try."""
     said: list[str] = []
-    with running_fleet(fleet("crash", said)) as running, pytest.raises(UsageError, match="ValueError: no such model"):
+    with closing(fleet("crash", said)) as running, pytest.raises(UsageError, match="ValueError: no such model"):
         running.wait_for_first(timeout_s=60)

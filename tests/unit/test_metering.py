@@ -8,6 +8,7 @@ import pytest
 
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.model import Answer, PageImage, PageRequest, TokenUsage
+from one_ocr_ray.policy.cost.gpu_hours import GpuMetering, held_s
 from one_ocr_ray.policy.cost.image_tokens import gemini_image_tokens, openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
@@ -107,3 +108,15 @@ def test_an_unknown_price_is_unknown_not_free() -> None:
     assert meter.most_usd(IMAGE, ASK) is None
     assert meter.cost_usd(TokenUsage(1, 1)) is None
     assert meter.likely_usd(1131, 1600, ASK, "text") is None
+
+
+def test_requests_to_own_servers_cost_their_time() -> None:
+    """Those that are under way at once share it; tokens are free, and one alone for its whole time is the dearest."""
+    own = GpuMetering(openai_image_tokens, "m", image_detail="high", output_cap=9, usd_per_s=0.01, timeout_s=300)
+    assert own.likely_usd(9, 9, ASK, "text") is None
+    assert own.cost_usd(TokenUsage(10**6, 10**6), held_s(8.0, 3, 5)) == pytest.approx(0.02)
+    assert own.cost_usd(TokenUsage(), held_s(4.0, 0, 0)) == pytest.approx(0.04)  # given up, and alone
+    assert own.cost_usd(TokenUsage(1, 1)) is None
+    assert own.likely_usd(9, 9, ASK, "text") == pytest.approx(0.03)
+    assert own.most_usd(IMAGE, ASK) == pytest.approx(3.0)
+    assert own.worst_case_usd(9, 9, ASK, 2) == pytest.approx(6.0)

@@ -11,13 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.profiles.catalog import profile_named
 from one_ocr_ray.policy.servers.advice import pin_advice, version_fault
 from one_ocr_ray.policy.servers.command import ServerPlan, command_of, refused_argument, server_environment
 from one_ocr_ray.policy.servers.progress import progress_sentence, stage_of
 from one_ocr_ray.policy.servers.restarts import MOST_RESTARTS, STABLE_S, STARTS_BEFORE_READY, Restarts, ended, ready
+from one_ocr_ray.policy.servers.size import FleetSize, Load
 from one_ocr_ray.profile import ModelProfile
 from one_ocr_ray.servers.installed import installed_vllm
+from one_ocr_ray.settings.run import Settings, load
+from one_ocr_ray.setup.job import llm_setups_of
+from one_ocr_ray.setup.servers import fleet_size_of, server_usd_per_s
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +128,51 @@ def test_the_installed_version_is_asked(tmp_path: Path) -> None:
     python.chmod(0o755)
     assert installed_vllm(str(python)) == "0.10.1"
     assert installed_vllm(str(tmp_path / "nothing")) is None
+
+
+def test_how_many_servers_there_are() -> None:
+    """The least wait for GPUs, more are started where some are free, and shards say for how many nodes are asked."""
+    size = FleetSize(first=1, least=1, most=3)
+    assert size.wants_more(0, has_room=False)
+    assert [size.wants_more(servers, has_room=True) for servers in (1, 2, 3)] == [True, True, False]
+    assert not size.wants_more(1, has_room=False)
+    assert [size.asked_for(open_, more_planned=False) for open_ in (0, 2, 9)] == [1, 2, 3]
+    assert size.asked_for(0, more_planned=True) == 3
+    assert FleetSize(4, 1, 100, asks=False).asked_for(9, more_planned=True) == 0  # takes what there is
+
+
+def settings_with(**flags: object) -> Settings:
+    return load({"inputs": ("in",), "engine": "vllm", "model": "m", **flags})
+
+
+def test_replicas_as_they_are_set() -> None:
+    """A number waits for its GPUs, a range takes what is free between its ends, auto takes all there are."""
+    assert fleet_size_of(settings_with(replicas="3"), places=1) == FleetSize(3, 3, 3)
+    assert fleet_size_of(settings_with(replicas="2-8"), places=5) == FleetSize(5, 2, 8)
+    assert fleet_size_of(settings_with(), places=4).first == 4
+    with pytest.raises(UsageError, match="no GPU free"):
+        fleet_size_of(settings_with(), places=0)
+    with pytest.raises(UsageError, match="from least to most"):
+        settings_with(replicas="3-2")
+
+
+def test_the_price_of_a_server() -> None:
+    """All its cards by the hour; a server on CPUs counts as one card; without a price nothing is known."""
+    assert server_usd_per_s(settings_with(gpu_hour_usd=1.8, gpus_per_replica=2)) == pytest.approx(0.001)
+    assert server_usd_per_s(settings_with(gpu_hour_usd=3.6, gpus_per_replica=0)) == pytest.approx(0.001)
+    assert server_usd_per_s(settings_with()) is None
+    with pytest.raises(UsageError, match="--gpu-hour-usd"):
+        llm_setups_of(settings_with(max_cost=1))
+
+
+def test_a_service_has_as_many_servers_as_its_load_is_worth() -> None:
+    """One more for each minute of work without a pause, the least after a quarter of an hour without any."""
+    size, load_now = FleetSize(first=1, least=1, most=3), Load(1, since_s=0.0)
+    wanted = []
+    for now_s in range(0, 2000, 20):
+        load_now = load_now.seen(size, float(now_s), has_work=40 <= now_s < 240)
+        wanted.append(load_now.wanted)
+    assert wanted[: 100 // 20] == [1] * 5
+    assert max(wanted) == wanted[240 // 20] == 3
+    assert wanted[1100 // 20] == 3
+    assert wanted[1160 // 20 :] == [1] * (len(wanted) - 1160 // 20)

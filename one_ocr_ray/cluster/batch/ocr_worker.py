@@ -10,7 +10,7 @@ from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.engine_check import EngineCheck
-from one_ocr_ray.cluster.engine_setup import batch_tools, run_context
+from one_ocr_ray.cluster.engine_setup import batch_tools, engine_on_node, run_context
 from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
-    from one_ocr_ray.job import Job
+    from one_ocr_ray.job import Endpoint, Job
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.batch.history import BatchWork
@@ -139,6 +139,12 @@ class OcrWorker(Worker["ShardAssignment"]):
     def _context(self) -> ReadContext:
         """Made at first use: a missing key must come out of `check_engine`, not as the death of an actor."""
         context = self._make_context()
+        own = {name for name, setup in self._job.engines.items() if setup.options.usd_per_s is not None}
+        readers = tuple(
+            replace(each, observers=(*each.observers, self.totals.observe_own_server)) if each.called in own else each
+            for each in context.readers
+        )
+        context = replace(context, readers=readers)
         return replace(context, observers=(*context.observers, self.totals.observe, self._notes.observe))
 
     @cached_property
@@ -159,6 +165,13 @@ class OcrWorker(Worker["ShardAssignment"]):
             elif ask_provider and (failure := await reader.engine.check()) is not None:
                 raise StoppedError(failure.message, failure.code)
         return check
+
+    async def reach(self, name: str, endpoints: Sequence[Endpoint]) -> None:
+        """Ask those of `endpoints`, too, that the reader `name` does not know yet."""
+        for reader in self._context.readers:
+            if reader.called == name and isinstance(reader.permits, EndpointPermits):
+                for endpoint in endpoints:
+                    reader.permits.join(endpoint, lambda each: engine_on_node(each.options))
 
     def saved_usd(self, page: PageResult) -> float | None:
         """What `page` has cost less than at the last reader of the route; None where that is unknown."""

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.cluster.batch.open_batches import open_batches
 from one_ocr_ray.cluster.batch.run_setup import RunSetup
 from one_ocr_ray.cluster.engine_setup import start_limiters_early
-from one_ocr_ray.cluster.servers.fleet import start_servers
+from one_ocr_ray.cluster.servers.own import start_servers
 from one_ocr_ray.cluster.session import ending_actors, ray_session, run_metadata
-from one_ocr_ray.cluster.worker_scaler import first_nodes, request_cpus
+from one_ocr_ray.cluster.worker_scaler import first_nodes, request_nodes
 from one_ocr_ray.errors import OneOcrError, StoppedError
+from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.dataset.summary import RunSummary
 from one_ocr_ray.reading.limits.budget import OwnBudget
@@ -33,6 +34,7 @@ from one_ocr_ray.setup.job import (
     selection_of,
     settings_without_effect,
 )
+from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.shutdown import Interruption
 from one_ocr_ray.storage.audit_records import audit_of
 from one_ocr_ray.storage.dataset.row_counts import check_row_counts, count_rows
@@ -43,6 +45,7 @@ from one_ocr_ray.storage.lease import held_lease
 from one_ocr_ray.storage.pending_work import find_pending_work
 from one_ocr_ray.storage.plan_index import PlanIndex
 from one_ocr_ray.storage.run_dir import RunDirectory
+from one_ocr_ray.storage.spending.records import record_spending
 from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -148,7 +151,11 @@ class _Run(RunSetup):
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(self._ray())
-            self.engines = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
+            ending.callback(self._count_idle_servers, say)
+            self.servers = start_servers(self.settings, self.engines, ending, say, self.interruption.end)
+            if self.servers is not None:
+                self.servers.fleet.wait_for_first(self.settings.ready_timeout)
+                self.engines = {**self.engines, VLLM: self.servers.setup}
             if address == LOCAL_RAY:  # a Ray of its own, so the workers have the same keys
                 start_limiters_early(self.engines.values())
             actors = ending.enter_context(ending_actors())
@@ -159,7 +166,16 @@ class _Run(RunSetup):
             finally:
                 self.totals += driver.totals
                 if address != LOCAL_RAY:
-                    request_cpus(0)
+                    request_nodes(0)
+
+    def _count_idle_servers(self, say: Callable[[str], None]) -> None:
+        """Count what own servers have cost beside the requests that they answered, so that the sum is the bill."""
+        idle_usd = self.servers.usd - self.totals.servers_usd if self.servers is not None else 0.0
+        if idle_usd > 0:
+            idle = Spending(known_usd=idle_usd)
+            record_spending(self.output, idle)
+            self.totals.add_spending(idle)
+            say(f"Start-up and idle time of the model servers: {idle_usd:.4f} USD.")
 
     def _ray(self) -> AbstractContextManager[None]:
         metadata = run_metadata(self.identity.run_id, self.settings, self.output.root, str(self.config["model"]))

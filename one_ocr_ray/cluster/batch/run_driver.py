@@ -19,12 +19,14 @@ from one_ocr_ray.policy.failure_rate import OF_THE_PAGE, FailureRateGuard
 from one_ocr_ray.policy.progress import RunProgress
 from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER
 from one_ocr_ray.reading.run_totals import RunTotals
+from one_ocr_ray.setup.servers import VLLM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from one_ocr_ray.cluster.batch.ocr_worker import ShardUpdate
     from one_ocr_ray.cluster.batch.planner import Planner
+    from one_ocr_ray.cluster.servers.own import OwnServers
     from one_ocr_ray.cluster.worker_pool import WorkerPool
     from one_ocr_ray.cluster.worker_scaler import NodeDemand, WorkerScaler
     from one_ocr_ray.model import Shard
@@ -79,6 +81,7 @@ class RunDriver:
         scaler: WorkerScaler | None = None,
         demand: NodeDemand | None = None,
         batches: BatchWatch | None = None,
+        servers: OwnServers | None = None,
     ) -> None:
         self._pool = pool
         self._planner = planner
@@ -90,6 +93,7 @@ class RunDriver:
         self._scaler = scaler
         self._demand = demand
         self._batches = batches
+        self._servers = servers
         self._started_s = time.monotonic()
         self._queue: asyncio.Queue[ShardAssignment | None] = asyncio.Queue(PLANNED_AHEAD)
         self._is_handed_out = False  # the whole plan
@@ -120,6 +124,7 @@ class RunDriver:
             try:
                 async with asyncio.TaskGroup() as beside:
                     watch = beside.create_task(self._watch())
+                    joining = beside.create_task(self._tell_of_servers())
                     moving = beside.create_task(self._batches.keep_moving()) if self._batches is not None else None
                     async with asyncio.TaskGroup() as shards:
                         checked = shards.create_task(check_engine(self._pool.workers, self._say))
@@ -135,6 +140,7 @@ class RunDriver:
                         originals = {document_id: home for document_id, home in homes.items() if home is not None}
                         await self._pool.read(ShardAssignment(shard, originals=originals), lambda *_: 0)
                     watch.cancel()
+                    joining.cancel()
                     if moving is not None:
                         moving.cancel()
             except BaseException as end:
@@ -247,6 +253,15 @@ class RunDriver:
             if self._demand is not None:
                 waiting = self._queue.qsize()
                 await self._demand.request_nodes(self._under_way + waiting, more_planned=waiting >= PLANNED_AHEAD)
+
+    async def _tell_of_servers(self) -> None:
+        """Tell the workers of own servers that have become ready, until cancelled."""
+        known = self._servers.endpoints if self._servers is not None else ()
+        while self._servers is not None:
+            await asyncio.sleep(GROW_S)
+            if (endpoints := self._servers.endpoints) != known:  # told again and again: workers are replaced
+                for worker in self._pool.workers:
+                    worker.reach.remote(VLLM, endpoints)
 
     async def _watch(self) -> None:
         """Show progress until cancelled. Raises StoppedError when too many pages fail for one reason."""

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.cluster.servers.own import OwnServers
     from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.model import PageRequest
     from one_ocr_ray.policy.cost.spending import Spending
@@ -66,6 +67,7 @@ class RunSetup:
     interruption: Interruption
     batches: RunBatches | None = None
     reuse: str | None = None  # the earlier dataset whose pages are taken
+    servers: OwnServers | None = None  # of --engine vllm
 
     def start_driver(
         self,
@@ -87,6 +89,8 @@ class RunSetup:
         if (left_usd := self.left_usd(plan, open_shards)) is not None:
             budget, actor = start_budget(left_usd, run_id)
             actors.append(actor)
+            if self.servers is not None:
+                self.servers.draw_on(actor)
             if self.batches is not None:
                 self.batches.watch.draw_on(RemoteBudget(actor))
         count = min(settings.workers or len(nodes), settings.max_in_flight)
@@ -118,10 +122,11 @@ class RunSetup:
             interruption=self.interruption,
             say=say,
             scaler=WorkerScaler(nodes, count, start_on, actors) if grows else None,
-            demand=NodeDemand(settings.max_in_flight if self.engines else None)
+            demand=NodeDemand(settings.max_in_flight if self.engines else None, self.servers)
             if grows and ray_address(settings) != LOCAL_RAY
             else None,
             batches=self.batches.watch if self.batches is not None else None,
+            servers=self.servers,
         )
 
     def left_usd(self, plan: PlanIndex, open_shards: Iterable[str]) -> float | None:

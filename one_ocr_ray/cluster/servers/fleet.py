@@ -1,191 +1,275 @@
-"""The model servers of one run: started on the cluster's GPUs, started again when they die, ended with the run."""
+"""The model servers of one run or service: started where GPUs are free, started again when they die, ended with it."""
 
 from __future__ import annotations
 
 import threading
 import time
-from contextlib import contextmanager, suppress
+from collections import Counter
+from contextlib import suppress
+from itertools import count
 from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Any
 
 import ray
 from pydantic import SecretStr
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorUnschedulableError, RayActorError, RayError
 
-from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.metrics import count_restart, show_servers
+from one_ocr_ray.cluster.nodes import is_alive, working_nodes
 from one_ocr_ray.cluster.servers.replica import Ended, start_replica
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy.servers.advice import pin_advice
 from one_ocr_ray.policy.servers.progress import progress_sentence
 from one_ocr_ray.policy.servers.restarts import Restarts, ended, ready
-from one_ocr_ray.setup.servers import VLLM, replicas_of, server_plan_of, with_servers
+from one_ocr_ray.policy.servers.size import ServerState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-    from contextlib import ExitStack
+    from collections.abc import Callable
 
     from one_ocr_ray.cluster.servers.replica import Place
-    from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.policy.servers.command import ServerPlan
-    from one_ocr_ray.settings.run import Settings
+    from one_ocr_ray.policy.servers.size import FleetSize
 
 SAY_EVERY_S = 10.0
 LOOK_AGAIN_S = 0.1
+WATCH_EVERY_S = 2.0
 STOP_WITHIN_S = 45.0
+REST_S = 60.0  # of a server that fails and is not given up
+LEAVE_S = 10.0  # from the moment that a server has no name any more until it is stopped: workers have heard of it
 
 
 class _Slot:
     """One server of the fleet. A thread keeps it up."""
 
-    def __init__(self, plan: ServerPlan, key: SecretStr, cpus: int) -> None:
-        self.actor: Any = start_replica(plan, key, cpus)
-        self.placed = self.actor.place.remote()
+    def __init__(self, actor: Any) -> None:
+        self.actor = actor
         self.place: Place | None = None
-        self.is_ready = False
+        self.state = ServerState.STARTING
         self.given_up: Ended | None = None
+        self.held_s = 0.0  # its GPUs, up to `counted_s`
+        self.counted_s: float | None = None
+        self.leaves_s: float | None = None
+
+    def count_held(self, now_s: float) -> float:
+        """Count the time since the last count; gives that."""
+        more_s = 0.0 if self.counted_s is None else now_s - self.counted_s
+        if self.place is not None:
+            self.counted_s, self.held_s = now_s, self.held_s + more_s
+        return more_s
 
 
 class Fleet:
-    """The servers of a run. `key` is theirs alone, and lives as long as they do."""
+    """Servers of one model. `key` is theirs alone, and lives as long as they do."""
 
     def __init__(
-        self, plan: ServerPlan, replicas: int, say: Callable[[str], None], on_lost: Callable[[str], None]
+        self,
+        plan: ServerPlan,
+        size: FleetSize,
+        say: Callable[[str], None],
+        on_lost: Callable[[str], None],
+        *,
+        gives_up: bool = True,
     ) -> None:
-        """`on_lost` is told in one sentence when no server is left that could be started again."""
+        """`on_lost` is told in one sentence when no server is left that is started again.
+
+        Without `gives_up` each is started again after a while, however often it fails.
+        """
         self.key = SecretStr(token_urlsafe(24))
+        self.on_watch: list[Callable[[], None]] = []  # called every `WATCH_EVERY_S`
+        self.wanted = size.most  # what the load is worth
         self._plan = plan
+        self._size = size
         self._say = say
         self._on_lost = on_lost
+        self._gives_up = gives_up
+        self._began_s = time.monotonic()
         self._ending = threading.Event()
-        self._replacing = threading.Lock()
-        # A CPU for each server, unless that leaves none to draw pages.
-        self._cpus = 1 if sum(node.cpus for node in working_nodes()) > replicas else 0
-        self._slots = [_Slot(plan, self.key, self._cpus) for _ in range(replicas)]
+        self._changing = threading.Lock()  # actors that come and go
+        self._names: dict[tuple[str, int], str] = {}  # of every address that has answered
+        self._numbers = count()
+        self._held_s = 0.0  # of servers that are lost
+        self._had_room = False
+        self._slots: list[_Slot] = []
+        for _ in range(size.first):
+            self._add()
+        self._watcher = threading.Thread(target=self._watch, name="model-servers", daemon=True)
+        self._watcher.start()
 
     @property
-    def places(self) -> list[Place]:
-        """Where the servers are that have got their cards."""
-        return [slot.place for slot in self._slots if slot.place is not None]
+    def addresses(self) -> dict[str, tuple[str, int]]:
+        """Host and port by name of every server that has answered so far; an address keeps its name."""
+        return {name: address for address, name in list(self._names.items())}
 
-    def wait_for_first(self, timeout_s: float, placed: int = 1) -> None:
-        """Wait until one server answers and `placed` have their cards, with a sentence now and then.
+    @property
+    def held_s(self) -> float:
+        """For how long servers have had their GPUs, in all."""
+        return self._held_s + sum(slot.held_s for slot in self._slots)
+
+    def states(self) -> Counter[ServerState]:
+        """How many servers are in each state."""
+        return Counter(slot.state for slot in self._slots)
+
+    def wait_for_first(self, timeout_s: float) -> None:
+        """Wait until one server answers, with a sentence now and then.
 
         Raises UsageError when no server can be started, with what the last one said, and StoppedError after
-        `timeout_s`. Servers that have no cards by then are left out.
+        `timeout_s`.
         """
         began_s = told_s = time.monotonic()
         if (advice := pin_advice(self._plan)) is not None:
             self._say(advice)
-        while len(self.places) < placed or not any(slot.is_ready for slot in self._slots):
+        while not self._names:
             now_s = time.monotonic()
-            for slot in self._slots:
-                if slot.place is None and ray.wait([slot.placed], timeout=0)[0]:
-                    slot.place = ray.get(slot.placed)
-                    threading.Thread(target=self._keep_up, args=(slot,), name="model-server", daemon=True).start()
             if (fault := self._fault()) is not None:
                 raise UsageError(fault)
             if now_s - began_s > timeout_s:
-                raise StoppedError(f"No model server was ready after {timeout_s:g} s: {self._progress(began_s)}.")
+                raise StoppedError(f"No model server was ready after {timeout_s:g} s: {self._progress()}.")
             if now_s - told_s > SAY_EVERY_S:
                 told_s = now_s
-                self._say(self._progress(began_s))
+                self._say(self._progress())
             time.sleep(LOOK_AGAIN_S)
-        for slot in [each for each in self._slots if each.place is None]:
-            ray.kill(slot.actor)
-            self._slots.remove(slot)
-        self._say(self._progress(began_s))
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End all servers, and wait for them."""
-        with self._replacing:  # from here on no actor takes another's place
+        with self._changing:  # from here on no actor is started
             self._ending.set()
-        stopping = [slot.actor.stop.remote() for slot in self._slots if slot.place is not None]
+            slots = list(self._slots)
+        stopping = [slot.actor.stop.remote() for slot in slots if slot.place is not None]
+        for slot in slots:
+            slot.state = ServerState.DRAINING
+        self._show()
         ray.wait(stopping, num_returns=len(stopping), timeout=STOP_WITHIN_S) if stopping else None
-        for slot in self._slots:
+        for slot in slots:
             ray.kill(slot.actor)  # a guard ends what its replica has not ended
+        self._show()
+        show_servers(self._plan.model, Counter(), 0.0)
 
-    def _progress(self, began_s: float) -> str:
-        starting = [slot for slot in self._slots if slot.place is not None and not slot.is_ready]
+    def _add(self) -> None:
+        with self._changing:
+            if not self._ending.is_set():
+                # A CPU for each server, unless that leaves none to draw pages.
+                cpus = 1 if sum(node.cpus for node in working_nodes()) > len(self._slots) + 1 else 0
+                slot = _Slot(start_replica(self._plan, self.key, cpus))
+                self._slots.append(slot)
+                threading.Thread(target=self._keep_up, args=(slot, cpus), name="model-server", daemon=True).start()
+
+    def _watch(self) -> None:
+        while not self._ending.wait(WATCH_EVERY_S):
+            with suppress(RayError):  # the cluster's head is being replaced
+                self._grow()
+                self._shrink()
+            self._show()
+            for hear in self.on_watch:
+                hear()
+
+    def _grow(self) -> None:
+        """Start another server where there is room for it. Room counts when it is seen twice."""
+        unplaced = sum(slot.place is None and slot.given_up is None for slot in self._slots)
+        has_room = not unplaced and places_for(self._plan, len(self._slots)) > 0
+        is_worth_it = has_room and self._had_room and len(self._slots) < self.wanted
+        if self._size.wants_more(len(self._slots), has_room=is_worth_it):
+            self._add()
+        self._had_room = has_room
+
+    def _shrink(self) -> None:
+        """Let the newest server go where there is one more than wanted; it finishes what is under way."""
+        now_s = time.monotonic()
+        leaving = [slot for slot in self._slots if slot.leaves_s is not None]
+        for slot in [each for each in leaving if each.leaves_s is not None and each.leaves_s <= now_s]:
+            ray.wait([slot.actor.stop.remote()], timeout=STOP_WITHIN_S)
+            ray.kill(slot.actor)
+            self._drop(slot)
+        newest = self._slots[-1] if self._slots else None
+        if newest is None or leaving or newest.place is None:
+            return
+        if len(self._slots) > max(self._size.least, self.wanted):
+            newest.state, newest.leaves_s = ServerState.DRAINING, now_s + LEAVE_S
+            self._names.pop((newest.place.host, newest.place.port), None)
+
+    def _drop(self, slot: _Slot) -> None:
+        slot.count_held(time.monotonic())
+        self._held_s += slot.held_s
+        self._slots.remove(slot)
+        if slot.place is not None:
+            self._names.pop((slot.place.host, slot.place.port), None)
+
+    def _show(self) -> None:
+        now_s = time.monotonic()
+        held_s = sum(slot.count_held(now_s) for slot in self._slots)
+        show_servers(self._plan.model, self.states(), held_s * self._plan.gpus)
+
+    def _progress(self) -> str:
         stages: list[str] = []
-        for slot in starting:
+        for slot in [each for each in self._slots if each.place and each.state is ServerState.STARTING]:
             with suppress(RayError):
                 stages.append(ray.get(slot.actor.stage.remote(), timeout=2.0))
         waiting = sum(slot.place is None for slot in self._slots)
-        ready_now = sum(slot.is_ready for slot in self._slots)
-        said = progress_sentence(stages, ready_now, len(self._slots), time.monotonic() - began_s)
+        ready_now = self.states()[ServerState.READY]
+        said = progress_sentence(stages, ready_now, len(self._slots), time.monotonic() - self._began_s)
         return f"{said}; {waiting} wait for GPUs" if waiting else said
 
-    def _keep_up(self, slot: _Slot) -> None:
-        """Bring one server up, again and again, until the policy gives it up or the run ends."""
+    def _keep_up(self, slot: _Slot, cpus: int) -> None:
+        """Bring one server up, again and again, until the policy gives it up, its node is lost, or all ends."""
         state = Restarts()
         while not self._ending.is_set():
             try:
+                slot.place = place = ray.get(slot.actor.place.remote())
                 how = ray.get(slot.actor.bring_up.remote())
                 if how is None:
-                    state, slot.is_ready = ready(state, time.monotonic()), True
+                    state = ready(state, time.monotonic())
+                    self._answers(slot, place)
                     how = ray.get(slot.actor.wait_for_end.remote())
-            except RayActorError:  # its guard has ended the server
-                how = Ended(-1, "its actor died", "")
-                with self._replacing:
-                    if self._ending.is_set():
-                        return
-                    slot.actor = start_replica(self._plan, self.key, self._cpus, slot.place)
-            slot.is_ready = False
-            state, wait_s = ended(state, time.monotonic())
-            if self._ending.is_set():
+            except (RayActorError, ActorUnschedulableError):  # its guard has ended the server
+                how = Ended(-1, "its actor died", "", reason="actor")
+                if not self._replace_actor(slot, cpus):
+                    return
+            if self._ending.is_set() or slot.leaves_s is not None:
                 return
+            slot.state = ServerState.DOWN
+            count_restart(self._plan.model, how.reason)
+            state, wait_s = ended(state, time.monotonic())
             if wait_s is None:
                 slot.given_up = how
                 if (fault := self._fault()) is not None:
                     self._on_lost(fault)
-                return
+                if self._gives_up:
+                    return
+                state, wait_s, slot.given_up = Restarts(), REST_S, None
             self._say(f"A model server ended ({how.last_line or how.exit_code}); it is started again in {wait_s:g} s.")
             self._ending.wait(wait_s)
+            slot.state = ServerState.STARTING
+
+    def _answers(self, slot: _Slot, place: Place) -> None:
+        slot.state = ServerState.READY
+        if (place.host, place.port) not in self._names:
+            self._names[place.host, place.port] = f"r{next(self._numbers)}"
+        self._say(self._progress())
+
+    def _replace_actor(self, slot: _Slot, cpus: int) -> bool:
+        """Start another actor in the place of one that died. False where its node is gone, or all ends."""
+        with self._changing:
+            if self._ending.is_set() or slot.leaves_s is not None:
+                return False
+            if slot.place is None or is_alive(slot.place.node_id):
+                slot.actor = start_replica(self._plan, self.key, cpus, slot.place)
+                return True
+            self._drop(slot)
+        count_restart(self._plan.model, "node")
+        self._say("The node of a model server is gone; another one is started where GPUs are free.")
+        return False
 
     def _fault(self) -> str | None:
         """One sentence when every server is given up."""
         given_up = [slot.given_up for slot in self._slots]
-        if not all(given_up) or given_up[0] is None:
+        if not given_up or not all(given_up) or given_up[0] is None:
             return None
         last = given_up[0]
         return f"The model server does not run: {last.last_line} (exit code {last.exit_code}; log: {last.log})."
 
 
-def places_for(plan: ServerPlan) -> int:
-    """For how many servers the cluster has free GPUs now; a server on CPUs has one place on each node."""
+def places_for(plan: ServerPlan, servers: int = 0) -> int:
+    """For how many servers the cluster has free GPUs now; one on CPUs takes a node, of which `servers` are taken."""
     if plan.gpus == 0:
-        return len(working_nodes())
+        return len(working_nodes()) - servers
     free = ray.available_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]
     return int(free // plan.gpus)
-
-
-def start_servers(
-    settings: Settings,
-    engines: Mapping[str, LlmSetup],
-    ending: ExitStack,
-    say: Callable[[str], None],
-    on_lost: Callable[[str], None],
-) -> dict[str, LlmSetup]:
-    """Start the servers of `--engine vllm`, if `engines` has it, and wait for the first. Gives the engines with them.
-
-    They end with `ending`. Raises UsageError when no server can be started, StoppedError when none is ready in time.
-    """
-    if VLLM not in engines:
-        return dict(engines)
-    plan = server_plan_of(settings)
-    places = places_for(plan)
-    replicas = replicas_of(settings, places)
-    fleet = Fleet(plan, replicas, say, on_lost)
-    have_cards = min(replicas, places) if plan.gpus else replicas
-    ending.enter_context(running_fleet(fleet)).wait_for_first(settings.ready_timeout, have_cards)
-    addresses = [(place.host, place.port) for place in fleet.places]
-    return {**engines, VLLM: with_servers(engines[VLLM], addresses, fleet.key)}
-
-
-@contextmanager
-def running_fleet(fleet: Fleet) -> Iterator[Fleet]:
-    """The fleet for the block; its servers end with it."""
-    try:
-        yield fleet
-    finally:
-        fleet.stop()

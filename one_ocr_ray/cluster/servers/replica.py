@@ -34,7 +34,7 @@ SILENT_S = 30.0  # without health: the engine hangs, or the kernel has no memory
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a replica is: its node and the address of its server, which stays the same over restarts."""
+    """Where a replica is: its node and the address of its server, which stays the same after it has answered there."""
 
     node_id: str
     host: str
@@ -43,11 +43,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a server ended by itself: its exit code, the last line of its log, and where that is."""
+    """How a server ended by itself: its exit code, the last line of its log, where that is, and why in one word."""
 
     exit_code: int
     last_line: str
     log: str
+    reason: str = "start"  # or died, silent, actor, node
 
 
 class Replica:
@@ -79,8 +80,13 @@ class Replica:
                 server = self._started_at(place)
             except OSError as error:
                 return Ended(127, str(error), str(self._log))
+        deadline_s = time.monotonic() + self._plan.ready_within_s
         while not is_healthy(place.host, place.port):
+            if time.monotonic() > deadline_s:
+                server.stop()
+                return Ended(-1, f"the server was not ready after {self._plan.ready_within_s:g} s", str(self._log))
             if (code := server.exit_code) is not None:
+                self._port = None  # perhaps somebody else listens there
                 too_old = version_fault(self._plan, installed_vllm(self._plan.python))
                 return Ended(code, too_old or server.last_line(), str(self._log))
             time.sleep(LOOK_AGAIN_S)
@@ -116,9 +122,9 @@ class Replica:
                 healthy_s = now_s if is_healthy(place.host, place.port) else healthy_s
                 if now_s - healthy_s > SILENT_S:
                     server.stop()
-                    return Ended(-1, f"the server did not answer for {SILENT_S:g} s", str(self._log))
+                    return Ended(-1, f"the server did not answer for {SILENT_S:g} s", str(self._log), "silent")
             time.sleep(LOOK_AGAIN_S)
-        return Ended(code, server.last_line(), str(self._log))
+        return Ended(code, server.last_line(), str(self._log), "died")
 
     def stop(self) -> None:
         """End the server for good; requests under way have SHUTDOWN_S. Its log goes with it."""
@@ -132,6 +138,6 @@ class Replica:
 
 def start_replica(plan: ServerPlan, key: SecretStr, cpus: int, place: Place | None = None) -> Any:
     """A replica wherever the cards are free, or again at `place`. `cpus` are for decoding images in the server."""
-    placed: dict[str, Any] = {"scheduling_strategy": Node(place.node_id, 0, 0).only_here} if place else {}
-    options = {"num_gpus": plan.gpus, "num_cpus": cpus, "max_concurrency": 8, **placed}
+    where: Any = Node(place.node_id, 0, 0).only_here if place else "SPREAD"
+    options = {"num_gpus": plan.gpus, "num_cpus": cpus, "max_concurrency": 8, "scheduling_strategy": where}
     return ray.remote(Replica).options(**options).remote(plan, key, place and place.port)

@@ -88,8 +88,8 @@ class ProviderMetering:
             return None
         return first_usd + (requests - 1) * later_usd if requests else 0.0
 
-    def cost_usd(self, usage: TokenUsage) -> float | None:
-        """The cost of a request of `usage`; None if it is unknown."""
+    def cost_usd(self, usage: TokenUsage, held_s: float | None = None) -> float | None:
+        """The cost of a request of `usage`; None if it is unknown. `held_s`: see `gpu_hours`."""
         return cost_usd(usage, self._model, self._tier, self._prices)
 
     def _formula_tokens(self, image: PageImage, request: PageRequest) -> int:

@@ -274,4 +274,5 @@ class Gate:
             saturated,
             window=None if self._rates.known else self._window.size,
             per_s=1 / step_s if step_s and self._rates.known else None,
+            under_way=self._clients.in_flight,
         )

@@ -118,7 +118,7 @@ class Grant:
     No permits and no `stopped`: none was free in time; acquire again. `stopped`: there will be none, for this reason.
     `held`: why none was free, if the provider is the reason. `saturated`: the limit of requests in flight is nearly
     reached, so others may wait for requests to end. `window`, `per_s`: how much the account takes at once or a second,
-    None where that is not what limits it.
+    None where that is not what limits it. `under_way`: requests of all clients, these among them.
     """
 
     permits: int = 0
@@ -129,6 +129,7 @@ class Grant:
     held: Held | None = None
     window: int | None = None
     per_s: float | None = None
+    under_way: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,7 @@ class ServerPlan:
     python: the interpreter of the server's own virtual environment; None: `vllm` on PATH.
     arguments: the user's, after those of the profile, so that they win.
     template: a command of the user's own, such as SGLang's, with {model}, {host} and {port}.
+    ready_within_s: a server that does not answer by then is ended; it hangs.
     """
 
     model: str
@@ -43,6 +44,7 @@ class ServerPlan:
     revision: str | None = None
     arguments: str = ""
     template: str | None = None
+    ready_within_s: float = 1800.0
 
 
 def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OneOcrError, StoppedError
@@ -17,9 +18,10 @@ from one_ocr_ray.reading.limits.permits import LeasedPermits
 from one_ocr_ray.reading.limits.waiting import WaitingRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from one_ocr_ray.engines.base import Engine
+    from one_ocr_ray.job import Endpoint
     from one_ocr_ray.model import Answer, TokenUsage
     from one_ocr_ray.policy.ratelimit.messages import Held, LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter
@@ -79,9 +81,13 @@ class Lane:
 class EndpointPermits:
     """`Permits` of an engine that has several endpoints, or whose pages can go to another reader."""
 
-    def __init__(self, *, has_next: bool) -> None:
-        """`has_next`: a page that nobody here answers goes to the next reader, and does not wait."""
+    def __init__(self, *, has_next: bool, join: Callable[[Endpoint, Engine], None] | None = None) -> None:
+        """`has_next`: a page that nobody here answers goes to the next reader, and does not wait.
+
+        `join` adds an endpoint that becomes known later.
+        """
         self.may_leave = has_next
+        self._join = join
         self._waiting = WaitingRequests()
         self.lanes: list[Lane] = []
 
@@ -99,6 +105,19 @@ class EndpointPermits:
         peers = self if client.elsewhere else None
         permits = LeasedPermits(limiter, client, tokens_counted, waiting=self._waiting, peers=peers)
         self.lanes.append(Lane(name, engine, permits, weight, self))
+
+    def join(self, endpoint: Endpoint, engine_of: Callable[[Endpoint], Engine]) -> None:
+        """Let `endpoint` answer, too, from now on. One that is known already is left as it is."""
+        if self._join is not None and all(lane.name != endpoint.name for lane in self.lanes):
+            self._join(endpoint, engine_of(endpoint))
+            self.lanes[-1].permits.look()
+
+    def keep(self, endpoints: Iterable[Endpoint]) -> None:
+        """Ask none but `endpoints` from now on; what is under way elsewhere is finished."""
+        kept = {endpoint.name for endpoint in endpoints}
+        for lane in self.lanes:
+            if lane.name not in kept and lane.permits.away_until != inf:
+                lane.permits.leave(inf)
 
     async def ready(self) -> None:
         """Have the limiters started."""

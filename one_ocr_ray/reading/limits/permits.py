@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StoppedError
@@ -34,19 +35,15 @@ TICK_S = 0.001  # timers are no finer
 MIN_SPACING = 0.99
 JITTER_S = 0.005  # so late is every event loop
 HEARTBEAT_S = 5.0
-BACK_OFF_S = 0.1
-BACK_OFF_AT_MOST_S = 2.0
+BACK_OFF_S, BACK_OFF_AT_MOST_S = 0.1, 2.0
 # An `acquire` costs a millisecond of CPU, here and at the limiter. After a rest it waits for more coroutines, for a
 # share of a request's time that nobody notices.
-COALESCE_SHARE = 0.005
-COALESCE_AT_MOST_S = 0.02
+COALESCE_SHARE, COALESCE_AT_MOST_S = 0.005, 0.02
 # Feedback goes with the next `acquire`, or alone after this delay. The delay is a fiftieth of a request's time when the
 # account is saturated: somebody may wait for requests to end.
 FEEDBACK_DELAY_S = 0.5
 FEEDBACK_DELAY_SHARE = 0.02
 FEEDBACK_DELAY_WHEN_SATURATED_S = (0.005, 0.05)  # at least, at most
-
-
 # An account that refuses everybody may be mended while the run goes on elsewhere: it is tried again after this.
 STOPPED_S = 600.0
 
@@ -81,6 +78,7 @@ class LeasedPermits:
         self._peers = peers
         self.stopped: Failure | None = None  # why nobody is answered any more
         self.away_until = 0.0  # loop time
+        self._under_way = 0  # of all clients, when the newest permit came
         self._takes: tuple[int | None, float | None] = None, None  # at once, a second; None: not known
         self._permits: deque[_Permit] = deque()
         self._request: asyncio.Task[None] | None = None
@@ -140,7 +138,7 @@ class LeasedPermits:
         self.stopped = failure
         self._send_feedback_now(replace(self._feedback, stop=failure))
         if self._peers is not None:
-            self._leave(STOPPED_S, failure)
+            self.leave(STOPPED_S, failure)
 
     async def close(self) -> None:
         """Give everything back. Nobody may be waiting any more."""
@@ -161,6 +159,11 @@ class LeasedPermits:
         size = at_once or (per_s * self._usual_latency_s if per_s else 1.0)
         return (self._feedback.received - self._feedback.finished) / size
 
+    @property
+    def under_way(self) -> int:
+        """About how many requests the account has under way, those of other processes among them."""
+        return max(self._feedback.received - self._feedback.finished, self._under_way)
+
     def give_back(self, tokens: int) -> None:
         """Return a permit for a request of `tokens`, unused."""
         self._give_back(1, tokens)
@@ -172,11 +175,12 @@ class LeasedPermits:
             self._request = loop.create_task(self._request_permits())
             self._request.add_done_callback(self._request_ended)
 
-    def _leave(self, for_s: float, failure: Failure | None = None) -> None:
+    def leave(self, for_s: float, failure: Failure | None = None) -> None:
         """Grant nothing for `for_s`, and ask the limiter again after it."""
         loop = asyncio.get_running_loop()
-        self.stopped, self.away_until = failure, loop.time() + for_s
-        loop.call_later(for_s + TICK_S, self.look)
+        self.stopped, self.away_until = failure, max(self.away_until, loop.time() + for_s)
+        if for_s < inf:
+            loop.call_later(for_s + TICK_S, self.look)
         if self._peers is not None:
             self._peers.away(self)
 
@@ -184,7 +188,7 @@ class LeasedPermits:
         delay_s = self._peers.delay_s(self) if self._peers is not None else 0.0
         await asyncio.sleep(delay_s + min(COALESCE_SHARE * self._usual_latency_s, COALESCE_AT_MOST_S))
         back_off_s = BACK_OFF_S
-        while (wanted := self._waiting.of(self) - len(self._permits)) > 0:
+        while self.away_until < inf and (wanted := self._waiting.of(self) - len(self._permits)) > 0:
             tokens_each = self._waiting.tokens_each
             grant = await self._limiter.acquire(self._client, wanted, tokens_each, self._take_feedback())
             if grant is None:
@@ -197,13 +201,13 @@ class LeasedPermits:
                 if grant.held is not None:
                     self._hold.begin(grant.held, asyncio.get_running_loop().time())
                 if self._peers is not None and (grant.stopped or grant.held):
-                    self._leave(STOPPED_S if grant.held is None else grant.held.ends_in_s, grant.stopped)
+                    self.leave(STOPPED_S if grant.held is None else grant.held.ends_in_s, grant.stopped)
                     break
                 # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
                 first = asyncio.get_running_loop().time() + grant.first_in_s
                 self._saturated = grant.saturated
                 if grant.permits:
-                    self.stopped, self._takes = None, (grant.window, grant.per_s)
+                    self.stopped, self._takes, self._under_way = None, (grant.window, grant.per_s), grant.under_way
                 step_s = grant.step_s
                 self._permits.extend(
                     _Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits)
@@ -225,7 +229,7 @@ class LeasedPermits:
         while self._permits and self._next_at() <= now + TICK_S:
             fired_at = max(self._next_at(), now - JITTER_S)
             permit = self._permits.popleft()
-            on_time = now - permit.due <= max(LATE_S, permit.step_s)
+            on_time = now - permit.due <= max(LATE_S, permit.step_s) and self.away_until < inf
             waiter = self._waiting.take(self) if on_time else None
             if waiter is None:
                 self._give_back(1, permit.tokens)

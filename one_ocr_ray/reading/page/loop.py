@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, PageUnrendered
+from one_ocr_ray.policy.cost.gpu_hours import held_s
 from one_ocr_ray.policy.cost.spending import PageUsage
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank
@@ -245,7 +246,7 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
         with context.ending.waiting():
             lane = await acquire(tokens)
         engine, permits = (reader.engine, reader.permits) if lane is None else (lane.engine, lane.permits)
-        sent_s = clock.monotonic_s()
+        sent_s, sharers = clock.monotonic_s(), 1 if lane is None else lane.permits.under_way
         spent.queue_s += sent_s - began_s
         context.notify(reader, RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
@@ -254,8 +255,9 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
                 answer = await engine.analyze_image_async(image, request)
         finally:
             latency_s = clock.monotonic_s() - sent_s
+            shared_s = held_s(latency_s, sharers, 1 if lane is None else lane.permits.under_way)
             permits.report(tokens, answer, latency_s)
-            cost_usd = cost_usd_of(answer, reader.metering)
+            cost_usd = cost_usd_of(answer, reader.metering, shared_s)
             spent.add(answer, latency_s, cost_usd, most_usd)
             if answer is None:
                 context.notify(reader, RequestDone(None, latency_s, cost_usd))

@@ -38,13 +38,13 @@ async def recalled_answer(
     return reader.judge(answer, request)
 
 
-def cost_usd_of(answer: Answer | None, metering: Metering) -> float | None:
+def cost_usd_of(answer: Answer | None, metering: Metering, held_s: float | None = None) -> float | None:
     """The cost of one request; None when unknown. An error that cannot be billed costs nothing."""
     if answer is None:
-        return metering.cost_usd(TokenUsage())  # 0.0 at an engine that costs nothing
+        return metering.cost_usd(TokenUsage(), held_s)  # 0.0 at an engine that costs nothing
     if answer.failure is not None and answer.usage == TokenUsage() and not may_be_billed(answer.failure):
         return 0.0
-    return metering.cost_usd(answer.usage)
+    return metering.cost_usd(answer.usage, held_s)
 
 
 async def image_as_wanted(image: PageImage, sent: PageImage, request: PageRequest, before: PageRequest) -> PageImage:

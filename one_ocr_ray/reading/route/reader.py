@@ -56,8 +56,8 @@ class Metering(Protocol):
     def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         """About how many tokens the request will count for."""
 
-    def cost_usd(self, usage: TokenUsage) -> float | None:
-        """What a request of `usage` has cost; None when that is unknown."""
+    def cost_usd(self, usage: TokenUsage, held_s: float | None = None) -> float | None:
+        """What a request of `usage` has cost that had `held_s` of its server; None when that is unknown."""
 
     def most_usd(self, image: PageImage, request: PageRequest) -> float | None:
         """The most that the request can cost; None when the model's price is unknown."""
@@ -75,7 +75,7 @@ class NoMetering:
     def estimate_tokens(self, image: PageImage, request: PageRequest) -> int:
         return 0
 
-    def cost_usd(self, usage: TokenUsage) -> float:
+    def cost_usd(self, usage: TokenUsage, held_s: float | None = None) -> float:
         return 0.0
 
     def most_usd(self, image: PageImage, request: PageRequest) -> float:

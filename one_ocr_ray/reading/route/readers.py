@@ -83,18 +83,22 @@ def endpoint_permits(
     owner: str = "",
 ) -> EndpointPermits:
     """Permits of the accounts that `setup` uses, for the limiters' client `client`, where each has its engine."""
-    permits = EndpointPermits(has_next=setup.name != route.names[-1])
-    counts_output = CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT
-    for endpoint, engine in zip(setup.endpoints, engines, strict=True):
+    counted = total_tokens if CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT else input_tokens
+    may_leave = setup.name != route.names[-1]
+
+    def join(endpoint: Endpoint, engine: Engine) -> None:
         who = LimiterClient(
             f"{client}-{token_hex(3)}",  # a worker that is restarted counts from zero again, so it must be a new one
             run_id,
             priority,
             endpoint.limits,
             owner,
-            elsewhere=permits.may_leave or len(setup.endpoints) > 1,
+            elsewhere=may_leave or setup.may_grow or len(setup.endpoints) > 1,
             shown_as=(setup.name, endpoint.name),
         )
-        counted = total_tokens if counts_output else input_tokens
         permits.add(endpoint.name, engine, limiter_of(endpoint), who, counted, weight=endpoint.weight)
+
+    permits = EndpointPermits(has_next=may_leave, join=join)
+    for endpoint, engine in zip(setup.endpoints, engines, strict=True):
+        join(endpoint, engine)
     return permits

@@ -1,0 +1,58 @@
+"""How many model servers there should be, and the states that they are in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+UNBOUNDED = 10_000
+
+
+class ServerState(StrEnum):
+    STARTING = "starting"  # or waits for its GPUs
+    READY = "ready"
+    DRAINING = "draining"
+    DOWN = "down"  # ended by itself; it is started again, or given up
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSize:
+    """`first` servers at the start; `least` are kept, though they wait for GPUs, and `most` where some are free."""
+
+    first: int
+    least: int
+    most: int
+    asks: bool = True  # the autoscaler is asked for GPUs
+
+    def wants_more(self, servers: int, *, has_room: bool) -> bool:
+        """True if another server should be started; `has_room`: GPUs are free for it."""
+        return servers < self.least or (has_room and servers < self.most)
+
+    def asked_for(self, shards_open: int, *, more_planned: bool) -> int:
+        """For how many servers the autoscaler is asked: each keeps a shard busy. 0: for none."""
+        if not self.asks:
+            return 0
+        return self.most if more_planned else min(self.most, max(self.least, shards_open))
+
+
+BUSY_S = 60.0  # of work without a pause: another server is worth its start
+IDLE_S = 900.0  # then those beyond the least are paid in vain
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How a service's servers are used: how many it wants, and since when there has been work, or none."""
+
+    wanted: int
+    since_s: float
+    is_busy: bool = False
+
+    def seen(self, size: FleetSize, now_s: float, *, has_work: bool) -> Load:
+        """The load after a look: another server a minute while there is work, the least after a rest."""
+        if has_work is not self.is_busy:
+            return Load(self.wanted, now_s, has_work)
+        if has_work and now_s - self.since_s >= BUSY_S:
+            return Load(min(size.most, self.wanted + 1), now_s, is_busy=True)
+        if not has_work and now_s - self.since_s >= IDLE_S:
+            return Load(size.least, now_s)
+        return self
