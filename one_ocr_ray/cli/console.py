@@ -172,7 +172,7 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
-    rows.append(("Cost", "unknown: no price" if figures["cost_usd"] is None else f"{figures['cost_usd']:,.4f} USD"))
+    rows.append(("Cost", _cost_text(estimate, figures["cost_usd"])))
     if estimate.batch is not None:
         rows.append(("Batches", _batches_text(estimate.batch)))
     rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
@@ -186,6 +186,14 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
 def _batches_text(batch: BatchEstimate) -> str:
     text = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload; each takes up to a day"
     return text if batch.waves is None else f"{text}; {_count(batch.waves, 'round')} under --batch-tokens"
+
+
+def _cost_text(estimate: Estimate, cost_usd: float | None) -> str:
+    if cost_usd is not None:
+        return f"{cost_usd:,.4f} USD"
+    if estimate.server_hour_usd is not None:
+        return f"{estimate.server_hour_usd:,.4f} USD an hour for each server; its speed is not known before it is tried"
+    return "unknown: no price"
 
 
 def _assumptions(estimate: Estimate) -> Iterator[str]:

@@ -98,6 +98,7 @@ def estimate_run(settings: Settings, say: Callable[[str], None]) -> Estimate:
         limits=limits,
         audit_usd=audit_usd,
         batch=batch,
+        server_hour_usd=llm.options.usd_per_s * 3600 if llm and llm.options.usd_per_s is not None else None,
     )
 
 

@@ -132,6 +132,7 @@ class Estimate:
     shares: RouteShares
     audit_usd: float | None = 0.0  # what other models cost that audit pages; None: unknown
     batch: BatchEstimate | None = None  # with --batch: nothing but the CPUs bounds the time that this machine works
+    server_hour_usd: float | None = None  # of each own server; how much it reads in an hour nobody knows
 
     @property
     def bound_by(self) -> str:
