@@ -66,15 +66,6 @@ class ServiceSettings(Settings):
         """Ignore an address: beside a Kubernetes Service named `one-ocr`, each container finds one in ONE_OCR_PORT."""
         return 8000 if isinstance(value, str) and value.startswith(("tcp://", "udp://")) else value
 
-    @field_validator("engine")
-    @classmethod
-    def _without_own_servers(cls, value: str) -> str:
-        if value == "vllm":
-            raise PydanticCustomError(
-                "own_servers", "A service starts no model servers: start them, and give openai and their base_url"
-            )
-        return value
-
     @model_validator(mode="after")
     def _loopback_without_keys(self) -> Self:
         if self.api_keys_file is None and self.host not in LOOPBACK_HOSTS:

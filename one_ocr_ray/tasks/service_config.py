@@ -205,7 +205,8 @@ def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store
     if not ceilings_usd or not job.engines:
         return None
     for options, prices in ((each.options, each.prices) for each in job.engines.values()):
-        if estimate_usd(1, 1, options.model, options.service_tier, prices) is None:
+        priced = options.usd_per_s is not None
+        if not priced and estimate_usd(1, 1, options.model, options.service_tier, prices) is None:
             raise StoppedError(f"The price of {options.model} is unknown, so no ceiling can be kept.", ErrorCode.BUDGET)
     dearest = worst_case_of(job.engines.values(), job.pdf)
     spent_usd = spending_with(Objects(job.output), store.pages(assignment.record.task_id), dearest).most_usd

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.engine_pool import start_readers
 from one_ocr_ray.cluster.nodes import working_nodes
+from one_ocr_ray.cluster.servers.own import OwnServers
 from one_ocr_ray.cluster.service.key_budget import start_key_budgets
 from one_ocr_ray.cluster.service.task_worker import INTERNAL, ONLINE_CPUS, TASKS_AT_ONCE, start_task_worker
 from one_ocr_ray.cluster.worker_pool import WorkerLostError, WorkerPool
@@ -18,6 +19,7 @@ from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.setup.languages import line_models_of
+from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.tasks.service_config import TaskAssignment, has_embedded_engine
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ class TaskDispatcher:
             raise UsageError(NO_NODE)
         self._service = service
         self._lifecycle = lifecycle
+        self._servers = _own_servers(service)
         self._resting = False
         self._id = token_hex(3)
         self._key_budgets = start_key_budgets(service.settings)
@@ -62,6 +65,8 @@ class TaskDispatcher:
         if not service.settings.workers:
             scaler = WorkerScaler(nodes, len(workers), self._start_on, self._actors)
             self._growing = asyncio.get_running_loop().create_task(self._grow(scaler))
+        if self._servers is not None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell_of_servers(self._servers))
 
     def take(self, entries: Iterable[TaskEntry]) -> None:
         """Have tasks read, whenever their turn comes."""
@@ -80,6 +85,8 @@ class TaskDispatcher:
         """End all work for now. Returns when every finished page is safe; the tasks stay as they are."""
         self._resting = True
         await self._pool.stop(0.0, STOP_WITHIN_S)
+        if self._servers is not None:  # a guard ends what is not ended before the process is
+            await asyncio.to_thread(self._servers.end)
 
     async def _read(self, entry: TaskEntry) -> None:
         """Have a task read, through deaths of workers and failures of storage, and keep its result."""
@@ -118,6 +125,14 @@ class TaskDispatcher:
                 self._pool.workers.append(worker)
                 self._turns.grow(TASKS_AT_ONCE)
 
+    async def _tell_of_servers(self, servers: OwnServers) -> None:
+        """Tell the workers which own servers there are, again and again, and have as many as the load is worth."""
+        while True:
+            await asyncio.sleep(GROW_S)
+            servers.look_at_load(has_work=self._lifecycle.table.load()[0] > 0)
+            for worker in self._pool.workers:
+                worker.reach.remote(VLLM, servers.endpoints)
+
     def _start_on(self, node: Node, _number: int) -> list[ActorHandle[Any]]:
         readers = self._start_readers([node])
         return [self._start_worker(node, readers), *readers.values()]
@@ -131,3 +146,9 @@ class TaskDispatcher:
 
     def _start_worker(self, node: Node, readers: Iterable[str]) -> ActorHandle[Any]:
         return start_task_worker(self._service, node, list(readers), self._workers_at_start, self._key_budgets)
+
+
+def _own_servers(service: ServiceConfig) -> OwnServers | None:
+    """The servers of `--engine vllm`, which start now. Raises UsageError when there is no place for them."""
+    setup = service.engines.get(VLLM)
+    return OwnServers(service.settings, setup, log.info, log.error, gives_up=False) if setup is not None else None

@@ -44,10 +44,11 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.job import Job, LlmSetup
+    from one_ocr_ray.job import Endpoint, Job, LlmSetup
     from one_ocr_ray.model import DocumentResult, PageResult
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
+    from one_ocr_ray.reading.limits.endpoints import EndpointPermits
     from one_ocr_ray.reading.page.loop import ReadContext
     from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.tasks.service_config import ServiceConfig, TaskAssignment
@@ -140,12 +141,33 @@ class TaskWorker(Worker["TaskAssignment"]):
         self._short_lane, self._long_lane = FairSemaphore(LANE, shared=True), FairSemaphore(LANE, shared=True)
         self._inspections = FairSemaphore(INSPECTIONS, shared=True)
         self._place = RenderPlace(node.here, ONLINE_CPUS)
+        self._own: dict[str, Sequence[Endpoint]] = {}  # own servers that answer, by reader
+        self._own_known = asyncio.Condition()
+        self._under_way: set[tuple[str, EndpointPermits]] = set()  # of tasks that use them
 
     async def check_engine(self, ask_provider: bool) -> None:
         """Find out whether this node has a key, and start the process that opens and renders the first upload."""
         if (setup := self._service.engines[self._service.settings.engine]) is not None:
             await engine_on_node(setup.options).close()
         await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)
+
+    async def reach(self, name: str, endpoints: Sequence[Endpoint]) -> None:
+        """Ask `endpoints` and no others for the reader `name`, also in tasks that are under way."""
+        async with self._own_known:
+            self._own[name] = endpoints
+            self._own_known.notify_all()
+        for _, permits in [each for each in self._under_way if each[0] == name]:
+            permits.keep(endpoints)
+            for endpoint in endpoints:
+                permits.join(endpoint, partial(self._engine_of, name))
+
+    async def _with_servers(self, setup: LlmSetup) -> LlmSetup:
+        """The reader with its own servers, once the first of them answers; any other as it is."""
+        if not setup.may_grow:
+            return setup
+        async with self._own_known:
+            await self._own_known.wait_for(lambda: self._own.get(setup.name))
+            return replace(setup, endpoints=tuple(self._own[setup.name]))
 
     async def stop(self, wait_s: float) -> None:
         """End all work. Returns when every finished page is safe."""
@@ -207,25 +229,31 @@ class TaskWorker(Worker["TaskAssignment"]):
         budgets = [] if ceiling_usd is None else [BudgetShare(free_usd=ceiling_usd)]
         if self._key_budgets is not None:
             budgets.append(BudgetShare(RemoteBudget(self._key_budgets, assignment.record.owner, lost=LOST)))
+        setups = {name: await self._with_servers(setup) for name, setup in job.engines.items()}
         permits = {
             name: permits_of(job, setup, self._engines_of(setup), job.identity.run_id, Priority.ONLINE, owner=owner)
-            for name, setup in job.engines.items()
+            for name, setup in setups.items()
         }
-        readers = {name: llm_reader(setup, permits[name], tuple(budgets)) for name, setup in job.engines.items()}
+        readers = {name: llm_reader(setup, permits[name], tuple(budgets)) for name, setup in setups.items()}
+        grows = {(name, permits[name]) for name, setup in setups.items() if setup.may_grow}
+        self._under_way |= grows
         try:
             yield route_context(job, self._pool, readers)
         finally:
+            self._under_way -= grows
             for close in (*(each.close for each in permits.values()), *(each.close for each in budgets)):
                 with suppress(OneOcrError):
                     await close()
 
     def _engines_of(self, setup: LlmSetup) -> list[Engine]:
         """The engines of a reader's endpoints, which tasks share."""
-        for endpoint in setup.endpoints:
-            name = setup.name, setup.options.model, endpoint.name
-            if name not in self._engines:
-                self._engines[name] = engine_on_node(endpoint.options)
-        return [self._engines[setup.name, setup.options.model, endpoint.name] for endpoint in setup.endpoints]
+        return [self._engine_of(setup.name, endpoint) for endpoint in setup.endpoints]
+
+    def _engine_of(self, reader: str, endpoint: Endpoint) -> Engine:
+        name = reader, endpoint.options.model, endpoint.name
+        if name not in self._engines:
+            self._engines[name] = engine_on_node(endpoint.options)
+        return self._engines[name]
 
 
 def _result_of(error: Exception, task_id: str) -> TaskResult:
