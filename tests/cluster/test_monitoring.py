@@ -44,6 +44,9 @@ CONTRACT = {
     "one_ocr_rate_limit": {"engine", "model", "kind"},
     "one_ocr_saved_usd_total": {"reader"},
     **{f"one_ocr_endpoint_{what}": {"engine", "endpoint"} for what in ("up", "in_flight", "window", "waiting")},
+    "one_ocr_replicas": {"model", "state"},
+    "one_ocr_replica_restarts_total": {"model", "reason"},
+    "one_ocr_gpu_seconds_total": {"model"},
     "one_ocr_tasks": {"state"},
     "one_ocr_batch_parcels": {"state"},
     "one_ocr_batch_pages": {"state"},
@@ -55,10 +58,12 @@ CONTRACT = {
 }
 BATCH_S = 3600.0
 OF_RAY = {"Component", "NodeAddress", "SessionName", "Version", "WorkerId"}
-# The service's task manager calls this in its actor; here a task of another job does, for as long as the test looks.
+# The service's task manager and a fleet of own servers call this; here a task of another job does, for as long as the
+# test looks.
 SHOW_TASKS = (
-    "import ray, time; from one_ocr_ray.cluster.metrics import show_tasks; ray.init(); "
-    "show = lambda: [(show_tasks({'PENDING': 2, 'STARTED': 1}), time.sleep(1)) for _ in range(600)]; "
+    "import ray, time; from one_ocr_ray.cluster.metrics import count_restart, show_servers, show_tasks; ray.init(); "
+    "show = lambda: [(show_tasks({'PENDING': 2, 'STARTED': 1}), show_servers('own', {'ready': 1}, 1.0), "
+    "count_restart('own', 'died'), time.sleep(1)) for _ in range(600)]; "
     "ray.get(ray.remote(show).options(num_cpus=0).remote())"
 )
 

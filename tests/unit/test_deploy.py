@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pytest
 import yaml
 
 from one_ocr_ray.service.middleware.proxy_limit import CALLBACK
+from one_ocr_ray.settings.run import load
+from one_ocr_ray.setup.job import llm_setups_of
+from one_ocr_ray.setup.servers import fleet_size_of, server_plan_of
 
 ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD = json.loads((ROOT / "deploy" / "monitoring" / "grafana-dashboard.json").read_text())
@@ -61,7 +66,7 @@ def groups(manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [spec["headGroupSpec"], *spec["workerGroupSpecs"]]
 
 
-@pytest.mark.parametrize("name", ["rayjob", "rayservice"])
+@pytest.mark.parametrize("name", ["rayjob", "rayservice", "rayjob-vllm"])
 def test_kuberay_manifests_use_known_fields(name: str) -> None:
     """A misspelt field would be dropped in silence by the cluster."""
     manifest = kuberay(name)
@@ -78,7 +83,7 @@ def test_kuberay_manifests_use_known_fields(name: str) -> None:
 KUBERNETES = "1.33"
 
 
-@pytest.mark.parametrize("name", ["rayjob", "rayservice"])
+@pytest.mark.parametrize("name", ["rayjob", "rayservice", "rayjob-vllm"])
 def test_kubernetes_takes_the_pods(name: str) -> None:
     """By its own schemas, which know every field; a misspelt one is refused, so the first part says something."""
     for group in groups(kuberay(name)):
@@ -101,12 +106,33 @@ def test_keys_come_from_secrets_and_reach_every_pod(name: str) -> None:
         assert mounted == {volume["name"] for volume in pod.get("volumes", [])}
 
 
+def test_the_run_with_own_models_fits_its_cluster() -> None:
+    """Its flags are known, and the group with GPUs can grow to what it asks for; no other node has any."""
+    manifest = kuberay("rayjob-vllm")
+    flags = shlex.split(manifest["spec"]["entrypoint"])[2:]
+    settings = load({"inputs": (flags[0],), **{
+        name.removeprefix("--").replace("-", "_"): value
+        for name, value in pairwise(flags[1:])
+        if name.startswith("--") and name != "--json"
+    }})  # fmt: skip
+    size, plan = fleet_size_of(settings, places=0), server_plan_of(settings)
+    assert plan.profile is not None
+    assert llm_setups_of(settings)["vllm"].options.usd_per_s
+    gpus = [
+        int(group["template"]["spec"]["containers"][0]["resources"]["limits"].get("nvidia.com/gpu", 0))
+        for group in groups(manifest)
+    ]
+    assert gpus == [0, 0, 1]
+    assert groups(manifest)[2]["maxReplicas"] * gpus[2] == size.most * plan.gpus
+    assert plan.python in (ROOT / "deploy" / "Dockerfile.vllm").read_text()
+
+
 def test_versions_of_ray_agree() -> None:
     """The manifests, the image and cluster.yaml run what the package asks for."""
     pinned = re.search(r"^ray==(\S+)$", (ROOT / "constraints.txt").read_text(), re.MULTILINE)
     assert pinned
     assert f"rayproject/ray:{pinned[1]}-" in (ROOT / "deploy" / "Dockerfile").read_text()
-    for name in ("rayjob", "rayservice"):
+    for name in ("rayjob", "rayservice", "rayjob-vllm"):
         assert f'rayVersion: "{pinned[1]}"' in (ROOT / "deploy" / "kuberay" / f"{name}.yaml").read_text()
 
 
