@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -86,3 +87,42 @@ def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:
     os.kill(reading.pid, signal.SIGKILL)
     reading.wait()
     until(lambda: not servers(), "the end of all servers", 30)
+
+
+# Two nodes with a GPU each by name, so that each gets a server; what each has answered is told at the end.
+TWO_NODES = """
+import json, sys, ray
+from ray.cluster_utils import Cluster
+from tests.cluster.outputs import read
+source, output, model, python, arguments = sys.argv[1:]
+cluster = Cluster()
+for more in ({}, {"include_dashboard": False}):
+    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 << 20, **more)
+cluster.wait_for_nodes()
+ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
+options = {"engine": "vllm", "model": model, "server_python": python, "server_args": arguments, "output_tokens": 64}
+summary = read(output, source, say=lambda text: print(text, file=sys.stderr), gpu_hour_usd=1.0, **options)
+print(json.dumps({name: requests for (_, name), requests in summary.endpoints.items()}))
+"""
+
+
+def test_two_nodes_with_a_server_each(tmp_path: Path) -> None:
+    """Both answer pages of one run, and both end with it."""
+    (tmp_path / "in").mkdir()
+    write_identity_pdfs(tmp_path / "in", range(40), pages=10)
+    variables = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "RAY_USAGE_STATS_ENABLED": "0"}
+    command = [
+        sys.executable, "-c", TWO_NODES, str(tmp_path / "in"), str(tmp_path / "out"), str(FOLDER / "tiny"),
+        str(FOLDER / "venv/bin/python"), SMALL,
+    ]  # fmt: skip
+    environment = os.environ | variables | {"RAY_AUTH_MODE": "disabled"}
+    root = Path(__file__).resolve().parents[2]
+    job = subprocess.run(
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=3 * STARTS_S, check=False
+    )
+    assert job.returncode == 0, job.stderr
+    assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 400
+    answered = json.loads(job.stdout.splitlines()[-1])
+    assert answered.keys() == {"r0", "r1"}
+    assert min(answered.values()) > 0
+    until(lambda: not servers(), "the end of all servers")
