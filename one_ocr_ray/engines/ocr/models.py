@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import openvino
+import rapidocr
 from rapidocr import EngineType, RapidOCR
 
 from one_ocr_ray.engines.ocr.precision import cpuinfo, slow_in_bfloat16
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+_WEIGHTS = Path(__file__).with_name("weights")  # their origin is in README.md there
+SMALL_RECOGNISER = _WEIGHTS / "rec_tiny.onnx"
+SMALL_CHARACTERS = _WEIGHTS / "rec_tiny_characters.txt"
+RECOGNISER = Path(rapidocr.__file__).parent / "models" / "PP-OCRv6_rec_small.onnx"
 LINE_HEIGHT_PX = 48  # the models were trained on lines of this height
 
 _OPENVINO = "EngineConfig.openvino."
@@ -20,12 +23,8 @@ _OPENVINO = "EngineConfig.openvino."
 SETTINGS = {
     "Global.log_level": "critical",
     "Global.use_cls": False,  # the classifier for upside-down lines turns good lines over
-    "Global.return_word_box": True,  # gives the places of characters
     "Det.engine_type": EngineType.OPENVINO,
     "Det.max_candidates": 20_000,  # lines of a page
-    "Rec.engine_type": EngineType.OPENVINO,
-    "Rec.rec_batch_num": 1,  # a batch pads short lines to its longest one
-    "Rec.rec_img_shape": [3, LINE_HEIGHT_PX, LINE_HEIGHT_PX],  # no padding of short lines either
     f"{_OPENVINO}inference_num_threads": 1,
     f"{_OPENVINO}enable_cpu_pinning": False,  # pinned processes all share the first core
 }
@@ -37,35 +36,14 @@ def openvino_config() -> dict[str, Any]:
     return {**config, "INFERENCE_PRECISION_HINT": "f32"} if slow_in_bfloat16(cpuinfo()) else config
 
 
-def rapid_ocr() -> Any:
-    """RapidOCR, as Any because its annotations are wrong."""
+def detector() -> Any:
+    """RapidOCR's detector of lines, as Any because its annotations are wrong."""
     rapid: Any = RapidOCR(params=SETTINGS)
-    finder, reader = rapid._load_det_model(), rapid._load_rec_model()  # noqa: SLF001 - what follows has no setting
-    _in_full_precision(finder.session, reader.session)
-    return rapid
-
-
-def recogniser(model: Path) -> Any:
-    """RapidOCR that reads lines with the ONNX file `model`; its characters stand in it or one a line in a .txt beside.
-
-    Raises what OpenVINO and RapidOCR raise, and ValueError without characters, which RapidOCR would download.
-    """
-    characters = model.with_suffix(".txt")
-    told = openvino.Core().read_model(model).get_rt_info()
-    if not characters.exists() and not ("framework" in told and "character" in told["framework"]):
-        raise ValueError("a model without characters")
-    rapid: Any = RapidOCR(params={**SETTINGS, "Rec.model_path": str(model), "Rec.rec_keys_path": str(characters)})
-    _in_full_precision(rapid._load_rec_model().session)  # noqa: SLF001 - as above
-    return rapid
-
-
-def _in_full_precision(*sessions: Any) -> None:
-    """Compile again, where this CPU is slow in bfloat16. Takes 0.5 s once."""
-    if slow_in_bfloat16(cpuinfo()):
-        for session in sessions:
-            session.session = (
-                openvino.Core().compile_model(session.model, "CPU", openvino_config()).create_infer_request()
-            )
+    found = rapid._load_det_model()  # noqa: SLF001 - what follows has no setting
+    if slow_in_bfloat16(cpuinfo()):  # made twice then, which takes 0.3 s once
+        session = found.session
+        session.session = openvino.Core().compile_model(session.model, "CPU", openvino_config()).create_infer_request()
+    return found
 
 
 def usual_width_px(width_px: float) -> int:

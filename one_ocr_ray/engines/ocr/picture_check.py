@@ -6,12 +6,13 @@ The models are those of `RapidReader`. Which samples, and what follows, is decid
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
-from one_ocr_ray.policy.text_layer.spot_check import SampleRead
+from one_ocr_ray.policy.text_layer.spot_check import SampleRead, agrees
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,6 +48,7 @@ class PictureCheck:
         page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
         if page is None:
             raise ValueError("not an image")
+        reader.lines.begin_page()
         self._reader = reader
         self._page = page
         self._px_per_pt = px_per_pt
@@ -60,7 +62,7 @@ class PictureCheck:
             left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
             crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
             to_the_right = np.ascontiguousarray(np.rot90(crop, round(sample.angle / 90)))
-            reads.append(SampleRead(*self._reader.read_crop(to_the_right)))
+            reads.append(SampleRead(*self._reader.read_crop(to_the_right, partial(agrees, sample))))
         return reads
 
     def missing(self, boxes: Sequence[BoxPt]) -> Missing:

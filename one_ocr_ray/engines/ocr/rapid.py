@@ -18,7 +18,7 @@ from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_
 from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.line_finder import Finder, FoundLines, LineBox
 from one_ocr_ray.engines.ocr.line_reader import LineReader
-from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, rapid_ocr, release_memory, usual_width_px
+from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, detector, release_memory, usual_width_px
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.layout import rotation
@@ -29,7 +29,7 @@ from one_ocr_ray.policy.page import looks
 from one_ocr_ray.policy.page.legibility import LineRead
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -122,9 +122,9 @@ class RapidReader:
         self._load()
 
     def _load(self) -> None:
-        self._rapid = rapid_ocr()
-        self._line_reader = LineReader(self._rapid, self._models)
-        self._finder = Finder(self._rapid.text_det)
+        self._detector = detector()
+        self._finder = Finder(self._detector)
+        self.lines = LineReader(self._models)
         self._regions = RegionFinder()
 
     def read(self, jpeg: bytes) -> PageReading:
@@ -136,18 +136,19 @@ class RapidReader:
                 # A rare page: give back the memory of the passes, and where that is little the models.
                 self._release()
                 if resident_bytes() > self._most_kept_bytes:
-                    del self._finder, self._rapid, self._line_reader, self._regions
+                    del self._finder, self._detector, self.lines, self._regions
                     gc.collect()
                     self._load()
                     give_back()
 
-    def read_crop(self, crop: Pixels) -> tuple[str, float]:
-        """What stands on one line whose pixels these are, and how sure that is, 0-1."""
-        reading = self._recognise_one(crop)
+    def read_crop(self, crop: Pixels, is_right: Callable[[str], bool]) -> tuple[str, float]:
+        """What stands on one line whose pixels these are, and how sure that is, 0-1; `is_right` knows its text."""
+        reading = self._recognise_one(crop, is_right)
         return reading.text, reading.score
 
     def read_boxes(self, boxes: Sequence[LineBox]) -> list[ReadLine]:
-        """The lines in `boxes` of an upright page."""
+        """The lines in `boxes` of an upright page, by the large recogniser: there is little else to judge them by."""
+        self.lines.begin_page(large_alone=True)
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 
     def lines_on(self, page: Pixels) -> list[LineBox]:
@@ -155,7 +156,7 @@ class RapidReader:
         return self._finder.first_look(page)
 
     def _release(self) -> None:
-        release_memory(self._rapid.text_det.session.session, *self._line_reader.sessions, self._regions.model)
+        release_memory(self._detector.session.session, *self.lines.requests, self._regions.model)
         give_back()
         self._largest_px = 0.0
 
@@ -169,6 +170,7 @@ class RapidReader:
         if pass_px > self._largest_px and resident_bytes() > self._most_kept_bytes / 2:
             self._release()
         self._largest_px = max(self._largest_px, pass_px)
+        self.lines.begin_page()
         found = self._finder.find(page)
         if not rotation.runs_sideways(box.size for box in found.boxes) or self._has_tall_pictures(found.boxes):
             return self._read_level(page, found)
@@ -225,22 +227,22 @@ class RapidReader:
     def _recognise(self, crops: Sequence[Pixels]) -> list[_LineText]:
         return [self._recognise_one(crop) for crop in crops]
 
-    def _recognise_one(self, crop: Pixels) -> _LineText:
+    def _recognise_one(self, crop: Pixels, is_right: Callable[[str], bool] | None = None) -> _LineText:
         """A line longer than the model takes is read in pieces, cut where it has the least ink."""
         line = _scaled(crop)
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))
         if len(cuts) == 2:
-            text, score, centres = self._line_reader.read(line)
-            return _reading(line, text, score, centres)
-        read = [self._line_reader.read(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
+            found = self.lines.read(line, is_right)
+            return _reading(line, found.text, found.score, found.centres)
+        read = [self.lines.read(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
         centres = [
             (left + centre * (right - left)) / width
-            for (left, right), (_, _, found) in zip(pairwise(cuts), read, strict=True)
-            for centre in found
+            for (left, right), piece in zip(pairwise(cuts), read, strict=True)
+            for centre in piece.centres
         ]
-        score = rotation.mean_score([(score, len(found)) for _, score, found in read])
-        return _reading(line, " ".join(text for text, _, _ in read), score, centres)
+        score = rotation.mean_score([(piece.score, len(piece.centres)) for piece in read])
+        return _reading(line, " ".join(piece.text for piece in read), score, centres)
 
 
 def _cuts(line: Pixels, pieces: int) -> list[int]:

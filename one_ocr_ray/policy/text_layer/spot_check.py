@@ -154,6 +154,11 @@ def compared(samples: Sequence[Sample], reads: Sequence[SampleRead], layer: Laye
     return SpotCheck(fonts, inserted, sum(scores) / len(scores) if scores else 1.0)
 
 
+def agrees(sample: Sample, text: str) -> bool:
+    """True if a reading of `sample` says the letters and digits of the layer and no others."""
+    return folded(text) == "".join(_expected(mark.glyph.text) for mark in sample.marks).replace("\0", "")
+
+
 def _expected(text: str) -> str:
     """What a sample should say for a character: \\0 for a mark, nothing for a letter that the models do not know."""
     if text.isalpha() and not is_known(text):
