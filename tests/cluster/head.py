@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.request
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from ray.job_submission import JobStatus, JobSubmissionClient
 
+from tests.ports import free_port
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCLUDED = ["*_cache", ".git", "benchmarks", "samples"]
-
-
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass(frozen=True)
@@ -105,11 +97,11 @@ def end_at_once(head: subprocess.Popen[bytes]) -> None:
 
 def _connected(address: str) -> JobSubmissionClient:
     """A client, once the dashboard answers."""
-    deadline_s = time.monotonic() + 60
-    while True:
+
+    def connected() -> JobSubmissionClient | None:
         try:
             return JobSubmissionClient(address)
         except ConnectionError:
-            if time.monotonic() > deadline_s:
-                raise
-            time.sleep(0.5)
+            return None
+
+    return until(connected, "an answer of the dashboard")

@@ -16,10 +16,11 @@ import yaml
 from ray.job_submission import JobStatus
 
 from one_ocr_ray.storage.dataset.verify import verify
-from tests.cluster.head import ROOT, Head, free_port, running_head
+from tests.cluster.head import ROOT, Head, running_head
 from tests.cluster.local_source import assert_read, write_source
 from tests.cluster.outputs import pages_by_source
 from tests.cluster.prometheus import lacking, metrics_of, samples
+from tests.ports import free_port
 from tests.provider import DEFAULT_KEY, BatchPlay, Latency, ProviderProcess, Rule, write_identity_pdfs
 from tests.waiting import until
 
@@ -100,19 +101,19 @@ def watched(head: Head, tmp_path_factory: pytest.TempPathFactory) -> Watched:
     write_identity_pdfs(source, range(DOCUMENTS), PAGES)
     rules = (Rule(fault="throttled_requests", probability=0.03), Rule(fault="content_filter", page="doc-0003 page 3"))
     with (
-        ProviderProcess(latency=Latency(seconds=1.0), rules=rules) as provider,
+        ProviderProcess(latency=Latency(seconds=2.0), rules=rules) as provider,
         ProviderProcess(batches=BatchPlay(run_s=BATCH_S).model_dump()) as batch_provider,
     ):
         command = (
             f"python jobs/ocr.py {source} --output {output} --engine openai --model gpt-5.6-luna --base-url "
-            f"{provider.openai_url} --rpm 60000 --tpm 100000000 --max-in-flight 4 --json"
+            f"{provider.openai_url} --rpm 60000 --tpm 100000000 --max-in-flight 4 --longest-side 600 --json"
         )
         show_tasks = head.submit(f'python -c "{SHOW_TASKS}"')
         batched = submit_batches(head, folder, batch_provider)
         until(lambda: batch_provider.batches()["live"], "a batch")
         batch_provider.turn_clock(BATCH_S + 1)  # it ends, and the next one is created
         first = head.submit(command)
-        until(lambda: provider.summary()["pages_answered"] >= 24, "the first pages")
+        until(lambda: provider.summary()["pages_answered"] >= 12, "the first pages")
         head.jobs.stop_job(first)
         stopped, before = head.ended(first), provider.summary()["pages_answered"]
         second = head.submit(command, metadata={"asked_by": "somebody"})
