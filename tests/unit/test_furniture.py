@@ -54,6 +54,16 @@ def test_a_title_is_not_taken_for_a_head_at_a_doubtful_word() -> None:
     assert all(not block.kind.is_furniture for block in found)
 
 
+def test_a_page_of_few_lines_begins_with_its_own_title() -> None:
+    """A receipt has no running head; smaller type, a number and a notice are heads there, too."""
+    head = Region("header", 195, 95, 500, 165, 0.9)
+    for text, is_head in (("CORNER CAFE", False), ("12", True), ("Printed on 3 May", True)):
+        few = kinds(blocks([line(text, 200, 120), *TEXT[:5]], head))
+        assert few[text].is_furniture is is_head
+        assert kinds(blocks([line(text, 200, 120), *TEXT], head))[text].is_furniture
+    assert kinds(blocks([line("CORNER CAFE", 200, 120, 12), *TEXT[:5]], head))["CORNER CAFE"].is_furniture
+
+
 @pytest.mark.parametrize(
     "number", ["17", "- 17 -", "[17]", "xvii", "Page 17", "17/30", "第 17 页", "一七", "Seite 17", "－ 17 －"]
 )

@@ -21,7 +21,7 @@ from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.labels import COVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Sequence, Set
 
     from one_ocr_ray.policy.layout.content import PageContent, Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
@@ -42,6 +42,7 @@ NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a d
 MARGIN, TEXT_EDGE, SIDE = 0.05, 0.07, 0.03  # of the page's height: the lower margin; where text begins at most
 MARGIN_ROWS = 24  # on a page that shows where its margins are
 LANDSCAPE, LABELLED_ROWS = 1.2, 4  # width by height of a slide; its label, its title, and text below
+FEW_ROWS = 8  # of text: such a page, as a receipt or a title page, begins with its own title
 RAISED = 0.25  # of a line's height: how far above its foot the number of a note ends, at least
 NOTICE_ROWS = 2  # at one edge
 NOTICE_CHARACTERS = 160
@@ -95,6 +96,8 @@ def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageCon
     height = line_height([s for s in segments if not s.line.mono] or segments)  # listings are in smaller type
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
     feet = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "footer", height), at_top=False)
+    if len(rows([s for s in segments if s not in heads | feet])) < FEW_ROWS:
+        heads -= {s for s in heads if _may_be_title(s, heads, height)}
     heads |= _ruled_off(segments, content.rulings, RULED * page_height, height, labels)
     if content.width >= LANDSCAPE * page_height:
         heads |= _corner_label(rows(segments), page_height)
@@ -103,6 +106,12 @@ def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageCon
     if not text:
         return PageParts((), tuple(segments), ())
     return PageParts(tuple(s for s in segments if s in heads), text, tuple(s for s in segments if s in feet - heads))
+
+
+def _may_be_title(head: Segment, heads: Set[Segment], height: float) -> bool:
+    """True if a head is no smaller than the text, alone in its row, and neither a page number nor a notice."""
+    alone = all(other is head or other.middle < head.top or other.middle > head.bottom for other in heads)
+    return alone and head.height * LARGE >= height and not is_page_number(head.text) and not is_notice(head.text)
 
 
 def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft]:
