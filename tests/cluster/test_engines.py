@@ -6,12 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from one_ocr_ray.errors import StoppedError
 from tests.cluster.outputs import pages_by_source, read
 from tests.provider import ProviderProcess, Rule, write_identity_pdfs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from one_ocr_ray.policy.dataset.summary import RunSummary
+    from tests.provider import Row
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +40,10 @@ def engines(providers: tuple[ProviderProcess, ProviderProcess], **more: Any) -> 
     }
 
 
+def tokens_of(row: Row) -> int:
+    return row.input_tokens + row.output_tokens
+
+
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_page_goes_from_the_small_model_to_the_large_one(
     providers: tuple[ProviderProcess, ProviderProcess], tmp_path: Path
@@ -46,7 +54,7 @@ def test_a_page_goes_from_the_small_model_to_the_large_one(
     large.reset()
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", [0], 3)
-    flags = {"engine": "local", "engines": engines(providers), "route": "small,large", "max_cost": 1.0}
+    flags: dict[str, Any] = {"engine": "local", "engines": engines(providers), "route": "small,large", "max_cost": 1.0}
     summary = read(tmp_path / "out", tmp_path / "in", **flags)
     assert summary.exit_code == 0
     pages = pages_by_source(tmp_path / "out")
@@ -74,7 +82,7 @@ def test_pages_go_to_the_next_model_while_a_provider_is_dead(
     large.reset()
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", [0, 1], 15)
-    flags = {"engine": "local", "engines": engines(providers, max_in_flight=4), "route": "small,large"}
+    flags: dict[str, Any] = {"engine": "local", "engines": engines(providers, max_in_flight=4), "route": "small,large"}
     summary = read(tmp_path / "out", tmp_path / "in", max_in_flight=4, **flags)
     assert (summary.exit_code, summary.counts.pages["ok"]) == (0, 30)
     paid = [[row.page for row in each.rows() if row.operation == "read" and row.answered] for each in providers]
@@ -82,3 +90,44 @@ def test_pages_go_to_the_next_model_while_a_provider_is_dead(
     assert not {*paid[0]} & {*paid[1]}
     reasons = {row["engine"]: row["route_reason"] for row in pages_by_source(tmp_path / "out").values()}
     assert reasons == {"small": None, "large": "failed_over"}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_audit_is_paid_under_the_ceiling_and_a_reuse_is_not_paid(
+    providers: tuple[ProviderProcess, ProviderProcess], tmp_path: Path
+) -> None:
+    """The second reader's money is in the sums and under `--max-cost`; another output takes the pages for nothing."""
+    small, large = providers
+    small.reset()
+    large.reset(text_chars=900)  # it reads more, so that the two disagree
+    (tmp_path / "in").mkdir()
+    write_identity_pdfs(tmp_path / "in", [0], 12, lines=2)
+    flags: dict[str, Any] = {"engine": "local", "engines": engines(providers), "route": "small,large"}
+
+    def billed_usd() -> float:
+        return sum(map(tokens_of, small.rows())) / 1e6 + sum(map(tokens_of, large.rows())) * 10 / 1e6
+
+    told: list[RunSummary] = []
+    ceiling_usd = 0.25  # a request to the large one may cost 0.1, and costs 0.025; all cost 0.33
+    with pytest.raises(StoppedError, match="max-cost"):
+        read(tmp_path / "out", tmp_path / "in", audit=1.0, max_cost=ceiling_usd, on_stop=told.append, **flags)
+    assert 0 < billed_usd() <= ceiling_usd
+    assert told[0].counts.cost_usd == pytest.approx(billed_usd())
+    summary = read(tmp_path / "out", tmp_path / "in", audit=1.0, max_cost=100.0, **flags)
+    assert [len({row.page for row in each.rows() if row.page}) for each in providers] == [12, 12]
+    assert [sum(row.page is not None for row in each.rows()) for each in providers] == [12, 12]
+    audit = summary.as_json()["audit"]
+    assert audit["readers"]["small"]["pages"] == 12
+    assert 0 < audit["low"] < audit["readers"]["small"]["disagreement"] < audit["high"]
+    rows_usd = sum(row["cost_usd"] for row in pages_by_source(tmp_path / "out").values())
+    assert rows_usd + audit["cost_usd"] == pytest.approx(billed_usd())
+    assert summary.as_json()["cost_usd_total"] == pytest.approx(billed_usd())
+
+    before = billed_usd()
+    again = read(tmp_path / "again", tmp_path / "in", reuse=str(tmp_path / "out"), **flags)
+    assert billed_usd() == before
+    taken = pages_by_source(tmp_path / "again").values()
+    assert {(row["engine"], row["route_reason"], row["attempts"], row["cost_usd"]) for row in taken} == {
+        ("small", "reused", 0, 0.0)
+    }
+    assert again.as_json()["readers"]["small"]["pages"] == 12
