@@ -17,6 +17,7 @@ from uuid import uuid4
 import pytest
 import ray
 
+from one_ocr_ray.blocks import BlockWord, Box, PageBox
 from one_ocr_ray.cluster.limiter import account_fingerprint, get_limiter, limiter_name
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode
@@ -35,6 +36,7 @@ from tests.provider import (
     write_identity_pdfs,
 )
 from tests.provider.ledger import arrivals, by_page, undercuts, worst_window
+from tests.scans import scan, share_in_place
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -94,6 +96,21 @@ def test_no_page_is_swapped(site: Site) -> None:
     for (name, number), row in found.items():
         assert f"{Identity.parse(row['markdown'])}" == f"{name.removesuffix('.pdf')} page {number}"
         assert (row["attempts"], row["provider_request_id"] is not None) == (1, True)
+
+
+def test_words_of_scans_get_their_places_from_the_embedded_engine(site: Site) -> None:
+    """It is started for that alone, and the model is asked as often as without."""
+    picture, truth = scan(Identity(3, 1), 600)
+    (site.source / "scan.png").write_bytes(picture)
+    site.play(text_chars=600)
+    assert site.run(positions="words").exit_code == 0
+    (row,) = rows(site.output, "pages")
+    box = PageBox(row["page_box"]["width"], row["page_box"]["height"])
+    lines = [line for block in row["blocks"] for line in block["lines"]]
+    words = [BlockWord(word["text"], Box(**word["box"])) for line in lines for word in line["words"]]
+    assert share_in_place(words, truth, box) >= 0.95
+    assert (row["engine"], row["attempts"], row["route_reason"]) == ("openai", 1, None)
+    assert [each.page for each in site.provider.rows() if each.page] == ["doc-0003 page 1"]
 
 
 def test_slow_pages_hold_up_no_others(site: Site) -> None:
