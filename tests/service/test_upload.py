@@ -104,6 +104,7 @@ def test_images_are_documents_too(site: Site) -> None:
     task_id = site.finished(pages)
     assert site.status(task_id)["progress"]["pages_total"] == 2
     drawn = site.http.get(f"/v1/tasks/{task_id}/pages/2/image?w=150")
+    assert drawn.status_code == 200, drawn.text
     with Image.open(io.BytesIO(drawn.content)) as image:
         assert image.size == (150, 100)
     notes = site.http.post("/upload", files={"files": ("notes.txt", b"words")})

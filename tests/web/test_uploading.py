@@ -30,6 +30,14 @@ NOTE_PERCENTS = """() => {
   new MutationObserver(() => window.seen.push(parseFloat(document.getElementById("percent").textContent)))
     .observe(document.getElementById("percent"), { childList: true });
 }"""
+# What a status is shown with comes late: the event stream tells of newer ones meanwhile.
+DELAY_READERS = """() => {
+  const real = window.fetch;
+  window.fetch = async (url, ...more) => {
+    if (String(url).endsWith("/readers")) await new Promise((done) => setTimeout(done, 400));
+    return real(url, ...more);
+  };
+}"""
 NOTE_SENT = """() => {
   window.sent = {};
   for (const bar of document.querySelectorAll("#chosen-files progress"))
@@ -51,6 +59,7 @@ def test_two_pdfs_are_uploaded_and_watched_until_their_text_stands_beside_the_im
         me.find("#uploaded-files a").first.click()
         expect(me.find(".head h1")).to_have_text("first.pdf")
         me.page.evaluate(NOTE_PERCENTS)
+        me.page.evaluate(DELAY_READERS)
         site.let_pages_go()
         me.state("SUCCESS")
         seen = me.page.evaluate("window.seen")

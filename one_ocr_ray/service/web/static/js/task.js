@@ -18,6 +18,7 @@ const REFRESH_MS = 1000;
 const SPEED_WINDOW_MS = 20_000;
 
 let state = main.dataset.state;
+let rev = 0; // of the newest status shown
 let failed = Number(part("failed").textContent.replace(/\D/g, ""));
 let refreshing;
 let samples = [];
@@ -124,7 +125,14 @@ function showState(task) {
   if (over) samples = [];
 }
 
+function isNews(task) {
+  if (task.rev < rev) return false; // it was asked for before the stream told of a newer one
+  rev = task.rev;
+  return true;
+}
+
 function showStatus(task) {
+  if (!isNews(task)) return !ended(state);
   showState(task);
   failed = task.failures.length;
   showProgress(task.progress);
@@ -205,6 +213,7 @@ function refreshSoon() {
 function watch() {
   follow(`/task_status/${id}/events`, {
     progress(task) {
+      if (!isNews(task)) return;
       const changed = task.state !== state || task.progress.pages_failed !== failed;
       state = task.state;
       showProgress(task.progress);
