@@ -40,12 +40,13 @@ def cause_of(error: RayTaskError) -> Exception:
 
 
 class Node:
-    """A node that can work: its id, its CPUs and its memory."""
+    """A node that can work: its id, its CPUs, its memory and its GPUs."""
 
-    def __init__(self, node_id: str, cpus: float, memory_bytes: float) -> None:
+    def __init__(self, node_id: str, cpus: float, memory_bytes: float, gpus: float = 0.0) -> None:
         self.node_id = node_id
         self.cpus = cpus
         self.memory_bytes = memory_bytes
+        self.gpus = gpus
 
     @property
     def here(self) -> NodeAffinitySchedulingStrategy:
@@ -66,7 +67,12 @@ def is_alive(node_id: str) -> bool:
 def working_nodes() -> list[Node]:
     """The nodes that offer CPUs, by id. A head node without CPUs is not one of them."""
     nodes = (
-        Node(each["NodeID"], each["Resources"]["CPU"], each["Resources"].get("memory", 0.0))
+        Node(
+            each["NodeID"],
+            each["Resources"]["CPU"],
+            each["Resources"].get("memory", 0.0),
+            each["Resources"].get("GPU", 0.0),
+        )
         for each in ray.nodes()  # type: ignore[no-untyped-call]
         if each["Alive"] and each["Resources"].get("CPU", 0) > 0
     )

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.servers.advice import pin_advice, version_fault
 from one_ocr_ray.policy.servers.command import ServerPlan, command_of, refused_argument, server_environment
 from one_ocr_ray.policy.servers.progress import progress_sentence, stage_of
 from one_ocr_ray.policy.servers.restarts import MOST_RESTARTS, STABLE_S, STARTS_BEFORE_READY, Restarts, ended, ready
-from one_ocr_ray.policy.servers.size import FleetSize, Load
+from one_ocr_ray.policy.servers.size import FleetSize, Load, cpus_of_server
 from one_ocr_ray.profile import ModelProfile
 from one_ocr_ray.servers.installed import installed_vllm
 from one_ocr_ray.settings.run import Settings, load
@@ -176,3 +176,23 @@ def test_a_service_has_as_many_servers_as_its_load_is_worth() -> None:
     assert max(wanted) == wanted[240 // 20] == 3
     assert wanted[1100 // 20] == 3
     assert wanted[1160 // 20 :] == [1] * (len(wanted) - 1160 // 20)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "gpus_each", "servers", "cpus"),
+    [
+        ([(8, 1), (8, 1)], 1, 2, 1),
+        ([(1, 1), (1, 1)], 1, 1, 0),
+        ([(1, 1), (1, 1)], 1, 2, 0),
+        ([(1, 0), (8, 4)], 1, 4, 1),
+        ([(8, 8)], 1, 4, 1),
+        ([(8, 8)], 1, 8, 0),
+        ([(2, 0)], 0, 1, 1),
+        ([(2, 0)], 0, 2, 0),
+    ],
+)
+def test_servers_leave_each_node_a_cpu_to_draw_pages(
+    nodes: list[tuple[float, float]], gpus_each: float, servers: int, cpus: int
+) -> None:
+    """A worker draws its pages on its own node, so one CPU somewhere else is of no use to it."""
+    assert cpus_of_server(nodes, gpus_each, servers) == cpus

@@ -21,7 +21,7 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.policy.servers.advice import pin_advice
 from one_ocr_ray.policy.servers.progress import progress_sentence
 from one_ocr_ray.policy.servers.restarts import Restarts, ended, ready
-from one_ocr_ray.policy.servers.size import ServerState
+from one_ocr_ray.policy.servers.size import ServerState, cpus_of_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,8 +147,8 @@ class Fleet:
     def _add(self) -> None:
         with self._changing:
             if not self._ending.is_set():
-                # A CPU for each server, unless that leaves none to draw pages.
-                cpus = 1 if sum(node.cpus for node in working_nodes()) > len(self._slots) + 1 else 0
+                nodes = [(node.cpus, node.gpus) for node in working_nodes()]
+                cpus = cpus_of_server(nodes, self._plan.gpus, len(self._slots) + 1)
                 slot = _Slot(start_replica(self._plan, self.key, cpus))
                 self._slots.append(slot)
                 threading.Thread(target=self._keep_up, args=(slot, cpus), name="model-server", daemon=True).start()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 UNBOUNDED = 10_000
 
@@ -33,6 +37,15 @@ class FleetSize:
         if not self.asks:
             return 0
         return self.most if more_planned else min(self.most, max(self.least, shards_open))
+
+
+def cpus_of_server(nodes: Iterable[tuple[float, float]], gpus_each: float, servers: int) -> int:
+    """A CPU for each server, where that leaves every node one to draw pages; else none.
+
+    `nodes`: the CPUs and GPUs of each. A node holds as many of the `servers` as it has GPUs for, or all.
+    """
+    held = ((cpus, min(servers, gpus // gpus_each) if gpus_each else servers) for cpus, gpus in nodes)
+    return int(all(cpus > of_node for cpus, of_node in held))
 
 
 BUSY_S = 60.0  # of work without a pause: another server is worth its start
