@@ -11,11 +11,14 @@ install:
 # Three processes that run side by side with make -j3 test, on two CPUs too: with Ray they wait more than they work.
 test: test-runs test-service test-others
 
+# So that both processes with Ray take the same time.
+BESIDE_THE_SERVICE = tests/cluster/service tests/cluster/faults tests/cluster/test_monitoring.py
+
 test-runs:
-	python -m pytest tests/cluster --ignore=tests/cluster/service --ignore=tests/cluster/faults
+	python -m pytest tests/cluster $(addprefix --ignore=,$(BESIDE_THE_SERVICE))
 
 test-service:
-	python -m pytest tests/cluster/service tests/cluster/faults
+	python -m pytest $(BESIDE_THE_SERVICE)
 
 test-others:
 	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm
