@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from tests.provider import Row
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def providers() -> Iterator[tuple[ProviderProcess, ProviderProcess]]:
+    """Two accounts of a test's own: a breaker that one test has opened stays open for a while."""
     with ProviderProcess(keys=()) as small, ProviderProcess(keys=()) as large:
         yield small, large
 
