@@ -99,8 +99,8 @@ class PdfChild:
         """Open `source` for the methods below, in place of the last one; a failure has a document's code.
 
         The file's `name` tells what one of no known kind was meant as. Takes at most twice the time of
-        `open_timeout_s`: a PDF's failure in a used process is confirmed in a fresh one, for pdfium remembers errors
-        of earlier files.
+        `open_timeout_s`: a failure in a used process is confirmed in a fresh one, for that may have died since, and
+        pdfium remembers errors of earlier files.
         """
         self._opened = None
         name = name or (source.name if isinstance(source, Path) else "")
@@ -111,7 +111,7 @@ class PdfChild:
             self._discard()
         fresh = self._process is None
         info = self._open(kind, source, password, name)
-        if isinstance(info, Failure) and not fresh and kind is DocumentKind.PDF:
+        if isinstance(info, Failure) and not fresh:
             info = self._open(kind, source, password, name)
         if isinstance(info, PdfInfo):
             self._opened = kind, source, password

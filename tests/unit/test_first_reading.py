@@ -68,7 +68,7 @@ def test_print_is_read_by_the_small_recogniser_alone() -> None:
         ImageDraw.Draw(page).text((120, 100 + 45 * number), SENTENCES[number % 3], "black", font)
     jpeg = io.BytesIO()
     page.save(jpeg, "JPEG", quality=90)
-    reader = RapidReader()
+    reader = RapidReader(most_kept_bytes=64 << 30)  # whatever the tests before have left: new models count anew
     found = reader.read(jpeg.getvalue())
     assert [
         line.reading.text.replace(" ", "") for line in sorted(found.lines, key=lambda line: line.box.corners[0][1])

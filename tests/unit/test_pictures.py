@@ -265,3 +265,14 @@ def test_every_kind_is_known_by_its_head() -> None:
         b"rubbish %PDF-1.4": DocumentKind.PDF, b"GIF89b": None, b"RIFF....WAVE": None,
     }  # fmt: skip
     assert {head: kind_of(head) for head in heads} == heads
+
+
+def test_a_process_that_has_died_since_costs_no_picture() -> None:
+    """Another one opens it."""
+    picture = pictures.saved(pictures.paper(), "PNG")
+    with PdfChild() as child:
+        assert isinstance(child.inspect(picture), PdfInfo)
+        process = process_of(child)
+        process.kill()
+        process.wait()
+        assert isinstance(child.inspect(picture), PdfInfo)

@@ -69,6 +69,7 @@ def test_blocks_are_walked_by_keys(blocky: Site, visit: NewVisit) -> None:
     """The tab key leads to one block of the page; up, down, home and end lead on, and each marks its place."""
     me = visit(blocky)
     me.go(f"/tasks/{blocky.finished(text_pdf())}")
+    me.page.wait_for_load_state("networkidle")  # what comes late is drawn anew, without the focus
     me.find("#kinds input").last.focus()
     me.page.keyboard.press("Tab")
     expect(me.find("#block-1")).to_be_focused()
