@@ -99,7 +99,7 @@ class PdfChild:
         """Open `source` for the methods below, in place of the last one; a failure has a document's code.
 
         The file's `name` tells what one of no known kind was meant as. Takes at most twice the time of
-        `open_timeout_s`: a failure in a used process is confirmed in a fresh one, for that may have died since, and
+        `open_timeout_s`: where a used process has failed on a PDF or has died, a fresh one confirms the failure, for
         pdfium remembers errors of earlier files.
         """
         self._opened = None
@@ -111,7 +111,7 @@ class PdfChild:
             self._discard()
         fresh = self._process is None
         info = self._open(kind, source, password, name)
-        if isinstance(info, Failure) and not fresh:
+        if isinstance(info, Failure) and not fresh and self._process is None:
             info = self._open(kind, source, password, name)
         if isinstance(info, PdfInfo):
             self._opened = kind, source, password
