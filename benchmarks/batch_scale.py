@@ -11,9 +11,7 @@ cancel out.
 from __future__ import annotations
 
 import argparse
-import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,9 +21,9 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
-from benchmarks.llm import FEW, ROOT, write_documents
+from benchmarks.llm import FEW, write_documents
 from benchmarks.llm import provider as fixed_provider
-from benchmarks.processes import TreeWatch
+from benchmarks.processes import run_product
 from benchmarks.scale import KINDS, memory_mb
 from tests.faults.drivers import Driver
 from tests.provider import BatchPlay, Identify, ProviderProcess
@@ -163,17 +161,7 @@ def measure(side: str, source: Path, output: Path) -> tuple[float, float]:
 def run(arguments: Sequence[str], output: Path, code: int = 0) -> tuple[float, float]:
     """Run the product in processes of its own."""
     started_s = time.monotonic()
-    with (
-        subprocess.Popen(
-            [sys.executable, "jobs/ocr.py", *arguments, *ASK, "--output", str(output)],
-            cwd=ROOT, env={**os.environ, "OPENAI_API_KEY": "none", "RAY_USAGE_STATS_ENABLED": "0"},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        ) as process,
-        TreeWatch(process.pid, every_s=0.2) as usage,
-    ):  # fmt: skip
-        _, errors = process.communicate()
-    if process.returncode != code:
-        raise SystemExit(errors)
+    usage = run_product([sys.executable, "jobs/ocr.py", *arguments, *ASK, "--output", str(output)], code)
     return usage.total_cpu_s, time.monotonic() - started_s
 
 

@@ -24,13 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.processes import TreeWatch
+from benchmarks.processes import ROOT, TreeWatch, run_product
 from tests import pdfs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES_PER_DOCUMENT = 50
 FEW = 20
 LINES = 45
@@ -155,18 +154,8 @@ def measure(side: str, folder: Path, in_flight: int, latency_s: float) -> Measur
     """Run one side once in processes of its own."""
     with provider(latency_s) as url, tempfile.TemporaryDirectory() as output:
         started = time.monotonic()
-        with (
-            subprocess.Popen(
-                command(side, folder, url, in_flight, output),
-                cwd=ROOT, env={**os.environ, "OPENAI_API_KEY": "none", "RAY_USAGE_STATS_ENABLED": "0"},
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-            ) as process,
-            TreeWatch(process.pid, every_s=0.2) as usage,
-        ):  # fmt: skip
-            _, errors = process.communicate()
+        usage = run_product(command(side, folder, url, in_flight, output))
         wall_s = time.monotonic() - started
-        if process.returncode:
-            raise SystemExit(errors)
         with urllib.request.urlopen(f"{url}/stats") as reply:
             stats = json.load(reply)
     first_s, last_s = stats["first_s"], stats["last_s"]

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclass
@@ -80,6 +89,25 @@ class TreeWatch:
         self._usage.peak_bytes = max(self._usage.peak_bytes, total)
         for kind, size in by_kind.items():
             self._usage.peak_by_kind[kind] = max(self._usage.peak_by_kind[kind], size)
+
+
+def run_product(command: Sequence[str], code: int = 0) -> TreeUsage:
+    """Run a command against a provider of the benchmarks to its end; raises SystemExit for another exit code."""
+    with (
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env={**os.environ, "OPENAI_API_KEY": "none", "RAY_USAGE_STATS_ENABLED": "0"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process,
+        TreeWatch(process.pid, every_s=0.2) as usage,
+    ):
+        _, errors = process.communicate()
+    if process.returncode != code:
+        raise SystemExit(errors)
+    return usage
 
 
 def kind_of(process: psutil.Process) -> str:
