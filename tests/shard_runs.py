@@ -90,6 +90,7 @@ async def read_shard(
     fingerprint: Fingerprint = FINGERPRINT,
     *,
     pages_at_once: int = 1,
+    retry_failed: bool = False,
     **more: Any,
 ) -> Watch:
     """One run over the shard with those readers; `more` of its `ReadContext`."""
@@ -102,5 +103,6 @@ async def read_shard(
         render_tasks=1, stop_wait_s=0.0,
     )  # fmt: skip
     watch = Watch()
-    await ShardReader(job, page_slots(pages_at_once), render).read(shard, ReadContext(route, identity, **more), watch)
+    reader = ShardReader(job, page_slots(pages_at_once), render)
+    await reader.read(shard, ReadContext(route, identity, **more), watch, retry_failed=retry_failed)
     return watch

@@ -177,6 +177,7 @@ class ShardReader:
             record_spending=journal.add_spending,
             record_passed=journal.add_passed,
             passed_before=work.passed,
+            failed_before=work.replaced,
         )
         lane = self._lane.turn(self._owner) if self._lane is not None else nullcontext()
         try:

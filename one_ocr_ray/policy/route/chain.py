@@ -21,6 +21,9 @@ NOT_FOR_LOCAL = frozenset(
     {RouteReason.FORMULAS, RouteReason.TABLE, RouteReason.HANDWRITING, RouteReason.SCRIPT_NOT_READ}
 )
 
+# Where a page came to a reader for one of these, the one before has answered it, and need not be asked again.
+JUDGED = frozenset(RouteReason) - {RouteReason.FAILED_OVER, RouteReason.NO_INK, RouteReason.REUSED}
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:

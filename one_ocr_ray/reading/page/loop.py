@@ -21,18 +21,18 @@ from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank
 from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
-from one_ocr_ray.policy.route.chain import Walk
+from one_ocr_ray.policy.route.chain import JUDGED, Walk
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits, ProviderAwayError
 from one_ocr_ray.reading.page.answer_places import with_answer_places
 from one_ocr_ray.reading.page.events import FailureReported, RequestDone, RequestSent
 from one_ocr_ray.reading.page.recalling import cost_usd_of, image_as_wanted, recalled_answer
 from one_ocr_ray.reading.page.row import PageRead, row_of
-from one_ocr_ray.reading.route.reader import PageDeferred
+from one_ocr_ray.reading.route.reader import NoMetering, PageDeferred
 from one_ocr_ray.reading.stopping import Ending
 from one_ocr_ray.routing import RouteReason
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection, Mapping
+    from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
     from one_ocr_ray.clock import Clock
     from one_ocr_ray.engines.base import Engine
@@ -71,6 +71,7 @@ class ReadContext:
     audit: Audit | None = None  # pages that a second reader reads too
     record_passed: Callable[[PageResult], None] = ignore_page  # paid answers that pages go on from
     passed_before: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # those of a run that was cut off
+    failed_before: Mapping[tuple[str, int], PageResult] = field(default_factory=dict)  # pages that a retry reads again
     reuse: Reuse | None = None  # pages that an earlier dataset has
     ocr: Engine | None = None  # tells where a model's words stand
 
@@ -120,6 +121,7 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
     """Ask one reader after the other until an answer stands. One that was away may be come back to, no other."""
     readers = context.readers
     route, reason = _start(document, page, context)
+    unasked = readers[: route.at]
     usable: PageRead | None = None
     answered: set[int] = set()
     missed: dict[int, EndpointPermits] = {}  # of readers that were away
@@ -141,8 +143,9 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
         if following is None:
             if answer.failure is not None:
                 context.notify(reader, FailureReported(answer))
-                if usable is not None and not answer.failure.code.retryable:
-                    return replace(usable, reason=RouteReason.FAILED_OVER)
+                if not answer.failure.code.retryable:
+                    usable = usable or await _read_for_nothing(document, page, context, unasked, spent)
+                    read = read if usable is None else replace(usable, reason=RouteReason.FAILED_OVER)
             return read if len(readers) > 1 or answer.verdict else replace(read, reason=None)
         usable = read if answer.failure is None else usable
         paid_now = spent.cost_usd is not None and not spent.recalled.requests  # answers of batches have records
@@ -153,15 +156,31 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
 
 
 def _start(document: DocumentRef, page: PageImage, context: ReadContext) -> tuple[Walk, RouteReason | None]:
-    """Where the page begins: at the first reader, or after the one that an attempt has paid for that was cut off."""
+    """Where the page begins: at the first reader, or past those whose answers an earlier attempt has gone on from."""
     route = Walk(tuple(frozenset(reader.no_better_at) for reader in context.readers))
-    earlier = context.passed_before.get((document.document_id, page.page_number))
     names = [reader.called for reader in context.readers]
-    if earlier is None or earlier.engine not in names:
-        return route, None
-    reason = RouteReason(earlier.route_reason or RouteReason.UNUSABLE)
-    following = replace(route, at=names.index(earlier.engine)).after(reason)
-    return (route, None) if following is None else (following, reason)
+    starts: list[tuple[Walk, RouteReason | None]] = [(route, None)]
+    failed = context.failed_before.get((document.document_id, page.page_number))
+    if failed is not None and failed.engine in names and failed.route_reason in JUDGED:
+        starts.append((replace(route, at=names.index(failed.engine)), RouteReason(failed.route_reason)))
+    passed = context.passed_before.get((document.document_id, page.page_number))
+    if passed is not None and passed.engine in names:
+        reason = RouteReason(passed.route_reason or RouteReason.UNUSABLE)
+        following = replace(route, at=names.index(passed.engine)).after(reason)
+        starts += [(following, reason)] if following is not None else []
+    return max(starts, key=lambda start: start[0].at)
+
+
+async def _read_for_nothing(
+    document: DocumentRef, page: PageImage, context: ReadContext, readers: Sequence[Reader], spent: PageUsage
+) -> PageRead | None:
+    """What those of `readers` say that cost nothing; None where they cannot read the page."""
+    free = tuple(reader for reader in readers if isinstance(reader.metering, NoMetering))
+    if not free:
+        return None
+    own = replace(context, readers=free, observers=(), passed_before={}, failed_before={})
+    read = await _walk(document, page, own, spent)
+    return read if read.answer.failure is None else None
 
 
 async def _answer(
