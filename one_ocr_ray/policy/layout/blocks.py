@@ -22,6 +22,7 @@ from one_ocr_ray.policy.layout.lines import Column, Line
 from one_ocr_ray.policy.layout.tables.grid import PrintedTable
 from one_ocr_ray.policy.layout.tables.unruled import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -42,7 +43,10 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     page = [segment for region in regions for segment in region]
     text = [segment for segment in page if segment.kind is not BlockKind.CODE]
     height = line_height(text or page)
-    parts = _first_of_each(part for region in regions for part in _parts(region, height))
+    parts: list[PrintedTable | Figure | list[Line]] = []
+    for part in (part for region in regions for part in _parts(region, height)):
+        if not any(part is other for other in parts):  # the strips of a table or a figure may lie in several columns
+            parts.append(part)
     # The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one.
     gaps = sorted(max(0.0, b.top - a.bottom) for part in parts if isinstance(part, list) for a, b in pairwise(part))
     gap = gaps[len(gaps) // 4] if gaps else 0.0
@@ -51,7 +55,9 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
         if isinstance(part, PrintedTable):
             found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid))
         elif isinstance(part, Figure):
-            found.append(_figure_draft(part))
+            lines_inside = rows(part.inside)
+            text_inside = " ".join(segment.text for row in lines_inside for segment in row)
+            found.append(Draft(BlockKind.FIGURE, text_inside, lines_inside, box=part.box))
         else:
             found += _text_drafts(part, height, gap)
     found = _titles_joined(found, height)
@@ -92,12 +98,12 @@ def _type_size(segments: Iterable[Segment]) -> float:
 def _parts(region: Sequence[Segment], height: float) -> list[PrintedTable | Figure | list[Line]]:
     """The tables and figures of a column and the text between them. A line whose kind is known is in no table."""
     parts: list[PrintedTable | Figure | list[Line]] = []
-    for known, group in groupby(_pieces(region), _known):
-        if isinstance(known, Figure):
-            parts.append(known)
+    for key, group in groupby(_pieces(region), lambda p: p if isinstance(p, Figure) else any(s.kind for s in p)):
+        if isinstance(key, Figure):
+            parts.append(key)
             continue
         page = tuple(piece for piece in group if not isinstance(piece, Figure))
-        for text in [page] if known else find_tables(page, height):
+        for text in [page] if key else find_tables(page, height):
             if isinstance(text, PrintedTable):
                 parts.append(text)
             elif parts and isinstance(parts[-1], list):
@@ -105,15 +111,6 @@ def _parts(region: Sequence[Segment], height: float) -> list[PrintedTable | Figu
             else:
                 parts.append([Line.of(row) for row in text])
     return parts
-
-
-def _first_of_each(parts: Iterable[PrintedTable | Figure | list[Line]]) -> list[PrintedTable | Figure | list[Line]]:
-    """Without what was there before: the strips of a table or a figure may lie in several columns."""
-    found: list[PrintedTable | Figure | list[Line]] = []
-    for part in parts:
-        if isinstance(part, list) or not any(part is other for other in found):
-            found.append(part)
-    return found
 
 
 def _pieces(region: Sequence[Segment]) -> Iterator[Row | Figure]:
@@ -128,26 +125,10 @@ def _pieces(region: Sequence[Segment]) -> Iterator[Row | Figure]:
             yield text
 
 
-def _known(piece: Row | Figure) -> Figure | bool:
-    """A figure itself; of a row whether its kind is known."""
-    return piece if isinstance(piece, Figure) else any(segment.kind for segment in piece)
-
-
-def _figure_draft(figure: Figure) -> Draft:
-    lines = rows(figure.inside)
-    text = " ".join(segment.text for row in lines for segment in row)
-    return Draft(BlockKind.FIGURE, text, lines, box=figure.box)
-
-
 def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:
     left, right = min(line.left for line in lines), max(line.right for line in lines)
     column = Column(height, left, right, gap, is_lone=len(lines) == 1)
-    chunks: list[list[Line]] = []
-    for line in lines:
-        if chunks and _continues(chunks[-1], line, column):
-            chunks[-1].append(line)
-        else:
-            chunks.append([line])
+    chunks = runs(lines, lambda chunk, line: _continues(chunk, line, column))
     drafts = [_text_draft(chunk, column) for chunk in chunks]
     for at, (chunk, following) in enumerate(pairwise(chunks)):
         if drafts[at].kind is BlockKind.HEADING and is_label(chunk, following, column):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.places import printed_word
 from one_ocr_ray.policy.layout.text import with_leaders
+from one_ocr_ray.policy.sequences import runs, weighted_median
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,6 +25,7 @@ Point = tuple[float, float]
 
 WIDE_GAP = 0.65  # of the line height: two words further apart than this may stand in different columns
 STRAIGHT_DEG = 0.05  # a smaller tilt moves no line into its neighbour
+STRIP_PITCH = 1.25  # of the line height: the distance of the strips that stand for a table or a figure
 VERTICAL_RATIO = 1.5  # height to width of a line that runs downwards; RapidOCR turns its crop at the same ratio
 
 
@@ -115,6 +117,11 @@ class Segment:
     def text(self) -> str:
         return "".join(word.text for word in self.words).strip()
 
+    def stands_beside(self, other: Segment, share: float = 0.5) -> bool:
+        """True if the two have more than `share` of the lower one's height in common."""
+        common = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return common > share * min(self.height, other.height)
+
     def cut(self, at: float, near: float) -> tuple[Segment, ...]:
         """Two segments, cut at the widest gap between words within `near` of `at`; itself if there is none."""
         gaps = [
@@ -134,29 +141,38 @@ Row = tuple[Segment, ...]
 def straighten(content: PageContent, angle: float) -> tuple[Segment, ...]:
     """Turn the page back by `angle` and cut the lines into segments; lines without text are left out."""
     lines = [line for line in content.lines if any(word.text.strip() for word in line.words)]
-    return tuple(segment for line in lines for segment in _cut(_placed(line, angle, content.pt_per_unit)))
+    return tuple(segment for line in lines for segment in _segments(line, angle, content.pt_per_unit))
 
 
 def line_height(segments: Iterable[Segment]) -> float:
     """The usual height of a line among `segments`: that of the middle character, so that titles count little."""
-    heights = sorted((segment.height, len(segment.text)) for segment in segments)
-    half = sum(chars for _, chars in heights) / 2
-    for height, chars in heights:
-        half -= chars
-        if half <= 0:
-            return height
-    raise ValueError("a page without segments has no line height")
+    height = weighted_median((segment.height, len(segment.text)) for segment in segments)
+    if height is None:
+        raise ValueError("a page without segments has no line height")
+    return height
 
 
 def rows(segments: Iterable[Segment]) -> tuple[Row, ...]:
     """Segments that stand side by side, from top to bottom, each row from left to right."""
-    found: list[list[Segment]] = []
-    for segment in sorted(segments, key=lambda s: (s.middle, s.left)):
-        if found and _beside(found[-1][0], segment):
-            found[-1].append(segment)
-        else:
-            found.append([segment])
+    ordered = sorted(segments, key=lambda s: (s.middle, s.left))
+    found = runs(ordered, lambda row, segment: row[0].stands_beside(segment))
     return tuple(tuple(sorted(row, key=lambda s: s.left)) for row in found)
+
+
+def gap(above: Iterable[Segment], below: Iterable[Segment]) -> float:
+    """The distance from the foot of one row to the head of another below it; negative where they overlap."""
+    return min(s.top for s in below) - max(s.bottom for s in above)
+
+
+def strips(left: float, top: float, right: float, bottom: float, height: float) -> tuple[str, list[float]]:
+    """A box cut into strips as high as lines: a word as wide as the box, and the top of each strip.
+
+    The reading order takes such strips, which stand for a table or a figure, for running text.
+    """
+    count = max(1, round((bottom - top) / (STRIP_PITCH * height)))
+    pitch = (bottom - top) / count
+    text = "x" * max(3, round(2 * (right - left) / height))
+    return text, [top + (at + 0.5) * pitch - height / 2 for at in range(count)]
 
 
 def _runs_down(width: float, height: float, text: str) -> bool:
@@ -164,31 +180,18 @@ def _runs_down(width: float, height: float, text: str) -> bool:
     return height >= VERTICAL_RATIO * width and len(text.strip()) > 2
 
 
-def _beside(a: Segment, b: Segment) -> bool:
-    overlap = min(a.bottom, b.bottom) - max(a.top, b.top)
-    return overlap > 0.5 * min(a.height, b.height)
-
-
 def skew(lines: Sequence[TextLine]) -> float:
     """The median tilt in radians, each line weighing as much as it is long; only lines of some length tell it."""
-    tilts = sorted((_tilt(line), line.width) for line in lines if line.width > 3 * line.height)
-    half = sum(width for _, width in tilts) / 2
-    for tilt, width in tilts:
-        half -= width
-        if half <= 0:
-            return tilt if abs(math.degrees(tilt)) >= STRAIGHT_DEG else 0.0
-    return 0.0
+    tilts = []
+    for line in lines:
+        if line.width > 3 * line.height:
+            (ax, ay), (bx, by), (cx, cy), (dx, dy) = line.corners
+            tilts.append((math.atan2(by - ay + cy - dy, bx - ax + cx - dx), line.width))
+    tilt = weighted_median(tilts) or 0.0
+    return tilt if abs(math.degrees(tilt)) >= STRAIGHT_DEG else 0.0
 
 
-def _tilt(line: TextLine) -> float:
-    top_left, top_right, bottom_right, bottom_left = line.corners
-    return math.atan2(
-        top_right[1] - top_left[1] + bottom_right[1] - bottom_left[1],
-        top_right[0] - top_left[0] + bottom_right[0] - bottom_left[0],
-    )
-
-
-def _placed(line: TextLine, angle: float, pt_per_unit: float) -> Segment:
+def _segments(line: TextLine, angle: float, pt_per_unit: float) -> list[Segment]:
     cos, sin = math.cos(angle), math.sin(angle)
     turned = [(x * cos + y * sin, y * cos - x * sin) for x, y in line.corners]
     left, right = (turned[0][0] + turned[3][0]) / 2, (turned[1][0] + turned[2][0]) / 2
@@ -196,20 +199,11 @@ def _placed(line: TextLine, angle: float, pt_per_unit: float) -> Segment:
     words = [(word, printed_word(word, line, pt_per_unit)) for word in line.words if word.text.strip()]
     if line.is_vertical:  # a stray vertical line on a page of horizontal ones: its words share its whole width
         text = "".join(word.text for word in line.words)
-        return Segment((PlacedWord(text, left, right, tuple(printed for _, printed in words)),), top, bottom, line)
+        return [Segment((PlacedWord(text, left, right, tuple(printed for _, printed in words)),), top, bottom, line)]
     width = right - left
-    placed = tuple(
+    placed = [
         PlacedWord(with_leaders(word.text), left + word.start * width, left + word.end * width, (printed,))
         for word, printed in words
-    )
-    return Segment(placed, top, bottom, line)
-
-
-def _cut(segment: Segment) -> tuple[Segment, ...]:
-    """Cut at every wide gap."""
-    pieces: list[list[PlacedWord]] = [[]]
-    for word in segment.words:
-        if pieces[-1] and word.left - pieces[-1][-1].right > WIDE_GAP * segment.height:
-            pieces.append([])
-        pieces[-1].append(word)
-    return tuple(replace(segment, words=tuple(piece)) for piece in pieces)
+    ]
+    pieces = runs(placed, lambda piece, word: word.left - piece[-1].right <= WIDE_GAP * (bottom - top))
+    return [Segment(tuple(piece), top, bottom, line) for piece in pieces]

@@ -19,11 +19,10 @@ from one_ocr_ray.policy.layout.reading_order import (
     text_width,
 )
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from one_ocr_ray.policy.layout.geometry import Row
 
 NOTE_WIDTH = 0.4  # of the width of the text, at most
 # Multiples of the line height.
@@ -84,15 +83,10 @@ def _rows_beside(margin: Part, text: Part, height: float) -> int:
 def _is_clear(margin: Part, text: Part, level: Sequence[Segment]) -> bool:
     """True if what is in neither, a title over both, stands beside none of the notes."""
     others = set(level) - set(margin) - set(text)
-    return not any(min(a.bottom, b.bottom) > max(a.top, b.top) for a in others for b in margin)
+    return not any(other.stands_beside(note, 0.0) for other in others for note in margin)
 
 
 def _notes(margin: Part) -> tuple[Part, ...]:
-    notes: list[list[Row]] = []
     height = line_height(margin) if margin else 0.0
-    for row in rows(margin):
-        if notes and row[0].top - notes[-1][-1][0].bottom < LINE_GAP * height:
-            notes[-1].append(row)
-        else:
-            notes.append([row])
-    return tuple(tuple(segment for row in note for segment in row) for note in notes)
+    found = runs(rows(margin), lambda note, row: row[0].top - note[-1][0].bottom < LINE_GAP * height)
+    return tuple(tuple(segment for row in note for segment in row) for note in found)

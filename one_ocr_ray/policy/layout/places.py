@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.blocks import Block, TableGrid
-    from one_ocr_ray.policy.layout.geometry import Point, Row, TextLine, Word
+    from one_ocr_ray.policy.layout.geometry import Row, TextLine, Word
 
 
 def around(boxes: Sequence[Box]) -> Box:
@@ -63,8 +63,8 @@ def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
     if line.is_vertical:
         sides = (top_left, bottom_left), (top_right, bottom_right)
     parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
-    ends = [_between(*side, part) for side in sides for part in parts]
-    xs, ys = [round(x * pt_per_unit, 2) for x, _ in ends], [round(y * pt_per_unit, 2) for _, y in ends]
+    xs = [round((a[0] + part * (b[0] - a[0])) * pt_per_unit, 2) for a, b in sides for part in parts]
+    ys = [round((a[1] + part * (b[1] - a[1])) * pt_per_unit, 2) for a, b in sides for part in parts]
     box = Box(min(xs), min(ys), max(xs), max(ys))
     confidence = None if line.confidence is None else round(line.confidence, 4)
     return BlockWord(with_leaders(word.text).strip(), box, confidence, word.text[-1:].isspace())
@@ -78,17 +78,9 @@ def printed_line(row: Row) -> BlockLine:
         words[-1] = replace(words[-1], space=True)
     last = words[-1].text
     words[-1] = replace(words[-1], space=not (is_cjk(last[-1]) or is_hyphenated(last)))
-    return BlockLine(around([word.box for word in words]), tuple(words), _angle_deg(row[0].line))
-
-
-def _between(a: Point, b: Point, part: float) -> Point:
-    return a[0] + part * (b[0] - a[0]), a[1] + part * (b[1] - a[1])
-
-
-def _angle_deg(line: TextLine) -> float:
-    """The direction of a line, clockwise from the x axis."""
-    if line.angle is not None:
-        return line.angle
-    top_left, top_right, _, bottom_left = line.corners
-    start, end = (top_left, bottom_left) if line.is_vertical else (top_left, top_right)
-    return round(math.degrees(math.atan2(end[1] - start[1], end[0] - start[0])), 2)
+    line = row[0].line
+    angle_deg = line.angle
+    if angle_deg is None:  # the direction of its corners
+        (x0, y0), (x1, y1) = line.corners[0], line.corners[3 if line.is_vertical else 1]
+        angle_deg = round(math.degrees(math.atan2(y1 - y0, x1 - x0)), 2)
+    return BlockLine(around([word.box for word in words]), tuple(words), angle_deg)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.sequences import weighted_median
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,8 +27,8 @@ class Strokes:
 
 def bold_lines(lines: Sequence[Strokes]) -> list[bool | None]:
     """For each line whether it is bold; None where too little is known."""
-    usual_px = _usual([(line.width_px, line.characters) for line in lines])
-    height_px = _usual([(line.height_px, line.characters) for line in lines])
+    usual_px = weighted_median((line.width_px, line.characters) for line in lines)
+    height_px = weighted_median((line.height_px, line.characters) for line in lines)
     if sum(line.characters for line in lines) < LEAST_ON_A_PAGE or not usual_px or not height_px:
         return [None] * len(lines)
     return [
@@ -35,13 +37,3 @@ def bold_lines(lines: Sequence[Strokes]) -> list[bool | None]:
         else None
         for line in lines
     ]
-
-
-def _usual(values: Sequence[tuple[float, int]]) -> float:
-    """The median of values that count as often as is said beside them; 0 when there are none."""
-    half = sum(count for _, count in values) / 2
-    for value, count in sorted(values):
-        half -= count
-        if half <= 0:
-            return value
-    return 0.0

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind, Box
-from one_ocr_ray.policy.layout.geometry import PlacedWord, Segment, line_height, rows
+from one_ocr_ray.policy.layout.geometry import PlacedWord, Segment, line_height, rows, strips
 from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.formulas import is_number, may_be_formula
 from one_ocr_ray.policy.layout.kinds.headings import LARGE
@@ -18,9 +18,8 @@ from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from one_ocr_ray.policy.layout.content import Region
     from one_ocr_ray.policy.layout.kinds.labels import Labels
 
 TITLE = 0.85  # the score of a title whose type is larger than the text's, whatever else speaks against it
@@ -29,7 +28,7 @@ FIGURE = 0.5  # the score of a figure
 LEAST_TEXT = 40  # characters of a page that has figures; less stands in a picture as large as the page
 MOST_TEXT = 0.3  # of a page's characters stand in one figure
 NEAR = 2.5  # a caption is at most this far from its figure or table
-STRIP_PITCH = 1.25
+BESIDE = 0.3  # of its height have a formula and its number in common
 SMALL = 0.93  # the type of footnotes against that of the page
 
 
@@ -54,8 +53,16 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
         return ()
     height = line_height(segments)
     numbers = {s for s in segments if is_number(s.text)}
-    formulas = {s for s in segments if s not in numbers and _is_formula(s, numbers, labels)}
-    formulas |= {n for n in numbers if any(_beside(n, f) for f in formulas)}
+
+    def is_formula(s: Segment) -> bool:
+        """True if it reads like a formula, and has its type, a number beside it, or is one to the model."""
+        if is_typeset(s) or not may_be_formula(s.text):
+            return is_typeset(s)
+        numbered = any(number.stands_beside(s, BESIDE) and number.left > s.right for number in numbers)
+        return numbered or labels.score(s, "equation") >= LIKELY
+
+    formulas = {s for s in segments if s not in numbers and is_formula(s)}
+    formulas |= {n for n in numbers if any(n.stands_beside(f, BESIDE) for f in formulas)}
     notes = _footnotes(segments, height)
 
     def kind(segment: Segment) -> BlockKind | None:
@@ -73,25 +80,11 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
     return tuple(replace(s, kind=found) if (found := kind(s)) else s for s in segments)
 
 
-def _is_formula(segment: Segment, numbers: Iterable[Segment], labels: Labels) -> bool:
-    """True if a segment reads like a formula, and has its type, a number beside it, or is one to the model."""
-    if is_typeset(segment):
-        return True
-    if not may_be_formula(segment.text):
-        return False
-    numbered = any(_beside(number, segment) and number.left > segment.right for number in numbers)
-    return numbered or labels.score(segment, "equation") >= LIKELY
-
-
 def is_typeset(segment: Segment) -> bool:
     """True if a segment is all of a line whose type is that of a formula."""
     return segment.line.latex is not None and len(segment.text) >= len(
         "".join(w.text for w in segment.line.words).strip()
     )
-
-
-def _beside(a: Segment, b: Segment) -> bool:
-    return min(a.bottom, b.bottom) - max(a.top, b.top) > 0.3 * min(a.height, b.height)
 
 
 def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
@@ -131,16 +124,19 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
     if characters < LEAST_TEXT:
         return tuple(left)
     height = line_height(left)
-    strips: list[Segment] = []
+    found: list[Segment] = []
     for region in labels.separate("figure", FIGURE):
         inside = labels.within(region, left)
         if any(isinstance(segment, TableStrip) for segment in inside) or _is_text(inside, characters, height):
             continue
         corners = region.x0, region.y0, region.x1, region.y1
         box = Box(*(round(each * labels.pt_per_unit, 2) for each in corners))  # as the dataset keeps it
-        strips += _strips(region, Figure(box, tuple(inside)), left[0], height)
+        figure = Figure(box, tuple(inside))
+        text, tops = strips(*corners, height)
+        words = (PlacedWord(text, region.x0, region.x1, ()),)
+        found += [FigureStrip(words, top, top + height, left[0].line, figure=figure) for top in tops]
         left = [segment for segment in left if segment not in inside]
-    return (*left, *strips)
+    return (*left, *found)
 
 
 def _is_text(inside: Sequence[Segment], characters: int, height: float) -> bool:
@@ -149,12 +145,3 @@ def _is_text(inside: Sequence[Segment], characters: int, height: float) -> bool:
         return True
     lines = rows(segment for segment in inside if not segment.is_vertical)
     return len(lines) > 2 and text_width(lines) >= COLUMN_WIDTH * height
-
-
-def _strips(region: Region, figure: Figure, model: Segment, height: float) -> list[FigureStrip]:
-    """A figure cut into strips as high as lines and as wide as itself."""
-    count = max(1, round((region.y1 - region.y0) / (STRIP_PITCH * height)))
-    pitch = (region.y1 - region.y0) / count
-    word = PlacedWord("x" * max(3, round(2 * (region.x1 - region.x0) / height)), region.x0, region.x1, ())
-    tops = [region.y0 + (at + 0.5) * pitch - height / 2 for at in range(count)]
-    return [FigureStrip((word,), top, top + height, model.line, figure=figure) for top in tops]

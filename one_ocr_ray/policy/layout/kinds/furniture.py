@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.layout.drafts import Draft
-from one_ocr_ray.policy.layout.geometry import line_height, rows
+from one_ocr_ray.policy.layout.geometry import gap, line_height, rows
 from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.labels import COVERED
 
@@ -192,14 +192,7 @@ def _at_edge(
             for s in segments
             if is_near(s) and s.height <= LARGE * height and (s.middle <= reach if at_top else s.middle >= reach)
         }
-    return _unlabelled(page, page_height, height, at_top=at_top)
-
-
-def _unlabelled(page: Sequence[Row], page_height: float, height: float, *, at_top: bool) -> set[Segment]:
-    """Without a word of the model: the outermost row with a page number, then notices and what is in the lower margin.
-
-    `page`: its rows from that edge on.
-    """
+    # Without a word of the model: the outermost row with a page number, then notices and what is in the lower margin.
     found: set[Segment] = set()
     for at, row in enumerate(page[:NOTICE_ROWS]):
         rest = page[at:]
@@ -242,7 +235,7 @@ def _is_lone_number(page: Sequence[Row], page_height: float, height: float) -> b
     middle = (min(s.left for s in text) + max(s.right for s in text)) / 2
     if abs((number[0].left + number[0].right) / 2 - middle) >= height:
         return False
-    least = LOWER_HALF if _gap(page[0], page[1]) >= FAR * height else 1 - WIDE_EDGE
+    least = LOWER_HALF if gap(page[1], page[0]) >= FAR * height else 1 - WIDE_EDGE
     return number[0].middle > least * page_height
 
 
@@ -251,23 +244,15 @@ def _has_number(page: Sequence[Row], height: float) -> bool:
     row = page[0]
     if not any(is_page_number(segment.text) for segment in (row[0], row[-1])):
         return False
-    if any(segment.height > LARGE * height for segment in row) or _starts_with_raised(row):
+    if any(segment.height > LARGE * height for segment in row):
+        return False
+    mark, text = row[0], row[1:]  # a note begins with its number, which is small and raised
+    if text and text[0].bottom - mark.bottom > RAISED * text[0].height and mark.height < text[0].height:
         return False
     return len(page) < 2 or _is_apart(page, (NUMBER_GAP if len(row) == 1 else FOOT_GAP) * height)
 
 
-def _starts_with_raised(row: Row) -> bool:
-    """True if the row begins with something small and raised, as a note does with its number."""
-    mark, text = row[0], row[1:]
-    return bool(text) and text[0].bottom - mark.bottom > RAISED * text[0].height and mark.height < text[0].height
-
-
 def _is_apart(page: Sequence[Row], least: float) -> bool:
     """True if the outermost row is further from the next one than `least` and than the next ones from each other."""
-    gaps = [_gap(a, b) for a, b in pairwise(page[:6])]
+    gaps = [max(gap(a, b), gap(b, a)) for a, b in pairwise(page[:6])]  # whichever is above
     return bool(gaps) and gaps[0] >= max(least, FARTHER * median(gaps[1:] or [0.0]))
-
-
-def _gap(a: Row, b: Row) -> float:
-    """The distance of two rows, whichever is above."""
-    return max(min(s.top for s in b) - max(s.bottom for s in a), min(s.top for s in a) - max(s.bottom for s in b))

@@ -69,12 +69,17 @@ def _width(line: Line) -> float:
 def _is_bold_heading(chunk: Sequence[Line], column: Column) -> bool:
     """True if bold lines are a heading: no sentence, no label with its value beside it, no remark, no full line."""
     text = chunk[-1].text
+
+    def starts_with_number(line: Line) -> bool:
+        first = line.row[0].text
+        return marks.is_marker(first) or (len(line.row) == 2 and marks.is_chapter_label(first))
+
     return (
         len(chunk) <= BOLD_LINES
         and all(line.is_bold and line.height >= NOT_SMALL * column.height for line in chunk)
         and not (marks.ends_sentence(text) or text.endswith((",", ";", ":", "：", "，")))
         and not (text[0] in "(（" and text[-1] in ")）")
-        and all(len(line.row) == 1 or _is_numbered(line) for line in chunk)
+        and all(len(line.row) == 1 or starts_with_number(line) for line in chunk)
         and (column.is_lone or not is_full(chunk[-1], column))
     )
 
@@ -91,11 +96,6 @@ def is_label(chunk: Sequence[Line], following: Sequence[Line], column: Column) -
         return not any(is_large(line, column) for line in chunk)
     boxed = column.left + BOX_EDGE * column.height < title.left < text.left - BOX_INDENT * column.height
     return boxed and text.kind is None and len(title.text.split()) <= LABEL_WORDS
-
-
-def _is_numbered(line: Line) -> bool:
-    first = line.row[0].text
-    return marks.is_marker(first) or (len(line.row) == 2 and marks.is_chapter_label(first))
 
 
 def heading_level(chunk: Sequence[Line], column: Column) -> int:

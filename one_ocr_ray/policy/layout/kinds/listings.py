@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.layout.geometry import Segment, line_height, rows
+from one_ocr_ray.policy.layout.geometry import Segment, gap, line_height, rows
 from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, MIN_COLUMN_ROWS
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
@@ -85,19 +85,15 @@ def _is_listing(pieces: Sequence[Row], at: int, height: float) -> bool:
     above = next((other for other in reversed(pieces[:at]) if _overlap(other, piece)), None)
     below = next((other for other in pieces[at + 1 :] if _overlap(piece, other)), None)
     if any(s.line.bold for s in piece) and (below is None or not _is_fixed(below)):
-        return above is not None and _is_fixed(above) and _gap(above, piece) < LINE_GAP * height
+        return above is not None and _is_fixed(above) and gap(above, piece) < LINE_GAP * height
     if any(other and _is_fixed(other) for other in (above, below)) or above is None:
         return True
     last = above[-1].text
-    return marks.ends_sentence(last) or last.endswith((":", "：")) or _gap(above, piece) >= LINE_GAP * height
+    return marks.ends_sentence(last) or last.endswith((":", "：")) or gap(above, piece) >= LINE_GAP * height
 
 
 def _overlap(a: Row, b: Row) -> bool:
     return a[0].left < b[-1].right and b[0].left < a[-1].right
-
-
-def _gap(above: Row, below: Row) -> float:
-    return min(s.top for s in below) - max(s.bottom for s in above)
 
 
 def _joined(row: Row) -> Segment:

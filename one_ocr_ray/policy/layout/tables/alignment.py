@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from statistics import median
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.layout.geometry import gap
 from one_ocr_ray.policy.layout.tables.grid import Places, is_number
 
 if TYPE_CHECKING:
@@ -68,26 +69,18 @@ def level_rows(run: Sequence[Row]) -> list[Row]:
     """
     found: list[Row] = []
     for row in run:
-        if found and len(row) + len(found[-1]) > 2 and _are_torn(found[-1], row):
+        pairs = list(product(found[-1], row)) if found else []
+        are_apart = len(pairs) > 1 and all(min(a.right, b.right) <= max(a.left, b.left) for a, b in pairs)
+        if are_apart and any(a.stands_beside(b, BESIDE) for a, b in pairs):
             cells = [*found[-1], *row]
-            most = max(cells, key=lambda cell: sum(_beside(cell, other) for other in cells))
-            level = [cell for cell in cells if _beside(cell, most)]
+            most = max(cells, key=lambda cell: sum(cell.stands_beside(other, BESIDE) for other in cells))
+            level = [cell for cell in cells if cell.stands_beside(most, BESIDE)]
             above = [cell for cell in cells if cell not in level and cell.middle < most.middle]
             below = [cell for cell in cells if cell not in level and cell.middle >= most.middle]
             found[-1:] = [tuple(sorted(part, key=lambda cell: cell.left)) for part in (above, level, below) if part]
         else:
             found.append(row)
     return found
-
-
-def _are_torn(above: Row, below: Row) -> bool:
-    """True if two lines have cells at one height, and none in the same place."""
-    apart = all(min(a.right, b.right) <= max(a.left, b.left) for a in above for b in below)
-    return apart and any(_beside(a, b) for a in above for b in below)
-
-
-def _beside(a: Segment, b: Segment) -> bool:
-    return min(a.bottom, b.bottom) - max(a.top, b.top) > BESIDE * min(a.height, b.height)
 
 
 def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list[list[Row]]:
@@ -99,8 +92,12 @@ def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list
     groups: list[list[Row]] = []
     of_group: frozenset[int] = frozenset()
     for at, row in enumerate(run):
-        between = 0 < at < len(run) - 1 and _lies_between(run[at - 1 : at + 2], filled[at - 1 : at + 2], height)
-        if between or (
+        lies_between = (  # a cell that those of the lines above and below are beside
+            0 < at < len(run) - 1
+            and not filled[at] & (filled[at - 1] | filled[at + 1])
+            and max(gap(run[at - 1], row), gap(row, run[at + 1])) < -REACHING * height
+        )
+        if lies_between or (
             groups
             and filled[at] < of_group
             and not _heads_all(row[0], spans(row, cols, height)[0], cols, height)
@@ -128,15 +125,6 @@ def heads(band: Sequence[Row], cols: Sequence[Interval], height: float) -> list[
         of_group |= filled
         spanning = spanning or any(first < last for first, last in found)
     return groups
-
-
-def _lies_between(lines: Sequence[Row], filled: Sequence[frozenset[int]], height: float) -> bool:
-    """True if the middle one of three lines is a cell that the other two are beside."""
-    above, line, below = lines
-    reaches_up = max(s.bottom for s in above) - min(s.top for s in line)
-    reaches_down = max(s.bottom for s in line) - min(s.top for s in below)
-    beside = not filled[1] & (filled[0] | filled[2])
-    return beside and min(reaches_up, reaches_down) > REACHING * height
 
 
 def _continues(row: Row, group: Sequence[Row], cols: Sequence[Interval], closer: float, height: float) -> bool:
@@ -244,8 +232,7 @@ def first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height:
     for at in range(len(above) - 1, -1, -1):
         line = above[at]
         found = spans(line, cols, height)
-        far = min(s.top for s in below) - max(s.bottom for s in line) > ABOVE_GAP * height
-        if far or not fits(line, found, cols, height):
+        if gap(line, below) > ABOVE_GAP * height or not fits(line, found, cols, height):
             break
         is_head = any(a < b for a, b in found) if len(line) > 1 else _heads_all(line[0], found[0], cols, height)
         if is_head:

@@ -61,7 +61,10 @@ class Places:
                     part = [(r, c) for r in range(row, row + down) for c in range(col, col + right)]
                     taken.update(part)
                     texts = [segment for r, c in part for segment in self.texts[r][c]]
-                    cells.append(_cell(row, col, down, right, texts))
+                    boxes = [printed.box for s in texts for word in s.words for printed in word.printed]
+                    lines = [" ".join(segment.text for segment in line) for line in rows(texts)]
+                    text, box = join_lines(lines) if lines else "", around(boxes) if boxes else None
+                    cells.append(Cell(row, col, text, down, right, box))
         cells, rows_used, cols_used = _without_gaps(cells)
         head = _header_rows(cells, rows_used) if header_rows is None else header_rows
         cells = [replace(cell, is_header=cell.row < head) for cell in cells]
@@ -100,17 +103,11 @@ def is_number(text: str) -> bool:
     return _NUMBER.fullmatch(text.strip()) is not None
 
 
-def _cell(row: int, col: int, down: int, right: int, texts: Sequence[Segment]) -> Cell:
-    boxes = [printed.box for segment in texts for word in segment.words for printed in word.printed]
-    lines = [" ".join(segment.text for segment in line) for line in rows(texts)]
-    return Cell(row, col, join_lines(lines) if lines else "", down, right, around(boxes) if boxes else None)
-
-
 def _header_rows(cells: Sequence[Cell], count: int) -> int:
     """The first row and those that its cells reach into or are parted in; none where it has numbers or little."""
     first = [cell for cell in cells if cell.row == 0]
-    said = [cell.text for cell in first if cell.text]
-    if count < 2 or not said or 2 * sum(map(is_number, said)) > len(said):
+    filled = [cell.text for cell in first if cell.text]
+    if count < 2 or not filled or 2 * sum(map(is_number, filled)) > len(filled):
         return 0
     rows_of_head = max(cell.row_span for cell in first)
     if rows_of_head == 1 and len(first) > 1 and any(cell.col_span > 1 for cell in first):

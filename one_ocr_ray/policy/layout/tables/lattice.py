@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.layout.geometry import rows
 from one_ocr_ray.policy.layout.tables.alignment import columns, grouped, overlap
 from one_ocr_ray.policy.layout.tables.grid import Places, is_number
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,12 +60,8 @@ def lattice(frame: Frame, inside: Sequence[Segment], height: float) -> Places | 
 
 def _edges(rules: Sequence[Rule], low: float, high: float, height: float) -> list[Edge]:
     """Rules at about one place are one edge; what reaches beyond the outermost ones has an edge at its end."""
-    groups: list[list[Rule]] = []
-    for rule in sorted(rules, key=lambda r: r.at):
-        if groups and rule.at - groups[-1][0].at <= SAME_EDGE * height:
-            groups[-1].append(rule)
-        else:
-            groups.append([rule])
+    ordered = sorted(rules, key=lambda r: r.at)
+    groups = runs(ordered, lambda group, rule: rule.at - group[0].at <= SAME_EDGE * height)
     found = [Edge(sum(r.at * r.length for r in g) / sum(r.length for r in g), tuple(g)) for g in groups]
     if not found or found[0].at - low > OUTSIDE * height:
         found.insert(0, Edge(low))
@@ -95,7 +92,9 @@ def _with_soft_rows(
         is_head = number == 0 and len(across) > 3
         if len(band) > 1 and not is_head and are_rows(band, cols, few=len(across) <= 4):
             groups = grouped(band, cols, height)
-            edges += [Edge((_bottom(a) + _top(b)) / 2, soft=True) for a, b in pairwise(groups)]
+            for above, below in pairwise(groups):
+                foot = max(cell.bottom for row in above for cell in row)
+                edges.append(Edge((foot + min(cell.top for row in below for cell in row)) / 2, soft=True))
         edges.append(bottom)
     return edges
 
@@ -107,14 +106,6 @@ def are_rows(band: Sequence[Row], cols: Sequence[tuple[float, float]], *, few: b
     return numbers > 0 or (few and len(band) > 2 and sum(len(cells) == len(band) for cells in by_column) > 1)
 
 
-def _top(group: Sequence[Row]) -> float:
-    return min(cell.top for row in group for cell in row)
-
-
-def _bottom(group: Sequence[Row]) -> float:
-    return max(cell.bottom for row in group for cell in row)
-
-
 def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segment], reach: float) -> Places:
     places = Places(len(across) - 1, len(down) - 1)
     by_row: list[list[Segment]] = [[] for _ in range(places.rows)]
@@ -124,20 +115,16 @@ def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segme
         drawn = [at for at, edge in enumerate(down) if at in {0, len(down) - 1} or edge.covers(top.at, bottom.at)]
         for first, last in pairwise(drawn):
             near = [s for s in by_row[row] if s.left < down[last].at and s.right > down[first].at]
-            _join_across(places, row, [at for at in range(first + 1, last) if not _parts(down[at], near, reach)])
+            for at in range(first + 1, last):
+                if not _parts(down[at], near, reach):
+                    places.join((row, at - 1), (row, at))
     for row, edge in enumerate(across[1:-1]):
         for col, (left, right) in enumerate(pairwise(down)):
             if not edge.soft and not edge.covers(left.at, right.at):
                 places.join((row, col), (row + 1, col))
-    for row, segments in enumerate(by_row):
-        for segment in segments:
-            _put(places, row, segment, down)
+    for segment in inside:
+        _put(places, _between(across, segment.middle), segment, down)
     return places
-
-
-def _join_across(places: Places, row: int, missing: Sequence[int]) -> None:
-    for at in missing:
-        places.join((row, at - 1), (row, at))
 
 
 def _parts(edge: Edge, segments: Sequence[Segment], reach: float) -> bool:
@@ -148,12 +135,7 @@ def _parts(edge: Edge, segments: Sequence[Segment], reach: float) -> bool:
     if any(s.left < edge.at - reach and s.right > edge.at + reach for s in segments):
         return False
     left = [s for s in segments if s.right <= edge.at + reach]
-    return edge.soft or any(
-        min(a.bottom, b.bottom) - max(a.top, b.top) > 0.5 * min(a.height, b.height)
-        for a in left
-        for b in segments
-        if b.left >= edge.at - reach
-    )
+    return edge.soft or any(a.stands_beside(b) for a in left for b in segments if b.left >= edge.at - reach)
 
 
 def _put(places: Places, row: int, segment: Segment, down: Sequence[Edge]) -> None:

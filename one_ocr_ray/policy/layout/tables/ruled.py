@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows
+from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows, strips
 from one_ocr_ray.policy.layout.kinds.marks import is_marker
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
 from one_ocr_ray.policy.layout.tables.alignment import columns, first_head, grouped, heads, level_rows, overlap, placed
@@ -39,7 +39,6 @@ BANDS_OF_A_PAGE = 2  # between level rules, at most, where upright ones stand be
 PROSE_LINES = 3  # between two rules; more may be running text
 THROUGH = 0.8  # of the width of the others has a rule that goes through
 # Multiples of the line height.
-STRIP_PITCH = 1.25
 CELL_GAP = 0.9  # between two cells of a line that nothing is drawn between
 NEAR = 1.0  # rows above the first rule that belong to the table are nearer
 INSIDE = 0.3  # text may reach this far out of its frame
@@ -69,16 +68,20 @@ def with_ruled_tables(
     if not rulings or not left:
         return tuple(left)
     height = line_height(left)
-    strips: list[Segment] = []
+    tables: list[Segment] = []
     found = frames(rulings, angle, left, height)
     for frame in sorted(found, key=lambda f: (not f.upright, (f.top - f.bottom) * (f.right - f.left))):
         reach = INSIDE * height
         beside = [s for s in left if frame.left - reach <= s.left and s.right <= frame.right + reach]
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
         if result is not None and (_is_full(result.table.grid) or not _is_figure(result.taken, labels)):
-            strips += _strips(result, height)
+            text, tops = strips(result.left, result.top, result.right, result.bottom, height)
+            printed = tuple(word for segment in result.taken for placed in segment.words for word in placed.printed)
+            words = (PlacedWord(text, result.left, result.right, printed),)
+            line = next(iter(result.taken)).line
+            tables += [TableStrip(words, top, top + height, line, result.table) for top in tops]
             left = [s for s in left if s not in result.taken]
-    return (*left, *strips)
+    return (*left, *tables)
 
 
 def _is_figure(segments: Collection[Segment], labels: Labels) -> bool:
@@ -94,18 +97,6 @@ def _is_full(grid: TableGrid) -> bool:
     return min(grid.rows, grid.cols) > 2 and (filled or named)
 
 
-def _strips(found: _Found, height: float) -> list[TableStrip]:
-    """A table cut into strips as high as lines and as wide as itself: the reading order takes it for running text."""
-    count = max(1, round((found.bottom - found.top) / (STRIP_PITCH * height)))
-    pitch = (found.bottom - found.top) / count
-    printed = tuple(word for segment in found.taken for placed in segment.words for word in placed.printed)
-    text = "x" * max(3, round(2 * (found.right - found.left) / height))
-    word = PlacedWord(text, found.left, found.right, printed)
-    tops = [found.top + (at + 0.5) * pitch - height / 2 for at in range(count)]
-    line = next(iter(found.taken)).line
-    return [TableStrip((word,), top, top + height, line, found.table) for top in tops]
-
-
 def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
     inside = [s for s in around if frame.top < s.middle < frame.bottom]
     tops = [frame.top, *(rule.at for rule in frame.level), frame.bottom]
@@ -114,7 +105,10 @@ def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
     if len(bands) <= BANDS_OF_A_PAGE and _is_prose(bands, sides, height):
         return None
     places = lattice(frame, inside, height)
-    if places is None or not _is_table(places) or _pieces(places) > TORN * len(inside):
+    if places is None or not _is_table(places):
+        return None
+    # There are more pieces of text in the cells than there were where the edges run through words.
+    if sum(len(texts) for row in places.texts for texts in row) > TORN * len(inside):
         return None
     return _Found(places.table(), frozenset(inside), frame.left, frame.top, frame.right, frame.bottom)
 
@@ -139,11 +133,6 @@ def _is_table(places: Places) -> bool:
     return 2 * sum(count for count in lines if count > MANY_LINES) < sum(lines)
 
 
-def _pieces(places: Places) -> int:
-    """How many pieces of text stand in the cells: more than there were where the edges run through words."""
-    return sum(len(texts) for row in places.texts for texts in row)
-
-
 def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
     """The table between level rules: the longest stretch of bands whose text stands in columns."""
     inside = [s for s in around if frame.top < s.middle < frame.bottom]
@@ -165,9 +154,14 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
         lines = sorted([*rules, *(Rule(end, frame.left, frame.right) for end in ends)], key=lambda rule: rule.at)
         places = lattice(Frame(tuple(lines), ()), [cell for row in run for cell in row], height)
     else:
-        groups = [
-            group for number, band in enumerate(bands) for group in _groups(band, cols, height, number, len(bands))
-        ]
+        groups: list[list[Row]] = []
+        for number, band in enumerate(bands):
+            if number == 0 and len(bands) > 1:
+                groups += heads(level_rows(band), cols, height)
+            elif are_rows(band, cols, few=len(bands) < 4):
+                groups += grouped(band, cols, height)
+            else:
+                groups.append(list(band))
         top_row = above[0] if above else bands[0][0]
         over = rows(s for s in around if s.bottom < max(cell.bottom for cell in top_row) and s not in top_row)
         head = over[first_head(over, top_row, cols, height) :]
@@ -234,10 +228,3 @@ def _is_prose(bands: Sequence[Sequence[Row]], cols: Sequence[Interval], height: 
         return False
     sides = [rows(cell for row in band for cell in row if overlap(cell, col) > cell.width / 2) for col in cols]
     return sum(len(side) > PROSE_LINES and text_width(side) >= COLUMN_WIDTH * height for side in sides) > 1
-
-
-def _groups(band: Sequence[Row], cols: Sequence[Interval], height: float, number: int, count: int) -> list[list[Row]]:
-    """The rows of a table between two rules."""
-    if number == 0 and count > 1:
-        return heads(level_rows(band), cols, height)
-    return grouped(band, cols, height) if are_rows(band, cols, few=count < 4) else [list(band)]

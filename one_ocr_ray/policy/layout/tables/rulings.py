@@ -9,8 +9,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -92,32 +94,20 @@ def _straight(rulings: Iterable[Ruling], angle: float) -> tuple[list[Rule], list
 
 def _whole(rules: Iterable[Rule], height: float) -> list[Rule]:
     """Pieces of one line joined, double lines made one; what is too short is left out."""
-    lines: list[list[Rule]] = []
-    for rule in sorted(rules, key=lambda r: r.at):
-        if lines and rule.at - lines[-1][-1].at <= SNAP * height and rule.at - lines[-1][0].at <= 2 * SNAP * height:
-            lines[-1].append(rule)
-        else:
-            lines.append([rule])
-    return [rule for line in lines for rule in _joined(line, JOIN * height) if rule.length >= LEAST * height]
-
-
-def _joined(line: Sequence[Rule], gap: float) -> list[Rule]:
-    parts: list[list[Rule]] = []
-    end = -math.inf
-    for rule in sorted(line, key=lambda r: r.start):
-        if parts and rule.start - end <= gap:
-            parts[-1].append(rule)
-        else:
-            parts.append([rule])
-        end = max(end, rule.end) if len(parts[-1]) > 1 else rule.end
-    return [
-        Rule(
-            sum(rule.at * rule.length for rule in part) / max(sum(rule.length for rule in part), 1e-9),
-            part[0].start,
-            max(rule.end for rule in part),
-        )
-        for part in parts
-    ]
+    lines = runs(
+        sorted(rules, key=lambda r: r.at),
+        lambda line, rule: rule.at - line[-1].at <= SNAP * height and rule.at - line[0].at <= 2 * SNAP * height,
+    )
+    found = []
+    for line in lines:
+        by_start = sorted(line, key=lambda r: r.start)
+        reached = accumulate((rule.end for rule in by_start), max)
+        for part in runs(
+            zip(by_start, reached, strict=True), lambda part, rule: rule[0].start - part[-1][1] <= JOIN * height
+        ):
+            at = sum(rule.at * rule.length for rule, _ in part) / max(sum(rule.length for rule, _ in part), 1e-9)
+            found.append(Rule(at, part[0][0].start, part[-1][1]))
+    return [rule for rule in found if rule.length >= LEAST * height]
 
 
 def _is_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
@@ -178,14 +168,13 @@ def _crossing(level: Sequence[Rule], upright: Sequence[Rule], near: float) -> li
 
 def _stacks(level: Sequence[Rule], height: float) -> list[Frame]:
     """Level rules of one width above each other, with the shorter ones between them."""
-    wide = [rule for rule in level if rule.length >= WIDE * height]
+    reach = SAME_END * height
     stacks: list[list[Rule]] = []
-    for rule in wide:
+    for rule in level:
+        if rule.length < WIDE * height:
+            continue
         for stack in stacks:
-            if (
-                abs(stack[0].start - rule.start) <= SAME_END * height
-                and abs(stack[0].end - rule.end) <= SAME_END * height
-            ):
+            if abs(stack[0].start - rule.start) <= reach and abs(stack[0].end - rule.end) <= reach:
                 stack.append(rule)
                 break
         else:
@@ -193,13 +182,14 @@ def _stacks(level: Sequence[Rule], height: float) -> list[Frame]:
     found = []
     for stack in stacks:
         if len(stack) > 1:
+            first, last = stack[0], stack[-1]
             inner = [
                 rule
                 for rule in level
                 if rule not in stack
-                and stack[0].at < rule.at < stack[-1].at
-                and stack[0].start - SAME_END * height <= rule.start
-                and rule.end <= stack[0].end + SAME_END * height
+                and first.at < rule.at < last.at
+                and first.start - reach <= rule.start
+                and rule.end <= first.end + reach
             ]
             found.append(Frame(tuple(sorted([*stack, *inner], key=lambda r: r.at)), ()))
     return found

@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import mean, median
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.geometry import Segment
+from one_ocr_ray.policy.layout.geometry import Segment, gap
 from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.tables.alignment import (
     columns,
@@ -64,7 +64,7 @@ def find_tables(page: Sequence[Row], height: float) -> list[PrintedTable | tuple
 
 
 def _parted(page: Sequence[Row], height: float) -> list[PrintedTable | tuple[Row, ...]]:
-    page = [_with_leaders(_with_marker(row, height)) for row in page]
+    page = [_with_leaders(row, height) for row in page]
     parts: list[PrintedTable | tuple[Row, ...]] = []
     start = at = 0
     while at < len(page):
@@ -83,15 +83,10 @@ def _parted(page: Sequence[Row], height: float) -> list[PrintedTable | tuple[Row
     return parts
 
 
-def _with_marker(row: Row, height: float) -> Row:
-    """Put a bullet or number that stands alone together with its text: a list is no table."""
-    if len(row) != 2 or not marks.is_marker(row[0].text) or row[1].left - row[0].right > MARKER_GAP * height:
-        return row
-    return (_joined(*row),)
-
-
-def _with_leaders(row: Row) -> Row:
-    """Put dots that lead to a number together with the text that they come from: they are no column."""
+def _with_leaders(row: Row, height: float) -> Row:
+    """Join a lone bullet or number with its text, for a list is no table, and dots with what they lead from."""
+    if len(row) == 2 and marks.is_marker(row[0].text) and row[1].left - row[0].right <= MARKER_GAP * height:
+        row = (_joined(*row),)
     cells: list[Segment] = []
     for cell in row:
         if cells and is_leader(cell.text):
@@ -113,8 +108,8 @@ def _run_end(page: Sequence[Row], start: int, height: float) -> int:
     at = start
     while at <= linked:
         for other in range(at + 1, min(at + 1 + REACH, len(page))):
-            gap = min(s.top for s in page[other]) - max(s.bottom for s in page[other - 1])
-            if gap > ROW_GAP * height or not _within_columns(page[at + 1 : other], page[at]):
+            is_far = gap(page[other - 1], page[other]) > ROW_GAP * height
+            if is_far or not _within_columns(page[at + 1 : other], page[at]):
                 break
             if _aligned(page[at], page[other], height):
                 linked = max(linked, other)
@@ -122,24 +117,21 @@ def _run_end(page: Sequence[Row], start: int, height: float) -> int:
     return linked + 1 if linked > start else start
 
 
+def _aligned(a: Row, b: Row, height: float) -> bool:
+    """True if two cells of each row stand under cells of the other: with the same left edge, right edge or middle."""
+    near = ALIGNED * height
+
+    def under(a: Segment, b: Segment) -> bool:
+        left, right = a.left - b.left, a.right - b.right
+        return abs(left) < near or abs(right) < near or abs(left + right) < 2 * near
+
+    return all(sum(any(under(cell, other) for other in y) for cell in x) >= 2 for x, y in ((a, b), (b, a)))
+
+
 def _within_columns(between: Sequence[Row], row: Row) -> bool:
     """True if the lines between two rows are parts of a heading or of a cell, not a title between two tables."""
     return all(
         len(line) > 1 or sum(overlap(cell, (line[0].left, line[0].right)) > 0 for cell in row) <= 1 for line in between
-    )
-
-
-def _aligned(a: Row, b: Row, height: float) -> bool:
-    """True if two cells of each row stand under cells of the other."""
-    near = ALIGNED * height
-    return all(sum(any(_under(cell, other, near) for other in y) for cell in x) >= 2 for x, y in ((a, b), (b, a)))
-
-
-def _under(a: Segment, b: Segment, near: float) -> bool:
-    return (
-        abs(a.left - b.left) < near
-        or abs(a.right - b.right) < near
-        or abs(a.left + a.right - b.left - b.right) < 2 * near
     )
 
 
@@ -162,7 +154,7 @@ def _last_line(page: Sequence[Row], end: int, cols: Sequence[Interval], height: 
     while end < len(page):
         row = page[end]
         found = spans(row, cols, height)
-        near = min(s.top for s in row) - max(s.bottom for s in page[end - 1]) <= LINE_GAP * height
+        near = gap(page[end - 1], row) <= LINE_GAP * height
         inside = fits(row, found, cols, height) and all(0 < a == b for a, b in found)
         above = [cell for cell in page[end - 1] if any(overlap(cell, cols[a]) > 0 for a, _ in found)]
         inside = inside and not any(is_number(cell.text) for cell in (*above, *row))

@@ -1,0 +1,32 @@
+"""What decisions on sequences have in common: runs of items that belong together, the median of weighted values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+_Item = TypeVar("_Item")
+
+
+def runs(items: Iterable[_Item], continues: Callable[[list[_Item], _Item], bool]) -> list[list[_Item]]:
+    """Cut `items` into runs: an item for which `continues(run, item)` is false begins the next run."""
+    found: list[list[_Item]] = []
+    for item in items:
+        if found and continues(found[-1], item):
+            found[-1].append(item)
+        else:
+            found.append([item])
+    return found
+
+
+def weighted_median(values: Iterable[tuple[float, float]]) -> float | None:
+    """The median of (value, weight); None when there are no values."""
+    ordered = sorted(values)
+    half = sum(weight for _, weight in ordered) / 2
+    for value, weight in ordered:
+        half -= weight
+        if half <= 0:
+            return value
+    return None
