@@ -62,10 +62,14 @@ def with_continuations(pages: Sequence[PageResult]) -> list[PageResult]:
     by_document: dict[str, list[PageResult]] = {}
     for page in pages:
         by_document.setdefault(page.document_id, []).append(page)
-    going_on = {name: document_text(some).continuing for name, some in by_document.items()}
+    going_on = {
+        name: document_text(some).continuing
+        for name, some in by_document.items()
+        if any(page.blocks is not None for page in some)
+    }
     marked: list[PageResult] = []
     for page in pages:
-        block_id = going_on[page.document_id].get(page.page_number)
+        block_id = going_on.get(page.document_id, {}).get(page.page_number)
         if block_id is None or page.blocks is None:
             marked.append(page)
         else:

@@ -12,6 +12,7 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,7 @@ USED_PLACE = 0.25  # of the pages have furniture in that place
 LARGER = 1.15  # a heading this much higher than the running heads is a title of its own
 LABEL = 16  # characters of "page # of #" in some language
 GOES_ON = 60  # pages on which a title may be the running head
+CACHED = 4096  # short texts: the edges of some 500 pages, which are compared in several ways
 
 _KINDS = frozenset(
     {BlockKind.HEADING, BlockKind.PARAGRAPH, BlockKind.LIST_ITEM, BlockKind.CAPTION, BlockKind.MARGIN_NOTE}
@@ -175,6 +177,7 @@ def _without_numbers(key: str) -> str:
     return " ".join(word for word in key.split() if word != "#")
 
 
+@lru_cache(maxsize=CACHED)
 def _key(text: str) -> str:
     """A number within a line is its own, but for one that follows the word for a page."""
     words = _words(text)
@@ -188,9 +191,10 @@ def _key(text: str) -> str:
     )
 
 
-def _words(text: str) -> list[str]:
+@lru_cache(maxsize=CACHED)
+def _words(text: str) -> tuple[str, ...]:
     folded = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(char if char.isalnum() else " " for char in folded).split()
+    return tuple("".join(char if char.isalnum() else " " for char in folded).split())
 
 
 def _number(word: str) -> int | None:
