@@ -40,7 +40,7 @@ SHOW_EVERY_S = 1.0
 # stays until the day is over.
 IDLE_S = 3600.0
 # Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
-_PROTOCOL = "v6"
+_PROTOCOL = "v7"
 
 
 class RateLimiter:

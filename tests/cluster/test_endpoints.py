@@ -68,7 +68,9 @@ class Server:
     refusal: Failure | None = None
     name: str = "openai"
     model: str = "m"
+    hangs: bool = False  # while it is dead, whoever has asked before waits for ever
     asked: list[float] = field(default_factory=list)
+    looks: list[float] = field(default_factory=list)
     answered: list[tuple[float, int]] = field(default_factory=list)
     refused: int = 0
     account: Account | None = None
@@ -86,12 +88,15 @@ class Server:
             return Answer(failure=TOO_FAST)
         await asyncio.sleep(GOOD_S)
         if self.dead[0] <= now() < self.dead[1]:  # while it was under way
+            if self.hangs:
+                await asyncio.sleep(10_000)
             return Answer(failure=NO_CONNECTION)
         self.answered.append((now(), image.page_number))
         return Answer(text="page", usage=TokenUsage(1, 1), finish_reason="stop")
 
-    async def check(self) -> None:
-        pass
+    async def check(self) -> Failure | None:
+        self.looks.append(now())
+        return NO_CONNECTION if self.dead[0] <= now() < self.dead[1] else None
 
     async def close(self) -> None:
         pass
@@ -152,7 +157,19 @@ def test_rates_of_endpoints_add_up_and_one_may_die_for_a_minute() -> None:
     assert sum(paid.values()) >= 0.97 * allowed
     third = servers[2]
     assert sum(60.0 <= at < 120.0 for at in third.asked) < 30  # those under way, and a trial now and then
-    assert sum(at >= 130.0 for at, _ in third.answered) > 400  # it is back
+    assert 10 < len(third.looks) < 60  # without a page
+    assert sum(120.0 <= at < 130.0 for at, _ in third.answered) > 25  # it is back, and used at once
+
+
+def test_requests_under_way_at_a_server_that_is_gone_go_elsewhere() -> None:
+    """They would hang until they time out; nobody waits for them once the server is known to be gone."""
+    servers = [Server(300), Server(300, dead=(20.0, 50.0), hangs=True)]
+    rows = run_virtually(read_for(80.0, lambda: [reader("r", servers)], at_once=32))
+    assert {(row.status, row.attempts) for row in rows} == {("ok", 1)}
+    answered = [at for server in servers for at, _ in server.answered]
+    assert len(answered) == len(rows)
+    assert max(answered) < 100.0
+    assert not [server.refused for server in servers if server.refused]
 
 
 def test_endpoints_join_and_leave_while_pages_are_read() -> None:

@@ -358,6 +358,22 @@ async def test_preflight_finds_nobody_there() -> None:
     await engine.close()
 
 
+async def test_checks_at_one_time_are_one_request() -> None:
+    """Many jobs that look for one server do not ask it many times."""
+    asked = 0
+
+    async def handler(_: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.json_response({"id": "m"})
+
+    async with http_server(handler) as url:
+        engine = llm_engine("openai", key=KEY, base_url=f"{url}/v1")
+        assert await asyncio.gather(*(engine.check() for _ in range(20))) == [None] * 20
+        await engine.close()
+    assert asked == 1
+
+
 async def test_preflight_forgives_a_broken_connection() -> None:
     """One reset is chance, not a wrong address."""
 

@@ -68,6 +68,23 @@ def test_a_failed_probe_doubles_the_wait_up_to_ten_minutes() -> None:
     assert breaker.opens_at(now) - now == 30.0
 
 
+def test_a_server_that_is_back_is_probed_at_once() -> None:
+    """A look that found it gone and then there stands for the first probe; a bad one opens it for longer, as ever."""
+    breaker = broken()
+    breaker.came_back(3.0)
+    assert breaker.opens_at(3.0) == 3.0
+    assert breaker.allowance(3.0) == 3
+    assert breaker.is_outdated(2.9)
+    breaker.granted(3, 3.0)
+    breaker.came_back(3.5)  # another worker has seen it, too
+    assert breaker.allowance(3.5) == 0
+    breaker.record(0, 1, 4.0)
+    assert breaker.opens_at(4.0) == 64.0
+    closed = Breaker()
+    closed.came_back(1.0)
+    assert closed.allowance(1.0) is None
+
+
 def test_late_news_of_old_requests_do_not_prolong_it() -> None:
     """What ends while it is open was sent before."""
     breaker = broken()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageImage, PageRequest
 
 
+CHECK_EVERY_S = 0.5  # jobs that share the engine share a check
+
+
 class LlmEngine:
     """Reads page images with one model at one endpoint. It learns how the server wants to be asked."""
 
@@ -34,6 +39,8 @@ class LlmEngine:
         self._http = HttpSender(timeout_s=options.timeout_s)
         self._key_works = False
         self._queue = QueueWatch(self._http, options.base_url)
+        self._check: asyncio.Task[Failure | None] | None = None
+        self._checked_s = 0.0
 
     @property
     def name(self) -> str:
@@ -66,6 +73,11 @@ class LlmEngine:
         Many servers lack such a route, so only a plain refusal counts; None means that nothing speaks against a start.
         An unknown model (`model_not_found`) is a hint: gateways answer for more names than they list.
         """
+        if self._check is None or (self._check.done() and time.monotonic() - self._checked_s >= CHECK_EVERY_S):
+            self._check, self._checked_s = asyncio.create_task(self._ask_for_model()), time.monotonic()
+        return await asyncio.shield(self._check)
+
+    async def _ask_for_model(self) -> Failure | None:
         reply = await self._http.send(self._codec.model_request(self._options), timeout_s=CHECK_TIMEOUT_S)
         if isinstance(reply, Failure):
             return reply if reply in UNREACHABLE else None

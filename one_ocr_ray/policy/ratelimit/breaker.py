@@ -60,6 +60,12 @@ class Breaker:
         """Let others send probes in place of those that were granted and not sent."""
         self._probes_sent = max(self._probes_passed, self._probes_sent - max(0, requests))
 
+    def came_back(self, now: float) -> None:
+        """Probe at once: the server was seen to be gone and to be there again. That stands for the first probe."""
+        if self._stage == 0:
+            self._open_until = min(self._open_until, now)
+            self._enter(1)
+
     def is_outdated(self, sent_at: float) -> bool:
         """True if a request was sent before the breaker last let requests through; its failure is old news."""
         return sent_at < self._open_until

@@ -91,6 +91,8 @@ class Gate:
         failures = len(feedback.failed_after_s)
         fresh = sum(not self._breaker.is_outdated(now - after_s) for after_s in feedback.failed_after_s)
         self._breaker.record(feedback.successes, fresh, now, WITH_OTHERS if who.elsewhere else ALONE)
+        if feedback.back:
+            self._breaker.came_back(now)
         self._window.record(feedback.successes, failures, feedback.latency_s, self._clients.in_flight, now)
         if feedback.queue is not None:
             self._window.record_queue(*feedback.queue, now)
@@ -98,10 +100,7 @@ class Gate:
         if feedback.throttle is not None:
             self._throttles += 1
             self._rates.throttle(feedback.throttle, now, jitter)
-        if feedback.stop is not None:
-            self._stopped = feedback.stop
-        elif self._patience.is_over(now):
-            self._stopped = REFUSES_ALL
+        self._stopped = feedback.stop or (REFUSES_ALL if self._patience.is_over(now) else self._stopped)
         if feedback.leaving:
             self.cancel(who.client_id)
             self._clients.leave(who.client_id)

@@ -89,6 +89,7 @@ class Feedback:
     throttle: Throttle | None = None
     stop: Failure | None = None
     leaving: bool = False  # its last message
+    back: bool = False  # the server was gone, and is there again
 
 
 # Earlier requests by job: pairs of age in seconds and number of requests.

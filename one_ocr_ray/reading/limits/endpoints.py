@@ -1,18 +1,20 @@
 """The endpoints of one engine, for one worker: a request goes to the first that grants it a permit.
 
 All endpoints grant to one queue, so that their rates add up, and the roomier one asks its limiter sooner. One that is
-away (its breaker is open, its account is closed) grants nothing and comes back by itself.
+away (its breaker is open, its account is closed) grants nothing and comes back by itself. One that cannot be reached is
+looked at without a page meanwhile, and used at once when it is there again.
 """
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import OneOcrError, StoppedError
-from one_ocr_ray.model import Action, ErrorCode, Failure
+from one_ocr_ray.model import Action, Answer, ErrorCode, Failure
 from one_ocr_ray.policy.page.moves import MOVES_MAX, closes_the_endpoint, is_of_the_endpoint
 from one_ocr_ray.reading.limits.permits import LeasedPermits
 from one_ocr_ray.reading.limits.waiting import WaitingRequests
@@ -22,16 +24,25 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Endpoint
-    from one_ocr_ray.model import Answer, TokenUsage
+    from one_ocr_ray.model import PageImage, PageRequest, TokenUsage
     from one_ocr_ray.policy.ratelimit.messages import Held, LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter
     from one_ocr_ray.reading.limits.waiting import Waiter
 
 # A request waits so long for each roomier endpoint before the next one is asked. Nobody notices it in a page's time.
 ROOMIER_FIRST_S = 0.02
+LOOK_IF_THERE_S = 0.75, 2.25  # at a server that is away: at random between the two, so that workers do not go in step
 LOOK_BACK_EVERY_S = 1.0  # while a page waits at the last reader that it could also go back from
 AWAY = Failure(
     ErrorCode.PROVIDER_UNAVAILABLE, "The provider is away: it has failed nearly every request.", Action.RETRY
+)
+
+
+LOST = Failure(
+    ErrorCode.PROVIDER_UNAVAILABLE,
+    "The provider's server was gone while the request was under way.",
+    Action.RETRY,
+    answer_lost=True,
 )
 
 
@@ -54,6 +65,8 @@ class Lane:
     permits: LeasedPermits
     weight: float
     siblings: EndpointPermits  # itself among them
+    asked: set[asyncio.Task[Answer]] = field(default_factory=set)  # requests under way
+    watch: asyncio.Task[None] | None = None  # while its server is away
 
     @property
     def is_alone(self) -> bool:
@@ -64,6 +77,36 @@ class Lane:
     def is_open(self) -> bool:
         """False while it grants nothing."""
         return asyncio.get_running_loop().time() >= self.permits.away_until
+
+    async def ask(self, image: PageImage, request: PageRequest) -> Answer:
+        """Send one request. Its answer is not waited for once the server is known to be gone."""
+        asked = asyncio.ensure_future(self.engine.analyze_image_async(image, request))
+        self.asked.add(asked)
+        try:
+            return await asked
+        except asyncio.CancelledError:
+            if (page := asyncio.current_task()) is not None and page.cancelling():
+                raise
+            return Answer(failure=LOST)
+        finally:
+            self.asked.discard(asked)
+
+    def look_while_away(self) -> None:
+        """Look now and then if the server is there: use it when it was gone and is back."""
+        if self.watch is None or self.watch.done():
+            self.watch = asyncio.create_task(self._look())
+
+    async def _look(self) -> None:
+        was_gone = False
+        while not self.is_open:
+            await asyncio.sleep(random.uniform(*LOOK_IF_THERE_S))  # noqa: S311 - spreads looks
+            failure = await self.engine.check()
+            if failure is not None and failure.code is ErrorCode.PROVIDER_UNAVAILABLE:
+                was_gone = True
+                for asked in self.asked:  # they would hang until they time out
+                    asked.cancel()
+            elif was_gone and self.permits.away_until < inf:
+                self.permits.come_back()
 
     def passes_on(self, failure: Failure | None, failed_at: Sequence[Lane]) -> bool:
         """True if a request that ended here goes to another endpoint at once: this one is at fault, another is open.
@@ -180,6 +223,8 @@ class EndpointPermits:
     async def close(self) -> None:
         """Give everything back."""
         for lane in self.lanes:
+            if lane.watch is not None:
+                lane.watch.cancel()
             await lane.permits.close()
 
     def delay_s(self, permits: LeasedPermits) -> float:
@@ -188,11 +233,13 @@ class EndpointPermits:
         order = sorted(loads, key=lambda each: loads[each])
         return ROOMIER_FIRST_S * order.index(permits) if permits in order else 0.0
 
-    def away(self, permits: LeasedPermits) -> None:
-        """Hear that the lane of `permits` grants nothing for a while."""
+    def away(self, permits: LeasedPermits, *, is_broken: bool) -> None:
+        """Hear that the lane of `permits` grants nothing for a while; `is_broken`: because its server fails."""
         self._waiting.avoid_nobody()
         for lane in self.lanes:
             lane.permits.look()
+            if is_broken and lane.permits is permits:
+                lane.look_while_away()
         try:
             self._refuse_if_away()
         except OneOcrError as error:

@@ -16,14 +16,14 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.ratelimit.hold import HoldStatus
-from one_ocr_ray.policy.ratelimit.messages import Feedback, Throttle
+from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState, Held, Throttle
 from one_ocr_ray.reading.limits.waiting import WaitingRequests
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from one_ocr_ray.model import Answer, Failure, TokenUsage
-    from one_ocr_ray.policy.ratelimit.messages import Held, LimiterClient
+    from one_ocr_ray.policy.ratelimit.messages import LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter, Peers
 
 # A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
@@ -43,7 +43,7 @@ COALESCE_SHARE, COALESCE_AT_MOST_S = 0.005, 0.02
 # account is saturated: somebody may wait for requests to end.
 FEEDBACK_DELAY_S = 0.5
 FEEDBACK_DELAY_SHARE = 0.02
-FEEDBACK_DELAY_WHEN_SATURATED_S = (0.005, 0.05)  # at least, at most
+SHORTEST_DELAY_S, LONGEST_DELAY_S = 0.005, 0.05  # when saturated
 # An account that refuses everybody may be mended while the run goes on elsewhere: it is tried again after this.
 STOPPED_S = 600.0
 
@@ -147,7 +147,7 @@ class LeasedPermits:
             await asyncio.wait([self._request])
         if self._dispatch_timer is not None:
             self._dispatch_timer.cancel()
-        self._give_back(len(self._permits), 0.0)
+        self.give_back(0.0, len(self._permits))
         self._permits.clear()
         self._feedback = replace(self._feedback, finished=self._feedback.received, leaving=True)
         self._send_feedback()
@@ -164,9 +164,10 @@ class LeasedPermits:
         """About how many requests the account has under way, those of other processes among them."""
         return max(self._feedback.received - self._feedback.finished, self._under_way)
 
-    def give_back(self, tokens: int) -> None:
-        """Return a permit for a request of `tokens`, unused."""
-        self._give_back(1, tokens)
+    def give_back(self, tokens: float, permits: int = 1) -> None:
+        """Return `permits` for requests of `tokens` in all, unused."""
+        self._feedback = replace(self._feedback, unused=self._feedback.unused + permits)
+        self._count_finished(permits, -tokens)
 
     def look(self) -> None:
         """Ask for permits if requests wait that have none."""
@@ -175,14 +176,19 @@ class LeasedPermits:
             self._request = loop.create_task(self._request_permits())
             self._request.add_done_callback(self._request_ended)
 
-    def leave(self, for_s: float, failure: Failure | None = None) -> None:
+    def come_back(self) -> None:
+        """Ask the limiter again now: the server was gone, and is there again."""
+        self._feedback, self.away_until = replace(self._feedback, back=True), asyncio.get_running_loop().time()
+        self.look()
+
+    def leave(self, for_s: float, failure: Failure | None = None, *, is_broken: bool = False) -> None:
         """Grant nothing for `for_s`, and ask the limiter again after it."""
         loop = asyncio.get_running_loop()
         self.stopped, self.away_until = failure, max(self.away_until, loop.time() + for_s)
         if for_s < inf:
             loop.call_later(for_s + TICK_S, self.look)
         if self._peers is not None:
-            self._peers.away(self)
+            self._peers.away(self, is_broken=is_broken)
 
     async def _request_permits(self) -> None:
         delay_s = self._peers.delay_s(self) if self._peers is not None else 0.0
@@ -201,16 +207,16 @@ class LeasedPermits:
                 if grant.held is not None:
                     self._hold.begin(grant.held, asyncio.get_running_loop().time())
                 if self._peers is not None and (grant.stopped or grant.held):
-                    self.leave(STOPPED_S if grant.held is None else grant.held.ends_in_s, grant.stopped)
+                    held = grant.held or Held(GateState.STOPPED, STOPPED_S)
+                    self.leave(held.ends_in_s, grant.stopped, is_broken=held.state is GateState.BROKEN)
                     break
                 # A delay, not an instant: clocks of nodes differ. Counted from receipt it errs towards late.
                 first = asyncio.get_running_loop().time() + grant.first_in_s
                 self._saturated = grant.saturated
                 if grant.permits:
                     self.stopped, self._takes, self._under_way = None, (grant.window, grant.per_s), grant.under_way
-                step_s = grant.step_s
                 self._permits.extend(
-                    _Permit(first + number * step_s, step_s, tokens_each) for number in range(grant.permits)
+                    _Permit(first + number * grant.step_s, grant.step_s, tokens_each) for number in range(grant.permits)
                 )
                 self._feedback = replace(self._feedback, received=self._feedback.received + grant.permits)
                 self._dispatch()
@@ -232,7 +238,7 @@ class LeasedPermits:
             on_time = now - permit.due <= max(LATE_S, permit.step_s) and self.away_until < inf
             waiter = self._waiting.take(self) if on_time else None
             if waiter is None:
-                self._give_back(1, permit.tokens)
+                self.give_back(permit.tokens)
             else:
                 self._spaced_at = fired_at + MIN_SPACING * permit.step_s
                 self._feedback = replace(
@@ -252,11 +258,6 @@ class LeasedPermits:
         feedback = self._feedback
         self._feedback = replace(feedback, successes=feedback.successes + 1, latency_s=feedback.latency_s + latency_s)
 
-    def _give_back(self, permits: int, tokens: float) -> None:
-        """Return `permits` for requests of `tokens` in all, unused."""
-        self._feedback = replace(self._feedback, unused=self._feedback.unused + permits)
-        self._count_finished(permits, -tokens)
-
     def _count_finished(self, permits: int, unsettled_tokens: float) -> None:
         """Count `permits` as over, used or not."""
         feedback = self._feedback
@@ -265,14 +266,13 @@ class LeasedPermits:
             finished=feedback.finished + permits,
             unsettled_tokens=feedback.unsettled_tokens + unsettled_tokens,
         )
-        at_least_s, at_most_s = FEEDBACK_DELAY_WHEN_SATURATED_S
-        soon_s = min(max(FEEDBACK_DELAY_SHARE * self._usual_latency_s, at_least_s), at_most_s)
+        soon_s = min(max(FEEDBACK_DELAY_SHARE * self._usual_latency_s, SHORTEST_DELAY_S), LONGEST_DELAY_S)
         self._send_feedback_within(soon_s if self._saturated else FEEDBACK_DELAY_S)
 
     def _send_feedback_now(self, feedback: Feedback) -> None:
         """Send feedback that closes the bucket, and return all permits."""
         self._feedback = feedback
-        self._give_back(len(self._permits), sum(permit.tokens for permit in self._permits))
+        self.give_back(sum(permit.tokens for permit in self._permits), len(self._permits))
         self._permits.clear()
         self._send_feedback()
         self.look()

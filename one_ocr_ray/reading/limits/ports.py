@@ -28,5 +28,5 @@ class Peers(Protocol):
     def delay_s(self, permits: LeasedPermits) -> float:
         """How long this one leaves waiting requests to those with more room."""
 
-    def away(self, permits: LeasedPermits) -> None:
-        """Hear that this one grants nothing for a while."""
+    def away(self, permits: LeasedPermits, *, is_broken: bool) -> None:
+        """Hear that this one grants nothing for a while; `is_broken`: because its server fails."""

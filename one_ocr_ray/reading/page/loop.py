@@ -264,14 +264,14 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
         tokens, reserved_s = reader.metering.estimate_tokens(image, request), clock.monotonic_s()
         with context.ending.waiting():
             lane = await acquire(tokens)
-        engine, permits = (reader.engine, reader.permits) if lane is None else (lane.engine, lane.permits)
+        permits = reader.permits if lane is None else lane.permits
         sent_s, sharers = clock.monotonic_s(), 1 if lane is None else lane.permits.under_way
         spent.queue_s += sent_s - began_s
         context.notify(reader, RequestSent(sent_s - reserved_s))
         answer: Answer | None = None
         try:
             with context.ending.requesting():
-                answer = await engine.analyze_image_async(image, request)
+                answer = await (reader.engine.analyze_image_async if lane is None else lane.ask)(image, request)
         finally:
             latency_s = clock.monotonic_s() - sent_s
             shared_s = held_s(latency_s, sharers, 1 if lane is None else lane.permits.under_way)
