@@ -11,6 +11,8 @@ from one_ocr_ray.profile import AnswerFormat, ModelProfile, PromptOrder
 
 _CHECKED = "2026-11"
 _CACHES_OFF = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
+# Of a context of 8192 tokens in all. A page takes up to 1,200 of it, and vLLM refuses a request for more than is left.
+_REST_OF_8192 = 6900
 _NO_THINKING = {"chat_template_kwargs": {"enable_thinking": False}}
 
 PROFILES = (
@@ -52,6 +54,7 @@ PROFILES = (
         answer=AnswerFormat.GROUNDING,
         grid=999,
         temperature=0.0,
+        output_tokens=_REST_OF_8192,
         request_fields={
             "skip_special_tokens": False,
             "vllm_xargs": {"ngram_size": 30, "window_size": 90, "whitelist_token_ids": [128821, 128822]},
@@ -105,17 +108,30 @@ PROFILES = (
         checked=_CHECKED,
     ),
     ModelProfile(
+        "lightonocr-3-1b",
+        ("lightonocr-3-1b",),
+        "grounding",
+        answer=AnswerFormat.MARKERS,
+        longest_side_px=1540,
+        temperature=0.1,
+        server_args=("--max-model-len", "16384", *_CACHES_OFF),
+        least_vllm="0.30",
+        licence="Apache-2.0",
+        source="https://huggingface.co/lightonai/LightOnOCR-3-1B",
+        checked=_CHECKED,
+    ),
+    ModelProfile(
         "lightonocr-3",
         ("lightonocr-3",),
         "grounding",
         answer=AnswerFormat.MARKERS,
-        longest_side_px=1540,
+        longest_side_px=2048,
         temperature=0.1,
         request_fields=_NO_THINKING,
         server_args=("--max-model-len", "18000", *_CACHES_OFF),
         least_vllm="0.30",
         licence="Apache-2.0",
-        source="https://huggingface.co/lightonai/LightOnOCR-3-1B",
+        source="https://huggingface.co/lightonai/LightOnOCR-3-4B",
         checked=_CHECKED,
     ),
     ModelProfile(
@@ -138,6 +154,7 @@ PROFILES = (
         answer=AnswerFormat.DOCTAGS,
         grid=500,
         temperature=0.0,
+        output_tokens=_REST_OF_8192,
         request_fields={"skip_special_tokens": False, "stop": ["</doctag>", "<|end_of_text|>"]},
         licence="Apache-2.0",
         source="https://huggingface.co/ibm-granite/granite-docling-258M",
