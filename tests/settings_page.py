@@ -55,11 +55,14 @@ def _sections() -> Iterator[str]:
             continue
         yield f"## one-ocr {name}\n"
         if name == "serve":
-            yield "Beside these, the options of `run` but `--output`, `--retry-failed`, `--shard-pages`.\n"
+            there = {action.dest for action in flags(parser)}
+            lacks = (f"`{each.option_strings[-1]}`" for each in flags(parsers["run"]) if each.dest not in there)
+            yield f"Beside these, the options of `run` but {', '.join(lacks)}.\n"
         yield "| option | meaning |\n|---|---|"
+        formatter = parser._get_formatter()
         for action in rows:
             shown = f"{action.option_strings[-1]} {action.metavar or ''}".strip().replace("|", "\\|")
-            text = (action.help or "").replace("|", "\\|")
+            text = formatter._expand_help(action).replace("|", "\\|")
             yield f"| `{shown}` | {text} |"
         yield ""
 

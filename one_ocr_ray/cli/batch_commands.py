@@ -55,10 +55,9 @@ def _status(options: argparse.Namespace) -> int:
 
     from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS  # noqa: PLC0415
     from one_ocr_ray.reading.batch.status import status_of  # noqa: PLC0415
-    from one_ocr_ray.storage.store.objects import Objects  # noqa: PLC0415
-    from one_ocr_ray.storage.store.uris import root_of  # noqa: PLC0415
+    from one_ocr_ray.storage.run_dir import open_dataset  # noqa: PLC0415
 
-    output = Objects(root_of(options.output))
+    output, _ = open_dataset(options.output)
     account = _account(output)
     told = status_of(output, account, BATCH_CODECS) if account is not None else {"parcels": {}, "deadline": None}
     if options.json:
@@ -75,10 +74,9 @@ def _status(options: argparse.Namespace) -> int:
 
 def _cancel(options: argparse.Namespace) -> int:
     from one_ocr_ray.storage.lease import held_lease  # noqa: PLC0415
-    from one_ocr_ray.storage.store.objects import Objects  # noqa: PLC0415
-    from one_ocr_ray.storage.store.uris import root_of  # noqa: PLC0415
+    from one_ocr_ray.storage.run_dir import open_dataset  # noqa: PLC0415
 
-    output = Objects(root_of(options.output))
+    output, _ = open_dataset(options.output)
     account = _account(output)
     if account is None:
         print("No batch of this output is open.", file=sys.stderr)  # noqa: T201

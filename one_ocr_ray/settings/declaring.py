@@ -36,7 +36,7 @@ def read_config(path: Path) -> dict[str, Any]:
         values = tomllib.loads(text) if toml else yaml.safe_load(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"The configuration file {path} cannot be read.") from error
-    except (tomllib.TOMLDecodeError, yaml.YAMLError) as error:
+    except (tomllib.TOMLDecodeError, yaml.YAMLError, RecursionError) as error:
         raise UsageError(f"The configuration file {path} is not valid {'TOML' if toml else 'YAML'}.") from error
     if values is None:
         return {}

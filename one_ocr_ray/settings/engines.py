@@ -168,4 +168,4 @@ def from_json(value: Any) -> Any:
     try:
         return orjson.loads(value) if isinstance(value, str) else value
     except orjson.JSONDecodeError:
-        raise PydanticCustomError("json", 'Input should be JSON, such as {{"name": "value"}}') from None
+        raise PydanticCustomError("json", 'Input should be JSON, such as {"name": "value"}') from None

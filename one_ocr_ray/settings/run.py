@@ -110,6 +110,14 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
         """Accept one INPUT without a list, and a JSON list in the environment."""
         return one_or_several(value) if isinstance(value, str) else value
 
+    @field_validator("inputs")
+    @classmethod
+    def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        """Refuse an empty name: it would stand for the current folder, and comes from a variable that is not set."""
+        if "" in value:
+            raise PydanticCustomError("input", "an INPUT is empty; name the files, or . for this folder")
+        return value
+
     @model_validator(mode="after")
     def _one_password(self) -> Self:
         if self.password is not None and self.password_file is not None:

@@ -16,7 +16,9 @@ _REPLICAS = re.compile(r"auto|[1-9]\d{0,3}(?:-[1-9]\d{0,3})?")
 class ServerSettings(BaseModel):
     """How many servers, on how many cards each, and how they are started."""
 
-    replicas: str = flag("N|A-B", "Model servers", "vllm: servers of the run; auto takes all GPUs there are", "auto")
+    replicas: str = flag(
+        "N|A-B|auto", "Model servers", "vllm: servers of the run; auto takes all GPUs there are", "auto"
+    )
     gpus_per_replica: int = flag("K", "Model servers", "vllm: GPUs of each server; 0 for one on CPUs", 1, ge=0)
     server_args: str = flag("TEXT", "Model servers", "vllm: more arguments, after those of the profile", "")
     server_python: Path | None = flag("PATH", "Model servers", "vllm: Python of the server's own environment")

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from pydantic import ValidationError
 from yarl import URL
 
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
@@ -29,9 +30,15 @@ def endpoint_settings_of(settings: Settings) -> tuple[EndpointSettings, ...]:
     if settings.endpoints:
         return settings.endpoints
     parted = (url.partition("#") for url in base_urls(settings))
-    return tuple(
-        EndpointSettings(base_url=url, api_key_env=variable or settings.api_key_env) for url, _, variable in parted
-    ) or (EndpointSettings(api_key_env=settings.api_key_env),)
+    try:
+        return tuple(
+            EndpointSettings(base_url=url, api_key_env=variable or settings.api_key_env) for url, _, variable in parted
+        ) or (EndpointSettings(api_key_env=settings.api_key_env),)
+    except ValidationError as error:
+        raise UsageError(
+            "--base-url: behind # stands the name of the variable that holds the key, such as "
+            "https://host/v1#KEY_OF_HOST, and not the key."
+        ) from error
 
 
 def endpoints_of(settings: Settings, options: EngineOptions) -> tuple[Endpoint, ...]:

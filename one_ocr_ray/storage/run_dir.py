@@ -16,6 +16,8 @@ import orjson
 from one_ocr_ray.errors import DamagedError, StoppedError, UsageError
 from one_ocr_ray.model import DocumentRef, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint, config_difference
+from one_ocr_ray.storage.store.objects import existing_objects
+from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +28,15 @@ CONFIG = "_run/config.json"
 PLAN = "_run/plan"
 RESULTS = ("pages", "documents", "_work")
 _BATCH = re.compile(rf"{PLAN}/(\d{{6,}})\.json")
+
+
+def open_dataset(output: str) -> tuple[Objects, Fingerprint]:
+    """The dataset at `output` and its configuration. Raise UsageError if there is none; nothing is made."""
+    objects = existing_objects(root_of(output))
+    fingerprint = None if objects is None else RunDirectory(objects).fingerprint()
+    if objects is None or fingerprint is None:
+        raise UsageError(f"There is no dataset at {output}.")
+    return objects, fingerprint
 
 
 class RunDirectory:

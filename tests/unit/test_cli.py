@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,6 +38,8 @@ def test_help_names_every_setting_and_every_exit_code(capsys: pytest.CaptureFixt
         (["{sample}", "--engine", "tesseract"], "engine"),
         (["{sample}", "--config", "nope.yaml"], "nope.yaml"),
         (["@nope.txt"], "nope.txt"),
+        (["{sample}", ""], "an INPUT is empty"),
+        (["{sample}", "--reuse", "{nowhere}"], "there is no dataset at"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_exit_2(
@@ -44,7 +47,8 @@ def test_a_mistake_is_one_sentence_and_exit_2(
 ) -> None:
     """It says what to do, without a traceback and before any work."""
     (tmp_path / "empty").mkdir()
-    names = {"empty": str(tmp_path / "empty"), "sample": str(samples / "sample-table-en.pdf")}
+    names = {each: str(tmp_path / each) for each in ("empty", "nowhere")}
+    names["sample"] = str(samples / "sample-table-en.pdf")
     code = main(["run", *(each.format(**names) for each in arguments), "--output", str(tmp_path / "out")])
     shown = capsys.readouterr()
     assert code == 2
@@ -52,6 +56,7 @@ def test_a_mistake_is_one_sentence_and_exit_2(
     assert shown.err.count("\n") == 1
     assert not shown.out
     assert not (tmp_path / "out" / "pages").exists()
+    assert not (tmp_path / "nowhere").exists()
 
 
 HEAVY = {"ray", "pyarrow", "obstore", "pydantic", "aiohttp", "rich", "yaml", "rapidocr", "openvino", "fastapi"}
@@ -154,8 +159,21 @@ def test_the_job_script_is_the_same_command(tmp_path: Path) -> None:
     assert "nope.pdf" in done.stderr
 
 
-def test_export_without_a_dataset_is_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["export", "{output}", "--to", "{other}"],
+        ["verify", "{output}"],
+        ["eval", "{output}", "--truth", "{output}"],
+        ["batch", "status", "{output}"],
+        ["batch", "cancel", "{output}"],
+    ],
+)
+def test_a_command_without_a_dataset_is_a_mistake(
+    arguments: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Nothing is created for a wrong path."""
-    assert main(["export", str(tmp_path / "nope"), "--to", str(tmp_path / "md")]) == 2
-    assert "no dataset" in capsys.readouterr().err
-    assert not (tmp_path / "md").exists()
+    paths = {name: str(tmp_path / name) for name in ("output", "other")}
+    assert main([each.format(**paths) for each in arguments]) == 2
+    assert re.search("no (folder or )?dataset at", capsys.readouterr().err)
+    assert not list(tmp_path.iterdir())

@@ -56,6 +56,13 @@ def test_a_flag_wins_over_the_variable_of_the_endpoint(monkeypatch: pytest.Monke
     assert engine_options_of(load({"engine": "gemini"})).base_url == DEFAULT_BASE_URLS["gemini"]  # type: ignore[union-attr]
 
 
+def test_a_key_in_the_place_of_its_variable_is_refused_without_showing_it() -> None:
+    """What stands behind # of an address is the name of a variable."""
+    with pytest.raises(UsageError, match="#KEY_OF_HOST") as caught:
+        engine_options_of(load({"engine": "openai", "base_url": ["http://a/v1#KEY_OF_A", "http://b/v1#sk-secret"]}))
+    assert "sk-secret" not in str(caught.value)
+
+
 def test_each_engine_has_its_word_for_looking_closely() -> None:
     """`detail` at openai, `media_resolution` at gemini."""
     looks = {"detail": "low", "media_resolution": "medium"}

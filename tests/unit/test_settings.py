@@ -59,7 +59,7 @@ def test_an_unknown_variable_is_a_warning_that_names_what_it_resembles(monkeypat
     )
 
 
-@pytest.mark.parametrize("text", ["rpm: [", "- 1", "rpm: \x00"])
+@pytest.mark.parametrize("text", ["rpm: [", "- 1", "rpm: \x00", "[" * 20_000])
 def test_a_file_that_is_not_settings_is_one_sentence(tmp_path: Path, text: str) -> None:
     """Whatever is wrong with it."""
     (tmp_path / "c.yaml").write_text(text)
@@ -125,7 +125,7 @@ def test_the_environment_names_inputs_plainly_or_as_json(
 def test_what_is_not_json_in_the_environment_is_one_sentence(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No traceback, and never the value."""
     monkeypatch.setenv(f"ONE_OCR_{name.upper()}", "{sk-secret")
-    with pytest.raises(UsageError, match=f"Setting {name}: Input should be JSON") as caught:
+    with pytest.raises(UsageError, match=f'Setting {name}: Input should be JSON, such as {{"') as caught:
         load({})
     assert "sk-secret" not in str(caught.value)
     monkeypatch.setenv(f"ONE_OCR_{name.upper()}", "{}")

@@ -31,6 +31,7 @@ from one_ocr_ray.environment import callback_secret, refuse_keys_in, submitted_r
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.policy import shutdown
 from one_ocr_ray.service.app import create_app
+from one_ocr_ray.service.keys import load_keys
 from one_ocr_ray.service.middleware.proxy_limit import variables
 from one_ocr_ray.service.middleware.request_log import log_as_json
 from one_ocr_ray.service.starting import url_of
@@ -117,11 +118,13 @@ def serve_until_interrupted(
     does not come up.
     """
     address = ray_address(settings)
+    if address == LOCAL_RAY:
+        load_keys(settings.api_keys_file)  # what is wrong with it is found before anything is started
     settings = _with_whole_paths(settings)
     service = service_config_of(settings)
     if address == LOCAL_RAY:
         if (setup := service.engines[settings.engine]) is not None:
-            engine_on_node(setup.options)  # a missing key is found before anything is started
+            engine_on_node(setup.options)  # a missing key, too
         if settings.callback_hosts:
             callback_secret()
         refuse_held_store(settings.store, say)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.store.uris import is_remote, root_of
+from one_ocr_ray.storage.store.objects import existing_objects
+from one_ocr_ray.storage.store.uris import root_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Set
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
+    from one_ocr_ray.storage.store.objects import Objects
 
 
 def committed_documents(output: str) -> CommittedDocuments:
     """Open the dataset at `output`. Raise UsageError if there is none, or no finished document in it."""
-    root = root_of(output)
-    if not is_remote(root) and not Path(root).is_dir():
+    objects = existing_objects(root_of(output))
+    if objects is None:
         raise UsageError(f"There is no dataset at {output}.")
-    source = CommittedDocuments(Objects(root))
+    source = CommittedDocuments(objects)
     if not source.shards:
         raise UsageError(f"There is no finished document in {output} yet.")
     return source

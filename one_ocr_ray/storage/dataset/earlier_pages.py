@@ -14,7 +14,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.store.objects import Objects
+from one_ocr_ray.storage.store.objects import Objects, existing_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,8 @@ _SHARDS_KEPT = 2
 
 def fingerprint_at(root: str) -> Fingerprint:
     """The configuration of the dataset at `root`. Raise UsageError where there is none."""
-    fingerprint = RunDirectory(Objects(root)).fingerprint()
+    objects = existing_objects(root)
+    fingerprint = None if objects is None else RunDirectory(objects).fingerprint()
     if fingerprint is None:
         raise UsageError(f"--reuse: there is no dataset at {root}.")
     return fingerprint

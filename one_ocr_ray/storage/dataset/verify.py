@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,32 +13,24 @@ from one_ocr_ray.policy.dataset.schema import SCHEMAS
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.dataset.verify import duplicate_findings, shard_findings
 from one_ocr_ray.storage.dataset.shard_files import Dataset
-from one_ocr_ray.storage.run_dir import RunDirectory
-from one_ocr_ray.storage.store.objects import Objects
-from one_ocr_ray.storage.store.uris import is_remote, root_of
+from one_ocr_ray.storage.run_dir import RunDirectory, open_dataset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from one_ocr_ray.model import Shard
+    from one_ocr_ray.storage.store.objects import Objects
 
 _KINDS = ("pages", "documents")
 
 
 def verify(output: str) -> Iterator[str]:
     """Everything that is wrong with the dataset at `output`, one sentence each. Raise UsageError if there is none."""
-    root = root_of(output)
-    if not is_remote(root) and not Path(root).is_dir():
-        raise UsageError(f"There is no dataset at {output}.")
-    objects = Objects(root)
-    run_dir = RunDirectory(objects)
-    fingerprint = run_dir.fingerprint()
-    if fingerprint is None:
-        raise UsageError(f"There is no dataset at {output}.")
+    objects, fingerprint = open_dataset(output)
     if fingerprint.schema_version not in SCHEMAS:
         raise UsageError(f"The dataset at {output} has version {fingerprint.schema_version}; a newer release reads it.")
     dataset = Dataset(objects, config={})
-    planned = {shard.shard_id: shard for batch in run_dir.plan() for shard in batch}
+    planned = {shard.shard_id: shard for batch in RunDirectory(objects).plan() for shard in batch}
     keys: Counter[tuple[str, int]] = Counter()
     for shard in planned.values():
         findings = list(_file_findings(objects, shard, fingerprint.schema_version))

@@ -245,6 +245,11 @@ class _RangeFile(io.RawIOBase):
         return wanted
 
 
+def existing_objects(root: str) -> Objects | None:
+    """The objects under `root`; None for a folder that is not there, which is not made."""
+    return Objects(root) if is_remote(root) or Path(root).is_dir() else None
+
+
 def _open(root: str) -> ObjectStore:
     try:
         if is_remote(root):

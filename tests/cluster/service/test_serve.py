@@ -110,9 +110,10 @@ def _is_limited(service: Served) -> None:
     assert proxy.memory_info().rss - before_bytes < UNSIZED_BYTES + (64 << 20)
 
 
-def test_without_keys_only_this_machine_is_served(tmp_path: Path) -> None:
-    """Exit 2 and a sentence, before anything is started."""
-    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", "--host", "0.0.0.0"]
+@pytest.mark.parametrize("flags", [["--host", "0.0.0.0"], ["--port", "0", "--api-keys-file", "nope"]])
+def test_without_keys_only_this_machine_is_served(flags: list[str], tmp_path: Path) -> None:
+    """Exit 2 and a sentence, before anything is started; so where the file of keys is missing."""
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", *flags]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
     assert "keys" in ended.stderr
