@@ -41,12 +41,18 @@ class Stage(StrEnum):
         return self in _HOLDING
 
     @property
+    def is_owed(self) -> bool:
+        """True if it has answers, or may get some, that are not in rows yet."""
+        return self in _OWED
+
+    @property
     def is_reserved(self) -> bool:
         """True if its dearest outcome counts towards a ceiling, because nobody knows yet what it costs."""
         return self in _RESERVED
 
 
 _HOLDING = frozenset({Stage.UPLOADED, Stage.UNSURE, Stage.LIVE})
+_OWED = _HOLDING | {Stage.ENDED, Stage.FETCHED}
 _RESERVED = frozenset({Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED})
 
 

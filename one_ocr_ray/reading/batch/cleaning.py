@@ -30,18 +30,23 @@ async def delete_files(parcel: Parcel, client: BatchClient) -> bool:
     return True
 
 
-async def clean(parcel: Parcel, state: BatchState, client: BatchClient) -> None:
-    """Delete the files of a parcel that is over, and mark it. What fails is tried again by the next run."""
+async def clean(parcel: Parcel, state: BatchState, client: BatchClient) -> bool:
+    """Delete the files of a parcel that is over, and mark it; False if that failed: the next run tries again."""
     if not await delete_files(parcel, client):
-        return
+        return False
     size, pages = (parcel.file.size_bytes, parcel.file.pages) if parcel.file is not None else (0, 0)
     await asyncio.to_thread(state.mark, parcel, Stage.CLEANED, {"size_bytes": size, "pages": pages})
+    return True
+
+
+async def clear(parcel: Parcel, state: BatchState, client: BatchClient) -> None:
+    """Leave nothing of a parcel that nobody needs any more, once nothing of it is left at the provider."""
+    if parcel.stage is Stage.CLEANED or await clean(parcel, state, client):
+        await asyncio.to_thread(state.shrink, parcel)
 
 
 async def sweep_upload(parcel: Parcel, state: BatchState, client: BatchClient, account: Account) -> None:
     """Clear an abandoned parcel away: a file whose upload was not recorded is found by its name."""
     if parcel.file is None and not await delete_named(client, file_tag(account, parcel.shard_id, parcel.number)):
         return
-    await clean(parcel, state, client)
-    if (await asyncio.to_thread(state.parcel, parcel.shard_id, parcel.number)).stage is Stage.CLEANED:
-        await asyncio.to_thread(state.shrink, parcel)
+    await clear(parcel, state, client)

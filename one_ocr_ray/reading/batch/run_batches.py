@@ -14,9 +14,10 @@ from one_ocr_ray.model import Action, Failure
 from one_ocr_ray.policy.batch.flow import TokenMeter, parcel_tokens
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.dataset.summary import BatchUse
-from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
+from one_ocr_ray.reading.batch.cleaning import clear, sweep_upload
 from one_ocr_ray.reading.batch.watch import STEP_S, BatchWatch
 from one_ocr_ray.storage.batches import BatchState, key_digest
+from one_ocr_ray.storage.journal import shards_at_work
 from one_ocr_ray.storage.pending_work import PendingWork
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class RunBatches:
     ) -> None:
         """`options` have the key of this machine. Raise UsageError when batches lie in another account."""
         self.state = BatchState(output)
+        self._output = output
         self._wishes = wishes
         self._say = say
         self._clock = clock or SystemClock()
@@ -117,26 +119,29 @@ class RunBatches:
         await self.watch.take_in()
         if committed and self._wishes.submits:
             self.watch.prove()
+        retried = {parcel.shard_id for parcel in self.watch.all() if parcel.stage.is_owed}
+        over = set(committed) - retried - shards_at_work(self._output)
         for parcel in list(self.watch.all()):
             if parcel.stage is Stage.UPLOADED and not self._wishes.submits:
                 self.state.mark(parcel, Stage.ABANDONED)
-            if parcel.shard_id not in committed:
+            if parcel.shard_id not in over:
                 continue
             if parcel.stage is Stage.ABANDONED:
                 await sweep_upload(parcel, self.state, self._client, self.account)
-            elif parcel.stage in {Stage.COLLECTED, Stage.CLEANED}:
-                await clean(parcel, self.state, self._client)
-                self.state.shrink(parcel)
+            else:
+                await clear(parcel, self.state, self._client)
         await self.watch.take_in()
         await self.watch.end_lost()
 
     def due(self, pending: PendingWork, committed: Collection[str]) -> PendingWork:
         """The part of `pending` that a worker can do something for now, and retries whose batches have ended."""
-        retried = [shard for shard in sorted(self.watch.shards & set(committed)) if shard not in pending.open_shards]
-        failed = list(dict.fromkeys([*pending.failed_shards, *retried]))
-        waiting = self.watch.waiting_shards if self._wishes.submits else set()
+        watch, owed = self.watch, (parcel.shard_id for parcel in self.watch.all() if parcel.stage.is_owed)
+        retried = set(committed).intersection(owed)  # of earlier runs: to be gone on with, however they have ended
+        ended = {parcel.shard_id for parcel in watch.in_stage(Stage.ENDED, Stage.FETCHED, Stage.ABANDONED)}
+        failed = list(dict.fromkeys([*pending.failed_shards, *sorted(ended.intersection(committed))]))
+        waiting = watch.waiting_shards if self._wishes.submits else set()
         return PendingWork(
-            [shard for shard in pending.open_shards if shard not in waiting],
+            [shard for shard in pending.open_shards if shard not in waiting | retried],
             [shard for shard in failed if shard not in waiting],
             pending.stale_copies,
         )

@@ -21,7 +21,7 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode, PageImage, PageStatus
 from one_ocr_ray.policy.batch.parcel import LinePage, Stage
 from one_ocr_ray.policy.cost.spending import may_be_billed
-from one_ocr_ray.reading.batch.cleaning import clean, sweep_upload
+from one_ocr_ray.reading.batch.cleaning import clean, clear, sweep_upload
 from one_ocr_ray.reading.batch.history import BatchWork, ShardHistory, fetch, read_history
 from one_ocr_ray.reading.batch.spool import ParcelSpool
 from one_ocr_ray.reading.page.loop import read_page
@@ -243,12 +243,10 @@ class BatchedShard:
         return self._tools.metering.most_usd(image, self._tools.reader.request) or 0.0
 
     async def forget(self) -> None:
-        """Leave nothing of batches; the shard is committed."""
+        """Leave nothing of batches, but for a retry's that are not collected; the shard is committed."""
         for parcel in await asyncio.to_thread(lambda: list(self._state.parcels(self._shard_id))):
-            if parcel.stage is not Stage.CLEANED:
-                await clean(parcel, self._state, self._tools.client)
-            if (await asyncio.to_thread(self._state.parcel, parcel.shard_id, parcel.number)).stage is Stage.CLEANED:
-                await asyncio.to_thread(self._state.shrink, parcel)
+            if not parcel.stage.is_owed:
+                await clear(parcel, self._state, self._tools.client)
 
 
 class _PageInBatches:
