@@ -24,6 +24,10 @@ ENDED = (
     "{batches} cancelled ({pages:,} pages); what had been answered is stored and paid. "
     "Run the same `one-ocr run` command again: it takes those answers and reads the other pages."
 )
+LEFT = (
+    "No batch of this output is with the provider. Rows of {pages:,} page{s} are still to be made: run the same "
+    "`one-ocr run` command again; it takes what has been answered and reads the rest."
+)
 
 
 def add_to(commands: _Commands) -> None:
@@ -87,6 +91,8 @@ def _cancel(options: argparse.Namespace) -> int:
     if ended.parcels:
         batches = "One batch is" if ended.parcels == 1 else f"{ended.parcels:,} batches are"
         raise StoppedError(ENDED.format(batches=batches, pages=ended.pages))
+    if ended.left:
+        raise StoppedError(LEFT.format(pages=ended.left, s="s" * (ended.left != 1)))
     print("No batch of this output is with the provider.", file=sys.stderr)  # noqa: T201
     return EXIT_OK
 

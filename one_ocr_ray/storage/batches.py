@@ -223,6 +223,7 @@ class BatchState:
 
     def forget_lost(self, lost: LostTry) -> None:
         """Leave nothing of a creation whose batch can do no more."""
+        self._output.delete(f"{LOST}/{lost.tag}/asked.json")  # first: without the other it would be counted again
         self._output.delete_all(f"{LOST}/{lost.tag}")
 
     def shrink(self, parcel: Parcel) -> None:

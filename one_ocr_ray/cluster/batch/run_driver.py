@@ -18,6 +18,7 @@ from one_ocr_ray.policy.batch.flow import CANARY_PAGES, are_good
 from one_ocr_ray.policy.failure_rate import OF_THE_PAGE, FailureRateGuard
 from one_ocr_ray.policy.progress import RunProgress
 from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER
+from one_ocr_ray.reading.batch.history import GONE
 from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.setup.servers import VLLM
 
@@ -54,10 +55,6 @@ STOPPED_S = 20.0
 TOO_MANY_FAILED = (
     "Too many pages fail with {code}; the column error says why. "
     "Mend the cause, then run the same command with --retry-failed."
-)
-GONE = (
-    "The provider has deleted the results of {pages:,} pages before they were fetched: they count as spent at the most "
-    "that they can have cost, and are asked for again."
 )
 FIRST_FAILED = (
     "The first pages fail with {code}, so that no more batches are made; the column error says why. "

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Failure
 
 
+LONGEST_CODE = 40
+
+
 class RemoteState(StrEnum):
     """The state of a provider's batch. What is not known counts as running: only a known end is one."""
 
@@ -39,6 +42,12 @@ class RemoteBatch:
     code: str = ""  # of a batch that failed
     message: str = ""  # the provider's sentence about it; may repeat what was sent, so it is for rules and never shown
     lines: int | None = None
+
+    @property
+    def shown_code(self) -> str:
+        """The provider's code for people, unless it is none."""
+        is_code = self.code.replace("_", "").isalnum() and len(self.code) < LONGEST_CODE
+        return self.code if is_code else "no reason told"
 
 
 @dataclass(frozen=True, slots=True)

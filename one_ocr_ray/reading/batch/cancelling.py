@@ -11,8 +11,9 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Failure
 from one_ocr_ray.policy.batch.flow import TokenMeter
 from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.policy.batch.remote import RemoteState
 from one_ocr_ray.reading.batch.cleaning import delete_files, sweep_upload
-from one_ocr_ray.reading.batch.history import fetch
+from one_ocr_ray.reading.batch.history import GONE, fetch
 from one_ocr_ray.reading.batch.watch import STEP_S, BatchWatch
 from one_ocr_ray.storage.batches import BatchState
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.clock import Clock
     from one_ocr_ray.engines.llm.batch.client import BatchClient
+    from one_ocr_ray.policy.batch.parcel import Parcel
     from one_ocr_ray.storage.batches import Account
     from one_ocr_ray.storage.store.objects import Objects
 
@@ -29,10 +31,11 @@ NOT_CANCELLED = "A batch could not be cancelled. {message} The same command trie
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Batches that were asked to end, and the pages in them; some may have been answered before."""
+    """Batches that were cancelled, with the pages in them, of which some may have been answered before."""
 
     parcels: int
     pages: int
+    left: int  # pages of all parcels whose answers the next run takes, or that it asks for again
 
 
 async def cancel_batches(
@@ -45,24 +48,33 @@ async def cancel_batches(
     for parcel in watch.in_stage(Stage.UPLOADED):
         state.mark(parcel, Stage.ABANDONED)
     await watch.take_in()
-    asked: dict[str, int] = {}
+    asked: dict[str, int] = {}  # pages by parcel
     while waiting := watch.in_stage(Stage.LIVE, Stage.UNSURE):
         for parcel in waiting:
-            if parcel.stage is Stage.LIVE and parcel.name not in asked and parcel.batch_id is not None:
-                failure = await client.cancel(parcel.batch_id)
-                now = await client.batch(parcel.batch_id)
-                if failure is not None and (isinstance(now, Failure) or not now.state.is_over):
-                    raise StoppedError(NOT_CANCELLED.format(message=failure.message), failure.code)
+            if parcel.stage is Stage.LIVE and parcel.name not in asked and await _is_cancelled(parcel, client):
                 asked[parcel.name] = parcel.file.pages if parcel.file is not None else 0
                 say(f"Cancelled a batch of {asked[parcel.name]:,} pages.")
         await watch.step()
         await clock.sleep(STEP_S)
     with tempfile.TemporaryDirectory(prefix="one-ocr-batch-") as folder:
         for parcel in watch.in_stage(Stage.ENDED):
-            await fetch(parcel, state, client, output, folder=Path(folder), clock=clock)
+            if gone := await fetch(parcel, state, client, output, folder=Path(folder), clock=clock):
+                say(GONE.format(pages=gone))
     await watch.take_in()
-    for parcel in watch.in_stage(Stage.FETCHED, Stage.COLLECTED):
-        await delete_files(parcel, client)
-    for parcel in watch.in_stage(Stage.ABANDONED):
-        await sweep_upload(parcel, state, client, account)
-    return Cancelled(len(asked), sum(asked.values()))
+    over = watch.in_stage(Stage.FETCHED, Stage.COLLECTED, Stage.ABANDONED)
+    left = sum(each.file.pages for each in over if each.file is not None and each.stage is not Stage.COLLECTED)
+    for parcel in over:
+        if parcel.stage is Stage.ABANDONED:
+            await sweep_upload(parcel, state, client, account)
+        else:
+            await delete_files(parcel, client)
+    return Cancelled(len(asked), sum(asked.values()), left)
+
+
+async def _is_cancelled(parcel: Parcel, client: BatchClient) -> bool:
+    """Ask the provider to end a batch; False if it has just ended by itself. Raises StoppedError."""
+    failure = await client.cancel(parcel.batch_id or "")
+    now = await client.batch(parcel.batch_id or "")
+    if failure is not None and (isinstance(now, Failure) or not now.state.is_over):
+        raise StoppedError(NOT_CANCELLED.format(message=failure.message), failure.code)
+    return isinstance(now, Failure) or now.state not in {RemoteState.COMPLETED, RemoteState.FAILED}

@@ -26,8 +26,13 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.store.objects import Objects
 
 DOWNLOAD_TRIES = 5
+AGAIN = frozenset({Action.RETRY, Action.THROTTLED})
 BACK_OFF_S = 2.0
 NOT_FETCHED = "Results of a batch could not be fetched. {message} They are kept there; the same command resumes."
+GONE = (
+    "The provider has deleted the results of {pages:,} pages before they were fetched: they count as spent at the most "
+    "that they can have cost, and are asked for again."
+)
 CUT = Failure(UNAVAILABLE.code, "They came incomplete.", Action.RETRY)
 
 
@@ -133,7 +138,7 @@ async def _download(file_id: str, path: Path, batch: RemoteBatch, client: BatchC
         if attempt:
             await clock.sleep(BACK_OFF_S * 2**attempt)
         told = await client.file(file_id)
-        failure = await client.download(file_id, path)
+        failure = told if isinstance(told, Failure) and told.action in AGAIN else await client.download(file_id, path)
         if failure is None:
             size = (await asyncio.to_thread(path.stat)).st_size
             if not isinstance(told, Failure) and told.size_bytes is not None:
@@ -144,7 +149,7 @@ async def _download(file_id: str, path: Path, batch: RemoteBatch, client: BatchC
             if whole:
                 return None
             failure = CUT
-        elif failure.action not in {Action.RETRY, Action.THROTTLED}:
+        elif failure.action not in AGAIN:
             return failure
     return failure
 

@@ -123,7 +123,8 @@ class BatchWatch(KnownParcels):
         for parcel in self.in_stage(Stage.UNSURE):
             if parcel.name not in self._creating and (receipt := await self._lookup.look(parcel, now_s)) is not None:
                 await self._receive(parcel, receipt)
-        due = [parcel for parcel in self.in_stage(Stage.LIVE) if self._look(parcel, now_s).due_s <= now_s]
+        live = self.in_stage(Stage.LIVE)
+        due = [each for each in live if self._looks.setdefault(each.name, _Look(now_s)).due_s <= now_s]
         for start in range(0, len(due), GETS_AT_ONCE):
             await asyncio.gather(*(self._look_at(parcel) for parcel in due[start : start + GETS_AT_ONCE]))
         while self._creates and (following := self._next_to_create()) is not None:
@@ -141,9 +142,6 @@ class BatchWatch(KnownParcels):
         """Parcels that may have a batch which nobody has seen, where nothing else is left to wait for."""
         lying = self.lying
         return lying if all(parcel.name in self._lookup.quarantined for parcel in lying) else []
-
-    def _look(self, parcel: Parcel, now_s: float) -> _Look:
-        return self._looks.setdefault(parcel.name, _Look(now_s))
 
     async def _look_at(self, parcel: Parcel) -> None:
         """Ask for one batch by its name; nothing else says that it is over."""
@@ -168,13 +166,16 @@ class BatchWatch(KnownParcels):
         self._looks.pop(parcel.name, None)
         if batch.state in {RemoteState.EXPIRED, RemoteState.CANCELLED} and self._creates and parcel.file is not None:
             self._say(CUT_SHORT.format(pages=parcel.file.pages, state=batch.state.value))
-        if batch.state is RemoteState.FAILED and batch.code == TOKEN_LIMIT:
-            self._refuse(batch.message)
-        else:
+        if batch.state is not RemoteState.FAILED:
             self._meter.ended()
-        if batch.state is RemoteState.FAILED and batch.code != TOKEN_LIMIT:
-            code = batch.code if batch.code.replace("_", "").isalnum() and len(batch.code) < 40 else "no reason told"
-            raise StoppedError(REFUSED.format(code=code), ErrorCode.PROVIDER_REJECTED)
+            return
+        await self._refund(parcel)
+        if batch.code == TOKEN_LIMIT:
+            self._refuse(batch.message)
+        elif self._creates:
+            raise StoppedError(REFUSED.format(code=batch.shown_code), ErrorCode.PROVIDER_REJECTED)
+        else:  # no other file will be refused like it
+            self._say(REFUSED.format(code=batch.shown_code))
 
     def _refuse(self, message: str) -> None:
         """Learn from a refusal for too many enqueued tokens, and say what is new in it."""
@@ -238,6 +239,12 @@ class BatchWatch(KnownParcels):
         self._is_broke = True
         return False
 
+    async def _refund(self, parcel: Parcel) -> None:
+        """Give back what was set aside for a batch of which nothing was run."""
+        if self._till is not None and parcel.file is not None:
+            await self._till.refund(parcel.file.most_usd or 0.0)
+            self._is_broke = False
+
     async def _create(self, parcel: Parcel) -> None:
         """Create the batch of a parcel: the intent is written before, the receipt after."""
         file = parcel.file
@@ -264,8 +271,7 @@ class BatchWatch(KnownParcels):
             self._no_create_until_s = max(self._no_create_until_s, self._now_s() + CREATE_EVERY_S * self._is_busy())
         elif made.is_sure:
             self._on_create("refused")
-            if self._till is not None:
-                await self._till.refund(file.most_usd or 0.0)
+            await self._refund(parcel)
             await self._receive(parcel, Receipt(None, self._now_s(), "refused", made.failure.code.value))
             self._after_refusal(made.failure, self._now_s() - file.uploaded_s)
         else:
