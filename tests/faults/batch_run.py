@@ -36,7 +36,7 @@ from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.routing import Route
 from one_ocr_ray.setup.job import metering_of
-from one_ocr_ray.storage.batches import BatchState
+from one_ocr_ray.storage.batches import BatchState, key_digest
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal, shards_at_work
 from one_ocr_ray.storage.plan_index import PlanIndex
@@ -146,6 +146,7 @@ class BatchRun:
     death: Death = field(default_factory=Death)
     clock: ManualClock = field(default_factory=ManualClock)
     again: bool = False
+    finishes: bool = False  # what a crash has left of committed shards, and retries nothing
     shard_pages: int = 4
     strict: bool = False
     unproved_pages: int = 1000
@@ -169,7 +170,7 @@ class BatchRun:
         run_dir.claim(FINGERPRINT)
         plan = PlanIndex.load(run_dir)
         state = BatchState(output)
-        account = state.claim(self._codec, MODEL, base_url, "digest")
+        account = state.claim(self._codec, MODEL, base_url, key_digest(base_url, SecretStr(DEFAULT_KEY)))
         client = MortalClient(with_key, self.death)
         engine = llm_engine(options, SecretStr(DEFAULT_KEY))
         job = self._job(BatchJob(account, self.submits, self.rest, self.parcel_tokens, None))
@@ -248,7 +249,8 @@ class BatchRun:
     ) -> None:
         batches = BatchedShard(tools, shard.shard_id, canary=self.canary)
         try:
-            await shards.read(shard, context, Nobody(), retry_failed=committed, batches=batches)  # type: ignore[arg-type]
+            retries = committed and not self.finishes
+            await shards.read(shard, context, Nobody(), retry_failed=retries, batches=batches)
         finally:
             batches.dispose()
 

@@ -26,7 +26,7 @@ from tests.provider.identity import digest_of_base64
 from tests.values import document
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 PAPERS = [document(1), document(2, page_count=4)]
@@ -394,13 +394,15 @@ def test_a_cancelled_batch_keeps_what_it_has_done(provider: Provider, tmp_path: 
     assert asyncio.run(cancel_now(tmp_path / "out", provider, first)).parcels == 0
 
 
-async def cancel_now(root: Path, provider: Provider, run: BatchRun) -> Cancelled:
+async def cancel_now(
+    root: Path, provider: Provider, run: BatchRun, say: Callable[[str], None] = lambda _: None
+) -> Cancelled:
     options = EngineOptions(name="openai", model="m", base_url=provider.openai_url, api_key=SecretStr(DEFAULT_KEY))
     client, output = BatchClient(options), Objects(str(root))
     account = BatchState(output).account()
     assert account is not None
     try:
-        return await cancel_batches(output, client, account, clock=run.clock, say=lambda _: None)
+        return await cancel_batches(output, client, account, clock=run.clock, say=say)
     finally:
         await client.close()
 
