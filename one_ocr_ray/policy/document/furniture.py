@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -243,8 +244,13 @@ def _among_neighbours(group: Sequence[EdgePiece], reach: int) -> Iterator[EdgePi
 
 
 def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_count: int) -> set[EdgePiece]:
+    """Those that say the same as others at the same place, without the title that the others repeat."""
     found: set[EdgePiece] = set()
-    for group in _groups(edges):
+    by_key: dict[tuple[str, bool], list[EdgePiece]] = defaultdict(list)
+    for edge in edges:
+        if any(map(str.isalpha, edge.key)):
+            by_key[edge.key, edge.is_top].append(edge)
+    for group in (group for same in by_key.values() for group in _by_height(same)):
         often = len({edge.page for edge in group}) >= max(REPEATED, OFTEN * page_count)
         repeating = list(group) if often else list(_among_neighbours(group, WORDS_NEAR))
         found.update(repeating)
@@ -253,25 +259,11 @@ def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_co
     return found
 
 
-def _groups(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
-    """Edges that say the same at the same place."""
-    by_key: dict[tuple[str, bool], list[EdgePiece]] = defaultdict(list)
-    for edge in edges:
-        if any(char.isalpha() for char in edge.key):
-            by_key[edge.key, edge.is_top].append(edge)
-    for same in by_key.values():
-        yield from _by_height(same)
-
-
 def _by_height(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
     """`edges` that stand as high as others of them, in page order; those without a place are together."""
-    by_height: list[list[EdgePiece]] = []
-    for edge in sorted(edges, key=lambda each: (each.middle or 0.0, each.page)):
-        if by_height and (edge.middle or 0.0) - (by_height[-1][-1].middle or 0.0) < SAME_HEIGHT:
-            by_height[-1].append(edge)
-        else:
-            by_height.append([edge])
-    yield from (sorted(group, key=lambda each: each.page) for group in by_height)
+    ordered = sorted(edges, key=lambda each: (each.middle or 0.0, each.page))
+    groups = runs(ordered, lambda group, edge: (edge.middle or 0.0) - (group[-1].middle or 0.0) < SAME_HEIGHT)
+    yield from (sorted(group, key=lambda each: each.page) for group in groups)
 
 
 def _is_title(first: EdgePiece, others: Sequence[EdgePiece], titles: dict[str, list[int]]) -> bool:

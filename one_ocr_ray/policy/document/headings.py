@@ -11,6 +11,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.policy.sequences import runs
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -53,27 +55,17 @@ def type_size(text: str, box: Box) -> float:
 
 def ranks(headings: Sequence[Heading]) -> dict[tuple[int, int], int]:
     """The level of each heading, by page and index."""
-    classes = _size_classes([heading.size for heading in headings if heading.size is not None])
+    sizes = sorted((heading.size for heading in headings if heading.size is not None), reverse=True)
+    classes = runs(sizes, lambda size_class, size: size >= SAME_SIZE * size_class[0])
+    # The least size of each class. A lone heading, unless it is the largest, belongs to the next larger class.
+    least = [each[-1] for number, each in enumerate(classes) if number == 0 or len(each) > 1][:DEEPEST]
     levels: dict[tuple[int, int], int] = {}
     for each in headings:
-        size_class = None if each.size is None else sum(each.size < least for least in classes) + 1
-        levels[each.page, each.index] = each.level if size_class is None else min(size_class, len(classes))
+        level = each.level if each.size is None else min(sum(each.size < size for size in least) + 1, len(least))
+        levels[each.page, each.index] = level
     numbered = [(each, each.depth) for each in headings if each.depth is not None]
     if numbered:
         votes = Counter(levels[each.page, each.index] - depth for each, depth in numbered)
         offset = min(votes.items(), key=lambda vote: (-vote[1], vote[0]))[0]
         levels |= {(each.page, each.index): min(max(offset + depth, 1), DEEPEST) for each, depth in numbered}
     return levels
-
-
-def _size_classes(sizes: Sequence[float]) -> list[float]:
-    """The least size of each class, from the largest class to the smallest, of at most `DEEPEST`. A class of a single
-    heading, but for the largest, belongs to the next larger one.
-    """
-    classes: list[list[float]] = []
-    for size in sorted(sizes, reverse=True):
-        if not classes or size < SAME_SIZE * classes[-1][0]:
-            classes.append([])
-        classes[-1].append(size)
-    kept = [each for number, each in enumerate(classes) if number == 0 or len(each) > 1]
-    return [each[-1] for each in kept[:DEEPEST]]

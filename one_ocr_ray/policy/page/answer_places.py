@@ -20,6 +20,7 @@ from rapidfuzz.fuzz import ratio
 from one_ocr_ray.blocks import Block, BlockLine, BlockWord, Box
 from one_ocr_ray.policy.layout.places import around
 from one_ocr_ray.policy.layout.text import CJK_RANGE
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,6 +32,7 @@ ALIKE = 60  # per cent of the letters, between two words that both have matched 
 GAP_WORDS = 12  # more words than this between two matched ones are not compared letter by letter
 FAR_LINES = 3.0  # a word this many line heights from the middle of its block's words was matched elsewhere by chance
 
+# A word with each of its CJK characters by itself.
 _CJK_APART = re.compile(f"[{CJK_RANGE}]|[^{CJK_RANGE}]+")
 
 
@@ -78,11 +80,7 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order
 
 def _in_rows(words: Sequence[BlockWord]) -> list[BlockWord]:
     """Words from left to right, row by row. Columns beside each other share rows, and a row of each is still a run."""
-    rows: list[list[BlockWord]] = []
-    for word in sorted(words, key=_middle):
-        if not rows or _middle(word) > rows[-1][0].box.y1:
-            rows.append([])
-        rows[-1].append(word)
+    rows = runs(sorted(words, key=_middle), lambda row, word: _middle(word) <= row[0].box.y1)
     return [word for row in rows for word in sorted(row, key=lambda each: each.box.x0)]
 
 
@@ -94,7 +92,7 @@ def _tokens(number: int, block: Block) -> Iterator[_Token]:
     texts = [(None, block.text)] if block.table is None else list(enumerate(cell.text for cell in block.table.cells))
     for cell, text in texts:
         for word in text.split():
-            parts = _cjk_apart(word)
+            parts = _CJK_APART.findall(word)
             for part in parts:
                 if folded := _folded(part):
                     yield _Token(number, cell, part, folded, space=part is parts[-1])
@@ -102,7 +100,7 @@ def _tokens(number: int, block: Block) -> Iterator[_Token]:
 
 def _parts(word: BlockWord) -> list[BlockWord]:
     """`word`, or its CJK characters with equal parts of its box: recognisers do not agree where such words end."""
-    texts = _cjk_apart(word.text)
+    texts = _CJK_APART.findall(word.text)
     if len(texts) < 2:
         return [word]
     box, parts, start = word.box, [], 0
@@ -118,11 +116,6 @@ def _parts(word: BlockWord) -> list[BlockWord]:
     return [*parts[:-1], replace(parts[-1], space=word.space)]
 
 
-def _cjk_apart(word: str) -> list[str]:
-    """`word` with each of its CJK characters by itself."""
-    return _CJK_APART.findall(word)
-
-
 def _folded(text: str) -> str:
     """What two readers of the same word agree on: its letters and digits, without case or form."""
     return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
@@ -135,15 +128,15 @@ def _matches(answer: Sequence[str], page: Sequence[str]) -> dict[int, tuple[int,
         taken = set(found.values())
         left = [index for index in range(len(answer)) if index not in found]
         free = [place for place in range(len(page)) if place not in taken]
-        runs = list(_runs(answer, page, left, free))
-        if not runs:
+        agreeing = list(_agreeing(answer, page, left, free))
+        if not agreeing:
             break
-        for run in runs:
+        for run in agreeing:
             found.update(run)
     return {index: (place,) for index, place in found.items()} | _between_neighbours(answer, page, found)
 
 
-def _runs(
+def _agreeing(
     answer: Sequence[str], page: Sequence[str], left: Sequence[int], free: Sequence[int]
 ) -> Iterator[list[tuple[int, int]]]:
     """Runs of neighbouring words that agree, long enough not to be chance, all in the same order on both sides."""
@@ -152,21 +145,9 @@ def _runs(
         if step.tag != "equal":
             continue
         pairs = list(zip(left[step.src_start : step.src_end], free[step.dest_start : step.dest_end], strict=True))
-        for run in _unbroken(pairs):
+        for run in runs(pairs, lambda run, pair: (pair[0] - 1, pair[1] - 1) == run[-1]):
             if len(run) >= RUN_WORDS or sum(len(answer[index]) for index, _ in run) >= RUN_LETTERS:
                 yield run
-
-
-def _unbroken(pairs: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
-    """`pairs` cut where the words of either side are no neighbours."""
-    run: list[tuple[int, int]] = []
-    for pair in pairs:
-        if run and (pair[0] != run[-1][0] + 1 or pair[1] != run[-1][1] + 1):
-            yield run
-            run = []
-        run.append(pair)
-    if run:
-        yield run
 
 
 def _between_neighbours(
@@ -218,7 +199,8 @@ def _placed(block: Block, found: Sequence[tuple[_Token, BlockWord]]) -> Block:
         )
         table = replace(table, cells=tuple(cells))
     box = around([word.box for word in words])
-    return replace(block, box=box, table=table, lines=tuple(_lines(words)))
+    lines = tuple(BlockLine(around([word.box for word in line]), tuple(line)) for line in runs(words, _same_line))
+    return replace(block, box=box, table=table, lines=lines)
 
 
 def _without_outliers(found: Sequence[tuple[_Token, BlockWord]]) -> list[tuple[_Token, BlockWord]]:
@@ -227,25 +209,13 @@ def _without_outliers(found: Sequence[tuple[_Token, BlockWord]]) -> list[tuple[_
         return []
     by_height = sorted(found, key=lambda pair: pair[1].box.y0)
     line_height = statistics.median(word.box.y1 - word.box.y0 for _, word in found)
-    groups: list[list[tuple[_Token, BlockWord]]] = [[by_height[0]]]
-    for before, after in pairwise(by_height):
-        if after[1].box.y0 - before[1].box.y1 > FAR_LINES * line_height:
-            groups.append([])
-        groups[-1].append(after)
+    groups = runs(by_height, lambda group, pair: pair[1].box.y0 - group[-1][1].box.y1 <= FAR_LINES * line_height)
     kept = {id(pair) for group in groups if 5 * len(group) >= len(found) for pair in group}
     return [pair for pair in found if id(pair) in kept]
 
 
-def _lines(words: Sequence[BlockWord]) -> Iterator[BlockLine]:
-    """The printed lines: words that follow each other at the same height, from left to right."""
-    line: list[BlockWord] = []
-    for word in words:
-        if line:
-            before, after = line[-1].box, word.box
-            overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
-            if after.x0 < before.x0 or 2 * overlap <= min(before.y1 - before.y0, after.y1 - after.y0):
-                yield BlockLine(around([each.box for each in line]), tuple(line))
-                line = []
-        line.append(word)
-    if line:
-        yield BlockLine(around([each.box for each in line]), tuple(line))
+def _same_line(line: Sequence[BlockWord], word: BlockWord) -> bool:
+    """True if a word goes on with a printed line: at the same height, further to the right."""
+    before, after = line[-1].box, word.box
+    overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
+    return after.x0 >= before.x0 and 2 * overlap > min(before.y1 - before.y0, after.y1 - after.y0)

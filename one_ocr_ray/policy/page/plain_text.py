@@ -104,15 +104,15 @@ def _code_spans(line: str) -> Iterator[tuple[str, bool]]:
         length = len(runs[number][0])
         end_of[number] = ends.get(length, -1)
         ends[length] = number
-    told, number = 0, 0
+    done, number = 0, 0
     while number < len(runs):
         end = end_of[number]
         if end >= 0:
-            yield line[told : runs[number].start()], False
+            yield line[done : runs[number].start()], False
             yield line[runs[number].end() : runs[end].start()], True
-            told, number = runs[end].end(), end
+            done, number = runs[end].end(), end
         number += 1
-    yield line[told:], False
+    yield line[done:], False
 
 
 def _without_marks(text: str) -> str:
@@ -121,12 +121,12 @@ def _without_marks(text: str) -> str:
     text = _AUTOLINK.sub(r"\1", text)
     for emphasis in _EMPHASIS:
         # `text` without this emphasis: each opening mark goes with the next closing one, at least one character on.
-        parts, told = [], 0
-        while opening := emphasis.opening.search(text, told):
+        parts, done = [], 0
+        while opening := emphasis.opening.search(text, done):
             closing = emphasis.closing.search(text, opening.end() + 1)
             if closing is None:
                 break
-            parts += [text[told : opening.start()], text[opening.end() : closing.start()]]
-            told = closing.end()
-        text = "".join([*parts, text[told:]])
+            parts += [text[done : opening.start()], text[opening.end() : closing.start()]]
+            done = closing.end()
+        text = "".join([*parts, text[done:]])
     return _CHARACTER.sub(lambda match: html.unescape(match[0]), text)

@@ -89,12 +89,6 @@ def _without_front_matter(answer: Answer) -> Answer:
 
 def _tag(found: re.Match[str]) -> str:
     """Nanonets' own tags: a page number belongs to the sheet, pictures and signatures are pictures."""
-    name, said = found[1], " ".join(found[2].split())
-    match name:
-        case "page_number":
-            return ""
-        case "watermark":
-            return said
-        case "signature":
-            return "![signature]()"
-    return f"![{said}]()"
+    text = " ".join(found[2].split())
+    written = {"page_number": "", "watermark": text, "signature": "![signature]()", "img": f"![{text}]()"}
+    return written[found[1]]

@@ -53,9 +53,9 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
             end += 1
         places = [int(place[1]) for tag in tags[at + 1 : end] if (place := _PLACE.match(tag[2]))][:4]
         content = text[tags[at].end() : tags[end].start() if end < len(tags) else len(text)]
-        said = _table(content) if kind is BlockKind.TABLE else _TAG.sub("", content).strip()
+        piece_text = _table(content) if kind is BlockKind.TABLE else _TAG.sub("", content).strip()
         level = min(6, int(heading[1]) + 1) if heading else 1
-        found.append(NamedPiece(kind, said, shares(places, *grid), level))
+        found.append(NamedPiece(kind, piece_text, shares(places, *grid), level))
         at = end
     return found or None
 

@@ -6,13 +6,10 @@ Source: the prompts and the output reader of datalab-to/chandra.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _DIVISION = re.compile(r"<div\b([^<>]{0,400})>", re.IGNORECASE)
 _LABEL = re.compile(r"data-label\s*=\s*[\"']([\w-]{1,40})")
@@ -36,11 +33,7 @@ _KINDS = {
 
 def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The labelled divisions in their order. None: there is none."""
-    found = list(_pieces(text, grid))
-    return found if found or 'data-label="Blank-Page"' in text else None
-
-
-def _pieces(text: str, grid: tuple[float, float]) -> Iterator[NamedPiece]:
+    found: list[NamedPiece] = []
     divisions = [each for each in _DIVISION.finditer(text) if _LABEL.search(each[1])][:MOST_PIECES]
     for division, inside in with_content(text, divisions):
         label = _LABEL.search(division[1])
@@ -53,14 +46,15 @@ def _pieces(text: str, grid: tuple[float, float]) -> Iterator[NamedPiece]:
         content = inside.strip().removesuffix("</div>")
         rank = _RANK.search(content)
         level = int(rank[1]) if rank else 2
-        yield NamedPiece(kind, _content(kind, content), shares(numbers, *grid), level)
+        found.append(NamedPiece(kind, _content(kind, content), shares(numbers, *grid), level))
+    return found if found or 'data-label="Blank-Page"' in text else None
 
 
 def _content(kind: BlockKind, html: str) -> str:
     match kind:
         case BlockKind.FIGURE:
-            said = _ALTERNATIVE.search(html)
-            return (said[1] or said[2] or "") if said else ""
+            alternative = _ALTERNATIVE.search(html)
+            return (alternative[1] or alternative[2] or "") if alternative else ""
         case BlockKind.FORMULA | BlockKind.CODE | BlockKind.HEADING:
             return _plain(html)
     try:
@@ -94,7 +88,6 @@ def _to_markdown(html: str) -> str:
         def convert_img(self, el: Any, text: str, parent_tags: Any) -> str:
             return f"![{' '.join(str(el.get('alt') or '').split())}]()"
 
-    made: str = Converter(heading_style="ATX", bullets="-", escape_asterisks=False, escape_underscores=False).convert(
-        html
-    )
-    return made.strip()
+    converter = Converter(heading_style="ATX", bullets="-", escape_asterisks=False, escape_underscores=False)
+    markdown: str = converter.convert(html)
+    return markdown.strip()

@@ -41,13 +41,11 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
     """The objects of the list in its order; those of a list that was cut off up to there. None: it is no such list."""
     found: list[NamedPiece] = []
     for each in _objects(text):
-        category, said = str(each.get("category", "")).lower(), each.get("text")
-        kind = _KINDS.get(category, BlockKind.PARAGRAPH)
-        box = each.get("bbox")
+        category, content, box = str(each.get("category", "")).lower(), each.get("text"), each.get("bbox")
         found.append(
             NamedPiece(
-                kind,
-                said if isinstance(said, str) else "",
+                _KINDS.get(category, BlockKind.PARAGRAPH),
+                content if isinstance(content, str) else "",
                 shares(box, *grid) if isinstance(box, list) else None,
                 level=1 if category == "title" else 2,
             )

@@ -67,9 +67,9 @@ def marked(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
 
 
 def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, NamedPiece]]:
-    for each, said in with_content(text, list(tag.finditer(text))[:MOST_PIECES]):
+    for each, content in with_content(text, list(tag.finditer(text))[:MOST_PIECES]):
         label = each[1].strip().lower()
         name = label.rstrip("+").replace("-", "_").replace(" ", "_")
         box = shares([int(number) for number in re.findall(r"\d{1,5}", each[2])], *grid)
         kind = _KINDS.get(name, BlockKind.PARAGRAPH)
-        yield label, NamedPiece(kind, said.strip(), box, level=1 if name == "title" else 2)
+        yield label, NamedPiece(kind, content.strip(), box, level=1 if name == "title" else 2)

@@ -76,12 +76,7 @@ def corners_of(left: float, top: float, right: float, bottom: float, angle: floa
     """
     cos, sin = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     framed_points = ((left, top), (right, top), (right, bottom), (left, bottom))
-    points = [(x * cos - y * sin, x * sin + y * cos) for x, y in framed_points]
-    if angle % 90:
-        return points[0], points[1], points[2], points[3]
-    xs, ys = [x for x, _ in points], [y for _, y in points]
-    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
-    return (x0, y0), (x1, y0), (x1, y1), (x0, y1)
+    return _corners([(x * cos - y * sin, x * sin + y * cos) for x, y in framed_points], angle)
 
 
 def _turned_point(x: float, y: float, turn: int, layer: Layer) -> tuple[float, float]:
@@ -103,10 +98,15 @@ def _turned_box(box: BoxPt, turn: int, layer: Layer) -> BoxPt:
 def _turned_line(line: TextLine, turn: int, layer: Layer) -> TextLine:
     if not turn:
         return line
-    points = [_turned_point(x, y, turn, layer) for x, y in line.corners]
     angle = ((line.angle or 0.0) + turn) % 360
-    if angle % 90 == 0:
-        xs, ys = [x for x, _ in points], [y for _, y in points]
-        x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
-        points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-    return replace(line, corners=(points[0], points[1], points[2], points[3]), angle=angle)
+    points = [_turned_point(x, y, turn, layer) for x, y in line.corners]
+    return replace(line, corners=_corners(points, angle), angle=angle)
+
+
+def _corners(points: Sequence[Point], angle: float) -> Corners:
+    """The corners of a line or, where it runs along a side of the page, of the upright box around it."""
+    if angle % 90:
+        return points[0], points[1], points[2], points[3]
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
+    return (x0, y0), (x1, y0), (x1, y1), (x0, y1)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.kinds.formulas import has_operators, latex_of, may_be_formula
 from one_ocr_ray.policy.layout.text import is_cjk
+from one_ocr_ray.policy.sequences import runs
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
 from one_ocr_ray.policy.text_layer.spelling import formula_parts, placed_words, read_backwards
 
@@ -87,7 +88,9 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
     for number, (glyph, spaced) in enumerate(letters):
         angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
         frames.setdefault(angle, []).append(Mark(glyph, *framed(glyph.box, angle), spaced))
-    return [_finished(marks, angle, layer) for angle, found in frames.items() for marks in _joined(_pieces(found))]
+    return [
+        _finished(marks, angle, layer) for angle, found in frames.items() for marks in _joined(runs(found, _follows))
+    ]
 
 
 def text_of(marks: Iterable[Mark]) -> str:
@@ -109,18 +112,9 @@ def _downwards(layer: Layer, letters: Sequence[Glyph]) -> set[int]:
     return found
 
 
-def _pieces(marks: Sequence[Mark]) -> list[list[Mark]]:
-    """Runs of characters that follow each other in the layer and on the page."""
-    pieces: list[list[Mark]] = []
-    for mark in marks:
-        if pieces and _follows(pieces[-1][-1], mark):
-            pieces[-1].append(mark)
-        else:
-            pieces.append([mark])
-    return pieces
-
-
-def _follows(last: Mark, mark: Mark) -> bool:
+def _follows(piece: Sequence[Mark], mark: Mark) -> bool:
+    """True if `mark` follows the last one of a piece, in the layer and on the page."""
+    last = piece[-1]
     size, smaller = last.bottom - last.top, mark.bottom - mark.top
     if smaller > size:
         size, smaller = smaller, size
@@ -151,7 +145,7 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)
         near = (line for row in range(at - reach, at + reach + 1) for line in rows.get(row, ()))
-        fitting = [line for line in near if _goes_on(line, new, left) or _fills_gap(line, new, left)]
+        fitting = [line for line in near if _takes(line, new, left)]
         if not fitting:
             lines.append(new)
             rows.setdefault(at, []).append(new)
@@ -165,18 +159,21 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
     return [line.marks for line in lines]
 
 
-def _goes_on(line: _Open, piece: _Open, left: float) -> bool:
+def _takes(line: _Open, piece: _Open, left: float) -> bool:
+    """True if a piece that begins at `left` goes on with a line, or stands raised or lowered in a gap of it.
+
+    The second is what an exponent before a sign does.
+    """
     larger, smaller = max(line.size, piece.size), min(line.size, piece.size)
+    apart = abs(line.middle - piece.middle)
     most = SAME_LINE if smaller > SMALL * larger else OTHER_SIZE / 2
-    return abs(line.middle - piece.middle) < most * larger and -BACK * larger < left - line.right < LINE_GAP * larger
-
-
-def _fills_gap(line: _Open, piece: _Open, left: float) -> bool:
-    """True if a raised or lowered piece stands in a gap of a line, as an exponent before a sign does."""
-    is_small = piece.size < SMALL * line.size and abs(line.middle - piece.middle) < OTHER_SIZE / 2 * line.size
+    if apart < most * larger and -BACK * larger < left - line.right < LINE_GAP * larger:
+        return True
+    is_small = piece.size < SMALL * line.size and apart < OTHER_SIZE / 2 * line.size
+    if not is_small or not min(m.left for m in line.marks) < left < line.right:
+        return False
     slack = BACK / 2 * piece.size
-    is_within = min(m.left for m in line.marks) < left < line.right
-    return is_small and is_within and all(m.right <= left + slack or m.left >= piece.right - slack for m in line.marks)
+    return all(m.right <= left + slack or m.left >= piece.right - slack for m in line.marks)
 
 
 def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:

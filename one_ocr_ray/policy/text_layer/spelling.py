@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import Word
 from one_ocr_ray.policy.layout.text import is_cjk
+from one_ocr_ray.policy.sequences import runs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,13 +32,7 @@ def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float
 
     A word before a justified space reaches into that, so that the layout takes it for no gap between columns.
     """
-    words: list[list[Mark]] = []
-    for mark in marks:
-        if words and not _space_between(words[-1][-1], mark):
-            words[-1].append(mark)
-        else:
-            words.append([mark])
-    words = _without_letter_spacing(words)
+    words = _without_letter_spacing(runs(marks, lambda word, mark: not _space_between(word[-1], mark)))
     length = max(right - left, 1e-6)
     placed: list[Word] = []
     for number, word in enumerate(words):
@@ -89,13 +84,8 @@ def _without_letter_spacing(words: list[list[Mark]]) -> list[list[Mark]]:
     if not all(word[0].glyph.text[0].isalpha() and not is_cjk(word[0].glyph.text[0]) for word in words):
         return words
     usual = median(b[0].left - a[-1].right for a, b in pairwise(words))
-    whole = [words[0]]
-    for word in words[1:]:
-        if word[0].left - whole[-1][-1].right <= 1.5 * usual:
-            whole[-1] = whole[-1] + word
-        else:
-            whole.append(word)
-    return whole
+    whole = runs(words, lambda spaced, word: word[0].left - spaced[-1][-1].right <= 1.5 * usual)
+    return [[mark for word in spaced for mark in word] for spaced in whole]
 
 
 def _text(word: Sequence[Mark], bottom: float, largest: float) -> str:

@@ -233,13 +233,13 @@ def _differences(
     expected: Sequence[tuple[str, str]], letters: Sequence[tuple[str, str]], read: str
 ) -> tuple[set[int], list[str | None]]:
     """Which letters were read otherwise. For each letter read beside them: the font of the mark in its place."""
-    said = "".join(character for character, _ in letters)
-    if said == read:
+    written = "".join(character for character, _ in letters)
+    if written == read:
         return set(), []
     wrong: set[int] = set()
     extra: list[str | None] = []
     places = [number for number, (character, _) in enumerate(expected) if character != "\0"]
-    for operation, at in _edits(said, read):
+    for operation, at in _edits(written, read):
         if operation != "insert":
             wrong.add(at)
             continue
@@ -250,21 +250,21 @@ def _differences(
     return wrong, extra
 
 
-def _edits(said: str, read: str) -> Iterator[tuple[str, int]]:
-    """The least edits from `said` to `read`: what, and at which place of `said`."""
+def _edits(written: str, read: str) -> Iterator[tuple[str, int]]:
+    """The least edits from `written` to `read`: what, and at which place of `written`."""
     rows = [list(range(len(read) + 1))]
-    for number, character in enumerate(said, 1):
+    for number, character in enumerate(written, 1):
         above = rows[-1]
         row = [number]
         for column, other in enumerate(read, 1):
             row.append(min(above[column] + 1, row[-1] + 1, above[column - 1] + (character != other)))
         rows.append(row)
-    at, column = len(said), len(read)
+    at, column = len(written), len(read)
     while at or column:
         here = rows[at][column]
-        if at and column and here == rows[at - 1][column - 1] + (said[at - 1] != read[column - 1]):
+        if at and column and here == rows[at - 1][column - 1] + (written[at - 1] != read[column - 1]):
             at, column = at - 1, column - 1
-            if said[at] != read[column]:
+            if written[at] != read[column]:
                 yield "replace", at
         elif at and here == rows[at - 1][column] + 1:
             at -= 1
