@@ -13,11 +13,13 @@ _Item = TypeVar("_Item")
 def runs(items: Iterable[_Item], continues: Callable[[list[_Item], _Item], bool]) -> list[list[_Item]]:
     """Cut `items` into runs: an item for which `continues(run, item)` is false begins the next run."""
     found: list[list[_Item]] = []
+    run: list[_Item] = []
     for item in items:
-        if found and continues(found[-1], item):
-            found[-1].append(item)
+        if run and continues(run, item):
+            run.append(item)
         else:
-            found.append([item])
+            run = [item]
+            found.append(run)
     return found
 
 
