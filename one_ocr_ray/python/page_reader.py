@@ -74,15 +74,12 @@ class _Running:
 
     async def _start(self, given: dict[str, Any]) -> DocumentReader:
         chosen = settings_of_reading(given)
-        return DocumentReader(chosen, _in_the_cluster() if models_of(route_of(chosen)) else None)
+        if not models_of(route_of(chosen)):
+            return DocumentReader(chosen)
+        from one_ocr_ray.cluster.engine_setup import limiter_on_node  # noqa: PLC0415 - loads Ray
+        from one_ocr_ray.cluster.ray_data import stage_identity  # noqa: PLC0415
 
-
-def _in_the_cluster() -> ReaderLimits:
-    """The account's limiters that all jobs of the cluster share."""
-    from one_ocr_ray.cluster.engine_setup import limiter_on_node  # noqa: PLC0415 - loads Ray
-    from one_ocr_ray.cluster.ray_data import stage_identity  # noqa: PLC0415
-
-    return ReaderLimits(*stage_identity(), limiter_on_node)
+        return DocumentReader(chosen, ReaderLimits(*stage_identity(), limiter_on_node))
 
 
 def _files(batch: Mapping[str, Any]) -> Iterator[tuple[int, InputFile, bytes | None]]:

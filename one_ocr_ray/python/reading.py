@@ -150,11 +150,6 @@ class ReaderLimits:
     limiter_of: Callable[[LlmSetup, Endpoint], Limiter]
 
 
-def _alone() -> ReaderLimits:
-    """A process that is alone with its accounts, in the running event loop."""
-    return ReaderLimits("read", "read", lambda _, __: OwnLimiter())
-
-
 @cache
 def _embedded_engine(models: LineModels) -> OwnEngine:
     """The engine of this process, which keeps its models for the next document."""
@@ -165,6 +160,7 @@ class DocumentReader(AsyncExitStack):
     """Reads documents in this process, as `settings` say. For one event loop, in which it is entered and left."""
 
     def __init__(self, settings: Settings, account: ReaderLimits | None = None) -> None:
+        """Without `account` the process is alone with its accounts."""
         super().__init__()
         self._options = pdf_options_of(settings)
         self._selection = selection_of(settings)
@@ -173,7 +169,7 @@ class DocumentReader(AsyncExitStack):
         self._embedded = partial(_embedded_engine, line_models_of(settings))
         self._setups = llm_setups_of(settings)
         self._ceiling_usd = settings.max_cost
-        self._account = account or _alone()
+        self._account = account or ReaderLimits("read", "read", lambda _, __: OwnLimiter())
         at_once = min(settings.max_in_flight, PAGES_OF_MODEL) if self._setups else PAGES_OF_ENGINE
         self._slots = asyncio.Semaphore(at_once)
         self._child = PdfChild()
@@ -190,7 +186,8 @@ class DocumentReader(AsyncExitStack):
         try:
             async with asyncio.TaskGroup() as group:
                 for file, data in files:
-                    document = await asyncio.to_thread(self._open, file, data)
+                    opened = partial(inspect, file) if data is None else partial(inspect_source, file, data)
+                    document = await asyncio.to_thread(opened, self._options, self._child)
                     pages: list[asyncio.Task[PageResult]] = []
                     found.append((document, pages))
                     wanted = () if document.failure is not None else self._selection.of(document.page_count or 0)
@@ -202,11 +199,6 @@ class DocumentReader(AsyncExitStack):
         except ExceptionGroup as group_error:
             raise first_error(group_error) from group_error
         return [(document, [page.result() for page in pages]) for document, pages in found]
-
-    def _open(self, file: InputFile, data: bytes | None) -> DocumentRef:
-        if data is None:
-            return inspect(file, self._options, self._child)
-        return inspect_source(file, data, self._options, self._child)
 
     def _start(self) -> ReadContext:
         """The readers of the route. Raises UsageError when there is no key for an LLM engine."""

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfOptions
 from one_ocr_ray.policy.dataset.export import ExportReport, FileNames, page_blocks
 from one_ocr_ray.policy.writers.markdown import figure_path
 from one_ocr_ray.reading.inspection import Opener
 from one_ocr_ray.storage.dataset.committed import committed_documents
+from one_ocr_ray.storage.dataset.export import writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -38,28 +38,22 @@ def export_figures(output: str, folder: Path) -> ExportReport:
     source = committed_documents(output)
     report = ExportReport(lacking="figures", pieces=0)
     names = FileNames("")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with PdfChild() as child:
-            opener = Opener(child)
-            for shard in source.shards:
-                files = {(each.document_id, each.uri): each for each in shard.documents}
-                for document, pages in source.with_pages(shard):
-                    figures = {page.page_number: found for page in pages if (found := _figures(page))}
-                    if not figures:
-                        report.left_out += 1
-                    elif opener.open(files[document.document_id, document.source_uri], _OPTIONS) is not None:
-                        report.unopened += 1
-                    else:
-                        name = names.next(document.source_name)
-                        (folder / name / "figures").mkdir(parents=True, exist_ok=True)
-                        (folder / name / f"{name}.md").write_text(document.markdown or "", encoding="utf-8")
-                        report.pieces = (report.pieces or 0) + _write(child, pages, figures, folder / name)
-                        report.documents += 1
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"--to: {folder} is not a folder.") from error
-    except OSError as error:
-        raise StorageError(f"Files cannot be written to {folder}: {error.strerror}.") from error
+    with writing_to(folder), PdfChild() as child:
+        opener = Opener(child)
+        for shard in source.shards:
+            files = {(each.document_id, each.uri): each for each in shard.documents}
+            for document, pages in source.with_pages(shard):
+                figures = {page.page_number: found for page in pages if (found := _figures(page))}
+                if not figures:
+                    report.left_out += 1
+                elif opener.open(files[document.document_id, document.source_uri], _OPTIONS) is not None:
+                    report.unopened += 1
+                else:
+                    name = names.next(document.source_name)
+                    (folder / name / "figures").mkdir(parents=True, exist_ok=True)
+                    (folder / name / f"{name}.md").write_text(document.markdown or "", encoding="utf-8")
+                    report.pieces = (report.pieces or 0) + _write(child, pages, figures, folder / name)
+                    report.documents += 1
     return report
 
 

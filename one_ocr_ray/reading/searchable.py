@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.errors import StorageError, UsageError
 from one_ocr_ray.model import Failure
 from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind, kind_of
 from one_ocr_ray.pdf.reader import document_id_of
@@ -19,6 +18,7 @@ from one_ocr_ray.policy.writers.pdf_text import PdfText
 from one_ocr_ray.policy.writers.placed import placed_page
 from one_ocr_ray.reading.inspection import source_of
 from one_ocr_ray.storage.dataset.committed import committed_documents
+from one_ocr_ray.storage.dataset.export import writing_to
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -110,22 +110,22 @@ def export_searchable(
     source = committed_documents(output)
     report = ExportReport(lacking="pages")
     names = FileNames(".pdf")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with SearchableWriter() as writer:
-            for shard in source.shards:
-                for document, pages in source.with_pages(shard):
-                    made = _export(writer, document, pages, folder / names.next(document.source_name), options)
-                    if isinstance(made, CopyRefusal):
-                        tell(f"{document.source_name}: {made.code}: {made.message}")
-                        report.refused += 1
-                        continue
-                    report.documents += 1
-                    _tell_pages(document, made, tell)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise UsageError(f"--to: {folder} is not a folder.") from error
-    except OSError as error:
-        raise StorageError(f"Files cannot be written to {folder}: {error.strerror}.") from error
+    with writing_to(folder), SearchableWriter() as writer:
+        for shard in source.shards:
+            for document, pages in source.with_pages(shard):
+                name = document.source_name
+                made = _export(writer, document, pages, folder / names.next(name), options)
+                if isinstance(made, CopyRefusal):
+                    tell(f"{name}: {made.code}: {made.message}")
+                    report.refused += 1
+                    continue
+                report.documents += 1
+                if document.pages_failed:
+                    tell(f"{name}: {document.pages_failed} failed pages have no text layer.")
+                if made.damaged:
+                    tell(f"{name}: {made.damaged} damaged pages stay as they are.")
+                if made.guessed:
+                    tell(f"{name}: no places are known of {made.guessed} pages; their text is spread over the page.")
     return report
 
 
@@ -140,37 +140,17 @@ def _export(
     if document.failure is not None:
         return CopyRefusal(document.failure.code, document.failure.message)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".one-ocr-") as scratch:
-        source = _source(document, Path(scratch))
-        if isinstance(source, CopyRefusal):
-            return source
+        source = source_of(document.source_uri)
+        if isinstance(source, bytes):  # of an object
+            fetched = Path(scratch) / "original"
+            fetched.write_bytes(source)
+            source = fetched
+        found = None if isinstance(source, Failure) else document_id_of(source)
+        if isinstance(source, Failure) or found is None:
+            return _GONE
+        if found != document.document_id:
+            return _CHANGED
         made = write_searchable(writer, source, Path(scratch) / "copy.pdf", pages, options)
         if not isinstance(made, CopyRefusal):
             (Path(scratch) / "copy.pdf").replace(target)
     return made
-
-
-def _source(document: DocumentResult, scratch: Path) -> Path | CopyRefusal:
-    """The file that the document was read from, fetched to `scratch` where it is an object."""
-    source = source_of(document.source_uri)
-    if isinstance(source, Failure):
-        return _GONE
-    path = scratch / "original"
-    if isinstance(source, bytes):
-        path.write_bytes(source)
-    else:
-        path = source
-    found = document_id_of(path)
-    if found is None:
-        return _GONE
-    return path if found == document.document_id else _CHANGED
-
-
-def _tell_pages(document: DocumentResult, made: SearchableReport, tell: Callable[[str], object]) -> None:
-    """What is less than exact in a copy."""
-    name = document.source_name
-    if document.pages_failed:
-        tell(f"{name}: {document.pages_failed} failed pages have no text layer.")
-    if made.damaged:
-        tell(f"{name}: {made.damaged} damaged pages stay as they are.")
-    if made.guessed:
-        tell(f"{name}: no places are known of {made.guessed} pages; their text is spread over the page.")

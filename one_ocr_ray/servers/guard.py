@@ -58,10 +58,6 @@ def _owner_has_said() -> bool:
     return bool(readable)
 
 
-def _owner_is_gone() -> bool:
-    return _owner_has_said() and not os.read(0, 1024)
-
-
 def _reaped(server: int) -> int | None:
     """Reap every child that has ended. The exit code of the server; None while it runs."""
     code = None
@@ -84,7 +80,7 @@ def _end_all(grace_s: float) -> None:
     while (below := _descendants()) and time.monotonic() < deadline_s:
         _send(signal.SIGTERM, below - asked)
         asked |= below
-        if _owner_is_gone():
+        if _owner_has_said() and not os.read(0, 1024):  # the end of the file: the owner is gone
             deadline_s = min(deadline_s, asked_s + ORPHAN_GRACE_S)
             time.sleep(LOOK_AGAIN_S)
         _reaped(0)

@@ -233,9 +233,10 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
     others = {name: each.options for name, each in engines.items() if each is not own}
     models = {name: f"{options.name}/{options.model}" for name, options in others.items()}
     schema = some.request.json_schema if some else None
+    revision = f"@{settings.revision}" if settings.revision else ""
     return Fingerprint(
         engine=settings.engine,
-        model=_named(own.options.model, settings.revision) if own else DEFAULT_MODELS["local"],
+        model=f"{own.options.model}{revision}" if own else DEFAULT_MODELS["local"],
         prompt_sha256=some.prompt_sha256 if some else None,
         schema_sha256=prompt_sha256(schema) if schema is not None else None,
         longest_side_px=longest_side_px_of(settings),
@@ -244,10 +245,6 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
         route=told(route_of(settings), settings.engine, models),
         line_models=None if (models_of_lines := line_models_of(settings)) == SHIPPED_MODEL else models_of_lines.name,
     )
-
-
-def _named(model: str, revision: str | None) -> str:
-    return f"{model}@{revision}" if revision else model
 
 
 def metering_of(llm: EngineOptions, prices: Mapping[str, Price], request: PageRequest) -> ProviderMetering:

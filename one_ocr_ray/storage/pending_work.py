@@ -46,22 +46,14 @@ def find_pending_work(plan: PlanIndex, dataset: Dataset, output: Objects, *, ret
         for shard_id in plan.shard_ids()
         if shard_id not in retried and (shard_id not in committed or shard_id in at_work)
     ]
-    return PendingWork(open_shards, failed, _stale_copies(plan, committed, retried, set(open_shards), output))
-
-
-def _stale_copies(
-    plan: PlanIndex, committed: set[str], retried: set[str], open_shards: set[str], output: Objects
-) -> list[str]:
-    """Copies of shards that will change, marked so that the next run renews them if this one does not."""
-    changing = retried | (open_shards & committed)
-    if not changing:
-        return []
-    stale = [
+    changing = retried | (committed & set(open_shards))
+    settled = committed - set(open_shards)
+    stale_copies = [
         shard_id
-        for shard_id in plan.shard_ids(copies=True)
-        if shard_id in committed - open_shards
+        for shard_id in (plan.shard_ids(copies=True) if changing else ())
+        if shard_id in settled
         if any(plan.shard_of(each.document_id) in changing for each in plan.shard(shard_id).documents)
     ]
-    for shard_id in stale:
+    for shard_id in stale_copies:  # the next run renews them if this one does not
         Journal(output, shard_id, config_id="").mark_replacing()
-    return stale
+    return PendingWork(open_shards, failed, stale_copies)

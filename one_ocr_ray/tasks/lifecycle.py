@@ -208,15 +208,12 @@ class TaskLifecycle:
         """The pages that ended after `rev`. Those of an earlier task manager have the present rev."""
         if entry.events is None:
             view = entry.view
-            events = await asyncio.to_thread(self._stored_events, entry)
+            rows = await asyncio.to_thread(self._store.pages, view.record.task_id)
+            events = list(new_events({}, [outcome_of(row) for row in rows], entry.view.rev))
             if entry.view is not view or not view.state.terminal:
                 return tuple(event for event in events if event.rev > rev)
             entry.events = events
         return tuple(event for event in entry.events if event.rev > rev)
-
-    def _stored_events(self, entry: TaskEntry) -> list[PageEvent]:
-        notes = [outcome_of(row) for row in self._store.pages(entry.view.record.task_id)]
-        return list(new_events({}, notes, entry.view.rev))
 
     def _recalled(self, stored: StoredTask) -> TaskEntry:
         """The entry of a stored task; an unfinished one gets the pages in its journal."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StorageError, UsageError
@@ -20,6 +21,7 @@ from one_ocr_ray.storage.dataset.committed import committed_documents
 from one_ocr_ray.storage.dataset.workbook import sheets_of, write_workbook
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from one_ocr_ray.storage.dataset.committed import CommittedDocuments
@@ -35,13 +37,23 @@ def export(output: str, folder: Path, kind: ExportFormat) -> ExportReport:
     Raise UsageError if there is no dataset or `folder` cannot be a folder, StorageError if files cannot be written.
     """
     source = committed_documents(output)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    with writing_to(folder):
         if kind in _LINES:
             return _write_lines(source, folder / _LINES[kind], kind)
         if kind in (ExportFormat.CSV, ExportFormat.XLSX):
             return _write_tables(source, folder, kind)
         return _write_documents(source, folder, kind)
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Make `folder` for files that are written in the block.
+
+    Raise UsageError if it cannot be a folder, StorageError if files cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield
     except (FileExistsError, NotADirectoryError) as error:
         raise UsageError(f"--to: {folder} is not a folder.") from error
     except OSError as error:

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import Shard
     from one_ocr_ray.storage.store.objects import Objects
 
-_KINDS = ("pages", "documents")
-
 
 def verify(output: str) -> Iterator[str]:
     """Everything that is wrong with the dataset at `output`, one sentence each. Raise UsageError if there is none."""
@@ -44,7 +42,12 @@ def verify(output: str) -> Iterator[str]:
             yield f"shard {shard.shard_id} has other documents than the plan says"
         yield from shard_findings(documents, pages, parse_selection(fingerprint.pages), copies=shard.copies)
     yield from duplicate_findings(keys)
-    yield from _leftovers(objects, set(planned))
+    for kind in ("pages", "documents"):
+        for info in objects.list(kind):
+            if info.path.partition("/")[2].removesuffix(".parquet") not in planned:
+                yield f"{info.path} is not in the plan"
+    for info in objects.list("_work"):
+        yield f"{info.path} is left over: the run is not finished, or a crash left it behind"
 
 
 def _file_findings(objects: Objects, shard: Shard, version: str) -> Iterator[str]:
@@ -67,13 +70,3 @@ def _file_findings(objects: Objects, shard: Shard, version: str) -> Iterator[str
             version.encode(),
         ):
             yield f"{path} has other footer keys"
-
-
-def _leftovers(objects: Objects, planned: set[str]) -> Iterator[str]:
-    for kind in _KINDS:
-        for info in objects.list(kind):
-            shard_id = info.path.partition("/")[2].removesuffix(".parquet")
-            if shard_id not in planned:
-                yield f"{info.path} is not in the plan"
-    for info in objects.list("_work"):
-        yield f"{info.path} is left over: the run is not finished, or a crash left it behind"

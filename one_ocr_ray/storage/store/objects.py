@@ -143,17 +143,13 @@ class Objects:
             bucket = self.root.removeprefix("s3://")
             if bucket == self.root or "/" in bucket:
                 raise self._translated("listed", prefix, error) from error
-            yield from self._list_after(last, bucket, prefix)
+            try:
+                for each in list_any_keys(bucket, prefix):
+                    if each.key > last:  # S3 lists in the order of names
+                        yield ObjectInfo(each.key, each.size_bytes, each.modified)
+            except OSError as other:
+                raise self._translated("listed", prefix, other) from other
         except (BaseError, OSError) as error:
-            raise self._translated("listed", prefix, error) from error
-
-    def _list_after(self, last: str, bucket: str, prefix: str) -> Iterator[ObjectInfo]:
-        """Continue after `last`; S3 lists in the order of names."""
-        try:
-            for each in list_any_keys(bucket, prefix):
-                if each.key > last:
-                    yield ObjectInfo(each.key, each.size_bytes, each.modified)
-        except OSError as error:
             raise self._translated("listed", prefix, error) from error
 
     def folders(self, prefix: str) -> set[str]:

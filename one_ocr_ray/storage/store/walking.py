@@ -121,28 +121,20 @@ def _listed(path: str) -> _Folder:
     try:
         with os.scandir(path) as entries:
             for entry in entries:
-                _sort_in(entry, folder)
+                try:
+                    folders = folder.links if entry.is_symlink() else folder.folders
+                    (folders if entry.is_dir() else folder.files).append(entry.name)
+                except OSError as error:
+                    if error.errno == errno.ELOOP:  # a link to itself: a missing file, like a dangling link
+                        folder.files.append(entry.name)
+                    else:  # it may be a folder
+                        folder.faults.append(WalkedFile(entry.path, _reason(error)))
     except (OSError, ValueError) as error:  # even halfway: what was listed counts, and the fault is reported
         folder.faults.append(WalkedFile(path, _reason(error)))
     for names in (folder.files, folder.folders, folder.links):
         names.sort()
     folder.faults.sort()
     return folder
-
-
-def _sort_in(entry: os.DirEntry[str], folder: _Folder) -> None:
-    try:
-        if not entry.is_dir():
-            folder.files.append(entry.name)
-        elif entry.is_symlink():
-            folder.links.append(entry.name)
-        else:
-            folder.folders.append(entry.name)
-    except OSError as error:
-        if error.errno == errno.ELOOP:  # a link to itself: a missing file, like a dangling link
-            folder.files.append(entry.name)
-        else:  # it may be a folder
-            folder.faults.append(WalkedFile(entry.path, _reason(error)))
 
 
 def _reason(error: Exception) -> str:

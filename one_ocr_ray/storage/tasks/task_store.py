@@ -188,7 +188,11 @@ class TaskStore:
             return
         if task := self.task(task_id):
             self.save_task(being_deleted(task))
-            self._delete_claim_of(task.view.record)
+            if (claim := task.view.record.claim) is not None:  # its response has the file's name
+                path = _claim_path(task.view.record.owner, claim)
+                data = self._objects.get(path)
+                if data is not None and task_id.encode() in data:  # otherwise the key was claimed again in the meantime
+                    self._objects.delete(path)
         self._erase(task_id)
         self._objects.delete(_path(task_id, "state.json"))
 
@@ -226,15 +230,6 @@ class TaskStore:
             data = self._objects.get(info.path)
             if data is not None and is_void(data, now):
                 self._objects.delete(info.path)
-
-    def _delete_claim_of(self, record: TaskRecord) -> None:
-        """Delete the claim whose response names the task: it contains the file's name."""
-        if record.claim is None:
-            return
-        path = _claim_path(record.owner, record.claim)
-        data = self._objects.get(path)
-        if data is not None and record.task_id.encode() in data:  # otherwise the key was claimed again in the meantime
-            self._objects.delete(path)
 
     def _erase(self, task_id: str) -> None:
         self._objects.delete_all(f"{TASKS}/{task_id}", but=_path(task_id, "state.json"))
