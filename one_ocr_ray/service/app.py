@@ -80,11 +80,15 @@ def create_app(manager: TaskManager, store: TaskStore, settings: ServiceSettings
     for module in (uploads, tasks, events, pages, results, batches, usage, health, sessions):
         app.include_router(module.router)
     install_pages(app)
+    # Without a check of the Host header a foreign site could point its own name at this machine and reach a service
+    # without keys. A service on every address has keys.
+    hosts = frozenset(name.lower() for name in (*LOOPBACK_HOSTS, settings.host, *settings.allowed_hosts))
+    answers_to_all = settings.host in _WILDCARD_ADDRESSES and not settings.allowed_hosts
     # A request passes the middleware that is added last first.
     rate = settings.requests_per_second
     app.add_middleware(Authentication, keys=service.keys, ended=service.ended, requests_per_second=rate)
     app.add_middleware(BodyLimit, limits=body_limits(settings))
-    app.add_middleware(HostCheck, hosts=_hosts(settings))
+    app.add_middleware(HostCheck, hosts=None if answers_to_all else hosts)
     app.add_middleware(RequestLog)
     description: dict[str, Any] = {}
 
@@ -106,13 +110,3 @@ def body_limits(settings: ServiceSettings) -> BodyLimits:
         stall_s=settings.stall_timeout,
         whole_s=settings.upload_timeout,
     )
-
-
-def _hosts(settings: ServiceSettings) -> frozenset[str] | None:
-    """The Host headers that are answered; None: all of them, for a service with keys on every address.
-
-    Without this check a foreign site could point its own name at this machine and reach a service without keys.
-    """
-    if settings.host in _WILDCARD_ADDRESSES and not settings.allowed_hosts:
-        return None
-    return frozenset(name.lower() for name in (*LOOPBACK_HOSTS, settings.host, *settings.allowed_hosts))

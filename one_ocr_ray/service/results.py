@@ -148,11 +148,10 @@ def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:
         return markdown_of(pages)
     if form in (Format.HOCR, Format.ALTO):
         return placed_text_of(view.record.filename, pages, ExportFormat(form))
-    return PAGE_JOINT.join(_plain_text(page) for page in pages if page.markdown).rstrip("\n") + "\n"
-
-
-def _plain_text(page: PageResult) -> str:
-    return to_text(unpack(page.blocks)) if page.blocks else plain_text(page.markdown or "")
+    texts = (
+        to_text(unpack(page.blocks)) if page.blocks else plain_text(page.markdown) for page in pages if page.markdown
+    )
+    return PAGE_JOINT.join(texts).rstrip("\n") + "\n"
 
 
 def page_markdown(page: PageResult) -> str:

@@ -22,7 +22,7 @@ from one_ocr_ray.service.dependencies import Owner, ServiceDep
 from one_ocr_ray.tasks.port import TaskManagerUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator
 
     from starlette.types import Receive, Scope, Send
 
@@ -157,23 +157,18 @@ async def follow_task(manager: TaskManager, owner: str, task_id: str, last_event
         except (KeyError, TaskManagerUnavailableError):
             return  # the task was deleted, or the client asks again
         if view.rev > rev or first:
-            for event in _news(view, pages):
-                yield event
+            for at, page in enumerate(pages, 1):
+                # An event has an id where all news up to that rev have been sent.
+                complete = at == len(pages) or pages[at].rev != page.rev
+                yield StreamEvent("page", page_data(page), str(page.rev) if complete else None)
+            yield StreamEvent("progress", progress_data(view), str(view.rev))
+            if view.state.terminal:
+                yield StreamEvent("end", {**progress_data(view), "outcome": view.outcome}, str(view.rev))
         else:
             yield None
         if view.state.terminal:
             return
         first, rev = False, max(rev, view.rev)
-
-
-def _news(view: TaskView, pages: Sequence[PageEvent]) -> Iterator[StreamEvent]:
-    """The news of a task as events. An event has an id where all news up to that rev have been sent."""
-    for at, page in enumerate(pages, 1):
-        complete = at == len(pages) or pages[at].rev != page.rev
-        yield StreamEvent("page", page_data(page), str(page.rev) if complete else None)
-    yield StreamEvent("progress", progress_data(view), str(view.rev))
-    if view.state.terminal:
-        yield StreamEvent("end", {**progress_data(view), "outcome": view.outcome}, str(view.rev))
 
 
 def page_data(page: PageEvent) -> dict[str, Any]:

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from starlette.datastructures import Headers
+
 from one_ocr_ray.service.problems import Problem, problem_response
 
 if TYPE_CHECKING:
@@ -56,7 +58,9 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         limits = self._limits.of(scope["path"])
-        announced = _content_length(scope)
+        length = Headers(scope=scope).get("content-length")
+        is_number = length is not None and length.isdecimal() and len(length) < 20
+        announced = None if length is None else int(length) if is_number else -1
         problem = self._refusal(limits, announced)
         if problem is not None:
             await problem_response(scope, problem)(scope, receive, send)
@@ -148,11 +152,3 @@ def too_large(most_bytes: int) -> Problem:
 def _closing(code: str, detail: str, retry_after_s: int | None = None) -> Problem:
     """A problem that closes the connection: the rest of the body is not read."""
     return Problem(code, detail, retry_after_s=retry_after_s, headers={"Connection": "close"})
-
-
-def _content_length(scope: Scope) -> int | None:
-    """The length that the client announced; None without the header, -1 for nonsense."""
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            return int(value) if value.isdigit() and len(value) < 20 else -1
-    return None

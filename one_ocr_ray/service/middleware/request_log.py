@@ -86,7 +86,13 @@ class RequestLog:
         except ClientDisconnect:
             pass  # nobody waits for an answer
         except Exception as error:
-            fields = {"request_id": request_id, **_error_fields(error)}
+            # The type of an error and its place; not its text, which may quote content.
+            frames = traceback.extract_tb(error.__traceback__)[-8:]
+            fields = {
+                "request_id": request_id,
+                "error": type(error).__qualname__,
+                "frames": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
+            }
             log.error("unexpected error", extra={"fields": fields})  # noqa: TRY400 - a traceback may quote a page
             if not status:
                 detail = "The service met an error of its own; its log has it under the id of this request."
@@ -104,12 +110,3 @@ class RequestLog:
                 **{name: value for name, value in parameters if name in _IDS and _TASK_ID.fullmatch(str(value))},
             }
             log.info("request", extra={"fields": fields})
-
-
-def _error_fields(error: BaseException) -> dict[str, Any]:
-    """The type of an error and its place; not its text, which may quote content."""
-    frames = traceback.extract_tb(error.__traceback__)[-8:]
-    return {
-        "error": type(error).__qualname__,
-        "frames": [f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames],
-    }

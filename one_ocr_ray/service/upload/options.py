@@ -127,18 +127,12 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
     if pages is not None:  # a range may be given from either end
         ordered = _RANGE_ENDS.sub(lambda ends: "-".join(sorted(ends.groups(), key=int)), pages)
         pages = str(parse_selection(ordered))
-    return TaskOptions(**{**options.model_dump(), "pages": pages, "schema": _checked_schema(options)})
-
-
-def _checked_schema(options: UploadOptions) -> str | None:
-    """The schema as text. Raises Problem for one that is no JSON Schema, or too large."""
-    asked: Any = options.schema
-    if asked is None:
-        return None
-    schema = json.dumps(asked, ensure_ascii=False)
-    if fault := foreign_schema_fault(asked, schema) or schema_fault(schema):
-        raise Problem("invalid_schema", fault)
-    return schema
+    schema, asked = None, options.model_dump()
+    if asked["schema"] is not None:
+        schema = json.dumps(asked["schema"], ensure_ascii=False)
+        if fault := foreign_schema_fault(asked["schema"], schema) or schema_fault(schema):
+            raise Problem("invalid_schema", fault)
+    return TaskOptions(**{**asked, "pages": pages, "schema": schema})
 
 
 def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
