@@ -63,16 +63,16 @@ def _status(options: argparse.Namespace) -> int:
 
     output, _ = open_dataset(options.output)
     account = _account(output)
-    told = status_of(output, account, BATCH_CODECS) if account is not None else {"parcels": {}, "deadline": None}
+    status = status_of(output, account, BATCH_CODECS) if account is not None else {"parcels": {}, "deadline": None}
     if options.json:
-        print(orjson.dumps(told).decode())  # noqa: T201 - the command line speaks here
+        print(orjson.dumps(status).decode())  # noqa: T201 - the command line speaks here
         return EXIT_OK
-    for state, counts in told["parcels"].items():
+    for state, counts in status["parcels"].items():
         print(f"{state:<10} {counts['parcels']:>6} batches {counts['pages']:>9} pages")  # noqa: T201
-    if not told["parcels"]:
+    if not status["parcels"]:
         print("No batch of this output is open.")  # noqa: T201
-    elif told["deadline"]:
-        print(f"Run the same command again before {told['deadline']}.")  # noqa: T201
+    elif status["deadline"]:
+        print(f"Run the same command again before {status['deadline']}.")  # noqa: T201
     return EXIT_OK
 
 

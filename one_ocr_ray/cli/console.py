@@ -101,7 +101,7 @@ def timed_line_printer(err: TextIO) -> Callable[[str], None]:
     return lambda sentence: print(f"[{time.monotonic() - begun_s:5.1f} s] {sentence}", file=err, flush=True)
 
 
-def _told_readers(summary: RunSummary) -> list[str]:
+def _reader_lines(summary: RunSummary) -> list[str]:
     """Who has read how much, and where the requests went."""
     lines = [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []
     for reader, endpoints in summary.requests_by_endpoint.items():
@@ -129,7 +129,7 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
     if unopened := summary.counts.unopened:
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
-    lines += _told_readers(summary)
+    lines += _reader_lines(summary)
     lines += [f"{told_audit(summary.audit)}."] if summary.audit else []
     if figures["cost_usd_total"]:
         lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
@@ -237,12 +237,13 @@ def print_evaluation(report: EvalReport, *, as_json: bool, out: TextIO) -> None:
     groups = {"": {"all": report.all}, "reader": report.readers, "reason": report.reasons, "document": report.documents}
     for title, group in groups.items():
         for name, totals in sorted(group.items()):
-            told = totals.figures()
-            shares = (told[key] for key in ("cer", "wer", "order", "teds", "headings_f1"))
+            figures = totals.figures()
+            shares = (figures[key] for key in ("cer", "wer", "order", "teds", "headings_f1"))
             cells = ["" if share is None else f"{share:.4f}" for share in shares]
             label = f"{title} {name}".strip()
             print(
-                f"{label[:32]:<32} {told['pages']:>7} {' '.join(f'{c:>7}' for c in cells[:4])} {cells[4]:>9}", file=out
+                f"{label[:32]:<32} {figures['pages']:>7} {' '.join(f'{c:>7}' for c in cells[:4])} {cells[4]:>9}",
+                file=out,
             )
     print(f"Pages without a truth: {report.without_truth}. Truths without a page: {report.unread}.", file=out)
 

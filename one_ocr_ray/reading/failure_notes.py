@@ -16,8 +16,8 @@ class FailureNotes:
     """The first sentence for each error code, and the one for throttles."""
 
     def __init__(self) -> None:
-        self._said: dict[str, str] = {}
-        self._said_of_throttle: dict[str, str] = {}
+        self._notes: dict[str, str] = {}
+        self._of_throttles: dict[str, str] = {}
 
     def observe(self, event: ReadingEvent) -> None:
         """Note what the provider says of a failure that is reported."""
@@ -25,9 +25,9 @@ class FailureNotes:
             return
         failure, sentence = event.answer.failure, event.answer.provider_message
         if failure is not None and sentence:
-            said = self._said_of_throttle if failure.action is Action.THROTTLED else self._said
-            said.setdefault(failure.code.value, f"{failure.message} The provider says: {sentence}")
+            notes = self._of_throttles if failure.action is Action.THROTTLED else self._notes
+            notes.setdefault(failure.code.value, f"{failure.message} The provider says: {sentence}")
 
-    def told(self, held: Held | None) -> dict[str, str]:
-        """What is worth telling: a throttle only while it holds the run up."""
-        return self._said if held is None else self._said_of_throttle | self._said
+    def to_show(self, held: Held | None) -> dict[str, str]:
+        """The notes to show: a throttle only while it holds the run up."""
+        return self._notes if held is None else self._of_throttles | self._notes

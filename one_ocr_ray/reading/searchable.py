@@ -101,9 +101,9 @@ def _kind(source: Path) -> DocumentKind | None:
 
 
 def export_searchable(
-    output: str, folder: Path, options: SearchableOptions, tell: Callable[[str], object]
+    output: str, folder: Path, options: SearchableOptions, say: Callable[[str], object]
 ) -> ExportReport:
-    """Write a searchable copy of each document in the dataset at `output`; `tell` hears why one was not written.
+    """Write a searchable copy of each document in the dataset at `output`; `say` hears why one was not written.
 
     Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
     """
@@ -116,16 +116,16 @@ def export_searchable(
                 name = document.source_name
                 made = _export(writer, document, pages, folder / names.next(name), options)
                 if isinstance(made, CopyRefusal):
-                    tell(f"{name}: {made.code}: {made.message}")
+                    say(f"{name}: {made.code}: {made.message}")
                     report.refused += 1
                     continue
                 report.documents += 1
                 if document.pages_failed:
-                    tell(f"{name}: {document.pages_failed} failed pages have no text layer.")
+                    say(f"{name}: {document.pages_failed} failed pages have no text layer.")
                 if made.damaged:
-                    tell(f"{name}: {made.damaged} damaged pages stay as they are.")
+                    say(f"{name}: {made.damaged} damaged pages stay as they are.")
                 if made.guessed:
-                    tell(f"{name}: no places are known of {made.guessed} pages; their text is spread over the page.")
+                    say(f"{name}: no places are known of {made.guessed} pages; their text is spread over the page.")
     return report
 
 

@@ -5,7 +5,7 @@
 The owner holds the write end of the guard's standard input. When it writes a line there, and at SIGTERM, the guard
 sends SIGTERM to every process below it, waits GRACE_S, kills what is left and ends. At the end of file the owner is
 gone, for whatever reason, and nobody waits for an answer: ORPHAN_GRACE_S at most. It ends what is left, too, when the
-server ends by itself. On its standard output it tells one JSON object a line: {"guard": pid, "server": pid}, then
+server ends by itself. On its standard output it reports one JSON object a line: {"guard": pid, "server": pid}, then
 {"ended": exit code of the server}.
 
 It is no child of the owner, so that Ray's sweep of a dead worker's children and process group does not reach it; it
@@ -36,19 +36,19 @@ def main(grace_s: float, command: list[str]) -> int:
         return 0
     os.setsid()
     ctypes.CDLL(None, use_errno=True).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, _: told.append(number))
+    terminations: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, _: terminations.append(number))
     try:
         server = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr)  # noqa: S603 - the owner's
     except OSError as error:
-        _tell({"guard": os.getpid(), "failed": error.strerror})
+        _report({"guard": os.getpid(), "failed": error.strerror})
         return 0
-    _tell({"guard": os.getpid(), "server": server.pid})
+    _report({"guard": os.getpid(), "server": server.pid})
     code: int | None = None
-    while code is None and not told and not _owner_has_said():
+    while code is None and not terminations and not _owner_has_said():
         code = _reaped(server.pid)
     _end_all(0.0 if code is not None else grace_s)
-    _tell({"ended": code if code is not None else -signal.SIGTERM})
+    _report({"ended": code if code is not None else -signal.SIGTERM})
     return 0
 
 
@@ -119,10 +119,10 @@ def _descendants() -> set[int]:
     return found
 
 
-def _tell(said: dict[str, object]) -> None:
+def _report(message: dict[str, object]) -> None:
     """One line for the owner; it may be gone."""
     try:
-        os.write(1, json.dumps(said).encode() + b"\n")
+        os.write(1, json.dumps(message).encode() + b"\n")
     except OSError:
         return
 

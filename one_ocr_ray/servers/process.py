@@ -26,20 +26,20 @@ KILLED = -int(signal.SIGKILL)
 class ServerProcess:
     """One server and its guard. The guard ends the server when this process ends or `stop` is called."""
 
-    def __init__(self, owner_fd: int, told_fd: int, guard_pid: int, log: Path, grace_s: float) -> None:
-        """`owner_fd`: the guard's standard input. `told_fd`: what the guard says, line by line."""
+    def __init__(self, owner_fd: int, reports_fd: int, guard_pid: int, log: Path, grace_s: float) -> None:
+        """`owner_fd`: the guard's standard input. `reports_fd`: what the guard says, line by line."""
         self._owner_fd = owner_fd
-        self._told_fd = told_fd
+        self._reports_fd = reports_fd
         self._guard_pid = guard_pid
         self._grace_s = grace_s
-        self._told = b""
+        self._reports = b""
         self.log = log
 
     @classmethod
     def start(cls, command: Sequence[str], environment: Mapping[str, str], log: Path, *, grace_s: float) -> Self:
         """Start `command` with all it prints in `log`. Raises OSError when it cannot be started."""
         guard_in, owner_fd = os.pipe()  # no other child inherits them
-        told_fd, guard_out = os.pipe()
+        reports_fd, guard_out = os.pipe()
         try:
             with log.open("ab") as output:
                 child = subprocess.Popen(  # noqa: S603 - the operator's own command
@@ -52,24 +52,24 @@ class ServerProcess:
         finally:
             os.close(guard_in)
             os.close(guard_out)
-        with os.fdopen(os.dup(told_fd), "rb") as lines:
+        with os.fdopen(os.dup(reports_fd), "rb") as lines:
             line = lines.readline()
         child.wait(GUARD_STARTS_S)  # the guard has left it behind
-        told: dict[str, Any] = json.loads(line) if line else {"failed": "its guard did not start"}
-        if "failed" in told:
+        first: dict[str, Any] = json.loads(line) if line else {"failed": "its guard did not start"}
+        if "failed" in first:
             os.close(owner_fd)
-            os.close(told_fd)
-            raise OSError(f"{command[0]}: {told['failed']}")
-        os.set_blocking(told_fd, False)
-        return cls(owner_fd, told_fd, told["guard"], log, grace_s)
+            os.close(reports_fd)
+            raise OSError(f"{command[0]}: {first['failed']}")
+        os.set_blocking(reports_fd, False)
+        return cls(owner_fd, reports_fd, first["guard"], log, grace_s)
 
     @property
     def exit_code(self) -> int | None:
         """The server's exit code; None while it runs. Where the guard was killed, the server is killed, too."""
         with suppress(BlockingIOError):
-            self._told += os.read(self._told_fd, 4096)
-        if b'"ended"' in self._told:
-            return int(json.loads(self._told.splitlines()[-1])["ended"])
+            self._reports += os.read(self._reports_fd, 4096)
+        if b'"ended"' in self._reports:
+            return int(json.loads(self._reports.splitlines()[-1])["ended"])
         if _runs(self._guard_pid):
             return None
         pids = [int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit()]
@@ -90,7 +90,7 @@ class ServerProcess:
     def __del__(self) -> None:
         """Close the pipes: a guard that is still there takes it for the owner's end."""
         os.close(self._owner_fd)
-        os.close(self._told_fd)
+        os.close(self._reports_fd)
 
     def log_tail(self) -> str:
         """The end of the log; empty once it is removed."""

@@ -1,6 +1,6 @@
-"""`Callbacks`: tells the hosts of callbacks how tasks ended, at least once, through failures and restarts.
+"""`Callbacks`: delivers the ends of tasks to the hosts of their callbacks, through failures and restarts.
 
-What is still to be told stands in the state of its task (`StoredTask.untold`), so it outlives the process.
+What is not delivered yet stands in the state of its task (`StoredTask.undelivered`), so it outlives the process.
 """
 
 from __future__ import annotations
@@ -38,32 +38,32 @@ class Callbacks:
         self._settings = settings
         self._body = body
         self._posts = FairSemaphore(POSTS_AT_ONCE, shared=True)
-        self._telling: dict[str, asyncio.Task[None]] = {}
-        lifecycle.on_end = self.tell
+        self._delivering: dict[str, asyncio.Task[None]] = {}
+        lifecycle.on_end = self.deliver
 
-    def tell_all(self) -> None:
-        """Tell the ends of all tasks that are still to be told."""
+    def deliver_all(self) -> None:
+        """Deliver the ends of all tasks that are not delivered yet."""
         for entry in self._lifecycle.table.entries():
-            self.tell(entry)
+            self.deliver(entry)
 
-    def tell(self, entry: TaskEntry) -> None:
-        """Tell what is still to be told of a task, until its host knows."""
+    def deliver(self, entry: TaskEntry) -> None:
+        """Deliver the ends of a task that are not delivered yet; what fails is tried again later."""
         task_id = entry.view.record.task_id
-        if entry.untold and task_id not in self._telling:
-            telling = asyncio.get_running_loop().create_task(self._tell(entry))
-            self._telling[task_id] = telling
-            telling.add_done_callback(lambda _: self._telling.pop(task_id))
+        if entry.undelivered and task_id not in self._delivering:
+            delivering = asyncio.get_running_loop().create_task(self._deliver(entry))
+            self._delivering[task_id] = delivering
+            delivering.add_done_callback(lambda _: self._delivering.pop(task_id))
 
-    async def _tell(self, entry: TaskEntry) -> None:
+    async def _deliver(self, entry: TaskEntry) -> None:
         failures = 0
-        while entry.untold and not entry.deleted and not entry.erased:
-            view = entry.untold[0]
+        while entry.undelivered and not entry.deleted and not entry.erased:
+            view = entry.undelivered[0]
             why = await self._post(view)
             if why is None or is_given_up(view.finished_at, datetime.now(UTC)):
                 if why is not None:
                     log.warning("the callback of task %s is given up: %s", view.record.task_id, why)
                 failures = 0
-                await self._lifecycle.told(entry, view)
+                await self._lifecycle.delivered(entry, view)
                 continue
             failures += 1
             log.info("the callback of task %s has failed %d times: %s", view.record.task_id, failures, why)

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNTOLD_ENDS = 20  # of one task, for its callback
+UNDELIVERED_ENDS = 20  # of one task, for its callback
 TRY_AGAIN_S = (0.5, 30.0)  # at first and at most, while the store refuses
 
 
@@ -123,9 +123,9 @@ class TaskLifecycle:
             self._publish(entry, entry.view, end.pages, None, 0)
             view = ended(entry.view, end, _now(), self._kept_for)
             view = replace(view, rev=next_rev(view.rev, self.generation))
-            untold = _untold(entry, view)
-            await self._until_kept(lambda: self._store.save_task(StoredTask(view, untold=untold)))
-            entry.retry, entry.notes, entry.used, entry.untold = None, {}, {}, untold
+            undelivered = _undelivered(entry, view)
+            await self._until_kept(lambda: self._store.save_task(StoredTask(view, undelivered=undelivered)))
+            entry.retry, entry.notes, entry.used, entry.undelivered = None, {}, {}, undelivered
             self.table.publish(entry, view)
         self.on_end(entry)
 
@@ -138,13 +138,13 @@ class TaskLifecycle:
         """Add the use of runs that have ended to the sums of their owners. Blocks."""
         self._ledger.add_up(self.table.open_runs(), today)
 
-    async def told(self, entry: TaskEntry, end: TaskView) -> None:
+    async def delivered(self, entry: TaskEntry, end: TaskView) -> None:
         """Record durably that the callback's host knows of `end`."""
         async with entry.turning:
-            entry.untold = tuple(view for view in entry.untold if view is not end)
+            entry.undelivered = tuple(view for view in entry.undelivered if view is not end)
             stored_otherwise = entry.deleted or entry.erased or (entry.cancelled and not entry.view.state.terminal)
             if not stored_otherwise:
-                stored = StoredTask(entry.view, entry.retry, untold=entry.untold)
+                stored = StoredTask(entry.view, entry.retry, undelivered=entry.undelivered)
                 await self._until_kept(lambda: self._store.save_task(stored))
 
     async def begin_cancel(self, entry: TaskEntry) -> bool:
@@ -154,7 +154,7 @@ class TaskLifecycle:
                 return False
             view = ended(entry.view, TaskResult(cancelled=True), _now(), self._kept_for)
             await asyncio.to_thread(self._put_use, entry, TaskResult())  # its end may never come: after a crash
-            await asyncio.to_thread(self._store.save_task, StoredTask(view, untold=_untold(entry, view)))
+            await asyncio.to_thread(self._store.save_task, StoredTask(view, undelivered=_undelivered(entry, view)))
             entry.cancelled = True
             return True
 
@@ -167,7 +167,7 @@ class TaskLifecycle:
             rows = await asyncio.to_thread(self._store.pages, entry.view.record.task_id)
             notes = kept_pages(rows, order)
             view = replace(retrying(entry.view, notes), rev=next_rev(entry.view.rev, self.generation))
-            await asyncio.to_thread(self._store.save_task, StoredTask(view, order, untold=entry.untold))
+            await asyncio.to_thread(self._store.save_task, StoredTask(view, order, undelivered=entry.undelivered))
             entry.retry, entry.notes, entry.cancelled = order, notes, False
             entry.events = entry.events or list(new_events({}, map(outcome_of, rows), entry.view.rev))
             self.table.publish(entry, view)
@@ -217,7 +217,7 @@ class TaskLifecycle:
 
     def _recalled(self, stored: StoredTask) -> TaskEntry:
         """The entry of a stored task; an unfinished one gets the pages in its journal."""
-        entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None, untold=stored.untold)
+        entry = TaskEntry(stored.view, stored.retry, stored.erased, events=None, undelivered=stored.undelivered)
         if not stored.aside and not stored.view.state.terminal:
             try:
                 self._recall(entry)
@@ -269,14 +269,18 @@ class TaskLifecycle:
                 wait_s = min(2 * wait_s, at_most_s)
 
 
-def _untold(entry: TaskEntry, end: TaskView) -> tuple[TaskView, ...]:
+def _undelivered(entry: TaskEntry, end: TaskView) -> tuple[TaskView, ...]:
     """The ends to tell once the task has ended with `end`."""
     if end.record.options.callback_url is None:
         return ()
-    untold = (*entry.untold, end)
-    if len(untold) > UNTOLD_ENDS:
-        log.warning("task %s has ended %d times untold; the oldest is left out", end.record.task_id, len(untold))
-    return untold[-UNTOLD_ENDS:]
+    undelivered = (*entry.undelivered, end)
+    if len(undelivered) > UNDELIVERED_ENDS:
+        log.warning(
+            "task %s has ended %d times and no callback was delivered; the oldest is left out",
+            end.record.task_id,
+            len(undelivered),
+        )
+    return undelivered[-UNDELIVERED_ENDS:]
 
 
 def _now() -> datetime:

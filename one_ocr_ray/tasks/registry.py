@@ -40,7 +40,7 @@ class TaskEntry:
     cancelled: bool = False
     aside: bool = False  # its files cannot be understood: it stays as it is, unless it is deleted
     deleted: bool = False
-    untold: tuple[TaskView, ...] = ()  # ends that the callback's host does not know of yet
+    undelivered: tuple[TaskView, ...] = ()  # ends that the callback's host does not know of yet
 
     @property
     def key(self) -> _Key:

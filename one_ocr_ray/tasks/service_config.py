@@ -226,9 +226,9 @@ def identity_of(service: ServiceConfig, version: str = __version__) -> str:
         "callback_hosts",
         "callback_private",
     )
-    told = [(name, _plain(getattr(service.settings, name))) for name in names]
+    values = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, each and (each.options.model, astuple(each.request))) for name, each in service.engines.items()]
-    return hashlib.sha256(repr((version, told, asks)).encode()).hexdigest()[:16]
+    return hashlib.sha256(repr((version, values, asks)).encode()).hexdigest()[:16]
 
 
 def _plain(value: object) -> object:

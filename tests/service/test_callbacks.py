@@ -79,7 +79,7 @@ async def until_known(manager: ScriptedManager, task_id: str) -> None:
     """Wait until the host knows of every end of a task."""
     entry = next(each for each in manager.lifecycle.table.entries() if each.view.record.task_id == task_id)
     async with asyncio.timeout(PATIENCE_S):
-        while entry.untold or entry.turning.locked():  # noqa: ASYNC110 - nothing tells it
+        while entry.undelivered or entry.turning.locked():  # noqa: ASYNC110 - nothing tells it
             await asyncio.sleep(0.01)
 
 
@@ -97,7 +97,7 @@ def test_the_end_is_told_signed(tmp_path: Path) -> None:
                 await asyncio.to_thread(site.run, until_known(site.manager, task_id))
                 stored = site.store.task(task_id)
                 assert stored is not None
-                assert stored.untold == ()
+                assert stored.undelivered == ()
 
     asyncio.run(told())
     assert SECRET.encode() not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
@@ -123,7 +123,7 @@ def test_a_restarted_service_tells_all_ends(tmp_path: Path) -> None:
             manager = ScriptedManager(site.store)
             callbacks = Callbacks(manager.lifecycle, site.settings, status_body)
             await asyncio.to_thread(manager.lifecycle.recover, 2)
-            callbacks.tell_all()
+            callbacks.deliver_all()
             bodies = await receiver.until(3)
             ends = [(body["state"], body["outcome"]) for body in bodies if body["task_id"] == task_id]
             assert ends == [("SUCCESS", "partial"), ("SUCCESS", "complete")]
@@ -131,7 +131,7 @@ def test_a_restarted_service_tells_all_ends(tmp_path: Path) -> None:
             await asyncio.gather(until_known(manager, task_id), until_known(manager, cancelled))
             again = ScriptedManager(site.store)
             await asyncio.to_thread(again.lifecycle.recover, 3)
-            assert not any(entry.untold for entry in again.lifecycle.table.entries())
+            assert not any(entry.undelivered for entry in again.lifecycle.table.entries())
 
     asyncio.run(told())
 

@@ -13,7 +13,7 @@ from one_ocr_ray.policy.tasks.task import TaskRecord, TaskState, TaskView
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is, saved_usd
 from one_ocr_ray.service.web.i18n import catalog
-from one_ocr_ray.service.web.task_view import told_readers
+from one_ocr_ray.service.web.task_view import readers_line
 from tests.scripted_engine import ScriptedEngine
 from tests.values import NOON, TIMED_OUT, document, page
 
@@ -65,6 +65,6 @@ def test_the_page_of_a_task_says_who_has_read_it() -> None:
     record = TaskRecord("t_" + "A" * 22, "b_1", "", "a.pdf", 3, "sha256:0", NOON)
     uses = {"openai": ReaderUse(2, 0.25, 0.0, "gpt"), "text-layer": ReaderUse(1000, 0.0, 1.25)}
     view = TaskView(record, TaskState.SUCCESS, rev=1, readers=uses)
-    assert told_readers(view, catalog("en")) == "Pages: 1,000 from the text layer, 2 by gpt; $0.2500 instead of $1.50"
-    assert "文本层 1,000" in told_readers(view, catalog("zh"))
-    assert not told_readers(TaskView(record, TaskState.SUCCESS, rev=1, readers={"local": ReaderUse(3)}), catalog("en"))
+    assert readers_line(view, catalog("en")) == "Pages: 1,000 from the text layer, 2 by gpt; $0.2500 instead of $1.50"
+    assert "文本层 1,000" in readers_line(view, catalog("zh"))
+    assert not readers_line(TaskView(record, TaskState.SUCCESS, rev=1, readers={"local": ReaderUse(3)}), catalog("en"))

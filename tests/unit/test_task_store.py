@@ -166,6 +166,14 @@ def test_what_a_later_release_adds_and_leaves_empty_changes_nothing(accepted: Ta
     assert accepted.task(TASK) == DONE
 
 
+def test_ends_that_an_earlier_release_has_not_delivered_are_still_to_be_delivered(accepted: TaskStore) -> None:
+    """Its files name them otherwise."""
+    state = orjson.loads(encode_task(replace(DONE, undelivered=(DONE.view,))))
+    state["untold"] = state.pop("undelivered")
+    Objects(accepted.root).put(f"tasks/{TASK}/state.json", orjson.dumps(state))
+    assert accepted.task(TASK) == replace(DONE, undelivered=(DONE.view,))
+
+
 def test_foreign_files_in_the_store_are_passed_over(accepted: TaskStore) -> None:
     """What a file system or a desktop leaves behind; a claim that is torn binds nobody."""
     objects = Objects(accepted.root)

@@ -39,11 +39,11 @@ async def check_engine(workers: Sequence[Any], say: Callable[[str], None]) -> No
     The provider's list of models decides nothing: gateways leave out names that they answer for. Raises UsageError for
     a missing key on any worker's node, and StoppedError when every provider refuses; pages go past some that do.
     """
-    said = await asyncio.gather(*(_engine_fault(worker, first=worker is workers[0]) for worker in workers))
-    lost = [each for each in said if isinstance(each, RayActorError)]
+    checks = await asyncio.gather(*(_engine_fault(worker, first=worker is workers[0]) for worker in workers))
+    lost = [each for each in checks if isinstance(each, RayActorError)]
     if len(lost) == len(workers):
         raise lost[0]
-    check = said[0]
+    check = checks[0]
     if not isinstance(check, EngineCheck):
         return
     if any(failure.code is ErrorCode.MODEL_NOT_FOUND for _, failure in check.faults):

@@ -181,7 +181,7 @@ class OcrWorker(Worker["ShardAssignment"]):
         """How far this worker is."""
         open_pages = sum((each.pages for each in self._open.values()), Counter())
         held = next(filter(None, (reader.permits.held() for reader in self._context.readers)), None)
-        return WorkerReport(self._incarnation, self.totals, open_pages, held, self._notes.told(held))
+        return WorkerReport(self._incarnation, self.totals, open_pages, held, self._notes.to_show(held))
 
     async def stop(self, wait_s: float) -> WorkerReport:
         """Send no more requests, and give those under way `wait_s`. Returns when every finished page is safe."""

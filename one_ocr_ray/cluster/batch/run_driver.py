@@ -276,9 +276,9 @@ class RunDriver:
         self._totals[number, report.incarnation] = report.totals
         self._open_pages[number] = report.open_pages
         self._held[number] = report.held
-        for code in report.said.keys() - self._shown:
+        for code in report.failure_notes.keys() - self._shown:
             self._shown.add(code)
-            self._say(report.said[code])
+            self._say(report.failure_notes[code])
 
     def _show_progress(self) -> None:
         pages = sum(self._open_pages.values(), self._committed_pages)

@@ -140,7 +140,7 @@ class RunSetup:
 
     def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
         """What this output has cost so far, by its documents and by what is recorded beside them."""
-        told = spending_of(
+        spending = spending_of(
             self.output,
             self.dataset,
             counts,
@@ -148,7 +148,7 @@ class RunSetup:
             config_id=self.identity.config_id,
             dearest=worst_case_of(self.engines.values(), pdf_options_of(self.settings)),
         )
-        return told + batch_spending(self.output, self.dataset, self.identity.config_id)
+        return spending + batch_spending(self.output, self.dataset, self.identity.config_id)
 
     def _with_sent_before(self, plan: PlanIndex, open_shards: Iterable[str]) -> dict[str, LlmSetup]:
         """The LLM readers; where they have a limit per day, with what earlier runs have sent of it."""

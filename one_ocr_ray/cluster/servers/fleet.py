@@ -205,8 +205,8 @@ class Fleet:
                 stages.append(ray.get(slot.actor.stage.remote(), timeout=2.0))
         waiting = sum(slot.place is None for slot in self._slots)
         ready_now = self.states()[ServerState.READY]
-        said = progress_sentence(stages, ready_now, len(self._slots), time.monotonic() - self._began_s)
-        return f"{said}; {waiting} wait for GPUs" if waiting else said
+        sentence = progress_sentence(stages, ready_now, len(self._slots), time.monotonic() - self._began_s)
+        return f"{sentence}; {waiting} wait for GPUs" if waiting else sentence
 
     def _keep_up(self, slot: _Slot, cpus: int) -> None:
         """Bring one server up, again and again, until the policy gives it up, its node is lost, or all ends."""

@@ -84,8 +84,8 @@ def build(arguments: dict[str, str]) -> Application:
     refuse_keys_in(submitted_runtime_env())
     if ray.is_initialized():
         refuse_keys_in(ray.get_runtime_context().runtime_env)
-    if said := unknown_variables():
-        logging.getLogger(__name__).warning(said)
+    if warning := unknown_variables():
+        logging.getLogger(__name__).warning(warning)
     return application(service_config_of(_with_whole_paths(load_service(dict(arguments)))))
 
 

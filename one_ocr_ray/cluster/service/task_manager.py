@@ -161,7 +161,7 @@ class TaskManagerActor:
                 await asyncio.to_thread(self._store.delete, task_id)
         if self._sweeps % CLAIMS_EVERY_SWEEPS == 0:
             await asyncio.to_thread(self._store.sweep_claims, now)
-        self._callbacks.tell_all()
+        self._callbacks.deliver_all()
         if not manager.deleting:  # they are open, and in no list
             await asyncio.to_thread(self._lifecycle.add_up_usage, now.date())
         self._sweeps += 1
@@ -198,7 +198,7 @@ class TaskManagerActor:
             except Exception:
                 log.exception("the task manager cannot start")
             else:
-                self._callbacks.tell_all()
+                self._callbacks.deliver_all()
                 return LocalTaskManager(self._lifecycle, self._dispatcher)
             await asyncio.sleep(START_AGAIN_S)
 

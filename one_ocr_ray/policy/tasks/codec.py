@@ -48,7 +48,7 @@ class StoredTask:
     erased: bool = False  # it has expired: only this tombstone is left for a while
     deleted: bool = False  # its deletion has started and must be finished
     aside: bool = False  # its files cannot be read; never stored
-    untold: tuple[TaskView, ...] = ()  # ends that the callback's host does not know of yet, oldest first
+    undelivered: tuple[TaskView, ...] = ()  # ends that the callback's host does not know of yet, oldest first
 
 
 def encode_record(record: TaskRecord) -> bytes:
@@ -67,7 +67,7 @@ def decode_record(data: bytes) -> TaskRecord:
 def encode_task(task: StoredTask) -> bytes:
     """Encode `task` as a file."""
     values = asdict(task)
-    for view, encoded in zip((task.view, *task.untold), (values["view"], *values["untold"]), strict=True):
+    for view, encoded in zip((task.view, *task.undelivered), (values["view"], *values["undelivered"]), strict=True):
         encoded["error"] = view.error and {"code": view.error.code, "message": view.error.message}
     return orjson.dumps({"format": FORMAT, **values})
 
@@ -81,8 +81,9 @@ def decode_task(data: bytes) -> StoredTask:
         retry = values["retry"]
         pages = retry and retry["pages"]
         order = _decoded(RetryOrder, retry | {"pages": None if pages is None else tuple(pages)}) if retry else None
-        untold = tuple(map(_view, values.get("untold", ())))
-        return StoredTask(_view(values["view"]), order, values["erased"], values["deleted"], untold=untold)
+        # Earlier releases called them `untold`.
+        undelivered = tuple(map(_view, values.get("undelivered", values.get("untold", ()))))
+        return StoredTask(_view(values["view"]), order, values["erased"], values["deleted"], undelivered=undelivered)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("not the state of a task") from error
 

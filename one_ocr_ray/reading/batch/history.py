@@ -137,12 +137,14 @@ async def _download(file_id: str, path: Path, batch: RemoteBatch, client: BatchC
     for attempt in range(DOWNLOAD_TRIES):
         if attempt:
             await clock.sleep(BACK_OFF_S * 2**attempt)
-        told = await client.file(file_id)
-        failure = told if isinstance(told, Failure) and told.action in AGAIN else await client.download(file_id, path)
+        known = await client.file(file_id)
+        failure = (
+            known if isinstance(known, Failure) and known.action in AGAIN else await client.download(file_id, path)
+        )
         if failure is None:
             size = (await asyncio.to_thread(path.stat)).st_size
-            if not isinstance(told, Failure) and told.size_bytes is not None:
-                whole = size == told.size_bytes
+            if not isinstance(known, Failure) and known.size_bytes is not None:
+                whole = size == known.size_bytes
             else:
                 lines = (await asyncio.to_thread(path.read_bytes)).count(b"\n") if batch.lines else 0
                 whole = not batch.lines or len(batch.outputs) > 1 or lines >= batch.lines

@@ -77,8 +77,8 @@ class RequestLog:
             elif message["type"].endswith("http.response.start"):
                 status = message["status"]
                 if request_id != given:  # who sent it knows it, and a proxy returns its own to the client
-                    told = b"x-request-id", request_id.encode()
-                    message = {**message, "headers": [*message["headers"], told]}
+                    id_header = b"x-request-id", request_id.encode()
+                    message = {**message, "headers": [*message["headers"], id_header]}
             await send(message)
 
         try:

@@ -26,7 +26,7 @@ from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.results import Format, page_markdown
 from one_ocr_ray.service.upload.options import routes_from_cheap_to_dear
 from one_ocr_ray.service.web.block_view import shown_blocks
-from one_ocr_ray.service.web.task_view import shown_task, told_readers
+from one_ocr_ray.service.web.task_view import readers_line, shown_task
 from one_ocr_ray.service.web.templates import PageRenderer, VersionedStaticFiles, chosen_preferences, language
 
 if TYPE_CHECKING:
@@ -79,14 +79,14 @@ async def task(  # noqa: PLR0917 - parameters of a request, given by name
     """The status of a task, and one of its pages."""
     found = await service.task(owner, task_id)
     what = await shown_task(service, found, page, view)
-    values = {"shown": what, "task": found, "formats": list(Format), "readers": told_readers(found, language(request))}
+    values = {"shown": what, "task": found, "formats": list(Format), "readers": readers_line(found, language(request))}
     return _page(request, "task.html", values)
 
 
 @router.get("/tasks/{task_id}/readers")
 async def readers(request: Request, service: ServiceDep, owner: Owner, task_id: str) -> Response:
     """Who has read the pages of a task, in the words of the page, for its script."""
-    return json_response({"text": told_readers(await service.task(owner, task_id), language(request))})
+    return json_response({"text": readers_line(await service.task(owner, task_id), language(request))})
 
 
 @router.get("/tasks/{task_id}/pages/{page_number}")

@@ -79,7 +79,7 @@ async def shown_task(service: Service, view: TaskView, page_number: int, wanted:
     return ShownTask(numbers, letters, at, sheet, row, html, blocks, wanted)
 
 
-def told_readers(view: TaskView, t: Catalog) -> str:
+def readers_line(view: TaskView, t: Catalog) -> str:
     """One line on who has read how many pages, and what that has saved; empty where there was no choice."""
     if not has_choice(view.readers):
         return ""

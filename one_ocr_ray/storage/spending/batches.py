@@ -27,6 +27,6 @@ def batch_spending(output: Objects, dataset: Dataset, config_id: str) -> Spendin
                 open_usd[parcel.shard_id][page] += usd
     for shard_id, pages in open_usd.items():
         rows = [*Journal(output, shard_id, config_id).read(), *dataset.pages(shard_id)]
-        told = {f"{row.document_id} {row.page_number}" for row in rows}
-        total += Spending(known_usd=sum(usd for page, usd in pages.items() if page not in told))
+        read = {f"{row.document_id} {row.page_number}" for row in rows}
+        total += Spending(known_usd=sum(usd for page, usd in pages.items() if page not in read))
     return total
