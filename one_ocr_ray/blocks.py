@@ -116,6 +116,13 @@ class TableGrid:
     def has_spans(self) -> bool:
         return any(cell.row_span > 1 or cell.col_span > 1 for cell in self.cells)
 
+    def texts(self) -> list[list[str]]:
+        """The text of each place, row by row; that of a cell over several places stands in the first of them."""
+        places = [[""] * self.cols for _ in range(self.rows)]
+        for cell in self.cells:
+            places[cell.row][cell.col] = cell.text
+        return places
+
 
 @dataclass(frozen=True, slots=True)
 class Block:

@@ -13,7 +13,7 @@ from PIL import Image
 from one_ocr_ray.blocks import Block, BlockKind, Box, Cell, PageBox, Positions, TableGrid
 from one_ocr_ray.policy.dataset.export import ExportFormat
 from one_ocr_ray.policy.dataset.packing import pack
-from one_ocr_ray.policy.writers.cells import rows_of, to_csv
+from one_ocr_ray.policy.writers.cells import to_csv
 from one_ocr_ray.reading.figures import export_figures
 from one_ocr_ray.reading.inspection import document_id_of
 from one_ocr_ray.storage.dataset.export import export
@@ -58,7 +58,7 @@ def output(tmp_path: Path) -> Path:
 
 def test_cells_of_spans_stand_in_their_first_place() -> None:
     """A row of the file for each row of the table, as many fields as columns."""
-    assert rows_of(GRID) == ROWS
+    assert GRID.texts() == ROWS
 
 
 @pytest.mark.parametrize("text", QUOTED)

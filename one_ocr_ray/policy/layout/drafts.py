@@ -90,10 +90,7 @@ def _refers_to(note: Block, blocks: Sequence[Block]) -> int | None:
 
 def grid_text(grid: TableGrid) -> str:
     """The cells joined by tabs and line ends; a cell that spans others stands in its first place."""
-    places = [[""] * grid.cols for _ in range(grid.rows)]
-    for cell in grid.cells:
-        places[cell.row][cell.col] = " ".join(cell.text.split())
-    return "\n".join("\t".join(row) for row in places)
+    return "\n".join("\t".join(" ".join(text.split()) for text in row) for row in grid.texts())
 
 
 def _block(draft: Draft, number: int, source: BlockSource) -> Block:

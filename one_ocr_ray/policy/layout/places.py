@@ -26,6 +26,15 @@ def around(boxes: Sequence[Box]) -> Box:
     )
 
 
+def part_of(box: Box, start: float, end: float, *, runs_down: bool) -> Box:
+    """The part of the box of a text from `start` to `end`, shares 0-1 of its length."""
+    if runs_down:
+        height = box.y1 - box.y0
+        return replace(box, y0=box.y0 + start * height, y1=box.y0 + end * height)
+    width = box.x1 - box.x0
+    return replace(box, x0=box.x0 + start * width, x1=box.x0 + end * width)
+
+
 def turned(page: PageBox, turn_deg: int) -> PageBox:
     """`page` when it is turned clockwise by quarters."""
     width, height = round(page.width, 2), round(page.height, 2)

@@ -18,7 +18,7 @@ from rapidfuzz.distance import LCSseq
 from rapidfuzz.fuzz import ratio
 
 from one_ocr_ray.blocks import Block, BlockLine, BlockWord, Box
-from one_ocr_ray.policy.layout.places import around
+from one_ocr_ray.policy.layout.places import around, part_of
 from one_ocr_ray.policy.layout.text import CJK_RANGE
 from one_ocr_ray.policy.sequences import runs
 
@@ -103,16 +103,12 @@ def _parts(word: BlockWord) -> list[BlockWord]:
     texts = _CJK_APART.findall(word.text)
     if len(texts) < 2:
         return [word]
-    box, parts, start = word.box, [], 0
-    is_upright = box.y1 - box.y0 > box.x1 - box.x0
+    box, parts, start, length = word.box, [], 0, len(word.text)
+    runs_down = box.y1 - box.y0 > box.x1 - box.x0
     for text in texts:
-        a, b = start / len(word.text), (start + len(text)) / len(word.text)
-        if is_upright:
-            part = replace(box, y0=box.y0 + a * (box.y1 - box.y0), y1=box.y0 + b * (box.y1 - box.y0))
-        else:
-            part = replace(box, x0=box.x0 + a * (box.x1 - box.x0), x1=box.x0 + b * (box.x1 - box.x0))
-        start += len(text)
+        part = part_of(box, start / length, (start + len(text)) / length, runs_down=runs_down)
         parts.append(BlockWord(text, part, word.confidence, space=False))
+        start += len(text)
     return [*parts[:-1], replace(parts[-1], space=word.space)]
 
 

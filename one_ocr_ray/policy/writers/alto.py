@@ -19,7 +19,7 @@ from one_ocr_ray.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.blocks import BlockLine, BlockWord, Box
+    from one_ocr_ray.blocks import BlockLine, Box
     from one_ocr_ray.policy.writers.placed import PlacedBlock, PlacedPage
 
 _NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -88,15 +88,13 @@ def _line(line: BlockLine, key: str, factor: float) -> str:
     *words, last = line.words
     hyphen = is_hyphenated(last.text)
     last = replace(last, text=last.text[:-1] if hyphen else last.text, space=False)
-    strings = "".join(_word(word, f"{key}_{index}", factor) for index, word in enumerate([*words, last], start=1))
+    strings = ""
+    for index, word in enumerate([*words, last], start=1):
+        score = "" if word.confidence is None else f' WC="{min(max(word.confidence, 0.0), 1.0):.4g}"'
+        content = f'CONTENT="{xml_text(word.text)}" {_place(word.box, factor)}{score}'
+        strings += f'<String ID="word_{key}_{index}" {content}/>{"<SP/>" * word.space}'
     end = '<HYP CONTENT="-"/>' if hyphen else ""
     return f'<TextLine ID="line_{key}" {_place(box, factor)}{baseline}>{strings}{end}</TextLine>'
-
-
-def _word(word: BlockWord, key: str, factor: float) -> str:
-    score = "" if word.confidence is None else f' WC="{min(max(word.confidence, 0.0), 1.0):.4g}"'
-    space = "<SP/>" if word.space else ""
-    return f'<String ID="word_{key}" CONTENT="{xml_text(word.text)}" {_place(word.box, factor)}{score}/>{space}'
 
 
 def _place(box: Box, factor: float) -> str:

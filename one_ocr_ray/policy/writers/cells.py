@@ -10,19 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from one_ocr_ray.blocks import TableGrid
-
 # What a spreadsheet program takes for a formula when it opens a CSV file; a lone dash or a number with a sign is none.
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].*\w", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[\d.,' \u00a0]*\d[\d.,' \u00a0]*%?")
-
-
-def rows_of(grid: TableGrid) -> list[list[str]]:
-    """The text of each place of a table; that of a cell over several places stands in the first of them."""
-    places = [[""] * grid.cols for _ in range(grid.rows)]
-    for cell in grid.cells:
-        places[cell.row][cell.col] = cell.text
-    return places
 
 
 def is_formula(text: str) -> bool:

@@ -17,7 +17,7 @@ from one_ocr_ray.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.blocks import BlockLine, BlockWord, Box
+    from one_ocr_ray.blocks import BlockLine, Box
     from one_ocr_ray.policy.writers.placed import PlacedBlock, PlacedPage
 
 BASELINE = 0.2  # how far the baseline is above the bottom of a line, against its height
@@ -84,15 +84,12 @@ def _line(line: BlockLine, key: str, factor: float) -> str:
     slope = round(math.tan(math.radians(line.angle - turn)), 4) if abs(line.angle - turn) > STRAIGHT_DEG else 0
     angle = f"; textangle {-turn % 360}" if turn % 360 else ""
     title = f"{_bbox(box, factor)}; baseline {slope:g} {-round(BASELINE * height)}; x_size {round(height)}{angle}"
-    words = "".join(_word(word, f"{key}_{index}", factor) for index, word in enumerate(line.words, start=1))
+    words = ""
+    for index, word in enumerate(line.words, start=1):
+        score = "" if word.confidence is None else f"; x_wconf {round(100 * min(max(word.confidence, 0.0), 1.0))}"
+        attributes = f'class="ocrx_word" id="word_{key}_{index}" title="{_bbox(word.box, factor)}{score}"'
+        words += f"<span {attributes}>{xml_text(word.text)}</span>{' ' * word.space}"
     return f'<span class="ocr_line" id="line_{key}" title="{title}">{words.rstrip()}</span>'
-
-
-def _word(word: BlockWord, key: str, factor: float) -> str:
-    score = "" if word.confidence is None else f"; x_wconf {round(100 * min(max(word.confidence, 0.0), 1.0))}"
-    space = " " if word.space else ""
-    title = f"{_bbox(word.box, factor)}{score}"
-    return f'<span class="ocrx_word" id="word_{key}" title="{title}">{xml_text(word.text)}</span>{space}'
 
 
 def _bbox(box: Box, factor: float) -> str:

@@ -106,11 +106,10 @@ def _item(item: Block, indents: list[int]) -> str:
 
 
 def _table(grid: TableGrid) -> str:
-    places = [[""] * grid.cols for _ in range(grid.rows)]
-    for cell in grid.cells:
-        lines = [_inline(line).replace("|", "\\|") for line in cell.text.split("\n")]
-        places[cell.row][cell.col] = "<br>".join(lines)
-    rows = [_table_row(row) for row in places]
+    rows = [
+        _table_row("<br>".join(_inline(line).replace("|", "\\|") for line in text.split("\n")) for text in row)
+        for row in grid.texts()
+    ]
     rows.insert(1, _table_row(["---"] * grid.cols))
     return "\n".join(rows)
 

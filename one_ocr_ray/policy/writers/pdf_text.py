@@ -49,6 +49,33 @@ class _Run:
     turn: int
     space: bool  # a blank follows
 
+    @classmethod
+    def of(cls, word: BlockWord, angle: float, page_height: float) -> _Run:
+        """`word` with its line's direction to the nearest quarter.
+
+        Skewed words are drawn straight, each at its own place: at 10 degrees poppler finds few words along the slope.
+        """
+        box = word.box
+        turn = round(angle / 90) * 90
+        length, size = max(box.x1 - box.x0, 0.1), max(box.y1 - box.y0, 0.1)
+        if turn % 180:
+            length, size = size, length
+        skew = math.radians(min(abs(angle - turn), _MOST_SKEW_DEG))
+        cos, sin = math.cos(skew), math.sin(skew)
+        # The box is upright: around a skewed word it is larger than the word.
+        straight = (length * cos - size * sin) / (cos**2 - sin**2), (size * cos - length * sin) / (cos**2 - sin**2)
+        if min(straight) > 0:
+            length, size = straight
+        # From the middle, which is the same for the word and for its box: back along the line, down to the baseline.
+        along, across = _DIRECTIONS[turn % 360]
+        x, y = (box.x0 + box.x1) / 2, page_height - (box.y0 + box.y1) / 2
+        down = (0.5 - DESCENT) * size
+        x, y = x - along * length / 2 - across * down, y + across * length / 2 - along * down
+        text = word.text
+        if _RTL.search(text):  # as it stands on the page, from left to right: readers turn it about themselves
+            text = "".join(reversed(_RTL_RUNS.findall(text)))
+        return cls(text, x, y, length, size, turn, word.space)
+
     def distance(self, other: _Run) -> float:
         """How far `other` begins behind the begin of this one, along the line."""
         cos, sin = _DIRECTIONS[self.turn % 360]
@@ -78,7 +105,7 @@ class PdfText:
         operators: list[str] = []
         state = ("", "")
         for line in page.lines:
-            runs = _merged([_run(word, line.angle, page.box.height) for word in line.words if word.text])
+            runs = _merged([_Run.of(word, line.angle, page.box.height) for word in line.words if word.text])
             for run in _with_blanks(runs):
                 natural = (len(run.text) + len(_WIDE.findall(run.text))) / 2 * run.size
                 stretch = min(max(100 * run.length / natural, 0.01), 100_000.0)  # per cent
@@ -98,37 +125,6 @@ class PdfText:
         if char not in self._spare and FIRST_SPARE + len(self._spare) > LAST_SPARE:
             return _REPLACEMENT
         return self._spare.setdefault(char, FIRST_SPARE + len(self._spare))
-
-
-def _run(word: BlockWord, angle: float, page_height: float) -> _Run:
-    """`word` with its line's direction to the nearest quarter.
-
-    Skewed words are drawn straight, each at its own place: at 10 degrees poppler finds few words along the slope.
-    """
-    box = word.box
-    turn = round(angle / 90) * 90
-    length, size = max(box.x1 - box.x0, 0.1), max(box.y1 - box.y0, 0.1)
-    if turn % 180:
-        length, size = size, length
-    skew = math.radians(min(abs(angle - turn), _MOST_SKEW_DEG))
-    cos, sin = math.cos(skew), math.sin(skew)
-    # The box is upright: around a skewed word it is larger than the word.
-    straight = (length * cos - size * sin) / (cos**2 - sin**2), (size * cos - length * sin) / (cos**2 - sin**2)
-    if min(straight) > 0:
-        length, size = straight
-    # From the middle, which is the same for the word and for its box: back along the line, down to the baseline.
-    along, across = _DIRECTIONS[turn % 360]
-    x, y = (box.x0 + box.x1) / 2, page_height - (box.y0 + box.y1) / 2
-    down = (0.5 - DESCENT) * size
-    x, y = x - along * length / 2 - across * down, y + across * length / 2 - along * down
-    return _Run(_visual(word.text), x, y, length, size, turn, word.space)
-
-
-def _visual(text: str) -> str:
-    """`text` as it stands on the page, from left to right: readers turn what runs to the left about themselves."""
-    if _RTL.search(text) is None:
-        return text
-    return "".join(reversed(_RTL_RUNS.findall(text)))
 
 
 def _merged(runs: Sequence[_Run]) -> list[_Run]:

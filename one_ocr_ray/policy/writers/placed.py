@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.blocks import Block, BlockLine, BlockSource, BlockWord, Box, PageBox
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.packing import unpack
-from one_ocr_ray.policy.layout.places import around
+from one_ocr_ray.policy.layout.places import around, part_of, turned
 from one_ocr_ray.policy.layout.text import CJK_RANGE
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 
@@ -61,8 +61,10 @@ class PlacedPage:
 
 def placed_page(page: PageResult) -> PlacedPage:
     """`page` with places for all its words; of a failed page there are none."""
-    box = page.page_box or _box_of_picture(page)
-    longest_px = max(page.image_width or 0, page.image_height or 0)
+    width_px, height_px = page.image_width or 0, page.image_height or 0
+    of_picture = PageBox(width_px * PT_PER_PX, height_px * PT_PER_PX) if width_px and height_px else None
+    box = page.page_box or (turned(of_picture, page.rotation or 0) if of_picture else LETTER)
+    longest_px = max(width_px, height_px)
     px_per_pt = longest_px / max(box.width, box.height) if longest_px else 1 / PT_PER_PX
     if page.status is PageStatus.FAILED:
         code = page.failure.code if page.failure else "unknown"
@@ -82,13 +84,6 @@ def is_rtl(text: str) -> bool:
         if direction in _RTL:
             return True
     return False
-
-
-def _box_of_picture(page: PageResult) -> PageBox:
-    if not page.image_width or not page.image_height:
-        return LETTER
-    width, height = page.image_width * PT_PER_PX, page.image_height * PT_PER_PX
-    return PageBox(*((height, width) if (page.rotation or 0) % 180 else (width, height)), (page.rotation or 0) % 360)
 
 
 def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
@@ -114,16 +109,16 @@ def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
     Those that follow a found word share the gap behind it, as far as the next found one or the end of the block.
     """
     lines = list(block.lines or ())
-    said, told = _pieces(block.text), 0
+    answered, done = _pieces(block.text), 0
     for number, line in enumerate(lines, start=1):
         words: list[BlockWord] = []
         for word in line.words:
-            ahead = range(told, min(told + MOST_LOST, len(said)))
-            place = next((place for place in ahead if said[place][0] == word.text), told - 1)
-            lost, told = said[told:place], place + 1
+            ahead = range(done, min(done + MOST_LOST, len(answered)))
+            place = next((place for place in ahead if answered[place][0] == word.text), done - 1)
+            lost, done = answered[done:place], place + 1
             words += [*_between(lost, word.box, words[-1].box.x1 if words else box.x0, word.box.x0), word]
         if number == len(lines) and words:
-            words += _between(said[told:], words[-1].box, words[-1].box.x1, box.x1)
+            words += _between(answered[done:], words[-1].box, words[-1].box.x1, box.x1)
         yield replace(line, words=tuple(words))
 
 
@@ -227,25 +222,20 @@ def _line(words: Sequence[tuple[str, bool]], box: Box, width: float) -> BlockLin
 
 
 def _split(line: BlockLine) -> BlockLine:
-    """`line` with each of its words by itself: a reader may have taken several for one, as it does with Arabic."""
+    """`line` with each of its words by itself: a reader may have taken several for one, as it does with Arabic.
+
+    They have equal shares of the box by their characters.
+    """
     if all(len(word.text.split()) == 1 for word in line.words):
         return line
-    words = tuple(part for word in line.words for part in _parts(word, runs_down=abs(line.angle) % 180 > 45))
-    return replace(line, words=words)
-
-
-def _parts(word: BlockWord, *, runs_down: bool) -> Iterator[BlockWord]:
-    """The words in the text of `word`, in equal shares of its box by their characters."""
-    texts = word.text.split()
-    total, box, rtl = len(" ".join(texts)), word.box, is_rtl(word.text)
-    at = 0
-    for index, text in enumerate(texts):
-        a, b = at / total, (at + len(text)) / total
-        if rtl:
-            a, b = 1 - b, 1 - a
-        if runs_down:
-            part = replace(box, y0=box.y0 + a * (box.y1 - box.y0), y1=box.y0 + b * (box.y1 - box.y0))
-        else:
-            part = replace(box, x0=box.x0 + a * (box.x1 - box.x0), x1=box.x0 + b * (box.x1 - box.x0))
-        yield replace(word, text=text, box=part, space=word.space if index == len(texts) - 1 else True)
-        at += len(text) + 1
+    words: list[BlockWord] = []
+    for word in line.words:
+        texts = word.text.split()
+        total, start = len(" ".join(texts)), 0
+        for index, text in enumerate(texts):
+            a, b = start / total, (start + len(text)) / total
+            a, b = (1 - b, 1 - a) if is_rtl(word.text) else (a, b)
+            part = part_of(word.box, a, b, runs_down=abs(line.angle) % 180 > 45)
+            words.append(replace(word, text=text, box=part, space=index < len(texts) - 1 or word.space))
+            start += len(text) + 1
+    return replace(line, words=tuple(words))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 import xlsxwriter
 
-from one_ocr_ray.policy.writers.cells import is_formula, rows_of
+from one_ocr_ray.policy.writers.cells import is_formula
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ class Sheet:
 def sheets_of(tables: Iterable[PageTable]) -> list[Sheet]:
     """A sheet for each table, named by its page."""
     return [
-        Sheet(f"page {table.page_number} table {table.number}", rows_of(table.grid), table.grid.header_rows)
+        Sheet(f"page {table.page_number} table {table.number}", table.grid.texts(), table.grid.header_rows)
         for table in tables
     ]
 
