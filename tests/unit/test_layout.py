@@ -50,6 +50,33 @@ def test_a_hyphenated_word_is_joined() -> None:
     assert "broken by its line" in text
 
 
+RECEIPT = ["Corner Shop", "12 High Street", "London W1A 1AA", "Till 4 Receipt 0031", "Thank you for shopping"]
+
+
+@pytest.mark.parametrize("is_centred", [False, True])
+@pytest.mark.parametrize("with_prices", [False, True])
+def test_the_lines_of_a_receipt_stay_lines(is_centred: bool, with_prices: bool) -> None:
+    """Each is a line of its own in the Markdown, at the left or in the middle, alone or above a table of prices."""
+    middle, letter = 260, HEIGHT_PX / 2
+    lines = [
+        line(text, middle - len(text) * letter / 2 if is_centred else 80, 100 + 26 * row)
+        for row, text in enumerate(RECEIPT)
+    ]
+    if with_prices:
+        for row, (name, price) in enumerate([("Milk", "1.20"), ("Bread", "0.95"), ("Eggs", "2.40"), ("Sum", "4.55")]):
+            lines += [line(name, 80, 300 + 26 * row), line(price, 400, 300 + 26 * row)]
+    assert page_markdown(lines).startswith("  \n".join(RECEIPT))
+
+
+def test_a_title_in_the_middle_keeps_its_lines_apart_from_the_text() -> None:
+    """Lines that are centred above running text are no paragraph of it, and the text has no line ends of theirs."""
+    title = ["By the Committee", "printed in May", "and sent to all its members"]
+    above = [line(text, 600 - 5 * len(text), 100 + 26 * row) for row, text in enumerate(title)]
+    prose = "the first line of a paragraph that goes on over its second line and ends with a third one here"
+    text = page_markdown([*above, *column([prose, prose, prose], 130, 300)])
+    assert text == "  \n".join(title) + "\n\n" + " ".join([prose] * 3)
+
+
 def test_chinese_lines_are_joined_without_a_space() -> None:
     """No space stands between two lines of Chinese."""
     lines = [

@@ -18,7 +18,7 @@ from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.classify import Figure, FigureStrip, is_typeset
 from one_ocr_ray.policy.layout.kinds.formulas import latex
 from one_ocr_ray.policy.layout.kinds.headings import heading_level, is_full, is_heading, is_label, is_large
-from one_ocr_ray.policy.layout.lines import Column, Line
+from one_ocr_ray.policy.layout.lines import Column, Line, are_centred
 from one_ocr_ray.policy.layout.tables.grid import PrintedTable
 from one_ocr_ray.policy.layout.tables.unruled import find_tables
 from one_ocr_ray.policy.layout.text import is_hyphenated, join_lines
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.layout.geometry import Row, Segment
 
+_Part = PrintedTable | Figure | list[Line]
+
 # Multiples of the line height.
 INDENT = 0.6
 HANGING = 5.0  # the text of a list item hangs at most this far in
@@ -37,21 +39,25 @@ SAME_SIZE = 1.25  # heights of two lines in one size of type differ by less
 TITLE_GAP = 0.5  # between the parts of one title
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 
+SHORT = 0.65  # of a column's width: lines that are wrapped fill more
+
 
 def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence[Segment]] = ()) -> list[Draft]:
     """What stands in each column of `regions` from top to bottom; a note belongs to what it stands beside."""
     page = [segment for region in regions for segment in region]
     text = [segment for segment in page if segment.kind is not BlockKind.CODE]
     height = line_height(text or page)
-    parts: list[PrintedTable | Figure | list[Line]] = []
-    for part in (part for region in regions for part in _parts(region, height)):
-        if not any(part is other for other in parts):  # the strips of a table or a figure may lie in several columns
-            parts.append(part)
+    parts: list[tuple[_Part, float]] = []  # with the width of the column
+    for region in regions:
+        width = max(s.right for s in region) - min(s.left for s in region)
+        for part in _parts(region, height):
+            if not any(part is other for other, _ in parts):  # the strips of a table or figure may lie in several columns
+                parts.append((part, width))
     # The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one.
-    gaps = sorted(max(0.0, b.top - a.bottom) for part in parts if isinstance(part, list) for a, b in pairwise(part))
+    gaps = sorted(max(0.0, b.top - a.bottom) for part, _ in parts if isinstance(part, list) for a, b in pairwise(part))
     gap = gaps[len(gaps) // 4] if gaps else 0.0
     found: list[Draft] = []
-    for part in parts:
+    for part, width in parts:
         if isinstance(part, PrintedTable):
             found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid))
         elif isinstance(part, Figure):
@@ -59,7 +65,7 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
             text_inside = " ".join(segment.text for row in lines_inside for segment in row)
             found.append(Draft(BlockKind.FIGURE, text_inside, lines_inside, box=part.box))
         else:
-            found += _text_drafts(part, height, gap)
+            found += _text_drafts(part, height, gap, width)
     found = _titles_joined(found, height)
     for note in notes:
         lines = [Line.of(row) for row in rows(note)]
@@ -95,9 +101,9 @@ def _type_size(segments: Iterable[Segment]) -> float:
     return median(box.y1 - box.y0 for box in boxes)
 
 
-def _parts(region: Sequence[Segment], height: float) -> list[PrintedTable | Figure | list[Line]]:
+def _parts(region: Sequence[Segment], height: float) -> list[_Part]:
     """The tables and figures of a column and the text between them. A line whose kind is known is in no table."""
-    parts: list[PrintedTable | Figure | list[Line]] = []
+    parts: list[_Part] = []
     for key, group in groupby(_pieces(region), lambda p: p if isinstance(p, Figure) else any(s.kind for s in p)):
         if isinstance(key, Figure):
             parts.append(key)
@@ -125,9 +131,10 @@ def _pieces(region: Sequence[Segment]) -> Iterator[Row | Figure]:
             yield text
 
 
-def _text_drafts(lines: Sequence[Line], height: float, gap: float) -> list[Draft]:
+def _text_drafts(lines: Sequence[Line], height: float, gap: float, width: float) -> list[Draft]:
     left, right = min(line.left for line in lines), max(line.right for line in lines)
-    column = Column(height, left, right, gap, is_lone=len(lines) == 1)
+    is_in_middle = are_centred(lines, (left + right) / 2, height)
+    column = Column(height, left, right, gap, width, is_in_middle, is_lone=len(lines) == 1)
     chunks = runs(lines, lambda chunk, line: _continues(chunk, line, column))
     drafts = [_text_draft(chunk, column) for chunk in chunks]
     for at, (chunk, following) in enumerate(pairwise(chunks)):
@@ -184,6 +191,8 @@ def _continues_item(item: Sequence[Line], line: Line, column: Column) -> bool:
 def _continues_paragraph(chunk: Sequence[Line], line: Line, column: Column) -> bool:
     indent = INDENT * column.height
     first, last = chunk[0], chunk[-1]
+    if column.is_centred([*chunk, line]) and not (last.is_bold and line.is_bold):  # bold ones may be titles
+        return True
     full = column.full(last, line)
     if not full and abs(line.left - last.left) < HANGING * column.height and marks.continues_code(last.text, line.text):
         return True  # indents are part of a listing
@@ -224,12 +233,22 @@ def _latex(line: Line) -> str:
 
 def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     """True if most lines end where the next word would have fitted: an address, a poem, a listing."""
+    if _begin_anew(chunk, column):
+        return True
     right = max(line.right for line in chunk)
     wide = 2 * (right - min(line.left for line in chunk)) > column.right - column.left
     has_margin = wide and sum(right - line.right < column.height for line in chunk) > 1
     margins = replace(column, right=right) if has_margin else column
-    short = sum(not margins.full(a, b) and not is_hyphenated(a.text) for a, b in pairwise(chunk))
+    full = column.full_in_middle if column.is_centred(chunk) else margins.full
+    short = sum(not full(a, b) and not is_hyphenated(a.text) for a, b in pairwise(chunk))
     return 2 * short >= len(chunk) > 1
+
+
+def _begin_anew(chunk: Sequence[Line], column: Column) -> bool:
+    """True if lines that fill little of their column each begin like a line of its own, as those of a receipt do."""
+    starts = [line.text[0] for line in chunk]
+    is_short = max(line.right - line.left for line in chunk) < SHORT * column.width
+    return is_short and all(c.isupper() or c.isdecimal() for c in starts) and any(c.isupper() for c in starts)
 
 
 def _indented(chunk: Sequence[Line]) -> str:

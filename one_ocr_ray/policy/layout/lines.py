@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import VERTICAL_RATIO, Row
 from one_ocr_ray.policy.layout.text import is_cjk
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from one_ocr_ray.blocks import BlockKind
 
+OFF_MIDDLE, INSET = 0.6, 0.4  # of the line height: of centred lines, from the middle at most and to each other's ends
 SLACK = 0.5  # of the line height: room that is left over even on a full line
 
 
@@ -82,8 +86,32 @@ class Column:
     left: float
     right: float
     gap: float  # usual distance of two lines
+    width: float  # of all that stands in it, tables and figures too
+    is_in_middle: bool = False  # its lines are centred
     is_lone: bool = False  # a single line, whose right end says nothing of a margin
 
     def full(self, line: Line, following: Line) -> bool:
         """True if `line` ended because the next word did not fit any more."""
         return self.right - line.right < following.first_word_width + SLACK * self.height
+
+    def full_in_middle(self, line: Line, following: Line) -> bool:
+        """The same for a line that is set in the middle."""
+        return self.width - (line.right - line.left) < following.first_word_width + SLACK * self.height
+
+    def is_centred(self, lines: Sequence[Line]) -> bool:
+        """True if short lines stand about the middle of the column, or all of its lines do.
+
+        Most of them end elsewhere than the one before.
+        """
+        if not self.is_in_middle and max(line.right - line.left for line in lines) > self.width - 2 * self.height:
+            return False
+        return are_centred(lines, (self.left + self.right) / 2, self.height)
+
+
+def are_centred(lines: Sequence[Line], middle: float, height: float) -> bool:
+    """True if lines stand about `middle`, and most of them end elsewhere than the one before."""
+    if len(lines) < 2 or any(abs((line.left + line.right) / 2 - middle) > OFF_MIDDLE * height for line in lines):
+        return False
+    insets = [(b.left - a.left, a.right - b.right) for a, b in pairwise(lines)]
+    near = INSET * height
+    return 2 * sum(min(each) > near or max(each) < -near for each in insets) >= len(insets)
