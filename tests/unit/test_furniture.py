@@ -186,6 +186,27 @@ def test_the_last_row_of_a_table_is_no_foot() -> None:
     assert all(not block.kind.is_furniture for block in found)
 
 
+@pytest.mark.parametrize(("top", "kind"), [(1420, BlockKind.PARAGRAPH), (1500, BlockKind.PAGE_FOOTER)])
+def test_the_last_entry_of_the_contents_is_no_foot(top: float, kind: BlockKind) -> None:
+    """Its number stands below those of the other entries, and it follows them as near as a new part of them does."""
+    entries = [
+        cell
+        for row in range(40)
+        for cell in (
+            line(f"Section {row + 1} of the manual", 200, 200 + 30 * row),
+            line(f"{row + 40}", 900, 200 + 30 * row),
+        )
+    ]
+    found = blocks([*entries, line("Glossary", 200, top), line("80", 900, top)])
+    assert next(block.kind for block in found if "Glossary" in block.text) is kind
+
+
+def test_the_only_two_rows_of_a_sheet_are_no_paragraph() -> None:
+    """However far apart they are: a running head and foot can be told from text by the other pages alone."""
+    found = blocks([line("The Harbour News", 200, 60), line("12 On the Tides", 200, 1530)])
+    assert [block.text for block in found] == ["The Harbour News", "12 On the Tides"]
+
+
 def test_a_page_of_nothing_but_furniture_keeps_it_as_text() -> None:
     """A page with ink has text."""
     found = blocks([line("CONFIDENTIAL", 500, 60)], Region("header", 495, 55, 640, 85, 0.9))

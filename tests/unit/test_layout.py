@@ -77,6 +77,14 @@ def test_a_title_in_the_middle_keeps_its_lines_apart_from_the_text() -> None:
     assert text == "  \n".join(title) + "\n\n" + " ".join([prose] * 3)
 
 
+def test_a_title_at_the_right_margin_is_a_heading() -> None:
+    """It ends where full lines end, and is none: it begins in the right half of the column."""
+    prose = "the first line of a paragraph that goes on over its second line and ends with a third one here"
+    right = 130 + 10 * len(prose)
+    chapter, title = line("Chapter two", right - 110, 60), line("THE ARCHIVE", right - 154, 140, 28)
+    assert "\n### THE ARCHIVE\n" in page_markdown([chapter, title, *column([prose, prose, prose], 130, 300)])
+
+
 def test_chinese_lines_are_joined_without_a_space() -> None:
     """No space stands between two lines of Chinese."""
     lines = [

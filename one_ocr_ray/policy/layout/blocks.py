@@ -38,6 +38,7 @@ BLANK_LINE = 2.0  # a listing goes on after a smaller gap
 SAME_SIZE = 1.25  # heights of two lines in one size of type differ by less
 TITLE_GAP = 0.5  # between the parts of one title
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
+WIDEST_GAP = 2.0  # the usual gap at most: two rows alone, at the head and the foot of a sheet, are no paragraph
 
 SHORT = 0.65  # of a column's width: lines that are wrapped fill more
 
@@ -51,11 +52,13 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     for region in regions:
         width = max(s.right for s in region) - min(s.left for s in region)
         for part in _parts(region, height):
-            if not any(part is other for other, _ in parts):  # the strips of a table or figure may lie in several columns
+            if not any(
+                part is other for other, _ in parts
+            ):  # the strips of a table or figure may lie in several columns
                 parts.append((part, width))
     # The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one.
     gaps = sorted(max(0.0, b.top - a.bottom) for part, _ in parts if isinstance(part, list) for a, b in pairwise(part))
-    gap = gaps[len(gaps) // 4] if gaps else 0.0
+    gap = min(gaps[len(gaps) // 4], WIDEST_GAP * height) if gaps else 0.0
     found: list[Draft] = []
     for part, width in parts:
         if isinstance(part, PrintedTable):

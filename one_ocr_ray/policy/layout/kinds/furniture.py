@@ -44,6 +44,7 @@ MARGIN_ROWS = 24  # on a page that shows where its margins are
 LANDSCAPE, LABELLED_ROWS = 1.2, 4  # width by height of a slide; its label, its title, and text below
 FEW_ROWS = 8  # of text: such a page, as a receipt or a title page, begins with its own title
 RAISED = 0.25  # of a line's height: how far above its foot the number of a note ends, at least
+ENTRIES, SAME_END = 3, 0.5  # rows that end as the outermost one does; of the line height
 NOTICE_ROWS = 2  # at one edge
 NOTICE_CHARACTERS = 160
 
@@ -244,12 +245,22 @@ def _has_number(page: Sequence[Row], height: float) -> bool:
     row = page[0]
     if not any(is_page_number(segment.text) for segment in (row[0], row[-1])):
         return False
-    if any(segment.height > LARGE * height for segment in row):
+    if any(segment.height > LARGE * height for segment in row) or _is_entry(page, height):
         return False
     mark, text = row[0], row[1:]  # a note begins with its number, which is small and raised
     if text and text[0].bottom - mark.bottom > RAISED * text[0].height and mark.height < text[0].height:
         return False
     return len(page) < 2 or _is_apart(page, (NUMBER_GAP if len(row) == 1 else FOOT_GAP) * height)
+
+
+def _is_entry(page: Sequence[Row], height: float) -> bool:
+    """True if the outermost row ends with a number below those of the next rows, as an entry of the contents does."""
+    if len(page[0]) < 2 or _is_apart(page, FAR * height):
+        return False
+    ends = [row[-1] for row in page[: 1 + ENTRIES]]
+    return len(ends) > ENTRIES and all(
+        each.text.isdecimal() and abs(each.right - ends[0].right) < SAME_END * height for each in ends
+    )
 
 
 def _is_apart(page: Sequence[Row], least: float) -> bool:

@@ -32,7 +32,8 @@ def is_large(line: Line, column: Column) -> bool:
     """True if a line may be of a heading. A full one, and one of a character or two, has to be taller: a superscript
     or a single ideograph stretches the box as well.
     """
-    doubtful = is_full(line, column) or len(line.text) <= 2
+    in_text = line.left < (column.left + column.right) / 2  # and not set at the right margin
+    doubtful = (in_text and is_full(line, column)) or len(line.text) <= 2
     return line.height > (LEVEL_2 if doubtful else LARGE) * column.height
 
 
