@@ -1,11 +1,11 @@
 """Provider batches at size: pages against a cap on enqueued tokens, and the CPU of a page beside the online path's.
 
-    python -m benchmarks.batch_scale [--pages 10000] [--cap 2000000] [--run 10] [--cpu-pages 2000] [--rounds 1]
+    python -m benchmarks.batch_scale [--pages 10000] [--cap 2000000] [--run 90] [--cpu-pages 2000] [--rounds 1]
 
-The first table is a whole run under the cap, which it learns from refusals: memory by kind of process and the spool on
-disk when a tenth, a half and all lines are executed. The second is CPU of all processes of the run, the provider's not,
-for the same pages online and up to their upload; per page it is the slope between few pages and all, so that starts
-cancel out.
+The first tables are a whole run under the cap, which it learns from refusals: memory by kind of process and the spool
+on disk when a tenth, a half and all lines are executed; then the waves: a batch belongs to the one after the last batch
+whose end it has waited for. The last table is CPU of all processes of the run, the provider's not, for the same pages
+online and up to their upload; per page it is the slope between few pages and all, so that starts cancel out.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,11 +32,14 @@ from tests.provider import BatchPlay, Identify, ProviderProcess
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tests.provider.ledger import Row
+
 EVERY_S = 2.0
 SHARES = (0.1, 0.25, 0.5, 0.75, 0.98)
 WITHIN = 1.10  # of the online path's CPU a page
 PRICES = '{"m": {"input_usd": 1.0, "output_usd": 10.0}}'
-BILLED_USD = (1700 * 1.0 + 800 * 10.0) / 2e6  # of a page
+INPUT_TOKENS = 1700
+BILLED_USD = (INPUT_TOKENS * 1.0 + 800 * 10.0) / 2e6  # of a page
 
 
 @dataclass
@@ -51,7 +55,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pages", type=int, default=10_000)
     parser.add_argument("--cap", type=int, default=2_000_000, help="tokens that the provider lets be enqueued")
-    parser.add_argument("--run", type=float, default=10.0, metavar="S", help="seconds that a batch takes")
+    parser.add_argument("--run", type=float, default=90.0, metavar="S", help="seconds that a batch takes")
     parser.add_argument("--cpu-pages", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=1)
     options = parser.parse_args()
@@ -95,6 +99,7 @@ def under_a_cap(work: Path, options: argparse.Namespace) -> list[str]:
             said = driver.said()
         watched.wall_s = time.monotonic() - started_s
         rows, kept = provider.rows(), provider.batches()
+    waves = waves_of(rows)
     files = sorted((output / "pages").glob("*.parquet"))
     costs = [cost for file in files for cost in pq.read_table(file, columns=["cost_usd"])["cost_usd"].to_pylist()]
     lines, online = (sum(row.operation == name for row in rows) for name in ("line", "read"))
@@ -104,11 +109,54 @@ def under_a_cap(work: Path, options: argparse.Namespace) -> list[str]:
     show(watched, options.pages)
     whole = len(costs) == lines + online == options.pages
     whole = whole and abs(sum(costs) - BILLED_USD * (lines + 2 * online)) < 1e-6
+    show_waves(waves, options.cap)
     most_spooled = max(count for _, _, count, _ in watched.samples)
     print(f"most of the spool: {most_spooled} files, {max(size for *_, size in watched.samples) / 1e6:.0f} MB")
     if code or kept["files"] or not whole:
         return [f"the run under the cap went wrong: {said[-1000:]}"]
+    if len(waves) < options.pages * INPUT_TOKENS // (2 * options.cap):
+        return ["the batches did not take long enough for waves: give a longer --run"]
     return []
+
+
+@dataclass
+class Wave:
+    """Batches that wait for the same ends. Seconds since the first creation; `enqueued`: tokens at most at once."""
+
+    batches: int = 0
+    lines: int = 0
+    first_s: float = float("inf")
+    last_s: float = 0.0
+    enqueued: int = 0
+
+
+def waves_of(rows: Sequence[Row]) -> list[Wave]:
+    """The waves of a run, from the ledger of its provider."""
+    lines = Counter(row.settings["tag"] for row in rows if row.operation == "line")
+    ends = {row.settings["tag"]: row.arrived_at for row in rows if row.operation == "line"}
+    made = {row.settings["tag"]: row.arrived_at for row in rows if row.operation == "create" and row.status == 200}
+    made = {tag: at for tag, at in sorted(made.items(), key=lambda entry: entry[1]) if tag in ends}
+    began_s, numbers, waves = min(made.values(), default=0.0), dict[str, int](), list[Wave]()
+    for tag, at in made.items():
+        numbers[tag] = max((1 + numbers[each] for each in numbers if ends[each] <= at), default=0)
+        if numbers[tag] == len(waves):
+            waves.append(Wave())
+        wave = waves[numbers[tag]]
+        wave.batches, wave.lines = wave.batches + 1, wave.lines + lines[tag]
+        wave.first_s, wave.last_s = min(wave.first_s, at - began_s), max(wave.last_s, ends[tag] - began_s)
+        live = sum(lines[each] for each in numbers if ends[each] > at)
+        wave.enqueued = max(wave.enqueued, live * INPUT_TOKENS)
+    return waves
+
+
+def show_waves(waves: Sequence[Wave], cap: int) -> None:
+    """A line a wave."""
+    print(f"{'wave':>8}{'batches':>9}{'lines':>8}{'created s':>11}{'ended s':>9}{'enqueued':>11}  of {cap:,} tokens")
+    for number, wave in enumerate(waves, start=1):
+        print(
+            f"{number:>8}{wave.batches:>9}{wave.lines:>8}{wave.first_s:>11.0f}{wave.last_s:>9.0f}{wave.enqueued:>11,}",
+            flush=True,
+        )
 
 
 ASK = ("--engine", "openai", "--model", "m", "--prices", PRICES, "--max-pages", "100000")
