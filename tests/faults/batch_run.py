@@ -247,7 +247,8 @@ class BatchRun:
     async def _visit(
         self, shard: Shard, shards: ShardReader, context: ReadContext, tools: BatchTools, committed: bool
     ) -> None:
-        batches = BatchedShard(tools, shard.shard_id, canary=self.canary)
+        job = replace(tools.batch, parcel_tokens=min(self.parcel_tokens, self.watch.room.parcel_tokens))
+        batches = BatchedShard(replace(tools, batch=job), shard.shard_id, canary=self.canary)
         try:
             retries = committed and not self.finishes
             await shards.read(shard, context, Nobody(), retry_failed=retries, batches=batches)

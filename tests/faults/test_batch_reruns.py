@@ -12,6 +12,7 @@ from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.reading.batch.history import GONE
+from one_ocr_ray.reading.batch.room import NO_ROOM, TOO_LONG
 from one_ocr_ray.reading.batch.run_batches import BatchWishes, RunBatches
 from one_ocr_ray.reading.batch.watch import REFUSED
 from one_ocr_ray.storage.dataset.shard_files import Dataset
@@ -165,4 +166,15 @@ def test_a_cancel_of_files_that_no_batch_was_made_of(provider: Provider, tmp_pat
     ended, said = cancelled(run, provider)
     assert (ended.parcels, ended.left) == (0, 16)
     assert said == [REFUSED.format(code="invalid_json_line")]
+    assert provider.batches()["files"] == 0
+
+
+def test_a_file_that_is_longer_than_the_cap_is_cut(provider: Provider, tmp_path: Path) -> None:
+    """It would wait for ever: its pages go into files that fit in, and no page is asked for twice."""
+    play(provider, run_s=60, cap_tokens=8000)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=12)], rest="batch", shard_pages=100)
+    run.run()
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * 12
+    assert set(executed(provider).values()) == {1}
+    assert run.said == [NO_ROOM.format(cap=" (here 5,600 will be used)"), TOO_LONG.format(pages=12)]
     assert provider.batches()["files"] == 0

@@ -249,7 +249,7 @@ def test_a_cap_on_enqueued_tokens(provider: Provider, tmp_path: Path) -> None:
     states = provider.batches()["states"]
     assert (states["completed"], set(executed(provider).values())) == (6, {1})
     assert 1 <= states["failed"] <= 6
-    assert run.watch._meter.cap == 5600
+    assert run.watch.room.meter.cap == 5600
     assert sum("5,600 will be used" in sentence for sentence in run.said) == 1
 
 

@@ -11,7 +11,7 @@ from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.job import BatchJob
 from one_ocr_ray.model import Action, Failure
-from one_ocr_ray.policy.batch.flow import TokenMeter, parcel_tokens
+from one_ocr_ray.policy.batch.flow import TokenMeter
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.policy.dataset.summary import BatchUse
 from one_ocr_ray.reading.batch.cleaning import clear, sweep_upload
@@ -95,8 +95,7 @@ class RunBatches:
     def job(self, left_usd: float | None) -> BatchJob:
         """What workers must know of batches."""
         most_usd = None if left_usd is None else left_usd / 4
-        tokens = parcel_tokens(self._wishes.tokens)
-        return BatchJob(self.account, self._wishes.submits, self._wishes.rest, tokens, most_usd)
+        return BatchJob(self.account, self._wishes.submits, self._wishes.rest, self.watch.room.parcel_tokens, most_usd)
 
     @classmethod
     async def open(

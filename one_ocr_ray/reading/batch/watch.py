@@ -18,6 +18,7 @@ from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
 from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteState
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
 from one_ocr_ray.reading.batch.lookup import Lookup, LostBatches
+from one_ocr_ray.reading.batch.room import Room
 from one_ocr_ray.reading.limits.budget import SPENT
 from one_ocr_ray.storage.batches import batch_tag
 
@@ -47,7 +48,6 @@ CUT_SHORT = (
     "A batch of {pages:,} pages has ended before all of it was run ({state}); its answers are kept, and the other "
     "pages are asked for again."
 )
-NO_ROOM = "The provider lets no more tokens be enqueued now{cap}; files of requests wait until batches have ended."
 TAKEN = "Another run has taken this output over."
 
 
@@ -82,7 +82,7 @@ class BatchWatch(KnownParcels):
         super().__init__(state, client.limits, clock, creates=creates)
         self._client = client
         self._account = account
-        self._meter = meter
+        self.room = Room(meter, say)
         self._till: BudgetSource | None = None
         self._is_broke = False  # a batch did not fit into the ceiling beside those that are not collected
         self._say = say
@@ -91,7 +91,6 @@ class BatchWatch(KnownParcels):
         self._jitter = jitter
         self._looks: dict[str, _Look] = {}
         self._unproved_pages = unproved_pages
-        self._has_no_room = False  # and the user knows it
         self._lookup = Lookup(state, client, say, strict=strict)
         self._lost = LostBatches(state, client, say)
         self._no_create_until_s = float("-inf")
@@ -156,7 +155,7 @@ class BatchWatch(KnownParcels):
                 raise StoppedError(batch.message, batch.code)
             return  # a fault of the look, which says nothing about the batch
         if batch.is_accepted:
-            self._meter.accepted(batch_id)
+            self.room.meter.accepted(batch_id)
         if batch.state.is_over:
             await self._end(parcel, batch)
 
@@ -167,23 +166,16 @@ class BatchWatch(KnownParcels):
         if batch.state in {RemoteState.EXPIRED, RemoteState.CANCELLED} and self._creates and parcel.file is not None:
             self._say(CUT_SHORT.format(pages=parcel.file.pages, state=batch.state.value))
         if batch.state is not RemoteState.FAILED:
-            self._meter.ended()
+            self.room.meter.ended()
             return
         await self._refund(parcel)
         if batch.code == TOKEN_LIMIT:
-            self._refuse(batch.message)
+            for each in self.room.refuse(batch.message, self.in_stage(Stage.UPLOADED), self._now_s()):
+                await self._abandon(each)
         elif self._creates:
             raise StoppedError(REFUSED.format(code=batch.shown_code), ErrorCode.PROVIDER_REJECTED)
         else:  # no other file will be refused like it
             self._say(REFUSED.format(code=batch.shown_code))
-
-    def _refuse(self, message: str) -> None:
-        """Learn from a refusal for too many enqueued tokens, and say what is new in it."""
-        before = self._meter.cap
-        self._meter.refused(message, self._now_s())
-        if not self._has_no_room or self._meter.cap != before:
-            self._has_no_room, cap = True, self._meter.cap
-            self._say(NO_ROOM.format(cap=f" (here {cap:,} will be used)" if cap is not None else ""))
 
     @property
     def wanted_shards(self) -> set[str]:
@@ -211,7 +203,7 @@ class BatchWatch(KnownParcels):
         parcel, tokens = waiting[0], sum(each.file.tokens for each in live if each.file)
         if live and self._would_risk_much(parcel, live):
             return None
-        if parcel.file is None or not self._meter.may_enqueue(parcel.file.tokens, tokens, len(live), now_s):
+        if parcel.file is None or not self.room.meter.may_enqueue(parcel.file.tokens, tokens, len(live), now_s):
             return None
         return parcel
 
@@ -239,6 +231,10 @@ class BatchWatch(KnownParcels):
         self._is_broke = True
         return False
 
+    async def _abandon(self, parcel: Parcel) -> None:
+        await asyncio.to_thread(self._state.mark, parcel, Stage.ABANDONED)
+        await self._renew(parcel)
+
     async def _refund(self, parcel: Parcel) -> None:
         """Give back what was set aside for a batch of which nothing was run."""
         if self._till is not None and parcel.file is not None:
@@ -251,8 +247,7 @@ class BatchWatch(KnownParcels):
         if file is None:
             return
         if self._now_s() - file.uploaded_s > self._limits.input_kept_s * 5 / 6:
-            await asyncio.to_thread(self._state.mark, parcel, Stage.ABANDONED)  # it could vanish while it is read
-            await self._renew(parcel)
+            await self._abandon(parcel)  # it could vanish while it is read
             return
         if not await self._reserve(file.most_usd):
             return
