@@ -47,6 +47,7 @@ class TokenMeter:
 
     def __init__(self, cap: int | None) -> None:
         self.cap = cap
+        self.limit = cap  # of the provider's own telling; the cap leaves room for others
         self._is_set = cap is not None  # by the user
         self._parcels = FIRST_PARCELS
         self._held_until_s = float("-inf")
@@ -72,7 +73,8 @@ class TokenMeter:
         """A batch was refused because too much is enqueued; `message` may tell the cap."""
         found = _LIMIT.search(message)
         if found is not None and not self._is_set:
-            self.cap = int(LEARNED_SHARE * int(found[1].replace(",", "")))
+            self.limit = int(found[1].replace(",", ""))
+            self.cap = int(LEARNED_SHARE * self.limit)
         self._parcels = max(1, self._parcels // 2)
         self._held_until_s = now_s + HOLD_S
 

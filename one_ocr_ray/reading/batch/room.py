@@ -40,13 +40,13 @@ class Room:
         if not self._has_told or cap != before:
             self._has_told = True
             self._say(NO_ROOM.format(cap=f" (here {cap:,} will be used)" if cap is not None else ""))
-        too_long = [each for each in waiting if self._is_too_long(each)] if cap is not None else []
+        too_long = [each for each in waiting if self._is_too_long(each)]
         if too_long:
             self._say(TOO_LONG.format(pages=sum(each.file.pages for each in too_long if each.file is not None)))
         return too_long
 
     def _is_too_long(self, parcel: Parcel) -> bool:
-        file, cap = parcel.file, self.meter.cap
-        if file is None or cap is None or file.pages == 1:
+        file, limit = parcel.file, self.meter.limit
+        if file is None or limit is None or file.pages == 1:
             return False
-        return file.tokens > cap or (len(parcel.tries) >= PATIENT_TRIES and file.tokens > self.parcel_tokens)
+        return file.tokens > limit or (len(parcel.tries) >= PATIENT_TRIES and file.tokens > self.parcel_tokens)
