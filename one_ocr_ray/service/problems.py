@@ -57,7 +57,6 @@ _STATUS = {
     "unsupported_file": 415,
     "unsupported_media_type": 415,
     "idempotency_key_reused": 422,
-    "invalid_schema": 422,
     "pdf_encrypted": 422,
     "pdf_bad_password": 422,
     "pdf_corrupt": 422,

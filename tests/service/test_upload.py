@@ -253,13 +253,14 @@ def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path
 
 
 def test_a_schema_is_checked_and_stored(tmp_path: Path) -> None:
-    """One that is none, or that could be a trap, is 422 with a sentence; a good one reaches the task as it was sent."""
+    """One that is none, or that could be a trap, is 400 with a sentence; a good one reaches the task as it was sent."""
     schema = {"type": "object", "properties": {"总计": {"type": "number"}}}
     with Site(tmp_path, engine="openai", engines=("local",)) as site:
         for bad in ({"type": "text"}, {"properties": {"a": {"pattern": "(x+)+$"}}}, {"$comment": "x" * 40_000}):
             data = {"options": json.dumps({"schema": bad})}
             answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, data=data)
-            assert problem(answer) == (422, "invalid_schema")
+            assert problem(answer) == (400, "invalid_options")
+            assert "schema: " in answer.json()["detail"]
         for mixed in ({"schema": schema, "engine": "local"}, {"schema": schema, "route": "auto"}, {"schema": "x"}):
             data = {"options": json.dumps(mixed)}
             answer = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, data=data)

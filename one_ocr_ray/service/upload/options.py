@@ -49,13 +49,20 @@ class UploadOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     engine: str | None = Field(None, max_length=40, description="local, openai or gemini, where the service offers it")
-    model: str | None = Field(None, min_length=1, max_length=200, pattern=r"^[\w.:/@+-]+$", description="its model")
-    pages: str | None = Field(None, max_length=1000, pattern=_PAGES, description="such as 1-3,8,10-")
-    prompt: str | None = Field(None, min_length=1, max_length=20_000, description="in place of the built-in one")
-    longest_side: int | None = Field(None, ge=64, le=LONGEST_SIDE_PX, description="pixels of the page image sent")
-    max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="stop before the task has cost more")
+    model: str | None = Field(
+        None, min_length=1, max_length=200, pattern=r"^[\w.:/@+-]+$", description="the name of its model"
+    )
+    pages: str | None = Field(None, max_length=1000, pattern=_PAGES, description="pages such as 1-3,8,10-, or all")
+    prompt: str | None = Field(None, min_length=1, max_length=20_000, description="a text in place of the built-in one")
+    longest_side: int | None = Field(
+        None, ge=64, le=LONGEST_SIDE_PX, description="pixels of the page image sent, 64 to 4000"
+    )
+    max_cost_usd: float | None = Field(None, gt=0, le=1e6, description="USD before which the task stops, more than 0")
     callback_url: str | None = Field(
-        None, max_length=2000, pattern=r"^https?://[!-~]+$", description="is told by a signed POST when the task ends"
+        None,
+        max_length=2000,
+        pattern=r"^https?://[!-~]+$",
+        description="http:// or https://, told by a signed POST at the end",
     )
     route: str | None = Field(None, max_length=200, description="readers of a page in order, or auto")
     escalate: str | None = Field(
@@ -119,7 +126,10 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
         if first["type"] == "extra_forbidden":
             allowed = ", ".join(UploadOptions.model_fields)
             raise _invalid(f"There is an unknown key; known are {allowed}.") from error
-        raise _invalid(f"The value of {known[0]} is not allowed." if known else "It is not a JSON object.") from error
+        if not known:
+            raise _invalid("It is not a JSON object.") from error
+        expected = UploadOptions.model_fields[known[0]].description
+        raise _invalid(f"The value of {known[0]} is not allowed. Expected: {expected}.") from error
     _check_engine(options, settings)
     if options.callback_url is not None and (fault := callback_fault(options.callback_url, settings.callback_hosts)):
         raise _invalid(fault)
@@ -131,7 +141,7 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
     if asked["schema"] is not None:
         schema = json.dumps(asked["schema"], ensure_ascii=False)
         if fault := foreign_schema_fault(asked["schema"], schema) or schema_fault(schema):
-            raise Problem("invalid_schema", fault)
+            raise _invalid(f"schema: {fault}")
     return TaskOptions(**{**asked, "pages": pages, "schema": schema})
 
 
