@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -137,14 +137,8 @@ def open_ports(tables: Iterable[str]) -> set[int]:
         for line in table.splitlines()[1:]:
             local, state = line.split()[1], line.split()[3]
             address, _, port = local.partition(":")
-            if state == "0A" and not _is_loopback(address):  # TCP_LISTEN
+            packed = b"".join(bytes.fromhex(address[at : at + 8])[::-1] for at in range(0, len(address), 8))
+            known = ip_address(packed)
+            if state == "0A" and not (getattr(known, "ipv4_mapped", None) or known).is_loopback:  # TCP_LISTEN
                 found.add(int(port, 16))
     return found
-
-
-def _is_loopback(words: str) -> bool:
-    packed = b"".join(bytes.fromhex(words[at : at + 8])[::-1] for at in range(0, len(words), 8))
-    if len(packed) == 4:
-        return IPv4Address(packed).is_loopback
-    address = IPv6Address(packed)
-    return (address.ipv4_mapped or address).is_loopback

@@ -32,6 +32,11 @@ class _Tiles:
     base: int
     per_tile: int
 
+    def tokens(self, width_px: float, height_px: float) -> int:
+        fit = min(1.0, 2048 / max(width_px, height_px))
+        fit *= min(1.0, 768 / (min(width_px, height_px) * fit))
+        return self.base + self.per_tile * ceil(width_px * fit / _TILE_PX) * ceil(height_px * fit / _TILE_PX)
+
 
 _NEWEST = _Patches(original_budget=None)
 _SMALL = {"original_budget": 1536, "original_side_px": 2048}
@@ -54,7 +59,7 @@ def openai_image_tokens(model: str, width_px: int, height_px: int, detail: str =
     """Tokens of one image at OpenAI; detail: low, high, original or auto (treated as original)."""
     rule = next((rule for pattern, rule in _RULES if re.match(pattern, model)), _NEWEST)
     if isinstance(rule, _Tiles):
-        return rule.base if detail == "low" else rule.base + rule.per_tile * _tiles(width_px, height_px)
+        return rule.base if detail == "low" else rule.tokens(width_px, height_px)
     if detail == "low":
         patches = _patches(width_px, height_px, budget=(512 // _PATCH_PX) ** 2, side_px=512)
     elif detail == "high":
@@ -62,12 +67,6 @@ def openai_image_tokens(model: str, width_px: int, height_px: int, detail: str =
     else:
         patches = _patches(width_px, height_px, budget=rule.original_budget, side_px=rule.original_side_px)
     return round(patches * rule.factor)
-
-
-def _tiles(width_px: float, height_px: float) -> int:
-    fit = min(1.0, 2048 / max(width_px, height_px))
-    fit *= min(1.0, 768 / (min(width_px, height_px) * fit))
-    return ceil(width_px * fit / _TILE_PX) * ceil(height_px * fit / _TILE_PX)
 
 
 def _patches(width_px: float, height_px: float, *, budget: int | None, side_px: int) -> int:

@@ -126,50 +126,46 @@ def page_tables(pages: Iterable[PageResult]) -> list[PageTable]:
 
 def json_line(document: DocumentResult, pages: Sequence[PageResult], kind: ExportFormat) -> bytes:
     """One document as one line of JSON: our own shape, or Dolma's (github.com/allenai/dolma)."""
-    values = _dolma_line(document, pages) if kind is ExportFormat.DOLMA else _own_line(document, pages)
-    return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)
-
-
-def _own_line(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
-    return {
-        "document_id": document.document_id,
-        "source_uri": document.source_uri,
-        "source_name": document.source_name,
-        "page_count": document.page_count,
-        "outcome": document.outcome,
-        "error": document.failure.code if document.failure else None,
-        "markdown": document.markdown,
-        "pages": [
-            {
-                "page_number": page.page_number,
-                "status": page.status,
-                "markdown": page.markdown,
-                "data": orjson.Fragment(page.data) if page.data else None,
-                "error": page.failure.code if page.failure else None,
-            }
-            for page in pages
-        ],
-    }
-
-
-def _dolma_line(document: DocumentResult, pages: Sequence[PageResult]) -> dict[str, Any]:
-    return {
-        "id": document.document_id,
-        "text": document.markdown or "",
-        "source": "one-ocr-ray",
-        "added": document.finished_at,
-        "created": document.started_at,
-        "metadata": {
-            "Source-File": document.source_uri,
-            "pdf-total-pages": document.page_count,
+    values: dict[str, Any]
+    if kind is ExportFormat.DOLMA:
+        values = {
+            "id": document.document_id,
+            "text": document.markdown or "",
+            "source": "one-ocr-ray",
+            "added": document.finished_at,
+            "created": document.started_at,
+            "metadata": {
+                "Source-File": document.source_uri,
+                "pdf-total-pages": document.page_count,
+                "outcome": document.outcome,
+                "total-input-tokens": document.input_tokens,
+                "total-output-tokens": document.output_tokens,
+            },
+            "attributes": {
+                "pdf_page_numbers": [
+                    [start, end, page.page_number]
+                    for (start, end), page in zip(pairwise((0, *document.page_ends)), pages, strict=True)
+                ]
+            },
+        }
+    else:
+        values = {
+            "document_id": document.document_id,
+            "source_uri": document.source_uri,
+            "source_name": document.source_name,
+            "page_count": document.page_count,
             "outcome": document.outcome,
-            "total-input-tokens": document.input_tokens,
-            "total-output-tokens": document.output_tokens,
-        },
-        "attributes": {
-            "pdf_page_numbers": [
-                [start, end, page.page_number]
-                for (start, end), page in zip(pairwise((0, *document.page_ends)), pages, strict=True)
-            ]
-        },
-    }
+            "error": document.failure.code if document.failure else None,
+            "markdown": document.markdown,
+            "pages": [
+                {
+                    "page_number": page.page_number,
+                    "status": page.status,
+                    "markdown": page.markdown,
+                    "data": orjson.Fragment(page.data) if page.data else None,
+                    "error": page.failure.code if page.failure else None,
+                }
+                for page in pages
+            ],
+        }
+    return orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z)

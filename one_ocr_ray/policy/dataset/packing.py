@@ -67,20 +67,23 @@ def _rounded(value: Any) -> Any:
 def _block(values: dict[str, Any]) -> Block:
     table, lines = values["table"], values["lines"]
     cells = [Cell(**{**cell, "box": _box(cell["box"])}) for cell in table["cells"]] if table else ()
+    printed = [
+        {
+            **line,
+            "box": Box(**line["box"]),
+            "words": tuple(BlockWord(**{**word, "box": Box(**word["box"])}) for word in line["words"]),
+        }
+        for line in lines or ()
+    ]
     known = {
         "kind": BlockKind(values["kind"]),
         "source": BlockSource(values["source"]),
         "box": _box(values["box"]),
         "table": table and TableGrid(**{**table, "cells": tuple(cells)}),
-        "lines": None if lines is None else tuple(_line(line) for line in lines),
+        "lines": None if lines is None else tuple(BlockLine(**line) for line in printed),
     }
     return Block(**{**values, **known})
 
 
 def _box(values: dict[str, float] | None) -> Box | None:
     return Box(**values) if values is not None else None
-
-
-def _line(values: dict[str, Any]) -> BlockLine:
-    words = tuple(BlockWord(**{**word, "box": Box(**word["box"])}) for word in values["words"])
-    return BlockLine(**{**values, "box": Box(**values["box"]), "words": words})

@@ -77,16 +77,15 @@ def _text_matches(document: DocumentResult, pages: list[PageResult]) -> bool:
     pieces = [markdown[start:end] for start, end in pairwise((0, *document.page_ends))]
     texts = [page.markdown or "" for page in pages]
     pairs = [(piece, text) for piece, text in zip(pieces, texts, strict=True) if piece or _letters(text)]
-    emptied = sum(not piece for piece, _ in pairs)
-    return emptied <= MOST_EMPTIED * len(pairs) and all(_is_of_page(piece, text) for piece, text in pairs)
-
-
-def _is_of_page(piece: str, text: str) -> bool:
-    """True if `piece` of the document holds only letters of the page's `text`, in its order, and most of them."""
-    of_page = filter(str.isalnum, text)
-    return (
-        all(char in of_page for char in piece if char.isalnum()) and _letters(text) - _letters(piece) <= MOST_LEFT_OUT
-    )
+    if sum(not piece for piece, _ in pairs) > MOST_EMPTIED * len(pairs):
+        return False
+    for piece, text in pairs:
+        # A piece of the document holds only letters of its page, in their order, and most of them.
+        of_page = filter(str.isalnum, text)
+        in_order = all(char in of_page for char in piece if char.isalnum())
+        if not in_order or _letters(text) - _letters(piece) > MOST_LEFT_OUT:
+            return False
+    return True
 
 
 def _letters(text: str) -> int:

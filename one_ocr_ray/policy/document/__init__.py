@@ -50,10 +50,10 @@ class DocumentText:
 
 def document_text(pages: Sequence[PageResult]) -> DocumentText:
     """The text of the good pages in order; a page without text ends where the one before it ends."""
-    survey = _surveyed(pages)
+    survey = _Survey.of(pages)
     text = _Text()
     for page in pages:
-        text.add(page, _kept(page, survey))
+        text.add(page, survey.kept(page))
     return DocumentText("".join(text.parts), tuple(text.ends), text.continuing)
 
 
@@ -122,57 +122,57 @@ class _Survey:
     run_in: Mapping[int, str]  # by page the head that its text begins with
     levels: Mapping[tuple[int, int], int]  # of each heading, by page and index
 
+    @classmethod
+    def of(cls, pages: Sequence[PageResult]) -> _Survey:
+        edges: list[EdgePiece] = []
+        headings: list[Heading] = []
+        titles: dict[str, list[int]] = {}
+        counts: dict[int, int] = {}  # of pieces, by page
+        openings: dict[int, str] = {}  # what the text of a page begins with
+        for page in pages:
+            if not (pieces := pieces_of(page)):
+                continue
+            text = [piece.text for piece in pieces if not piece.kind.is_furniture]
+            counts[page.page_number] = len(text)
+            edges += page_edges(page.page_number, pieces, page.page_box)
+            openings[page.page_number] = text[0][:OPENING] if text else ""
+            for index, piece in enumerate(pieces):
+                if piece.kind is BlockKind.HEADING:
+                    title = " ".join(plain_text(piece.text).split())
+                    size = type_size(title, piece.box) if piece.box else None
+                    headings.append(Heading(page.page_number, index, piece.level or 1, title, size))
+                    titles.setdefault(key_of(piece.text), []).append(page.page_number)
+        dropped: dict[int, list[EdgePiece]] = {}
+        found = furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else set()
+        for edge in found:
+            if not edge.kind.is_furniture:  # which its page has left out itself
+                dropped.setdefault(edge.page, []).append(edge)
+        emptied = sum(len({e.index for e in some if e.line is None}) == counts[page] for page, some in dropped.items())
+        if emptied > MOST_EMPTIED * len(counts):  # little else is left, so these are no running heads but the text
+            dropped, found = {}, set()
+        heads = [edge for edge in found if edge.is_top]
+        for edge in heads:
+            openings.pop(edge.page, None)
+        gone = {(edge.page, edge.index) for some in dropped.values() for edge in some}
+        levels = ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
+        return cls(dropped, run_in_heads(openings, heads), levels)
 
-def _surveyed(pages: Sequence[PageResult]) -> _Survey:
-    edges: list[EdgePiece] = []
-    headings: list[Heading] = []
-    titles: dict[str, list[int]] = {}
-    counts: dict[int, int] = {}  # of pieces, by page
-    openings: dict[int, str] = {}  # what the text of a page begins with
-    for page in pages:
-        if not (pieces := pieces_of(page)):
-            continue
-        counts[page.page_number] = sum(not piece.kind.is_furniture for piece in pieces)
-        edges += page_edges(page.page_number, pieces, page.page_box)
-        openings[page.page_number] = next((piece.text for piece in pieces if not piece.kind.is_furniture), "")[:OPENING]
-        for index, piece in enumerate(pieces):
-            if piece.kind is BlockKind.HEADING:
-                text = " ".join(plain_text(piece.text).split())
-                size = type_size(text, piece.box) if piece.box else None
-                headings.append(Heading(page.page_number, index, piece.level or 1, text, size))
-                titles.setdefault(key_of(piece.text), []).append(page.page_number)
-    dropped: dict[int, list[EdgePiece]] = {}
-    found = furniture(edges, titles, len(pages)) if len(pages) >= LEAST_PAGES else set()
-    for edge in found:
-        if not edge.kind.is_furniture:  # which its page has left out itself
-            dropped.setdefault(edge.page, []).append(edge)
-    emptied = sum(len({e.index for e in some if e.line is None}) == counts[page] for page, some in dropped.items())
-    if emptied > MOST_EMPTIED * len(counts):
-        dropped, found = {}, set()  # a document of which little else is left has no running heads: these are its text
-    heads = [edge for edge in found if edge.is_top]
-    for edge in heads:
-        openings.pop(edge.page, None)
-    gone = {(edge.page, edge.index) for some in dropped.values() for edge in some}
-    levels = ranks([heading for heading in headings if (heading.page, heading.index) not in gone])
-    return _Survey(dropped, run_in_heads(openings, heads), levels)
-
-
-def _kept(page: PageResult, survey: _Survey) -> list[Piece]:
-    """The pieces of a page that are text of the document, headings with their rank in it."""
-    lines = {edge.index: edge.line for edge in survey.dropped.get(page.page_number, ())}
-    kept: list[Piece] = []
-    for index, piece in enumerate(pieces_of(page)):
-        level = survey.levels.get((page.page_number, index), piece.level)
-        text = piece.text
-        if piece.kind.is_furniture or (index in lines and lines[index] is None):
-            continue
-        if index in lines:
-            own = [each for each in text.split("\n") if each.strip()]
-            text = "\n".join(own[1:] if lines[index] == 0 else own[:-1])
-        elif level != piece.level:
-            text = _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", text, count=1)
-        if not kept and (head := survey.run_in.get(page.page_number)):
-            text = text.removeprefix(head).lstrip()
-        joint = "" if index and not kept else piece.joint
-        kept.append(replace(piece, text=text, level=level, joint=joint))
-    return kept
+    def kept(self, page: PageResult) -> list[Piece]:
+        """The pieces of a page that are text of the document, headings with their rank in it."""
+        lines = {edge.index: edge.line for edge in self.dropped.get(page.page_number, ())}
+        kept: list[Piece] = []
+        for index, piece in enumerate(pieces_of(page)):
+            level = self.levels.get((page.page_number, index), piece.level)
+            text = piece.text
+            if piece.kind.is_furniture or (index in lines and lines[index] is None):
+                continue
+            if index in lines:
+                own = [each for each in text.split("\n") if each.strip()]
+                text = "\n".join(own[1:] if lines[index] == 0 else own[:-1])
+            elif level != piece.level:
+                text = _HASHES.sub(rf"\g<1>{'#' * (level or 1)}", text, count=1)
+            if not kept and (head := self.run_in.get(page.page_number)):
+                text = text.removeprefix(head).lstrip()
+            joint = "" if index and not kept else piece.joint
+            kept.append(replace(piece, text=text, level=level, joint=joint))
+        return kept

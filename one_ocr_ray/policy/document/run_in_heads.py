@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.document.furniture import NEIGHBOURS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from one_ocr_ray.policy.document.furniture import EdgePiece
 
@@ -26,16 +26,12 @@ def run_in_heads(openings: Mapping[int, str], heads: Sequence[EdgePiece]) -> dic
     found: dict[int, str] = {}
     for page, text in openings.items():
         near = heads[bisect_left(pages, page - NEIGHBOURS) : bisect_right(pages, page + NEIGHBOURS)]
-        expected = [head for each in near for head in _heads_of(each, page) if text.startswith(f"{head} ")]
+        expected: list[str] = []
+        for other in near:  # its head would be the same on this page, or have the number of this page
+            ahead = page - other.page
+            numbers = {number for number in other.numbers if number + ahead > 0}
+            heads_here = [re.sub(rf"\b{number}\b", str(number + ahead), other.text, count=1) for number in numbers]
+            expected += [head for head in heads_here or [other.text] if text.startswith(f"{head} ")]
         if len(expected) >= AGREEING:
             found[page] = max(expected, key=len)
     return found
-
-
-def _heads_of(other: EdgePiece, page: int) -> Iterator[str]:
-    """What the head of another page would be on `page`: the same, or with the number of that page."""
-    numbers = {number for number in other.numbers if number + page - other.page > 0}
-    if not numbers:
-        yield other.text
-    for number in numbers:
-        yield re.sub(rf"\b{number}\b", str(number + page - other.page), other.text, count=1)

@@ -115,11 +115,9 @@ def _words(text: str) -> list[str]:
 def _running_text(blocks: Sequence[Block]) -> str:
     """With the numbers of lists, and without their bullets."""
     shown = (block for block in blocks if block.kind not in _NO_RUNNING_TEXT)
-    return "\n".join(f"{block.marker} {block.text}" if _is_number(block.marker) else block.text for block in shown)
-
-
-def _is_number(marker: str | None) -> bool:
-    return marker is not None and any(map(str.isalnum, marker))
+    return "\n".join(
+        f"{block.marker} {block.text}" if any(map(str.isalnum, block.marker or "")) else block.text for block in shown
+    )
 
 
 def _blocks(markdown: str) -> tuple[Block, ...]:

@@ -11,7 +11,7 @@ from apted import APTED, Config
 from rapidfuzz.distance import Levenshtein
 
 if TYPE_CHECKING:
-    from one_ocr_ray.blocks import Cell, TableGrid
+    from one_ocr_ray.blocks import TableGrid
 
 MOST_NODES = 1_500  # rows and cells; the time grows with the square of them: some 30 s for two tables of this size
 
@@ -48,13 +48,12 @@ def teds(found: TableGrid | None, truth: TableGrid) -> float:
 
 
 def _tree(table: TableGrid) -> _Node:
-    rows = groupby(table.cells, key=lambda cell: cell.row)
-    return _Node("table", children=tuple(_Node("tr", children=tuple(map(_leaf, cells))) for _, cells in rows))
-
-
-def _leaf(cell: Cell) -> _Node:
-    text = "".join(unicodedata.normalize("NFKC", cell.text).split())
-    return _Node("td", (cell.row_span, cell.col_span), text)
+    rows = []
+    for _, cells in groupby(table.cells, key=lambda cell: cell.row):
+        texts = [(cell, "".join(unicodedata.normalize("NFKC", cell.text).split())) for cell in cells]
+        leaves = tuple(_Node("td", (cell.row_span, cell.col_span), text) for cell, text in texts)
+        rows.append(_Node("tr", children=leaves))
+    return _Node("table", children=tuple(rows))
 
 
 def _size(table: TableGrid) -> int:

@@ -12,7 +12,7 @@ from one_ocr_ray.policy.layout.places import around, printed_line
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from one_ocr_ray.blocks import BlockWord, Box, TableGrid
+    from one_ocr_ray.blocks import Box, TableGrid
     from one_ocr_ray.policy.layout.geometry import Row
 
 CAPTION_GAP = 4.0  # of the height of a caption's line: what stands further away is not what it names
@@ -95,6 +95,10 @@ def grid_text(grid: TableGrid) -> str:
 
 def _block(draft: Draft, number: int, source: BlockSource) -> Block:
     lines = tuple(printed_line(row) for row in draft.rows)
+    words = [word for line in lines for word in line.words]
+    scores = [(word.confidence, len(word.text)) for word in words if word.confidence is not None]
+    characters = sum(count for _, count in scores)
+    is_known = characters > 0 and len(scores) == len(words)
     return Block(
         id=number,
         kind=draft.kind,
@@ -105,14 +109,5 @@ def _block(draft: Draft, number: int, source: BlockSource) -> Block:
         table=draft.table,
         lines=lines,
         source=source,
-        confidence=_confidence([word for line in lines for word in line.words]),
+        confidence=round(sum(score * count for score, count in scores) / characters, 4) if is_known else None,
     )
-
-
-def _confidence(words: Sequence[BlockWord]) -> float | None:
-    """The mean of the characters'; None where any is unknown."""
-    known = [(word.confidence, len(word.text)) for word in words if word.confidence is not None]
-    characters = sum(count for _, count in known)
-    if not characters or len(known) < len(words):
-        return None
-    return round(sum(score * count for score, count in known) / characters, 4)

@@ -59,8 +59,11 @@ def _best_margin(segments: Part) -> Part:
         right = tuple(by_left[bisect_left(lefts, place - OVERHANG * height) :])
         for margin, text in ((left, right), (right, left)):
             beside = _rows_beside(margin, text, height) if margin and text else 0
-            crossing = len(level) - len(left) - len(right)
-            if beside > best and (not crossing or _is_clear(margin, text, level)):
+            if beside <= best:
+                continue
+            # What is in neither, a title over both, stands beside none of the notes.
+            others = set(level) - set(margin) - set(text)
+            if not any(other.stands_beside(note, 0.0) for other in others for note in margin):
                 best, found = beside, margin
     return found
 
@@ -78,12 +81,6 @@ def _rows_beside(margin: Part, text: Part, height: float) -> int:
     if any(note[0].middle < lines[0][0].top or note[0].middle > lines[-1][0].bottom for note in notes):
         return 0
     return len(lines) if alignment(notes, lines) < ALIGNED else 0
-
-
-def _is_clear(margin: Part, text: Part, level: Sequence[Segment]) -> bool:
-    """True if what is in neither, a title over both, stands beside none of the notes."""
-    others = set(level) - set(margin) - set(text)
-    return not any(other.stands_beside(note, 0.0) for other in others for note in margin)
 
 
 def _notes(margin: Part) -> tuple[Part, ...]:

@@ -119,8 +119,10 @@ def _bands(segments: Region, gutter: float, height: float) -> list[_Band | Regio
         if not _crosses(segment, gutter, overhang):
             run.append(segment)
         else:
-            above, heading = _without_heading(tuple(run), height)
-            bands += [_band(above, gutter - overhang), heading, (segment,)]
+            # What stands alone under two columns and above something that crosses them does not end its column.
+            stands_alone = len(run) > 1 and run[-1].top - max(s.bottom for s in run[:-1]) > HEADING_GAP * height
+            at = len(run) - stands_alone
+            bands += [_band(tuple(run[:at]), gutter - overhang), tuple(run[at:]), (segment,)]
             run = []
     bands.append(_band(tuple(run), gutter - overhang))
     return [band for band in bands if band]
@@ -134,13 +136,6 @@ def _band(run: Region, right_from: float) -> _Band | Region:
     left = tuple(s for s in run if s.left < right_from)
     right = tuple(s for s in run if s.left >= right_from)
     return _Band(left, right) if left and right else run
-
-
-def _without_heading(run: Region, height: float) -> tuple[Region, Region]:
-    """What stands alone under two columns and above something that crosses them is not the end of its column."""
-    if len(run) > 1 and run[-1].top - max(s.bottom for s in run[:-1]) > HEADING_GAP * height:
-        return run[:-1], run[-1:]
-    return run, ()
 
 
 def _accepted(segments: Region, gutter: float, height: float) -> list[_Band | Region]:

@@ -62,7 +62,10 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order
     which no word is found keeps no box.
     """
     tokens = [token for number, block in enumerate(blocks) for token in _tokens(number, block)][:MOST_WORDS]
-    ordered = words[:MOST_WORDS] if in_order else _in_rows(words[:MOST_WORDS])
+    ordered = words[:MOST_WORDS]
+    if not in_order:  # columns beside each other share rows, and a row of each is still a run
+        rows = runs(sorted(ordered, key=_middle), lambda row, word: _middle(word) <= row[0].box.y1)
+        ordered = [word for row in rows for word in sorted(row, key=lambda each: each.box.x0)]
     placed = [part for word in ordered for part in _parts(word) if _folded(part.text)]
     found = _matches([token.folded for token in tokens], [_folded(word.text) for word in placed])
     by_block: dict[int, list[tuple[_Token, BlockWord]]] = {}
@@ -76,12 +79,6 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order
         tuple(_placed(block, by_block.get(number, ())) for number, block in enumerate(blocks)),
         len(found) / len(tokens) if tokens else 1.0,
     )
-
-
-def _in_rows(words: Sequence[BlockWord]) -> list[BlockWord]:
-    """Words from left to right, row by row. Columns beside each other share rows, and a row of each is still a run."""
-    rows = runs(sorted(words, key=_middle), lambda row, word: _middle(word) <= row[0].box.y1)
-    return [word for row in rows for word in sorted(row, key=lambda each: each.box.x0)]
 
 
 def _middle(word: BlockWord) -> float:

@@ -78,17 +78,13 @@ def _is_secret(word: str, secrets: list[str], known: frozenset[str]) -> bool:
     pieces = [word[start : start + _OF_A_SECRET] for start in range(len(word) - _OF_A_SECRET + 1)]
     if any(piece in secret for piece in pieces for secret in secrets):
         return True
-    return "@" in bare or bool(_PREFIXED.search(bare) or _MASKED.search(bare)) or _dense(bare)
-
-
-def _dense(word: str) -> bool:
-    """True if a word is longer, or holds more digits among its letters, than ordinary words."""
-    digits = sum(character.isdigit() for character in word)
-    if digits >= _MANY_DIGITS or (len(word) >= _LONG_WORD and digits):
+    if "@" in bare or _PREFIXED.search(bare) or _MASKED.search(bare):
         return True
-    pieces = re.split(r"[^A-Za-z0-9]+", word)
+    # A word that is longer, or holds more digits among its letters, than ordinary words.
+    digits = sum(map(str.isdigit, bare))
+    if digits >= _MANY_DIGITS or (len(bare) >= _LONG_WORD and digits):
+        return True
     return any(
-        len(piece) > 2 * _LONG_WORD
-        or (len(piece) >= _LONG_PIECE and sum(character.isdigit() for character in piece) >= 2)
-        for piece in pieces
+        len(piece) > 2 * _LONG_WORD or (len(piece) >= _LONG_PIECE and sum(map(str.isdigit, piece)) >= 2)
+        for piece in re.split(r"[^A-Za-z0-9]+", bare)
     )

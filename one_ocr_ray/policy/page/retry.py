@@ -44,6 +44,25 @@ class AttemptState:
     kept: Answer | None = None  # an answer that was cut off at its cap, better than nothing
     repetition: str | None = None  # a text that was taken for a loop
 
+    def counted(self, answer: Answer) -> AttemptState:
+        """The attempts with one that was answered."""
+        failure = answer.failure
+        tries = replace(self, attempts=self.attempts + 1, throttles=0, day_throttles=0)
+        if failure is None:
+            return tries
+        if failure.action is Action.RETRY:
+            return replace(
+                tries,
+                transport=tries.transport + 1,
+                timeouts=tries.timeouts + (failure.code is ErrorCode.PROVIDER_TIMEOUT),
+                bad_responses=tries.bad_responses + (failure.code is ErrorCode.PROVIDER_BAD_RESPONSE),
+            )
+        if (failure.code is ErrorCode.TRUNCATED or answer.rotation_deg) and answer.text:
+            return replace(tries, kept=replace(answer, failure=None))
+        if failure.code is ErrorCode.REPETITION and answer.ended_by_itself:
+            return replace(tries, repetition=answer.text)
+        return tries
+
 
 @dataclass(frozen=True, slots=True)
 class Wait:
@@ -86,7 +105,7 @@ def next_step(
         return _after_throttle(policy, tries, failure, request, jitter)
     if answer.text and answer.text == tries.repetition and answer.ended_by_itself:  # no loop ends twice at one place
         answer, failure = replace(answer, failure=None), None
-    tries = _counted(tries, answer)
+    tries = tries.counted(answer)
     if failure is None:
         return Done(answer, tries)
     if failure.action is Action.STOP:
@@ -142,25 +161,6 @@ def _after_throttle(
     if failure.slow_down:  # such a limit covers minutes: 60 s, 120 s ... 600 s
         hint_s = max(hint_s, min(600.0, hint_s * 2.0 ** (tries.throttles - 1)))
     return Wait(_past_hint_s(hint_s, jitter), request, tries)
-
-
-def _counted(tries: AttemptState, answer: Answer) -> AttemptState:
-    failure = answer.failure
-    tries = replace(tries, attempts=tries.attempts + 1, throttles=0, day_throttles=0)
-    if failure is None:
-        return tries
-    if failure.action is Action.RETRY:
-        return replace(
-            tries,
-            transport=tries.transport + 1,
-            timeouts=tries.timeouts + (failure.code is ErrorCode.PROVIDER_TIMEOUT),
-            bad_responses=tries.bad_responses + (failure.code is ErrorCode.PROVIDER_BAD_RESPONSE),
-        )
-    if (failure.code is ErrorCode.TRUNCATED or answer.rotation_deg) and answer.text:
-        return replace(tries, kept=replace(answer, failure=None))
-    if failure.code is ErrorCode.REPETITION and answer.ended_by_itself:
-        return replace(tries, repetition=answer.text)
-    return tries
 
 
 def _before_stop(tries: AttemptState, failure: Failure, request: PageRequest, jitter: float) -> Step:

@@ -187,18 +187,15 @@ class Rates:
         share = self.adaptive.share(now)
         requests = self.ceiling.requests_per_minute and self.ceiling.requests_per_minute / 60
         tokens = self.ceiling.tokens_per_minute and self.ceiling.tokens_per_minute / 60
-        headroom = HEADROOM_WHEN_SLOW if requests and requests < SLOW_PER_S else HEADROOM
+        if requests:
+            doublings = min((now - self._ramp_since) / DOUBLING_S, 10.0)
+            ramp = max(RAMP_FREE_PER_S, RAMP_START * requests) * 2**doublings
+            headroom = HEADROOM_WHEN_SLOW if requests < SLOW_PER_S else HEADROOM
+            requests = min(requests * share, ramp) * (1 - headroom)
         return Rate(
-            requests and min(requests * share, self._ramp(requests, now)) * (1 - headroom),
+            requests,
             tokens and tokens * share * (1 - HEADROOM),
         )
-
-    def _ramp(self, requests: float, now: float) -> float:
-        start = max(RAMP_FREE_PER_S, RAMP_START * requests)
-        if start >= requests:
-            return requests
-        doublings = min((now - self._ramp_since) / DOUBLING_S, 10.0)
-        return start * 2**doublings
 
     def _find_ceiling(self, now: float) -> None:
         before = self.ceiling.requests_per_minute or 0.0

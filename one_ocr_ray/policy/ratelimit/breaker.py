@@ -75,7 +75,12 @@ class Breaker:
         if now < self._open_until:
             return
         if self._stage is not None:
-            self._judge_probes(successes, failures, now, bounds)
+            if failures:
+                self._open(now, min(2 * self._open_s, bounds.open_at_most_s))
+                return
+            self._probes_passed += successes
+            if self._probes_passed >= _PROBES[self._stage]:
+                self._enter(self._stage + 1)
             return
         self._outcomes.extend([True] * min(successes, ALONE.outcomes))
         self._outcomes.extend([False] * min(failures, ALONE.outcomes))
@@ -83,14 +88,6 @@ class Breaker:
         failed = recent.count(False)
         if len(recent) >= bounds.needed and failed >= max(bounds.failures, bounds.failed_share * len(recent)):
             self._open(now, bounds.open_s)
-
-    def _judge_probes(self, successes: int, failures: int, now: float, bounds: BreakerBounds) -> None:
-        if failures:
-            self._open(now, min(2 * self._open_s, bounds.open_at_most_s))
-            return
-        self._probes_passed += successes
-        if self._stage is not None and self._probes_passed >= _PROBES[self._stage]:
-            self._enter(self._stage + 1)
 
     def _open(self, now: float, for_s: float) -> None:
         self._open_s, self._open_until = for_s, now + for_s

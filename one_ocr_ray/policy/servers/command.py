@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:
     """The command of one server that listens at `host` and `port`."""
     if plan.template is not None:
         values = {"{model}": plan.model, "{host}": host, "{port}": str(port)}
-        return [_filled(word, values) for word in shlex.split(plan.template)]
+        return [re.sub("|".join(values), lambda name: values[name[0]], word) for word in shlex.split(plan.template)]
     start = [plan.python, "-m", "vllm.entrypoints.openai.api_server", "--model"] if plan.python else ["vllm", "serve"]
     own = list(plan.profile.server_args) if plan.profile else []
     command = [
@@ -66,12 +67,6 @@ def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:
     if plan.revision:
         command += ["--revision", plan.revision]
     return [*command, *own, *shlex.split(plan.arguments)]
-
-
-def _filled(word: str, values: Mapping[str, str]) -> str:
-    for name, value in values.items():
-        word = word.replace(name, value)
-    return word
 
 
 def server_environment(

@@ -38,19 +38,13 @@ DailyUse = dict[str, dict[str, Use]]  # by day (UTC, ISO 8601) and reader
 
 def use_of(pages: Iterable[PageOutcome]) -> DailyUse:
     """What `pages` have used."""
-    return added(
-        {
-            page.finished_at.date().isoformat(): {
-                page.reader: Use(1, page.input_tokens or 0, page.output_tokens or 0, _cost_of(page))
-            }
-        }
-        for page in pages
-    )
-
-
-def _cost_of(page: PageOutcome) -> float | None:
-    """What a page has cost. Without tokens the answer was lost, and not the price is unknown."""
-    return 0.0 if page.cost_usd is None and page.input_tokens is None else page.cost_usd
+    uses: list[DailyUse] = []
+    for page in pages:
+        was_lost = page.cost_usd is None and page.input_tokens is None  # the answer: its price is not what is unknown
+        cost_usd = 0.0 if was_lost else page.cost_usd
+        use = Use(1, page.input_tokens or 0, page.output_tokens or 0, cost_usd)
+        uses.append({page.finished_at.date().isoformat(): {page.reader: use}})
+    return added(uses)
 
 
 def added(uses: Iterable[DailyUse]) -> DailyUse:

@@ -63,6 +63,20 @@ class Font:
     mono: bool
     math: bool
 
+    @classmethod
+    def of(cls, described: dict[str, Any]) -> Font:
+        name, flags = str(described["name"]), int(described["flags"])
+        plain = name.partition("+")[2] or name
+        return cls(
+            key=f"{name} {described['size']} {flags} {described['weight']}",
+            name=name,
+            embedded=bool(described["embedded"]),
+            bold=described["weight"] >= _BOLD_WEIGHT or _BOLD_FONT.search(plain) is not None,
+            italic=bool(flags & _ITALIC) or _ITALIC_FONT.search(plain) is not None,
+            mono=bool(flags & _MONO) or _MONO_FONT.search(plain) is not None,
+            math=_MATH_FONT.search(name) is not None,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Run:
@@ -73,6 +87,22 @@ class Run:
     hidden: bool  # drawn without paint
     white: bool
     order: int  # -1: not known
+
+    @classmethod
+    def of(cls, described: list[Any], to_display: _Matrix, fonts: int) -> Run:
+        font, (a, b, _, _), mode, (red, green, blue, opacity), order = described
+        if not 0 <= font < fonts:
+            raise LayerError
+        right, down = a * to_display[0] + b * to_display[2], a * to_display[1] + b * to_display[3]
+        angle = math.degrees(math.atan2(down, right)) % 360
+        quarter = round(angle / 90) * 90
+        return cls(
+            font=int(font),
+            angle=float(quarter % 360) if abs(angle - quarter) < 3 else angle,
+            hidden=mode in _INVISIBLE_MODES or (mode in {0, 4} and opacity < _TRANSPARENT),
+            white=mode == 0 and min(red, green, blue) >= _WHITE,
+            order=int(order),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +188,8 @@ def unpacked(packed: TextLayer) -> Layer:
             for at in range(0, len(packed.ink) - stride + 1, max(1, stride))
         )
         cell_pt = max(width / max(1, packed.ink_columns), height / max(1, len(rows)))
-        fonts = tuple(_font(each) for each in head.get("fonts", ()))
-        runs = tuple(_run(each, matrix, len(fonts)) for each in head.get("runs", ()))
+        fonts = tuple(Font.of(each) for each in head.get("fonts", ()))
+        runs = tuple(Run.of(each, matrix, len(fonts)) for each in head.get("runs", ()))
         return Layer(
             width=width,
             height=height,
@@ -177,36 +207,6 @@ def unpacked(packed: TextLayer) -> Layer:
         )
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error) as error:
         raise LayerError from error
-
-
-def _font(described: dict[str, Any]) -> Font:
-    name, flags = str(described["name"]), int(described["flags"])
-    plain = name.partition("+")[2] or name
-    return Font(
-        key=f"{name} {described['size']} {flags} {described['weight']}",
-        name=name,
-        embedded=bool(described["embedded"]),
-        bold=described["weight"] >= _BOLD_WEIGHT or _BOLD_FONT.search(plain) is not None,
-        italic=bool(flags & _ITALIC) or _ITALIC_FONT.search(plain) is not None,
-        mono=bool(flags & _MONO) or _MONO_FONT.search(plain) is not None,
-        math=_MATH_FONT.search(name) is not None,
-    )
-
-
-def _run(described: list[Any], to_display: _Matrix, fonts: int) -> Run:
-    font, (a, b, _, _), mode, (red, green, blue, opacity), order = described
-    if not 0 <= font < fonts:
-        raise LayerError
-    right, down = a * to_display[0] + b * to_display[2], a * to_display[1] + b * to_display[3]
-    angle = math.degrees(math.atan2(down, right)) % 360
-    quarter = round(angle / 90) * 90
-    return Run(
-        font=int(font),
-        angle=float(quarter % 360) if abs(angle - quarter) < 3 else angle,
-        hidden=mode in _INVISIBLE_MODES or (mode in {0, 4} and opacity < _TRANSPARENT),
-        white=mode == 0 and min(red, green, blue) >= _WHITE,
-        order=int(order),
-    )
 
 
 def _glyphs(arrays: bytes, count: int, matrix: _Matrix) -> list[Glyph]:

@@ -127,7 +127,12 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
     found: list[Segment] = []
     for region in labels.separate("figure", FIGURE):
         inside = labels.within(region, left)
-        if any(isinstance(segment, TableStrip) for segment in inside) or _is_text(inside, characters, height):
+        # It is none if it holds a table, much of the page's text, or running text.
+        if any(isinstance(segment, TableStrip) for segment in inside):
+            continue
+        lines = rows(segment for segment in inside if not segment.is_vertical)
+        is_running_text = len(lines) > 2 and text_width(lines) >= COLUMN_WIDTH * height
+        if is_running_text or sum(len(segment.text) for segment in inside) > MOST_TEXT * characters:
             continue
         corners = region.x0, region.y0, region.x1, region.y1
         box = Box(*(round(each * labels.pt_per_unit, 2) for each in corners))  # as the dataset keeps it
@@ -137,11 +142,3 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
         found += [FigureStrip(words, top, top + height, left[0].line, figure=figure) for top in tops]
         left = [segment for segment in left if segment not in inside]
     return (*left, *found)
-
-
-def _is_text(inside: Sequence[Segment], characters: int, height: float) -> bool:
-    """True if a figure is none: much of the page's text stands in it, or running text."""
-    if sum(len(segment.text) for segment in inside) > MOST_TEXT * characters:
-        return True
-    lines = rows(segment for segment in inside if not segment.is_vertical)
-    return len(lines) > 2 and text_width(lines) >= COLUMN_WIDTH * height

@@ -21,7 +21,7 @@ from one_ocr_ray.policy.layout.kinds import marks
 from one_ocr_ray.policy.layout.kinds.labels import COVERED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
+    from collections.abc import Callable, Sequence
 
     from one_ocr_ray.policy.layout.content import PageContent, Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
@@ -98,7 +98,11 @@ def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageCon
     heads = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "header", height), at_top=True)
     feet = _at_edge(segments, page_height, height, lambda s: _is_labelled(s, labels, "footer", height), at_top=False)
     if len(rows([s for s in segments if s not in heads | feet])) < FEW_ROWS:
-        heads -= {s for s in heads if _may_be_title(s, heads, height)}
+        # Its title: no smaller than the text, alone in its row, and neither a page number nor a notice.
+        large = [
+            s for s in heads if s.height * LARGE >= height and not is_page_number(s.text) and not is_notice(s.text)
+        ]
+        heads -= {s for s in large if all(o is s or o.middle < s.top or o.middle > s.bottom for o in heads)}
     heads |= _ruled_off(segments, content.rulings, RULED * page_height, height, labels)
     if content.width >= LANDSCAPE * page_height:
         heads |= _corner_label(rows(segments), page_height)
@@ -107,12 +111,6 @@ def part_furniture(segments: Sequence[Segment], labels: Labels, content: PageCon
     if not text:
         return PageParts((), tuple(segments), ())
     return PageParts(tuple(s for s in segments if s in heads), text, tuple(s for s in segments if s in feet - heads))
-
-
-def _may_be_title(head: Segment, heads: Set[Segment], height: float) -> bool:
-    """True if a head is no smaller than the text, alone in its row, and neither a page number nor a notice."""
-    alone = all(other is head or other.middle < head.top or other.middle > head.bottom for other in heads)
-    return alone and head.height * LARGE >= height and not is_page_number(head.text) and not is_notice(head.text)
 
 
 def furniture_drafts(segments: Sequence[Segment], kind: BlockKind) -> list[Draft]:

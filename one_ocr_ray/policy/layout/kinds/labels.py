@@ -54,9 +54,14 @@ class Labels:
 
     def separate(self, label: str, least: float) -> list[Region]:
         """The regions with a label and a score of at least `least` that have little in common with better ones."""
+
+        def are_apart(a: Region, b: Region) -> bool:
+            common = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
+            return common <= APART * min((r.x1 - r.x0) * (r.y1 - r.y0) for r in (a, b))
+
         found: list[Region] = []
         for region in self.regions:
-            if region.label in {label, "table"} and region.score >= least and all(_apart(region, a) for a in found):
+            if region.label in {label, "table"} and region.score >= least and all(are_apart(region, a) for a in found):
                 found.append(region)
         return [region for region in found if region.label == label]
 
@@ -77,8 +82,3 @@ def _holds(region: Region, box: Box, covered: float = COVERED) -> bool:
     """True if a box lies in a region, which may be lower than the box of its line is."""
     common = min(box.x1, region.x1) - max(box.x0, region.x0)
     return region.y0 <= (box.y0 + box.y1) / 2 <= region.y1 and common >= covered * (box.x1 - box.x0)
-
-
-def _apart(a: Region, b: Region) -> bool:
-    common = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))
-    return common <= APART * min((r.x1 - r.x0) * (r.y1 - r.y0) for r in (a, b))

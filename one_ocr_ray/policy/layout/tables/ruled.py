@@ -19,9 +19,8 @@ from one_ocr_ray.policy.layout.tables.rulings import Frame, Rule, frames
 from one_ocr_ray.policy.layout.tables.unruled import TableStrip
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Sequence
 
-    from one_ocr_ray.blocks import TableGrid
     from one_ocr_ray.policy.layout.content import Ruling
     from one_ocr_ray.policy.layout.geometry import Row, Segment
     from one_ocr_ray.policy.layout.kinds.labels import Labels
@@ -74,7 +73,7 @@ def with_ruled_tables(
         reach = INSIDE * height
         beside = [s for s in left if frame.left - reach <= s.left and s.right <= frame.right + reach]
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
-        if result is not None and (_is_full(result.table.grid) or not _is_figure(result.taken, labels)):
+        if result is not None and not _is_figure(result, labels):
             text, tops = strips(result.left, result.top, result.right, result.bottom, height)
             printed = tuple(word for segment in result.taken for placed in segment.words for word in placed.printed)
             words = (PlacedWord(text, result.left, result.right, printed),)
@@ -84,17 +83,16 @@ def with_ruled_tables(
     return (*left, *tables)
 
 
-def _is_figure(segments: Collection[Segment], labels: Labels) -> bool:
-    """True if the layout model sees a figure, and no table, where most of the segments are."""
-    figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in segments)
-    return 2 * figures > len(segments)
+def _is_figure(found: _Found, labels: Labels) -> bool:
+    """True if the layout model sees a figure, and no table, where most of the segments are, and cells are empty.
 
-
-def _is_full(grid: TableGrid) -> bool:
-    """True if a table has three rows and columns, and text in most cells, or in all that name a row or a column."""
+    A table of three rows and columns is none if it has text in most cells, or in all that name a row or a column.
+    """
+    figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in found.taken)
+    grid = found.table.grid
     filled = sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
     named = all(cell.text for cell in grid.cells if cell.row == 0 or cell.col == 0)
-    return min(grid.rows, grid.cols) > 2 and (filled or named)
+    return 2 * figures > len(found.taken) and not (min(grid.rows, grid.cols) > 2 and (filled or named))
 
 
 def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:

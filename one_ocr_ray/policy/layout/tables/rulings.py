@@ -72,8 +72,16 @@ class Frame:
 def frames(rulings: Sequence[Ruling], angle: float, segments: Sequence[Segment], height: float) -> list[Frame]:
     """The groups of rules on a page that is turned back by `angle` (radians); crossing ones first."""
     level, upright = _straight(rulings, angle)
+
+    def is_upright_stroke(rule: Rule) -> bool:
+        """True if letters, or the gaps between them, are what looks like a rule: much of it is within a line."""
+        least = STROKES * rule.length
+        return any(
+            s.left < rule.at < s.right and min(s.bottom, rule.end) - max(s.top, rule.start) >= least for s in segments
+        )
+
     level = _longest(rule for rule in _whole(level, height) if not _is_stroke(rule, segments))
-    upright = _longest(rule for rule in _whole(upright, height) if not _is_upright_stroke(rule, segments))
+    upright = _longest(rule for rule in _whole(upright, height) if not is_upright_stroke(rule))
     groups = _crossing(level, upright, TOUCH * height)
     used = {rule for group in groups for rule in group.level}
     return groups + _stacks([rule for rule in level if rule not in used], height)
@@ -126,14 +134,6 @@ def _is_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
             if inside or shorter:
                 return True
     return False
-
-
-def _is_upright_stroke(rule: Rule, segments: Sequence[Segment]) -> bool:
-    """True if letters, or the gaps between them, are what looks like an upright rule: much of it is within a line."""
-    return any(
-        s.left < rule.at < s.right and min(s.bottom, rule.end) - max(s.top, rule.start) >= STROKES * rule.length
-        for s in segments
-    )
 
 
 def _longest(rules: Iterable[Rule]) -> list[Rule]:
