@@ -67,6 +67,27 @@ class Member:
     is_deflated: bool
     fault: ArchiveFault | None = None  # why it is not read
 
+    @classmethod
+    def of(cls, entry: zipfile.ZipInfo) -> Member:
+        is_bomb = entry.file_size > MAX_MEMBER_BYTES or entry.compress_size > MAX_MEMBER_BYTES
+        is_bomb = is_bomb or entry.file_size > max(FREE_MEMBER_BYTES, MAX_RATIO * entry.compress_size)
+        faults = {
+            ArchiveFault.NESTED: is_archive(entry.filename),
+            ArchiveFault.ENCRYPTED: bool(entry.flag_bits & _ENCRYPTED),
+            ArchiveFault.METHOD: entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
+            ArchiveFault.BOMB: is_bomb,
+        }
+        fault = next((each for each, holds in faults.items() if holds), None)
+        return cls(
+            entry.filename,
+            entry.file_size,
+            entry.compress_size,
+            entry.header_offset,
+            entry.CRC,
+            is_deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
+            fault=fault,
+        )
+
 
 def members_of(file: BinaryIO, archive_bytes: int) -> list[Member]:
     """The members that are documents, or archives that are not read, by name. Raises ArchiveError.
@@ -84,7 +105,7 @@ def members_of(file: BinaryIO, archive_bytes: int) -> list[Member]:
     wanted = [each for name, each in entries.items() if _is_wanted(name)]
     if not wanted:
         raise ArchiveError(ArchiveFault.NOTHING if entries else ArchiveFault.EMPTY)
-    return sorted((_member(each) for each in wanted), key=lambda member: member.name)
+    return sorted((Member.of(each) for each in wanted), key=lambda member: member.name)
 
 
 def read_member(file: BinaryIO, member: Member) -> bytes:
@@ -152,24 +173,3 @@ def _is_wanted(name: str) -> bool:
     path = name.replace("\\", "/")
     is_of_macos = path.startswith("__MACOSX/") or path.rpartition("/")[2].startswith("._")
     return not is_of_macos and (is_document(path) or is_archive(path))
-
-
-def _member(entry: zipfile.ZipInfo) -> Member:
-    is_bomb = entry.file_size > MAX_MEMBER_BYTES or entry.compress_size > MAX_MEMBER_BYTES
-    is_bomb = is_bomb or entry.file_size > max(FREE_MEMBER_BYTES, MAX_RATIO * entry.compress_size)
-    faults = {
-        ArchiveFault.NESTED: is_archive(entry.filename),
-        ArchiveFault.ENCRYPTED: bool(entry.flag_bits & _ENCRYPTED),
-        ArchiveFault.METHOD: entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED),
-        ArchiveFault.BOMB: is_bomb,
-    }
-    fault = next((each for each, holds in faults.items() if holds), None)
-    return Member(
-        entry.filename,
-        entry.file_size,
-        entry.compress_size,
-        entry.header_offset,
-        entry.CRC,
-        is_deflated=entry.compress_type == zipfile.ZIP_DEFLATED,
-        fault=fault,
-    )

@@ -55,8 +55,17 @@ class PdfDocument:
         try:
             with contextlib.closing(self._page(page_number)) as page:
                 width_pt, height_pt = page.get_size()
+                width_px, height_px = size_px(width_pt, height_pt, longest_side_px)
+                # 4 bytes a pixel in Pillow's own order: no copy between pdfium and the JPEG writer.
+                bitmap = pdfium.PdfBitmap.new_native(width_px, height_px, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True)
+                bitmap.fill_rect((255, 255, 255, 255), 0, 0, width_px, height_px)
+                flags = pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER
+                area = (bitmap, page, 0, 0, width_px, height_px, 0, flags)
+                pdfium_c.FPDF_RenderPageBitmap(*area)  # applies /Rotate
+                if page.formenv:
+                    pdfium_c.FPDF_FFLDraw(page.formenv, *area)
                 return Drawn(
-                    _draw(page, longest_side_px).to_pil(),  # shares the bitmap's memory
+                    bitmap.to_pil(),  # shares the bitmap's memory
                     width_pt,
                     height_pt,
                     page.get_rotation(),
@@ -74,16 +83,3 @@ class PdfDocument:
         page.set_cropbox(0, 0, 0, 0)  # it lies outside the MediaBox: for an empty one pdfium takes the MediaBox itself
         page.close()
         return self._document[page_number - 1]
-
-
-def _draw(page: Any, longest_side_px: int) -> Any:
-    """Draw straight to the target size on white, annotations and form fields included; pdfium applies /Rotate."""
-    width_px, height_px = size_px(page.get_width(), page.get_height(), longest_side_px)
-    # 4 bytes a pixel in Pillow's own order: no copy between pdfium and the JPEG writer.
-    bitmap = pdfium.PdfBitmap.new_native(width_px, height_px, pdfium_c.FPDFBitmap_BGRx, rev_byteorder=True)
-    bitmap.fill_rect((255, 255, 255, 255), 0, 0, width_px, height_px)
-    area = (bitmap, page, 0, 0, width_px, height_px, 0, pdfium_c.FPDF_ANNOT | pdfium_c.FPDF_REVERSE_BYTE_ORDER)
-    pdfium_c.FPDF_RenderPageBitmap(*area)
-    if page.formenv:
-        pdfium_c.FPDF_FFLDraw(page.formenv, *area)
-    return bitmap

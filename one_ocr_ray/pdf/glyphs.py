@@ -59,19 +59,16 @@ def lacks_glyphs(page: Any) -> bool:
                 is_empty = right.value <= left.value and top.value <= bottom.value
                 empty += is_empty and _substituted_font(piece) is not None
             return empty > len(pieces) // 2
-        odd = {ord(character) for character in set(text.get_text_range()) if _is_odd(character)}
+        # Characters that pdfium has no glyph of its own for, and without which the text loses something. A control
+        # character is a code that only the font can interpret; U+0002 and line ends come from pdfium.
+        odd = {
+            ord(character)
+            for character in set(text.get_text_range())
+            if (character < " " and character not in "\t\n\r\2")
+            or (character > "\xff" and unicodedata.category(character) in TELLING)
+        }
         return bool(odd) and _lacks_one_of(odd, text)
     return False  # drawn, but its text cannot be read
-
-
-def _is_odd(character: str) -> bool:
-    """True if pdfium has no glyph of its own for `character`, and the text loses something without it.
-
-    A control character is a code that only the font can interpret; U+0002 and line ends come from pdfium.
-    """
-    if character < " ":
-        return character not in "\t\n\r\2"
-    return character > "\xff" and unicodedata.category(character) in TELLING
 
 
 def _lacks_one_of(odd: set[int], text: Any) -> bool:

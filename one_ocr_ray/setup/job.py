@@ -25,7 +25,7 @@ from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
 from one_ocr_ray.policy.ratelimit.messages import Limits
-from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, told
+from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, route_text
 from one_ocr_ray.settings.engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.settings.run import password_of
 from one_ocr_ray.settings.servers import ServerSettings
@@ -242,7 +242,7 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
         longest_side_px=longest_side_px_of(settings),
         pages=str(selection),
         positions=settings.positions,
-        route=told(route_of(settings), settings.engine, models),
+        route=route_text(route_of(settings), settings.engine, models),
         line_models=None if (models_of_lines := line_models_of(settings)) == SHIPPED_MODEL else models_of_lines.name,
     )
 

@@ -103,8 +103,8 @@ def _model_path(options: EngineOptions) -> str:
 
 def _url(options: EngineOptions, route: str, query: Mapping[str, str] | None = None, *, place: str = "") -> str:
     base, parameters = urlsplit(options.base_url), wire.revealed(options.query) | dict(query or {})
-    told = f"?{urlencode(parameters)}" if parameters else ""
-    return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{place}/v1beta{route}{told}"
+    suffix = f"?{urlencode(parameters)}" if parameters else ""
+    return f"{base.scheme}://{base.netloc}{base.path.rstrip('/')}{place}/v1beta{route}{suffix}"
 
 
 def account_request(

@@ -159,8 +159,8 @@ def with_provider_message(answer: Answer, body: bytes, options: EngineOptions, p
         return answer
     hidden = [*options.headers.values(), *options.query.values(), *([options.api_key] if options.api_key else [])]
     secrets = [each.get_secret_value() for each in hidden]
-    said = clean_message(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
-    return replace(answer, provider_message=said)
+    message = clean_message(error.message, secrets=secrets, prompt=page_request.prompt, known=[options.model])
+    return replace(answer, provider_message=message)
 
 
 def revealed(values: Mapping[str, SecretStr]) -> dict[str, str]:

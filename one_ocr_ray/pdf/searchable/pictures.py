@@ -17,7 +17,7 @@ from one_ocr_ray.pdf.kinds import DocumentKind
 from one_ocr_ray.pdf.pictures import Pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from PIL import Image
@@ -81,7 +81,11 @@ def _png_data(data: bytes) -> tuple[bytes, int, int] | None:
     """The compressed rows of a PNG, with bits and channels; None where PDF needs them another way."""
     parts: list[bytes] = []
     head: tuple[int, ...] = ()
-    for name, content in _chunks(data):
+    at = _PNG_START
+    while at + 8 <= len(data):
+        length, name = struct.unpack(">I4s", data[at : at + 8])
+        content = data[at + 8 : at + 8 + length]
+        at += 12 + length
         if name == b"IHDR":
             head = struct.unpack(">IIBBBBB", content)
         elif name == b"IDAT":
@@ -92,11 +96,3 @@ def _png_data(data: bytes) -> tuple[bytes, int, int] | None:
         return None
     _, _, bits, colour, _, _, interlaced = head
     return None if interlaced or colour not in _PNG_COLOURS else (b"".join(parts), bits, _PNG_COLOURS[colour])
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    at = _PNG_START
-    while at + 8 <= len(data):
-        length, name = struct.unpack(">I4s", data[at : at + 8])
-        yield name, data[at + 8 : at + 8 + length]
-        at += 12 + length

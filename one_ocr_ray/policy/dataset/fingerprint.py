@@ -41,10 +41,10 @@ class Fingerprint:
     @property
     def config_id(self) -> str:
         """A short name of this configuration: 16 hexadecimal digits."""
-        told = asdict(self)
+        values = asdict(self)
         if self.line_models is None:
-            del told["line_models"]  # outputs from before there was a choice keep their name
-        return hashlib.sha256(orjson.dumps(told, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+            del values["line_models"]  # outputs from before there was a choice keep their name
+        return hashlib.sha256(orjson.dumps(values, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def config_difference(before: Fingerprint, now: Fingerprint) -> str | None:

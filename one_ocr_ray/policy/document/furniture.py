@@ -116,7 +116,7 @@ def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterat
         is_top = box.y1 <= BAND * page.height
         if not is_top and box.y0 < (1 - BAND) * page.height:
             continue
-        text = " ".join((piece.said or plain_text(piece.text)).split())
+        text = " ".join((piece.left_out or plain_text(piece.text)).split())
         if len(text) <= MOST_CHARACTERS:
             middle = (box.y0 + box.y1) / 2 / page.height
             yield EdgePiece(number, index, is_top, 0, text, piece.kind, None, middle, box.y1 - box.y0)
@@ -254,8 +254,15 @@ def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_co
         often = len({edge.page for edge in group}) >= max(REPEATED, OFTEN * page_count)
         repeating = list(group) if often else list(_among_neighbours(group, WORDS_NEAR))
         found.update(repeating)
-        if repeating and _is_title(repeating[0], repeating[1:], titles):
-            found.discard(repeating[0])
+        if len(repeating) < 2 or repeating[0].kind is not BlockKind.HEADING:
+            continue
+        first, others = repeating[0], repeating[1:]
+        if first.height is not None:
+            is_title = first.height > LARGER * median(edge.height or 0.0 for edge in others)
+        else:
+            is_title = not any(page < first.page for page in titles.get(_without_numbers(first.key), ()))
+        if is_title:
+            found.discard(first)
     return found
 
 
@@ -264,15 +271,6 @@ def _by_height(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
     ordered = sorted(edges, key=lambda each: (each.middle or 0.0, each.page))
     groups = runs(ordered, lambda group, edge: (edge.middle or 0.0) - (group[-1].middle or 0.0) < SAME_HEIGHT)
     yield from (sorted(group, key=lambda each: each.page) for group in groups)
-
-
-def _is_title(first: EdgePiece, others: Sequence[EdgePiece], titles: dict[str, list[int]]) -> bool:
-    """True if the first of those that repeat is the title that the others repeat."""
-    if first.kind is not BlockKind.HEADING or not others:
-        return False
-    if first.height is not None:
-        return first.height > LARGER * median(edge.height or 0.0 for edge in others)
-    return not any(page < first.page for page in titles.get(_without_numbers(first.key), ()))
 
 
 def _in_place(edges: Sequence[EdgePiece], found: set[EdgePiece]) -> set[EdgePiece]:

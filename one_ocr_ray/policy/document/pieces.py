@@ -43,7 +43,9 @@ class Piece:
     level: int | None = None  # of a heading
     box: Box | None = None
     block_id: int | None = None  # where the blocks of the page are known
-    said: str = ""  # by what the page itself leaves out: it comes last, and tells what is to be left out elsewhere
+    left_out: str = (
+        ""  # the text of what the page itself leaves out, which shows what to leave out elsewhere; comes last
+    )
 
 
 def pieces_of(page: PageResult) -> list[Piece]:
@@ -57,23 +59,13 @@ def pieces_of(page: PageResult) -> list[Piece]:
             for block in (each.block,)
         ]
         pieces += [
-            Piece(block.kind, "", "", box=block.box, said=block.text) for block in blocks if block.kind.is_furniture
+            Piece(block.kind, "", "", box=block.box, left_out=block.text) for block in blocks if block.kind.is_furniture
         ]
         if put_together(pieces) == markdown:
             return pieces
-    return _cut(markdown)
-
-
-def put_together(pieces: Sequence[Piece]) -> str:
-    """The Markdown that `pieces` are of."""
-    return "".join(part for piece in pieces for part in (piece.joint, piece.text))
-
-
-def _cut(markdown: str) -> list[Piece]:
-    """The Markdown of a page where nothing else is known of it. Takes time in proportion to its length."""
+    # Cut the Markdown where nothing else is known of the page. Takes time in proportion to its length.
     lines = markdown.split("\n")
-    pieces: list[Piece] = []
-    joint, at = "", 0
+    pieces, joint, at = [], "", 0
     while at < len(lines):
         if lines[at].strip():
             kind, end, level = _block(lines, at)
@@ -82,9 +74,14 @@ def _cut(markdown: str) -> list[Piece]:
         else:
             joint, at = joint + lines[at] + "\n", at + 1
     if pieces:
-        trailing = markdown[sum(len(each.joint) + len(each.text) for each in pieces) :]
+        trailing = markdown[len(put_together(pieces)) :]
         pieces[-1] = replace(pieces[-1], text=pieces[-1].text + trailing)
     return pieces
+
+
+def put_together(pieces: Sequence[Piece]) -> str:
+    """The Markdown that `pieces` are of."""
+    return "".join(part for piece in pieces for part in (piece.joint, piece.text))
 
 
 def _block(lines: Sequence[str], at: int) -> tuple[BlockKind, int, int | None]:

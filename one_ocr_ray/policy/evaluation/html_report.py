@@ -47,7 +47,12 @@ def html_report(report: EvalReport) -> Iterator[str]:
         where = page.source_name + (f", page {page.page_number}" if page.page_number is not None else "")
         yield f"<h3>{escape(where)}: character errors {page.score.cer:.1%} ({escape(page.reader)})</h3>\n"
         truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
-        left, right = _marked(_spaced(truth), _spaced(plain_text(page.markdown or "")))
+        left = right = ""
+        expected, read = _spaced(truth), _spaced(plain_text(page.markdown or ""))
+        for kind, a, b, c, d in SequenceMatcher(None, expected, read).get_opcodes():
+            old, new = escape("".join(expected[a:b])), escape("".join(read[c:d]))
+            left += old if kind == "equal" or not old else f"<del>{old}</del>"
+            right += new if kind == "equal" or not new else f"<ins>{new}</ins>"
         yield f'<div class="page"><div>{left}</div><div>{right}</div></div>\n'
     yield "</body></html>\n"
 
@@ -69,12 +74,3 @@ def _spaced(text: str) -> list[str]:
         own = line.split()
         words += [f"{word} " for word in own[:-1]] + [f"{word}\n" for word in own[-1:]]
     return words[:MOST_WORDS]
-
-
-def _marked(truth: list[str], read: list[str]) -> tuple[str, str]:
-    left, right = [], []
-    for kind, a, b, c, d in SequenceMatcher(None, truth, read).get_opcodes():
-        old, new = escape("".join(truth[a:b])), escape("".join(read[c:d]))
-        left.append(old if kind == "equal" or not old else f"<del>{old}</del>")
-        right.append(new if kind == "equal" or not new else f"<ins>{new}</ins>")
-    return "".join(left), "".join(right)

@@ -69,7 +69,7 @@ def score_page(markdown: str | None, truth: Truth) -> PageScore:
         return _text_score(plain_text(read), truth.text)
     found, wanted = _blocks(read), _blocks(truth.text)
     score = _text_score(_running_text(found), _running_text(wanted))
-    true, said = _headings(wanted), _headings(found)
+    true_headings, read_headings = _headings(wanted), _headings(found)
     grids = [block.table for block in found if block.table is not None]
     return PageScore(
         score.characters,
@@ -81,11 +81,16 @@ def score_page(markdown: str | None, truth: Truth) -> PageScore:
         tables=tuple(
             max((teds(grid, block.table) for grid in grids), default=0.0) for block in wanted if block.table is not None
         ),
-        headings_true=len(true),
-        headings_read=len(said),
-        headings_found=sum(any(ratio(heading, other) > SAME_HEADING for other in said) for heading in true),
-        headings_right=sum(any(ratio(heading, other) > SAME_HEADING for other in true) for heading in said),
+        headings_true=len(true_headings),
+        headings_read=len(read_headings),
+        headings_found=_alike(true_headings, read_headings),
+        headings_right=_alike(read_headings, true_headings),
     )
+
+
+def _alike(headings: Sequence[str], others: Sequence[str]) -> int:
+    """How many of `headings` are, but for a few letters, among the others."""
+    return sum(any(ratio(heading, other) > SAME_HEADING for other in others) for heading in headings)
 
 
 def disagreement(one: str, other: str) -> tuple[int, int]:
@@ -95,16 +100,16 @@ def disagreement(one: str, other: str) -> tuple[int, int]:
 
 
 def _text_score(read: str, truth: str) -> PageScore:
-    said, true = _words(read), _words(truth)
-    both = Counter(said) & Counter(true)
+    words, true = _words(read), _words(truth)
+    both = Counter(words) & Counter(true)
     letters = "".join(true)
     return PageScore(
         characters=len(letters),
-        character_errors=Levenshtein.distance("".join(said), letters),
+        character_errors=Levenshtein.distance("".join(words), letters),
         words=len(true),
-        word_errors=Levenshtein.distance(said, true),
+        word_errors=Levenshtein.distance(words, true),
         words_found=both.total(),
-        words_in_order=LCSseq.similarity(said, true),
+        words_in_order=LCSseq.similarity(words, true),
     )
 
 

@@ -53,6 +53,9 @@ class Totals:
 
     def figures(self) -> dict[str, Any]:
         """The measures, rounded: shares 0-1, None where there was nothing to measure."""
+        recall = self.headings_found / self.headings_true if self.headings_true else 0.0
+        precision = self.headings_right / self.headings_read if self.headings_read else 0.0
+        f1 = round(2 * recall * precision / (recall + precision), 4) if recall + precision else 0.0
         return {
             "pages": self.pages,
             "cer": _share(self.character_errors, self.characters),
@@ -61,15 +64,8 @@ class Totals:
             "tables": self.tables,
             "teds": _share(self.teds_sum, self.tables),
             "headings": self.headings_true,
-            "headings_f1": self._headings_f1(),
+            "headings_f1": f1 if self.headings_true else None,
         }
-
-    def _headings_f1(self) -> float | None:
-        if not self.headings_true:
-            return None
-        recall = self.headings_found / self.headings_true
-        precision = self.headings_right / self.headings_read if self.headings_read else 0.0
-        return round(2 * recall * precision / (recall + precision), 4) if recall + precision else 0.0
 
 
 _COUNTS = (

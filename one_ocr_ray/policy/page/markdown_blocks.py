@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import re
 from dataclasses import dataclass, field, replace
-from functools import cache
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,13 @@ NESTING = 20  # of lists and quotes
 MOST_SPAN = 1_000  # rows or columns; HTML's own limit for columns
 MOST_PLACES = 100_000  # rows times columns of a table: a span may claim any number
 
+_PARSER = (
+    MarkdownIt("commonmark", {"maxNesting": NESTING})
+    .enable("table")
+    .disable(["link", "autolink"])
+    .use(dollarmath_plugin, allow_labels=False)
+    .use(footnote_plugin, inline=False)
+)
 _LEAVES = {"heading_open", "paragraph_open", "table_open", "html_block", "math_block", "fence", "code_block"}
 _TABLE = re.compile(r"<table\b.*?(?:</table\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[^<>]*>|<!--.*?-->", re.DOTALL)
@@ -44,7 +50,7 @@ def markdown_blocks(markdown: str, source: BlockSource = BlockSource.LLM) -> tup
         )
     found: list[Block] = []
     open_items: list[int] = []  # ids of the list items that the next one may be nested in
-    for block in _Walk().blocks(_parser().parse(markdown)):
+    for block in _Walk().blocks(_PARSER.parse(markdown)):
         number, parent = len(found) + 1, None
         del open_items[block.level - 1 if block.kind is BlockKind.LIST_ITEM and block.level else 0 :]
         if block.kind is BlockKind.LIST_ITEM:
@@ -52,12 +58,6 @@ def markdown_blocks(markdown: str, source: BlockSource = BlockSource.LLM) -> tup
             open_items.append(number)
         found.append(replace(block, id=number, parent=parent, source=source))
     return tuple(found)
-
-
-@cache
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"maxNesting": NESTING}).enable("table").disable(["link", "autolink"])
-    return parser.use(dollarmath_plugin, allow_labels=False).use(footnote_plugin, inline=False)
 
 
 class _Walk:
@@ -122,7 +122,7 @@ def _paragraph(inline: Token, kind: BlockKind) -> Block:
 
 
 def _inline(token: Token) -> str:
-    """The text of an inline token, without emphasis and tags. A picture is what it is said to show."""
+    """The text of an inline token, without emphasis and tags. A picture is its description."""
     parts = []
     for child in token.children or ():
         if child.type in ("softbreak", "hardbreak"):

@@ -14,7 +14,7 @@ _CUT_EVERY_S = 2.0
 # A latency that grows with this power of the window or a higher one: a window a quarter larger brings less than 3 %.
 _WORTH = 0.88
 _STEP = 1.25
-_TOLD_S = 10.0  # what the server has said of its queue counts for so long
+_REPORTED_S = 10.0  # how long a report of the server on its queue counts
 _HELD_ROUNDS = 30  # then a larger window is tried again: pages and servers change
 
 
@@ -32,7 +32,7 @@ class InFlightWindow:
         self._answers = 0  # in this round trip
         self._late_answers = 0  # in its second half: they were sent while the window had this size
         self._late_s = 0.0
-        self._told_at = -_TOLD_S  # when the server has last told its queue
+        self._reported_at = -_REPORTED_S  # when the server last reported its queue
 
     @property
     def size(self) -> int:
@@ -46,7 +46,7 @@ class InFlightWindow:
                 self._cut_at = now
                 self._size = max(1.0, self._size * _CUT)
                 self._worth_more = True
-        elif now - self._told_at < _TOLD_S:  # it is known, not tried
+        elif now - self._reported_at < _REPORTED_S:  # it is known, not tried
             self._answers = self._late_answers = 0
             self._late_s = 0.0
         elif successes and 2 * in_flight >= self._size:  # a window that is not used proves nothing
@@ -63,7 +63,7 @@ class InFlightWindow:
 
     def record_queue(self, running: int, waiting: int, now: float) -> None:
         """Learn what the server works on and how many wait there, those of others among them."""
-        self._told_at = now
+        self._reported_at = now
         self._doubling = self._trying = False
         self._base = None
         if waiting == 0:

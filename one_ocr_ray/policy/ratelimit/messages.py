@@ -32,11 +32,11 @@ class Limits:
     @staticmethod
     def lowest(several: Iterable[Limits]) -> Limits:
         """The lowest of each limit; `max_in_flight` is left out, since it belongs to one job."""
-        told = list(several)
+        known = list(several)
         return Limits(
-            requests_per_minute=_lowest(limits.requests_per_minute for limits in told),
-            tokens_per_minute=_lowest(limits.tokens_per_minute for limits in told),
-            requests_per_day=_lowest(limits.requests_per_day for limits in told),
+            requests_per_minute=_lowest(limits.requests_per_minute for limits in known),
+            tokens_per_minute=_lowest(limits.tokens_per_minute for limits in known),
+            requests_per_day=_lowest(limits.requests_per_day for limits in known),
         )
 
 

@@ -66,9 +66,11 @@ def told_audit(report: Mapping[str, Any]) -> str:
     if report["disagreement"] is None:
         return f"Audit: no page was read by two readers ({report['unanswered']} without an answer of the second)"
     parts = [
-        f"{name} {_told(figures)}" for name, figures in report["readers"].items() if figures["disagreement"] is not None
+        f"{name} {_shares_text(figures)}"
+        for name, figures in report["readers"].items()
+        if figures["disagreement"] is not None
     ]
-    return f"Audit: of {report['words']:,} words {_told(report)} differ: {', '.join(parts)}"
+    return f"Audit: of {report['words']:,} words {_shares_text(report)} differ: {', '.join(parts)}"
 
 
 def _figures(pages: Sequence[AuditedPage]) -> dict[str, Any]:
@@ -86,6 +88,6 @@ def _figures(pages: Sequence[AuditedPage]) -> dict[str, Any]:
     }
 
 
-def _told(figures: Mapping[str, Any]) -> str:
+def _shares_text(figures: Mapping[str, Any]) -> str:
     interval = f"{100 * figures['low']:.1f}-{100 * figures['high']:.1f} %"
     return f"{100 * figures['disagreement']:.1f} % ({interval}, {figures['pages']} pages)"

@@ -88,7 +88,7 @@ def models_of(route: Route) -> tuple[str, ...]:
     return tuple(name for name in route.names if name not in {TEXT_LAYER, LOCAL})
 
 
-def told(route: Route, engine: str, models: Mapping[str, str] | None = None) -> str:
+def route_text(route: Route, engine: str, models: Mapping[str, str] | None = None) -> str:
     """A route as the configuration of an output keeps it; `off` where there is nothing to choose.
 
     `models`: of readers that `engine` and its model do not say all about.

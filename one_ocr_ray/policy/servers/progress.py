@@ -18,8 +18,8 @@ _STAGES = (
 def stage_of(log: str) -> str:
     """The stage that the newest telling line names."""
     for line in reversed(log.splitlines()):
-        for stage, told in reversed(_STAGES):
-            if told.search(line):
+        for stage, line_of_stage in reversed(_STAGES):
+            if line_of_stage.search(line):
                 return stage
     return "starting"
 

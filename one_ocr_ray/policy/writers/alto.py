@@ -45,21 +45,19 @@ _TAGS = "\n".join(f'<LayoutTag ID="kind_{kind}" LABEL="{kind}"/>' for kind in Bl
 
 def to_alto(name: str, pages: Iterable[PlacedPage]) -> str:
     """A document as one file. `name` is that of the file it was read from."""
-    written = "\n".join("\n".join(_page(page)) for page in pages)
+    written: list[str] = []
+    for page in pages:
+        factor, number = page.px_per_pt, page.number
+        size = f'WIDTH="{round(page.box.width * factor)}" HEIGHT="{round(page.box.height * factor)}"'
+        written.append(f'<Page ID="page_{number}" PHYSICAL_IMG_NR="{number}" {size} PROCESSINGREFS="reading">')
+        if page.failure:
+            written.append(f"<!-- page {number} failed: {page.failure} -->")
+        written.append(f'<PrintSpace ID="space_{number}" HPOS="0" VPOS="0" {size}>')
+        for placed in page.blocks:
+            written += _block(placed, number, factor)
+        written.append("</PrintSpace>\n</Page>")
     values = {"namespace": _NAMESPACE, "name": xml_text(name), "version": __version__, "tags": _TAGS}
-    return _DOCUMENT.format(**values, pages=written)
-
-
-def _page(page: PlacedPage) -> Iterator[str]:
-    factor, number = page.px_per_pt, page.number
-    size = f'WIDTH="{round(page.box.width * factor)}" HEIGHT="{round(page.box.height * factor)}"'
-    yield f'<Page ID="page_{number}" PHYSICAL_IMG_NR="{number}" {size} PROCESSINGREFS="reading">'
-    if page.failure:
-        yield f"<!-- page {number} failed: {page.failure} -->"
-    yield f'<PrintSpace ID="space_{number}" HPOS="0" VPOS="0" {size}>'
-    for placed in page.blocks:
-        yield from _block(placed, number, factor)
-    yield "</PrintSpace>\n</Page>"
+    return _DOCUMENT.format(**values, pages="\n".join(written))
 
 
 def _block(placed: PlacedBlock, number: int, factor: float) -> Iterator[str]:

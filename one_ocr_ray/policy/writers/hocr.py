@@ -43,23 +43,20 @@ _AREAS = {BlockKind.FIGURE: "ocr_photo", BlockKind.TABLE: "ocr_table"}
 
 def to_hocr(name: str, pages: Iterable[PlacedPage]) -> str:
     """A document as one file. `name` is that of the file it was read from."""
-    written = "\n".join("\n".join(_page(name, page)) for page in pages)
-    title = xml_text(name)
-    return _DOCUMENT.format(title=title, version=__version__, capabilities=_CAPABILITIES, pages=written)
-
-
-def _page(name: str, page: PlacedPage) -> Iterator[str]:
-    factor, number = page.px_per_pt, page.number
-    size = f"bbox 0 0 {round(page.box.width * factor)} {round(page.box.height * factor)}"
-    dpi = round(72 * factor)
+    written: list[str] = []
     image = xml_text(name.replace("\\", "/").replace('"', "'"))
-    title = f"image &quot;{image}&quot;; {size}; ppageno {number - 1}; scan_res {dpi} {dpi}"
-    yield f'<div class="ocr_page" id="page_{number}" title="{title}">'
-    if page.failure:
-        yield f"<!-- page {number} failed: {page.failure} -->"
-    for placed in page.blocks:
-        yield from _area(placed, number, factor)
-    yield "</div>"
+    for page in pages:
+        factor, number = page.px_per_pt, page.number
+        size, dpi = f"{round(page.box.width * factor)} {round(page.box.height * factor)}", round(72 * factor)
+        title = f"image &quot;{image}&quot;; bbox 0 0 {size}; ppageno {number - 1}; scan_res {dpi} {dpi}"
+        written.append(f'<div class="ocr_page" id="page_{number}" title="{title}">')
+        if page.failure:
+            written.append(f"<!-- page {number} failed: {page.failure} -->")
+        for placed in page.blocks:
+            written += _area(placed, number, factor)
+        written.append("</div>")
+    values = {"title": xml_text(name), "version": __version__, "capabilities": _CAPABILITIES}
+    return _DOCUMENT.format(**values, pages="\n".join(written))
 
 
 def _area(placed: PlacedBlock, number: int, factor: float) -> Iterator[str]:

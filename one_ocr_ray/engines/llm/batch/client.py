@@ -142,8 +142,8 @@ class BatchClient:
         if reply.status < 300:
             batch = self.codec.read_batch(payload)
             return BatchRefusal(_ODD, is_sure=False) if batch is None else batch
-        said = reply.status in _REFUSED and wire.read_error(payload) is not None
-        return BatchRefusal(self.codec.parse_error(reply.status, reply.headers, payload), is_sure=said)
+        is_sure = reply.status in _REFUSED and wire.read_error(payload) is not None
+        return BatchRefusal(self.codec.parse_error(reply.status, reply.headers, payload), is_sure=is_sure)
 
     async def batch(self, batch_id: str) -> RemoteBatch | Failure:
         """One batch by its name: the only thing that decides that it is over."""

@@ -158,20 +158,20 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     if not isinstance(payload, dict) or not isinstance(payload.get("name"), str):
         return None
     metadata, response, error = (_dict(payload.get(name)) for name in ("metadata", "response", "error"))
-    said = str(metadata.get("state") or "").removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
+    status = str(metadata.get("state") or "").removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
     output = _dict(metadata.get("output")).get("responsesFile") or response.get("responsesFile")
     stats, tag = _dict(metadata.get("batchStats")), metadata.get("displayName")
     source = _dict(metadata.get("inputConfig")).get("fileName")
     count = str(stats.get("requestCount") or "")
     return RemoteBatch(
         payload["name"],
-        _STATES.get(said, RemoteState.RUNNING),
+        _STATES.get(status, RemoteState.RUNNING),
         tag=tag if isinstance(tag, str) else None,
         input_file=source if isinstance(source, str) else None,
         created_s=_seconds(metadata.get("createTime")),
         ended_s=_seconds(metadata.get("endTime")),
         outputs=(output,) if isinstance(output, str) and output else (),
-        is_accepted=said in {"RUNNING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"},
+        is_accepted=status in {"RUNNING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"},
         code=TOKEN_LIMIT if error.get("code") == _EXHAUSTED else str(error.get("code") or ""),
         message=str(error.get("message") or ""),
         lines=int(count) if count.isdecimal() else None,

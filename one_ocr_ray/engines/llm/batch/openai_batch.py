@@ -160,20 +160,20 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     """The batch in a reply. Older versions of Azure send names in other case, times as text and null counts."""
     if not isinstance(payload, dict) or not isinstance(payload.get("id"), str):
         return None
-    said = str(payload.get("status") or "").lower()
+    status = str(payload.get("status") or "").lower()
     metadata, counts, errors = (_dict(payload.get(name)) for name in ("metadata", "request_counts", "errors"))
     first = next((each for each in errors.get("data") or () if isinstance(each, dict)), {})
     tag, total = metadata.get("tag"), counts.get("total")
     outputs = (payload.get("output_file_id"), payload.get("error_file_id"))
     return RemoteBatch(
         payload["id"],
-        _STATES.get(said, RemoteState.RUNNING),
+        _STATES.get(status, RemoteState.RUNNING),
         tag=tag if isinstance(tag, str) else None,
         input_file=payload["input_file_id"] if isinstance(payload.get("input_file_id"), str) else None,
         created_s=_seconds(payload.get("created_at")),
         ended_s=next((time for time in map(_seconds, map(payload.get, _ENDS)) if time is not None), None),
         outputs=tuple(each for each in outputs if isinstance(each, str) and each),
-        is_accepted=said in {"in_progress", "finalizing", "completed"},
+        is_accepted=status in {"in_progress", "finalizing", "completed"},
         code=str(first.get("code") or ""),
         message=str(first.get("message") or ""),
         lines=total if isinstance(total, int) else None,

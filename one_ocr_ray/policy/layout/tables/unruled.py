@@ -108,8 +108,11 @@ def _run_end(page: Sequence[Row], start: int, height: float) -> int:
     at = start
     while at <= linked:
         for other in range(at + 1, min(at + 1 + REACH, len(page))):
-            is_far = gap(page[other - 1], page[other]) > ROW_GAP * height
-            if is_far or not _within_columns(page[at + 1 : other], page[at]):
+            if gap(page[other - 1], page[other]) > ROW_GAP * height:
+                break
+            # A lone line between two rows is a part of a heading or of a cell, unless it is a title between two tables.
+            lone = [line[0] for line in page[at + 1 : other] if len(line) == 1]
+            if any(sum(overlap(cell, (line.left, line.right)) > 0 for cell in page[at]) > 1 for line in lone):
                 break
             if _aligned(page[at], page[other], height):
                 linked = max(linked, other)
@@ -126,13 +129,6 @@ def _aligned(a: Row, b: Row, height: float) -> bool:
         return abs(left) < near or abs(right) < near or abs(left + right) < 2 * near
 
     return all(sum(any(under(cell, other) for other in y) for cell in x) >= 2 for x, y in ((a, b), (b, a)))
-
-
-def _within_columns(between: Sequence[Row], row: Row) -> bool:
-    """True if the lines between two rows are parts of a heading or of a cell, not a title between two tables."""
-    return all(
-        len(line) > 1 or sum(overlap(cell, (line[0].left, line[0].right)) > 0 for cell in row) <= 1 for line in between
-    )
 
 
 def _table_columns(run: Sequence[Row], height: float) -> list[Interval]:
