@@ -83,6 +83,41 @@ def test_a_raised_digit_is_a_superscript_on_its_line(child: PdfChild) -> None:
     assert parse_list(page_of(child, risen + moved)) == ["E=mc² holds", "word¹² next"]
 
 
+def formula_of(blocks: tuple[Block, ...]) -> list[str]:
+    return [block.text for block in blocks if block.kind is BlockKind.FORMULA]
+
+
+@pytest.mark.parametrize("size", [12, 8.5])
+def test_a_fraction_is_written_as_one(child: PdfChild, size: float) -> None:
+    """What stands above and below a bar, in any size, beside a sign of its formula. The block holds all of it."""
+    content = b"100 703.5 40 0.5 re f\n" + at(b"f = a", 72, 700) + at(b"n + 1", 103, 707, size)
+    content += at(b"2k", 112, 703 - size, size) + at(b"- b = 0", 143, 700)
+    found = blocks_of(page_of(child, content))
+    assert formula_of(found) == [r"f = a\frac{n + 1}{2k}- b = 0"]
+    assert found[0].box is not None
+    assert found[0].box.y1 - found[0].box.y0 > 2 * size
+
+
+def test_limits_belong_to_their_sum(child: PdfChild) -> None:
+    """Small type right above and below a large operator, which is a letter of the font Symbol here."""
+    symbol = b"/XObject<<>>/ExtGState<<>>"
+    fonts = [b"<</Type/Font/Subtype/Type1/BaseFont/Symbol>>"]
+    content = at(b"s = ", 72, 700) + b"BT /F2 18 Tf 96 698 Td (\xe5) Tj ET\n" + at(b"x + y", 112, 700)
+    content += at(b"n", 101, 717, 7) + at(b"i=0", 98, 688, 7)
+    objects = pdfs.page_objects([content], resources=symbol)
+    objects[3] = objects[3].replace(b"/F1 3 0 R", b"/F1 3 0 R/F2 6 0 R")  # type: ignore[union-attr]
+    opened(child, pdfs.write([*objects, *fonts]))
+    assert formula_of(blocks_of(layer_of(child, 1, 1600))) == [r"s = \sum_{i=0}^{n}x + y"]
+
+
+def test_a_rule_in_a_text_or_a_table_makes_no_fraction(child: PdfChild) -> None:
+    """An underlined word above a line, and the rule below a column's head."""
+    underlined = at(b"it is an important word", 72, 700) + b"122 697.5 52 0.5 re f\n" + at(b"of the text here", 72, 686)
+    table = at(b"Year", 72, 600) + b"70 596 30 0.5 re f\n" + at(b"2026", 72, 584) + at(b"= x", 104, 600)
+    layer = page_of(child, underlined + table)
+    assert parse_list(layer) == ["it is an important word", "of the text here", "Year = x", "2026"]
+
+
 def test_a_line_in_the_type_of_formulas_is_one(child: PdfChild) -> None:
     """Exponents stand in their place though they were painted last; in upright letters it is text."""
     content = b"".join(at(*each) for each in [

@@ -7,6 +7,7 @@ The idea is the recursive XY cut (Nagy and Seth, 1984), with the test for runnin
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from dataclasses import dataclass
 from statistics import median
@@ -36,6 +37,8 @@ LONE_ROWS = 0.6  # of the rows of running text: fewer beside it are labels, to b
 APART = 0.45  # of the rows of one side, at most
 MIN_APART_ROWS, MANY_ROWS = 8, 15  # so many rows, or so many with up to ALIGNED
 ALIGNED = 0.6  # of the rows of one side stand beside one of the other side: the sides are the rows of a table
+
+_NUMBERED = re.compile(r"[(（]?(\d{1,3})[.)）、](?=\D)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +96,7 @@ def _columns(segments: Region) -> tuple[Region, ...]:
             # Left before right, but for a few lines beside running text: those in a picture come after it.
             left, right = rows(band.left), rows(band.right)
             few = len(left) < LONE_ROWS * len(right) and text_width(left) < COLUMN_WIDTH * height <= text_width(right)
-            in_order = (band.right, band.left) if few else (band.left, band.right)
-            parts += [waiting, *in_order]
+            parts += [waiting, *((band.right, band.left) if few else _cards(band, height))]
             waiting = ()
         else:
             waiting += band
@@ -173,6 +175,25 @@ def _accepted(segments: Region, gutter: float, height: float) -> list[_Band | Re
         band.left + band.right if isinstance(band, _Band) and band not in sure and not same_margins(band) else band
         for band in bands
     ]
+
+
+def _cards(band: _Band, height: float) -> list[Region]:
+    """Left before right, but for what is numbered row by row, as exercises and cards may be: 1 and 2, then 3 and 4."""
+    starts = [
+        {s.top: int(found[1]) for row in rows(side) if (found := _NUMBERED.match((s := row[0]).text))}
+        for side in (band.left, band.right)
+    ]
+    pairs = [(a, b) for a in starts[0] for b in starts[1] if abs(a - b) < height / 2]
+    numbers = [starts[side][top] for pair in pairs for side, top in enumerate(pair)]
+    counted = [number for side in starts for number in side.values()]
+    if len(pairs) < 2 or numbers != sorted(set(numbers)) or numbers != sorted(counted):
+        return [band.left, band.right]
+    tops = [min(pair) for pair in pairs[1:]]
+    parts: list[list[Segment]] = [[] for _ in range(2 * len(pairs))]
+    for side, segments in enumerate((band.left, band.right)):
+        for segment in segments:
+            parts[2 * bisect_right(tops, segment.middle) + side].append(segment)
+    return [tuple(part) for part in parts]
 
 
 def _sure(bands: Sequence[_Band | Region], height: float) -> list[_Band]:

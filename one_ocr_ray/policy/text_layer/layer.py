@@ -63,6 +63,11 @@ class Font:
     mono: bool
     math: bool
 
+    @property
+    def is_bold_upright(self) -> bool:
+        """True if formulas set vectors in it."""
+        return self.bold and not self.italic
+
     @classmethod
     def of(cls, described: dict[str, Any]) -> Font:
         name, flags = str(described["name"]), int(described["flags"])

@@ -7,6 +7,7 @@ a frame of its own (frames.py), and put back as a line on its side.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
@@ -14,17 +15,19 @@ from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
 from one_ocr_ray.policy.layout.geometry import TextLine
-from one_ocr_ray.policy.layout.kinds.formulas import has_operators, latex_of, may_be_formula
+from one_ocr_ray.policy.layout.kinds.formulas import has_operators, may_be_formula
 from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.sequences import runs
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
-from one_ocr_ray.policy.text_layer.spelling import formula_parts, placed_words, read_backwards
+from one_ocr_ray.policy.text_layer.spelling import placed_words, read_backwards
+from one_ocr_ray.policy.text_layer.stacks import latex_of_marks, middle_of, with_stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.policy.layout.geometry import Word
     from one_ocr_ray.policy.text_layer.layer import Glyph, Layer
+    from one_ocr_ray.policy.text_layer.stacks import Part
 
 # Multiples of the size of the type.
 LINE_GAP = 0.6  # pieces further apart are lines of their own
@@ -35,6 +38,7 @@ RAISED, SMALL = 0.15, 0.8  # a superscript
 MONO = 0.9  # of a line's characters; prose names files and commands in a fixed-width font
 FEW = 0.25  # of the characters of a line: fewer do not say how large its type is
 
+_LETTERS = re.compile(r"[^\W\d_]{2}")
 _RIGHT_TO_LEFT = frozenset({"R", "AL"})
 
 
@@ -47,6 +51,8 @@ class Mark(NamedTuple):
     right: float
     bottom: float
     spaced: bool  # a space stands before it in the layer
+    part: Part | None = None  # of a stack
+    stack: tuple[float, float] = (0.0, 0.0)  # its left and its right end
 
     @property
     def size(self) -> float:
@@ -89,7 +95,9 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
         angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
         frames.setdefault(angle, []).append(Mark(glyph, *framed(glyph.box, angle), spaced))
     return [
-        _finished(marks, angle, layer) for angle, found in frames.items() for marks in _joined(runs(found, _follows))
+        _finished(marks, angle, layer)
+        for angle, found in frames.items()
+        for marks in _joined(with_stacks(runs(found, _follows), () if angle else layer.rulings))
     ]
 
 
@@ -139,8 +147,10 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
     rows: dict[int, list[_Open]] = {}  # by the height at which they stand
     step = 4.0
     for piece in sorted(pieces, key=lambda each: min(mark.left for mark in each)):
-        middle, size = median((m.top + m.bottom) / 2 for m in piece), median(m.size for m in piece)
-        new = _Open(piece, max(m.right for m in piece), middle, size)
+        on_line = [m for m in piece if m.part is None]
+        size = median(m.size for m in piece)
+        middle = median((m.top + m.bottom) / 2 for m in on_line) if on_line else middle_of(piece)
+        new = _Open(piece, max(max(m.right, m.stack[1]) for m in piece), middle, size)
         left = min(m.left for m in piece)
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)
@@ -152,7 +162,7 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
             continue
         line = max(fitting, key=lambda each: each.right)
         if left < line.right - BACK * line.size:
-            line.marks = sorted(line.marks + piece, key=lambda mark: mark.left)
+            line.marks = sorted(line.marks + piece, key=lambda mark: mark.stack[0] if mark.part else mark.left)
         else:
             line.marks += piece
         line.right = max(line.right, new.right)
@@ -184,6 +194,7 @@ def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
     large = [size for size in sizes if size > SMALL * sizes[-1]]
     largest = sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
     body = [mark for mark in marks if mark.size > SMALL * largest]
+    body = [mark for mark in body if mark.part is None] or body
     top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
     if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
         marks = sorted(marks, key=lambda mark: mark.glyph.place)
@@ -196,9 +207,14 @@ def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
         for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
     )
     starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
+    latex = None
+    if _is_formula(marks, words, layer):
+        bold_runs = {number for number, run in enumerate(layer.runs) if layer.fonts[run.font].is_bold_upright}
+        latex = latex_of_marks(marks, bottom, largest, bold_runs)
+        if any(mark.part for mark in marks):
+            top, bottom = min(mark.top for mark in marks), max(mark.bottom for mark in marks)
     corners = corners_of(left, top, right, bottom, angle)
     size = sizes[len(sizes) // 2]
-    latex = latex_of(formula_parts(marks, bottom, largest)) if _is_formula(marks, words, layer) else None
     line = TextLine(corners, words, None, size, bold, starts_bold, mono, italic, angle, latex)
     return LayerLine(tuple(marks), angle, line)
 
@@ -206,10 +222,13 @@ def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
 def _is_formula(marks: Sequence[Mark], words: Sequence[Word], layer: Layer) -> bool:
     """True if a line reads like a formula with two operators, and all its letters are set as those of formulas are."""
     text = "".join(word.text for word in words)
+    if any(mark.part for mark in marks) and may_be_formula(text):
+        return True
     if not (may_be_formula(text) and has_operators(text)):
         return False
     fonts = [layer.fonts[layer.runs[mark.glyph.run].font] for mark in marks if mark.glyph.text.isalpha()]
-    return bool(fonts) and all(font.italic or font.math for font in fonts)
+    vectors = _LETTERS.search(text) is None  # a bold letter alone is one
+    return bool(fonts) and all(font.italic or font.math or (vectors and font.bold) for font in fonts)
 
 
 def is_right_to_left(text: str) -> bool:

@@ -30,33 +30,20 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹�
 def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float, largest: float) -> tuple[Word, ...]:
     """The words of a line from `left` to `right`, whose largest type stands on `bottom`.
 
-    A word before a justified space reaches into that, so that the layout takes it for no gap between columns.
+    A word before a justified space reaches into that, so that the layout takes it for no gap between columns; so does a
+    part of a stack that is narrower than the bar.
     """
-    words = _without_letter_spacing(runs(marks, lambda word, mark: not _space_between(word[-1], mark)))
+    words = _without_letter_spacing(runs(marks, lambda word, mark: not space_between(word[-1], mark)))
     length = max(right - left, 1e-6)
     placed: list[Word] = []
     for number, word in enumerate(words):
-        end, space = max(mark.right for mark in word), ""
+        end, space = max(max(mark.right, mark.stack[1]) for mark in word), ""
         if number + 1 < len(words):
             following, space = words[number + 1][0], " "
             if following.glyph.run == word[-1].glyph.run:
                 end = max(end, following.left - CLOSED * following.size)
         placed.append(Word(_text(word, bottom, largest) + space, (word[0].left - left) / length, (end - left) / length))
     return tuple(placed)
-
-
-def formula_parts(marks: Sequence[Mark], bottom: float, largest: float) -> list[tuple[int, str]]:
-    """A line in parts that are raised (1), lowered (-1) or neither (0), for `latex_of`."""
-    parts: list[tuple[int, str]] = []
-    for at, mark in enumerate(marks):
-        is_small = mark.size < SMALL * largest
-        level = 0 if not is_small else 1 if bottom - mark.bottom > RAISED * largest else -1
-        space = " " if at and level == 0 and _space_between(marks[at - 1], mark) else ""
-        if parts and parts[-1][0] == level:
-            parts[-1] = level, parts[-1][1] + space + mark.glyph.text
-        else:
-            parts.append((level, space + mark.glyph.text))
-    return parts
 
 
 def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
@@ -68,8 +55,10 @@ def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
     return (Word(text, 0.0, 1.0),)
 
 
-def _space_between(a: Mark, b: Mark) -> bool:
+def space_between(a: Mark, b: Mark) -> bool:
     gap, size = b.left - a.right, max(a.size, b.size)
+    if a.part is not b.part:
+        return True
     if 0 < b.glyph.place - a.glyph.place <= 2:
         return b.spaced or gap > WIDE_SPACE * size
     if is_cjk(a.glyph.text[0]) and is_cjk(b.glyph.text[0]):

@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 DENSE = 0.25  # of a formula's characters are mathematical
 LEAST_OPERATORS = 2  # of a formula that has nothing but its type to tell it
 
 _NUMBER = re.compile(r"[(（]\s*([A-Z]?\d{1,3}(?:[.-]\d{1,3})*\s*[a-z]?)\s*[)）]")
 _RELATION = re.compile(r"[=≡≈≠<>≤≥∈→⇒⇔∝∼≃≅]")
-_MATHEMATICAL = re.compile(r"[=≡≈≠<>≤≥±×÷·∇∂∫∑∏√∞∈∉⊂∪∩∀∃→⇒⇔∝∼≃≅α-ωΑ-Ωµ²³¹⁰-₉^|+−*/()\[\]{}]")
+_MATHEMATICAL = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∑∏√∞∈∉⊂∪∩∀∃→⇒⇔∝∼≃≅α-ωΑ-Ωµ²³¹⁰-₉^|+−*/()\[\]{}]")
 _FUNCTIONS = re.compile(
     r"\b(?:arcsin|arccos|arctan|sinh|cosh|tanh|exp|log|lim|max|min|arg|det|mod|sin|cos|tan|sup|inf)\b"
 )
@@ -26,7 +22,7 @@ _WORD = re.compile(r"(?:(?![\u0370-\u03ff\u00b5])[^\W\d_]){4}|[\u3040-\u30ff\u34
 _RAISED = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+")
 _SPECIAL = re.compile(r"[\\{}#$%&~]")
-_OPERATOR = re.compile(r"[=≡≈≠<>≤≥±×÷·∇∂∫∑∏√∈∪∩→⇒⇔∝∼≃≅+−*/]")
+_OPERATOR = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∑∏√∈∪∩→⇒⇔∝∼≃≅+−*/]")
 _NAMES = """α alpha β beta γ gamma δ delta ε epsilon ϵ epsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu µ mu
     ν nu ξ xi π pi ρ rho ς varsigma σ sigma τ tau υ upsilon φ phi ϕ phi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta
     Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega ∇ nabla ∂ partial ∫ int ∑ sum ∏ prod × times ÷ div · cdot
@@ -54,6 +50,11 @@ def has_operators(text: str) -> bool:
     return len(_OPERATOR.findall(text)) >= LEAST_OPERATORS
 
 
+def ends_open(text: str) -> bool:
+    """True if a text ends with an operator, a relation or a bracket: a formula goes on."""
+    return bool(text) and _MATHEMATICAL.match(text[-1]) is not None and not text[-1].isalpha()
+
+
 def latex(text: str) -> str:
     """One line of a formula; its number becomes a tag."""
     tag = ""
@@ -62,12 +63,6 @@ def latex(text: str) -> str:
     text = _RAISED.sub(lambda run: f"^{{{unicodedata.normalize('NFKC', run[0])}}}", escaped(text))
     text = _LOWERED.sub(lambda run: f"_{{{unicodedata.normalize('NFKC', run[0])}}}", text)
     return text + tag
-
-
-def latex_of(parts: Iterable[tuple[int, str]]) -> str:
-    """A formula whose parts are known to be raised (1), lowered (-1) or neither (0)."""
-    marks = {1: "^{%s}", -1: "_{%s}", 0: "%s"}
-    return "".join(marks[level] % escaped(text) for level, text in parts)
 
 
 def escaped(text: str) -> str:

@@ -1,0 +1,171 @@
+"""What stands above and below the line of a formula and belongs to it: fractions, the limits of sums and integrals.
+
+A fraction is found by its bar: a short rule with something above it and below it that is no wider, beside a sign or a
+letter of the formula. The parts of a stack become marks of the line: the upper or numerator first, then the other.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from one_ocr_ray.policy.layout.kinds.formulas import ends_open, escaped, may_be_formula
+from one_ocr_ray.policy.text_layer.spelling import RAISED, SMALL, space_between
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence, Set
+
+    from one_ocr_ray.policy.layout.content import Ruling
+    from one_ocr_ray.policy.text_layer.lines import Mark
+
+# Multiples of the size of the type.
+NARROWEST, WIDEST = 0.3, 16.0  # of a fraction's bar
+OVERHANG = 0.3  # what stands on a bar may be so much wider at either end
+NEAR, OVERLAP = 0.75, 0.4  # from the bar to what stands on it, and over the bar, as boxes are higher than ink
+ON_BAR, BESIDE = 0.35, 1.2  # middle of what a fraction stands beside, and how far from it
+LIMIT = 0.6  # from a large operator to its limits, and how far they are beside it
+LIMIT_MARKS = 12
+
+LARGE_OPERATORS = frozenset("∫∬∭∮∑∏∐⋂⋃⋀⋁")
+
+
+class Part(StrEnum):
+    """Where a mark stands in a stack."""
+
+    OVER = "over"
+    UNDER = "under"
+    UPPER = "upper"
+    LOWER = "lower"
+
+
+def with_stacks(pieces: Sequence[list[Mark]], rulings: Sequence[Ruling]) -> list[list[Mark]]:
+    """The pieces of a page, those of a fraction or with limits in one."""
+    found = list(pieces)
+    for rule in rulings:
+        if abs(rule.y1 - rule.y0) < 1 and pieces:
+            found = _with_fraction(found, rule)
+    for piece in list(found):
+        for mark in piece:
+            if mark.glyph.text in LARGE_OPERATORS:
+                found = _with_limits(found, mark)
+    return found
+
+
+def _with_fraction(pieces: list[list[Mark]], rule: Ruling) -> list[list[Mark]]:
+    left, right = min(rule.x0, rule.x1), max(rule.x0, rule.x1)
+    y = (rule.y0 + rule.y1) / 2
+    over, under, rest = [], [], []
+    base: Mark | None = None
+    for piece in pieces:
+        size = max(mark.size for mark in piece)
+        if not (NARROWEST * size < right - left < WIDEST * size and piece[0].top - size < y < piece[0].bottom + size):
+            rest.append(piece)
+            continue
+        inside = [m for m in piece if m.left > left - OVERHANG * size and m.right < right + OVERHANG * size]
+        upper = [m for m in inside if -OVERLAP * size < y - m.bottom < NEAR * size]
+        lower = [m for m in inside if -OVERLAP * size < m.top - y < NEAR * size]
+        outside = [m for m in piece if m not in upper and m not in lower]
+        if any(abs((m.top + m.bottom) / 2 - y) > ON_BAR * m.size and m.size > SMALL * size for m in outside):
+            rest.append(piece)  # a line that runs on above or below the rule
+            continue
+        over += upper
+        under += lower
+        middle = (left + right) / 2
+        for side in ([m for m in outside if m.left < middle], [m for m in outside if m.left >= middle]):
+            if side:
+                rest.append(side)
+                base = base or _beside(side, left, right)
+    if base is None or not over or not under:
+        return pieces
+    return [*rest, _stacked(over, Part.OVER, (left, right)) + _stacked(under, Part.UNDER, (left, right))]
+
+
+def _beside(piece: Sequence[Mark], left: float, right: float) -> Mark | None:
+    """The mark of a formula that a fraction from `left` to `right` stands beside."""
+    before, after = piece[-1], piece[0]
+    text = "".join(mark.glyph.text for mark in piece)
+    if -OVERHANG * before.size < left - before.right < BESIDE * before.size:
+        return before if ends_open(text) or may_be_formula(text) else None
+    if -OVERHANG * after.size < after.left - right < BESIDE * after.size:
+        return after if ends_open(text[0]) or may_be_formula(text) else None
+    return None
+
+
+def middle_of(marks: Sequence[Mark]) -> float:
+    """The height of a fraction's bar."""
+    return (min(mark.top for mark in marks) + max(mark.bottom for mark in marks)) / 2
+
+
+def _with_limits(pieces: list[list[Mark]], operator: Mark) -> list[list[Mark]]:
+    near = LIMIT * operator.size
+    limits: dict[Part, list[list[Mark]]] = {Part.LOWER: [], Part.UPPER: []}
+    for piece in pieces:
+        middle = (piece[0].left + piece[-1].right) / 2
+        is_small = len(piece) <= LIMIT_MARKS and max(mark.size for mark in piece) < SMALL * operator.size
+        if not (is_small and operator.left - near < middle < operator.right + near):
+            continue
+        if abs(operator.top - piece[0].bottom) < near:
+            limits[Part.UPPER].append(piece)
+        elif abs(piece[0].top - operator.bottom) < near:
+            limits[Part.LOWER].append(piece)
+    span = (operator.left, operator.right)
+    taken = [mark for part, some in limits.items() for piece in some for mark in _stacked(piece, part, span)]
+    if not taken:
+        return pieces
+    gone = [piece for some in limits.values() for piece in some]
+    found = []
+    for piece in pieces:
+        if operator in piece:
+            at = piece.index(operator) + 1
+            found.append([*piece[:at], *taken, *piece[at:]])
+        elif not any(piece is other for other in gone):
+            found.append(piece)
+    return found
+
+
+def _stacked(marks: Sequence[Mark], part: Part, span: tuple[float, float]) -> list[Mark]:
+    return [mark._replace(part=part, stack=span) for mark in sorted(marks, key=lambda each: each.left)]
+
+
+def latex_of_marks(marks: Sequence[Mark], bottom: float, largest: float, bold_runs: Set[int]) -> str:
+    """A formula whose largest type stands on `bottom`: what is raised, lowered, stacked, or bold in `bold_runs`."""
+    text = ""
+    for part, group in groupby(marks, lambda mark: mark.part):
+        some = list(group)
+        if part is None:
+            text += _line(some, bottom, largest, bold_runs)
+            continue
+        size = max(mark.size for mark in some)
+        inner = _line(some, max(mark.bottom for mark in some if mark.size > SMALL * size), size, bold_runs).strip()
+        text += _OPENED[part] % inner
+    return text
+
+
+_OPENED = {Part.OVER: r"\frac{%s}", Part.UNDER: "{%s}", Part.LOWER: "_{%s}", Part.UPPER: "^{%s}"}
+
+
+def _line(marks: Sequence[Mark], bottom: float, largest: float, bold_runs: Set[int]) -> str:
+    text = ""
+    styled = groupby(enumerate(marks), lambda each: (_level(each[1], bottom, largest), _is_vector(each[1], bold_runs)))
+    for (level, is_bold), group in styled:
+        run = ""
+        for at, mark in group:
+            space = " " if at and level == 0 and space_between(marks[at - 1], mark) else ""
+            run += space + mark.glyph.text
+        written = escaped(run)
+        if is_bold:
+            written = rf"{written[: len(written) - len(written.lstrip())]}\mathbf{{{written.strip()}}}"
+        text += {1: "^{%s}", -1: "_{%s}", 0: "%s"}[level] % written
+    return text
+
+
+def _level(mark: Mark, bottom: float, largest: float) -> int:
+    """1 where a mark is raised, -1 where it is lowered, else 0."""
+    if mark.size >= SMALL * largest:
+        return 0
+    return 1 if bottom - mark.bottom > RAISED * largest else -1
+
+
+def _is_vector(mark: Mark, bold_runs: Set[int]) -> bool:
+    return mark.glyph.run in bold_runs and mark.glyph.text.isalpha()
