@@ -9,7 +9,7 @@ import pytest
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import MEASURED, Gates
 from one_ocr_ray.model import Answer
-from one_ocr_ray.policy.route.chain import told
+from one_ocr_ray.policy.route.chain import route_text
 from one_ocr_ray.policy.route.gates import ocr_verdict
 from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.job import route_of
@@ -27,13 +27,13 @@ def test_a_section_of_the_file_moves_the_gates_it_names(tmp_path: Path) -> None:
     doubtful = Answer(text="read", confidence=0.7)
     assert not ocr_verdict(doubtful).accepted
     assert ocr_verdict(doubtful, route.escalate, route.gates).accepted
-    assert told(route, "local") == "text-layer,local (missing_share 0.2, ocr_score 0.6)"
+    assert route_text(route, "local") == "text-layer,local (missing_share 0.2, ocr_score 0.6)"
 
 
 def test_a_flag_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both are JSON; without either the gates stand as measured, and an output says nothing of them."""
     assert route_of(load({})).gates == MEASURED
-    assert told(route_of(load({})), "local") == "text-layer,local"
+    assert route_text(route_of(load({})), "local") == "text-layer,local"
     monkeypatch.setenv("ONE_OCR_GATES", '{"ocr_score": 0.5}')
     assert route_of(load({})).gates.ocr_score == 0.5
     assert route_of(load({"gates": '{"ocr_score": 0.9}'})).gates.ocr_score == 0.9
