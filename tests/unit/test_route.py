@@ -8,7 +8,7 @@ import pytest
 
 from one_ocr_ray.blocks import Block, BlockKind
 from one_ocr_ray.model import Answer, ErrorCode, Failure, PageWarning
-from one_ocr_ray.policy.route.chain import NOT_FOR_LOCAL, Walk, needs_embedded_engine, parse_route, told
+from one_ocr_ray.policy.route.chain import NOT_FOR_LOCAL, Walk, needs_embedded_engine, parse_route, route_text
 from one_ocr_ray.policy.route.gates import (
     before_the_picture,
     layer_verdict,
@@ -64,10 +64,10 @@ def test_what_is_no_route_is_refused_in_one_sentence(text: str, engine: str, esc
 
 def test_what_an_output_keeps_of_a_route() -> None:
     """One reader is no route; kinds of pages to send on are a part of it."""
-    assert told(Route(("local",)), "local") == "off"
-    assert told(Route(("text-layer",)), "local") == "text-layer"
+    assert route_text(Route(("local",)), "local") == "off"
+    assert route_text(Route(("text-layer",)), "local") == "text-layer"
     both = Route(("text-layer", "local"), frozenset({Escalation.TABLES, Escalation.FORMULAS}))
-    assert told(both, "local") == "text-layer,local (formulas, tables)"
+    assert route_text(both, "local") == "text-layer,local (formulas, tables)"
     assert [needs_embedded_engine(Route(names)) for names in (("openai",), ("text-layer", "openai"))] == [False, True]
 
 
