@@ -110,6 +110,16 @@ def test_limits_belong_to_their_sum(child: PdfChild) -> None:
     assert formula_of(blocks_of(layer_of(child, 1, 1600))) == [r"s = \sum_{i=0}^{n}x + y"]
 
 
+def test_the_codes_of_an_extension_font_are_signs(child: PdfChild) -> None:
+    """TeX's CMEX10 has a sum in the place of X; the X of another font is a letter."""
+    fonts = [b"<</Type/Font/Subtype/Type1/BaseFont/CMEX10>>"]
+    content = at(b"s = ", 72, 700) + b"BT /F2 12 Tf 96 700 Td (X) Tj ET\n" + at(b"+ X", 106, 700)
+    objects = pdfs.page_objects([content])
+    objects[3] = objects[3].replace(b"/F1 3 0 R", b"/F1 3 0 R/F2 6 0 R")  # type: ignore[union-attr]
+    opened(child, pdfs.write([*objects, *fonts]))
+    assert parse_list(layer_of(child, 1, 1600)) == ["s = ∑ + X"]
+
+
 def test_a_rule_in_a_text_or_a_table_makes_no_fraction(child: PdfChild) -> None:
     """An underlined word above a line, and the rule below a column's head."""
     underlined = at(b"it is an important word", 72, 700) + b"122 697.5 52 0.5 re f\n" + at(b"of the text here", 72, 686)

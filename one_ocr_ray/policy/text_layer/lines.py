@@ -18,6 +18,7 @@ from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.kinds.formulas import has_operators, may_be_formula
 from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.sequences import runs
+from one_ocr_ray.policy.text_layer.extension_fonts import with_signs
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
 from one_ocr_ray.policy.text_layer.spelling import placed_words, read_backwards
 from one_ocr_ray.policy.text_layer.stacks import latex_of_marks, middle_of, with_stacks
@@ -82,7 +83,7 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
     """The lines that `glyphs` make, on the page as displayed."""
     letters: list[tuple[Glyph, bool]] = []
     spaced = True
-    for glyph in glyphs:
+    for glyph in with_signs(layer, glyphs):
         if glyph.run < 0 or glyph.text.isspace():
             spaced = True
             continue

@@ -30,19 +30,24 @@ _SUPERSCRIPTS = str.maketrans("0123456789+-=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹�
 def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float, largest: float) -> tuple[Word, ...]:
     """The words of a line from `left` to `right`, whose largest type stands on `bottom`.
 
-    A word before a justified space reaches into that, so that the layout takes it for no gap between columns; so does a
-    part of a stack that is narrower than the bar.
+    A word before a justified space reaches into that, so that the layout takes it for no gap between columns; a part
+    of a stack, as of a fraction, is as wide as that.
     """
     words = _without_letter_spacing(runs(marks, lambda word, mark: not space_between(word[-1], mark)))
     length = max(right - left, 1e-6)
     placed: list[Word] = []
     for number, word in enumerate(words):
-        end, space = max(max(mark.right, mark.stack[1]) for mark in word), ""
+        end, space = max(mark.right for mark in word), ""
         if number + 1 < len(words):
             following, space = words[number + 1][0], " "
+            if following.part is not word[-1].part:
+                end = max(end, word[-1].stack[1])
             if following.glyph.run == word[-1].glyph.run:
                 end = max(end, following.left - CLOSED * following.size)
-        placed.append(Word(_text(word, bottom, largest) + space, (word[0].left - left) / length, (end - left) / length))
+        start = word[0].left
+        if word[0].part is not None and (not number or words[number - 1][0].part is not word[0].part):
+            start = min(start, word[0].stack[0])
+        placed.append(Word(_text(word, bottom, largest) + space, (start - left) / length, (end - left) / length))
     return tuple(placed)
 
 

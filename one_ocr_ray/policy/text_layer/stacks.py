@@ -24,10 +24,12 @@ NARROWEST, WIDEST = 0.3, 16.0  # of a fraction's bar
 OVERHANG = 0.3  # what stands on a bar may be so much wider at either end
 NEAR, OVERLAP = 0.75, 0.4  # from the bar to what stands on it, and over the bar, as boxes are higher than ink
 ON_BAR, BESIDE = 0.35, 1.2  # middle of what a fraction stands beside, and how far from it
-LIMIT = 0.6  # from a large operator to its limits, and how far they are beside it
+LIMIT = 0.6  # from a large operator to its limits, and how far those of an integral are beside it
+ASIDE = 0.2  # how far others are from the middle, beyond its ends
 LIMIT_MARKS = 12
 
-LARGE_OPERATORS = frozenset("∫∬∭∮∑∏∐⋂⋃⋀⋁")
+_INTEGRALS = frozenset("∫∬∭∮")
+LARGE_OPERATORS = _INTEGRALS | frozenset("∑∏∐⋃⋂⋀⋁")
 
 
 class Part(StrEnum):
@@ -99,11 +101,12 @@ def middle_of(marks: Sequence[Mark]) -> float:
 
 def _with_limits(pieces: list[list[Mark]], operator: Mark) -> list[list[Mark]]:
     near = LIMIT * operator.size
+    aside = near if operator.glyph.text in _INTEGRALS else ASIDE * operator.size
     limits: dict[Part, list[list[Mark]]] = {Part.LOWER: [], Part.UPPER: []}
     for piece in pieces:
         middle = (piece[0].left + piece[-1].right) / 2
         is_small = len(piece) <= LIMIT_MARKS and max(mark.size for mark in piece) < SMALL * operator.size
-        if not (is_small and operator.left - near < middle < operator.right + near):
+        if not (is_small and operator.left - aside < middle < operator.right + aside):
             continue
         if abs(operator.top - piece[0].bottom) < near:
             limits[Part.UPPER].append(piece)

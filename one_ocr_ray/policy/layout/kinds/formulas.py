@@ -14,7 +14,7 @@ LEAST_OPERATORS = 2  # of a formula that has nothing but its type to tell it
 
 _NUMBER = re.compile(r"[(（]\s*([A-Z]?\d{1,3}(?:[.-]\d{1,3})*\s*[a-z]?)\s*[)）]")
 _RELATION = re.compile(r"[=≡≈≠<>≤≥∈→⇒⇔∝∼≃≅]")
-_MATHEMATICAL = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∑∏√∞∈∉⊂∪∩∀∃→⇒⇔∝∼≃≅α-ωΑ-Ωµ²³¹⁰-₉^|+−*/()\[\]{}]")
+_MATHEMATICAL = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∮∑∏∐⋃⋂⋀⋁√∞∈∉⊂∪∩∀∃→⇒⇔∝∼≃≅α-ωΑ-Ωµ²³¹⁰-₉^|+−*/()\[\]{}]")
 _FUNCTIONS = re.compile(
     r"\b(?:arcsin|arccos|arctan|sinh|cosh|tanh|exp|log|lim|max|min|arg|det|mod|sin|cos|tan|sup|inf)\b"
 )
@@ -22,11 +22,12 @@ _WORD = re.compile(r"(?:(?![\u0370-\u03ff\u00b5])[^\W\d_]){4}|[\u3040-\u30ff\u34
 _RAISED = re.compile(r"[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁼⁽⁾ⁿⁱ]+")
 _LOWERED = re.compile(r"[₀₁₂₃₄₅₆₇₈₉₊₋₌₍₎]+")
 _SPECIAL = re.compile(r"[\\{}#$%&~]")
-_OPERATOR = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∑∏√∈∪∩→⇒⇔∝∼≃≅+−*/]")
+_OPERATOR = re.compile(r"[=≡≈≠<>≤≥±×÷·⋅∇∂∫∮∑∏∐⋃⋂⋀⋁√∈∪∩→⇒⇔∝∼≃≅+−*/]")
 _NAMES = """α alpha β beta γ gamma δ delta ε epsilon ϵ epsilon ζ zeta η eta θ theta ι iota κ kappa λ lambda μ mu µ mu
     ν nu ξ xi π pi ρ rho ς varsigma σ sigma τ tau υ upsilon φ phi ϕ phi χ chi ψ psi ω omega Γ Gamma Δ Delta Θ Theta
     Λ Lambda Ξ Xi Π Pi Σ Sigma Υ Upsilon Φ Phi Ψ Psi Ω Omega ∇ nabla ∂ partial ∫ int ∑ sum ∏ prod × times ÷ div · cdot
-    ⋅ cdot ± pm ≤ leq ≥ geq ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto → to ∞ infty ∈ in ∪ cup ∩ cap""".split()  # noqa: SIM905
+    ⋅ cdot ± pm ≤ leq ≥ geq ≠ neq ≈ approx ≡ equiv ∼ sim ∝ propto → to ∞ infty ∈ in ∪ cup ∩ cap
+    ⋃ bigcup ⋂ bigcap ⋀ bigwedge ⋁ bigvee ∐ coprod ∮ oint""".split()  # noqa: SIM905
 _COMMANDS = dict(zip(_NAMES[::2], _NAMES[1::2], strict=True))
 _COMMAND = re.compile(f"[{''.join(_COMMANDS)}](?=(?P<letter>[A-Za-z])?)")
 

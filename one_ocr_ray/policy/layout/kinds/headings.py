@@ -51,6 +51,8 @@ def is_heading(chunk: Sequence[Line], column: Column) -> bool:
             and is_cjk(text[0])
             and _width(chunk[0]) > LEVEL_2 * column.height
         )
+    if any(segment.line.latex for line in chunk for segment in line.row):
+        return False
     if len(chunk) > HEADING_LINES or len(text) > HEADING_CHARS or not marks.has_words(text) or marks.is_bulleted(text):
         return False
     if all(is_large(line, column) for line in chunk):
