@@ -61,6 +61,8 @@ FINGERPRINT = Fingerprint("openai", MODEL, None, None, 1600, "all")
 ASK = PageRequest(prompt="Read.")
 TURN_S = 60.0
 MOST_TURNS = 4000
+SUFFIXES = (".json", ".z")
+OBJECTS = ("/_run/", "/_work/", ".parquet")
 
 
 class CrashError(BaseException):
@@ -82,14 +84,16 @@ class Death:
 
     @contextmanager
     def watching_files(self) -> Iterator[None]:
-        """In the block each object that is written is an operation."""
-        originals = {name: getattr(os, name) for name in ("link", "replace")}
+        """In the block each object that is written or deleted is an operation."""
+        originals = {name: getattr(os, name) for name in ("link", "replace", "unlink")}
 
         def watched(name: str) -> Callable[..., None]:
-            def change(source: Any, target: Any, *arguments: Any) -> None:
-                if "_run" in str(target) or "_work" in str(target) or ".parquet" in str(target):
-                    self.pass_by(f"write {str(target).rpartition('/')[2]}")
-                originals[name](source, target, *arguments)
+            def change(*paths: Any, **more: Any) -> None:
+                path = str(paths[-1])
+                is_object = any(part in path for part in OBJECTS) or ("dir_fd" in more and path.endswith(SUFFIXES))
+                if is_object and not ("#" in path or "staged-" in path):  # names of what is not whole yet
+                    self.pass_by(f"{'delete' if name == 'unlink' else 'write'} {path.rpartition('/')[2]}")
+                originals[name](*paths, **more)
 
             return change
 
