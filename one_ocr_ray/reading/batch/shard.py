@@ -8,11 +8,8 @@ and the sums are those of online requests, and nothing of a page's state has to 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 from collections import deque
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.blocks import TextLayer
@@ -28,6 +25,7 @@ from one_ocr_ray.reading.page.loop import read_page
 from one_ocr_ray.reading.page.recalling import cost_usd_of
 from one_ocr_ray.reading.route.reader import PageDeferred, PlacesDeferred
 from one_ocr_ray.storage.batches import BatchState
+from one_ocr_ray.storage.scratch import ScratchFolder
 from one_ocr_ray.storage.store.objects import Objects
 
 if TYPE_CHECKING:
@@ -75,7 +73,7 @@ class BatchedShard:
         self._context: ReadContext | None = None
         self._output = Objects(tools.job.output)
         self._state = BatchState(self._output)
-        self._folder = Path(tempfile.mkdtemp(prefix="one-ocr-batch-"))
+        self._scratch = ScratchFolder("one-ocr-batch-")
         self._parcels: list[Parcel] = []
         self._history = ShardHistory()
         self._is_collected = False
@@ -87,7 +85,7 @@ class BatchedShard:
     def dispose(self) -> None:
         """Leave nothing on the local disk."""
         self._give_turn()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._scratch.remove()
 
     async def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
         """Fetch what has ended, and give the rows that follow from it without an image."""
@@ -95,7 +93,9 @@ class BatchedShard:
         self._parcels = await asyncio.to_thread(lambda: list(state.parcels(self._shard_id)))
         for parcel in self._parcels:
             if parcel.stage is Stage.ENDED:
-                gone = await fetch(parcel, state, tools.client, self._output, folder=self._folder, clock=context.clock)
+                gone = await fetch(
+                    parcel, state, tools.client, self._output, folder=self._scratch.path, clock=context.clock
+                )
                 self.work.gone_pages += gone
             elif parcel.stage is Stage.ABANDONED:
                 await sweep_upload(parcel, state, tools.client, tools.batch.account)
@@ -104,7 +104,7 @@ class BatchedShard:
         self.elsewhere = frozenset(self._history.elsewhere)
         number = max((parcel.number for parcel in self._parcels), default=-1) + 1
         self._spool = ParcelSpool(
-            state, tools.client, tools.batch, self._shard_id, number, folder=self._folder, clock=context.clock
+            state, tools.client, tools.batch, self._shard_id, number, folder=self._scratch.path, clock=context.clock
         )
         documents = {document.document_id: document for document in shard.documents}
         stopped: StoppedError | None = None

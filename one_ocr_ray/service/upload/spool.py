@@ -1,13 +1,11 @@
 """The local folder of uploads on their way to the store: one for each process, with one for each request in it.
 
-Each process locks its folder. A process that starts removes the folders that killed processes have left.
+A process that starts removes the folders that killed processes have left.
 """
 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import shutil
 import tempfile
 from pathlib import Path
@@ -15,27 +13,23 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.service.problems import Problem
+from one_ocr_ray.storage.scratch import ScratchFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_PREFIX = "one-ocr-spool-"
-_LOCK = "lock"
 
 
 class Spool:
     """The folder of this process. Raises UsageError where it cannot be made."""
 
     def __init__(self, parent: Path | None, min_free_bytes: int) -> None:
-        parent = parent or Path(tempfile.gettempdir())
         self._min_free_bytes = min_free_bytes
         try:
-            parent.mkdir(parents=True, exist_ok=True)
-            for folder in parent.glob(f"{_PREFIX}*"):
-                _remove_if_abandoned(folder)
-            self.folder, self._lock = _own_folder(parent)
+            self._scratch = ScratchFolder("one-ocr-spool-", parent)
         except OSError as error:
-            raise UsageError(f"Uploads cannot be kept in {parent}: {error.strerror}.") from error
+            where = parent or tempfile.gettempdir()
+            raise UsageError(f"Uploads cannot be kept in {where}: {error.strerror}.") from error
+        self.folder = self._scratch.path
 
     @contextlib.contextmanager
     def request_dir(self) -> Iterator[Path]:
@@ -53,33 +47,9 @@ class Spool:
 
     def close(self) -> None:
         """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            os.close(self._lock)
+        self._scratch.remove()
 
 
 def storage_full() -> Problem:
     """The problem of a disk or a store that is full."""
     return Problem("storage_full", "The service has no room for this upload now.", retry_after_s=60)
-
-
-def _own_folder(parent: Path) -> tuple[Path, int]:
-    """Make a folder and lock it. Try again where another process has just removed it as abandoned."""
-    while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if (folder / _LOCK).exists():
-            return folder, lock
-        os.close(lock)
-
-
-def _remove_if_abandoned(folder: Path) -> None:
-    """Remove `folder` unless its process is alive."""
-    with contextlib.suppress(OSError):
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
