@@ -91,6 +91,19 @@ class Try:
     receipt: Receipt | None = None
     ended: RemoteBatch | None = None
 
+    @property
+    def stage(self) -> Stage:
+        """Where a parcel stands whose last creation this is."""
+        if self.receipt is None:
+            return Stage.UNSURE
+        if self.receipt.batch_id is None:
+            return Stage.ABANDONED if self.receipt.code == NOT_FOUND else Stage.UPLOADED
+        if self.ended is None:
+            return Stage.LIVE
+        if self.ended.state is RemoteState.FAILED:
+            return Stage.UPLOADED if self.ended.code == TOKEN_LIMIT else Stage.ABANDONED
+        return Stage.ENDED
+
 
 @dataclass(frozen=True, slots=True)
 class LostTry:
@@ -129,19 +142,7 @@ class Parcel:
                 return mark
         if self.file is None:
             return Stage.ABANDONED
-        return _stage_of(self.tries[-1]) if self.tries else Stage.UPLOADED
-
-
-def _stage_of(last: Try) -> Stage:
-    if last.receipt is None:
-        return Stage.UNSURE
-    if last.receipt.batch_id is None:
-        return Stage.ABANDONED if last.receipt.code == NOT_FOUND else Stage.UPLOADED
-    if last.ended is None:
-        return Stage.LIVE
-    if last.ended.state is RemoteState.FAILED:
-        return Stage.UPLOADED if last.ended.code == TOKEN_LIMIT else Stage.ABANDONED
-    return Stage.ENDED
+        return self.tries[-1].stage if self.tries else Stage.UPLOADED
 
 
 NOT_FOUND = "not_found"  # nobody has seen the batch, and its file is deleted: it can never run

@@ -42,8 +42,19 @@ def pack(blocks: Sequence[Block] | None, positions: Positions) -> PackedBlocks |
 
 def unpack(packed: PackedBlocks, *, with_lines: bool = True) -> tuple[Block, ...]:
     """The blocks that `pack` was given, without their lines and words where those are not wanted."""
-    rows = orjson.loads(zlib.decompress(packed.data))
-    return tuple(_block(values if with_lines else {**values, "lines": None}) for values in rows)
+    blocks: list[Block] = []
+    for values in orjson.loads(zlib.decompress(packed.data)):
+        table, lines = values["table"], values["lines"] if with_lines else None
+        cells = [Cell(**{**cell, "box": _box(cell["box"])}) for cell in table["cells"]] if table else ()
+        known = {
+            "kind": BlockKind(values["kind"]),
+            "source": BlockSource(values["source"]),
+            "box": _box(values["box"]),
+            "table": table and TableGrid(**{**table, "cells": tuple(cells)}),
+            "lines": None if lines is None else tuple(map(_line, lines)),
+        }
+        blocks.append(Block(**{**values, **known}))
+    return tuple(blocks)
 
 
 def as_json(packed: PackedBlocks) -> orjson.Fragment:
@@ -64,26 +75,10 @@ def _rounded(value: Any) -> Any:
     return [_rounded(each) for each in value] if isinstance(value, list) else value
 
 
-def _block(values: dict[str, Any]) -> Block:
-    table, lines = values["table"], values["lines"]
-    cells = [Cell(**{**cell, "box": _box(cell["box"])}) for cell in table["cells"]] if table else ()
-    printed = [
-        {
-            **line,
-            "box": Box(**line["box"]),
-            "words": tuple(BlockWord(**{**word, "box": Box(**word["box"])}) for word in line["words"]),
-        }
-        for line in lines or ()
-    ]
-    known = {
-        "kind": BlockKind(values["kind"]),
-        "source": BlockSource(values["source"]),
-        "box": _box(values["box"]),
-        "table": table and TableGrid(**{**table, "cells": tuple(cells)}),
-        "lines": None if lines is None else tuple(BlockLine(**line) for line in printed),
-    }
-    return Block(**{**values, **known})
-
-
 def _box(values: dict[str, float] | None) -> Box | None:
     return Box(**values) if values is not None else None
+
+
+def _line(values: dict[str, Any]) -> BlockLine:
+    words = tuple(BlockWord(**{**word, "box": Box(**word["box"])}) for word in values["words"])
+    return BlockLine(**{**values, "box": Box(**values["box"]), "words": words})

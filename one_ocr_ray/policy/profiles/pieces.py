@@ -32,6 +32,33 @@ class NamedPiece:
     box: Shares | None = None
     level: int = 2  # of a heading
 
+    def markdown(self) -> str:
+        text = self.text.strip()
+        match self.kind:
+            case BlockKind.FIGURE:
+                return f"![{_alternative(text)}]()"
+            case BlockKind.HEADING if text:
+                return text if _HASHES.match(text) else f"{'#' * self.level} {' '.join(text.split())}"
+            case BlockKind.FORMULA if text:
+                return f"$$\n{_MATH_MARKS.sub('', text)}\n$$"
+            case BlockKind.CODE if text and not text.startswith("```"):
+                return f"```\n{text}\n```"
+            case BlockKind.LIST_ITEM if text and not _ITEM.match(text):
+                return f"- {text}"
+        return text
+
+    def blocks(self) -> Sequence[Block]:
+        """Its blocks, which have neither number nor place yet."""
+        if self.kind is BlockKind.FIGURE:
+            return (Block(0, self.kind, _alternative(self.text)),)
+        if self.kind is BlockKind.FORMULA:
+            return (Block(0, self.kind, _MATH_MARKS.sub("", self.text.strip())),)
+        found = markdown_blocks(self.markdown())
+        if self.kind.is_furniture or self.kind in _AS_ONE:
+            text = " ".join(block.text for block in found)
+            return (Block(0, self.kind, text),) if text else ()
+        return found
+
 
 def shares(corners: Sequence[object], width: float, height: float) -> Shares | None:
     """A box from four numbers of a grid of that size. None if they are no box of the page."""
@@ -54,27 +81,11 @@ def to_markdown(pieces: Iterable[NamedPiece]) -> str:
     """The pieces as Markdown, without what belongs to the sheet. Items of a list follow each other line by line."""
     text, before = "", None
     for piece in pieces:
-        if piece.kind.is_furniture or not (own := _markdown(piece)):
+        if piece.kind.is_furniture or not (own := piece.markdown()):
             continue
         in_list = piece.kind is before is BlockKind.LIST_ITEM
         text += ("\n" if in_list else "\n\n" if text else "") + own
         before = piece.kind
-    return text
-
-
-def _markdown(piece: NamedPiece) -> str:
-    text = piece.text.strip()
-    match piece.kind:
-        case BlockKind.FIGURE:
-            return f"![{_alternative(text)}]()"
-        case BlockKind.HEADING if text:
-            return text if _HASHES.match(text) else f"{'#' * piece.level} {' '.join(text.split())}"
-        case BlockKind.FORMULA if text:
-            return f"$$\n{_MATH_MARKS.sub('', text)}\n$$"
-        case BlockKind.CODE if text and not text.startswith("```"):
-            return f"```\n{text}\n```"
-        case BlockKind.LIST_ITEM if text and not _ITEM.match(text):
-            return f"- {text}"
     return text
 
 
@@ -92,19 +103,7 @@ def to_blocks(pieces: Iterable[NamedPiece], page_box: PageBox | None) -> tuple[B
             width, height = page_box.width, page_box.height
             box = Box(x0 * width, y0 * height, x1 * width, y1 * height)
         before = len(blocks)
-        for block in _blocks(piece):
+        for block in piece.blocks():
             parent = block.parent and block.parent + before
             blocks.append(replace(block, id=len(blocks) + 1, parent=parent, box=box, source=BlockSource.LLM))
     return tuple(blocks)
-
-
-def _blocks(piece: NamedPiece) -> Sequence[Block]:
-    if piece.kind is BlockKind.FIGURE:
-        return (Block(0, piece.kind, _alternative(piece.text)),)
-    if piece.kind is BlockKind.FORMULA:
-        return (Block(0, piece.kind, _MATH_MARKS.sub("", piece.text.strip())),)
-    found = markdown_blocks(_markdown(piece))
-    if piece.kind.is_furniture or piece.kind in _AS_ONE:
-        text = " ".join(block.text for block in found)
-        return (Block(0, piece.kind, text),) if text else ()
-    return found

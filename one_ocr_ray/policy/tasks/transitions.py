@@ -110,6 +110,10 @@ def new_events(before: PageOutcomes, pages: Iterable[PageOutcome], rev: int) -> 
 
 def with_pages(view: TaskView, pages: PageOutcomes, *, total: int | None = None, running: int = 0) -> TaskView:
     """`view` with the counts, failures and usage of the finished pages `pages`."""
+    by_reader: dict[str, list[PageOutcome]] = defaultdict(list)
+    for page in pages.values():
+        if page.status is not PageStatus.BLANK:  # those are nobody's
+            by_reader[page.reader].append(page)
     failures = tuple(
         PageFailure(number, page.failure.code, page.failure.message, page.failure.code.retryable, page.attempts)
         for number, page in sorted(pages.items())
@@ -125,25 +129,16 @@ def with_pages(view: TaskView, pages: PageOutcomes, *, total: int | None = None,
         input_tokens=sum_known(page.input_tokens for page in pages.values()) if pages else None,
         output_tokens=sum_known(page.output_tokens for page in pages.values()) if pages else None,
         cost_usd=sum_known(page.cost_usd for page in pages.values()) if pages else None,
-        readers=_readers(pages.values()),
+        readers={
+            reader: ReaderUse(
+                len(own),
+                sum_known(page.cost_usd for page in own),
+                sum_known(page.saved_usd for page in own),
+                own[-1].model,
+            )
+            for reader, own in by_reader.items()
+        },
     )
-
-
-def _readers(pages: Iterable[PageOutcome]) -> dict[str, ReaderUse]:
-    """What each reader has read of the pages; blank ones are nobody's."""
-    by_reader: dict[str, list[PageOutcome]] = defaultdict(list)
-    for page in pages:
-        if page.status is not PageStatus.BLANK:
-            by_reader[page.reader].append(page)
-    return {
-        reader: ReaderUse(
-            len(own),
-            sum_known(page.cost_usd for page in own),
-            sum_known(page.saved_usd for page in own),
-            own[-1].model,
-        )
-        for reader, own in by_reader.items()
-    }
 
 
 def started(view: TaskView, now: datetime) -> TaskView:

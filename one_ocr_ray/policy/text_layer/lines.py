@@ -68,6 +68,40 @@ class LayerLine:
     angle: float  # of its frame, degrees clockwise
     line: TextLine
 
+    @classmethod
+    def of(cls, marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
+        """The line that `marks`, from left to right, make in the frame of `angle`."""
+        left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
+        sizes = sorted(mark.size for mark in marks)
+        # The size of the line's large type; a sign or two from another font, such as a star, do not make it larger.
+        usual = sizes[len(sizes) // 2]
+        large = [size for size in sizes if size > SMALL * sizes[-1]]
+        largest = sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
+        body = [mark for mark in marks if mark.size > SMALL * largest]
+        body = [mark for mark in body if mark.part is None] or body
+        top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
+        if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
+            marks = sorted(marks, key=lambda mark: mark.glyph.place)
+            words = read_backwards(marks)
+        else:
+            words = placed_words(marks, left, right, bottom, largest)
+        fonts = Counter(layer.runs[mark.glyph.run].font for mark in marks)
+        bold, mono, italic = (
+            sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > share * len(marks)
+            for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
+        )
+        starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
+        latex = None
+        if _is_formula(marks, words, layer):
+            bold_runs = {number for number, run in enumerate(layer.runs) if layer.fonts[run.font].is_bold_upright}
+            latex = latex_of_marks(marks, bottom, largest, bold_runs)
+            if any(mark.part for mark in marks):
+                top, bottom = min(mark.top for mark in marks), max(mark.bottom for mark in marks)
+        corners = corners_of(left, top, right, bottom, angle)
+        size = sizes[len(sizes) // 2]
+        line = TextLine(corners, words, None, size, bold, starts_bold, mono, italic, angle, latex)
+        return cls(tuple(marks), angle, line)
+
 
 @dataclass(slots=True)
 class _Open:
@@ -77,6 +111,22 @@ class _Open:
     right: float
     middle: float
     size: float
+
+    def takes(self, piece: _Open, left: float) -> bool:
+        """True if a piece that begins at `left` goes on with the line, or stands raised or lowered in a gap of it.
+
+        The second is what an exponent before a sign does.
+        """
+        larger, smaller = max(self.size, piece.size), min(self.size, piece.size)
+        apart = abs(self.middle - piece.middle)
+        most = SAME_LINE if smaller > SMALL * larger else OTHER_SIZE / 2
+        if apart < most * larger and -BACK * larger < left - self.right < LINE_GAP * larger:
+            return True
+        is_small = piece.size < SMALL * self.size and apart < OTHER_SIZE / 2 * self.size
+        if not is_small or not min(m.left for m in self.marks) < left < self.right:
+            return False
+        slack = BACK / 2 * piece.size
+        return all(m.right <= left + slack or m.left >= piece.right - slack for m in self.marks)
 
 
 def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
@@ -96,7 +146,7 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
         angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
         frames.setdefault(angle, []).append(Mark(glyph, *framed(glyph.box, angle), spaced))
     return [
-        _finished(marks, angle, layer)
+        LayerLine.of(marks, angle, layer)
         for angle, found in frames.items()
         for marks in _joined(with_stacks(runs(found, _follows), () if angle else layer.rulings))
     ]
@@ -156,7 +206,7 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)
         near = (line for row in range(at - reach, at + reach + 1) for line in rows.get(row, ()))
-        fitting = [line for line in near if _takes(line, new, left)]
+        fitting = [line for line in near if line.takes(new, left)]
         if not fitting:
             lines.append(new)
             rows.setdefault(at, []).append(new)
@@ -168,56 +218,6 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
             line.marks += piece
         line.right = max(line.right, new.right)
     return [line.marks for line in lines]
-
-
-def _takes(line: _Open, piece: _Open, left: float) -> bool:
-    """True if a piece that begins at `left` goes on with a line, or stands raised or lowered in a gap of it.
-
-    The second is what an exponent before a sign does.
-    """
-    larger, smaller = max(line.size, piece.size), min(line.size, piece.size)
-    apart = abs(line.middle - piece.middle)
-    most = SAME_LINE if smaller > SMALL * larger else OTHER_SIZE / 2
-    if apart < most * larger and -BACK * larger < left - line.right < LINE_GAP * larger:
-        return True
-    is_small = piece.size < SMALL * line.size and apart < OTHER_SIZE / 2 * line.size
-    if not is_small or not min(m.left for m in line.marks) < left < line.right:
-        return False
-    slack = BACK / 2 * piece.size
-    return all(m.right <= left + slack or m.left >= piece.right - slack for m in line.marks)
-
-
-def _finished(marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
-    left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
-    sizes = sorted(mark.size for mark in marks)
-    # The size of the line's large type; a sign or two from another font, such as a star, do not make it larger.
-    usual = sizes[len(sizes) // 2]
-    large = [size for size in sizes if size > SMALL * sizes[-1]]
-    largest = sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
-    body = [mark for mark in marks if mark.size > SMALL * largest]
-    body = [mark for mark in body if mark.part is None] or body
-    top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
-    if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
-        marks = sorted(marks, key=lambda mark: mark.glyph.place)
-        words = read_backwards(marks)
-    else:
-        words = placed_words(marks, left, right, bottom, largest)
-    fonts = Counter(layer.runs[mark.glyph.run].font for mark in marks)
-    bold, mono, italic = (
-        sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > share * len(marks)
-        for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
-    )
-    starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
-    latex = None
-    if _is_formula(marks, words, layer):
-        bold_runs = {number for number, run in enumerate(layer.runs) if layer.fonts[run.font].is_bold_upright}
-        latex = latex_of_marks(marks, bottom, largest, bold_runs)
-        if any(mark.part for mark in marks):
-            top, bottom = min(mark.top for mark in marks), max(mark.bottom for mark in marks)
-    corners = corners_of(left, top, right, bottom, angle)
-    size = sizes[len(sizes) // 2]
-    line = TextLine(corners, words, None, size, bold, starts_bold, mono, italic, angle, latex)
-    return LayerLine(tuple(marks), angle, line)
 
 
 def _is_formula(marks: Sequence[Mark], words: Sequence[Word], layer: Layer) -> bool:

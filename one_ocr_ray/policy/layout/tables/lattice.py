@@ -44,6 +44,16 @@ class Edge:
         inked = sum(max(0.0, min(rule.end, end) - max(rule.start, start)) for rule in self.drawn)
         return inked >= COVERED * (end - start)
 
+    def parts(self, segments: Sequence[Segment], reach: float) -> bool:
+        """True if text parts two columns where nothing is drawn: it stands on both sides of the edge and not across.
+
+        `segments`: those between the next edges that are drawn.
+        """
+        if any(s.left < self.at - reach and s.right > self.at + reach for s in segments):
+            return False
+        left = [s for s in segments if s.right <= self.at + reach]
+        return self.soft or any(a.stands_beside(b) for a in left for b in segments if b.left >= self.at - reach)
+
 
 def lattice(frame: Frame, inside: Sequence[Segment], height: float) -> Places | None:
     """The grid that the rules of a frame and the text `inside` of it make; None where there is none."""
@@ -116,7 +126,7 @@ def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segme
         for first, last in pairwise(drawn):
             near = [s for s in by_row[row] if s.left < down[last].at and s.right > down[first].at]
             for at in range(first + 1, last):
-                if not _parts(down[at], near, reach):
+                if not down[at].parts(near, reach):
                     places.join((row, at - 1), (row, at))
     for row, edge in enumerate(across[1:-1]):
         for col, (left, right) in enumerate(pairwise(down)):
@@ -125,17 +135,6 @@ def _places(across: Sequence[Edge], down: Sequence[Edge], inside: Sequence[Segme
     for segment in inside:
         _put(places, _between(across, segment.middle), segment, down)
     return places
-
-
-def _parts(edge: Edge, segments: Sequence[Segment], reach: float) -> bool:
-    """True if text parts two columns where nothing is drawn: it stands on both sides of the edge and not across.
-
-    `segments`: those between the next edges that are drawn.
-    """
-    if any(s.left < edge.at - reach and s.right > edge.at + reach for s in segments):
-        return False
-    left = [s for s in segments if s.right <= edge.at + reach]
-    return edge.soft or any(a.stands_beside(b) for a in left for b in segments if b.left >= edge.at - reach)
 
 
 def _put(places: Places, row: int, segment: Segment, down: Sequence[Edge]) -> None:

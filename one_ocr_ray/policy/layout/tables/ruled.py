@@ -54,6 +54,17 @@ class _Found:
     right: float
     bottom: float
 
+    def is_figure(self, labels: Labels) -> bool:
+        """True if the layout model sees a figure, and no table, where most of the segments are, and cells are empty.
+
+        A table of three rows and columns is none if it has text in most cells, or in all that name a row or a column.
+        """
+        figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in self.taken)
+        grid = self.table.grid
+        filled = sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
+        named = all(cell.text for cell in grid.cells if cell.row == 0 or cell.col == 0)
+        return 2 * figures > len(self.taken) and not (min(grid.rows, grid.cols) > 2 and (filled or named))
+
 
 def with_ruled_tables(
     rulings: Sequence[Ruling], angle: float, segments: Sequence[Segment], labels: Labels
@@ -73,7 +84,7 @@ def with_ruled_tables(
         reach = INSIDE * height
         beside = [s for s in left if frame.left - reach <= s.left and s.right <= frame.right + reach]
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
-        if result is not None and not _is_figure(result, labels):
+        if result is not None and not result.is_figure(labels):
             text, tops = strips(result.left, result.top, result.right, result.bottom, height)
             printed = tuple(word for segment in result.taken for placed in segment.words for word in placed.printed)
             words = (PlacedWord(text, result.left, result.right, printed),)
@@ -81,18 +92,6 @@ def with_ruled_tables(
             tables += [TableStrip(words, top, top + height, line, result.table) for top in tops]
             left = [s for s in left if s not in result.taken]
     return (*left, *tables)
-
-
-def _is_figure(found: _Found, labels: Labels) -> bool:
-    """True if the layout model sees a figure, and no table, where most of the segments are, and cells are empty.
-
-    A table of three rows and columns is none if it has text in most cells, or in all that name a row or a column.
-    """
-    figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in found.taken)
-    grid = found.table.grid
-    filled = sum(bool(cell.text) for cell in grid.cells) >= FULL * len(grid.cells)
-    named = all(cell.text for cell in grid.cells if cell.row == 0 or cell.col == 0)
-    return 2 * figures > len(found.taken) and not (min(grid.rows, grid.cols) > 2 and (filled or named))
 
 
 def _crossed(frame: Frame, around: Sequence[Segment], height: float) -> _Found | None:
