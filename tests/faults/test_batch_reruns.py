@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
 from pydantic import SecretStr
 
 from one_ocr_ray.engines.options import EngineOptions
+from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.reading.batch.history import GONE
@@ -37,12 +39,12 @@ def provider() -> Iterator[Provider]:
         yield provider
 
 
-def opened(run: BatchRun, provider: Provider, *, submits: bool = True) -> RunBatches:
+def opened(run: BatchRun, provider: Provider, *, submits: bool = True, wait_s: float | None = None) -> RunBatches:
     """The batches of the next run on the output of `run`."""
     output = Objects(str(run.root))
     options = EngineOptions(name="openai", model=MODEL, base_url=provider.openai_url, api_key=SecretStr(DEFAULT_KEY))
     committed = Dataset(output, {}).committed()
-    wishes = BatchWishes(submits)
+    wishes = BatchWishes(submits, wait_s=wait_s)
     return asyncio.run(RunBatches.open(output, options, wishes, committed, say=run.said.append, clock=run.clock))
 
 
@@ -178,3 +180,18 @@ def test_a_file_that_is_longer_than_the_cap_is_cut(provider: Provider, tmp_path:
     assert set(executed(provider).values()) == {1}
     assert run.said == [NO_ROOM.format(cap=" (here 5,600 will be used)"), TOO_LONG.format(pages=12)]
     assert provider.batches()["files"] == 0
+
+
+def test_a_wait_says_where_the_pages_are(provider: Provider, tmp_path: Path) -> None:
+    """Now and then in a line, with what is left of the time; at its end in a sentence with the deadline."""
+    play(provider, run_s=6000)
+    run = BatchRun(tmp_path / "out", provider, [document(1)], shard_pages=100)
+    run.run(most_turns=1)
+    batches = opened(run, provider, wait_s=100)
+    with pytest.raises(StoppedError, match="--batch-wait") as stopped:
+        asyncio.run(batches.wait(nullcontext, None, more_to_render=False, written=5))
+    lines = [line for line in run.said if line.startswith("pages in batches: 3 with the provider · 5 written")]
+    assert len(lines) == 2
+    assert all(line.endswith("; within 24 h") for line in lines)
+    told = str(batches.with_deadline(stopped.value))
+    assert "1 batch (3 pages) is with the provider; run the same command again before 20" in told

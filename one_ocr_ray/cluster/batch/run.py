@@ -191,7 +191,8 @@ class _Run(RunSetup):
         more = bool(set(pending.open_shards) - batches.watch.waiting_shards)
         left_usd = self.left_usd(plan, pending.open_shards)
         till = OwnBudget(left_usd) if left_usd is not None else None
-        asyncio.run(batches.wait(self.interruption.ends_this_task, till, more_to_render=more))
+        written = count_rows(self.dataset, plan).pages.total()
+        asyncio.run(batches.wait(self.interruption.ends_this_task, till, more_to_render=more, written=written))
         return True
 
     def summary(self, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:

@@ -90,6 +90,7 @@ class RunBatches:
             on_look=on_look,
         )
         self._give_up_s: float | None = None  # when the wait is over
+        self._began_s = 0.0  # the wait
         self._said_s = float("-inf")
 
     def job(self, left_usd: float | None) -> BatchJob:
@@ -151,15 +152,21 @@ class RunBatches:
         return bool(self.watch.lying)
 
     async def wait(
-        self, ends: Callable[[], AbstractContextManager[None]], till: BudgetSource | None, *, more_to_render: bool
+        self,
+        ends: Callable[[], AbstractContextManager[None]],
+        till: BudgetSource | None,
+        *,
+        more_to_render: bool,
+        written: int = 0,
     ) -> None:
         """Until there is something for a worker. Raises StoppedError when the user's time is over.
 
-        The block `ends()` is where an interruption ends the wait.
+        The block `ends()` is where an interruption ends the wait; `written` pages have their rows.
         """
         self.watch.draw_on(till)
         now_s = self._clock.monotonic_s()
         if self._give_up_s is None:
+            self._began_s = now_s
             self._give_up_s = float("inf") if self._wishes.wait_s is None else now_s + self._wishes.wait_s
         before, due_since_s = self.watch.waiting_shards, None
         with ends():
@@ -177,7 +184,7 @@ class RunBatches:
                     await self.watch.step()
                     if quarantined := self.watch.quarantined:
                         raise StoppedError(QUARANTINED.format(names=", ".join(each.name for each in quarantined)))
-                    self._tell()
+                    self._tell(written)
                     is_over = self._clock.monotonic_s() >= self._give_up_s and not self.watch.creates_soon
                     if due_since_s is None and is_over:
                         raise StoppedError("The time to wait for batches (--batch-wait) is over.")
@@ -185,20 +192,19 @@ class RunBatches:
             finally:
                 await self._client.close()
 
-    def _tell(self) -> None:
+    def _tell(self, written: int) -> None:
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s >= SAY_EVERY_S:
             self._said_s = now_s
-            self._say(self._where)
+            self._say(self._where(written, now_s - self._began_s))
 
     def with_deadline(self, stopped: StoppedError) -> StoppedError:
         """`stopped` with a sentence on what lies at the provider, unless it has that."""
         said = str(stopped)
         return stopped if self.told in said else StoppedError(f"{said} {self.told}", stopped.code)
 
-    @property
-    def _where(self) -> str:
-        """One line on where the pages are that have no row yet."""
+    def _where(self, written: int, waited_s: float) -> str:
+        """One line on where the pages are, and how long it may take."""
         counts = self.watch.counts()
         places = (
             ("uploaded", (Stage.UPLOADED,)),
@@ -207,9 +213,11 @@ class RunBatches:
             ("answered", (Stage.ENDED, Stage.FETCHED)),
         )
         pages = {name: sum(counts[each].pages for each in stages if each in counts) for name, stages in places}
-        told = " · ".join(f"{number:,} {name}" for name, number in pages.items() if number)
+        told = " · ".join(f"{number:,} {name}" for name, number in {**pages, "written": written}.items() if number)
         age = f"; oldest batch {self.watch.oldest_s / 3600:.1f} h" if self.watch.oldest_s else ""
-        return f"pages in batches: {told}{age}"
+        waiting, answered = sum(pages.values()) - pages["answered"], self.watch.answered_pages
+        left = f"ETA {waiting * waited_s / answered / 3600:.1f} h" if answered else "within 24 h"
+        return f"pages in batches: {told}{age}; {left}"
 
     @property
     def told(self) -> str:

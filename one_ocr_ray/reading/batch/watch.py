@@ -95,6 +95,7 @@ class BatchWatch(KnownParcels):
         self._lost = LostBatches(state, client, say)
         self._no_create_until_s = float("-inf")
         self._creating: set[str] = set()
+        self.answered_pages = 0  # in batches that have ended since this was made
 
     def draw_on(self, till: BudgetSource | None) -> None:
         """Take the money for batches from `till`; None: there is no ceiling."""
@@ -166,6 +167,7 @@ class BatchWatch(KnownParcels):
         if batch.state in {RemoteState.EXPIRED, RemoteState.CANCELLED} and self._creates and parcel.file is not None:
             self._say(CUT_SHORT.format(pages=parcel.file.pages, state=batch.state.value))
         if batch.state is not RemoteState.FAILED:
+            self.answered_pages += parcel.file.pages if parcel.file is not None else 0
             self.room.meter.ended()
             return
         await self._refund(parcel)
