@@ -85,6 +85,47 @@ def test_a_title_at_the_right_margin_is_a_heading() -> None:
     assert "\n### THE ARCHIVE\n" in page_markdown([chapter, title, *column([prose, prose, prose], 130, 300)])
 
 
+def test_an_index_in_two_columns_is_read_column_by_column() -> None:
+    """Its entries stand side by side in rows, as cells do, and are words with the pages where they stand."""
+    left, right = ([f"{letter}{'bcdefgh'[row]}, {row + 30}, 114" for row in range(7)] for letter in "am")
+    text = page_markdown([*column(left, 100, 100), *column(right, 600, 100)])
+    assert text == "  \n".join(left) + "\n\n" + "  \n".join(right)
+
+
+def test_terms_above_what_explains_them_are_no_column() -> None:
+    """They begin further left and stand between the lines of the text, however short they are."""
+    words = ["Text", "Arcs", "Ellipses", "Focus"]
+    explained = [f"{word.lower()} snap to the middle of the nearest side of the box around them" for word in words]
+    lines = [line(word, 100, 100 + 60 * row) for row, word in enumerate(words)]
+    lines += [line(text, 190, 128 + 60 * row) for row, text in enumerate(explained)]
+    found = page_markdown(lines)
+    assert [found.index(text) for pair in zip(words, explained, strict=True) for text in pair] == sorted(
+        found.index(text) for text in (*words, *explained)
+    )
+
+
+@pytest.mark.parametrize(("numbers", "order"), [((1, 2, 3, 4), (1, 2, 3, 4)), ((1, 3, 2, 4), (1, 2, 3, 4))])
+def test_numbers_say_how_columns_are_read(numbers: Sequence[int], order: Sequence[int]) -> None:
+    """Cards that are numbered row by row are read so, others column by column."""
+    text = ["some lines of text that fill the card from", "its one side to the other and to the end"]
+    lines: list[TextLine] = []
+    for at, number in enumerate(numbers):
+        x, y = 100 + 550 * (at % 2), 100 + 200 * (at // 2)
+        lines += [line(f"{number}. A title of its own", x, y), *column(text, x, y + 30)]
+    found = page_markdown(lines)
+    assert [found.index(f"{number}. A title") for number in order] == sorted(
+        found.index(f"{n}. A title") for n in order
+    )
+
+
+def test_one_line_that_runs_out_of_its_column_changes_no_margin() -> None:
+    """The lines of the paragraphs above it end where their words end, and are no lines of their own."""
+    full = "the first line of a paragraph that goes on over its end and"
+    above = [text for row in range(6) for text in column([full, "ends with the second one."], 100, 100 + 90 * row)]
+    text = page_markdown([*above, line(f"a path that is too long {full}", 100, 700)])
+    assert text.startswith(f"{full} ends with the second one.\n\n")
+
+
 def test_chinese_lines_are_joined_without_a_space() -> None:
     """No space stands between two lines of Chinese."""
     lines = [

@@ -40,6 +40,7 @@ TITLE_GAP = 0.5  # between the parts of one title
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 WIDEST_GAP = 2.0  # the usual gap at most: two rows alone, at the head and the foot of a sheet, are no paragraph
 
+MANY, JUSTIFIED, SAME_END = 10, 3, 0.25  # lines of which one runs out; that end alike; what that is, in line heights
 SHORT = 0.65  # of a column's width: lines that are wrapped fill more
 
 
@@ -135,7 +136,7 @@ def _pieces(region: Sequence[Segment]) -> Iterator[Row | Figure]:
 
 
 def _text_drafts(lines: Sequence[Line], height: float, gap: float, width: float) -> list[Draft]:
-    left, right = min(line.left for line in lines), max(line.right for line in lines)
+    left, right = min(line.left for line in lines), _right_margin(lines, height)
     is_in_middle = are_centred(lines, (left + right) / 2, height)
     column = Column(height, left, right, gap, width, is_in_middle, is_lone=len(lines) == 1)
     chunks = runs(lines, lambda chunk, line: _continues(chunk, line, column))
@@ -144,6 +145,16 @@ def _text_drafts(lines: Sequence[Line], height: float, gap: float, width: float)
         if drafts[at].kind is BlockKind.HEADING and is_label(chunk, following, column):
             drafts[at] = replace(drafts[at], kind=BlockKind.PARAGRAPH, level=None)
     return drafts
+
+
+def _right_margin(lines: Sequence[Line], height: float) -> float:
+    """Where full lines end: right of it ends no line, or one of many that runs out of its column."""
+    rights = sorted((line.right for line in lines), reverse=True)
+    for right in rights[1 : 1 + len(rights) // MANY]:
+        ends = sum(abs(other - right) < SAME_END * height for other in rights)
+        if rights[0] - right > height and ends >= max(JUSTIFIED, len(rights) // MANY):
+            return right
+    return rights[0]
 
 
 def _draft(kind: BlockKind, text: str, lines: Sequence[Line]) -> Draft:
@@ -236,7 +247,7 @@ def _latex(line: Line) -> str:
 
 def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     """True if most lines end where the next word would have fitted: an address, a poem, a listing."""
-    if _begin_anew(chunk, column):
+    if _begin_anew(chunk, column) or all(marks.is_index_entry(line.text) for line in chunk):
         return True
     right = max(line.right for line in chunk)
     wide = 2 * (right - min(line.left for line in chunk)) > column.right - column.left

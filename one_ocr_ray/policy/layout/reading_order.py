@@ -14,6 +14,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.geometry import Row, Segment, line_height, rows
+from one_ocr_ray.policy.layout.kinds import marks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,8 @@ LONE_ROWS = 0.6  # of the rows of running text: fewer beside it are labels, to b
 # Columns without running text, such as exercises, are told from the rows of a table by how few stand beside each other.
 APART = 0.45  # of the rows of one side, at most
 MIN_APART_ROWS, MANY_ROWS = 8, 15  # so many rows, or so many with up to ALIGNED
+BETWEEN, MOSTLY = 0.25, 0.4  # of a row, of the rows of one side: less overlaps those of the other side
+INDEXED = 0.5  # of the rows
 ALIGNED = 0.6  # of the rows of one side stand beside one of the other side: the sides are the rows of a table
 
 _NUMBERED = re.compile(r"[(（]?(\d{1,3})[.)）、](?=\D)")
@@ -208,8 +211,10 @@ def _rows_in_columns(band: _Band, height: float) -> int:
         return 0
     left, right = rows(band.left), rows(band.right)
     few, many = sorted((left, right), key=len)
-    if len(few) < MIN_COLUMN_ROWS:
+    if len(few) < MIN_COLUMN_ROWS or _stand_between(left, right):
         return 0
+    if all(_is_index(side) for side in (left, right)):
+        return len(few)
     narrow, wide = sorted((text_width(left), text_width(right)))
     if narrow >= COLUMN_WIDTH * height:
         return len(few)
@@ -219,6 +224,22 @@ def _rows_in_columns(band: _Band, height: float) -> int:
     wide_enough = min(_extent(left), _extent(right)) >= LONE_COLUMN_WIDTH * height
     enough = MIN_APART_ROWS if together < APART else MANY_ROWS
     return len(few) if wide_enough and len(few) >= enough and together < ALIGNED else 0
+
+
+def _stand_between(left: Sequence[Row], right: Sequence[Row]) -> bool:
+    """True if the left rows are not beside but between the right ones: terms, each above what explains it."""
+    heights = [(row[0].top, row[0].bottom) for row in right]
+
+    def is_beside(row: Row) -> bool:
+        top, bottom = row[0].top, row[0].bottom
+        return any(min(bottom, low) - max(top, high) > BETWEEN * (bottom - top) for high, low in heights)
+
+    return sum(map(is_beside, left)) < MOSTLY * len(left)
+
+
+def _is_index(side: Sequence[Row]) -> bool:
+    """True if most rows are entries of an index: words, a comma, and the pages that they stand on."""
+    return sum(marks.is_index_entry(row[-1].text) for row in side) > INDEXED * len(side)
 
 
 def _extent(side: Sequence[Row]) -> float:

@@ -40,6 +40,12 @@ _CODE = re.compile(
     |^(?:import|from|include)\s+[\w.]+(?:\s+import\b|;?$)""",
     re.VERBOSE,
 )
+_INDEX_ENTRY = re.compile(r"\D,\s?\d{1,4}(?:[,–-]\s?\d{1,4})*,?$")
+
+
+def is_index_entry(text: str) -> bool:
+    """True if a text may be an entry of an index: words, a comma, and the pages where they stand."""
+    return _INDEX_ENTRY.search(text) is not None
 
 
 def starts_item(text: str) -> bool:
