@@ -319,6 +319,23 @@ def test_the_first_pages_prove_a_configuration(provider: Provider, tmp_path: Pat
     assert {row.attempts for row in last.rows()} == {1}
 
 
+def test_nothing_more_is_created_before_the_first_answers_are_judged(provider: Provider, tmp_path: Path) -> None:
+    """Pages whose results wait count as unproved, too; they are collected before the other files of their shard."""
+    play(provider, run_s=600)
+    papers = [document(number, page_count=4) for number in range(1, 5)]
+    first = BatchRun(tmp_path / "out", provider, papers, unproved_pages=3, rest="batch")
+    first.run(most_turns=2)
+    provider.turn_clock(600)
+    first.clock.advance(600)
+    asyncio.run(first.watch.step())
+    assert provider.batches()["states"] == {"completed": 1}
+    play(provider, run_s=600)
+    paper = document(1, page_count=8)
+    run = BatchRun(tmp_path / "one", provider, [paper], unproved_pages=3, parcel_tokens=1, rest="batch", shard_pages=8)
+    run.run(most_turns=400)
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * 8
+
+
 @pytest.mark.parametrize("engine", ["openai", "gemini"])
 def test_a_file_that_is_too_large_is_halved(engine: str, provider: Provider, tmp_path: Path) -> None:
     """A proxy's 413 is the size of the file: its halves go up instead, and no page is asked for twice."""

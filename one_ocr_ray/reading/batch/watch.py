@@ -181,11 +181,11 @@ class BatchWatch(KnownParcels):
 
     @property
     def wanted_shards(self) -> set[str]:
-        """Shards whose results are wanted now: before the provider deletes them, or for the money set aside."""
+        """Shards whose results are wanted now: before the provider deletes them, or for what files wait for."""
         late_s = self._now_s() - self._limits.result_kept_s * FETCH_WITHIN
-        needs_money = self._is_broke and not self.in_stage(Stage.UNSURE, Stage.LIVE)
+        is_stuck = (self._is_broke or self.wants_proof) and not self.in_stage(Stage.UNSURE, Stage.LIVE)
         answered = self.in_stage(Stage.ENDED, Stage.FETCHED)
-        return {parcel.shard_id for parcel in answered if needs_money or parcel.tries[-1].asked_s < late_s}
+        return {parcel.shard_id for parcel in answered if is_stuck or parcel.tries[-1].asked_s < late_s}
 
     @property
     def waiting_shards(self) -> set[str]:
@@ -203,22 +203,22 @@ class BatchWatch(KnownParcels):
         if not waiting or self._is_broke or now_s < self._no_create_until_s or len(live) >= self._limits.live_at_once:
             return None
         parcel, tokens = waiting[0], sum(each.file.tokens for each in live if each.file)
-        if live and self._would_risk_much(parcel, live):
+        if self._would_risk_much(parcel):
             return None
         if parcel.file is None or not self.room.meter.may_enqueue(parcel.file.tokens, tokens, len(live), now_s):
             return None
         return parcel
 
-    def _would_risk_much(self, parcel: Parcel, live: list[Parcel]) -> bool:
+    def _would_risk_much(self, parcel: Parcel) -> bool:
         """True if a wrong setting could spoil too many pages: nobody has seen an answer to this configuration yet."""
-        pages = sum(each.file.pages for each in (parcel, *live) if each.file is not None)
-        return pages > self._unproved_pages and not self.is_proved
+        risked = self.in_stage(Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED)
+        pages = sum(each.file.pages for each in (parcel, *risked) if each.file is not None)
+        return bool(risked) and pages > self._unproved_pages and not self.is_proved
 
     @property
     def wants_proof(self) -> bool:
         """True if files wait for a first answer, so that some pages should be asked for online."""
-        live, waiting = self.in_stage(Stage.UNSURE, Stage.LIVE), self.in_stage(Stage.UPLOADED)
-        return self._creates and any(self._would_risk_much(each, live) for each in waiting[:1])
+        return self._creates and any(self._would_risk_much(each) for each in self.in_stage(Stage.UPLOADED)[:1])
 
     async def _reserve(self, most_usd: float | None) -> bool:
         """Set aside the most that a batch can cost. False while others, once collected, may give some of it back."""
