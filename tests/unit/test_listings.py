@@ -57,6 +57,14 @@ def test_a_listing_of_one_line_stands_after_the_end_of_a_sentence() -> None:
     assert code([*within, *column(PROSE, 200, 356)]) == []
 
 
+def test_a_listing_of_one_line_within_a_sentence_is_further_in() -> None:
+    """What is shown apart is a listing though its sentence goes on; the rest of an address is none."""
+    page = [*column(PROSE[:5], 200, 200), line("make install", 250, 330, mono=True), *column(PROSE, 200, 356)]
+    assert code(page) == ["make install"]
+    address = [line("as may be read at https://example.org/a.", 200, 330), line("org/b/c.", 200, 356, mono=True)]
+    assert code([*column(PROSE[:5], 200, 200), *address, *column(PROSE, 200, 382)]) == []
+
+
 def test_a_term_in_that_font_beside_its_explanation_is_no_listing() -> None:
     """The row has words in another font."""
     rows = [

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 TYPEWRITTEN = 0.9  # of the characters of a page in a fixed-width font say that its prose is, too
 ONE_SPACE = 1.5  # of the width of a character: a gap that is narrower is one space
+INDENT = 1.0  # of the line height: a line so much further in is no line of the paragraph above
 LINE_GAP = 1.2  # of the line height: lines that are further apart do not show each other to be of a listing
 
 
@@ -80,7 +81,10 @@ def _is_fixed(row: Row) -> bool:
 
 
 def _is_listing(pieces: Sequence[Row], at: int, height: float) -> bool:
-    """True if a line is none of a sentence: another of its kind is near, or the text above it has come to an end."""
+    """True if a line is none of a sentence.
+
+    Another of its kind is near, it is further in than the text above, or that has come to an end.
+    """
     piece = pieces[at]
     above = next((other for other in reversed(pieces[:at]) if _overlap(other, piece)), None)
     below = next((other for other in pieces[at + 1 :] if _overlap(piece, other)), None)
@@ -88,7 +92,11 @@ def _is_listing(pieces: Sequence[Row], at: int, height: float) -> bool:
         return above is not None and _is_fixed(above) and gap(above, piece) < LINE_GAP * height
     if any(other and _is_fixed(other) for other in (above, below)) or above is None:
         return True
+    if gap(above, piece) < LINE_GAP * height and piece[0].left > above[0].left + INDENT * height:
+        return True  # it is shown apart within a sentence
     last = above[-1].text
+    if "://" in last.split()[-1]:
+        return False  # the rest of an address
     return marks.ends_sentence(last) or last.endswith((":", "：")) or gap(above, piece) >= LINE_GAP * height
 
 
