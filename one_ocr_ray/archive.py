@@ -101,7 +101,12 @@ def members_of(file: BinaryIO, archive_bytes: int) -> list[Member]:
         raise
     except Exception as error:  # zipfile raises what a damaged directory leads it to
         raise ArchiveError(ArchiveFault.DAMAGED) from error
-    _check(list(entries.values()), archive_bytes)
+    if len(entries) > MAX_MEMBERS:
+        raise ArchiveError(ArchiveFault.TOO_MANY)
+    if not _OFFICE.isdisjoint(entries):
+        raise ArchiveError(ArchiveFault.OFFICE)
+    if sum(each.file_size for each in entries.values()) > max(FREE_BYTES, MAX_RATIO * archive_bytes):
+        raise ArchiveError(ArchiveFault.BOMB)
     wanted = [each for name, each in entries.items() if _is_wanted(name)]
     if not wanted:
         raise ArchiveError(ArchiveFault.NOTHING if entries else ArchiveFault.EMPTY)
@@ -157,16 +162,6 @@ class _Directory:
         if len(data) > MAX_DIRECTORY_BYTES:
             raise ArchiveError(ArchiveFault.TOO_MANY)
         return data
-
-
-def _check(entries: list[zipfile.ZipInfo], archive_bytes: int) -> None:
-    if len(entries) > MAX_MEMBERS:
-        raise ArchiveError(ArchiveFault.TOO_MANY)
-    if any(each.filename in _OFFICE for each in entries):
-        raise ArchiveError(ArchiveFault.OFFICE)
-    unpacked_bytes = sum(each.file_size for each in entries)
-    if unpacked_bytes > max(FREE_BYTES, MAX_RATIO * archive_bytes):
-        raise ArchiveError(ArchiveFault.BOMB)
 
 
 def _is_wanted(name: str) -> bool:

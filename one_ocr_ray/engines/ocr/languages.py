@@ -56,7 +56,12 @@ def line_models(codes: str | None, folder: Path | None) -> LineModels:
     for code in wanted:
         own = _installed(code, where)
         if own is None and code not in SHIPPED:
-            raise UsageError(_not_installed(code, where))
+            there = ", ".join(sorted(SHIPPED | {file.stem.partition("_")[0] for file in where.glob("*.onnx")}))
+            raise UsageError(
+                f"--language: no model for {code!r} is installed; there are {there}: put "
+                f"{_NAMES.get(code, [code])[0]}.onnx, a recognition model of PP-OCR, into {where} on every node, or "
+                "name another folder by --language-models."
+            )
         files[own] = None
     return LineModels(tuple(files)) if files else SHIPPED_MODEL
 
@@ -68,12 +73,3 @@ def _installed(code: str, folder: Path) -> str | None:
             if name in {file.stem.lower(), file.stem.lower().partition("_")[0]}:
                 return str(file)
     return None
-
-
-def _not_installed(code: str, folder: Path) -> str:
-    there = ", ".join(sorted(SHIPPED | {file.stem.partition("_")[0] for file in folder.glob("*.onnx")}))
-    name = _NAMES.get(code, [code])[0]
-    return (
-        f"--language: no model for {code!r} is installed; there are {there}: put {name}.onnx, a recognition model of "
-        f"PP-OCR, into {folder} on every node, or name another folder by --language-models."
-    )

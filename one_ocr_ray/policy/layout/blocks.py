@@ -49,14 +49,13 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     page = [segment for region in regions for segment in region]
     text = [segment for segment in page if segment.kind is not BlockKind.CODE]
     height = line_height(text or page)
-    parts: list[tuple[_Part, float]] = []  # with the width of the column
+    # Each with the width of its column. The strips of a table or figure may lie in several columns: the first counts.
+    by_identity: dict[int, tuple[_Part, float]] = {}
     for region in regions:
         width = max(s.right for s in region) - min(s.left for s in region)
         for part in _parts(region, height):
-            if not any(
-                part is other for other, _ in parts
-            ):  # the strips of a table or figure may lie in several columns
-                parts.append((part, width))
+            by_identity.setdefault(id(part), (part, width))
+    parts = by_identity.values()
     # The distance of the lines within a paragraph: that of a line and the next in most texts, or a small one.
     gaps = sorted(max(0.0, b.top - a.bottom) for part, _ in parts if isinstance(part, list) for a, b in pairwise(part))
     gap = min(gaps[len(gaps) // 4], WIDEST_GAP * height) if gaps else 0.0
@@ -247,7 +246,12 @@ def _latex(line: Line) -> str:
 
 def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     """True if most lines end where the next word would have fitted: an address, a poem, a listing."""
-    if _begin_anew(chunk, column) or all(marks.is_index_entry(line.text) for line in chunk):
+    if all(marks.is_index_entry(line.text) for line in chunk):
+        return True
+    # Lines that fill little of their column each begin like a line of its own, as those of a receipt do.
+    starts = [line.text[0] for line in chunk]
+    is_short = max(line.right - line.left for line in chunk) < SHORT * column.width
+    if is_short and all(c.isupper() or c.isdecimal() for c in starts) and any(c.isupper() for c in starts):
         return True
     right = max(line.right for line in chunk)
     wide = 2 * (right - min(line.left for line in chunk)) > column.right - column.left
@@ -256,13 +260,6 @@ def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     full = column.full_in_middle if column.is_centred(chunk) else margins.full
     short = sum(not full(a, b) and not is_hyphenated(a.text) for a, b in pairwise(chunk))
     return 2 * short >= len(chunk) > 1
-
-
-def _begin_anew(chunk: Sequence[Line], column: Column) -> bool:
-    """True if lines that fill little of their column each begin like a line of its own, as those of a receipt do."""
-    starts = [line.text[0] for line in chunk]
-    is_short = max(line.right - line.left for line in chunk) < SHORT * column.width
-    return is_short and all(c.isupper() or c.isdecimal() for c in starts) and any(c.isupper() for c in starts)
 
 
 def _indented(chunk: Sequence[Line]) -> str:

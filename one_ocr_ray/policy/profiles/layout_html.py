@@ -6,6 +6,7 @@ Source: the prompts and the output reader of datalab-to/chandra.
 from __future__ import annotations
 
 import re
+from html import unescape
 from typing import Any
 
 from one_ocr_ray.blocks import BlockKind
@@ -64,8 +65,6 @@ def _content(kind: BlockKind, html: str) -> str:
 
 
 def _plain(html: str) -> str:
-    from html import unescape  # noqa: PLC0415
-
     return unescape(_TAG.sub("", html)).strip()
 
 

@@ -149,9 +149,14 @@ _OPENED = {Part.OVER: r"\frac{%s}", Part.UNDER: "{%s}", Part.LOWER: "_{%s}", Par
 
 
 def _line(marks: Sequence[Mark], bottom: float, largest: float, bold_runs: Set[int]) -> str:
+    def style(numbered: tuple[int, Mark]) -> tuple[int, bool]:
+        """The level, 1 for a raised mark and -1 for a lowered one, and if it is a vector."""
+        mark = numbered[1]
+        level = 0 if mark.size >= SMALL * largest else 1 if bottom - mark.bottom > RAISED * largest else -1
+        return level, mark.glyph.run in bold_runs and mark.glyph.text.isalpha()
+
     text = ""
-    styled = groupby(enumerate(marks), lambda each: (_level(each[1], bottom, largest), _is_vector(each[1], bold_runs)))
-    for (level, is_bold), group in styled:
+    for (level, is_bold), group in groupby(enumerate(marks), style):
         run = ""
         for at, mark in group:
             space = " " if at and level == 0 and space_between(marks[at - 1], mark) else ""
@@ -161,14 +166,3 @@ def _line(marks: Sequence[Mark], bottom: float, largest: float, bold_runs: Set[i
             written = rf"{written[: len(written) - len(written.lstrip())]}\mathbf{{{written.strip()}}}"
         text += {1: "^{%s}", -1: "_{%s}", 0: "%s"}[level] % written
     return text
-
-
-def _level(mark: Mark, bottom: float, largest: float) -> int:
-    """1 where a mark is raised, -1 where it is lowered, else 0."""
-    if mark.size >= SMALL * largest:
-        return 0
-    return 1 if bottom - mark.bottom > RAISED * largest else -1
-
-
-def _is_vector(mark: Mark, bold_runs: Set[int]) -> bool:
-    return mark.glyph.run in bold_runs and mark.glyph.text.isalpha()

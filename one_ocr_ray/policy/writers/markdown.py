@@ -12,7 +12,7 @@ from one_ocr_ray.policy.writers.html import to_html_table
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from one_ocr_ray.blocks import Block, TableGrid
+    from one_ocr_ray.blocks import Block
 
 HARD_BREAK = "  \n"
 BLANK_LINE = "\n\n"
@@ -68,7 +68,14 @@ def written(blocks: Iterable[Block], page_number: int) -> list[Written]:
 
 def _plain(block: Block, page_number: int) -> str:
     if block.table is not None:
-        return to_html_table(block.table) if block.table.has_spans else _table(block.table)
+        if block.table.has_spans:
+            return to_html_table(block.table)
+        rows = [
+            _table_row("<br>".join(_inline(line).replace("|", "\\|") for line in text.split("\n")) for text in row)
+            for row in block.table.texts()
+        ]
+        rows.insert(1, _table_row(["---"] * block.table.cols))
+        return "\n".join(rows)
     if block.kind is BlockKind.FIGURE:
         text = _FIGURE_TEXT.sub(_escape, " ".join(block.text.split()))
         return f"![{text}]({figure_path(page_number, block.id)})"
@@ -103,15 +110,6 @@ def _item(item: Block, indents: list[int]) -> str:
     indents.append(spaces + len(marker) + 1)
     lines = [_escaped(line) for line in text.split("\n") if line.strip()]
     return f"{' ' * spaces}{marker} {(HARD_BREAK + ' ' * indents[-1]).join(lines)}"
-
-
-def _table(grid: TableGrid) -> str:
-    rows = [
-        _table_row("<br>".join(_inline(line).replace("|", "\\|") for line in text.split("\n")) for text in row)
-        for row in grid.texts()
-    ]
-    rows.insert(1, _table_row(["---"] * grid.cols))
-    return "\n".join(rows)
 
 
 def _table_row(cells: Iterable[str]) -> str:

@@ -170,7 +170,15 @@ def spread(text: str, box: Box) -> Iterator[BlockLine]:
     units = sum(_units(words) for words in given)
     # A line of n holds width / (em / 2) half ems, and its em is height / n * 0.8: n lines hold them all.
     count = max(1, round(math.sqrt(units * _EM_TO_LINE / 2 * height / width)))
-    lines = given if len(given) >= count else _wrapped([word for words in given for word in words], units / count)
+    lines = given
+    if len(given) < count:
+        lines, length = [[]], 0.0
+        for word in (word for words in given for word in words):
+            own = _units([word])
+            if lines[-1] and length + own / 2 > units / count * len(lines):
+                lines.append([])
+            lines[-1].append(word)
+            length += own
     step = height / len(lines)
     for number, words in enumerate(lines):
         line = Box(box.x0, box.y0 + number * step, box.x1, box.y0 + (number + 1) * step)
@@ -195,18 +203,6 @@ def _units(words: Iterable[tuple[str, bool]]) -> int:
 def width_units(text: str) -> int:
     """The length of `text` in half ems: a CJK character is an em wide, all others half of one."""
     return len(text) + len(_CJK.findall(text))
-
-
-def _wrapped(words: Sequence[tuple[str, bool]], most: float) -> list[list[tuple[str, bool]]]:
-    lines: list[list[tuple[str, bool]]] = [[]]
-    length = 0.0
-    for word in words:
-        own = _units([word])
-        if lines[-1] and length + own / 2 > most * len(lines):
-            lines.append([])
-        lines[-1].append(word)
-        length += own
-    return lines
 
 
 def _line(words: Sequence[tuple[str, bool]], box: Box, width: float) -> BlockLine:

@@ -68,7 +68,14 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
     def kind(segment: Segment) -> BlockKind | None:
         if segment in formulas:
             return BlockKind.FORMULA
-        if _is_caption(segment, labels, height):
+        # A sentence about "Table 1" starts as captions do: there the model decides.
+        named = labels.score(segment, "figure_caption", "table_caption")
+        near = labels.is_near(segment, NEAR * height, "figure", "table")
+        if marks.starts_caption(segment.text):
+            is_caption = near or named >= LIKELY or marks.ends_caption_number(segment.text)
+        else:
+            is_caption = near and named >= FIGURE and named > labels.score(segment, "text", "title")
+        if is_caption:
             return BlockKind.CAPTION
         if segment in notes:
             return BlockKind.FOOTNOTE
@@ -85,15 +92,6 @@ def is_typeset(segment: Segment) -> bool:
     return segment.line.latex is not None and len(segment.text) >= len(
         "".join(w.text for w in segment.line.words).strip()
     )
-
-
-def _is_caption(segment: Segment, labels: Labels, height: float) -> bool:
-    """True if a segment starts as captions do. A sentence about "Table 1" does too: there the model decides."""
-    named = labels.score(segment, "figure_caption", "table_caption")
-    near = labels.is_near(segment, NEAR * height, "figure", "table")
-    if marks.starts_caption(segment.text):
-        return near or named >= LIKELY or marks.ends_caption_number(segment.text)
-    return near and named >= FIGURE and named > labels.score(segment, "text", "title")
 
 
 def _footnotes(segments: Sequence[Segment], height: float) -> set[Segment]:

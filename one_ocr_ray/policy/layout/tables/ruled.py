@@ -181,7 +181,12 @@ def _stretch(frame: Frame, inside: Sequence[Segment], height: float) -> tuple[li
     gaps: list[Interval] = []
     for upper, lower in pairwise(frame.level):
         band = rows(s for s in inside if upper.at <= s.middle < lower.at)
-        own = _gaps(band, height)
+        # The gaps between the cells of its lines that no lone line covers, where enough of the lines have gaps.
+        apart = [[(a.right, b.left) for a, b in pairwise(row) if b.left - a.right >= CELL_GAP * height] for row in band]
+        lone = [row[0] for row in band if len(row) == 1]
+        own = [gap for found in apart for gap in found if not any(overlap(line, gap) > 0 for line in lone)]
+        if LINES_OF_A_CELL * sum(map(bool, apart)) < len(band):
+            own = []
         clear = own or [gap for gap in gaps if not any(overlap(cell, gap) > 0 for row in band for cell in row)]
         if own or (bands and clear):
             rules, bands, gaps = [*rules, lower], [*bands, *([band] if band else [])], clear
@@ -190,15 +195,6 @@ def _stretch(frame: Frame, inside: Sequence[Segment], height: float) -> tuple[li
         else:
             rules, bands, gaps = [lower], [], []
     return best
-
-
-def _gaps(band: Sequence[Row], height: float) -> list[Interval]:
-    """The gaps between the cells of some lines of a band that no lone line covers."""
-    apart = [[(a.right, b.left) for a, b in pairwise(row) if b.left - a.right >= CELL_GAP * height] for row in band]
-    if LINES_OF_A_CELL * sum(map(bool, apart)) < len(band):
-        return []
-    lone = [row[0] for row in band if len(row) == 1]
-    return [gap for gaps in apart for gap in gaps if not any(overlap(line, gap) > 0 for line in lone)]
 
 
 def _beyond(bands: Sequence[Sequence[Row]], candidates: Sequence[Segment], rule: float, height: float) -> list[Row]:
