@@ -68,6 +68,20 @@ def test_the_lines_of_a_receipt_stay_lines(is_centred: bool, with_prices: bool) 
     assert page_markdown(lines).startswith("  \n".join(RECEIPT))
 
 
+def test_labels_with_their_values_stay_lines() -> None:
+    """The values stand below each other, however wide the lines are."""
+    pairs = [
+        ("Author:", "Tom Hammel of the Energy Systems Company in Town"),
+        ("Editor:", "Bill Otting of the same one"),
+    ]
+    lines = [
+        each
+        for row, (a, b) in enumerate(pairs)
+        for each in (line(a, 100, 100 + 26 * row), line(b, 250, 100 + 26 * row))
+    ]
+    assert page_markdown([*lines, *column(PROSE, 100, 300)]).startswith("  \n".join(f"{a} {b}" for a, b in pairs))
+
+
 def test_a_title_in_the_middle_keeps_its_lines_apart_from_the_text() -> None:
     """Lines that are centred above running text are no paragraph of it, and the text has no line ends of theirs."""
     title = ["By the Committee", "printed in May", "and sent to all its members"]

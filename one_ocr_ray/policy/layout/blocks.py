@@ -248,6 +248,10 @@ def _broken_on_purpose(chunk: Sequence[Line], column: Column) -> bool:
     """True if most lines end where the next word would have fitted: an address, a poem, a listing."""
     if all(marks.is_index_entry(line.text) for line in chunk):
         return True
+    # Each line is a label and, apart from it, its value, the values below each other.
+    values = [line.row[1].left for line in chunk if len(line.row) == 2]
+    if len(values) == len(chunk) and max(values) - min(values) < INDENT * column.height:
+        return True
     # Lines that fill little of their column each begin like a line of its own, as those of a receipt do.
     starts = [line.text[0] for line in chunk]
     is_short = max(line.right - line.left for line in chunk) < SHORT * column.width
