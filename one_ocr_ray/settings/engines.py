@@ -37,6 +37,8 @@ Texts = Annotated[tuple[str, ...], NoDecode]
 _Secrets = Annotated[dict[str, SecretStr], NoDecode]
 _Prices = Annotated[dict[str, ModelPrice], NoDecode]
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 
 
 class EndpointSettings(BaseModel):
@@ -97,6 +99,15 @@ class LlmSettings(BaseModel):
         """Parse JSON: flags and the environment give text, the file gives objects."""
         return from_json(value)
 
+    @field_validator("headers")
+    @classmethod
+    def _sendable(cls, value: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """Refuse a header that no request can carry."""
+        for name, text in value.items():
+            if _HEADER_NAME.fullmatch(name) is None or _CONTROL.search(text.get_secret_value()):
+                raise PydanticCustomError("header", "Input should be HTTP headers: names without spaces, no line ends")
+        return value
+
     @field_validator("base_url", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
@@ -156,6 +167,8 @@ def _entry(name: str, given: Any) -> Any:
     if not isinstance(given, Mapping):
         return given
     given = {str(key).replace("-", "_"): each for key, each in given.items()}
+    if name == "local" and given.get("engine", name) != name:
+        raise PydanticCustomError("reader", "The name local is that of the embedded engine: take another one")
     if "engine" not in given and name not in ENGINE_KINDS:
         raise PydanticCustomError(
             "engine", "Say which engine {name} is: `engine: openai` or `engine: gemini`", {"name": name}

@@ -124,6 +124,17 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
             raise PydanticCustomError("password", "Give either password or password_file, not both")
         return self
 
+    @model_validator(mode="after")
+    def _told_once(self) -> Self:
+        """Refuse an entry of `engines` for `--engine` itself: the flags say how that one is asked."""
+        if (entry := self.engines.get(self.engine)) is not None and entry.model_fields_set > {"engine"}:
+            raise PydanticCustomError(
+                "reader",
+                "engines: {name} is --engine itself; give its settings as flags, or the entry another name",
+                {"name": self.engine},
+            )
+        return self
+
     @classmethod
     def settings_customise_sources(
         cls,

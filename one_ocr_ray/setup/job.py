@@ -280,6 +280,9 @@ def prices_of(settings: Settings) -> dict[str, Price]:
 
 def _text(path: Path, flag: str) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{flag}: the file {path} cannot be read.") from error
+    if not text.strip():
+        raise UsageError(f"{flag}: the file {path} is empty.")
+    return text

@@ -63,6 +63,14 @@ def test_a_key_in_the_place_of_its_variable_is_refused_without_showing_it() -> N
     assert "sk-secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("flag", ["prompt_file", "schema"])
+def test_an_empty_file_is_no_prompt_and_no_schema(flag: str, tmp_path: Path) -> None:
+    """A model without a prompt answers anything, and each page is paid."""
+    (tmp_path / "empty").write_text("\n")
+    with pytest.raises(UsageError, match=f"--{flag.replace('_', '-')}: the file .* is empty"):
+        page_request_of(load({"engine": "openai", flag: str(tmp_path / "empty")}))
+
+
 def test_each_engine_has_its_word_for_looking_closely() -> None:
     """`detail` at openai, `media_resolution` at gemini."""
     looks = {"detail": "low", "media_resolution": "medium"}

@@ -132,6 +132,25 @@ def test_what_is_not_json_in_the_environment_is_one_sentence(name: str, monkeypa
     assert getattr(load({}), name) == {}
 
 
+@pytest.mark.parametrize("headers", ['{"X-A": "sk-secret\\nX-B: c"}', '{"X A": "sk-secret"}', '{"": "sk-secret"}'])
+def test_a_header_that_no_request_can_carry_is_refused(headers: str) -> None:
+    """Before anything is sent, and without the value."""
+    with pytest.raises(UsageError, match="Setting headers: Input should be HTTP headers") as caught:
+        load({"headers": headers})
+    assert "sk-secret" not in str(caught.value)
+    assert load({"headers": '{"X-A": "b\\tc é"}'}).headers["X-A"].get_secret_value() == "b\tc é"
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "sentence"),
+    [("openai", "openai", "engines: openai is --engine itself"), ("local", "local", "The name local")],
+)
+def test_an_entry_of_engines_that_nobody_would_ask_is_refused(engine: str, name: str, sentence: str) -> None:
+    """It had no effect: that name is another reader's already."""
+    with pytest.raises(UsageError, match=sentence):
+        load({"engine": engine, "engines": {name: {"engine": "openai", "model": "m"}}})
+
+
 @pytest.mark.parametrize(("name", "text"), [("c.yaml", "max-pages: 7\ninputs: a.pdf"), ("c.toml", "max-pages = 7")])
 def test_a_file_may_write_names_as_flags_do(tmp_path: Path, name: str, text: str) -> None:
     """`max-pages` and `max_pages` are one setting."""
