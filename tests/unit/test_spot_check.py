@@ -97,6 +97,24 @@ def test_what_is_known_of_a_font_is_not_read_again() -> None:
     assert samples_of(lines, layer, {})
 
 
+def test_later_pages_of_a_document_need_fewer_samples() -> None:
+    """One where all fonts are known, two where a part is in a new one, and as many as on the first page if all is."""
+    rows = ("abcdefghijkl", "mnopqrstuvw", "ABCDEFGHIJKL", "MNOPQRSTUVW", "123456789xyz")
+    layer, lines = page(*(((text * 2, "body"),) for text in rows), (("the annex", "annex"),))
+    seen = {"body": FontRecord(20, 0, frozenset("a")), "annex": FontRecord(20, 0, frozenset("e"))}
+    assert len(samples_of(lines, layer, seen)) == 1
+    assert len(samples_of(lines, layer, {"body": seen["body"]})) == 2
+    assert len(samples_of(lines, layer, {"other": seen["body"]})) > 2
+
+
+def test_new_characters_of_a_font_that_was_misread_are_looked_at() -> None:
+    """So few of them would not be in a font whose samples were right."""
+    layer, lines = page((("the quick brown fox jumps over the lazy dog", "a"),))
+    letters = frozenset("thequickbrownfoxjumpsoverlady")
+    assert samples_of(lines, layer, {"a": FontRecord(100, 2, letters)}) == []
+    assert samples_of(lines, layer, {"a": FontRecord(100, 20, letters)})
+
+
 def test_more_samples_are_others() -> None:
     """Where a few characters were read otherwise, other lines of that font decide."""
     layer, lines = page(*((("some words of line " + str(row), "a"),) for row in range(30)))

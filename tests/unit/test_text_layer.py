@@ -11,6 +11,7 @@ import pytest
 from one_ocr_ray.blocks import Block, BlockKind, TextLayer
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.text_layer.features import band_to_search
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
@@ -241,6 +242,19 @@ def test_places_inside_of_forms_are_those_of_the_page(child: PdfChild) -> None:
     layer = page_of(child, b"q 2 0 0 2 100 100 cm /Y Do Q", resources=b"/XObject<</Y 6 0 R>>", more=more)
     (picture,) = layer.pictures
     assert picture.box == pytest.approx((110, 792 - 130, 130, 792 - 110), abs=0.1)
+
+
+def test_where_a_page_may_show_more_than_its_layer(child: PdfChild) -> None:
+    """Neither where characters stand nor where lines are drawn; the length of the lines beyond it is known."""
+    rule = b"1 w 72 720 m 540 720 l S "
+    layer = page_of(child, at(b"one line of words", 72, 700) + rule)
+    assert band_to_search(layer, layer_lines(layer, layer.glyphs)) is None
+    layer = page_of(child, at(b"one line of words", 72, 700) + rule + b"0 g 200 300 9 9 re f")
+    lines = layer_lines(layer, layer.glyphs)
+    band = band_to_search(layer, lines)
+    assert band is not None
+    assert (band.top, band.bottom) == pytest.approx((792 - 309 - 24, 792 - 300 + 24), abs=4)
+    assert band.beyond == pytest.approx(lines[0].line.width)
 
 
 def test_drawn_lines_are_told(child: PdfChild) -> None:

@@ -72,9 +72,11 @@ class Finder:
         boxes = [_box(page, corners) for corners in seen]
         return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
-    def first_look(self, page: Pixels) -> list[LineBox]:
-        """The lines that the detector sees in the whole page."""
-        return [_box(page, corners) for corners in self._pass(page, looks.pass_scale(page.shape[1], page.shape[0]))]
+    def first_look(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
+        """The lines that the detector sees in the rows of the page from `top` to `bottom`, as large as in all of it."""
+        scale = looks.pass_scale(page.shape[1], page.shape[0])
+        found = self._pass(np.ascontiguousarray(page[top:bottom]), scale)
+        return [_box(page, corners + np.array((0, top), np.float32)) for corners in found]
 
     def _closer(self, page: Pixels, blots: Sequence[looks.Blot], cell_px: float) -> Iterator[Corners]:
         for window in looks.windows(blots):

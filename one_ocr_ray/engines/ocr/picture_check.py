@@ -5,6 +5,7 @@ The models are those of `RapidReader`. Which samples, and what follows, is decid
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from one_ocr_ray.policy.page.looks import NET_STEP_PX
 from one_ocr_ray.policy.text_layer.spot_check import SampleRead, agrees
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.ocr.rapid import RapidReader
     from one_ocr_ray.policy.layout.geometry import TextLine
+    from one_ocr_ray.policy.text_layer.features import Band
     from one_ocr_ray.policy.text_layer.layer import BoxPt
     from one_ocr_ray.policy.text_layer.spot_check import Sample
 
@@ -65,14 +68,17 @@ class PictureCheck:
             reads.append(SampleRead(*self._reader.read_crop(to_the_right, partial(agrees, sample))))
         return reads
 
-    def missing(self, boxes: Sequence[BoxPt]) -> Missing:
-        """The text on the picture that lies outside of `boxes`, which are in points."""
+    def missing(self, boxes: Sequence[BoxPt], band: Band) -> Missing:
+        """The text on the picture that lies outside of `boxes`, which are in points, and within `band`."""
         height, width = self._page.shape[:2]
+        first = max(0, math.floor(band.top * self._px_per_pt))
+        # The detector stretches what is no whole number of its steps.
+        rows = math.ceil((band.bottom * self._px_per_pt - first) / NET_STEP_PX) * NET_STEP_PX
         mask = np.zeros((height // MASK_PX + 1, width // MASK_PX + 1), np.uint8)
         for box in boxes:
             left, top, right, bottom = (round(side * self._px_per_pt / MASK_PX) for side in box)
             cv2.rectangle(mask, (left, top), (right, bottom), 1, -1)
-        found = self._reader.lines_on(self._page)
+        found = self._reader.lines_on(self._page, first, min(height, first + rows))
         lacking = sorted((box for box in found if _covered(mask, box.corners) < COVERED), key=lambda b: -max(b.size))
         lines, missing_px = [], 0.0
         for line in self._reader.read_boxes(lacking[:READ_MAX]):
@@ -82,7 +88,7 @@ class PictureCheck:
                 a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in placed.corners)
                 lines.append(replace(placed, corners=(a, b, c, d)))
                 missing_px += max(line.box.size)
-        all_px = sum(max(box.size) for box in found)
+        all_px = sum(max(box.size) for box in found) + band.beyond * self._px_per_pt
         return Missing(missing_px / all_px if all_px else 0.0, tuple(lines))
 
 

@@ -151,9 +151,9 @@ class RapidReader:
         self.lines.begin_page(large_alone=True)
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 
-    def lines_on(self, page: Pixels) -> list[LineBox]:
-        """The lines that the detector sees at its first look."""
-        return self._finder.first_look(page)
+    def lines_on(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
+        """The lines that the detector sees at its first look at those rows of the page."""
+        return self._finder.first_look(page, top, bottom)
 
     def _release(self) -> None:
         release_memory(self._detector.session.session, *self.lines.requests, self._regions.model)

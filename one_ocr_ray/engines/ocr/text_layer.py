@@ -18,7 +18,7 @@ from one_ocr_ray.policy.route.gates import (
     needs_more_samples,
     past_tables,
 )
-from one_ocr_ray.policy.text_layer.features import page_text
+from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
@@ -111,10 +111,12 @@ class TextLayerReader:
             more = more_samples(page.lines, page.layer, samples, spot.fonts)
             spot, all_known = _compared(page, samples + more, reads + check.read(more), known)
         verdict = layer_verdict(page.text, all_known, escalate=route.escalate, at=at)
-        if not (verdict.accepted and needs_detector(page.text, at)):
+        is_doubtful = verdict.accepted and needs_detector(page.text, at)
+        band = band_to_search(page.layer, page.lines) if is_doubtful else None
+        if band is None:
             return _Look(verdict, dict(spot.fonts))
         boxes = [mark.glyph.box for line in page.lines for mark in line.marks]
-        missing = (check or self._check(page)).missing(boxes + [each.box for each in page.layer.values])
+        missing = (check or self._check(page)).missing(boxes + [each.box for each in page.layer.values], band)
         verdict = layer_verdict(page.text, all_known, missing=missing.share, escalate=route.escalate, at=at)
         return _Look(verdict, dict(spot.fonts), missing.lines)
 

@@ -1,4 +1,4 @@
-"""The record of a text layer that the gates of `policy/route` judge: counts and shares, nothing of its text."""
+"""The record of a text layer that the gates of `policy/route` judge: counts, shares and places, nothing of its text."""
 
 from __future__ import annotations
 
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.text_layer.layer import Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine
 from one_ocr_ray.policy.text_layer.seen import Seen
+
+LOOSE_CELLS = 2  # with ink in a row: a letter has as many
+BAND_MARGIN_PT = 24.0  # the detector needs to see what stands around a line
+
+
+@dataclass(frozen=True, slots=True)
+class Band:
+    """A part of the page over its whole width, in points, and the length of the layer's lines beyond it."""
+
+    top: float
+    bottom: float
+    beyond: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +90,22 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
         annotations=layer.annotations,
         cut=layer.cut,
     )
+
+
+def band_to_search(layer: Layer, lines: Sequence[LayerLine]) -> Band | None:
+    """Where ink stands that neither characters nor rulings explain, with a margin.
+
+    None: nowhere, so that the page shows nothing that the layer lacks.
+    """
+    around = layer.ink.cell_pt
+    known = [mark.glyph.box for line in lines for mark in line.marks]
+    known += [(ruling.x0, ruling.y0, ruling.x1, ruling.y1) for ruling in layer.rulings]
+    boxes = [(x0 - around, y0 - around, x1 + around, y1 + around) for x0, y0, x1, y1 in known]
+    rows = [number for number, row in enumerate(layer.ink.without(boxes).rows) if row.bit_count() >= LOOSE_CELLS]
+    if not rows:
+        return None
+    top, bottom = rows[0] * around - BAND_MARGIN_PT, (rows[-1] + 1) * around + BAND_MARGIN_PT
+    beyond = (
+        each.line for each in lines if not top <= (each.line.corners[0][1] + each.line.corners[2][1]) / 2 <= bottom
+    )
+    return Band(top, bottom, sum(line.width for line in beyond))

@@ -16,19 +16,21 @@ from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.text_layer.alphabet import is_known
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from one_ocr_ray.policy.text_layer.layer import BoxPt, Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine, Mark
 
-SAMPLES_MAX, SAMPLES_LATER = 8, 2  # of a page: where nothing is known of its fonts, and where something is
+# Samples of a page: where nothing is known of its fonts, where a part of it is in new ones, and where all are known.
+SAMPLES_MAX, SAMPLES_NEW_FONT, SAMPLES_LATER = 8, 2, 1
 SAMPLE_CHARACTERS = 40  # a longer line is cut between words
 CJK_CHARACTERS = 16
 LEAST_CHARACTERS = 3
 NEW_FONT = 3.0  # a character of a font that no sample has is worth so many of others
 GOOD_SCORE = 0.85  # lines that are read with less are no evidence
 WELL_KNOWN = 40  # characters of a font that were read on the document's pages
-FEW_NEW = 0.05  # of the characters of a well-known font: as many unseen ones need no look
+FEW_ERRORS = 0.05  # of them: nobody misread more of a right font
+FEW_NEW = 0.1  # of the characters of a well-known font without errors: as many unseen ones need no look
 FEW_OF_PAGE = 0.02  # of the page's letters: so many may be wrong, so as many unseen ones need no look, either
 UNKNOWN_LETTERS = 0.3  # of a sample: with more of them its reading is no evidence
 MARGIN = 0.12  # of the size of the type, around a sample
@@ -82,14 +84,15 @@ class SpotCheck:
 
 def samples_of(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> list[Sample]:
     """The pieces of lines to read: those that show the most characters not seen yet for their length."""
-    wanted = _wanted(lines, layer, known)
+    counts = Counter(pair for line in lines for pair in _pairs(line.marks, layer))
+    wanted = _wanted(counts, known)
     if not wanted:
         return []
     candidates = [(sample, frozenset(_pairs(sample.marks, layer)) & wanted) for line in lines for sample in _cut(line)]
     candidates = [each for each in candidates if each[1]]
     seen: set[Pair] = set()
     fonts = {key for key, record in known.items() if record.read}
-    most = SAMPLES_LATER if fonts & {font.key for font in layer.fonts} else SAMPLES_MAX
+    most = _most_samples(counts, fonts)
     chosen: list[Sample] = []
     while candidates and len(chosen) < most:
         best, gain, pairs = None, 0.0, frozenset[Pair]()
@@ -172,9 +175,8 @@ def folded(text: str) -> str:
     return "".join(character for character in plain if character.isalnum())
 
 
-def _wanted(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> frozenset[Pair]:
+def _wanted(counts: Counter[Pair], known: KnownFonts) -> frozenset[Pair]:
     """The characters that nothing is known of yet; of a font that is well known only where they are many."""
-    counts = Counter(pair for line in lines for pair in _pairs(line.marks, layer))
     totals: Counter[str] = Counter()
     new: Counter[str] = Counter()
     for (key, character), count in counts.items():
@@ -184,7 +186,10 @@ def _wanted(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> froz
     settled = {
         key
         for key, count in totals.items()
-        if key in known and known[key].read >= WELL_KNOWN and new[key] <= FEW_NEW * count
+        if key in known
+        and known[key].read >= WELL_KNOWN
+        and known[key].errors <= FEW_ERRORS * known[key].read
+        and new[key] <= FEW_NEW * count
     }
     unseen = sum(count for key, count in new.items() if key not in settled)
     if unseen <= FEW_OF_PAGE * totals.total() and any(key in known and known[key].read for key in totals):
@@ -194,6 +199,13 @@ def _wanted(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> froz
         for key, character in counts
         if key not in settled and (key not in known or character not in known[key].characters)
     )
+
+
+def _most_samples(counts: Counter[Pair], known: Collection[str]) -> int:
+    new = sum(count for (key, _), count in counts.items() if key not in known)
+    if new == counts.total():
+        return SAMPLES_MAX
+    return SAMPLES_NEW_FONT if new > FEW_OF_PAGE * counts.total() else SAMPLES_LATER
 
 
 def _pairs(marks: Sequence[Mark], layer: Layer) -> Iterator[Pair]:
