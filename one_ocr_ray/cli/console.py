@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     Show = Callable[[run_progress.RunProgress], None]
 
+MOST_LABEL = 60  # characters of a name in a table
 LINE_EVERY_S = 5.0
 HELD_LINE_EVERY_S = 60.0  # while nothing else changes
 
@@ -233,18 +234,20 @@ def print_evaluation(report: EvalReport, *, as_json: bool, out: TextIO) -> None:
     if as_json:
         print(orjson.dumps(report.as_json()).decode(), file=out)
         return
-    print(f"{'':<32} {'pages':>7} {'CER':>7} {'WER':>7} {'order':>7} {'TEDS':>7} {'heads':>7}", file=out)
     groups = {"": {"all": report.all}, "reader": report.readers, "reason": report.reasons, "document": report.documents}
-    for title, group in groups.items():
-        for name, totals in sorted(group.items()):
-            figures = totals.figures()
-            shares = (figures[key] for key in ("cer", "wer", "order", "teds", "headings_f1"))
-            cells = ["" if share is None else f"{share:.4f}" for share in shares]
-            label = f"{title} {name}".strip()
-            print(
-                f"{label[:32]:<32} {figures['pages']:>7} {' '.join(f'{c:>7}' for c in cells[:4])} {cells[4]:>9}",
-                file=out,
-            )
+    rows = {
+        f"{title} {name}".strip(): totals.figures()
+        for title, group in groups.items()
+        for name, totals in sorted(group.items())
+    }
+    width = min(MOST_LABEL, max(map(len, rows)))
+    heads = ("pages", "CER", "WER", "order", "TEDS", "heads")
+    print(" " * width + "".join(f"{head:>8}" for head in heads), file=out)
+    for label, told in rows.items():
+        shares = (told[key] for key in ("cer", "wer", "order", "teds", "headings_f1"))
+        cells = ["" if share is None else f"{share:.4f}" for share in shares]
+        shown = label if len(label) <= width else f"{label[: width // 2]}…{label[width // 2 + 1 - width :]}"
+        print(f"{shown:<{width}}{told['pages']:>8}" + "".join(f"{cell:>8}" for cell in cells), file=out)
     print(f"Pages without a truth: {report.without_truth}. Truths without a page: {report.unread}.", file=out)
 
 

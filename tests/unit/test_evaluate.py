@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from one_ocr_ray.blocks import Block, BlockKind, Cell, Positions, TableGrid
 from one_ocr_ray.cli import main
 from one_ocr_ray.policy.dataset.packing import pack
+from one_ocr_ray.policy.evaluation.html_report import html_report
 from one_ocr_ray.policy.evaluation.page_score import Truth, score_page
+from one_ocr_ray.policy.evaluation.report import EvalReport, ScoredPage
 from one_ocr_ray.policy.evaluation.table_similarity import teds
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests import datasets
@@ -94,6 +96,15 @@ def test_the_html_page_marks_what_differs_and_runs_nothing(output: Path) -> None
     assert "<del>brown" in page_html
     assert "<b>" not in page_html
     assert "<script" not in page_html
+
+
+def test_without_spaces_between_words_each_character_is_one() -> None:
+    """Else a Chinese line with one wrong character would be wrong as a whole, in the figures and where it is shown."""
+    score = score_page("今天天气好 Ray 2", Truth("今天天気好 Ray 2", is_markdown=False))
+    assert (score.words, score.word_errors, score.words_found) == (7, 1, 6)
+    report = EvalReport()
+    report.add(ScoredPage("a.pdf", 1, "local", None, score, "天气好", Truth("天気好", is_markdown=False)))
+    assert "天<del>気</del>好" in "".join(html_report(report))
 
 
 @pytest.mark.parametrize("truth", ["nowhere", "empty"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from difflib import SequenceMatcher
+import re
 from html import escape
 from typing import TYPE_CHECKING
 
+from rapidfuzz.distance import Levenshtein
+
+from one_ocr_ray.policy.layout.text import CJK_RANGE
 from one_ocr_ray.policy.page.plain_text import plain_text
 
 if TYPE_CHECKING:
@@ -14,6 +17,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.evaluation.report import EvalReport, Totals
 
 MOST_WORDS = 5_000  # of a page that is shown; comparing takes time with their square
+_PIECES = re.compile(
+    f"[{CJK_RANGE}]|[^{CJK_RANGE}]+"
+)  # what is marked: a word, or a character where there are no spaces
 COLUMNS = ("pages", "cer", "wer", "order", "tables", "teds", "headings", "headings_f1")
 
 _HEAD = """<!doctype html>
@@ -49,10 +55,11 @@ def html_report(report: EvalReport) -> Iterator[str]:
         truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
         left = right = ""
         expected, read = _spaced(truth), _spaced(plain_text(page.markdown or ""))
-        for kind, a, b, c, d in SequenceMatcher(None, expected, read).get_opcodes():
-            old, new = escape("".join(expected[a:b])), escape("".join(read[c:d]))
-            left += old if kind == "equal" or not old else f"<del>{old}</del>"
-            right += new if kind == "equal" or not new else f"<ins>{new}</ins>"
+        for step in Levenshtein.opcodes([word.strip() for word in expected], [word.strip() for word in read]):
+            old = escape("".join(expected[step.src_start : step.src_end]))
+            new = escape("".join(read[step.dest_start : step.dest_end]))
+            left += old if step.tag == "equal" or not old else f"<del>{old}</del>"
+            right += new if step.tag == "equal" or not new else f"<ins>{new}</ins>"
         yield f'<div class="page"><div>{left}</div><div>{right}</div></div>\n'
     yield "</body></html>\n"
 
@@ -62,9 +69,13 @@ def _table(title: str, group: Mapping[str, Totals]) -> Iterator[str]:
     yield f"<h2>{title}</h2><table><tr><th></th>{heads}</tr>\n"
     for name, totals in sorted(group.items()):
         figures = totals.figures()
-        cells = "".join(f"<td>{'' if figures[column] is None else figures[column]}</td>" for column in COLUMNS)
+        cells = "".join(f"<td>{_told(figures[column])}</td>" for column in COLUMNS)
         yield f"<tr><td>{escape(name)}</td>{cells}</tr>\n"
     yield "</table>\n"
+
+
+def _told(figure: float | None) -> str:
+    return "" if figure is None else f"{figure:,}" if isinstance(figure, int) else f"{figure:.4f}"
 
 
 def _spaced(text: str) -> list[str]:
@@ -72,5 +83,7 @@ def _spaced(text: str) -> list[str]:
     words: list[str] = []
     for line in text.splitlines():
         own = line.split()
-        words += [f"{word} " for word in own[:-1]] + [f"{word}\n" for word in own[-1:]]
+        for number, word in enumerate(own, 1):
+            *begin, end = _PIECES.findall(word)
+            words += [*begin, end + ("\n" if number == len(own) else " ")]
     return words[:MOST_WORDS]

@@ -13,6 +13,7 @@ from rapidfuzz.fuzz import ratio
 
 from one_ocr_ray.blocks import BlockKind
 from one_ocr_ray.policy.evaluation.table_similarity import teds
+from one_ocr_ray.policy.layout.text import CJK_RANGE
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 SAME_HEADING = 80  # per cent of the letters
 _SAME = str.maketrans({"“": '"', "”": '"', "‘": "'", "’": "'", "–": "-", "—": "-", "−": "-", "‐": "-", "\ufffe": "-"})
 _IN_LINE = re.compile(r"(?<![$\\])\$([^$\n]{1,200})\$(?!\$)")
+_CHARACTER = re.compile(f"[{CJK_RANGE}]")
 _NO_MARKS = dict.fromkeys(map(ord, "\\{}^_"))
 _NO_RUNNING_TEXT = frozenset({BlockKind.TABLE, BlockKind.FIGURE, BlockKind.FORMULA})
 
@@ -114,7 +116,9 @@ def _text_score(read: str, truth: str) -> PageScore:
 
 
 def _words(text: str) -> list[str]:
-    return unicodedata.normalize("NFKC", text).translate(_SAME).split()
+    """The words of `text`; where a script has no spaces between words, its characters."""
+    plain = unicodedata.normalize("NFKC", text).translate(_SAME)
+    return _CHARACTER.sub(r" \g<0> ", plain).split()
 
 
 def _running_text(blocks: Sequence[Block]) -> str:
