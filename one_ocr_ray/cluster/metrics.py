@@ -88,8 +88,7 @@ def count_page(page: PageResult, saved_usd: float | None) -> None:
     """Count a finished page, and what it has cost less than at the last reader of its route."""
     metrics = _metrics()
     metrics.pages.inc(1, {"status": page.status.value, "engine": page.engine, "model": page.model})
-    if page.route_reason is not None:
-        metrics.reader_pages.inc(1, {"reader": page.engine, "reason": page.route_reason})
+    metrics.reader_pages.inc(1, {"reader": page.engine, "reason": page.route_reason or "-"})
     _saved_usd[page.engine] += saved_usd or 0.0
     metrics.saved.set(_saved_usd[page.engine], {"reader": page.engine})
     if page.render_ms is not None:

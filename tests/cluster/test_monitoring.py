@@ -43,6 +43,7 @@ CONTRACT = {
     "one_ocr_permit_wait_seconds_bucket": {"le"},
     "one_ocr_in_flight": {"engine", "model"},
     "one_ocr_rate_limit": {"engine", "model", "kind"},
+    "one_ocr_reader_pages_total": {"reader", "reason"},
     "one_ocr_saved_usd_total": {"reader"},
     **{f"one_ocr_endpoint_{what}": {"engine", "endpoint"} for what in ("up", "in_flight", "window", "waiting")},
     "one_ocr_replicas": {"model", "state"},
