@@ -226,7 +226,11 @@ def test_route_and_escalation_come_by_option_or_by_form(tmp_path: Path) -> None:
         ]
         for wrong in ({"escalate": "pictures"}, {"escalate": ""}, {"escalate": ["tables"]}, {"route": "local"}):
             form = {"files": {"files": ("a.pdf", pdfs.text_pdf())}, "data": {"options": json.dumps(wrong)}}
-            assert problem(site.http.post("/upload", **form)) == (400, "invalid_options"), wrong
+            response = site.http.post("/upload", **form)
+            assert problem(response) == (400, "invalid_options"), wrong
+            (name,) = wrong
+            allowed = {"escalate": "tables, formulas, handwriting", "route": "text-layer, local, openai"}[name]
+            assert allowed in response.json()["detail"], wrong
 
 
 def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path) -> None:

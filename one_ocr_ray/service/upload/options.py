@@ -68,7 +68,7 @@ class UploadOptions(BaseModel):
     escalate: str | None = Field(
         None,
         pattern=_KINDS,
-        description="pages for the next reader of the route: tables, formulas, handwriting",
+        description="pages for the next reader of the route: tables, formulas, handwriting, low-confidence",
     )
     schema: dict[str, Any] | None = Field(  # type: ignore[assignment]
         None, description="JSON Schema of the data that the model takes from each page"
@@ -164,13 +164,18 @@ def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
 
 def _check_route(text: str, engine: str, settings: ServiceSettings, *, with_schema: bool = False) -> None:
     """Raises Problem for a route that this service cannot follow."""
+    # An engine with a name of its own is a reader of a route without another engine.
+    chosen = engine if engine in (settings.engine, *ENGINE_KINDS) else LOCAL
     try:
-        # An engine with a name of its own is a reader of a route without another engine.
-        chosen = engine if engine in (settings.engine, *ENGINE_KINDS) else LOCAL
         route = parse_route(text, chosen, others=settings.engines)
         own = parse_route(settings.route, settings.engine, others=settings.engines)
     except ValueError as error:
-        raise _invalid("The value of route is not allowed.") from error
+        names = ", ".join(dict.fromkeys(("text-layer", LOCAL, chosen, *settings.engines)))
+        needs = f", {chosen} among them" if chosen != LOCAL else ""
+        raise _invalid(
+            f"The value of route is not allowed. Expected: auto, or readers of {names} in the order in which they are "
+            f"asked, each once, text-layer first{needs}."
+        ) from error
     if needs_embedded_engine(route) and LOCAL not in offered_engines(settings) and not needs_embedded_engine(own):
         raise _invalid("The service has no embedded engine for that route.")
     if (with_schema or settings.schema is not None) and needs_embedded_engine(route):
