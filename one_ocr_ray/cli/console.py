@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import orjson
 
-from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS
+from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS, CPU_S_BY_READER
 from one_ocr_ray.policy.doctor import CheckStatus
 from one_ocr_ray.policy.progress import hold_text
 from one_ocr_ray.policy.route.audit import told_audit
@@ -163,13 +163,16 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         ("Pages", f"{figures['pages']:,}"),
     ]
     if figures["sample_pages"]:
+        judged, is_all = figures["sample_pages"], figures["sample_pages"] >= figures["pages"]
         shares = (
-            f"{name} {each['pages']:,} ({each['pages_low']:,}-{each['pages_high']:,})"
+            f"{name} {each['pages']:,}" + ("" if is_all else f" ({each['pages_low']:,}-{each['pages_high']:,})")
             for name, each in figures["readers"].items()
         )
-        rows.append(("Readers", f"{', '.join(shares)}; 95 % interval from {figures['sample_pages']} pages read"))
+        known = "every page was judged" if is_all else f"95 % interval from {_count(judged, 'page')} read"
+        rows.append(("Readers", f"{', '.join(shares)}; {known}"))
     if figures["audit"]:
-        rows.append(("Audit", ", ".join(f"{pages:,} pages by {name}" for name, pages in figures["audit"].items())))
+        audited = (f"{_count(pages, 'page')} by {name}" for name, pages in figures["audit"].items())
+        rows.append(("Audit", ", ".join(audited)))
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
@@ -202,7 +205,10 @@ def _assumptions(estimate: Estimate) -> Iterator[str]:
     if page.input_tokens is not None:
         yield f"A4 pages of {page.input_tokens:,} tokens in and {page.output_tokens:,} out, none blank, no retries"
         yield f"{ANSWER_S:g} s for an answer"
-    yield f"{page.cpu_s:g} CPU seconds a page on the {_count(estimate.cpus, 'CPU')} of this machine"
+    *earlier, last = estimate.shares.names
+    before = "".join(f", {CPU_S_BY_READER[name]:g} by {name}" for name in earlier if name in CPU_S_BY_READER)
+    by_last = f" by {last}" if before else ""
+    yield f"{page.cpu_s:g} CPU seconds a page{by_last}{before}, on the {_count(estimate.cpus, 'CPU')} of this machine"
     if estimate.limits_unknown:
         yield "no limit of the account, for neither --rpm nor --tpm is given"
 

@@ -109,6 +109,7 @@ def test_a_share_has_the_interval_that_its_sample_allows() -> None:
     shares = RouteShares(("text-layer", "openai"), {"text-layer": 8, "openai": 2})
     assert shares.interval("text-layer") == pytest.approx((0.490, 0.943), abs=0.001)
     assert shares.as_json(1000)["openai"] == {"pages": 200, "pages_low": 57, "pages_high": 510}
+    assert shares.as_json(10)["openai"] == {"pages": 2, "pages_low": 2, "pages_high": 2}, "every page was judged"
     assert RouteShares(("text-layer", "local")).as_json(10)["local"] == {"pages": 10, "pages_low": 0, "pages_high": 10}
 
 

@@ -54,11 +54,11 @@ class RouteShares:
 
     def as_json(self, pages: int) -> dict[str, Any]:
         """For each reader the expected pages of `pages`, with the least and most that the sample leaves likely."""
-        return {
-            name: {
-                "pages": round(self.share(name) * pages),
-                "pages_low": round(self.interval(name)[0] * pages),
-                "pages_high": round(self.interval(name)[1] * pages),
-            }
-            for name in self.names
-        }
+        told: dict[str, Any] = {}
+        for name in self.names:
+            share = self.share(name)
+            low, high = (share, share) if self.sample_pages >= pages > 0 else self.interval(name)
+            told[name] = {
+                "pages": round(share * pages), "pages_low": round(low * pages), "pages_high": round(high * pages),
+            }  # fmt: skip
+        return told
