@@ -55,7 +55,8 @@ def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
             if glyph.text != "\n":
                 kept.append(glyph)
             continue
-        glyph = glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))  # noqa: PLW2901
+        if glyph.text > "~" or glyph.text == _HYPHEN:
+            glyph = glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))  # noqa: PLW2901
         if not (why := _unseen(glyph, layer, covers, glyphs_missing=glyphs_missing)) and _is_double(glyph, places):
             why = "doubled"
         if why:
