@@ -96,6 +96,8 @@ def test_the_html_page_marks_what_differs_and_runs_nothing(output: Path) -> None
     assert "<del>brown" in page_html
     assert "<b>" not in page_html
     assert "<script" not in page_html
+    nowhere = str(output.parent / "nowhere" / "report.html")
+    assert main(["eval", str(output), "--truth", str(output.parent / "truth"), "--html", nowhere]) == 2
 
 
 def test_without_spaces_between_words_each_character_is_one() -> None:

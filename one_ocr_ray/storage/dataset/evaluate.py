@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.errors import StorageError, UsageError
+from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageStatus
 from one_ocr_ray.policy.dataset.packing import unpack
 from one_ocr_ray.policy.evaluation.html_report import html_report
@@ -93,12 +93,12 @@ def _score(page: PageResult, truth: Truth) -> PageScore:
 
 
 def write_html(report: EvalReport, file: Path) -> None:
-    """Write the report as one HTML page. Raise StorageError when the file cannot be written."""
+    """Write the report as one HTML page. Raise UsageError when the file cannot be written."""
     try:
         with file.open("w", encoding="utf-8") as out:
             out.writelines(html_report(report))
     except OSError as error:
-        raise StorageError(f"--html: {file} cannot be written: {error.strerror}.") from error
+        raise UsageError(f"--html: {file} cannot be written: {error.strerror}.") from error
 
 
 class _FolderTruths:
