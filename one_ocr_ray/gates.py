@@ -17,7 +17,7 @@ _Count = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", allow_inf_nan=False))
 class Gates:
-    """The thresholds. Shares are of the characters that are shown where nothing else is said."""
+    """The thresholds. Shares are of the characters that are shown, unless noted."""
 
     # A text layer, without a look at the picture
     least_characters: _Count = 10

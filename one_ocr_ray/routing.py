@@ -17,7 +17,7 @@ class RouteReason(StrEnum):
 
     # The text layer is trusted
     CHECKED = "checked"  # samples of its fonts say what the picture says
-    UNCHECKED = "unchecked"  # its script is none that the embedded engine reads; nothing speaks against it
+    UNCHECKED = "unchecked"  # the embedded engine does not read its script; nothing speaks against it
     NOT_DRAWN = "not_drawn"  # its font is neither in the file nor on the machine: the picture lacks what the layer has
     # The text layer is not trusted
     NO_TEXT = "no_text"
@@ -54,7 +54,7 @@ class Escalation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is said of one reader's answer: it stands, or the page goes on to a reader that can do better."""
+    """The judgement of one reader's answer: it stands, or the page goes on to a reader that can do better."""
 
     accepted: bool
     reason: RouteReason | None = None

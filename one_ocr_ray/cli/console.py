@@ -12,8 +12,8 @@ import orjson
 from one_ocr_ray.policy.cost.estimate import ANSWER_S, BOUNDS, CPU_S_BY_READER
 from one_ocr_ray.policy.doctor import CheckStatus
 from one_ocr_ray.policy.progress import hold_text
-from one_ocr_ray.policy.route.audit import told_audit
-from one_ocr_ray.policy.route.reader_use import has_choice, told_use
+from one_ocr_ray.policy.route.audit import audit_line
+from one_ocr_ray.policy.route.reader_use import has_choice, use_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -104,7 +104,7 @@ def timed_line_printer(err: TextIO) -> Callable[[str], None]:
 
 def _reader_lines(summary: RunSummary) -> list[str]:
     """Who has read how much, and where the requests went."""
-    lines = [f"{told_use(summary.readers)}."] if has_choice(summary.readers) else []
+    lines = [f"{use_line(summary.readers)}."] if has_choice(summary.readers) else []
     for reader, endpoints in summary.requests_by_endpoint.items():
         lines.append(f"Requests of {reader}: {', '.join(f'{name} {number:,}' for name, number in endpoints.items())}.")
     return lines
@@ -131,7 +131,7 @@ def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextI
         codes = ", ".join(f"{number} {code}" for code, number in sorted(unopened.items()))
         lines.append(f"Documents that cannot be opened: {codes}.")
     lines += _reader_lines(summary)
-    lines += [f"{told_audit(summary.audit)}."] if summary.audit else []
+    lines += [f"{audit_line(summary.audit)}."] if summary.audit else []
     if figures["cost_usd_total"]:
         lines.append(f"Cost: {figures['cost_usd']:.4f} USD this run, {figures['cost_usd_total']:.4f} USD in all.")
     if summary.counts.unknown_usd:

@@ -35,25 +35,10 @@ def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
     band = image.crop((0, top, image.width, top + max(1, image.height // 8))).convert("L").reduce(cell_px)
     # Cells that are ink on any paper, by their gray alone.
     in_band = sum(ImageChops.difference(band, _around(band, _blocks(band))).histogram()[STRONG_LEVELS:])
-    return in_band if in_band >= PLENTY_OF_INK_CELLS else _ink_cells(image, cell_px)
-
-
-def ink_grid(image: Image.Image) -> tuple[int, bytes]:
-    """The cells of 4 px that have edges in them: how many in a row, and rows of bits, each filled up to whole bytes."""
-    gray = image.convert("L").reduce(GRID_PX // 2)
-    beside, below = (ImageChops.difference(gray, ImageChops.offset(gray, *step)) for step in ((-1, 0), (0, -1)))
-    edges = ImageChops.lighter(beside, below)
-    edges.paste(0, (edges.width - 1, 0, edges.width, edges.height))  # `offset` goes round
-    edges.paste(0, (0, edges.height - 1, edges.width, edges.height))
-    cells = edges.reduce(2).point([255 * (level >= GRID_LEVELS) for level in range(256)])
-    return cells.width, cells.convert("1", dither=Image.Dither.NONE).tobytes()
-
-
-def _ink_cells(image: Image.Image, cell_px: int) -> int:
-    """Count cells that stand out in groups, three in a row or a strong square of four; dust and noise do not.
-
-    Each colour channel counts alone: yellow on white is as light as paper, but has no blue.
-    """
+    if in_band >= PLENTY_OF_INK_CELLS:
+        return in_band
+    # Cells that stand out in groups, three in a row or a strong square of four; dust and noise do not. Each colour
+    # channel counts alone: yellow on white is as light as paper, but has no blue.
     cells = image.reduce(cell_px).convert("RGB")
     blocks = _blocks(cells)
     red, green, blue = ImageChops.difference(cells, _around(cells, blocks)).split()
@@ -66,6 +51,17 @@ def _ink_cells(image: Image.Image, cell_px: int) -> int:
     pairs = ImageChops.darker(strong, ImageChops.offset(strong, 1, 0))
     squares = ImageChops.darker(pairs, ImageChops.offset(pairs, 0, 1))
     return ImageChops.lighter(rows, squares).histogram()[255]
+
+
+def ink_grid(image: Image.Image) -> tuple[int, bytes]:
+    """The cells of 4 px that have edges in them: how many in a row, and rows of bits, each filled up to whole bytes."""
+    gray = image.convert("L").reduce(GRID_PX // 2)
+    beside, below = (ImageChops.difference(gray, ImageChops.offset(gray, *step)) for step in ((-1, 0), (0, -1)))
+    edges = ImageChops.lighter(beside, below)
+    edges.paste(0, (edges.width - 1, 0, edges.width, edges.height))  # `offset` goes round
+    edges.paste(0, (0, edges.height - 1, edges.width, edges.height))
+    cells = edges.reduce(2).point([255 * (level >= GRID_LEVELS) for level in range(256)])
+    return cells.width, cells.convert("1", dither=Image.Dither.NONE).tobytes()
 
 
 def _blocks(cells: Image.Image) -> tuple[int, int]:

@@ -104,9 +104,15 @@ class PdfChild:
         """
         self._opened = None
         name = name or (source.name if isinstance(source, Path) else "")
-        kind = self._kind_of(source, name)
-        if isinstance(kind, Failure):
-            return kind
+        if isinstance(source, bytes) and len(source) > self._limits.memory_bytes // 2:
+            return failures.TOO_LARGE
+        try:  # the kind by the first bytes, which are looked at before any library gets them
+            with _stream_of(source) as stream:
+                kind = kind_of(stream.read(HEAD_BYTES))
+        except OSError:
+            return failures.ABSENT
+        if kind is None:
+            return failures.unknown_kind(name)
         if self._page_failed:
             self._discard()
         fresh = self._process is None
@@ -140,17 +146,6 @@ class PdfChild:
         return PageImage(
             page_number, data=payload, sha256=sha256, render_ms=render_ms, page_box=box, layer=text, **header
         )
-
-    def _kind_of(self, source: Path | bytes, name: str) -> DocumentKind | Failure:
-        """The kind of a document by its first bytes, which are looked at before any library gets them."""
-        if isinstance(source, bytes) and len(source) > self._limits.memory_bytes // 2:
-            return failures.TOO_LARGE
-        try:
-            with _stream_of(source) as stream:
-                head = stream.read(HEAD_BYTES)
-        except OSError:
-            return failures.ABSENT
-        return kind_of(head) or failures.unknown_kind(name)
 
     def _open(
         self, kind: DocumentKind, source: Path | bytes, password: str | None, name: str = ""

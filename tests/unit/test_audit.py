@@ -10,7 +10,7 @@ from one_ocr_ray.errors import StoppedError, UsageError
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, Shard
 from one_ocr_ray.policy.evaluation.page_score import disagreement
 from one_ocr_ray.policy.intervals import clustered, wilson
-from one_ocr_ray.policy.route.audit import AuditedPage, audit_report, is_audited, second_reader, told_audit
+from one_ocr_ray.policy.route.audit import AuditedPage, audit_line, audit_report, is_audited, second_reader
 from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.reading.route.audit import Audit
 from one_ocr_ray.settings.run import load
@@ -84,8 +84,8 @@ def test_the_report_is_by_reader_and_reason() -> None:
     assert report["readers"]["text-layer"]["disagreement"] == 0.03
     assert report["low"] < report["disagreement"] == 0.0867 < report["high"]
     assert report["route_reasons"].keys() == {"checked"}
-    assert told_audit(report).startswith("Audit: of 300 words 8.7 % (")
-    assert "no page" in told_audit(audit_report(0.01, [audited(None, 5)]))
+    assert audit_line(report).startswith("Audit: of 300 words 8.7 % (")
+    assert "no page" in audit_line(audit_report(0.01, [audited(None, 5)]))
 
 
 NO_CREDIT = Answer(failure=Failure(ErrorCode.BILLING, "No credit.", Action.STOP))

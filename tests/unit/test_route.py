@@ -18,7 +18,7 @@ from one_ocr_ray.policy.route.gates import (
     ocr_verdict,
     past_tables,
 )
-from one_ocr_ray.policy.route.reader_use import ReaderUse, has_choice, told_use
+from one_ocr_ray.policy.route.reader_use import ReaderUse, has_choice, use_line
 from one_ocr_ray.policy.text_layer.features import PageText
 from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SpotCheck
 from one_ocr_ray.routing import Escalation, Route, RouteReason, Verdict
@@ -208,7 +208,7 @@ def test_who_read_is_told_in_the_order_of_a_route() -> None:
         "text-layer": ReaderUse(8214, 0.0, 14.58),
     }
     shares = "8,214 pages from the text layer, 1,020 by OCR, 766 by gpt-5.6-luna"
-    assert told_use(readers) == f"{shares}; 1.42 USD instead of 17.8"
-    assert told_use(readers | {"local": ReaderUse(1020, 0.0, None)}) == shares
-    assert told_use({"text-layer": ReaderUse(1)}) == "1 page from the text layer"
+    assert use_line(readers) == f"{shares}; 1.42 USD instead of 17.8"
+    assert use_line(readers | {"local": ReaderUse(1020, 0.0, None)}) == shares
+    assert use_line({"text-layer": ReaderUse(1)}) == "1 page from the text layer"
     assert not has_choice({"local": ReaderUse(3)})

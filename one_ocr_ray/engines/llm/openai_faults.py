@@ -127,7 +127,13 @@ def parse_error(status: int, headers: Mapping[str, str], payload: Any, *, key_wo
     if fault is FORBIDDEN and key_works:
         fault = PAGE_FORBIDDEN
     if fault is THROTTLED:
-        fault = _throttle(headers, error, hint_s)
+        numbers = _LIMIT_AND_REQUESTED.search(error.message)
+        never_fits = numbers is not None and int(numbers[2]) > int(numbers[1])
+        of_a_day = _DAY_TEXT in error.message if hint_s is None else hint_s > _DAY_HINT_S
+        if never_fits or headers.get("x-should-retry") == "false":
+            fault = OVER_TPM
+        elif of_a_day:
+            fault = DAY_QUOTA
     return fault.failure(status, error, hint_s)
 
 
@@ -144,15 +150,6 @@ def _by_content(status: int, error: ProviderError) -> Fault | None:
     if status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata):
         return FILTERED
     return None
-
-
-def _throttle(headers: Mapping[str, str], error: ProviderError, hint_s: float | None) -> Fault:
-    numbers = _LIMIT_AND_REQUESTED.search(error.message)
-    never_fits = numbers is not None and int(numbers[2]) > int(numbers[1])
-    if never_fits or headers.get("x-should-retry") == "false":
-        return OVER_TPM
-    of_a_day = _DAY_TEXT in error.message if hint_s is None else hint_s > _DAY_HINT_S
-    return DAY_QUOTA if of_a_day else THROTTLED
 
 
 # --- finish reasons -------------------------------------------------------------------------------------------------

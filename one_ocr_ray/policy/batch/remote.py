@@ -47,7 +47,7 @@ class RemoteBatch:
     def shown_code(self) -> str:
         """The provider's code for people, unless it is none."""
         is_code = self.code.replace("_", "").isalnum() and len(self.code) < LONGEST_CODE
-        return self.code if is_code else "no reason told"
+        return self.code if is_code else "no reason given"
 
 
 @dataclass(frozen=True, slots=True)

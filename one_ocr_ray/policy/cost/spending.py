@@ -81,7 +81,7 @@ class PageUsage:
     passed: Spending = field(default_factory=Spending)  # what the journal knows already
 
     def pass_on(self) -> None:
-        """The journal is told what the page has cost so far; all of it is known."""
+        """The journal now records what the page has cost so far; all of it is known."""
         self.passed = self.spending
 
     @property

@@ -56,7 +56,7 @@ class ExportReport:
     left_out: int = 0
     lacking: str = "text"  # what those that were left out do not have
     pieces: int | None = None  # tables or figures, where these have files of their own
-    refused: int = 0  # documents that were told one by one why they are not written
+    refused: int = 0  # documents not written, each for a reason that was reported
     unopened: int = 0  # documents whose file is not there any more, or is another one
 
 

@@ -49,16 +49,12 @@ def parse_selection(text: str) -> PageSelection:
         if last is not None and last < first:
             raise ValueError(f"the range {part.strip()} runs backwards")
         ranges.append((first, last))
-    return PageSelection(_merged(sorted(ranges, key=itemgetter(0))))
-
-
-def _merged(ranges: list[tuple[int, int | None]]) -> tuple[tuple[int, int | None], ...]:
     merged: list[tuple[int, int | None]] = []
-    for first, last in ranges:
-        if merged and (merged[-1][1] is None or first <= merged[-1][1] + 1):
-            before_first, before_last = merged[-1]
+    for first, last in sorted(ranges, key=itemgetter(0)):
+        before_first, before_last = merged[-1] if merged else (0, -1)
+        if before_last is None or first <= before_last + 1:
             end = None if before_last is None or last is None else max(before_last, last)
-            merged[-1] = (before_first, end)
+            merged[-1:] = [(before_first, end)]
         else:
             merged.append((first, last))
-    return tuple(merged)
+    return PageSelection(tuple(merged))

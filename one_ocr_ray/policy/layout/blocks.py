@@ -82,20 +82,18 @@ def _titles_joined(drafts: Sequence[Draft], height: float) -> list[Draft]:
     found: list[Draft] = []
     for draft in drafts:
         title = found[-1] if found else None
-        if title and title.level == draft.level == 1 and title.kind is draft.kind and _is_below(title, draft, height):
+        if title is None or not (title.level == draft.level == 1 and title.kind is draft.kind):
+            found.append(draft)
+            continue
+        above, below = ([s for row in each.rows for s in row] for each in (title, draft))
+        is_near = title.bottom < draft.bottom and draft.top - title.bottom < TITLE_GAP * height
+        starts = max(min(s.left for s in each) for each in (above, below))
+        is_beside = starts >= min(max(s.right for s in each) for each in (above, below))
+        if is_near and not is_beside and _type_size(above) > SAME_SIZE * _type_size(below):
             found[-1] = replace(title, text=f"{title.text} {draft.text}", rows=(*title.rows, *draft.rows))
         else:
             found.append(draft)
     return found
-
-
-def _is_below(title: Draft, draft: Draft, height: float) -> bool:
-    """True if `draft` is in smaller type right below `title`, and not a title of its own in the same size."""
-    above, below = ([s for row in each.rows for s in row] for each in (title, draft))
-    is_near = title.bottom < draft.bottom and draft.top - title.bottom < TITLE_GAP * height
-    starts = max(min(s.left for s in each) for each in (above, below))
-    is_beside = starts >= min(max(s.right for s in each) for each in (above, below))
-    return is_near and not is_beside and _type_size(above) > SAME_SIZE * _type_size(below)
 
 
 def _type_size(segments: Iterable[Segment]) -> float:

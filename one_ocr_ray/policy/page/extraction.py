@@ -28,7 +28,7 @@ CHECK_STEPS = 300_000  # rules applied to one reply: half a second, and a hundre
 
 
 class _TooManyStepsError(Exception):
-    """A schema whose references multiply would be checked for ever."""
+    """A check of a schema whose references multiply would never end."""
 
 
 _UNCHECKED: dict[type[Exception], str] = {
@@ -56,7 +56,7 @@ def schema_fault(schema: str) -> str | None:
 def foreign_schema_fault(schema: dict[str, Any], text: str) -> str | None:
     """Why a schema that a stranger sends must not be used, as one sentence; `text` is the same as JSON.
 
-    A pattern can keep Python's `re` busy for ever, on a reply that its author had a hand in.
+    A pattern can keep Python's `re` busy without end, on a reply that its author can influence.
     """
     if len(text.encode()) > SCHEMA_BYTES:
         return f"The schema is longer than {SCHEMA_BYTES:,} bytes."
@@ -98,7 +98,7 @@ def schema_violation(text: str, schema: str, *, truncated: bool = False) -> str 
         with _STEPS.limited():
             found = best_match(_validator(schema).iter_errors(reply))
     except (Unresolvable, RecursionError, _TooManyStepsError, re.error, TypeError, ValueError) as error:
-        # The last three: a pattern that is none, a reference to what is no schema.
+        # The last three: an invalid pattern, a reference to something that is not a schema.
         sentences = (sentence for kind, sentence in _UNCHECKED.items() if isinstance(error, kind))
         return next(sentences, "The schema cannot be applied to the reply.")
     if found is None:

@@ -1,9 +1,9 @@
 """Decides which lines the small recogniser alone reads, and which ones the large one reads again.
 
 Measured on 2,555 lines of 48 pages, print in English, French, German and Chinese, scans among it. The small recogniser
-takes a fifth of the CPU of the large one. On print in Latin letters it is sure of three quarters of the lines, and of
-those it reads 0.1 % of the characters otherwise than the large one. It knows a third of the characters, and says others
-for the rest with much confidence: simplified ones for those of traditional Chinese and Japanese.
+takes a fifth of the CPU of the large one. On print in Latin letters it is sure of three quarters of the lines, and
+reads 0.1 % of their characters differently. It knows a third of the large one's characters, and takes the rest for
+others with high confidence: those of traditional Chinese and Japanese for simplified ones.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ LEGIBLE = 0.9  # mean of a line that says what is known to stand there: no chanc
 DOUBTFUL = re.compile("[A-Za-z]0|0[A-Za-z]|[⁰¹²³⁴-⁹■□şţŞŢ]")
 ENOUGH_PX = 4000  # of lines, of the height that they are read in: half of a small page
 PAYS = 0.25  # of the length of the lines: the small recogniser costs that much more where it is not sure
-ENOUGH_CJK = 60  # characters: a line and a half; so many of traditional Chinese or Japanese have some that it knows not
+ENOUGH_CJK = 60  # characters: a line and a half; of traditional Chinese or Japanese, some are unknown to it
 
 
 def is_sure(text: str, mean: float, least: float) -> bool:

@@ -61,7 +61,7 @@ def audit_report(share: float, pages: Iterable[AuditedPage]) -> dict[str, Any]:
     }
 
 
-def told_audit(report: Mapping[str, Any]) -> str:
+def audit_line(report: Mapping[str, Any]) -> str:
     """One line on an audit."""
     if report["disagreement"] is None:
         return f"Audit: no page was read by two readers ({report['unanswered']} without an answer of the second)"

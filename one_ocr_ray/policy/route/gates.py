@@ -29,7 +29,7 @@ UNUSABLE = frozenset(
 
 
 def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
-    """What can be said of a layer without a look at the picture; None: the samples decide."""
+    """The verdict on a layer that needs no look at the picture; None: the samples decide."""
     shown, hidden = text.shown, text.invisible + text.covered
     without_ink = text.no_ink > max(at.accidental_characters, at.without_ink_share * (shown + text.no_ink))
     return _first(
@@ -120,7 +120,7 @@ def ocr_verdict(answer: Answer, escalate: Collection[Escalation] = (), at: Gates
 
 
 def model_verdict(answer: Answer) -> Verdict:
-    """The judge of a model: `policy/page/quality.py` has said already whether its answer can be used."""
+    """The judge of a model: `policy/page/quality.py` has already decided if its answer can be used."""
     if answer.failure is None:
         return Verdict(accepted=True)
     return _on(RouteReason.UNUSABLE if answer.failure.code in UNUSABLE else RouteReason.FAILED_OVER)

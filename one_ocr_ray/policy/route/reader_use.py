@@ -34,7 +34,7 @@ class ReaderUse:
 
 
 def has_choice(readers: Mapping[str, ReaderUse]) -> bool:
-    """True where it says something to tell who has read what."""
+    """True if there was more than one reader, so that the shares of each are worth a line."""
     return TEXT_LAYER in readers or len(readers) > 1
 
 
@@ -51,7 +51,7 @@ def cost_and_without(readers: Mapping[str, ReaderUse]) -> tuple[float, float] | 
     return None if cost_usd is None or not saved_usd else (cost_usd, cost_usd + saved_usd)
 
 
-def told_use(readers: Mapping[str, ReaderUse]) -> str:
+def use_line(readers: Mapping[str, ReaderUse]) -> str:
     """One line on who has read how many pages, and what that has saved."""
     words = {TEXT_LAYER: "from the text layer", LOCAL: "by OCR"}
     shares = [(f"{use.pages:,}", words.get(name, f"by {use.model or name}")) for name, use in in_order(readers)]

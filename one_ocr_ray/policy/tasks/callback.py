@@ -1,4 +1,4 @@
-"""Callbacks at a task's end: which URLs and addresses may be told, the signature, when to try again."""
+"""Callbacks at a task's end: which URLs and addresses may be called, the signature, when to try again."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NOT_PUBLIC = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:
 
 
 def callback_fault(url: str, hosts: Collection[str]) -> str | None:
-    """Why `url` cannot be told of a task's end, as one sentence; None if it can. `hosts` are those of the operator."""
+    """Why `url` cannot be called at a task's end, as one sentence; None if it can. `hosts`: the operator's."""
     if not hosts:
         return "This service sends no callbacks: its operator names the hosts by --callback-hosts."
     try:
@@ -44,7 +44,7 @@ def is_address(host: str) -> bool:
 
 
 def is_public(address: str) -> bool:
-    """True for an address of the public internet, where a request can meet nothing internal."""
+    """True for an address of the public internet, where a request reaches nothing internal."""
     try:
         ip = ip_address(address)
     except ValueError:

@@ -70,7 +70,7 @@ class TaskResult:
     """A worker's last report of a task."""
 
     pages: tuple[PageOutcome, ...] = ()  # all finished pages, if the task was read to its end
-    unsent: tuple[PageOutcome, ...] = ()  # those that no update has told
+    unsent: tuple[PageOutcome, ...] = ()  # those that no update has reported
     failure: Failure | None = None  # of the document, or the reason that stopped the job
     put_off: bool = False  # storage fails: hand the task out again later
     cancelled: bool = False

@@ -38,10 +38,17 @@ def content_of(layer: Layer, lines: Sequence[LayerLine], more: Sequence[TextLine
         if text := " ".join(value.text.split()):
             corners = corners_of(*value.box, 0.0)
             placed.append(TextLine(corners, (Word(text, 0.0, 1.0),), angle=0.0))
+    if turn:
+        angles = [((line.angle or 0.0) + turn) % 360 for line in placed]
+        corners_by_line = [[_turned_point(x, y, turn, layer) for x, y in line.corners] for line in placed]
+        placed = [
+            replace(line, corners=_corners(points, angle), angle=angle)
+            for line, points, angle in zip(placed, corners_by_line, angles, strict=True)
+        ]
     return PageContent(
         width=width,
         height=height,
-        lines=tuple(_turned_line(line, turn, layer) for line in placed),
+        lines=tuple(placed),
         rulings=tuple(
             Ruling(*_turned_box((ruling.x0, ruling.y0, ruling.x1, ruling.y1), turn, layer), ruling.width)
             for ruling in layer.rulings
@@ -93,14 +100,6 @@ def _turned_point(x: float, y: float, turn: int, layer: Layer) -> tuple[float, f
 def _turned_box(box: BoxPt, turn: int, layer: Layer) -> BoxPt:
     (x0, y0), (x1, y1) = _turned_point(box[0], box[1], turn, layer), _turned_point(box[2], box[3], turn, layer)
     return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
-
-
-def _turned_line(line: TextLine, turn: int, layer: Layer) -> TextLine:
-    if not turn:
-        return line
-    angle = ((line.angle or 0.0) + turn) % 360
-    points = [_turned_point(x, y, turn, layer) for x, y in line.corners]
-    return replace(line, corners=_corners(points, angle), angle=angle)
 
 
 def _corners(points: Sequence[Point], angle: float) -> Corners:

@@ -19,7 +19,7 @@ from one_ocr_ray.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.blocks import BlockLine, Box
+    from one_ocr_ray.blocks import Box
     from one_ocr_ray.policy.writers.placed import PlacedBlock, PlacedPage
 
 _NAMESPACE = "http://www.loc.gov/standards/alto/ns-v4#"
@@ -73,26 +73,22 @@ def _block(placed: PlacedBlock, number: int, factor: float) -> Iterator[str]:
     direction = ' BASEDIRECTION="rtl"' if is_rtl(placed.block.text) else ""
     yield f'<TextBlock ID="block_{key}" {shared}{direction}>'
     for index, line in enumerate(placed.lines, start=1):
-        yield _line(line, f"{key}_{index}", factor)
+        box = around([line.box, *(word.box for word in line.words)])
+        baseline = ""
+        if abs(line.angle) < 45:
+            y = round((box.y1 - BASELINE * (box.y1 - box.y0)) * factor)
+            baseline = f' BASELINE="{round(box.x0 * factor)},{y} {round(box.x1 * factor)},{y}"'
+        *words, last = line.words
+        hyphen = is_hyphenated(last.text)
+        last = replace(last, text=last.text[:-1] if hyphen else last.text, space=False)
+        strings = ""
+        for number_in_line, word in enumerate([*words, last], start=1):
+            score = "" if word.confidence is None else f' WC="{min(max(word.confidence, 0.0), 1.0):.4g}"'
+            content = f'CONTENT="{xml_text(word.text)}" {_place(word.box, factor)}{score}'
+            strings += f'<String ID="word_{key}_{index}_{number_in_line}" {content}/>{"<SP/>" * word.space}'
+        strings += '<HYP CONTENT="-"/>' * hyphen
+        yield f'<TextLine ID="line_{key}_{index}" {_place(box, factor)}{baseline}>{strings}</TextLine>'
     yield "</TextBlock>\n</ComposedBlock>" if is_table else "</TextBlock>"
-
-
-def _line(line: BlockLine, key: str, factor: float) -> str:
-    box = around([line.box, *(word.box for word in line.words)])
-    baseline = ""
-    if abs(line.angle) < 45:
-        y = round((box.y1 - BASELINE * (box.y1 - box.y0)) * factor)
-        baseline = f' BASELINE="{round(box.x0 * factor)},{y} {round(box.x1 * factor)},{y}"'
-    *words, last = line.words
-    hyphen = is_hyphenated(last.text)
-    last = replace(last, text=last.text[:-1] if hyphen else last.text, space=False)
-    strings = ""
-    for index, word in enumerate([*words, last], start=1):
-        score = "" if word.confidence is None else f' WC="{min(max(word.confidence, 0.0), 1.0):.4g}"'
-        content = f'CONTENT="{xml_text(word.text)}" {_place(word.box, factor)}{score}'
-        strings += f'<String ID="word_{key}_{index}" {content}/>{"<SP/>" * word.space}'
-    end = '<HYP CONTENT="-"/>' if hyphen else ""
-    return f'<TextLine ID="line_{key}" {_place(box, factor)}{baseline}>{strings}{end}</TextLine>'
 
 
 def _place(box: Box, factor: float) -> str:

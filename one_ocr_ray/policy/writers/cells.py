@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# What a spreadsheet program takes for a formula when it opens a CSV file; a lone dash or a number with a sign is none.
+# Text that a spreadsheet program takes for a formula in a CSV file; a lone dash or a signed number is not one.
 _FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20].*\w", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?[\d.,' \u00a0]*\d[\d.,' \u00a0]*%?")
 

@@ -17,7 +17,7 @@ from one_ocr_ray.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from one_ocr_ray.blocks import BlockLine, Box
+    from one_ocr_ray.blocks import Box
     from one_ocr_ray.policy.writers.placed import PlacedBlock, PlacedPage
 
 BASELINE = 0.2  # how far the baseline is above the bottom of a line, against its height
@@ -70,23 +70,21 @@ def _area(placed: PlacedBlock, number: int, factor: float) -> Iterator[str]:
     yield f'<div class="ocr_carea" id="block_{key}" title="{place}">'
     yield f'<p class="ocr_par" id="par_{key}" dir="{direction}" title="{place}">'
     for index, line in enumerate(placed.lines, start=1):
-        yield _line(line, f"{key}_{index}", factor)
+        box = around([line.box, *(word.box for word in line.words)])
+        height = (box.y1 - box.y0) * factor
+        turn = round(line.angle / 90) * 90
+        slope = round(math.tan(math.radians(line.angle - turn)), 4) if abs(line.angle - turn) > STRAIGHT_DEG else 0
+        angle = f"; textangle {-turn % 360}" if turn % 360 else ""
+        baseline = f"baseline {slope:g} {-round(BASELINE * height)}"
+        title = f"{_bbox(box, factor)}; {baseline}; x_size {round(height)}{angle}"
+        words = ""
+        for number_in_line, word in enumerate(line.words, start=1):
+            score = "" if word.confidence is None else f"; x_wconf {round(100 * min(max(word.confidence, 0.0), 1.0))}"
+            word_id, word_title = f"word_{key}_{index}_{number_in_line}", f"{_bbox(word.box, factor)}{score}"
+            words += f'<span class="ocrx_word" id="{word_id}" title="{word_title}">{xml_text(word.text)}</span>'
+            words += " " * word.space
+        yield f'<span class="ocr_line" id="line_{key}_{index}" title="{title}">{words.rstrip()}</span>'
     yield "</p>\n</div>"
-
-
-def _line(line: BlockLine, key: str, factor: float) -> str:
-    box = around([line.box, *(word.box for word in line.words)])
-    height = (box.y1 - box.y0) * factor
-    turn = round(line.angle / 90) * 90
-    slope = round(math.tan(math.radians(line.angle - turn)), 4) if abs(line.angle - turn) > STRAIGHT_DEG else 0
-    angle = f"; textangle {-turn % 360}" if turn % 360 else ""
-    title = f"{_bbox(box, factor)}; baseline {slope:g} {-round(BASELINE * height)}; x_size {round(height)}{angle}"
-    words = ""
-    for index, word in enumerate(line.words, start=1):
-        score = "" if word.confidence is None else f"; x_wconf {round(100 * min(max(word.confidence, 0.0), 1.0))}"
-        attributes = f'class="ocrx_word" id="word_{key}_{index}" title="{_bbox(word.box, factor)}{score}"'
-        words += f"<span {attributes}>{xml_text(word.text)}</span>{' ' * word.space}"
-    return f'<span class="ocr_line" id="line_{key}" title="{title}">{words.rstrip()}</span>'
 
 
 def _bbox(box: Box, factor: float) -> str:

@@ -79,7 +79,7 @@ def with_kinds(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, ..
             return BlockKind.CAPTION
         if segment in notes:
             return BlockKind.FOOTNOTE
-        # A title if size and model agree, as they do of a full line, or of one that ends with a colon.
+        # A title if size and model agree, even if its line is full or ends with a colon.
         is_large = segment.height > LARGE * height and marks.has_words(segment.text) and not segment.is_vertical
         is_title = is_large and labels.score(segment, "title") >= TITLE and not labels.score(segment, "text")
         return BlockKind.HEADING if is_title else None
@@ -125,7 +125,7 @@ def with_figures(segments: Sequence[Segment], labels: Labels) -> tuple[Segment, 
     found: list[Segment] = []
     for region in labels.separate("figure", FIGURE):
         inside = labels.within(region, left)
-        # It is none if it holds a table, much of the page's text, or running text.
+        # Not a figure: what holds a table, much of the page's text, or running text.
         if any(isinstance(segment, TableStrip) for segment in inside):
             continue
         lines = rows(segment for segment in inside if not segment.is_vertical)

@@ -38,7 +38,7 @@ NUMBER_GAP = 0.9  # of the line height: between a page number and the text
 FOOT_GAP = 1.2  # the same for a row with more than the number
 FARTHER = 1.6  # times the distance of the rows before: a row further away is not one of theirs
 LOWER_HALF, FAR = 0.5, 2.5  # of the page's height, of the line height: a number there and so far below ends a page
-NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a date of printing is none of the text
+NOTICE_EDGE = 0.08  # of the page's height at its edges, where an address or a printing date is not part of the text
 MARGIN, TEXT_EDGE, SIDE = 0.05, 0.07, 0.03  # of the page's height: the lower margin; where text begins at most
 MARGIN_ROWS = 24  # on a page that shows where its margins are
 LANDSCAPE, LABELLED_ROWS = 1.2, 4  # width by height of a slide; its label, its title, and text below
@@ -198,19 +198,16 @@ def _at_edge(
         depth = max(s.middle if at_top else page_height - s.middle for s in row) / page_height
         is_in_place = depth < EDGE or (not at_top and _is_lone_number(rest, page_height, height))
         is_number = at == 0 and is_in_place and _has_number(rest, height)
-        is_notice_row = depth < NOTICE_EDGE and _is_notice_row(rest, height)
+        text = " ".join(s.text for s in row)
+        is_of_sheet = (
+            is_notice(text) and not marks.starts_footnote(text) and all(s.height <= LARGE * height for s in row)
+        )
+        is_notice_row = depth < NOTICE_EDGE and is_of_sheet and _is_apart(rest, FOOT_GAP * height)
         is_in_margin = not at_top and depth < MARGIN and _lies_in_margin(rest, page_height, height)
         if not (is_number or is_notice_row or is_in_margin):
             break
         found.update(row)
     return found
-
-
-def _is_notice_row(page: Sequence[Row], height: float) -> bool:
-    """True if the outermost row is a notice of the sheet, apart from the others."""
-    says = " ".join(s.text for s in page[0])
-    is_small = all(s.height <= LARGE * height for s in page[0])
-    return is_small and is_notice(says) and not marks.starts_footnote(says) and _is_apart(page, FOOT_GAP * height)
 
 
 def _lies_in_margin(page: Sequence[Row], page_height: float, height: float) -> bool:

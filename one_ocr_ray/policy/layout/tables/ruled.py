@@ -1,6 +1,6 @@
 """The tables of a page that are drawn with lines: which frames are tables, and what they hold.
 
-A box around a paragraph, the lines between the columns of a newspaper and the grid of a chart are none.
+A box around a paragraph, the lines between the columns of a newspaper and the grid of a chart are not tables.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 MANY_LINES = 8  # a cell with more is a column of a page
 NAMED = 0.6  # of the cells of the first row and of the first column say something, or
-FILLED_ROWS = 3  # every so manieth row has two cells that do
+FILLED_ROWS = 3  # one row in three has two cells that do
 SURE_FIGURE = 0.9  # the score of a region
 FULL = 0.6  # of the cells of a table that a figure could be
 TORN = 1.5  # times as many pieces as segments: the text keeps to no cells, as in a chart
@@ -55,9 +55,9 @@ class _Found:
     bottom: float
 
     def is_figure(self, labels: Labels) -> bool:
-        """True if the layout model sees a figure, and no table, where most of the segments are, and cells are empty.
+        """True if the layout model sees a figure, and no table, where most of the segments are.
 
-        A table of three rows and columns is none if it has text in most cells, or in all that name a row or a column.
+        A grid of three rows and columns stays a table if most cells have text, or all that name a row or a column.
         """
         figures = sum(labels.score(s, "figure") >= SURE_FIGURE > labels.score(s, "table") for s in self.taken)
         grid = self.table.grid
