@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ from one_ocr_ray.policy.batch.flow import HOLD_S, TokenMeter, are_good, poll_aft
 from one_ocr_ray.policy.batch.parcel import NOT_FOUND, TOKEN_LIMIT, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
 from one_ocr_ray.policy.batch.remote import RemoteBatch, RemoteState
 from one_ocr_ray.policy.cost.pricing import cost_usd
+from one_ocr_ray.reading.batch.known_parcels import KnownParcels
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.store.objects import Objects
+from tests.manual_clock import ManualClock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,3 +253,16 @@ def test_the_estimate_of_a_million_pages() -> None:
     found = estimate_batches(1_000_000, 2000, 2_000_000, openai_batch.limits(OPENAI))
     assert (found.parcels, found.waves, found.uploaded_bytes) == (4000, 1000, 400_000_000_000)
     assert estimate_batches(1_000_000, 2000, None, openai_batch.limits(OPENAI)).waves is None
+
+
+@pytest.mark.parametrize(("options", "has_room"), [(GEMINI, False), (OPENAI, True)])
+def test_nothing_is_rendered_for_a_store_that_is_full(options: EngineOptions, has_room: bool, tmp_path: Path) -> None:
+    """Gemini keeps 20 GB of files for a project, and a full store refuses every upload."""
+    state, codec = BatchState(Objects(str(tmp_path))), {"gemini": gemini_batch, "openai": openai_batch}[options.name]
+    state.put_file("s", 0, replace(FILE, size_bytes=15_000_000_000))
+    known = KnownParcels(state, codec.limits(options), ManualClock(), creates=True)
+    asyncio.run(known.take_in())
+    assert (known.has_room, known.takes("other"), known.takes("s")) == (has_room, has_room, True)
+    state.mark(state.parcel("s", 0), Stage.COLLECTED)
+    asyncio.run(known.take_in())
+    assert known.has_room

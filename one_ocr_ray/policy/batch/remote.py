@@ -78,3 +78,4 @@ class ParcelLimits:
     result_kept_s: float  # counted from the creation of the batch, to be on the safe side
     live_at_once: int  # batches
     least_poll_s: float = 0.0
+    most_stored_bytes: float = float("inf")  # of our files at once; beyond it nothing more is rendered

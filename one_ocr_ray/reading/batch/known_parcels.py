@@ -76,8 +76,10 @@ class KnownParcels:
 
     @property
     def has_room(self) -> bool:
-        """True unless so much is uploaded already that more need not be."""
-        return len(self.in_stage(Stage.UPLOADED)) < UPLOADED_AHEAD
+        """True unless so much is uploaded already that more need not or must not be."""
+        stored_bytes = sum(each.file.size_bytes for each in self.all() if each.file and each.stage.is_owed)
+        fits = stored_bytes < self._limits.most_stored_bytes
+        return fits and len(self.in_stage(Stage.UPLOADED)) < UPLOADED_AHEAD
 
     def takes(self, shard_id: str) -> bool:
         """True if a worker may read a shard now: it has batches already, or there is room for new ones."""

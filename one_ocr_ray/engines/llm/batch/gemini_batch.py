@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 
 parse_error = gemini.parse_error
 DAY_S = 86_400.0
+STORED_BYTES = 15e9  # a project may store 20 GB, in which our results and the files of others have their part
 
 
 def limits(options: EngineOptions) -> ParcelLimits:
     """The limits of files and batches there."""
-    return ParcelLimits(512 << 20, 500, 2 * DAY_S, 2 * DAY_S, live_at_once=80)
+    return ParcelLimits(512 << 20, 500, 2 * DAY_S, 2 * DAY_S, live_at_once=80, most_stored_bytes=STORED_BYTES)
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------
