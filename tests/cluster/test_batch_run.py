@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -10,9 +11,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.reading.batch.history import GONE
 from tests.cluster.outputs import pages_by_source, read
 from tests.pdfs import scan_pdf, text_pdf
-from tests.provider import BatchPlay, ProviderProcess
+from tests.provider import BatchPlay, Identity, ProviderProcess, write_identity_pdfs
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,3 +51,48 @@ def test_a_route_whose_last_reader_answers_in_batches(tmp_path: Path, ray_cluste
         assert pages_by_source(output)["scan.pdf", 1]["route_reason"] == "no_text"
         assert sum(row.operation == "line" for row in provider.rows()) == 1
         assert provider.batches()["files"] == 0
+
+
+def test_batches_that_end_badly(tmp_path: Path, ray_cluster: None) -> None:
+    """Results that are gone are asked for again; where hardly any first page is good, no more batches are made."""
+    source, said = tmp_path / "in", list[str]()
+    source.mkdir()
+    (source / "1.pdf").write_bytes(text_pdf(6))
+    with ProviderProcess(keys=(), batches=BatchPlay(run_s=3600).model_dump()) as provider:
+        flags: dict[str, Any] = {
+            "engine": "openai", "base_url": provider.openai_url, "model": uuid4().hex, "batch": True, "prices": {},
+            "longest_side": 800,
+        }  # fmt: skip
+        gone = tmp_path / "gone"
+        with pytest.raises(StoppedError, match="--batch-wait"):
+            read(gone, source, batch_wait=0, **flags)
+        provider.turn_clock(60 * 86_400.0)
+        assert read(gone, source, say=said.append, **flags).exit_code == 0
+        assert GONE.format(pages=6) in said
+        bad = tmp_path / "bad"
+        provider.reset(keys=(), batches=BatchPlay(run_s=3600).model_dump(), rules=[{"fault": "refusal"}])
+        with pytest.raises(StoppedError, match="--batch-wait"):
+            read(bad, source, batch_wait=0, batch_rest="batch", **flags)
+        provider.turn_clock(3700)
+        with pytest.raises(StoppedError, match="first pages fail with refused, so that no more batches are made"):
+            read(bad, source, batch_rest="batch", **flags)
+
+
+def test_a_committed_shard_is_left_alone_while_others_go_on(tmp_path: Path, ray_cluster: None) -> None:
+    """A page that is refused is asked for once, however many rounds of batches another shard takes."""
+    source, output = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    write_identity_pdfs(source, (1, 2), 1)
+    rules = [
+        {"fault": "refusal", "page": str(Identity(1, 1))},
+        {"fault": "server_error", "page": str(Identity(2, 1)), "times_per_page": 1},
+    ]
+    with ProviderProcess(keys=(), batches=BatchPlay(run_s=0.5).model_dump(), rules=rules) as provider:
+        summary = read(
+            output, source, engine="openai", base_url=provider.openai_url, model=uuid4().hex, batch=True,
+            batch_rest="batch", prices={}, longest_side=800, shard_pages=1,
+        )  # fmt: skip
+        lines = Counter(row.page for row in provider.rows() if row.operation == "line")
+        assert lines == {str(Identity(1, 1)): 1, str(Identity(2, 1)): 2}
+        assert provider.batches()["files"] == 0
+    assert summary.counts.pages == {"ok": 1, "failed": 1}

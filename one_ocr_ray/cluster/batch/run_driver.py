@@ -212,13 +212,14 @@ class RunDriver:
         self._under_way += 1
         last: ShardUpdate = await self._pool.read(assignment, take_update, worker=number)
         self._under_way -= 1
+        if self._batches is not None:
+            await self._batches.take_in(assignment.key)
         if last.batches is not None:
             count_batches(last.batches)
             if last.batches.gone_pages:
                 self._say(GONE.format(pages=last.batches.gone_pages))
             self._judge_first_pages()
-        if last.lies_in_batches and self._batches is not None:
-            await self._batches.take_in(assignment.key)
+        if last.lies_in_batches:
             unfinished.release()
             return
         self._committed_pages += last.committed or Counter()
