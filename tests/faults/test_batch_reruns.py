@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from pydantic import SecretStr
 
+from one_ocr_ray.engines.llm.batch.client import BatchClient
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import PageStatus
@@ -16,7 +17,7 @@ from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.reading.batch.history import GONE
 from one_ocr_ray.reading.batch.room import NO_ROOM, TOO_LONG
 from one_ocr_ray.reading.batch.run_batches import BatchWishes, RunBatches
-from one_ocr_ray.reading.batch.watch import REFUSED
+from one_ocr_ray.reading.batch.watch import CUT_SHORT, REFUSED
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.pending_work import PendingWork
 from one_ocr_ray.storage.spending.records import recorded_spending
@@ -195,3 +196,37 @@ def test_a_wait_says_where_the_pages_are(provider: Provider, tmp_path: Path) -> 
     assert all(line.endswith("; within 24 h") for line in lines)
     told = str(batches.with_deadline(stopped.value))
     assert "1 batch (3 pages) is with the provider; run the same command again before 20" in told
+
+
+def test_a_batch_that_is_cancelled_at_the_providers_console(provider: Provider, tmp_path: Path) -> None:
+    """What it has done is kept, a sentence tells of it, and the other pages are asked for again."""
+    play(provider, run_s=6000)
+    run = BatchRun(tmp_path / "out", provider, [document(1, page_count=8)], shard_pages=100)
+    run.run(most_turns=2)
+    provider.turn_clock(3000)
+    (parcel,) = run.watch.in_stage(Stage.LIVE)
+    options = EngineOptions(name="openai", model=MODEL, base_url=provider.openai_url, api_key=SecretStr(DEFAULT_KEY))
+
+    async def console() -> None:
+        client = BatchClient(options)
+        assert await client.cancel(parcel.batch_id or "") is None
+        await client.close()
+
+    asyncio.run(console())
+    last = BatchRun(run.root, provider, [document(1, page_count=8)], clock=run.clock, rest="batch", shard_pages=100)
+    last.run(most_turns=400)
+    assert last.said == [CUT_SHORT.format(pages=8, state="cancelled")]
+    assert [(row.status, row.attempts) for row in last.rows()] == [(PageStatus.OK, 1)] * 8
+    assert sum(executed(provider).values()) == 8
+
+
+def test_a_listing_that_lags_is_told_and_waited_for(provider: Provider, tmp_path: Path) -> None:
+    """A creation without an answer is looked for in one sentence, and found; nothing is created meanwhile."""
+    play(provider, run_s=60, listed_after_s=300, steps=[{"step": "create", "fault": "500 done"}])
+    run = BatchRun(tmp_path / "out", provider, [document(1)], shard_pages=100)
+    run.run()
+    (told,) = run.said
+    assert told.startswith("Nobody knows if a batch of 3 pages was created at ")
+    assert told.endswith("looking for it in the provider's list, until 20 minutes after that.")
+    assert [row.status for row in run.rows()] == [PageStatus.OK] * 3
+    assert provider.batches()["batches"] == 1
