@@ -104,6 +104,4 @@ class WorkerReport:
     totals: RunTotals
     open_pages: Counter[str]  # finished pages of shards that are not committed, by status
     held: Held | None = None  # what keeps its requests from being answered
-    failure_notes: Mapping[str, str] = field(
-        default_factory=dict
-    )  # by error code: what to tell the user of such failures
+    failure_notes: Mapping[str, str] = field(default_factory=dict)  # by error code or endpoint: what to tell the user

@@ -20,7 +20,8 @@ from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, PageRequest, T
 from one_ocr_ray.policy.cost.metering import total_tokens
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
-from one_ocr_ray.policy.ratelimit.messages import LimiterClient, Limits
+from one_ocr_ray.policy.ratelimit.messages import GateState, LimiterClient, Limits
+from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.page.loop import ReadContext, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Permits, Reader
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import PageImage, PageResult
+    from one_ocr_ray.policy.ratelimit.messages import Snapshot
+    from one_ocr_ray.reading.page.events import Observer
 
 TOO_FAST = Failure(ErrorCode.PROVIDER_UNAVAILABLE, "Too fast.", Action.THROTTLED, 429, retry_after_s=3.0)
 NO_CREDIT = Failure(ErrorCode.BILLING, "Pay.", Action.STOP, 429)
@@ -71,6 +74,11 @@ class Server:
     hangs: bool = False  # while it is dead, whoever has asked before waits for ever
     asked: list[float] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
+    shown: list[tuple[float, GateState]] = field(default_factory=list)  # by the metrics
+
+    def show(self, rates: Snapshot, _: tuple[str, str] | None) -> None:
+        self.shown.append((now(), rates.state))
+
     answered: list[tuple[float, int]] = field(default_factory=list)
     refused: int = 0
     account: Account | None = None
@@ -108,7 +116,8 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False, may_
     def join(endpoint: Endpoint, server: Engine) -> None:
         elsewhere = has_next or len(servers) > 1 or may_grow
         client = LimiterClient(f"{name}-{endpoint.name}", "job", limits=endpoint.limits, elsewhere=elsewhere)
-        permits.add(endpoint.name, server, Near(RateLimiter(now)), client, total_tokens)
+        limiter = Near(RateLimiter(now, server.show if isinstance(server, Server) else None))
+        permits.add(endpoint.name, server, limiter, client, total_tokens)
 
     permits = EndpointPermits(has_next=has_next, join=join)
     for number, server in enumerate(servers):
@@ -129,9 +138,16 @@ def endpoint(number: int, server: Server) -> Endpoint:
     return Endpoint(f"e{number}", EngineOptions(name="openai", model="m", base_url=""), Limits(server.rpm))
 
 
-async def read_for(seconds: float, readers: Callable[[], Sequence[Reader]], *, at_once: int = 64) -> list[PageResult]:
+async def read_for(
+    seconds: float,
+    readers: Callable[[], Sequence[Reader]],
+    *,
+    at_once: int = 64,
+    observers: tuple[Observer, ...] = (),
+) -> list[PageResult]:
     """The rows of the pages that `at_once` readers finish in that time; what is under way then is not cut off."""
-    context = ReadContext(tuple(readers()), RunIdentity("run", "config"), clock=LoopClock(), jitter=lambda: 0.5)
+    identity = RunIdentity("run", "config")
+    context = ReadContext(tuple(readers()), identity, observers, clock=LoopClock(), jitter=lambda: 0.5)
     rows: list[PageResult] = []
 
     async def work(first: int) -> None:
@@ -157,6 +173,8 @@ def test_rates_of_endpoints_add_up_and_one_may_die_for_a_minute() -> None:
     assert sum(paid.values()) >= 0.97 * allowed
     third = servers[2]
     assert sum(60.0 <= at < 120.0 for at in third.asked) < 30  # those under way, and a trial now and then
+    seen = [[state for at, state in third.shown if at < second][-1] for second in range(62, 120)]
+    assert seen.count(GateState.BROKEN) > 50  # and is told in the metrics
     assert 10 < len(third.looks) < 60  # without a page
     assert sum(120.0 <= at < 130.0 for at, _ in third.answered) > 25  # it is back, and used at once
 
@@ -197,6 +215,23 @@ def test_endpoints_join_and_leave_while_pages_are_read() -> None:
     assert sum(at < 120.0 for at, _ in second.answered) > 400
     assert max(first.asked) <= 120.0
     assert len(first.answered) == len(first.asked) > 400
+
+
+def test_an_endpoint_that_has_left_is_looked_at_no_more() -> None:
+    """It was dead when its server was given up."""
+    first, second = Server(300), Server(300, dead=(10.0, 600.0))
+
+    async def leave(permits: Permits) -> None:
+        assert isinstance(permits, EndpointPermits)
+        await asyncio.sleep(30)
+        permits.keep([endpoint(0, first)])
+
+    async def both() -> None:
+        own = reader("own", [first, second])
+        await asyncio.gather(read_for(60.0, lambda: [own], at_once=16), leave(own.permits))
+
+    run_virtually(both())
+    assert 10.0 < max(second.looks) < 35.0
 
 
 def test_the_next_reader_reads_while_a_provider_is_down() -> None:
@@ -244,9 +279,10 @@ def test_a_page_that_came_back_does_not_ask_again_who_has_answered_it() -> None:
 
 
 def test_an_account_without_credit_leaves_the_route() -> None:
-    """It is asked by the pages that were under way, and then by nobody for ten minutes."""
-    poor, rich = Server(600, refusal=NO_CREDIT), Server(600)
-    rows = run_virtually(read_for(30.0, lambda: [reader("r", [poor, rich])]))
+    """It is asked by the pages that were under way, and then by nobody for ten minutes; the user is told once."""
+    poor, rich, notes = Server(600, refusal=NO_CREDIT), Server(600), FailureNotes()
+    rows = run_virtually(read_for(30.0, lambda: [reader("r", [poor, rich])], observers=(notes.observe,)))
+    assert notes.to_show(None) == {"r at e0": "r at e0 refuses every page: Pay."}
     assert {(row.status, row.attempts) for row in rows} == {("ok", 1)}
     assert len(poor.asked) < 20
     poor.asked.clear()

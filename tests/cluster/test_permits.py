@@ -13,8 +13,10 @@ from one_ocr_ray.cluster.limiter import RateLimiter
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, ErrorCode, Failure, TokenUsage
 from one_ocr_ray.policy.cost.metering import input_tokens
+from one_ocr_ray.policy.ratelimit.adapt import HEADROOM, HEADROOM_WHEN_SLOW
 from one_ocr_ray.policy.ratelimit.messages import Feedback, Grant, LimiterClient, Limits
-from one_ocr_ray.reading.limits.permits import LATE_S, LeasedPermits
+from one_ocr_ray.policy.ratelimit.meter import MISSED_AT_MOST_S
+from one_ocr_ray.reading.limits.permits import LATE_S, LATE_WHEN_SLOW_S, LeasedPermits
 from tests.cluster.virtual_time import run_virtually
 from tests.provider.quotas import Account, strict_minute
 from tests.unit.ratelimit_simulation import busiest
@@ -381,3 +383,9 @@ def test_close_gives_everything_back() -> None:
         assert (await snapshot_after(limiter, 0.1)).in_flight == 0
 
     run_virtually(main())
+
+
+def test_what_may_come_late_fits_into_the_unused_part_of_a_minute() -> None:
+    """The first of a minute's permits at its latest, the rest on time, and a meter that makes up for a moment."""
+    assert LATE_S + MISSED_AT_MOST_S <= 60 * HEADROOM
+    assert LATE_WHEN_SLOW_S + MISSED_AT_MOST_S <= 60 * HEADROOM_WHEN_SLOW

@@ -98,15 +98,19 @@ class Lane:
 
     async def _look(self) -> None:
         was_gone = False
-        while not self.is_open:
+        while self._may_come_back:
             await asyncio.sleep(random.uniform(*LOOK_IF_THERE_S))  # noqa: S311 - spreads looks
             failure = await self.engine.check()
             if failure is not None and failure.code is ErrorCode.PROVIDER_UNAVAILABLE:
                 was_gone = True
                 for asked in self.asked:  # they would hang until they time out
                     asked.cancel()
-            elif was_gone and self.permits.away_until < inf:
+            elif was_gone and self._may_come_back:
                 self.permits.come_back()
+
+    @property
+    def _may_come_back(self) -> bool:
+        return not self.is_open and self.permits.away_until < inf and self.permits.stopped is None
 
     def passes_on(self, failure: Failure | None, failed_at: Sequence[Lane]) -> bool:
         """True if a request that ended here goes to another endpoint at once: this one is at fault, another is open.

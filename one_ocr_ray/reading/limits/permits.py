@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.ratelimit.messages import LimiterClient
     from one_ocr_ray.reading.limits.ports import Limiter, Peers
 
-# A permit that comes later than this, and than a step of its lease, is given back. It is less than what the limiter
-# leaves unused of a minute, so that late permits do not push the next minute over the limit.
-LATE_S = 0.2
+# A permit that comes later than the first, and than a step of its lease or the second, is given back. With the moment
+# that a meter makes up for it is what the limiter leaves unused of a minute, so that late permits push none over it.
+LATE_S, LATE_WHEN_SLOW_S = 0.15, 1.0
 TICK_S = 0.001  # timers are no finer
 # Late permits, as after the event loop stood still, keep this share of their step between them. All at once they would
 # be refused by a provider that counts single seconds.
@@ -235,7 +235,7 @@ class LeasedPermits:
         while self._permits and self._next_at() <= now + TICK_S:
             fired_at = max(self._next_at(), now - JITTER_S)
             permit = self._permits.popleft()
-            on_time = now - permit.due <= max(LATE_S, permit.step_s) and self.away_until < inf
+            on_time = now - permit.due <= max(LATE_S, min(permit.step_s, LATE_WHEN_SLOW_S)) and self.away_until < inf
             waiter = self._waiting.take(self) if on_time else None
             if waiter is None:
                 self.give_back(permit.tokens)
