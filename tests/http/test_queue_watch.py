@@ -8,7 +8,7 @@ from aiohttp import web
 from one_ocr_ray.engines.llm.http import HttpSender
 from one_ocr_ray.engines.llm.queue_watch import QueueWatch
 from one_ocr_ray.model import PageRequest
-from one_ocr_ray.policy.servers.queue import queue_of
+from one_ocr_ray.policy.servers.queue import queue_of, work_of
 from tests.http.local_servers import http_server
 from tests.unit.wire_samples_reader import llm_engine, page_image
 
@@ -40,6 +40,14 @@ GOOD = {"choices": [{"message": {"content": "text"}, "finish_reason": "stop"}], 
 def test_metrics_are_read(metrics: bytes, queue: tuple[int, int] | None) -> None:
     """Sums over the engine processes; what tells no queue, or no numbers, is none."""
     assert queue_of(metrics) == queue
+
+
+def test_the_work_of_a_server_is_read() -> None:
+    """Tokens read and written, of all engine processes."""
+    told = b'vllm:prompt_tokens_total{engine="0"} 700.0\nvllm:generation_tokens_total{engine="0"} 42.0\n'
+    assert work_of(VLLM + told) == (33, 742.0)
+    assert work_of(VLLM) is None
+    assert work_of(told) is None
 
 
 @pytest.mark.parametrize("tells", [True, False])

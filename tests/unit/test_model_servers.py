@@ -15,6 +15,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.profiles.catalog import profile_named
 from one_ocr_ray.policy.servers.advice import pin_advice, version_fault
 from one_ocr_ray.policy.servers.command import ServerPlan, command_of, refused_argument, server_environment
+from one_ocr_ray.policy.servers.hang import HANGS_S, EngineProgress
 from one_ocr_ray.policy.servers.progress import progress_sentence, stage_of
 from one_ocr_ray.policy.servers.restarts import MOST_RESTARTS, STABLE_S, STARTS_BEFORE_READY, Restarts, ended, ready
 from one_ocr_ray.policy.servers.size import FleetSize, Load, cpus_of_server
@@ -94,6 +95,15 @@ def test_a_server_that_dies_again_and_again_is_given_up(lives_s: list[float]) ->
             return
         assert 1 <= wait_s <= 60
         now_s += wait_s
+
+
+def test_an_engine_that_does_nothing_hangs() -> None:
+    """Only with work at hand: tokens that come, a rest and a server that tells nothing are none."""
+    begun = EngineProgress().seen(3, 50.0, 0.0)
+    assert not begun.seen(3, 50.0, HANGS_S).hangs(HANGS_S)
+    assert begun.seen(3, 50.0, HANGS_S + 1).hangs(HANGS_S + 1)
+    assert not begun.seen(3, 51.0, HANGS_S + 1).hangs(HANGS_S + 1)
+    assert not begun.seen(0, 50.0, HANGS_S + 1).hangs(HANGS_S + 1)
 
 
 def test_progress_in_words() -> None:

@@ -17,8 +17,10 @@ from one_ocr_ray.cluster.nodes import Node
 from one_ocr_ray.environment import for_child_programs
 from one_ocr_ray.policy.servers.advice import version_fault
 from one_ocr_ray.policy.servers.command import SHUTDOWN_S, command_of, server_environment
+from one_ocr_ray.policy.servers.hang import HANGS_S, EngineProgress
 from one_ocr_ray.policy.servers.progress import stage_of
-from one_ocr_ray.servers.health import is_healthy
+from one_ocr_ray.policy.servers.queue import work_of
+from one_ocr_ray.servers.health import is_healthy, metrics_of
 from one_ocr_ray.servers.installed import installed_vllm
 from one_ocr_ray.servers.process import ServerProcess
 
@@ -115,6 +117,7 @@ class Replica:
         if server is None:
             return Ended(127, "the server was not started", str(self._log))
         healthy_s = looked_s = time.monotonic()
+        progress = EngineProgress(since_s=looked_s)
         while (code := server.exit_code) is None:
             now_s = time.monotonic()
             if now_s - looked_s >= HEALTH_EVERY_S:
@@ -123,6 +126,10 @@ class Replica:
                 if now_s - healthy_s > SILENT_S:
                     server.stop()
                     return Ended(-1, f"the server did not answer for {SILENT_S:g} s", str(self._log), "silent")
+                progress = progress.seen(*(work_of(metrics_of(place.host, place.port)) or (0, 0.0)), now_s)
+                if progress.hangs(now_s):
+                    server.stop()
+                    return Ended(-1, f"the engine did nothing for {HANGS_S:g} s", str(self._log), "silent")
             time.sleep(LOOK_AGAIN_S)
         return Ended(code, server.last_line(), str(self._log), "died")
 
