@@ -64,28 +64,24 @@ def numbered(drafts: Iterable[Draft], source: BlockSource) -> tuple[Block, ...]:
         for note in draft.notes:
             blocks.append(replace(_block(note, len(blocks) + 1, source), parent=block.id))
             items.clear()
-    parents = {BlockKind.CAPTION: _named_by, BlockKind.FOOTNOTE: _refers_to}
-    return tuple(replace(b, parent=find(b, blocks)) if (find := parents.get(b.kind)) else b for b in blocks)
+    with_parents = frozenset({BlockKind.CAPTION, BlockKind.FOOTNOTE})
+    return tuple(replace(b, parent=_parent_of(b, blocks)) if b.kind in with_parents else b for b in blocks)
 
 
-def _named_by(caption: Block, blocks: Sequence[Block]) -> int | None:
-    """The figure, table or listing that a caption names: just before or after it, whichever is nearer."""
+def _parent_of(block: Block, blocks: Sequence[Block]) -> int | None:
+    """What a caption names, just before or after it, whichever is nearer; what alone refers to a footnote."""
+    if block.kind is BlockKind.FOOTNOTE:
+        reference = marks.reference_to_note(block.text)
+        before = blocks[: block.id - 1] if reference is not None else ()
+        found = [b.id for b in before if b.kind not in _WITHOUT_NOTES and reference and reference.search(b.text)]
+        return found[0] if len(found) == 1 else None
     near: list[tuple[float, int]] = []
-    for other in blocks[max(0, caption.id - 2) : caption.id + 1]:
-        if other.kind in _CAPTIONED and other.box and caption.box:
-            far = max(other.box.y0 - caption.box.y1, caption.box.y0 - other.box.y1)
-            if far <= CAPTION_GAP * (caption.box.y1 - caption.box.y0) / max(1, len(caption.lines or ())):
+    for other in blocks[max(0, block.id - 2) : block.id + 1]:
+        if other.kind in _CAPTIONED and other.box and block.box:
+            far = max(other.box.y0 - block.box.y1, block.box.y0 - other.box.y1)
+            if far <= CAPTION_GAP * (block.box.y1 - block.box.y0) / max(1, len(block.lines or ())):
                 near.append((far, other.id))
     return min(near)[1] if near else None
-
-
-def _refers_to(note: Block, blocks: Sequence[Block]) -> int | None:
-    """The block that refers to a footnote, where just one before it does."""
-    reference = marks.reference_to_note(note.text)
-    if reference is None:
-        return None
-    found = [b.id for b in blocks[: note.id - 1] if b.kind not in _WITHOUT_NOTES and reference.search(b.text)]
-    return found[0] if len(found) == 1 else None
 
 
 def grid_text(grid: TableGrid) -> str:

@@ -54,6 +54,19 @@ class _Token:
     folded: str
     space: bool
 
+    @classmethod
+    def all_of(cls, number: int, block: Block) -> Iterator[_Token]:
+        """The words of the block with that number, CJK characters by themselves."""
+        texts = (
+            [(None, block.text)] if block.table is None else list(enumerate(cell.text for cell in block.table.cells))
+        )
+        for cell, text in texts:
+            for word in text.split():
+                parts = _CJK_APART.findall(word)
+                for part in parts:
+                    if folded := _folded(part):
+                        yield cls(number, cell, part, folded, space=part is parts[-1])
+
 
 def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order: bool = False) -> Alignment:
     """`blocks` of an answer with boxes and lines, from those of `words` that they hold.
@@ -61,7 +74,7 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order
     `words` are those of the same page; unless they are `in_order`, in any order, on a page that is level. A block of
     which no word is found keeps no box.
     """
-    tokens = [token for number, block in enumerate(blocks) for token in _tokens(number, block)][:MOST_WORDS]
+    tokens = [token for number, block in enumerate(blocks) for token in _Token.all_of(number, block)][:MOST_WORDS]
     ordered = words[:MOST_WORDS]
     if not in_order:  # columns beside each other share rows, and a row of each is still a run
         rows = runs(sorted(ordered, key=_middle), lambda row, word: _middle(word) <= row[0].box.y1)
@@ -83,16 +96,6 @@ def with_places(blocks: Sequence[Block], words: Sequence[BlockWord], *, in_order
 
 def _middle(word: BlockWord) -> float:
     return (word.box.y0 + word.box.y1) / 2
-
-
-def _tokens(number: int, block: Block) -> Iterator[_Token]:
-    texts = [(None, block.text)] if block.table is None else list(enumerate(cell.text for cell in block.table.cells))
-    for cell, text in texts:
-        for word in text.split():
-            parts = _CJK_APART.findall(word)
-            for part in parts:
-                if folded := _folded(part):
-                    yield _Token(number, cell, part, folded, space=part is parts[-1])
 
 
 def _parts(word: BlockWord) -> list[BlockWord]:
