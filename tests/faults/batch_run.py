@@ -11,6 +11,7 @@ import os
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import wraps
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import SecretStr
@@ -49,7 +50,6 @@ from tests.provider import DEFAULT_KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from one_ocr_ray.model import DocumentRef, PageResult, Shard
     from one_ocr_ray.policy.batch.parcel import Stage
@@ -61,7 +61,6 @@ FINGERPRINT = Fingerprint("openai", MODEL, None, None, 1600, "all")
 ASK = PageRequest(prompt="Read.")
 TURN_S = 60.0
 MOST_TURNS = 4000
-SUFFIXES = (".json", ".z")
 OBJECTS = ("/_run/", "/_work/", ".parquet")
 
 
@@ -90,7 +89,9 @@ class Death:
         def watched(name: str) -> Callable[..., None]:
             def change(*paths: Any, **more: Any) -> None:
                 path = str(paths[-1])
-                is_object = any(part in path for part in OBJECTS) or ("dir_fd" in more and path.endswith(SUFFIXES))
+                if (folder := more.get("dir_fd")) is not None:  # a whole folder is deleted
+                    path = f"{Path(f'/proc/self/fd/{folder}').readlink()}/{path}"
+                is_object = any(part in path for part in OBJECTS)
                 if is_object and not ("#" in path or "staged-" in path):  # names of what is not whole yet
                     self.pass_by(f"{'delete' if name == 'unlink' else 'write'} {path.rpartition('/')[2]}")
                 originals[name](*paths, **more)

@@ -22,7 +22,7 @@ from one_ocr_ray.reading.batch.cancelling import cancel_batches
 from one_ocr_ray.storage.batches import BatchState
 from one_ocr_ray.storage.store.objects import Objects
 from tests.faults.batch_run import MODEL, BatchRun, CrashError, Death, MortalClient
-from tests.faults.test_batches import PAPERS, digest_of
+from tests.faults.test_batches import PAPERS, digest_of, lagging
 from tests.provider import DEFAULT_KEY, Identify, Provider
 from tests.values import document
 
@@ -89,13 +89,8 @@ def a_retry(trip: Trip) -> tuple[BatchRun, list[int]]:
 
 def a_lost_batch(trip: Trip) -> tuple[BatchRun, list[int]]:
     """A creation that was cut off, looked for in lists that do not show it, fenced and given up."""
-    play(trip.provider, validate_s=2000, run_s=60, listed_after_s=3600)
-    death = Death()
-    death.at = 10  # sent, and not noted
-    before = BatchRun(trip.root, trip.provider, PAPERS[:1], death=death)
-    with suppress(CrashError, BaseExceptionGroup):
-        before.run()
-    assert death.names[-1] == "create not noted"
+    before = lagging(trip.provider, trip.root, validate_s=2000, run_s=60)
+    trip.root = before.root
     return trip.run(*PAPERS[:1], clock=before.clock, rest="batch"), [1] * 3
 
 
