@@ -76,7 +76,7 @@ def unknown_kind(name: str) -> Failure:
 
 
 def unanswered(timeout_s: float, *, timed_out: bool) -> Failure:
-    """The failure of a page on which the child died, or that took it longer than `timeout_s`."""
+    """The failure of a page on which the child died or exceeded `timeout_s`."""
     message = f"This page took longer than {timeout_s:g} s to draw."
     return Failure(ErrorCode.RENDER_TIMEOUT, message) if timed_out else CRASHED
 

@@ -54,7 +54,7 @@ def send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
 
 
 def _end_with_parent() -> None:
-    """End the process when the other end of its socket is gone, even in the middle of a call into a library."""
+    """End the process when the other end of its socket is gone, even within a library call."""
     poll = select.poll()
     poll.register(0, select.POLLHUP)
     poll.poll()

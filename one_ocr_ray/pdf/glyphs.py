@@ -72,7 +72,7 @@ def lacks_glyphs(page: Any) -> bool:
 
 
 def _lacks_one_of(odd: set[int], text: Any) -> bool:
-    """True if a character of a font that is not embedded has no glyph, or one that was not chosen by Unicode."""
+    """True if a character in a font that is not embedded has no glyph chosen by Unicode."""
     drawn: set[tuple[int | None, int]] = set()
     for index in range(min(text.count_chars(), MAX_CHARACTERS)):
         if (code := pdfium_c.FPDFText_GetUnicode(text, index)) not in odd:

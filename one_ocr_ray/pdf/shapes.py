@@ -31,7 +31,7 @@ _UPRIGHT: Matrix = (1.0, 0.0, 0.0, 1.0, 0.0, 0.0)
 
 
 def all_objects(page: Any) -> Iterator[Placed]:
-    """The objects of `page` in the order in which they are painted, those inside of forms in their places."""
+    """The objects of `page` in painting order, those inside of forms included."""
     count = pdfium_c.FPDFPage_CountObjects(page)
     for index in range(count):
         yield from _unfolded(pdfium_c.FPDFPage_GetObject(page, index), _UPRIGHT, FORMS_DEEP)
@@ -67,7 +67,7 @@ class Shapes:
                 self._paths.append((each, around))
 
     def pictures(self) -> list[list[Any]]:
-        """Of each picture its place in the order of painting, its box, and whether something shows through it."""
+        """Each picture's place in the painting order, its box, and if something shows through it."""
         self.cut = self.cut or len(self._images) > PICTURES_MAX
         return [
             [number, _rounded(_bounds(each, around)), bool(pdfium_c.FPDFPageObj_HasTransparency(each))]

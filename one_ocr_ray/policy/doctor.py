@@ -95,7 +95,7 @@ def ports(cluster: ClusterFacts) -> Check:
 
 
 def versions(here: Versions, nodes: Sequence[NodeFacts]) -> Check:
-    """Check that Ray is supported, and that Python, Ray and this package are the same on all nodes."""
+    """Check that Ray is supported, and that all nodes have the same versions."""
     for node in nodes:
         if node.fault:
             return Check("versions", CheckStatus.FAIL, f"Node {node.address}: {node.fault}")

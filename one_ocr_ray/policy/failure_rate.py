@@ -19,7 +19,7 @@ OF_THE_PAGE = frozenset({ErrorCode.RENDER_FAILED, ErrorCode.RENDER_CRASHED, Erro
 
 
 def fails_as_before(code: ErrorCode, before: ErrorCode | None) -> bool:
-    """True if a retried page fails as `before` for a permanent reason, such as filtered, refused or rejected.
+    """True if a retried page fails as `before` for a permanent reason, such as filtered.
 
     Such pages do not stop a retry; otherwise it would stop, and pay, at the same page each time.
     """

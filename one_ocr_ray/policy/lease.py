@@ -48,7 +48,7 @@ def deployment(deployed_at_s: float, token: str) -> str:
 
 
 def is_later(one: Lease, other: Lease) -> bool:
-    """True if the holder of `one` belongs to a later deployment of the service than that of `other`."""
+    """True if the holder of `one` belongs to a later deployment than that of `other`."""
     return one.run_id.partition(".")[0] > other.run_id.partition(".")[0]
 
 

@@ -68,7 +68,7 @@ class LlmEngine:
         return with_provider_message(answer, reply.body, sent, page_request)
 
     async def check(self) -> Failure | None:
-        """What is wrong with the address, the key or the model, found without asking the model anything.
+        """What is wrong with address, key or model, found without a request to the model.
 
         Many servers lack such a route, so only a plain refusal counts; None means that nothing speaks against a start.
         An unknown model (`model_not_found`) is a hint: gateways answer for more names than they list.

@@ -18,7 +18,7 @@ ANSWER_S = 2.0
 
 
 class QueueWatch:
-    """Asks a server at an `http` address, no hosted one, and never again one that has no such metrics."""
+    """Asks servers at `http` addresses, which are not hosted ones. One without such metrics is not asked again."""
 
     def __init__(self, http: HttpSender, base_url: str) -> None:
         address = urlsplit(base_url)

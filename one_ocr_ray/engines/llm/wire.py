@@ -153,7 +153,7 @@ def lacks_scope(payload: Any) -> bool:
 
 
 def with_provider_message(answer: Answer, body: bytes, options: EngineOptions, page_request: PageRequest) -> Answer:
-    """`answer` with the provider's sentence about its failure, cleaned so that a person may be shown it."""
+    """`answer` with the provider's sentence about its failure, cleaned for people."""
     error = read_error(read_json(body)) if answer.failure is not None else None
     if error is None or not error.message:
         return answer

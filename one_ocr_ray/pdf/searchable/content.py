@@ -99,7 +99,7 @@ def look_through(pdf: pikepdf.Pdf, streams: list[Any]) -> Content:
 
 
 def look_through_forms(pdf: pikepdf.Pdf, resources: Any, depth: int = 0) -> tuple[int, Any]:
-    """The visible text of the forms among `resources`, and these with copies of forms that held hidden text.
+    """The visible bytes of text in the forms of `resources`; and `resources` without hidden text, if there was any.
 
     A form may be used by pages that keep their layers, so it is never changed itself. None: nothing was hidden.
     """

@@ -1,4 +1,4 @@
-"""Puts text layers on the pages of a PDF and writes the copy, by a child process with a memory limit and deadlines."""
+"""Writes searchable copies of PDFs through a child process with a memory limit and deadlines."""
 
 from __future__ import annotations
 

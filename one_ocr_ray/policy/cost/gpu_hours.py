@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def held_s(latency_s: float, under_way_first: int, under_way_last: int) -> float:
-    """Seconds of a whole server that a request had, by how many requests were under way when it began and ended."""
+    """The seconds of a whole server that a request used. `under_way_*`: the requests there when it began and ended."""
     return latency_s / max(1.0, (under_way_first + under_way_last) / 2)
 
 

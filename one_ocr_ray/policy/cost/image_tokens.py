@@ -16,7 +16,7 @@ _TILE_PX = 512
 
 @dataclass(frozen=True, slots=True)
 class _Patches:
-    """32-px patches, scaled down to a budget of patches and a longest side, each patch worth `factor` tokens."""
+    """Patches of 32 px, each worth `factor` tokens. An image is scaled to `budget` patches and `side_px`."""
 
     budget: int = 2500
     side_px: int = 2048

@@ -80,7 +80,7 @@ class ProviderMetering:
         return estimate_usd(self.input_tokens(image, request), output_tokens, self._model, self._tier, self._prices)
 
     def worst_case_usd(self, width_px: int, height_px: int, request: PageRequest, requests: int) -> float | None:
-        """The most that `requests` requests for one page can cost, if all but the first have a doubled output cap."""
+        """The most that `requests` requests for one page can cost. All but the first have a doubled output cap."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
         first_usd = self.most_usd(image, request)
         later_usd = self.most_usd(image, replace(request, output_tokens_cap=2 * request.output_tokens_cap))

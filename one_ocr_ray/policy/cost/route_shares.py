@@ -1,4 +1,4 @@
-"""How many pages each reader of a route would take, and audit, from a sample of pages that were really judged."""
+"""Estimates each reader's share of the pages, and of the audit, from a sample of judged pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouteShares:
-    """Readers of a route in order, and how many pages of a sample each would answer. An empty sample knows nothing.
+    """The readers of a route in order, with the pages of a sample that each would answer. The sample may be empty.
 
     `audited`: what each reads besides as a second reader, as a share of all pages.
     """
@@ -32,7 +32,7 @@ class RouteShares:
         return replace(self, audited=audited)
 
     def read_by(self, name: str) -> float:
-        """The share of all pages that `name` is asked for, as the reader that answers or as a second one."""
+        """The share of all pages that `name` reads, as first or second reader."""
         return self.share(name) + self.audited.get(name, 0.0)
 
     @property
@@ -53,7 +53,7 @@ class RouteShares:
         return wilson(self.share(name), n)
 
     def as_json(self, pages: int) -> dict[str, Any]:
-        """For each reader the expected pages of `pages`, with the least and most that the sample leaves likely."""
+        """The expected pages of each reader, out of `pages`, with their 95 % interval."""
         told: dict[str, Any] = {}
         for name in self.names:
             share = self.share(name)

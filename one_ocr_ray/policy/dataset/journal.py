@@ -52,7 +52,7 @@ def _pages(rows: Iterable[dict[str, Any]]) -> list[PageResult]:
 
 
 def uncounted_passes(passed: Iterable[PageResult], finished: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
-    """The last answer that each page has gone on from, with the usage of all that no row of `finished` tells.
+    """The last answer of each page that went on to another reader. Its usage is that which no row of `finished` holds.
 
     A row tells what its own attempt has used, which began at one instant.
     """

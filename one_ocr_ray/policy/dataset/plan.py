@@ -78,7 +78,7 @@ class ShardPacker:
         return full + (self._close() if self._open_pages >= self._target_pages() else [])
 
     def flush(self) -> list[Shard]:
-        """Close the open shard, at the end of the input or when no more is known for now."""
+        """Close the open shard. Call it at the end of the input, or while no more is known."""
         return self._close() if self._open else []
 
     def copies(self) -> list[Shard]:

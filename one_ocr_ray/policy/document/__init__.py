@@ -58,7 +58,7 @@ def document_text(pages: Sequence[PageResult]) -> DocumentText:
 
 
 def with_continuations(pages: Sequence[PageResult]) -> list[PageResult]:
-    """`pages`, of one document or several, where blocks that go on from the page before say so."""
+    """`pages` of one or more documents, whose blocks say if they continue the page before."""
     by_document: dict[str, list[PageResult]] = {}
     for page in pages:
         by_document.setdefault(page.document_id, []).append(page)

@@ -54,7 +54,7 @@ _ROMAN_VALUES = {"i": 1, "v": 5, "x": 10, "l": 50, "c": 100}
 
 @dataclass(frozen=True, slots=True)
 class EdgePiece:
-    """A short piece at the edge of a page, or the first or last line of a longer one."""
+    """A short piece at the edge of a page, or the outermost line of a longer one."""
 
     page: int  # its number
     index: int  # of its piece
@@ -180,7 +180,7 @@ def _without_numbers(key: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _key(text: str) -> str:
-    """A number within a line is its own, but for one that follows the word for a page."""
+    """The text with `#` for numbers at either end of it and after the word for a page."""
     words = _words(text)
     ends = {0, len(words) - 1}
     return " ".join(
@@ -224,7 +224,7 @@ def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
 
 
 def _in_used_place(some: set[EdgePiece], found: set[EdgePiece], edges: Sequence[EdgePiece]) -> set[EdgePiece]:
-    """Those of `some` that have no place, or stand where many pages have furniture or others of `some`."""
+    """Those of `some` without a place, or in one where many pages have furniture or others of `some`."""
     least = max(REPEATED, USED_PLACE * len({edge.page for edge in edges if edge.middle is not None}))
     heights = Counter((edge.is_top, edge.place) for edge in found | some)
     return {

@@ -1,4 +1,4 @@
-"""Running heads that a page has taken for the first words of its text, where they were set like the text below them.
+"""Finds running heads that were taken for the first words of a page's text. They are set like the text below.
 
 The heads of the pages around say what such a page would begin with.
 """

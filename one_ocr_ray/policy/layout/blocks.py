@@ -180,7 +180,7 @@ def _continues(chunk: Sequence[Line], line: Line, column: Column) -> bool:
 
 
 def _differs(chunk: Sequence[Line], line: Line, column: Column) -> bool:
-    """True if `line` is of another kind than `chunk`, or a heading that nothing but its type parts from the text."""
+    """True if `line` is of another kind than `chunk`, or one of them is a heading by its type alone."""
     last = chunk[-1]
     if line.kind is not None or chunk[0].kind in {BlockKind.FORMULA, BlockKind.CODE}:
         return line.kind is not chunk[0].kind or marks.starts_caption(line.text) or marks.starts_footnote(line.text)

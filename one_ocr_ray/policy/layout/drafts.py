@@ -1,4 +1,4 @@
-"""From drafts, which say what a block is and name its rows, to the numbered blocks of a page with their places."""
+"""Turns drafts, which have a kind and rows, into the numbered blocks of a page with places."""
 
 from __future__ import annotations
 

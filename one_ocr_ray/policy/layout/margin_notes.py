@@ -1,4 +1,4 @@
-"""Notes in the margin of running text, which are read after the text beside them and not in its lines.
+"""Finds notes in the margin of running text. They are read after the text beside them, not in its lines.
 
 A note has lines of its own, in a smaller type or at least at other heights. What stands in the lines of the text is no
 note: a term beside its explanation, the number of a line, a cell of a table.

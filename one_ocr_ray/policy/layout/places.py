@@ -27,7 +27,7 @@ def around(boxes: Sequence[Box]) -> Box:
 
 
 def part_of(box: Box, start: float, end: float, *, runs_down: bool) -> Box:
-    """The part of the box of a text from `start` to `end`, shares 0-1 of its length."""
+    """A part of a text's box, from `start` to `end`, as shares 0-1 of its length."""
     if runs_down:
         height = box.y1 - box.y0
         return replace(box, y0=box.y0 + start * height, y1=box.y0 + end * height)
@@ -42,7 +42,7 @@ def turned(page: PageBox, turn_deg: int) -> PageBox:
 
 
 def stood_up(blocks: Iterable[Block], laid_height: float) -> tuple[Block, ...]:
-    """`blocks` that were read on a page laid on its left side, `laid_height` points high, with their places upright."""
+    """`blocks` of a page that was read lying on its left side, turned upright. `laid_height`: the page's then, in pt."""
 
     def box_of(box: Box) -> Box:
         return Box(round(laid_height - box.y1, 2), box.x0, round(laid_height - box.y0, 2), box.x1)

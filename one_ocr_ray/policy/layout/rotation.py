@@ -43,7 +43,7 @@ def mean_score(lines: Sequence[Scored]) -> float:
 
 
 def is_better_turned(lines: Sequence[Scored], turned: Sequence[Scored]) -> bool:
-    """True if lines are text when turned by 180 degrees, and say clearly more than before: by characters and scores."""
+    """True if lines are text when turned by 180 degrees. By characters and scores they say clearly more than before."""
     return mean_score(turned) >= LEGIBLE and _evidence(turned) > CLEARLY_BETTER * _evidence(lines)
 
 
@@ -52,7 +52,7 @@ def _evidence(lines: Sequence[Scored]) -> float:
 
 
 def is_vertical_writing(line: str, characters: Sequence[str]) -> bool:
-    """True if a line that runs downwards is Chinese or Japanese written downwards, not a line of a page on its side.
+    """True if a downward line is vertical Chinese or Japanese, not a line of a page on its side.
 
     `line` was read along its length; `characters` are what single cells of it give when read the way they stand.
     """

@@ -1,4 +1,4 @@
-"""From the places of single characters, which is what a recogniser knows, to words with a left and a right end.
+"""Turns the places of single characters, as a recogniser gives them, into words with two ends.
 
 A recogniser tells where the middle of a character is, roughly. How far its ink reaches follows from the glyph: an "m"
 is three times as wide as an "i", and a gap between columns shows only when that is taken into account.

@@ -135,7 +135,7 @@ def _matches(answer: Sequence[str], page: Sequence[str]) -> dict[int, tuple[int,
 def _agreeing(
     answer: Sequence[str], page: Sequence[str], left: Sequence[int], free: Sequence[int]
 ) -> Iterator[list[tuple[int, int]]]:
-    """Runs of neighbouring words that agree, long enough not to be chance, all in the same order on both sides."""
+    """Runs of neighbouring words that agree, in one order on both sides. They are too long to agree by chance."""
     steps = LCSseq.opcodes([answer[index] for index in left], [page[place] for place in free])
     for step in steps:
         if step.tag != "equal":

@@ -45,12 +45,12 @@ class FirstReadings:
 
     @property
     def pays(self) -> bool:
-        """False once most of a page's lines have to be read again, or letters are seen that it does not know."""
+        """False once most lines have to be read again, or unknown letters were seen."""
         enough = self.asked_px < ENOUGH_PX or self.sure_px >= PAYS * self.asked_px
         return enough and not self.is_over
 
     def takes(self, text: str) -> bool:
-        """True if the page is in a script of which the small recogniser knows all letters, as far as was seen."""
+        """True if the small recogniser knows all letters of the page, as far as they were seen."""
         return self.read_cjk >= ENOUGH_CJK or not any(map(is_cjk, text))
 
     def count(self, line_px: int, *, sure: bool) -> None:

@@ -82,5 +82,5 @@ def page_warnings(lines: Sequence[LineRead]) -> tuple[PageWarning, ...]:
 
 
 def sure_of_no_text(kinds: Iterable[BlotKind]) -> float:
-    """How certain it is (0-1) that a page without a line has no text, by the kinds of its ink."""
+    """The certainty 0-1 that a page without a line has no text, by its kinds of ink."""
     return min((_SURE_OF_NO_TEXT[kind] for kind in kinds), default=_SURE_OF_NO_TEXT[BlotKind.SPECK])

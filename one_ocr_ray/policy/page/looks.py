@@ -1,4 +1,4 @@
-"""Chooses image sizes for the embedded engine's models, and windows around ink without a line for a second pass.
+"""Chooses image sizes for the embedded engine's models, and windows for a second pass.
 
 The detector misses a single short line on a white page, but finds it in a window around the ink. So ink that belongs
 to no line gets a second pass, in windows. Lengths are px, or cells if the name says so.
@@ -46,7 +46,7 @@ def is_rule(width: float, height: float) -> bool:
 
 
 def is_small(height: float, scale: float) -> bool:
-    """True if a line of this height in a scaled page should be read at the page's full resolution."""
+    """True if a line of this height should be read at the page's full resolution."""
     return scale < MOST_SHRUNK and height < SMALL_LINE_PX
 
 

@@ -200,7 +200,7 @@ class _TableReader(HTMLParser):
 
 
 def _table(written: Iterable[list[_Cell]]) -> Iterator[Block]:
-    """The block of a table, unless it has no cell or claims more places than a page can have."""
+    """The block of a table; none if it has no cell or claims too many places."""
     rows = [row for row in written if row]
     taken: set[tuple[int, int]] = set()
     cells: list[Cell] = []

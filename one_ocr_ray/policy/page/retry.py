@@ -146,7 +146,7 @@ def backoff_s(policy: RetryPolicy, retry: int, hint_s: float | None, jitter: flo
 
 
 def _past_hint_s(hint_s: float, jitter: float) -> float:
-    """A little more than the server's hint, so that not all requests come back at the same instant."""
+    """A little more than the server's hint, so that requests do not all return at once."""
     return hint_s + jitter * (0.5 + 0.1 * hint_s)
 
 
@@ -207,7 +207,7 @@ def changed_request(request: PageRequest, answer: Answer) -> PageRequest | None:
 
 
 class RetryBudget:
-    """Limits retries to a share of the requests, so that a failing provider does not get twice the load.
+    """Limits retries to a share of the requests, to spare a failing provider.
 
     In the last `window_s` seconds, retries may be `share` of the requests sent, plus `least_per_s` per second.
     """

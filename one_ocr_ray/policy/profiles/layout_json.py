@@ -54,7 +54,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The objects with a box, one after the other, so that a cut answer gives those that are whole."""
+    """The objects with a box. They are decoded one by one, so that a cut answer gives the whole ones."""
     decoder, at = JSONDecoder(), text.find("{")
     for _ in range(MOST_PIECES):
         if at < 0:

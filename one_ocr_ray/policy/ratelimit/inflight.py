@@ -62,7 +62,7 @@ class InFlightWindow:
                 self._late_s = 0.0
 
     def record_queue(self, running: int, waiting: int, now: float) -> None:
-        """Learn what the server works on and how many wait there, those of others among them."""
+        """Learn how many requests the server works on and how many wait, others' included."""
         self._reported_at = now
         self._doubling = self._trying = False
         self._base = None

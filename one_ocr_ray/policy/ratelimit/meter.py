@@ -1,4 +1,4 @@
-"""Meters of allowances by virtual scheduling (GCRA, ITU-T I.371) with hardly any credit, and of requests per day."""
+"""Meters allowances by virtual scheduling (GCRA, ITU-T I.371) with hardly any credit, and requests per day."""
 
 from __future__ import annotations
 

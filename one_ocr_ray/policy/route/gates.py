@@ -43,7 +43,7 @@ def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
 
 
 def needs_detector(text: PageText, at: Gates = MEASURED) -> bool:
-    """True if the page may show text that is not in its layer, so that the picture must be searched for it."""
+    """True if the page may show text that its layer lacks, so that the picture is searched."""
     return text.image_share > at.picture_share or text.loose_ink > at.loose_ink_share or text.annotations > 0
 
 

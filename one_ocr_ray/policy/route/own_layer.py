@@ -1,4 +1,4 @@
-"""Which pages of a searchable copy get a text layer, and which keep the text that they show."""
+"""Decides which pages of a searchable copy get a text layer, and which keep theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a profile knows of the version of vLLM and of the weights, as sentences for whoever starts a server."""
+"""Advice on the version of vLLM and on weights, from a profile, for whoever starts a server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def pin_advice(plan: ServerPlan) -> str | None:
-    """To pin the weights, where their repository does not stay as it is and no revision is given."""
+    """The advice to pin the weights, if their repository changes and no revision is given."""
     if plan.profile is None or not plan.profile.pin_revision or plan.revision is not None:
         return None
     return f"{plan.model} has changed under its name, or brings code of its own: pin the weights with --revision."

@@ -10,5 +10,5 @@ CATCH_UP = 60
 
 
 def trusted_time(last: datetime, now: datetime, elapsed_s: float) -> datetime:
-    """The time that counts for expiry, if the clock says `now`, `elapsed_s` after the trusted time was `last`."""
+    """The time that counts for expiry. The clock shows `now`, `elapsed_s` after the trusted time was `last`."""
     return min(now, last + timedelta(seconds=CATCH_UP * elapsed_s))

@@ -1,4 +1,4 @@
-"""From the text layer of a page to its lines, and to what tells whether the layer is worth its trust.
+"""Turns the text layer of a page into lines, and into the features that decide about its trust.
 
 The steps, one module each: layer (what the child process packs), seen (what of it a reader of the page sees), lines
 (from characters to lines of text), features (the numbers the gates of `policy/route.py` look at), spot_check (which

@@ -103,7 +103,7 @@ def _turned_box(box: BoxPt, turn: int, layer: Layer) -> BoxPt:
 
 
 def _corners(points: Sequence[Point], angle: float) -> Corners:
-    """The corners of a line or, where it runs along a side of the page, of the upright box around it."""
+    """The corners of a line, or of its upright box where it runs along a side of the page."""
     if angle % 90:
         return points[0], points[1], points[2], points[3]
     xs, ys = [x for x, _ in points], [y for _, y in points]

@@ -256,7 +256,7 @@ def _transformed(values: array[float], matrix: _Matrix) -> list[BoxPt]:
 
 
 def _without_ligatures(glyphs: list[Glyph], runs: tuple[Run, ...]) -> tuple[Glyph, ...]:
-    """The letters of a ligature, which all have its whole box, each with its part of that."""
+    """The letters of ligatures, each with its own part of the ligature's box."""
     start = 0
     for end in range(1, len(glyphs) + 1):
         first = glyphs[start]

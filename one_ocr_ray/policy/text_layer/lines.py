@@ -113,7 +113,7 @@ class _Open:
     size: float
 
     def takes(self, piece: _Open, left: float) -> bool:
-        """True if a piece that begins at `left` goes on with the line, or stands raised or lowered in a gap of it.
+        """True if a piece that begins at `left` continues the line, or is raised or lowered in a gap of it.
 
         The second is what an exponent before a sign does.
         """
@@ -221,7 +221,7 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
 
 
 def _is_formula(marks: Sequence[Mark], words: Sequence[Word], layer: Layer) -> bool:
-    """True if a line reads like a formula with two operators, and all its letters are set as those of formulas are."""
+    """True if a line reads like a formula with two operators, and its letters are set in a formula's type."""
     text = "".join(word.text for word in words)
     if any(mark.part for mark in marks) and may_be_formula(text):
         return True

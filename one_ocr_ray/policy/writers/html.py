@@ -64,7 +64,7 @@ def to_html_document(title: str, pages: Iterable[Iterable[Block]]) -> str:
 
 
 def to_html_table(grid: TableGrid) -> str:
-    """A table with its spans, a row a line and without blank lines, as Markdown needs it."""
+    """A table with its spans. As Markdown needs it, each row is a line and no line is blank."""
     rows: list[list[str]] = [[] for _ in range(grid.rows)]
     for cell in grid.cells:
         tag = "th" if cell.is_header or cell.row < grid.header_rows else "td"

@@ -90,7 +90,7 @@ class _Run:
 
 
 class PdfText:
-    """Writes the pages of one document, whose font has a spare number for each character outside the first 65,536."""
+    """Writes the pages of one document. Its font has a spare number for each character outside the first 65,536."""
 
     def __init__(self) -> None:
         self._spare: dict[str, int] = {}

@@ -104,7 +104,7 @@ def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
 
 
 def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
-    """The lines of a model's answer, which hold the words that were found on the page, with the others in between.
+    """The lines of a model's answer with all words: those found on the page, and the others in between.
 
     Those that follow a found word share the gap behind it, as far as the next found one or the end of the block.
     """
@@ -123,7 +123,7 @@ def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
 
 
 def _between(lost: Sequence[tuple[str, bool]], beside: Box, start: float, end: float) -> tuple[BlockWord, ...]:
-    """Words at the height of `beside`, from `start` to `end`, or as long as they need be where that is too short."""
+    """Words at the height of `beside`, from `start` to `end`, or longer where that is too short."""
     if not lost:
         return ()
     width = max(end - start, 0.2 * _units(lost) * (beside.y1 - beside.y0))
@@ -162,7 +162,7 @@ def _spread_block(block: Block, box: Box) -> Iterator[BlockLine]:
 
 
 def spread(text: str, box: Box) -> Iterator[BlockLine]:
-    """The words of `text` in as many lines as fill `box`, each with its share of the line by its characters."""
+    """The words of `text` in as many lines as fill `box`. A word's share of its line follows its characters."""
     given = [words for line in text.split("\n") if (words := _pieces(line))]
     if not given:
         return

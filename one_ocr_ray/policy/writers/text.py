@@ -15,7 +15,7 @@ INDENT = "  "  # of a list item in another
 
 
 def to_text(blocks: Iterable[Block]) -> str:
-    """The blocks with a blank line between them, list items without one, a table's cells parted by tabs."""
+    """The blocks as text. Blank lines part them, except list items; tabs part a table's cells."""
     parts: list[str] = []
     was_item = False
     for block in blocks:

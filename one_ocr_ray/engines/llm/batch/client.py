@@ -75,7 +75,7 @@ class BatchClient:
         self._http = HttpSender(timeout_s=CALL_TIMEOUT_S)
 
     async def upload(self, file: Path) -> RemoteFile | Failure:
-        """Upload `file`, whose name without its ending becomes ours there, and wait until it can be used.
+        """Upload `file` under its name without the ending, and wait until it can be used.
 
         `TOO_LARGE` is the one failure that a smaller file mends.
         """

@@ -38,7 +38,7 @@ def is_number(text: str) -> bool:
 
 
 def may_be_formula(text: str) -> bool:
-    """True if a text has a relation, or goes on after an operator, no words, and much that is mathematical."""
+    """True if a text has a relation or begins with an operator, has no words, and is largely mathematical."""
     text = _FUNCTIONS.sub("", text)
     characters = sum(not char.isspace() for char in text)
     if characters < 4 or not (_RELATION.search(text) or text[0] in "+−-×·") or _WORD.search(text):

@@ -145,7 +145,7 @@ def _ruled_off(
 
 
 def _corner_label(page: Sequence[Row], page_height: float) -> set[Segment]:
-    """The name of a section in the upper left corner of a slide that has a title of its own.
+    """The name of a section in the upper left corner of a slide with a title.
 
     The title stands alone in the middle of the text; the label ends left of it, and begins left of all text.
     """
@@ -211,7 +211,7 @@ def _at_edge(
 
 
 def _lies_in_margin(page: Sequence[Row], page_height: float, height: float) -> bool:
-    """True if the last row is in small type in the lower margin, and all others keep away from the page's edges."""
+    """True if the last row is small and in the lower margin, and the others keep away from the edges."""
     row, text = page[0], [segment for row in page[1:] for segment in row]
     if len(page) <= MARGIN_ROWS or any(s.height > LARGE * height or s.is_vertical for s in row):
         return False
@@ -221,7 +221,7 @@ def _lies_in_margin(page: Sequence[Row], page_height: float, height: float) -> b
 
 
 def _is_lone_number(page: Sequence[Row], page_height: float, height: float) -> bool:
-    """True if the last row is a number in the middle below the text, whose lower margin may be a wide one.
+    """True if the last row is a centred number below the text. The lower margin may be wide.
 
     Above a margin that is wider still, such as that of half a page, the number stands far below the text.
     """
@@ -236,7 +236,7 @@ def _is_lone_number(page: Sequence[Row], page_height: float, height: float) -> b
 
 
 def _has_number(page: Sequence[Row], height: float) -> bool:
-    """True if the outermost row, the first one, has a page number and stands apart from those behind it."""
+    """True if the outermost row, `page[0]`, has a page number and stands apart from the next."""
     row = page[0]
     if not any(is_page_number(segment.text) for segment in (row[0], row[-1])):
         return False
@@ -249,7 +249,7 @@ def _has_number(page: Sequence[Row], height: float) -> bool:
 
 
 def _is_entry(page: Sequence[Row], height: float) -> bool:
-    """True if the outermost row ends with a number below those of the next rows, as an entry of the contents does."""
+    """True if the outermost row is an entry of the contents: its number is in line with those of the next rows."""
     if len(page[0]) < 2 or _is_apart(page, FAR * height):
         return False
     ends = [row[-1] for row in page[: 1 + ENTRIES]]

@@ -42,7 +42,7 @@ def is_full(line: Line, column: Column) -> bool:
 
 
 def is_heading(chunk: Sequence[Line], column: Column) -> bool:
-    """True if a few short lines are taller than the text, or bold, or one is a little taller and has a number."""
+    """True if a few short lines are tall or bold, or one is a little taller and numbered."""
     text = " ".join(line.text for line in chunk)
     if any(line.is_tall for line in chunk):  # a part of a table or a label that is turned, or a title written downwards
         return (

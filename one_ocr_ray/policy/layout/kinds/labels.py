@@ -40,7 +40,7 @@ class Labels:
         return max(held, default=0.0)
 
     def is_near(self, segment: Segment, reach: float, *labels: str) -> bool:
-        """True if a region with one of `labels` is at most `reach` above or below the segment, or around it."""
+        """True if a region with one of `labels` is around the segment, or within `reach` above or below."""
         place = self._place(segment)
         return any(
             region.label in labels
@@ -53,7 +53,7 @@ class Labels:
         )
 
     def separate(self, label: str, least: float) -> list[Region]:
-        """The regions with a label and a score of at least `least` that have little in common with better ones."""
+        """The regions with a label, a score of at least `least`, and little overlap with better ones."""
 
         def are_apart(a: Region, b: Region) -> bool:
             common = max(0.0, min(a.x1, b.x1) - max(a.x0, b.x0)) * max(0.0, min(a.y1, b.y1) - max(a.y0, b.y0))

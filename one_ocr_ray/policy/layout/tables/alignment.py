@@ -178,7 +178,7 @@ def _cut_at_columns(line: Row, cols: Sequence[Interval], height: float) -> Row:
 
 
 def _join_down(places: Places, row: int, below: float) -> None:
-    """Join cells that reach down to `below` with the empty place there, and the empty ones beside heads that span."""
+    """Join cells that reach down to `below` with the empty place there, and empty places beside spanning heads."""
     is_head = row == 0 and any(places.cell(0, col) != (0, col) for col in range(places.cols))
     for col in range(places.cols):
         upper, lower = places.texts[row][col], places.texts[row + 1][col]
@@ -244,14 +244,14 @@ def first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height:
 
 
 def _heads_all(cell: Segment, columns_of: tuple[int, int], cols: Sequence[Interval], height: float) -> bool:
-    """True if a cell stands in the middle above all columns but the first, which titles of tables do not."""
+    """True if a cell is centred above all columns but the first. Titles of tables are not."""
     middle = (cell.left + cell.right) / 2
     is_title = abs((cols[0][0] + cols[-1][1]) / 2 - middle) < height
     return len(cols) > HEADED_COLUMNS and columns_of == (1, len(cols) - 1) and not is_title
 
 
 def fits(line: Row, found: Sequence[tuple[int, int]], cols: Sequence[Interval], height: float) -> bool:
-    """True if each cell of a line has columns of its own and does not reach out of them."""
+    """True if each cell of a line has its own columns and stays within them."""
     return len(set(found)) == len(line) and all(
         cols[a][0] - height <= cell.left and cell.right <= cols[b][1] + height
         for cell, (a, b) in zip(line, found, strict=True)

@@ -29,7 +29,7 @@ class PrintedTable:
 
 
 class Places:
-    """The places of a grid while it is found out which of them are one cell, and what stands in them."""
+    """The places of a grid and their text, while places are joined to cells."""
 
     def __init__(self, rows: int, cols: int) -> None:
         self.rows = rows
@@ -86,7 +86,7 @@ class Places:
 
 
 def _without_gaps(cells: Sequence[Cell]) -> tuple[list[Cell], int, int]:
-    """The cells without rows and columns in which none begins, and how many rows and columns there are then."""
+    """The cells without rows and columns in which no cell begins; then the number of rows and of columns."""
     row_starts, col_starts = sorted({cell.row for cell in cells}), sorted({cell.col for cell in cells})
 
     def moved(cell: Cell) -> Cell:

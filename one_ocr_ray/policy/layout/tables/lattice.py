@@ -110,7 +110,7 @@ def _with_soft_rows(
 
 
 def are_rows(band: Sequence[Row], cols: Sequence[tuple[float, float]], *, few: bool) -> bool:
-    """True if lines between two rules are rows of the table and not the lines of one row's cells."""
+    """True if lines between two rules are rows of the table, not lines of one row."""
     by_column = [[cell for row in band for cell in row if overlap(cell, col) > cell.width / 2] for col in cols]
     numbers = sum(sum(is_number(cell.text) for cell in cells) > 1 for cells in by_column)
     return numbers > 0 or (few and len(band) > 2 and sum(len(cells) == len(band) for cells in by_column) > 1)

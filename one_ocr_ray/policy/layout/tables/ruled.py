@@ -174,7 +174,7 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
 
 
 def _stretch(frame: Frame, inside: Sequence[Segment], height: float) -> tuple[list[Rule], list[tuple[Row, ...]]]:
-    """The most rows between rules that follow each other and have text in columns between each two of them."""
+    """The longest run of neighbouring rules with text in columns between each two, and the rows there."""
     best: tuple[list[Rule], list[tuple[Row, ...]]] = [], []
     rules = [frame.level[0]]
     bands: list[tuple[Row, ...]] = []

@@ -84,7 +84,7 @@ def _parted(page: Sequence[Row], height: float) -> list[PrintedTable | tuple[Row
 
 
 def _with_leaders(row: Row, height: float) -> Row:
-    """Join a lone bullet or number with its text, for a list is no table, and dots with what they lead from."""
+    """Join a lone bullet or number with its text, and leader dots with the text before them."""
     if len(row) == 2 and marks.is_marker(row[0].text) and row[1].left - row[0].right <= MARKER_GAP * height:
         row = (_joined(*row),)
     cells: list[Segment] = []
