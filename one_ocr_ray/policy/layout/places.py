@@ -42,7 +42,7 @@ def turned(page: PageBox, turn_deg: int) -> PageBox:
 
 
 def stood_up(blocks: Iterable[Block], laid_height: float) -> tuple[Block, ...]:
-    """`blocks` of a page that was read lying on its left side, turned upright. `laid_height`: the page's then, in pt."""
+    """`blocks` of a page that was read lying on its left side, turned upright. `laid_height`: the page's, in points."""
 
     def box_of(box: Box) -> Box:
         return Box(round(laid_height - box.y1, 2), box.x0, round(laid_height - box.y0, 2), box.x1)
