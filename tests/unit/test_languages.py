@@ -7,12 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import openvino
 import pytest
 import rapidocr
 
 from one_ocr_ray.engines.ocr.engine import LocalEngine
 from one_ocr_ray.engines.ocr.languages import SHIPPED_MODEL, LineModels, line_models
+from one_ocr_ray.engines.ocr.line_reader import LineModel
 from one_ocr_ray.engines.ocr.own_engine import OwnEngine
 from one_ocr_ray.errors import EngineError, UsageError
 from one_ocr_ray.model import PageRequest
@@ -113,3 +115,19 @@ def test_a_file_that_is_no_model_is_told_by_name(tmp_path: Path) -> None:
     for code in ("ko", "ru"):
         with pytest.raises(EngineError, match=f"{code}.onnx cannot be loaded"):
             LocalEngine(line_models(code, tmp_path)).page_reader()
+
+
+def test_a_model_of_another_height_may_give_logarithms(tmp_path: Path) -> None:
+    """Its lines are 32 px high, the batch comes second, and each dark column is an x, as far as a gap parts them."""
+    from openvino import opset13 as ops  # noqa: PLC0415 - no other test makes a model
+
+    pixels = ops.parameter([1, 3, 32, -1], np.float32)
+    brightness = ops.reshape(ops.reduce_mean(pixels, np.array([1, 2])), np.array([-1, 1, 1]), special_zero=False)
+    chances = ops.log_softmax(ops.multiply(brightness, np.array([[[9, -9]]], np.float32)), 2)
+    openvino.save_model(openvino.Model([chances], [pixels]), tmp_path / "x.xml")
+    line = np.full((48, 240, 3), 255, np.uint8)
+    line[:, 54:66] = line[:, 174:186] = 0
+    found = LineModel(tmp_path / "x.xml", ["x"]).read(line)
+    assert found.text == "xx"
+    assert found.centres == pytest.approx((0.225, 0.725), abs=0.02)
+    assert found.score > 0.9

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import cv2
 import numpy as np
 import openvino
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 BLANK = 0  # the class of columns without a new character
 ROUNDED = 5  # digits of a score
+_WIDTH_STEP_PX = 4  # of models of another height, which make a column of so many pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ class ReadText:
 
 
 class LineModel:
-    """A recogniser of PP-OCR. Not for use by several threads at once."""
+    """A recogniser of PP-OCR, or one that is asked and answers like it. Not for use by several threads at once."""
 
     def __init__(self, path: Path, characters: Sequence[str] | None = None) -> None:
         """`characters`: those of its classes, without the blank and the space; None if the file has them."""
@@ -63,19 +65,27 @@ class LineModel:
         self._gives_logits = last.get_type_name() == "Softmax"
         if self._gives_logits:
             model = openvino.Model([last.input_value(0)], model.get_parameters())
+        elif last.get_type_name() == "LogSoftmax":
+            self._gives_logits = True  # up to a constant, which no score depends on
+        height = model.input(0).get_partial_shape()[2]
+        self._height_px = height.get_length() if height.is_static else LINE_HEIGHT_PX
         self.request = core.compile_model(model, "CPU", openvino_config()).create_infer_request()
         hint = self.request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
         self._is_bfloat16 = self._gives_logits and hint == openvino.Type.bf16
 
     def read(self, line: Pixels) -> ReadText:
         """Read the pixels of a line, `LINE_HEIGHT_PX` high."""
+        self.asked_px += line.shape[1]
+        if line.shape[0] != self._height_px:
+            width = _WIDTH_STEP_PX * round(line.shape[1] * self._height_px / line.shape[0] / _WIDTH_STEP_PX)
+            line = cv2.resize(line, (max(_WIDTH_STEP_PX, width), self._height_px), interpolation=cv2.INTER_AREA)
         height, width = line.shape[:2]
-        self.asked_px += width
         net = np.zeros((1, 3, height, max(width, LINE_HEIGHT_PX)), np.float32)
         # In these steps as in RapidOCR: a last digit may decide between two letters of a scrawl.
         net[0, :, :, :width] = (line.transpose(2, 0, 1) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
         self.request.infer([net], share_inputs=True)
-        columns = self.request.get_output_tensor().data[0]
+        columns = self.request.get_output_tensor().data
+        columns = columns.reshape(-1, columns.shape[-1])  # of one line, whether the batch comes first or second
         classes = columns.argmax(axis=1)
         if self._is_bfloat16:  # what is alike in it goes to the first class, as in the model's own softmax
             said = np.flatnonzero(classes != BLANK)
