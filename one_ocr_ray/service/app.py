@@ -41,6 +41,12 @@ _CACHED_IMAGE_BYTES = 64 << 20
 _WILDCARD_ADDRESSES = frozenset({"0.0.0.0", "::"})  # noqa: S104 - compared with, not listened on
 
 
+def check_local_settings(settings: ServiceSettings) -> None:
+    """Raise UsageError for keys or a spool that cannot be used on this machine."""
+    load_keys(settings.api_keys_file)
+    Spool(settings.spool, settings.min_free_bytes).close()
+
+
 def create_app(manager: TaskManager, store: TaskStore, settings: ServiceSettings) -> FastAPI:
     """The service over `manager` and `store`. Raises UsageError for keys or a spool that cannot be used."""
     spool = Spool(settings.spool, settings.min_free_bytes)

@@ -30,8 +30,7 @@ from one_ocr_ray.cluster.session import ray_session
 from one_ocr_ray.environment import callback_secret, refuse_keys_in, submitted_runtime_env
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.policy import shutdown
-from one_ocr_ray.service.app import create_app
-from one_ocr_ray.service.keys import load_keys
+from one_ocr_ray.service.app import check_local_settings, create_app
 from one_ocr_ray.service.middleware.proxy_limit import variables
 from one_ocr_ray.service.middleware.request_log import log_as_json
 from one_ocr_ray.service.starting import url_of
@@ -119,7 +118,7 @@ def serve_until_interrupted(
     """
     address = ray_address(settings)
     if address == LOCAL_RAY:
-        load_keys(settings.api_keys_file)  # what is wrong with it is found before anything is started
+        check_local_settings(settings)  # what is wrong is found before anything is started
     settings = _with_whole_paths(settings)
     service = service_config_of(settings)
     if address == LOCAL_RAY:

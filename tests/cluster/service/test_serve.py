@@ -110,13 +110,20 @@ def _is_limited(service: Served) -> None:
     assert proxy.memory_info().rss - before_bytes < UNSIZED_BYTES + (64 << 20)
 
 
-@pytest.mark.parametrize("flags", [["--host", "0.0.0.0"], ["--port", "0", "--api-keys-file", "nope"]])
-def test_without_keys_only_this_machine_is_served(flags: list[str], tmp_path: Path) -> None:
-    """Exit 2 and a sentence, before anything is started; so where the file of keys is missing."""
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--host", "0.0.0.0"], "keys"),
+        (["--port", "0", "--api-keys-file", "nope"], "keys"),
+        (["--port", "0", "--spool", "/dev/null/spool"], "cannot be kept in /dev/null/spool"),
+    ],
+)
+def test_what_cannot_be_served_is_told_before_anything_starts(flags: list[str], sentence: str, tmp_path: Path) -> None:
+    """Exit 2 and a sentence: another address without keys, a file of keys that is missing, an impossible spool."""
     command = [sys.executable, "-m", "one_ocr_ray.cli", "serve", *flags]
     ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    assert "keys" in ended.stderr
+    assert sentence in ended.stderr
     assert "Traceback" not in ended.stderr
     assert list(tmp_path.iterdir()) == []
 
