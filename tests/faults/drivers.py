@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 import psutil
 
 from tests.processes import is_at_work, wait_until_gone
+from tests.waiting import pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,13 +65,15 @@ class Driver:
 
     def wait_until(self, met: Callable[[], bool], timeout_s: float = 120.0, every_s: float = 0.02) -> bool:
         """Wait until `met()`; False when the driver ended first. Raises TimeoutError."""
-        deadline = time.monotonic() + timeout_s
+        looked_s = time.monotonic()
+        deadline = looked_s + timeout_s
         while not met():
             if not self.running:
                 return False
             if time.monotonic() > deadline:
                 raise TimeoutError(self.said())
-            time.sleep(every_s)
+            pause(every_s, looked_s)
+            looked_s = time.monotonic()
         return True
 
     def wait(self, timeout_s: float = 120.0) -> tuple[int, dict[str, Any]]:
