@@ -105,6 +105,27 @@ async def test_a_filter_on_the_way_costs_its_page_once_the_key_has_worked(reader
     assert (await reader.read(3)).status is PageStatus.OK
 
 
+@pytest.mark.parametrize(
+    ("fault", "code", "reason"),
+    [
+        ("litellm_budget_429", ErrorCode.BILLING, "Budget has been exceeded! Current cost: 10.02, Max budget: 10.0"),
+        ("litellm_key_budget", ErrorCode.BILLING, "ExceededTokenBudget"),
+        ("openrouter_free_day", ErrorCode.QUOTA_DAY, "Rate limit exceeded: free-models-per-day."),
+    ],
+)
+async def test_a_refusal_for_good_is_a_stop(reader: Reader, fault: str, code: ErrorCode, reason: str) -> None:
+    """Of a key that has worked, after a second look. Its own sentence is for the console alone."""
+    assert (await reader.read(1)).status is PageStatus.OK
+    reader.provider.change(rules=[Rule(fault=fault)])
+    with pytest.raises(StoppedError) as stopped:
+        await reader.read(2)
+    assert (stopped.value.code, stopped.value.exit_code) == (code, 4)
+    assert reader.requests <= 4
+    said = [event.answer.provider_message or "" for event in reader.events if isinstance(event, FailureReported)]
+    assert reason in said[-1]
+    assert reason not in str(stopped.value)
+
+
 # --- the request
 
 
