@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from one_ocr_ray.engines.ocr.models import Detector
     from one_ocr_ray.policy.layout.geometry import Point
 
     Pixels = NDArray[Any]  # height x width x 3 bytes, BGR
@@ -51,9 +52,9 @@ class FoundLines:
 
 
 class Finder:
-    """Finds lines with RapidOCR's detector."""
+    """Finds lines with the detector."""
 
-    def __init__(self, detector: Any) -> None:
+    def __init__(self, detector: Detector) -> None:
         self._detector = detector
 
     def find(self, page: Pixels) -> FoundLines:
@@ -93,7 +94,7 @@ class Finder:
         height, width = page.shape[:2]
         size = looks.net_px(width * scale), looks.net_px(height * scale)
         seen = self._text_map(page, *size)
-        boxes, _ = self._detector.postprocess_op(seen[None, None], (height, width))
+        boxes = self._detector.boxes(seen, height, width)
         return [corners for corners in boxes if not looks.is_rule(*_sides(corners))]
 
     def _text_map(self, page: Pixels, width: int, height: int) -> Pixels:
@@ -103,8 +104,7 @@ class Finder:
         for top, bottom in looks.tiles(height, width):
             for left, right in looks.tiles(width, height):
                 tile = np.s_[top:bottom, left:right]
-                pixels = page[tile].astype(np.float32).transpose(2, 0, 1)[None] / 127.5 - 1
-                np.maximum(seen[tile], self._detector.session(pixels)[0, 0], out=seen[tile])
+                np.maximum(seen[tile], self._detector.text_map(page[tile]), out=seen[tile])
         return seen
 
 

@@ -20,7 +20,8 @@ from one_ocr_ray.engines.ocr.models import (
     RECOGNISER,
     SMALL_CHARACTERS,
     SMALL_RECOGNISER,
-    openvino_config,
+    compiled,
+    network_input,
 )
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.layout.rotation import SURE
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 BLANK = 0  # the class of columns without a new character
 ROUNDED = 5  # digits of a score
 _WIDTH_STEP_PX = 4  # of models of another height, which make a column of so many pixels
+# Of each level, in these steps as in RapidOCR: a last digit may decide between two letters of a scrawl.
+TONES = (np.arange(256, dtype=np.float32) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,20 +59,15 @@ class LineModel:
     def __init__(self, path: Path, characters: Sequence[str] | None = None) -> None:
         """`characters`: those of its classes, without the blank and the space; None if the file has them."""
         self.asked_px = 0  # the length of all lines so far
-        core = openvino.Core()
-        model = core.read_model(path)
+        model = openvino.Core().read_model(path)
         if characters is None:
             characters = model.get_rt_info()["framework"]["character"].value.splitlines()
         self._characters = ("", *characters, " ")
-        last = model.outputs[0].get_node().input_value(0).get_node()
-        self._gives_logits = last.get_type_name() == "Softmax"
-        if self._gives_logits:
-            model = openvino.Model([last.input_value(0)], model.get_parameters())
-        elif last.get_type_name() == "LogSoftmax":
-            self._gives_logits = True  # up to a constant, which no score depends on
+        last = model.outputs[0].get_node().input_value(0).get_node().get_type_name()
         height = model.input(0).get_partial_shape()[2]
         self._height_px = height.get_length() if height.is_static else LINE_HEIGHT_PX
-        self.request = core.compile_model(model, "CPU", openvino_config()).create_infer_request()
+        self.request, is_cut = compiled(model, "Softmax")
+        self._gives_logits = is_cut or last == "LogSoftmax"  # logits up to a constant, which no score depends on
         hint = self.request.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
         self._is_bfloat16 = self._gives_logits and hint == openvino.Type.bf16
 
@@ -79,10 +77,10 @@ class LineModel:
         if line.shape[0] != self._height_px:
             width = _WIDTH_STEP_PX * round(line.shape[1] * self._height_px / line.shape[0] / _WIDTH_STEP_PX)
             line = cv2.resize(line, (max(_WIDTH_STEP_PX, width), self._height_px), interpolation=cv2.INTER_AREA)
-        height, width = line.shape[:2]
-        net = np.zeros((1, 3, height, max(width, LINE_HEIGHT_PX)), np.float32)
-        # In these steps as in RapidOCR: a last digit may decide between two letters of a scrawl.
-        net[0, :, :, :width] = (line.transpose(2, 0, 1) / np.float32(255) - np.float32(0.5)) / np.float32(0.5)
+        width = line.shape[1]
+        net = network_input(line, TONES)
+        if width < LINE_HEIGHT_PX:
+            net = np.pad(net, ((0, 0), (0, 0), (0, 0), (0, LINE_HEIGHT_PX - width)))
         self.request.infer([net], share_inputs=True)
         columns = self.request.get_output_tensor().data
         columns = columns.reshape(-1, columns.shape[-1])  # of one line, whether the batch comes first or second

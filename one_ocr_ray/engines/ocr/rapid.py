@@ -18,7 +18,7 @@ from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_
 from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.line_finder import Finder, FoundLines, LineBox
 from one_ocr_ray.engines.ocr.line_reader import LineReader
-from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, detector, release_memory, usual_width_px
+from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, Detector, release_memory, usual_width_px
 from one_ocr_ray.engines.ocr.regions import RegionFinder
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.layout import rotation
@@ -122,7 +122,7 @@ class RapidReader:
         self._load()
 
     def _load(self) -> None:
-        self._detector = detector()
+        self._detector = Detector()
         self._finder = Finder(self._detector)
         self.lines = LineReader(self._models)
         self._regions = RegionFinder()
@@ -156,7 +156,7 @@ class RapidReader:
         return self._finder.first_look(page, top, bottom)
 
     def _release(self) -> None:
-        release_memory(self._detector.session.session, *self.lines.requests, self._regions.model)
+        release_memory(self._detector.request, *self.lines.requests, self._regions.model)
         give_back()
         self._largest_px = 0.0
 
@@ -259,15 +259,19 @@ def _cuts(line: Pixels, pieces: int) -> list[int]:
 def _reading(line: Pixels, text: str, score: float, centres: Sequence[float]) -> _LineText:
     """What was read in a line, and how much of its ink says something. Columns with less than a dot has are no ink."""
     gray = cv2.cvtColor(line, cv2.COLOR_BGR2GRAY)
-    strokes = np.abs(gray.astype(np.int16) - int(np.median(gray))) > np.ptp(gray) / 3
-    inked = np.flatnonzero(strokes.sum(axis=0) >= LEAST_STROKE_PX)
+    up_to = np.bincount(gray.ravel(), minlength=256).cumsum()  # how many pixels are of a level or darker
+    darkest, *middle, lightest = np.searchsorted(up_to, (0, gray.size // 2 - 1, gray.size // 2, gray.size - 1), "right")
+    is_ink = np.abs(np.arange(256) - sum(middle) // 2) > (lightest - darkest) / 3
+    strokes: Pixels = cv2.LUT(gray, is_ink.astype(np.uint8))
+    inked = np.flatnonzero(cv2.reduce(strokes, 0, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[0] >= LEAST_STROKE_PX)
     places = np.array([-math.inf, *(centre * line.shape[1] for centre in centres), math.inf])
     after = np.searchsorted(places, inked)
     distance = np.minimum(places[after] - inked, inked - places[after - 1])
     unread = float(np.mean(distance > LINE_HEIGHT_PX)) if len(inked) else 0.0
     # The mean length of the runs of ink along a line, but for those of rules and bars; 0 without ink.
-    ends = np.diff(strokes.astype(np.int8), axis=1, prepend=0, append=0)
-    runs = np.argwhere(ends < 0)[:, 1] - np.argwhere(ends > 0)[:, 1]
+    rows = cv2.copyMakeBorder(strokes, 0, 0, 1, 1, cv2.BORDER_CONSTANT, value=0).ravel()
+    changes = np.flatnonzero(rows[1:] != rows[:-1])
+    runs = changes[1::2] - changes[::2]
     runs = runs[runs < LINE_HEIGHT_PX / 2]
     return _LineText(
         text, score, tuple(centres), float(np.mean(runs)) if len(runs) else 0.0, len(inked) / line.shape[1], unread
