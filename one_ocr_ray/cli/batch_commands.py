@@ -68,11 +68,12 @@ def _status(options: argparse.Namespace) -> int:
         print(orjson.dumps(status).decode())  # noqa: T201 - the command line speaks here
         return EXIT_OK
     for state, counts in status["parcels"].items():
-        print(f"{state:<10} {counts['parcels']:>6} batches {counts['pages']:>9} pages")  # noqa: T201
+        batches = "batch" if counts["parcels"] == 1 else "batches"
+        print(f"{state:<10} {counts['parcels']:>6} {batches:<7} {counts['pages']:>9} pages")  # noqa: T201
     if not status["parcels"]:
         print("No batch of this output is open.")  # noqa: T201
     elif status["deadline"]:
-        print(f"Run the same command again before {status['deadline']}.")  # noqa: T201
+        print(f"Run the same `one-ocr run` command again before {status['deadline']}.")  # noqa: T201
     return EXIT_OK
 
 
