@@ -139,10 +139,14 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
 def _add_flags(command: argparse.ArgumentParser, kind: type[Settings], without: frozenset[str]) -> None:
     """Add --config and a flag for each setting of `kind`."""
     from one_ocr_ray.settings.engines import LlmSettings  # noqa: PLC0415 - not for --help
+    from one_ocr_ray.settings.servers import ServerSettings  # noqa: PLC0415
 
+    inherited = (*LlmSettings.model_fields, *ServerSettings.model_fields)
     groups: dict[str, argparse._ArgumentGroup] = {}
     # What is inherited comes last, so that the help begins with input and output.
-    for name, setting in sorted(kind.model_fields.items(), key=lambda field: field[0] in LlmSettings.model_fields):
+    for name, setting in sorted(
+        kind.model_fields.items(), key=lambda field: inherited.index(field[0]) if field[0] in inherited else -1
+    ):
         extra = setting.json_schema_extra
         if not isinstance(extra, dict) or name in without:
             continue

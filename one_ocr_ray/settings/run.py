@@ -59,7 +59,9 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
         "NAME", "Engine", "local, openai, gemini or vllm", "local"
     )
     route: str | None = _flag("CHAIN", "Engine", "readers of a page in order, such as text-layer,local,openai; or auto")
-    escalate: str | None = _flag("KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting")
+    escalate: str | None = _flag(
+        "KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting, low-confidence"
+    )
     audit: float | None = _flag("SHARE", "Engine", "read this share by a second reader too, such as 1%", gt=0, le=1)
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
     engines: Engines = _flag("JSON", "Engine", "more readers for --route by name; best in the --config file", {})

@@ -25,6 +25,7 @@ def test_help_names_every_setting_and_every_exit_code(capsys: pytest.CaptureFixt
         assert name == "inputs" or f"--{name.replace('_', '-')}" in shown
     for word in ("INPUT", "--config", "--json", "resumes", "exit codes", "stopped and resumable"):
         assert word in shown
+    assert shown.index("--output URI") < shown.index("--model NAME") < shown.index("--replicas N")
 
 
 @pytest.mark.parametrize(
