@@ -110,31 +110,29 @@ class EnginePool:
         return answer or Answer(failure=DIED)
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """What that method of the least busy reader gives; None where the page kills one reader after the other."""
-        async with self._turn:
-            return await self._call(method, arguments)
+        """What that method of the least busy reader gives; None where the page kills one reader after the other.
 
-    async def _call(self, method: str, arguments: Sequence[Any]) -> Any:
-        for _ in range(DEATHS_PER_PAGE):
-            # The number of the engine to use. Waits while all restart; raises StoppedError when all are gone.
-            while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
-                if len(self._gone) == len(self._readers):
-                    raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")
-                await asyncio.sleep(RESTART_S)
-            number = min(there, key=self._busy.__getitem__)
-            self._busy[number] += 1
-            try:
-                answer = await getattr(self._readers[number], method).remote(*arguments)
-            except (RayActorError, ActorUnschedulableError):
-                if number not in self._away | self._gone:
-                    self._away.add(number)
-                    task = asyncio.create_task(self._await_return(number))
-                    self._awaited.add(task)
-                    task.add_done_callback(self._awaited.discard)
-            else:
-                return answer
-            finally:
-                self._busy[number] -= 1
+        Raises StoppedError when all readers are gone.
+        """
+        async with self._turn:
+            for _ in range(DEATHS_PER_PAGE):
+                # Waits while all restart.
+                while not (there := [n for n in range(len(self._readers)) if n not in self._away | self._gone]):
+                    if len(self._gone) == len(self._readers):
+                        raise StoppedError("The nodes of all OCR engines are gone. The same command resumes.")
+                    await asyncio.sleep(RESTART_S)
+                number = min(there, key=self._busy.__getitem__)
+                self._busy[number] += 1
+                try:
+                    return await getattr(self._readers[number], method).remote(*arguments)
+                except (RayActorError, ActorUnschedulableError):
+                    if number not in self._away | self._gone:
+                        self._away.add(number)
+                        task = asyncio.create_task(self._await_return(number))
+                        self._awaited.add(task)
+                        task.add_done_callback(self._awaited.discard)
+                finally:
+                    self._busy[number] -= 1
         return None
 
     async def _await_return(self, number: int) -> None:

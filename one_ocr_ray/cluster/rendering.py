@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import DocumentRef, RenderedPage
     from one_ocr_ray.pdf.reader import PdfOptions
-    from one_ocr_ray.policy.dataset.plan import RenderItem, RenderSlice
+    from one_ocr_ray.policy.dataset.plan import RenderSlice
     from one_ocr_ray.storage.inputs import InputFile
 
 # Rendering is a hundredth of a page's cost, and OCR engines take three quarters of each CPU: a quarter is left for it.
@@ -61,10 +61,17 @@ def inspect_files(files: list[InputFile], options: PdfOptions) -> list[DocumentR
 
 def render_slice(slice_: RenderSlice, options: PdfOptions) -> Iterator[list[Rendered]]:
     """The pages of a slice in order, a few at a time. Every page comes once, as an image or as a failure."""
+    opener = _opener()
     batch: list[Rendered] = []
     size_bytes = 0
     for number, item in enumerate(slice_):
-        for page in _render(item, options):
+        failure = opener.open(item.document, options)
+        for page_number in item.pages:
+            page: RenderedPage
+            if failure is not None:
+                page = PageUnrendered(page_number, Failure(ErrorCode.RENDER_FAILED, failure.message), render_ms=0)
+            else:
+                page = drawn(opener.child, page_number, item.document.document_id, options)
             batch.append(Rendered(number, page))
             if not isinstance(page, PageUnrendered):
                 layer_bytes = len(page.layer.data) + len(page.layer.ink) if page.layer is not None else 0
@@ -113,13 +120,3 @@ def yields_ahead(longest_side_px: int) -> int:
     """The number of yields of pages of that size that may lie ready."""
     largest_bytes = max(YIELD_BYTES, longest_side_px**2 * 2 // 3)
     return max(1, min(YIELDS_AHEAD, BYTES_AHEAD // largest_bytes))
-
-
-def _render(item: RenderItem, options: PdfOptions) -> Iterator[RenderedPage]:
-    opener = _opener()
-    failure = opener.open(item.document, options)
-    for number in item.pages:
-        if failure is not None:
-            yield PageUnrendered(number, Failure(ErrorCode.RENDER_FAILED, failure.message), render_ms=0)
-        else:
-            yield drawn(opener.child, number, item.document.document_id, options)

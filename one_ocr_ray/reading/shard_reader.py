@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     PageKeys = frozenset[tuple[str, int]]
 
 
-class ShardObserver(Protocol):
-    """Is told how the pages of a shard are doing."""
+class ShardObserver:
+    """Hears how the pages of a shard are doing. What a subclass leaves out is heard and ignored."""
 
     def kept(self, pages: Iterable[PageResult]) -> None:
         """An earlier attempt has read these pages."""

@@ -30,17 +30,15 @@ from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import Reader
-from one_ocr_ray.reading.shard_reader import ShardReader
+from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader
 from one_ocr_ray.storage.inputs import stat_input
 from tests.provider import identity_pdf
 from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
-    from one_ocr_ray.model import DocumentRef, DocumentResult, PageImage, PageResult
-    from one_ocr_ray.policy.cost.spending import Spending
+    from one_ocr_ray.model import DocumentRef, PageImage
 
 OPTIONS = PdfOptions(longest_side_px=160, max_pages=1000, max_file_bytes=1 << 30, password=None)
 PRICES = {"odd": Price(1.0, 10.0)}
@@ -69,34 +67,6 @@ class OddEngine:
         pass
 
     async def close(self) -> None:
-        pass
-
-
-class Nobody:
-    """A `ShardObserver` that does not care."""
-
-    def kept(self, pages: Iterable[PageResult]) -> None:
-        pass
-
-    def failed_before(self, pages: Iterable[PageResult]) -> None:
-        pass
-
-    def begun(self) -> None:
-        pass
-
-    def rendered(self) -> None:
-        pass
-
-    def safe(self, page: PageResult) -> None:
-        pass
-
-    def finished(self, page: PageResult) -> None:
-        pass
-
-    def recorded(self, spending: Spending) -> None:
-        pass
-
-    def committed(self, documents: Sequence[DocumentResult]) -> None:
         pass
 
 
@@ -167,7 +137,7 @@ async def test_a_stopped_task_leaves_its_places_to_the_others(tmp_path: Path) ->
     for number in range(5):
         with pytest.raises(OneOcrError):
             await bounds.reader(f"stopped-{number}").read(
-                Shard("000000", (document,)), context(OddEngine(random.Random(number), stops=1.0)), Nobody()
+                Shard("000000", (document,)), context(OddEngine(random.Random(number), stops=1.0)), ShardObserver()
             )
         await bounds.check()
 
@@ -182,7 +152,9 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
     for round_ in range(4):
         readers = [bounds.reader(f"{round_}-{number}") for number in range(4)]
         at_work = [
-            asyncio.create_task(reader.read(shard, context(OddEngine(chance, stops=chance.choice((0, 0.1)))), Nobody()))
+            asyncio.create_task(
+                reader.read(shard, context(OddEngine(chance, stops=chance.choice((0, 0.1)))), ShardObserver())
+            )
             for reader in readers
         ]
         for reader, work in zip(readers, at_work, strict=True):
@@ -193,7 +165,7 @@ async def test_every_bound_is_whole_after_stops_and_cancels_at_random_moments(tm
                 reader.end(chance.choice((0.0, 0.05)))
         await asyncio.gather(*at_work, return_exceptions=True)
         await bounds.check()
-    pages = await bounds.reader("whole").read(shard, context(OddEngine(chance)), Nobody())
+    pages = await bounds.reader("whole").read(shard, context(OddEngine(chance)), ShardObserver())
     assert len(pages) == PAGES
 
 

@@ -34,7 +34,7 @@ from one_ocr_ray.reading.limits.budget import OwnBudget
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import Reader
-from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
+from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
 from one_ocr_ray.routing import Route
 from one_ocr_ray.setup.job import metering_of
 from one_ocr_ray.storage.batches import BatchState, key_digest
@@ -125,13 +125,6 @@ class MortalClient(BatchClient):
             return answer
 
         return mortal
-
-
-class Nobody:
-    """A `ShardObserver` that listens to nothing."""
-
-    def __getattr__(self, _name: str) -> Callable[..., None]:
-        return lambda *_: None
 
 
 @dataclass
@@ -256,7 +249,7 @@ class BatchRun:
         batches = BatchedShard(replace(tools, batch=job), shard.shard_id, canary=self.canary)
         try:
             retries = committed and not self.finishes
-            await shards.read(shard, context, Nobody(), retry_failed=retries, batches=batches)
+            await shards.read(shard, context, ShardObserver(), retry_failed=retries, batches=batches)
         finally:
             batches.dispose()
 

@@ -91,9 +91,12 @@ def run_checks(settings: Settings) -> list[Check]:
         else:
             versions = doctor.versions(_versions(), cluster.nodes)
             checks.extend((doctor.authentication(cluster), doctor.ports(cluster), versions))
-        checks.extend([_server_check(settings, has_ray=cluster is not None)] if settings.engine == VLLM else ())
-        checks.extend(_engine_checks(engines, nodes) if engines or settings.engine != VLLM else ())
-        checks.extend([_batch_check(engines[route.names[-1]])] if batch_wishes_of(settings, route).submits else ())
+        if settings.engine == VLLM:
+            checks.append(_server_check(settings, has_ray=cluster is not None))
+        if engines or settings.engine != VLLM:
+            checks.extend(_engine_checks(engines, nodes))
+        if batch_wishes_of(settings, route).submits:
+            checks.append(_batch_check(engines[route.names[-1]]))
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         checks.append(_output_check(output, output_fault, nodes))
@@ -101,7 +104,7 @@ def run_checks(settings: Settings) -> list[Check]:
 
 
 def _batch_check(llm: EngineOptions) -> Check:
-    """Whether this machine, which creates the batches of a run, may list them, upload files and delete them."""
+    """Check that this machine, which creates batches, may list them, upload files and delete them."""
     fault = fault_of_batches(replace(llm, api_key=provider_key(llm.name, llm.key_variable)))
     if fault is not None:
         return Check("batch", CheckStatus.FAIL, fault)
@@ -238,13 +241,11 @@ def _server_check(settings: Settings, *, has_ray: bool) -> Check:
         return Check("servers", CheckStatus.SKIP, "Ray does not answer.")
     plan = server_plan_of(settings)
     places = places_for(plan)
-    known = (
-        f"profile {plan.profile.name}; licence of the weights: {plan.profile.licence}"
-        if plan.profile
-        else ("no profile: the general prompt")
-    )
-    if plan.profile and plan.profile.least_vllm and plan.template is None:
-        known = f"{known}; vLLM {plan.profile.least_vllm} or later"
+    known = "no profile: the general prompt"
+    if plan.profile:
+        known = f"profile {plan.profile.name}; licence of the weights: {plan.profile.licence}"
+        if plan.profile.least_vllm and plan.template is None:
+            known = f"{known}; vLLM {plan.profile.least_vllm} or later"
     advice = f" {pinned}" if (pinned := pin_advice(plan)) else ""
     if places == 0:
         return Check("servers", CheckStatus.FAIL, f"No free GPU for {plan.model} ({known}).{advice}")

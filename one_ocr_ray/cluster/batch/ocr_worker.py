@@ -23,7 +23,7 @@ from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
 from one_ocr_ray.reading.route.reader import saved_usd
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
-from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
+from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -77,7 +77,7 @@ class ShardUpdate:
     batches: BatchWork | None = None  # in the last update, for metrics: a worker may end before Ray has shown its own
 
 
-class _ShardProgress(WorkProgress):
+class _ShardProgress(WorkProgress, ShardObserver):
     """The observer of a shard: counts its pages for the worker's report, and for the metrics."""
 
     tick_s = UPDATE_EVERY_S
@@ -97,9 +97,6 @@ class _ShardProgress(WorkProgress):
 
     def failed_before(self, pages: Iterable[PageResult]) -> None:
         self._before = {(page.document_id, page.page_number): page.failure.code for page in pages if page.failure}
-
-    def begun(self) -> None:
-        pass
 
     def rendered(self) -> None:
         self._is_rendering = False

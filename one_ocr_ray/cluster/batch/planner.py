@@ -86,13 +86,10 @@ class Planner:
         if mended != shard:
             moved += [*self._packer.flush(), *self._packer.copies()]
             self._mended += moved
-            await asyncio.to_thread(self._replan, mended, moved)
+            # The mark has a crash in between finished: it must not take a file out of the plan.
+            await asyncio.to_thread(Journal(self._output, mended.shard_id, config_id="").mark_replacing)
+            await asyncio.to_thread(self._known.plan, [mended, *moved])
         return mended
-
-    def _replan(self, mended: Shard, moved: list[Shard]) -> None:
-        """Replace a shard in one step: a crash must not take a file out of the plan. The mark has it finished."""
-        Journal(self._output, mended.shard_id, config_id="").mark_replacing()
-        self._known.plan([mended, *moved])
 
     def _planned(self, documents: list[DocumentRef]) -> list[Shard]:
         new: list[DocumentRef] = []

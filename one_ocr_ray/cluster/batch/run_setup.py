@@ -97,7 +97,24 @@ class RunSetup:
         cpus = sum(int(node.cpus) for node in nodes)
         batch = self.batches.job(left_usd) if self.batches is not None else None
         engines = self._with_sent_before(plan, open_shards)
-        job = replace(self._job(cpus, len(readers), count, budget), engines=engines, batch=batch)
+        pages_at_once = settings.max_in_flight if self.engines else PAGES_PER_READER * len(readers)
+        job = Job(
+            output=self.output.root,
+            config=self.config,
+            identity=self.identity,
+            selection=self.selection,
+            pdf=pdf_options_of(settings),
+            request=self.request,
+            engines=engines,
+            budget=budget,
+            pages_at_once=max(1, pages_at_once // count),
+            render_tasks=max(1, cpus // count),
+            stop_wait_s=settings.stop_wait if self.engines else 0.0,
+            batch=batch,
+            route=self.route,
+            line_models=models,
+            reuse=self.reuse,
+        )
         packer = ShardPacker(
             self.selection,
             shard_pages=settings.shard_pages,
@@ -166,22 +183,3 @@ class RunSetup:
                 )
                 setups[name] = replace(setup, sent_before=sent_before)
         return setups
-
-    def _job(self, cpus: int, readers: int, workers: int, budget: str | None) -> Job:
-        pages_at_once = self.settings.max_in_flight if self.engines else PAGES_PER_READER * readers
-        return Job(
-            output=self.output.root,
-            config=self.config,
-            identity=self.identity,
-            selection=self.selection,
-            pdf=pdf_options_of(self.settings),
-            request=self.request,
-            engines=self.engines,
-            budget=budget,
-            pages_at_once=max(1, pages_at_once // workers),
-            render_tasks=max(1, cpus // workers),
-            stop_wait_s=self.settings.stop_wait if self.engines else 0.0,
-            route=self.route,
-            line_models=line_models_of(self.settings),
-            reuse=self.reuse,
-        )

@@ -141,7 +141,12 @@ def start_local_node(ending: ExitStack, *, agents: bool, folder: str | None) -> 
     node = kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
     ending.callback(node.kill_all_processes, check_alive=False, allow_graceful=True)
     ending.callback(ray.shutdown)
-    with _without_runtime_env():
+    # Ray would make a `runtime_env` of the job around this process, of `uv run` or by a hook of the user's, to give its
+    # workers what this process has. Here they have it from this process.
+    with (
+        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", ""),  # the variable in which it looks for a job
+        _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),
+    ):
         ray.init(address=node.address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
 
 
@@ -164,15 +169,3 @@ def _replaced(module: ModuleType, name: str, by: object) -> Iterator[None]:
         yield
     finally:
         setattr(module, name, original)
-
-
-@contextmanager
-def _without_runtime_env() -> Iterator[None]:
-    """Ray makes one out of the job around this process, of `uv run`, or by a hook of the user's, to give its workers
-    what this process has. Here they have it from this process.
-    """
-    with (
-        _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", ""),  # the variable in which it looks for a job
-        _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),
-    ):
-        yield

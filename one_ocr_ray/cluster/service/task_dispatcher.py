@@ -43,13 +43,19 @@ class TaskDispatcher:
     """For the coroutines of one event loop. Its actors end with the process."""
 
     def __init__(self, service: ServiceConfig, lifecycle: TaskLifecycle) -> None:
-        """Start a worker on each node, or as many as are set. Raises UsageError when no node offers CPUs."""
+        """Start a worker on each node, or as many as are set, and the servers of `--engine vllm`.
+
+        Raises UsageError when no node offers CPUs, or there is no place for the servers.
+        """
         nodes = working_nodes()
         if not nodes:
             raise UsageError(NO_NODE)
         self._service = service
         self._lifecycle = lifecycle
-        self._servers = _own_servers(service)
+        setup = service.engines.get(VLLM)
+        self._servers: OwnServers | None = None
+        if setup is not None:
+            self._servers = OwnServers(service.settings, setup, log.info, log.error, gives_up=False)
         self._resting = False
         self._id = token_hex(3)
         self._key_budgets = start_key_budgets(service.settings)
@@ -140,15 +146,8 @@ class TaskDispatcher:
     def _start_readers(self, nodes: list[Node]) -> dict[str, ActorHandle[Any]]:
         if not has_embedded_engine(self._service):
             return {}
-        return dict(
-            start_readers(nodes, f"service-{self._id}", line_models_of(self._service.settings), cpus=ONLINE_CPUS)
-        )
+        models = line_models_of(self._service.settings)
+        return start_readers(nodes, f"service-{self._id}", models, cpus=ONLINE_CPUS)
 
     def _start_worker(self, node: Node, readers: Iterable[str]) -> ActorHandle[Any]:
         return start_task_worker(self._service, node, list(readers), self._workers_at_start, self._key_budgets)
-
-
-def _own_servers(service: ServiceConfig) -> OwnServers | None:
-    """The servers of `--engine vllm`, which start now. Raises UsageError when there is no place for them."""
-    setup = service.engines.get(VLLM)
-    return OwnServers(service.settings, setup, log.info, log.error, gives_up=False) if setup is not None else None

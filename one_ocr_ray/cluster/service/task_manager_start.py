@@ -26,12 +26,8 @@ _PROTOCOL = "v1"
 START_WITHIN_S = 60.0
 
 
-def begin_task_manager(service: ServiceConfig) -> None:
-    """Let the cluster start the task manager of this service's store, if there is none. Does not wait for it."""
-    _found_or_new(service)
-
-
-def _found_or_new(service: ServiceConfig) -> Any:
+def begin_task_manager(service: ServiceConfig) -> Any:
+    """The task manager of this service's store, which the cluster starts if there is none. Does not wait for it."""
     actor: Any = ray.remote(TaskManagerActor)
     options = shared_by_the_cluster(task_manager_name(service.settings.store))
     return actor.options(**options, max_task_retries=0, max_concurrency=CALLS_AT_ONCE).remote(service)
@@ -44,7 +40,7 @@ def start_task_manager(service: ServiceConfig, *, replace: bool = True) -> Any:
     package is importable on every node, see `get_limiter`.
     """
     while True:
-        manager = _found_or_new(service)
+        manager = begin_task_manager(service)
         try:
             served = ray.get(manager.serves.remote(), timeout=START_WITHIN_S)
             if not replace or served == identity_of(service):

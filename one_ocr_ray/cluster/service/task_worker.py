@@ -30,7 +30,7 @@ from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
 from one_ocr_ray.reading.route.reader import saved_usd
-from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
+from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
 from one_ocr_ray.setup.job import pdf_options_of
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Endpoint, Job, LlmSetup
     from one_ocr_ray.model import DocumentResult, PageResult
-    from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
     from one_ocr_ray.reading.limits.endpoints import EndpointPermits
     from one_ocr_ray.reading.page.loop import ReadContext
@@ -69,7 +68,7 @@ CALLS_AT_ONCE = 1000
 INTERNAL = "The service has met an error of its own with this document; its log has it."
 
 
-class _TaskProgress(WorkProgress):
+class _TaskProgress(WorkProgress, ShardObserver):
     """The observer of a task's shard: gathers what there is to tell of its pages."""
 
     every_s = UPDATE_EVERY_S
@@ -97,15 +96,9 @@ class _TaskProgress(WorkProgress):
         self._pages.extend(outcome_of(page, self.saved_usd(page)) for page in pages)
         self.changed.set()
 
-    def failed_before(self, pages: Iterable[PageResult]) -> None:
-        pass
-
     def begun(self) -> None:
         self._running += 1
         self.changed.set()
-
-    def rendered(self) -> None:
-        pass
 
     def finished(self, page: PageResult) -> None:
         count_page(page, self.saved_usd(page))
@@ -114,9 +107,6 @@ class _TaskProgress(WorkProgress):
         self._running -= 1
         self._pages.append(outcome_of(page, self.saved_usd(page)))
         self.changed.set()
-
-    def recorded(self, spending: Spending) -> None:
-        pass
 
     def committed(self, documents: Sequence[DocumentResult]) -> None:
         count_documents(documents)
@@ -230,8 +220,11 @@ class TaskWorker(Worker["TaskAssignment"]):
         if self._key_budgets is not None:
             budgets.append(BudgetShare(RemoteBudget(self._key_budgets, assignment.record.owner, lost=LOST)))
         setups = {name: await self._with_servers(setup) for name, setup in job.engines.items()}
+        engines = {
+            name: [self._engine_of(name, endpoint) for endpoint in setup.endpoints] for name, setup in setups.items()
+        }
         permits = {
-            name: permits_of(job, setup, self._engines_of(setup), job.identity.run_id, Priority.ONLINE, owner=owner)
+            name: permits_of(job, setup, engines[name], job.identity.run_id, Priority.ONLINE, owner=owner)
             for name, setup in setups.items()
         }
         readers = {name: llm_reader(setup, permits[name], tuple(budgets)) for name, setup in setups.items()}
@@ -245,11 +238,8 @@ class TaskWorker(Worker["TaskAssignment"]):
                 with suppress(OneOcrError):
                     await close()
 
-    def _engines_of(self, setup: LlmSetup) -> list[Engine]:
-        """The engines of a reader's endpoints, which tasks share."""
-        return [self._engine_of(setup.name, endpoint) for endpoint in setup.endpoints]
-
     def _engine_of(self, reader: str, endpoint: Endpoint) -> Engine:
+        """The engine of a reader's endpoint, which tasks share."""
         name = reader, endpoint.options.model, endpoint.name
         if name not in self._engines:
             self._engines[name] = engine_on_node(endpoint.options)
