@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from one_ocr_ray.policy import progress as run_progress
-    from one_ocr_ray.policy.batch.estimate import BatchEstimate
     from one_ocr_ray.policy.cost.estimate import Estimate
     from one_ocr_ray.policy.dataset.export import ExportReport
     from one_ocr_ray.policy.dataset.summary import RunSummary
@@ -178,18 +177,16 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
     rows.append(("Cost", _cost_text(estimate, figures["cost_usd"])))
     if estimate.batch is not None:
-        rows.append(("Batches", _batches_text(estimate.batch)))
+        batch = estimate.batch
+        files = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload"
+        rounds = "" if batch.waves is None else f"; {_count(batch.waves, 'round')} under --batch-tokens"
+        rows.append(("Batches", f"{files}; each takes up to a day{rounds}"))
     rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
     for name, text in rows:
         print(f"{name:<10} {text}", file=out)
     print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
     for each in figures["unreadable"]:
         print(f"{each['code']}: {each['source_uri']}", file=out)
-
-
-def _batches_text(batch: BatchEstimate) -> str:
-    text = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload; each takes up to a day"
-    return text if batch.waves is None else f"{text}; {_count(batch.waves, 'round')} under --batch-tokens"
 
 
 def _cost_text(estimate: Estimate, cost_usd: float | None) -> str:

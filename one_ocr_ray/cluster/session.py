@@ -64,7 +64,12 @@ def ray_session(
 
 @contextmanager
 def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]:
-    _refuse_silence(address)
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if port.isdigit():  # `auto` is for Ray to find
+        try:  # Ray itself would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        except (OSError, OverflowError) as error:
+            raise UsageError(f"Nothing answers at {address}. Start Ray there, or leave --address out.") from error
     config = JobConfig()
     # Not `ray.init(logging_config=)`: it would also turn the driver's lines, made for people, into JSON.
     config.set_py_logging_config(LoggingConfig(encoding="JSON", log_level="INFO"))
@@ -87,17 +92,6 @@ def _joined_cluster(address: str, metadata: Mapping[str, str]) -> Iterator[None]
         yield
     finally:
         ray.shutdown()
-
-
-def _refuse_silence(address: str) -> None:
-    """Raise UsageError when nobody listens: Ray itself would try for minutes. `auto` is for Ray to find."""
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if not port.isdigit():
-        return
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
-    except (OSError, OverflowError) as error:
-        raise UsageError(f"Nothing answers at {address}. Start Ray there, or leave --address out.") from error
 
 
 @contextmanager

@@ -45,9 +45,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from one_ocr_ray.blocks import Block
-    from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.engines.ocr.languages import LineModels
-    from one_ocr_ray.engines.options import EngineOptions
     from one_ocr_ray.job import Endpoint, LlmSetup
     from one_ocr_ray.model import DocumentRef, Failure, PageResult
     from one_ocr_ray.reading.limits.ports import Limiter
@@ -211,18 +209,17 @@ class DocumentReader(AsyncExitStack):
         if name == LOCAL:
             return embedded_reader(self._embedded(), self._positions, self._route)
         if name == TEXT_LAYER:
-            engine = LayerEngine(partial(self._embedded().read_layer, route=self._route))
-            return embedded_reader(engine, self._positions, self._route)
+            layer = LayerEngine(partial(self._embedded().read_layer, route=self._route))
+            return embedded_reader(layer, self._positions, self._route)
         setup = self._setups[name]
-        engines = [self._engine(endpoint.options) for endpoint in setup.endpoints]
+        engines = []
+        for options in (endpoint.options for endpoint in setup.endpoints):
+            engine = llm_engine(options, options.api_key or provider_key(options.name, options.key_variable))
+            self.push_async_callback(engine.close)
+            engines.append(engine)
         who = self._account
         permits = endpoint_permits(
             setup, engines, partial(who.limiter_of, setup), who.client, who.run_id, route=self._route
         )
         self.push_async_callback(permits.close)
         return model_reader(setup, permits, metering_of(setup.options, setup.prices, setup.request), budgets)
-
-    def _engine(self, options: EngineOptions) -> Engine:
-        engine = llm_engine(options, options.api_key or provider_key(options.name, options.key_variable))
-        self.push_async_callback(engine.close)
-        return engine

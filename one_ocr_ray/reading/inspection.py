@@ -64,8 +64,14 @@ def inspect_all(files: Iterable[InputFile], options: PdfOptions, *, children: in
 
 def inspect(file: InputFile, options: PdfOptions, child: PdfChild) -> DocumentRef:
     """Open `file` once in `child`: its id, page count, or why it cannot be read."""
-    if (unopened := _unopened(file, options)) is not None:
-        return unopened
+    if file.version is None:
+        return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
+    if _holds_listed(file):  # which can be listed by now: a row without pages, for its files have rows of their own
+        identity = hashlib.sha256(f"{file.uri} {file.version}".encode()).hexdigest()
+        return DocumentRef(f"uri-sha256:{identity}", file.uri, file.name, 0, file.version, page_count=0)
+    if file.size_bytes > options.max_file_bytes:
+        message = f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
+        return _failed(file, ErrorCode.TOO_LARGE, message)
     source = source_of(file.uri)
     if isinstance(source, Failure):
         return _failed(file, source.code, source.message)
@@ -84,19 +90,6 @@ def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, c
         message = f"The document has {info.page_count} pages, more than {options.max_pages} (--max-pages)."
         return _failed(file, ErrorCode.TOO_MANY_PAGES, message, document_id)
     return DocumentRef(document_id, file.uri, file.name, file.size_bytes, file.version, info.page_count)
-
-
-def _unopened(file: InputFile, options: PdfOptions) -> DocumentRef | None:
-    """The entry of a `file` that need not be opened; None for one that must."""
-    if file.version is None:
-        return _failed(file, ErrorCode.PDF_NOT_FOUND, file.fault or "There is no such file.")
-    if _holds_listed(file):  # which can be listed by now: a row without pages, for its files have rows of their own
-        identity = hashlib.sha256(f"{file.uri} {file.version}".encode()).hexdigest()
-        return DocumentRef(f"uri-sha256:{identity}", file.uri, file.name, 0, file.version, page_count=0)
-    if file.size_bytes > options.max_file_bytes:
-        message = f"The file is larger than {options.max_file_bytes} bytes (--max-file-bytes)."
-        return _failed(file, ErrorCode.TOO_LARGE, message)
-    return None
 
 
 def _holds_listed(file: InputFile) -> bool:
@@ -169,11 +162,15 @@ def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> t
 
 def source_of(uri: str) -> Path | bytes | Failure:
     """A local path, or the bytes of an object or of a member of an archive."""
-    member = split_member(uri)
     if not _is_read_whole(uri):
         return Path(local_path(uri))
+    data = None
     try:
-        data = read_input(uri) if member is None else _member_bytes(*member)
+        if (member := split_member(uri)) is None:
+            data = read_input(uri)
+        elif (archive := stat_input(member[0])).version is not None:
+            found = members(member[0], archive.size_bytes, archive.version).get(member[1])
+            data = None if found is None else member_bytes(member[0], found)
     except ArchiveError as error:
         return failure_of_archive(error.fault)
     return _UNREADABLE if data is None else data
@@ -181,11 +178,3 @@ def source_of(uri: str) -> Path | bytes | Failure:
 
 def _is_read_whole(uri: str) -> bool:
     return is_remote(uri) or split_member(uri) is not None
-
-
-def _member_bytes(archive_uri: str, name: str) -> bytes | None:
-    archive = stat_input(archive_uri)
-    if archive.version is None:
-        return None
-    member = members(archive_uri, archive.size_bytes, archive.version).get(name)
-    return None if member is None else member_bytes(archive_uri, member)

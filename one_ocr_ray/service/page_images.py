@@ -109,8 +109,13 @@ class _Reader:
         return self._child.inspect(path, self._password, name)
 
     def image(self, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
-        if self.task_id != task_id and (failure := self._open(task_id)) is not None:
-            return failure
+        if self.task_id != task_id:
+            self._drop()
+            self._copy = TemporaryDirectory(dir=self._folder)
+            info = self._child.inspect(self._store.fetch_upload(task_id, Path(self._copy.name)), self._password)
+            if isinstance(info, Failure):
+                return info
+            self.task_id, self._page_count = task_id, info.page_count
         if page_number > self._page_count:
             raise IndexError(page_number)
         # pdfium takes the longest side; the first drawing shows which one that is.
@@ -127,15 +132,6 @@ class _Reader:
     def close(self) -> None:
         self._drop()
         self._child.close()
-
-    def _open(self, task_id: str) -> Failure | None:
-        self._drop()
-        self._copy = TemporaryDirectory(dir=self._folder)
-        info = self._child.inspect(self._store.fetch_upload(task_id, Path(self._copy.name)), self._password)
-        if isinstance(info, Failure):
-            return info
-        self.task_id, self._page_count = task_id, info.page_count
-        return None
 
     def _drop(self) -> None:
         self.task_id = None

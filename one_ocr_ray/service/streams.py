@@ -28,26 +28,21 @@ class Streams:
     @contextlib.contextmanager
     def opened(self, owner: str) -> Iterator[asyncio.Event]:
         """Hold a place for `owner`; the event is set when it must be given up. Raises Problem when none is free."""
-        self._make_room(owner)
+        mine = len(self._open.get(owner, ()))
+        largest = max(self._open, key=lambda each: len(self._open[each]), default=owner)
+        is_full = sum(map(len, self._open.values())) >= self._most
+        if mine >= self._most_of_one or (is_full and mine + 1 >= len(self._open[largest])):
+            raise Problem("too_many_streams", "Too many event streams are open; close some.", retry_after_s=5)
+        if is_full:
+            oldest = next(iter(self._open[largest]))
+            oldest.set()
+            self._close(largest, oldest)
         given_up = asyncio.Event()
         self._open.setdefault(owner, OrderedDict())[given_up] = None
         try:
             yield given_up
         finally:
             self._close(owner, given_up)
-
-    def _make_room(self, owner: str) -> None:
-        mine = len(self._open.get(owner, ()))
-        if mine < self._most_of_one:
-            if sum(map(len, self._open.values())) < self._most:
-                return
-            largest = max(self._open, key=lambda each: len(self._open[each]))
-            if mine + 1 < len(self._open[largest]):
-                oldest = next(iter(self._open[largest]))
-                oldest.set()
-                self._close(largest, oldest)
-                return
-        raise Problem("too_many_streams", "Too many event streams are open; close some.", retry_after_s=5)
 
     def _close(self, owner: str, given_up: asyncio.Event) -> None:
         open_of_owner = self._open.get(owner, OrderedDict())

@@ -80,18 +80,17 @@ def service_config_of(settings: ServiceSettings) -> ServiceConfig:
     route_of(settings)
     line_models_of(settings)
     names = dict.fromkeys((settings.engine, *settings.engines))
-    engines = {name: _engine(settings, name) for name in names}
-    return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
-
-
-def _engine(settings: ServiceSettings, name: str) -> LlmSetup | None:
-    own = settings_of_engine(settings, name)
-    if own.engine == LOCAL:
-        if name == settings.engine:
+    engines: dict[str, LlmSetup | None] = {}
+    for name in names:
+        own = settings_of_engine(settings, name)
+        engines[name] = None
+        if own.engine != LOCAL:
+            # The price of another model is asked for when a task with a ceiling names it.
+            own = own if name == settings.engine else own.model_copy(update={"max_cost": None})
+            engines[name] = llm_setup_of(own, name)
+        elif name == settings.engine:
             engine_options_of(own)  # refuses settings that need a model
-        return None
-    # The price of another model is asked for when a task with a ceiling names it.
-    return llm_setup_of(own if name == settings.engine else own.model_copy(update={"max_cost": None}), name)
+    return ServiceConfig(settings, engines, deployment(time.time(), token_hex(4)))
 
 
 def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:

@@ -49,6 +49,7 @@ SILENT = f"no answer within {NODE_TIMEOUT_S:g} s. See Ray's logs of that node."
 BROKEN = "a task of this package failed ({error}). Install it there, or see Ray's logs of that node."
 FONTS_OK = "Noto Sans CJK draws Chinese, Japanese and Korean text whose font a PDF does not hold, on"
 INPUT_OK = "Its first file can be read on"
+OUTPUT_OK = "Written once, and seen from"
 LOCAL_ENGINE_MODULES = ("rapidocr", "openvino", "cv2")
 
 
@@ -96,19 +97,19 @@ def run_checks(settings: Settings) -> list[Check]:
         if engines or settings.engine != VLLM:
             checks.extend(_engine_checks(engines, nodes))
         if batch_wishes_of(settings, route).submits:
-            checks.append(_batch_check(engines[route.names[-1]]))
+            llm = engines[route.names[-1]]
+            fault = fault_of_batches(replace(llm, api_key=provider_key(llm.name, llm.key_variable)))
+            fine = "Batches are listed, and a file was uploaded and deleted; none was created."
+            checks.append(Check("batch", CheckStatus.FAIL if fault else CheckStatus.OK, fault or fine))
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
-        checks.append(_output_check(output, output_fault, nodes))
+        if output is None:
+            checks.append(Check("output", CheckStatus.SKIP, "No --output is given."))
+        elif output_fault is not None:
+            checks.append(Check("output", CheckStatus.FAIL, output_fault))
+        else:
+            checks.append(doctor.on_nodes("output", nodes, lambda node: node.output_fault, OUTPUT_OK))
     return checks
-
-
-def _batch_check(llm: EngineOptions) -> Check:
-    """Check that this machine, which creates batches, may list them, upload files and delete them."""
-    fault = fault_of_batches(replace(llm, api_key=provider_key(llm.name, llm.key_variable)))
-    if fault is not None:
-        return Check("batch", CheckStatus.FAIL, fault)
-    return Check("batch", CheckStatus.OK, "Batches are listed, and a file was uploaded and deleted; none was created.")
 
 
 def _first_input(settings: Settings) -> tuple[str | None, Check | None]:
@@ -259,11 +260,3 @@ def _llm_checks(name: str, llm: EngineOptions, nodes: list[NodeFacts], *, of: st
         return [key, Check(f"engine{of}", CheckStatus.SKIP, "It is not asked without a key.")]
     reached = f"{llm.name} knows {llm.model} and lets in"
     return [key, doctor.on_nodes(f"engine{of}", nodes, lambda node: node.engine_faults.get(name), reached)]
-
-
-def _output_check(output: str | None, fault: str | None, nodes: list[NodeFacts]) -> Check:
-    if output is None:
-        return Check("output", CheckStatus.SKIP, "No --output is given.")
-    if fault is not None:
-        return Check("output", CheckStatus.FAIL, fault)
-    return doctor.on_nodes("output", nodes, lambda node: node.output_fault, "Written once, and seen from")

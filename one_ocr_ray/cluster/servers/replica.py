@@ -78,10 +78,20 @@ class Replica:
         """Start the server and wait until it answers; None then, else how it ended. After `stop` none is started."""
         place = self.place()
         with self._starting:
+            if self._is_over:
+                return Ended(127, "the server is stopped", str(self._log))
+            if self._server is not None:
+                self._server.stop()
+            gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
+            environment = server_environment(
+                for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
+            )
+            command = command_of(self._plan, place.host, place.port)
             try:
-                server = self._started_at(place)
+                server = ServerProcess.start(command, environment, self._log, grace_s=SHUTDOWN_S + 5)
             except OSError as error:
                 return Ended(127, str(error), str(self._log))
+            self._server = server
         deadline_s = time.monotonic() + self._plan.ready_within_s
         while not is_healthy(place.host, place.port):
             if time.monotonic() > deadline_s:
@@ -93,19 +103,6 @@ class Replica:
                 return Ended(code, too_old or server.last_line(), str(self._log))
             time.sleep(LOOK_AGAIN_S)
         return None
-
-    def _started_at(self, place: Place) -> ServerProcess:
-        if self._is_over:
-            raise OSError("the server is stopped")
-        if self._server is not None:
-            self._server.stop()
-        gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
-        environment = server_environment(
-            for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
-        )
-        command = command_of(self._plan, place.host, place.port)
-        self._server = ServerProcess.start(command, environment, self._log, grace_s=SHUTDOWN_S + 5)
-        return self._server
 
     def stage(self) -> str:
         """What the server does while it starts, by its log."""

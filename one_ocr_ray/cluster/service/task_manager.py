@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING
 
 import ray
@@ -30,6 +29,7 @@ from one_ocr_ray.tasks.service_config import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from one_ocr_ray.policy.tasks.task import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
     from one_ocr_ray.tasks.port import Load
@@ -69,7 +69,7 @@ class TaskManagerActor:
         self._last_look: tuple[datetime, float] | None = None  # the time that was believed, and the monotonic clock
         self._orphans: dict[str, int] = {}  # sweeps that have seen them
         self._loop = asyncio.get_running_loop()
-        self._ending: asyncio.Task[None] | None = None
+        self._ending: Future[None] | None = None
         self._started = self._loop.create_task(self._start())
         self._upkeep = self._loop.create_task(self._keep_up())
 
@@ -111,14 +111,6 @@ class TaskManagerActor:
         if self._dispatcher is not None and self._started.done():
             await self._dispatcher.rest()
         await asyncio.to_thread(self._lease.release)
-
-    def _lost(self, lease: ManagerLease) -> None:
-        """End, for the task manager of a later deployment waits. Called in a thread."""
-
-        def end() -> None:
-            self._ending = self._loop.create_task(self._end(lease))
-
-        self._loop.call_soon_threadsafe(end)
 
     async def _end(self, lease: ManagerLease) -> None:
         while not self._started.done():
@@ -205,8 +197,12 @@ class TaskManagerActor:
     async def _begin(self) -> int:
         """Take the store, once no other task manager is at work; gives the generation."""
         lease = self._lease
+
+        def on_lost() -> None:  # in a thread; the task manager of a later deployment waits
+            self._ending = asyncio.run_coroutine_threadsafe(self._end(lease), self._loop)
+
         try:
-            generation = await asyncio.to_thread(lease.take, partial(self._lost, lease))
+            generation = await asyncio.to_thread(lease.take, on_lost)
         except OneOcrError as error:
             self._elsewhere = isinstance(error, StoreInUseError)
             self._lease = ManagerLease(self._store.root, self._service.deployment)

@@ -6,6 +6,7 @@ They come from the page's text layer, or from the embedded engine where the laye
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.blocks import Block, BlockWord, TextLayer
     from one_ocr_ray.engines.base import Engine
-    from one_ocr_ray.model import Answer, PageImage
     from one_ocr_ray.policy.page.answer_places import Alignment
     from one_ocr_ray.reading.page.row import PageRead
     from one_ocr_ray.reading.stopping import Ending
@@ -48,23 +48,16 @@ async def with_answer_places(read: PageRead, ocr: Engine | None, ending: Ending)
         return read
     found = await asyncio.to_thread(aligned_with_layer, answer.text, page.layer) if page.layer is not None else None
     if ocr is not None and (found is None or found.matched < WELL_MATCHED):
-        seen = await _seen(page, ocr, ending)
+        if not page.data:
+            raise PlacesDeferred
+        seen = None
+        with suppress(StoppedError), ending.requesting():
+            seen = await ocr.analyze_image_async(page, PageRequest())
         if seen is not None and seen.blocks:
             by_ocr = await asyncio.to_thread(aligned_with_ocr, answer.text, seen.blocks)
             if found is None or by_ocr.matched > found.matched:
                 return replace(read, answer=replace(answer, blocks=by_ocr.blocks, rotation_deg=seen.rotation_deg))
     return read if found is None else replace(read, answer=replace(answer, blocks=found.blocks))
-
-
-async def _seen(page: PageImage, ocr: Engine, ending: Ending) -> Answer | None:
-    """What `ocr` reads on the page; None where the end of the job comes first."""
-    if not page.data:
-        raise PlacesDeferred
-    try:
-        with ending.requesting():
-            return await ocr.analyze_image_async(page, PageRequest())
-    except StoppedError:
-        return None
 
 
 def aligned_with_layer(text: str, packed: TextLayer) -> Alignment | None:

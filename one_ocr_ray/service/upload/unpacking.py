@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.archive import ArchiveError, members_of, read_member
@@ -11,7 +12,7 @@ from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.service.upload.multipart import SpooledFile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from one_ocr_ray.archive import Member
     from one_ocr_ray.service.upload.spool import Spool
@@ -26,7 +27,10 @@ def unpacked(files: Sequence[SpooledFile], spool: Spool, settings: ServiceSettin
     """
     found: list[SpooledFile] = []
     for file in files:
-        members = list(_members(file))
+        members: list[Member] = []  # of an archive; those of one that is damaged behind them, too
+        if holds_documents(file.name) and not file.too_large:
+            with suppress(ArchiveError), file.path.open("rb") as archive:
+                members.extend(members_of(archive, file.size_bytes))
         unpacked_bytes = sum(each.size_bytes for each in [*found, file] if each not in files)
         unpacked_bytes += sum(member.size_bytes for member in members if member.fault is None)
         if unpacked_bytes > settings.max_request_bytes:
@@ -37,16 +41,6 @@ def unpacked(files: Sequence[SpooledFile], spool: Spool, settings: ServiceSettin
         spool.check_space(unpacked_bytes)
         found += [_unpacked(file, member, at, settings.max_file_bytes) for at, member in enumerate(members)] or [file]
     return found
-
-
-def _members(file: SpooledFile) -> Iterator[Member]:
-    """The members of an archive; none of another file, or of an archive without documents."""
-    if holds_documents(file.name) and not file.too_large:
-        try:
-            with file.path.open("rb") as archive:
-                yield from members_of(archive, file.size_bytes)
-        except ArchiveError:
-            return
 
 
 def _unpacked(file: SpooledFile, member: Member, at: int, max_file_bytes: int) -> SpooledFile:

@@ -67,17 +67,14 @@ def spending_of(
         for shard_id in sorted(counts.without_cost):
             yield from dataset.pages(shard_id)
         for shard_id in open_shards:
-            yield from _unsettled(output, dataset, shard_id, config_id)
+            # Rows of the shard that its documents do not count yet.
+            committed, journal = dataset.pages(shard_id), Journal(output, shard_id, config_id)
+            journaled = best_pages(journal.read()).values()
+            if dataset.documents(shard_id):
+                counted = {(page.document_id, page.page_number, page.finished_at) for page in committed}
+                keyed = (((page.document_id, page.page_number, page.finished_at), page) for page in journaled)
+                yield from (page for key, page in keyed if key not in counted)
+            else:
+                yield from committed or [*journaled, *uncounted_passes(journal.passed, journaled).values()]
 
     return settled + spending_with(output, rows(), dearest)
-
-
-def _unsettled(output: Objects, dataset: Dataset, shard_id: str, config_id: str) -> Iterable[PageResult]:
-    """Rows of a shard that its documents do not count yet."""
-    committed = dataset.pages(shard_id)
-    journal = Journal(output, shard_id, config_id)
-    journaled = best_pages(journal.read()).values()
-    if not dataset.documents(shard_id):
-        return committed or [*journaled, *uncounted_passes(journal.passed, journaled).values()]
-    settled = {(page.document_id, page.page_number, page.finished_at) for page in committed}
-    return [page for page in journaled if (page.document_id, page.page_number, page.finished_at) not in settled]
