@@ -130,11 +130,11 @@ async def read(folder: Path, output: Path, workers: int) -> tuple[float, float, 
     objects = Objects(str(output))
     known = PlanIndex.load(RunDirectory(objects))
     packer = ShardPacker(selection, shard_pages=500, workers=workers, is_new=known.mark_seen)
-    planner = Planner(known, packer, options, objects)
+    planner = Planner(known, packer, options, objects, inspections=2)
     driver = RunDriver(WorkerPool(actors), planner, known, selection, lambda _: None, interruption=Interruption())
     me = psutil.Process()
     started, before = time.monotonic(), cpu_s(me)
-    await driver.run(PendingWork([]), find_present_inputs((str(folder),)), inspections=2)
+    await driver.run(PendingWork([]), find_present_inputs((str(folder),)))
     took_s, after = time.monotonic() - started, cpu_s(me)
     all_s = sum(after[process] - before.get(process, 0.0) for process in after)
     mine_s = after[me] - before[me]

@@ -143,32 +143,9 @@ class ShardReader:
             selection=self._job.selection,
         )
         if work.pages_committed:
-            rows, documents = await asyncio.to_thread(work.recover)
-        else:
-            observer.failed_before(work.replaced.values())
-            observer.kept(work.kept.values())
-            if not await self._read_pages(shard, work, context, observer, batches):
-                return None
-            # The rows of documents of `shard`, by document and page.
-            place = {document.document_id: number for number, document in enumerate(shard.documents)}
-            in_shard = (row for row in work.kept.values() if row.document_id in place)
-            in_order = sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
-            rows, documents = await asyncio.to_thread(work.commit, in_order)
-        if batches is not None:
-            await batches.forget()
-        observer.committed(documents)
-        log_documents(shard.shard_id, documents)
-        return rows
-
-    async def _read_pages(
-        self,
-        shard: Shard,
-        work: ShardCommit,
-        context: ReadContext,
-        observer: ShardObserver,
-        batches: ShardBatches | None,
-    ) -> bool:
-        """Read the pages that `work` lacks. False when some of them lie in batches."""
+            return await self._commit(work.recover, shard, observer, batches)
+        observer.failed_before(work.replaced.values())
+        observer.kept(work.kept.values())
         audit = await asyncio.to_thread(ShardAudit.open, context.audit, self._output, shard.shard_id)
         journal = JournalWriter(work.journal, observer.safe, self._unflushed, observer.recorded)
         context = replace(
@@ -214,7 +191,23 @@ class ShardReader:
         is_whole = next(render_slices(shard.documents, self._job.selection, frozenset(work.kept)), None) is None
         if self._ending.reason is not None and (not is_whole or audit.lacking(work.kept.values())):
             raise self._ending.reason
-        return is_whole
+        if not is_whole:
+            return None
+        return await self._commit(partial(work.commit, work.kept.values()), shard, observer, batches)
+
+    async def _commit(
+        self,
+        commit: Callable[[], tuple[list[PageResult], list[DocumentResult]]],
+        shard: Shard,
+        observer: ShardObserver,
+        batches: ShardBatches | None,
+    ) -> list[PageResult]:
+        rows, documents = await asyncio.to_thread(commit)
+        if batches is not None:
+            await batches.forget()
+        observer.committed(documents)
+        log_documents(shard.shard_id, documents)
+        return rows
 
     def _free_slot(self, size_bytes: int, _: asyncio.Task[None]) -> None:
         self._slots.give_back(self._owner, size_bytes)

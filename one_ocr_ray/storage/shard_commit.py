@@ -27,7 +27,7 @@ from one_ocr_ray.policy.document import with_continuations
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.dataset.documents import RunIdentity
@@ -123,8 +123,11 @@ class ShardCommit:
             pages = self._replace_pages(pages)
         return pages, self._finish(pages)
 
-    def commit(self, read: Sequence[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
-        """Commit all pages of the shard, in order, and the documents made from them; gives the stored rows."""
+    def commit(self, rows: Iterable[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
+        """Commit the `rows` of the shard's documents, in order, and the documents made from them; gives what stands."""
+        place = {document.document_id: number for number, document in enumerate(self._shard.documents)}
+        in_shard = (row for row in rows if row.document_id in place)
+        read = sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
         # Record the known cost of a page whose row becomes unknown because the other attempt's cost is unknown.
         pairs = [(page, self.replaced.get((page.document_id, page.page_number))) for page in read]
         costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.store.objects import Objects
 
 FILES_PER_TASK = 32
+INSPECTIONS_PER_NODE = 2
 # Files found again with another etag or mtime, which are written to the plan together: each costs its whole shard.
 RENEWED_TOGETHER = 1000
 
@@ -35,23 +36,27 @@ RENEWED_TOGETHER = 1000
 class Planner:
     """Adds to the plan of one output. One task may use it."""
 
-    def __init__(self, known: PlanIndex, packer: ShardPacker, options: PdfOptions, output: Objects) -> None:
+    def __init__(
+        self, known: PlanIndex, packer: ShardPacker, options: PdfOptions, output: Objects, *, inspections: int
+    ) -> None:
+        """`inspections`: so many tasks open files at once."""
         self._known = known
         self._packer = packer
         self._options = options
         self._output = output
+        self._inspections = inspections
         self._touched: list[DocumentRef] = []
         self._mended: list[Shard] = []  # of mended files whose bytes stand elsewhere; in the plan
 
-    async def shards(self, files: Iterator[InputFile], tasks: int, checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
-        """New shards as they are planned, the copies last; `tasks` inspections at once.
+    async def shards(self, files: Iterator[InputFile], checked: asyncio.Task[None]) -> AsyncIterator[Shard]:
+        """New shards as they are planned, the copies last.
 
         Nothing is written before `checked` is done: an output without a plan may still change its configuration.
         """
         under_way: deque[ObjectRef[list[DocumentRef]]] = deque()
         more = True
         while more or under_way:
-            while more and len(under_way) < tasks:
+            while more and len(under_way) < self._inspections:
                 chunk = await asyncio.to_thread(lambda: list(islice(files, FILES_PER_TASK)))
                 more = bool(chunk)
                 if chunk:

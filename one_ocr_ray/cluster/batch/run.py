@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from one_ocr_ray.cluster.batch.run_driver import RunDriver
     from one_ocr_ray.policy.dataset.summary import OutputCounts
     from one_ocr_ray.policy.progress import RunProgress
     from one_ocr_ray.reading.batch.run_batches import RunBatches
@@ -126,7 +127,10 @@ class _Run(RunSetup):
         on_progress: Callable[[RunProgress], None],
         say: Callable[[str], None],
     ) -> None:
-        """Read what earlier runs left open, then what is new in `files`. Ray is started only when there is any."""
+        """Read what earlier runs left open, then what is new in `files`.
+
+        Ray is started only when there is any, and ends with it, unless it is a cluster's.
+        """
         new_files = (file for file in files if not plan.has_unchanged(file))
         retry_failed = self.settings.retry_failed
         with ExitStack() as joined:
@@ -135,19 +139,20 @@ class _Run(RunSetup):
                 due = pending if self.batches is None else self.batches.due(pending, self.dataset.committed())
                 first, retry_failed = list(itertools.islice(new_files, 1)), False
                 if due or first:
-                    self._read_due(plan, due, itertools.chain(first, new_files), on_progress, say)
+                    with self._driver(plan, due, on_progress, say) as driver:
+                        asyncio.run(driver.run(due, itertools.chain(first, new_files)))
                 if self.batches is None or not self._wait_for_batches(self.batches, plan, joined):
                     return
 
-    def _read_due(
+    @contextmanager
+    def _driver(
         self,
         plan: PlanIndex,
         due: PendingWork,
-        files: Iterator[InputFile],
         on_progress: Callable[[RunProgress], None],
         say: Callable[[str], None],
-    ) -> None:
-        """Have workers read what is due. They and a Ray of this run's own end with it."""
+    ) -> Iterator[RunDriver]:
+        """The driver over workers for what is `due`. They and a Ray of this run's own end with the block."""
         address = ray_address(self.settings)
         with ExitStack() as ending:
             ending.enter_context(self._ray())
@@ -162,7 +167,7 @@ class _Run(RunSetup):
             nodes = first_nodes(say, autoscaled=address != LOCAL_RAY)
             driver = self.start_driver(nodes, actors, plan, due, on_progress=on_progress, say=say)
             try:
-                asyncio.run(driver.run(due, files, inspections=2 * len(nodes)))
+                yield driver
             finally:
                 self.totals += driver.totals
                 if address != LOCAL_RAY:

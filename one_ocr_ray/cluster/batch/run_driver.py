@@ -111,7 +111,7 @@ class RunDriver:
         """What this run has used, as far as its workers have told."""
         return sum(self._totals.values(), RunTotals())
 
-    async def run(self, pending: PendingWork, files: Iterator[InputFile], inspections: int) -> None:
+    async def run(self, pending: PendingWork, files: Iterator[InputFile]) -> None:
         """Do what earlier runs have left and read everything new in `files`.
 
         However it ends, finished pages are made safe first. Raises StoppedError when it is interrupted, and when too
@@ -125,7 +125,7 @@ class RunDriver:
                     moving = beside.create_task(self._batches.keep_moving()) if self._batches is not None else None
                     async with asyncio.TaskGroup() as shards:
                         checked = shards.create_task(check_engine(self._pool.workers, self._say))
-                        shards.create_task(self._plan_shards(pending, files, inspections, checked))
+                        shards.create_task(self._plan_shards(pending, files, checked))
                         await checked  # files are opened meanwhile, but nothing is read
                         for number in range(len(self._pool.workers)):
                             shards.create_task(self._consume(number, shards))
@@ -150,16 +150,14 @@ class RunDriver:
             finally:
                 self._show_progress()
 
-    async def _plan_shards(
-        self, pending: PendingWork, files: Iterator[InputFile], inspections: int, checked: asyncio.Task[None]
-    ) -> None:
+    async def _plan_shards(self, pending: PendingWork, files: Iterator[InputFile], checked: asyncio.Task[None]) -> None:
         for shard_id in pending.open_shards:
             await self._enqueue(await asyncio.to_thread(self._plan.shard, shard_id))
         for shard_id in pending.failed_shards:
             shard = await asyncio.to_thread(self._plan.shard, shard_id)
             await self._enqueue(await self._planner.with_mended_files(shard), retry_failed=True)
         self._copies.extend(pending.stale_copies)
-        async for shard in self._planner.shards(files, inspections, checked):
+        async for shard in self._planner.shards(files, checked):
             await self._enqueue(shard)
         self._progress.plan_complete = True
         await self._queue.put(None)  # whoever takes it puts it back for the next

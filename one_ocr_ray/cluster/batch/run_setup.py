@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.ocr_worker import start_ocr_worker
-from one_ocr_ray.cluster.batch.planner import Planner
+from one_ocr_ray.cluster.batch.planner import INSPECTIONS_PER_NODE, Planner
 from one_ocr_ray.cluster.batch.run_driver import RunDriver
 from one_ocr_ray.cluster.budget import RemoteBudget, start_budget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, start_readers
@@ -132,7 +132,7 @@ class RunSetup:
         grows = not settings.workers
         return RunDriver(
             WorkerPool(workers),
-            Planner(plan, packer, job.pdf, self.output),
+            Planner(plan, packer, job.pdf, self.output, inspections=INSPECTIONS_PER_NODE * len(nodes)),
             plan,
             self.selection,
             on_progress,
