@@ -32,8 +32,12 @@ class StartingPort:
     def __init__(self, listener: socket.socket) -> None:
         self.port: int = listener.getsockname()[1]
         self._listener = listener
+
+        async def not_yet(scope: Scope, receive: Receive, send: Send) -> None:
+            await problem_response(scope, unavailable())(scope, receive, send)
+
         config = uvicorn.Config(
-            Health(_not_yet), lifespan="off", log_config=None, timeout_graceful_shutdown=CLOSED_WITHIN_S
+            Health(not_yet), lifespan="off", log_config=None, timeout_graceful_shutdown=CLOSED_WITHIN_S
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, args=([listener],), name="starting", daemon=True)
@@ -76,7 +80,3 @@ def url_of(settings: ServiceSettings) -> str:
     """Where the service answers, seen from this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - asked at, not bound
     return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
-
-
-async def _not_yet(scope: Scope, receive: Receive, send: Send) -> None:
-    await problem_response(scope, unavailable())(scope, receive, send)

@@ -108,12 +108,14 @@ class BatchState:
         for name in sorted(each for each in read if each.startswith("intent-")):
             at = name.removeprefix("intent-")
             receipt, ended = read.get(f"receipt-{at}"), read.get(f"ended-{at}")
+            if ended:
+                ended |= {"state": RemoteState(ended["state"]), "outputs": tuple(ended["outputs"])}
             tries.append(
                 Try(
                     **read[name],
                     **read.get(f"fence-{at}", {}),
                     receipt=Receipt(**receipt) if receipt else None,
-                    ended=_remote(ended) if ended else None,
+                    ended=RemoteBatch(**ended) if ended else None,
                 )
             )
         file = UploadedFile(**read["file"]) if "file" in read else None
@@ -269,10 +271,6 @@ def _damaged(path: str) -> DamagedError:
     return DamagedError(
         f"The file {path} of this output is damaged; it says what lies at the provider. Put it back from a copy."
     )
-
-
-def _remote(values: Mapping[str, Any]) -> RemoteBatch:
-    return RemoteBatch(**{**values, "state": RemoteState(values["state"]), "outputs": tuple(values["outputs"])})
 
 
 def _plain(page: LinePage) -> dict[str, Any]:

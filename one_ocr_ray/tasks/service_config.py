@@ -48,6 +48,9 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.tasks.task_store import TaskStore
 
 
+NOT_OFFERED = "This service does not offer the engine {engine}."
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceConfig:
     """What the task manager and its workers need of the service's settings. It holds no key and no file's name."""
@@ -102,7 +105,12 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
         settings = settings.model_copy(update={"escalate": options.escalate})
         route = _route(service, settings, with_schema=with_schema)
     asked = _asked(service, options)
-    engines = {name: asked.get(name) or _offered(service, name) for name in models_of(route)}
+    engines: dict[str, LlmSetup] = {}
+    for name in models_of(route):
+        setup = asked.get(name) or service.engines.get(name)
+        if setup is None:
+            raise OptionsError(NOT_OFFERED.format(engine=name), ErrorCode.INVALID_OPTIONS)
+        engines[name] = setup
     fingerprint = fingerprint_of(settings, engines, selection)
     run_id = assignment.retry.run_id if assignment.retry else assignment.record.task_id
     job = Job(
@@ -164,7 +172,7 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> dict[str, LlmSetup]:
     """The LLM reader that the upload chooses, with the model and the prompt that it asks for; empty without one."""
     name = options.engine or service.settings.engine
     if name not in service.engines:
-        raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
+        raise OptionsError(NOT_OFFERED.format(engine=name), ErrorCode.INVALID_OPTIONS)
     setup = service.engines[name]
     if setup is None:
         if options.model or options.prompt or options.max_cost_usd or options.schema:
@@ -186,14 +194,6 @@ def _asked(service: ServiceConfig, options: TaskOptions) -> dict[str, LlmSetup]:
     if options.prompt:
         request = replace(request, prompt=options.prompt)
     return {name: replace(setup, request=request, prompt_sha256=prompt_sha256(request.prompt))}
-
-
-def _offered(service: ServiceConfig, name: str) -> LlmSetup:
-    """A reader of a route. Raises OptionsError for one that this service does not offer."""
-    setup = service.engines.get(name)
-    if setup is None:
-        raise OptionsError(f"This service does not offer the engine {name}.", ErrorCode.INVALID_OPTIONS)
-    return setup
 
 
 def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store: TaskStore) -> float | None:

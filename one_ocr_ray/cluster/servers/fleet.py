@@ -217,7 +217,10 @@ class Fleet:
                 how = ray.get(slot.actor.bring_up.remote())
                 if how is None:
                     state = ready(state, time.monotonic())
-                    self._answers(slot, place)
+                    slot.state = ServerState.READY
+                    if (place.host, place.port) not in self._names:
+                        self._names[place.host, place.port] = f"r{next(self._numbers)}"
+                    self._say(self._progress())
                     how = ray.get(slot.actor.wait_for_end.remote())
             except (RayActorError, ActorUnschedulableError):  # its guard has ended the server
                 how = Ended(-1, "its actor died", "", reason="actor")
@@ -238,12 +241,6 @@ class Fleet:
             self._say(f"A model server ended ({how.last_line or how.exit_code}); it is started again in {wait_s:g} s.")
             self._ending.wait(wait_s)
             slot.state = ServerState.STARTING
-
-    def _answers(self, slot: _Slot, place: Place) -> None:
-        slot.state = ServerState.READY
-        if (place.host, place.port) not in self._names:
-            self._names[place.host, place.port] = f"r{next(self._numbers)}"
-        self._say(self._progress())
 
     def _replace_actor(self, slot: _Slot, cpus: int) -> bool:
         """Start another actor in the place of one that died. False where its node is gone, or all ends."""

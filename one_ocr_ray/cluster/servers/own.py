@@ -47,8 +47,6 @@ class OwnServers:
         self._reader = setup
         self._usd_per_s = server_usd_per_s(settings)
         self._say_end = end
-        self._budget: Any = None
-        self._drawn_usd = 0.0
         self.fleet = Fleet(plan, self._size, say, end, gives_up=gives_up)
         self._load = Load(self._size.first, time.monotonic())
 
@@ -84,20 +82,21 @@ class OwnServers:
 
     def draw_on(self, budget: Any) -> None:
         """Pay for the servers from the actor of the cost ceiling, a little ahead."""
-        if self._usd_per_s:
-            self._budget = budget
-            self.fleet.on_watch.append(self._draw)
+        usd_per_s, paid_usd = self._usd_per_s or 0.0, 0.0
 
-    def _draw(self) -> None:
-        ahead_usd = sum(self.fleet.states().values()) * PAID_AHEAD_S * (self._usd_per_s or 0.0)
-        missing_usd = self.usd + ahead_usd - self._drawn_usd
-        if missing_usd <= 0:
-            return
-        with suppress(RayError):  # the actor ends with the run
-            drawn_usd = float(ray.get(self._budget.allocate.remote(missing_usd)))
-            self._drawn_usd += drawn_usd
-            if not drawn_usd:
-                self._say_end(SPENT)
+        def pay() -> None:
+            nonlocal paid_usd
+            missing_usd = self.usd + sum(self.fleet.states().values()) * PAID_AHEAD_S * usd_per_s - paid_usd
+            if missing_usd <= 0:
+                return
+            with suppress(RayError):  # the actor ends with the run
+                drawn_usd = float(ray.get(budget.allocate.remote(missing_usd)))
+                paid_usd += drawn_usd
+                if not drawn_usd:
+                    self._say_end(SPENT)
+
+        if usd_per_s:
+            self.fleet.on_watch.append(pay)
 
 
 def start_servers(

@@ -68,8 +68,13 @@ class TaskDispatcher:
         self._pool = WorkerPool(workers)
         self._actors: list[ActorHandle[Any]] = list(readers.values())  # held: an actor ends with its last handle
         self._turns = FairSemaphore(TASKS_AT_ONCE * len(workers), shared=True)
+
+        def start_on(node: Node, _number: int) -> list[ActorHandle[Any]]:
+            own = self._start_readers([node])
+            return [self._start_worker(node, own), *own.values()]
+
         if not service.settings.workers:
-            scaler = WorkerScaler(nodes, len(workers), self._start_on, self._actors)
+            scaler = WorkerScaler(nodes, len(workers), start_on, self._actors)
             self._growing = asyncio.get_running_loop().create_task(self._grow(scaler))
         if self._servers is not None:
             self._telling = asyncio.get_running_loop().create_task(self._tell_of_servers(self._servers))
@@ -138,10 +143,6 @@ class TaskDispatcher:
             servers.look_at_load(has_work=self._lifecycle.table.load()[0] > 0)
             for worker in self._pool.workers:
                 worker.reach.remote(VLLM, servers.endpoints)
-
-    def _start_on(self, node: Node, _number: int) -> list[ActorHandle[Any]]:
-        readers = self._start_readers([node])
-        return [self._start_worker(node, readers), *readers.values()]
 
     def _start_readers(self, nodes: list[Node]) -> dict[str, ActorHandle[Any]]:
         if not has_embedded_engine(self._service):

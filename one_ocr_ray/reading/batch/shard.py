@@ -217,23 +217,19 @@ class BatchedShard:
         for parcel in self._parcels:
             if parcel.stage is Stage.FETCHED:
                 lines = self._history.results[parcel.number]
-                values = {"lines": dict(lines), "open_usd": self._open_usd(parcel)}
+                open_usd = {  # what answers have cost whose pages have no row yet
+                    f"{key[0]} {key[1]}": self._cost_usd(answer)
+                    for key in self._open_pages
+                    for number, answer in self._history.pages[key].answers
+                    if number == parcel.number
+                }
+                values = {"lines": dict(lines), "open_usd": open_usd}
                 await asyncio.to_thread(self._state.mark, parcel, Stage.COLLECTED, values)
                 self.work.lines += lines
                 for answer in self._history.answers_of(parcel):
                     self.work.add(answer, cost_usd_of(answer, self._tools.metering))
             if parcel.stage in {Stage.FETCHED, Stage.COLLECTED}:
                 await clean(parcel, self._state, self._tools.client)
-
-    def _open_usd(self, parcel: Parcel) -> dict[str, float]:
-        """What the answers of a parcel have cost whose pages have no row yet, by page."""
-        costs: dict[str, float] = {}
-        for key in self._open_pages:
-            for number, answer in self._history.pages[key].answers:
-                if number == parcel.number:
-                    cost_usd = self._cost_usd(answer)
-                    costs[f"{key[0]} {key[1]}"] = cost_usd
-        return costs
 
     def _cost_usd(self, answer: Answer) -> float:
         cost_usd = self._tools.metering.cost_usd(answer.usage)

@@ -265,7 +265,8 @@ class BatchWatch(KnownParcels):
         if not isinstance(made, BatchRefusal):
             self._on_create("answered")
             await self._receive(parcel, Receipt(made.batch_id, made.created_s or self._now_s(), "answered"))
-            self._no_create_until_s = max(self._no_create_until_s, self._now_s() + CREATE_EVERY_S * self._is_busy())
+            wait_s = CREATE_EVERY_S if len(self.in_stage(Stage.LIVE)) > MANY else 0.0
+            self._no_create_until_s = max(self._no_create_until_s, self._now_s() + wait_s)
         elif made.is_sure:
             self._on_create("refused")
             await self._refund(parcel)
@@ -273,10 +274,6 @@ class BatchWatch(KnownParcels):
             self._after_refusal(made.failure, self._now_s() - file.uploaded_s)
         else:
             self._on_create("ambiguous")
-
-    def _is_busy(self) -> bool:
-        """True where creations must keep a distance, because there are many."""
-        return len(self.in_stage(Stage.LIVE)) > MANY
 
     def _after_refusal(self, failure: Failure, file_age_s: float) -> None:
         if failure.action is Action.STOP and failure.code is not ErrorCode.MODEL_NOT_FOUND:

@@ -94,12 +94,11 @@ class FairSemaphore:
 
     def _next(self) -> str | None:
         """The next owner in turn with a coroutine that still waits."""
-        free = self._at_once - self._held.total()
         for owner, queue in list(self._waiting.items()):
             while queue and queue[0].turn.cancelled():
                 queue.popleft()
             if not queue:
                 del self._waiting[owner]
-            elif not self._shared or self._held[owner] < math.ceil((free + self._held[owner]) / 2):
+            elif not self._shared or self._held[owner] < math.ceil((self.free + self._held[owner]) / 2):
                 return owner
         return None

@@ -73,17 +73,17 @@ def _parser() -> MarkdownIt:
     parser.use(dollarmath_plugin, allow_digits=False, double_inline=True)
     parser.inline.ruler.before("escape", "bracket_math", _bracket_math)
     parser.inline.ruler.at("emphasis", _emphasis)
-    parser.add_render_rule("image", _picture)
     parser.add_render_rule("html_block", _html_block)
     for cell in ("th_open", "td_open"):
         parser.add_render_rule(cell, _cell)
     for name, before, after in (
+        ("image", '<span class="picture">', "</span>"),  # its words: a page loads nothing that a model names
         ("math_inline", '<span class="math inline">', "</span>"),
         ("math_inline_double", '<div class="math block">', "</div>"),
         ("math_block", '<div class="math block">', "</div>\n"),
         ("math_block_label", '<div class="math block">', "</div>\n"),
     ):
-        parser.add_render_rule(name, _formula(before, after))
+        parser.add_render_rule(name, _escaped(before, after))
     return parser
 
 
@@ -124,16 +124,13 @@ def _emphasis(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _formula(before: str, after: str) -> Any:
+def _escaped(before: str, after: str) -> Any:
+    """A rule that gives the content of a token as text between `before` and `after`."""
+
     def render(_: RendererHTML, tokens: Sequence[Token], index: int, _o: OptionsDict, _e: EnvType) -> str:
         return before + html.escape(tokens[index].content.strip()) + after
 
     return render
-
-
-def _picture(_: RendererHTML, tokens: Sequence[Token], index: int, _o: OptionsDict, _e: EnvType) -> str:
-    """The words for a picture: a page loads nothing that a model names."""
-    return f'<span class="picture">{html.escape(tokens[index].content)}</span>'
 
 
 def _cell(renderer: RendererHTML, tokens: Sequence[Token], index: int, options: OptionsDict, _e: EnvType) -> str:
