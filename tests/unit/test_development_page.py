@@ -52,3 +52,12 @@ def test_the_way_of_a_page_is_short_and_leaves_no_function_out(section: str, mos
     for function, following in pairwise(functions):
         assert names_in(function), f"there is no {function}"
         assert function in DYNAMIC or following.rpartition(".")[2] in names_in(function), f"{function}: {following}"
+
+
+def test_each_folder_of_the_package_says_what_may_live_there() -> None:
+    """In one sentence at its head, and those beside the package on the page."""
+    silent = [path for path, text in SOURCES.items() if path.name == "__init__.py" and not text.startswith('"""')]
+    assert silent == []
+    beside = re.findall(r"^\| `([\w.]+)/`", SECTIONS["Folders"], re.MULTILINE)
+    assert beside
+    assert [name for name in beside if not (ROOT / name).is_dir()] == []
