@@ -58,7 +58,7 @@ def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
 
 
 def route_context(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader]) -> ReadContext:
-    """The readers of the route of `job` in order, the embedded engine from `pool`, which jobs may share."""
+    """The readers of the route of `job`, in order. Jobs may share `pool`, the embedded engine."""
     readers = tuple(llms.get(name) or _reader(name, job, pool) for name in job.route.names)
     audit = None
     if job.route.audit is not None:

@@ -184,7 +184,7 @@ def end_limiter(name: str) -> None:
 
 
 def limiter_actor_class(acquires: int = 4096) -> Any:
-    """`RateLimiter` as an actor class that lets `acquires` clients wait at once, and control calls in past them."""
+    """`RateLimiter` as an actor class. `acquires` clients wait at once; control calls pass them."""
     groups = {ACQUIRE: acquires, CONTROL: 64}
     return ray.remote(concurrency_groups=groups)(RateLimiter)  # type: ignore[call-overload] # missing in Ray's stubs
 

@@ -1,4 +1,4 @@
-"""`WorkerPool` hands work to the workers of a run or of the service, follows it, and goes on after their deaths."""
+"""`WorkerPool` hands work to workers, follows it, and goes on after their deaths."""
 
 from __future__ import annotations
 

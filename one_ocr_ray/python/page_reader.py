@@ -63,7 +63,7 @@ class PageReader:
 
 
 class _Running:
-    """The reader of this process in an event loop of its own, which lives as long as the process."""
+    """The reader of this process, in an event loop that lives as long as the process."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._loop = LoopThread("page-reader")

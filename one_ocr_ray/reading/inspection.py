@@ -93,7 +93,7 @@ def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, c
 
 
 def _holds_listed(file: InputFile) -> bool:
-    """True for a folder or an archive that was planned because it could not be listed, and can be by now."""
+    """True for a folder or an archive that could not be listed when it was planned, and now can."""
     if is_folder(file.uri) or file.version is None or not holds_documents(file.uri):
         return is_folder(file.uri)
     try:
@@ -109,7 +109,7 @@ def _failed(file: InputFile, code: ErrorCode, message: str, document_id: str | N
 
 
 class Opener:
-    """A child process that keeps a document open, so that slices of one document fetch and check it once.
+    """A child process that keeps a document open. Its slices fetch and check it once.
 
     What tells a document is its bytes, never its etag or mtime: a copy or a backup brings new ones of those.
     """
@@ -142,7 +142,7 @@ class Opener:
 
 
 def drawn(child: PdfChild, page_number: int, document_id: str, options: PdfOptions) -> RenderedPage:
-    """The image of a page of the open document, with its text layer where that is wanted and does no harm."""
+    """The image of a page of the open document, with its text layer if that is wanted."""
     page = child.render(page_number, options.longest_side_px, layer=options.layer)
     if isinstance(page, PageUnrendered):
         # Another try without the layer may help: a crash may not be the page's doing, unless it comes again.

@@ -1,4 +1,4 @@
-"""What the pages of a run have used, as its workers add it up and report it to the driver."""
+"""Sums of what the pages of a run have used. Workers add them up and report them."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Results:
         return out.getvalue()
 
     def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
-        """Write the results of all tasks into `out`, with the pages of one task and one row group in memory."""
+        """Write the results of all tasks into `out`. The pages of one task are in memory at a time."""
         if form is BatchFormat.PARQUET:
             write_pages((page for view in views for page in self.store.pages(view.record.task_id)), {}, out)
             return

@@ -1,4 +1,4 @@
-"""Commits a shard from its journal to its two files in the dataset, in steps that a crash may interrupt anywhere.
+"""Commits a shard from its journal to its two files. A crash may interrupt it anywhere.
 
 commit    pages/<shard> put-if-absent, documents/<shard> put-if-absent, journal gone
 replace   mark in the journal, pages/<shard> replaced, documents/<shard> replaced, journal and mark gone

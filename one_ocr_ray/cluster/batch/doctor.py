@@ -65,7 +65,7 @@ class FactsRequest:
 
 
 def run_checks(settings: Settings) -> list[Check]:
-    """Every check of a run with `settings`, in the order in which a run would meet its fault.
+    """Check what a run with `settings` needs, in the order in which it would meet a fault.
 
     Raises UsageError for settings that no run accepts.
     """

@@ -105,7 +105,7 @@ class Planner:
         return self._written([shard for document in new for shard in self._packer.add(document)])
 
     def _renew(self) -> None:
-        """Plan files with old bytes under a new etag or mtime, so that the next run does not open them again."""
+        """Plan unchanged files under their new etag or mtime. The next run does not open them again."""
         self._known.renew(self._touched)
         self._touched = []
 

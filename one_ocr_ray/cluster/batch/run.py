@@ -174,7 +174,7 @@ class _Run(RunSetup):
                     request_nodes(0)
 
     def _count_idle_servers(self, say: Callable[[str], None]) -> None:
-        """Count what own servers have cost beside the requests that they answered, so that the sum is the bill."""
+        """Count the idle time of own servers. With the requests that they answered it is the whole bill."""
         idle_usd = self.servers.usd - self.totals.servers_usd if self.servers is not None else 0.0
         if idle_usd > 0:
             idle = Spending(known_usd=idle_usd)

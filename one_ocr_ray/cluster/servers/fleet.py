@@ -209,7 +209,7 @@ class Fleet:
         return f"{sentence}; {waiting} wait for GPUs" if waiting else sentence
 
     def _keep_up(self, slot: _Slot, cpus: int) -> None:
-        """Bring one server up, again and again, until the policy gives it up, its node is lost, or all ends."""
+        """Start one server again whenever it ends. The policy may give it up; its node may be lost."""
         state = Restarts()
         while not self._ending.is_set():
             try:

@@ -109,7 +109,7 @@ class Replica:
         return stage_of(self._server.log_tail()) if self._server else "starting"
 
     def wait_for_end(self) -> Ended:
-        """Wait until the server has ended by itself, or is silent for so long that it is ended."""
+        """Wait until the server has ended by itself. One that is silent for long is ended."""
         server, place = self._server, self.place()
         if server is None:
             return Ended(127, "the server was not started", str(self._log))

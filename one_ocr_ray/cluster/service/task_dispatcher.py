@@ -137,7 +137,7 @@ class TaskDispatcher:
                 self._turns.grow(TASKS_AT_ONCE)
 
     async def _tell_of_servers(self, servers: OwnServers) -> None:
-        """Tell the workers which own servers there are, again and again, and have as many as the load is worth."""
+        """Keep the workers informed of own servers. Have as many of these as the load is worth."""
         while True:
             await asyncio.sleep(GROW_S)
             servers.look_at_load(has_work=self._lifecycle.table.load()[0] > 0)

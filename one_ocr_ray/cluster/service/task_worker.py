@@ -136,7 +136,7 @@ class TaskWorker(Worker["TaskAssignment"]):
         self._under_way: set[tuple[str, EndpointPermits]] = set()  # of tasks that use them
 
     async def check_engine(self, ask_provider: bool) -> None:
-        """Find out whether this node has a key, and start the process that opens and renders the first upload."""
+        """Look for a key on this node, and start the process that will open the first upload."""
         if (setup := self._service.engines[self._service.settings.engine]) is not None:
             await engine_on_node(setup.options).close()
         await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)

@@ -32,7 +32,7 @@ class KnownParcels:
     """The parcels of an output, tombstones left out."""
 
     def __init__(self, state: BatchState, limits: ParcelLimits, clock: Clock, *, creates: bool) -> None:
-        """`creates`: whether new batches may be made."""
+        """With `creates` new batches may be made."""
         self._state = state
         self._limits = limits
         self._clock = clock

@@ -102,7 +102,7 @@ class Lookup:
 
 
 class LostBatches:
-    """Ends batches that come to light after their pages were asked for again, and counts what they can have cost."""
+    """Ends batches that come to light too late, and counts what they can have cost."""
 
     def __init__(self, state: BatchState, client: BatchClient, say: Callable[[str], None]) -> None:
         self._state = state

@@ -78,7 +78,7 @@ class BatchWatch(KnownParcels):
         on_look: Callable[[BatchWatch], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`creates`: whether new batches may be made. `strict`: what nobody has seen is never asked for again."""
+        """With `creates` new batches may be made. `strict`: what nobody has seen is never asked for again."""
         super().__init__(state, client.limits, clock, creates=creates)
         self._client = client
         self._account = account

@@ -1,4 +1,4 @@
-"""Answers that provider batches have given to a page, as `read_page` meets them, and what any answer has cost."""
+"""Answers of provider batches as `read_page` meets them, and what any answer has cost."""
 
 from __future__ import annotations
 

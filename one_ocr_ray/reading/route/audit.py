@@ -1,4 +1,4 @@
-"""Reads a share of the pages by a second reader too, and records how far the two disagree."""
+"""Has a second reader read a share of the pages too, and records the differences."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A sample of an input's pages, each judged by the readers of a route as far as that costs nothing."""
+"""A sample of an input's pages, and which reader of a route would answer each."""
 
 from __future__ import annotations
 

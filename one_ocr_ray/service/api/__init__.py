@@ -1,1 +1,1 @@
-"""The routes of the HTTP interface, one module for each kind of thing, and what their description says."""
+"""The routes of the HTTP interface, a module for each kind of thing, and their description."""

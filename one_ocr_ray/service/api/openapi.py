@@ -81,7 +81,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def responses_of(success: Mapping[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """A success by media type and schema, and the problems with these statuses, for `responses` of a route."""
+    """The `responses` of a route: a success by media type, and the problems with these statuses."""
     content = {kind: {"schema": schema} for kind, schema in success.items()}
     return {200: {"content": content}, **problem_responses(*statuses)}
 

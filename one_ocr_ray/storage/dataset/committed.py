@@ -47,7 +47,7 @@ class CommittedDocuments:
         return self._dataset.documents(shard.shard_id)
 
     def with_pages(self, shard: Shard) -> Iterator[tuple[DocumentResult, list[PageResult]]]:
-        """Each document of `shard` with its pages, which for a copy are in the shard of the original."""
+        """Each document of `shard` with its pages. Those of a copy stand in the shard of the original."""
         pages: dict[str, list[PageResult]] = defaultdict(list)
         for shard_id in sorted({self._shard_of[each.document_id] for each in shard.documents}):
             for page in self._dataset.pages(shard_id):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def batch_spending(output: Objects, dataset: Dataset, config_id: str) -> Spending:
-    """The dearest outcome of batches that are not collected, and the answers of pages that have no row yet."""
+    """What batches may cost that are not collected, and the answers of pages without a row."""
     state, total = BatchState(output), Spending()
     open_usd: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for parcel in state.parcels():
