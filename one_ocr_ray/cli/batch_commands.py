@@ -78,6 +78,9 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _cancel(options: argparse.Namespace) -> int:
+    from one_ocr_ray.clock import SystemClock  # noqa: PLC0415
+    from one_ocr_ray.engines.llm.batch.client import BatchClient  # noqa: PLC0415
+    from one_ocr_ray.reading.batch.cancelling import cancel_batches  # noqa: PLC0415
     from one_ocr_ray.storage.lease import held_lease  # noqa: PLC0415
     from one_ocr_ray.storage.run_dir import open_dataset  # noqa: PLC0415
 
@@ -86,9 +89,16 @@ def _cancel(options: argparse.Namespace) -> int:
     if account is None:
         print("No batch of this output is open.", file=sys.stderr)  # noqa: T201
         return EXIT_OK
-    llm = _engine_of(account, options.config)
+    client = BatchClient(_engine_of(account, options.config))
+
+    async def cancel() -> Cancelled:
+        try:
+            return await cancel_batches(output, client, account, clock=SystemClock(), say=_say)
+        finally:
+            await client.close()
+
     with held_lease(output, f"cancel-{token_hex(3)}", _say, lambda: None):
-        ended = asyncio.run(_end(output, llm, account))
+        ended = asyncio.run(cancel())
     if ended.parcels:
         batches = "One batch is" if ended.parcels == 1 else f"{ended.parcels:,} batches are"
         raise StoppedError(ENDED.format(batches=batches, pages=ended.pages))
@@ -115,18 +125,6 @@ def _engine_of(account: Account, config: Path | None) -> EngineOptions:
     if key_digest(account.base_url, key) != account.key_digest:
         raise UsageError("The batches of this output were made with another key. Set that one and try again.")
     return replace(llm, api_key=key)
-
-
-async def _end(output: Objects, llm: EngineOptions, account: Account) -> Cancelled:
-    from one_ocr_ray.clock import SystemClock  # noqa: PLC0415
-    from one_ocr_ray.engines.llm.batch.client import BatchClient  # noqa: PLC0415
-    from one_ocr_ray.reading.batch.cancelling import cancel_batches  # noqa: PLC0415
-
-    client = BatchClient(llm)
-    try:
-        return await cancel_batches(output, client, account, clock=SystemClock(), say=_say)
-    finally:
-        await client.close()
 
 
 def _say(sentence: str) -> None:

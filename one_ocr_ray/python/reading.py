@@ -120,13 +120,13 @@ def read(path: str | Path, **settings: Any) -> Document:
         ((document, rows),) = loop.wait_for(read_all())
     if document.failure is not None:
         raise DocumentError(document.name, document.failure)
+    blocks = [tuple(unpack(row.blocks)) if row.blocks is not None else () for row in rows]
+    pages = tuple(
+        Page(row.page_number, row.status.value, row.markdown or "", of_page, row.failure, row)
+        for row, of_page in zip(rows, blocks, strict=True)
+    )
     text = document_text(rows).markdown
-    return Document(document.name, document.document_id, document.page_count or 0, tuple(map(_page, rows)), text)
-
-
-def _page(row: PageResult) -> Page:
-    blocks = tuple(unpack(row.blocks)) if row.blocks is not None else ()
-    return Page(row.page_number, row.status.value, row.markdown or "", blocks, row.failure, row)
+    return Document(document.name, document.document_id, document.page_count or 0, pages, text)
 
 
 def settings_of_reading(given: dict[str, Any]) -> Settings:

@@ -100,15 +100,15 @@ class RunBatches:
 
     @classmethod
     async def open(
-        cls, output: Objects, options: EngineOptions, wishes: BatchWishes, committed: Collection[str], **told: Any
+        cls, output: Objects, options: EngineOptions, wishes: BatchWishes, committed: Collection[str], **hooks: Any
     ) -> Self:
-        """Find out what stands, and clear away what earlier runs have left; `told` are arguments of the constructor.
+        """Find out what stands, and clear away what earlier runs have left; `hooks` are arguments of the constructor.
 
         Raises UsageError where there are no batches, or those of the output lie in another account.
         """
         if wishes.submits:
             await _check(options)
-        batches = cls(output, options, wishes, **told)
+        batches = cls(output, options, wishes, **hooks)
         try:
             await batches._clear_away(committed)
         finally:
@@ -180,11 +180,11 @@ class RunBatches:
                         if not self.watch.in_stage(Stage.LIVE) or now_s - due_since_s >= LINGER_S:
                             return
                     elif not self._wishes.submits:
-                        raise StoppedError(LEFT_BY_ONLINE.format(lying=self.told))
+                        raise StoppedError(LEFT_BY_ONLINE.format(lying=self.what_lies))
                     await self.watch.step()
                     if quarantined := self.watch.quarantined:
                         raise StoppedError(QUARANTINED.format(names=", ".join(each.name for each in quarantined)))
-                    self._tell(written)
+                    self._say_where(written)
                     is_over = self._clock.monotonic_s() >= self._give_up_s and not self.watch.creates_soon
                     if due_since_s is None and is_over:
                         raise StoppedError("The time to wait for batches (--batch-wait) is over.")
@@ -192,20 +192,17 @@ class RunBatches:
             finally:
                 await self._client.close()
 
-    def _tell(self, written: int) -> None:
-        now_s = self._clock.monotonic_s()
-        if now_s - self._said_s >= SAY_EVERY_S:
-            self._said_s = now_s
-            self._say(self._where(written, now_s - self._began_s))
-
     def with_deadline(self, stopped: StoppedError) -> StoppedError:
         """`stopped` with a sentence on what lies at the provider, unless it has that."""
-        said = str(stopped)
-        return stopped if self.told in said else StoppedError(f"{said} {self.told}", stopped.code)
+        sentence, what_lies = str(stopped), self.what_lies
+        return stopped if what_lies in sentence else StoppedError(f"{sentence} {what_lies}", stopped.code)
 
-    def _where(self, written: int, waited_s: float) -> str:
-        """One line on where the pages are, and how long it may take."""
-        counts = self.watch.counts()
+    def _say_where(self, written: int) -> None:
+        """Say now and then in one line where the pages are, and how long it may take."""
+        now_s = self._clock.monotonic_s()
+        if now_s - self._said_s < SAY_EVERY_S:
+            return
+        self._said_s, waited_s, counts = now_s, now_s - self._began_s, self.watch.counts()
         places = (
             ("uploaded", (Stage.UPLOADED,)),
             ("looked for", (Stage.UNSURE,)),
@@ -213,14 +210,14 @@ class RunBatches:
             ("answered", (Stage.ENDED, Stage.FETCHED)),
         )
         pages = {name: sum(counts[each].pages for each in stages if each in counts) for name, stages in places}
-        told = " · ".join(f"{number:,} {name}" for name, number in {**pages, "written": written}.items() if number)
+        by_place = " · ".join(f"{number:,} {name}" for name, number in {**pages, "written": written}.items() if number)
         age = f"; oldest batch {self.watch.oldest_s / 3600:.1f} h" if self.watch.oldest_s else ""
         waiting, answered = sum(pages.values()) - pages["answered"], self.watch.answered_pages
         left = f"ETA {waiting * waited_s / answered / 3600:.1f} h" if answered else "within 24 h"
-        return f"pages in batches: {told}{age}; {left}"
+        self._say(f"pages in batches: {by_place}{age}; {left}")
 
     @property
-    def told(self) -> str:
+    def what_lies(self) -> str:
         """One sentence on what lies at the provider, with the deadline as its end."""
         counts, deadline = self.watch.counts(), self._deadline
         there = [counts[each] for each in THERE if each in counts]
@@ -251,8 +248,8 @@ class RunBatches:
                 if parcel.stage in THERE:
                     live, pages_live = live + 1, pages_live + parcel.file.pages
         deadline = self._deadline if live else None
-        told = deadline.isoformat(timespec="seconds") if deadline is not None else None
-        return BatchUse(parcels, live, pages_live, size_bytes, told)
+        by = deadline.isoformat(timespec="seconds") if deadline is not None else None
+        return BatchUse(parcels, live, pages_live, size_bytes, by)
 
 
 async def _check(options: EngineOptions) -> None:
