@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,24 +84,17 @@ class Objects:
 
     def get_file(self, path: str, file: Path) -> bool:
         """Write the bytes of `path` to a local file, piece by piece; False if it does not exist."""
-        try:
-            with file.open("wb") as out:
-                for piece in obstore.get(self._store, path).stream():
-                    out.write(piece)
-        except FileNotFoundError:
-            return False
-        except (BaseError, OSError) as error:
-            raise self._translated("read", path, error) from error
-        return True
+        with suppress(FileNotFoundError), self._translating("read", path), file.open("wb") as out:
+            for piece in obstore.get(self._store, path).stream():
+                out.write(piece)
+            return True
+        return False
 
     def get(self, path: str) -> bytes | None:
         """The bytes of `path`; None if it does not exist."""
-        try:
+        with suppress(FileNotFoundError), self._translating("read", path):
             return bytes(obstore.get(self._store, path).bytes())
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise self._translated("read", path, error) from error
+        return None
 
     def get_many(self, paths: Sequence[str]) -> Iterator[bytes | None]:
         """`get` of each path, in order; several at once, few in memory."""
@@ -111,22 +104,16 @@ class Objects:
 
     def read_with(self, path: str, read: Callable[[Any], _Read]) -> _Read | None:
         """Apply `read` to `path` as an open file, of which only parts are fetched; None if it does not exist."""
-        try:
+        with suppress(FileNotFoundError), self._translating("read", path):
             return read(_RangeFile(self._store, path))
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise self._translated("read", path, error) from error
+        return None
 
     def head(self, path: str) -> ObjectInfo | None:
         """Size and version of `path`; None if it does not exist."""
-        try:
+        with suppress(FileNotFoundError), self._translating("read", path):
             meta = obstore.head(self._store, path)
-        except FileNotFoundError:
-            return None
-        except (BaseError, OSError) as error:
-            raise self._translated("read", path, error) from error
-        return ObjectInfo(path, meta["size"], _version(meta))
+            return ObjectInfo(path, meta["size"], _version(meta))
+        return None
 
     def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """List everything under the folder `prefix`, in no particular order.
@@ -162,12 +149,8 @@ class Objects:
 
     def delete(self, path: str) -> None:
         """Delete `path`; no error if it does not exist."""
-        try:
+        with suppress(FileNotFoundError), self._translating("deleted from", path):
             obstore.delete(self._store, path)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise self._translated("deleted from", path, error) from error
 
     def delete_all(self, prefix: str, *, but: str | None = None) -> None:
         """Delete everything under the folder `prefix` except `but`, including files of killed writers."""
@@ -183,12 +166,8 @@ class Objects:
                 (self._folder / prefix).parent.rmdir()
             return
         paths = [info.path for info in self.list(prefix) if info.path != but]
-        try:
+        with suppress(FileNotFoundError), self._translating("deleted from", prefix):
             obstore.delete(self._store, paths)
-        except FileNotFoundError:
-            return
-        except (BaseError, OSError) as error:
-            raise self._translated("deleted from", prefix, error) from error
 
     def _write(self, path: str, data: bytes | Path, staged: str | None, *, overwrite: bool, lasting: bool) -> bool:
         try:
@@ -202,6 +181,16 @@ class Objects:
         except (BaseError, OSError) as error:
             raise self._translated("written to", path, error) from error
         return True
+
+    @contextmanager
+    def _translating(self, verb: str, path: str) -> Iterator[None]:
+        """Raise StorageError for what the store refuses in the block. FileNotFoundError passes: it may be an answer."""
+        try:
+            yield
+        except FileNotFoundError:
+            raise
+        except (BaseError, OSError) as error:
+            raise self._translated(verb, path, error) from error
 
     def _translated(self, verb: str, path: str, error: Exception) -> StorageError:
         where = shown(f"{self.root}/{path}".rstrip("/"))
