@@ -195,9 +195,9 @@ class _Run(RunSetup):
             joined.enter_context(self._ray())  # a cluster shows the metrics of those who have joined it
         more = bool(set(pending.open_shards) - batches.watch.waiting_shards)
         left_usd = self.left_usd(plan, pending.open_shards)
-        till = OwnBudget(left_usd) if left_usd is not None else None
+        budget = OwnBudget(left_usd) if left_usd is not None else None
         written = count_rows(self.dataset, plan).pages.total()
-        asyncio.run(batches.wait(self.interruption.ends_this_task, till, more_to_render=more, written=written))
+        asyncio.run(batches.wait(self.interruption.ends_this_task, budget, more_to_render=more, written=written))
         return True
 
     def summary(self, counts: OutputCounts, elapsed_s: float, exit_code: int) -> RunSummary:

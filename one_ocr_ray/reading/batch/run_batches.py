@@ -154,7 +154,7 @@ class RunBatches:
     async def wait(
         self,
         ends: Callable[[], AbstractContextManager[None]],
-        till: BudgetSource | None,
+        budget: BudgetSource | None,
         *,
         more_to_render: bool,
         written: int = 0,
@@ -163,7 +163,7 @@ class RunBatches:
 
         The block `ends()` is where an interruption ends the wait; `written` pages have their rows.
         """
-        self.watch.draw_on(till)
+        self.watch.draw_on(budget)
         now_s = self._clock.monotonic_s()
         if self._give_up_s is None:
             self._began_s = now_s

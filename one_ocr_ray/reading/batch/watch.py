@@ -83,7 +83,7 @@ class BatchWatch(KnownParcels):
         self._client = client
         self._account = account
         self.room = Room(meter, say)
-        self._till: BudgetSource | None = None
+        self._budget: BudgetSource | None = None
         self._is_broke = False  # a batch did not fit into the ceiling beside those that are not collected
         self._say = say
         self._on_create = on_create
@@ -97,9 +97,9 @@ class BatchWatch(KnownParcels):
         self._creating: set[str] = set()
         self.answered_pages = 0  # in batches that have ended since this was made
 
-    def draw_on(self, till: BudgetSource | None) -> None:
-        """Take the money for batches from `till`; None: there is no ceiling."""
-        self._till, self._is_broke = till, False
+    def draw_on(self, budget: BudgetSource | None) -> None:
+        """Take the money for batches from `budget`; None: there is no ceiling."""
+        self._budget, self._is_broke = budget, False
 
     # --- moving on
 
@@ -222,11 +222,11 @@ class BatchWatch(KnownParcels):
 
     async def _reserve(self, most_usd: float | None) -> bool:
         """Set aside the most that a batch can cost. False while others, once collected, may give some of it back."""
-        if self._till is None:
+        if self._budget is None:
             return True
-        got_usd = 0.0 if most_usd is None else await self._till.allocate(most_usd)
+        got_usd = 0.0 if most_usd is None else await self._budget.allocate(most_usd)
         if most_usd is not None and got_usd:
-            await self._till.refund(got_usd - most_usd)
+            await self._budget.refund(got_usd - most_usd)
             return True
         if not self.in_stage(Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED):
             raise StoppedError(SPENT.format(most_usd=most_usd or 0.0), ErrorCode.BUDGET)
@@ -239,8 +239,8 @@ class BatchWatch(KnownParcels):
 
     async def _refund(self, parcel: Parcel) -> None:
         """Give back what was set aside for a batch of which nothing was run."""
-        if self._till is not None and parcel.file is not None:
-            await self._till.refund(parcel.file.most_usd or 0.0)
+        if self._budget is not None and parcel.file is not None:
+            await self._budget.refund(parcel.file.most_usd or 0.0)
             self._is_broke = False
 
     async def _create(self, parcel: Parcel) -> None:
