@@ -25,7 +25,13 @@ from tests.provider import write_identity_pdfs
 from tests.servers import stand_in
 
 ROOT = Path(__file__).resolve().parent.parent
-LIVES = ("tidy slow crash", "slow hangs-after-40", "slow dies-after-30 clings", "slow stubborn full-at-4")
+LIVES = (
+    "tidy slow crash",
+    "slow paced hangs-after-20",
+    "slow paced dies-after-15 clings",
+    "slow paced stubborn full-at-4",
+)
+DEATHS = 3  # of those that crash, hang and die
 PAGES_EACH = 10
 BOUND_S = 30.0  # until the last process of a killed run is gone
 
@@ -52,7 +58,7 @@ def start(source: Path, folder: Path, servers: int) -> subprocess.Popen[str]:
     server = [sys.executable, stand_in.__file__, "--model", "{model}", "--host", "{host}", "--port", "{port}"]
     command = [
         sys.executable, "jobs/ocr.py", str(source), "--output", str(folder / "out"), "--engine", "vllm",
-        "--model", "tidy", "--gpus-per-replica", "0", "--replicas", str(servers), "--json",
+        "--model", "tidy paced", "--gpus-per-replica", "0", "--replicas", str(servers), "--json",
         "--server-command", shlex.join([*server, "--lives", str(folder)]),
     ]  # fmt: skip
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -69,7 +75,7 @@ def processes(folder: Path) -> list[psutil.Process]:
 
 def started(folder: Path) -> int:
     """How many servers have begun."""
-    return sum(path.suffix[1:].isdigit() and path.stem != "answered" for path in folder.iterdir())
+    return sum(path.suffix[1:].isdigit() and path.stem not in {"answered", "refused"} for path in folder.iterdir())
 
 
 def read(source: Path, folder: Path, servers: int) -> bool:
@@ -86,9 +92,11 @@ def read(source: Path, folder: Path, servers: int) -> bool:
     requests = json.loads(out)["requests"]
     print(f"| read | {len(pages)} pages, most often {max(pages.values())} times; {dict(statuses)} | {took_s:.0f} s |")
     print(f"| | servers started {began}, ended {began - left}; requests {requests} | |")
-    print(f"| | {said.count('model server ended')} deaths were told | |")
+    deaths, refused = said.count("model server ended"), len(list(folder.glob("refused.*")))
+    print(f"| | {deaths} deaths were told, {refused} servers have refused with a 503 | |")
     wanted = len(list(source.iterdir())) * PAGES_EACH
-    return statuses == {"ok": wanted} and max(pages.values()) == 1 and len(pages) == wanted and not left
+    is_whole = statuses == {"ok": wanted} and max(pages.values()) == 1 and len(pages) == wanted
+    return is_whole and not left and deaths >= DEATHS and refused > 0
 
 
 COLUMNS = ["source_name", "page_number", "status"]

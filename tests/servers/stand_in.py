@@ -2,14 +2,14 @@
 
     python stand_in.py --model NAME --port P [--host H] [--lives FOLDER]
 
-slow: ready after a second. crash: ends with a traceback while it loads. stubborn: ignores SIGTERM. tidy: ends its
-engine at SIGTERM. dies-after-N, hangs-after-N: answers so many pages. full-at-N: 503 to more at once. clings: the
-engine holds the port, too. Each starts an engine, a process with a session of its own and deaf to SIGTERM. It ignores
-other arguments.
+slow: ready after a second. paced: half a second for a page. crash: ends with a traceback while it loads. stubborn:
+ignores SIGTERM. tidy: ends its engine at SIGTERM. dies-after-N, hangs-after-N: answers so many pages. full-at-N: 503 to
+more at once. clings: the engine holds the port, too. Each starts an engine, a process with a session of its own and
+deaf to SIGTERM. It ignores other arguments.
 
 With FOLDER each start takes the next of its files `*.next` and has the name that stands there, the one of --model where
-none is left. The file's name then ends in the process's id. holds: answers one page, writes `answered.PID` there, and
-keeps the others until somebody writes `go`.
+none is left. The file's name then ends in the process's id. `refused.PID` is written with a 503. holds: answers one
+page, writes `answered.PID` there, and keeps the others until somebody writes `go`.
 """
 
 import argparse
@@ -68,6 +68,8 @@ class Handler(BaseHTTPRequestHandler):
             server.begun += not is_full
             server.under_way += not is_full
         if is_full:
+            if server.lives:
+                (server.lives / f"refused.{os.getpid()}").touch()
             error = {"message": "The queue is full.", "type": "Service Unavailable", "code": 503}
             self._answer({"error": error}, 503)
             return
@@ -75,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
             os._exit(3)
         if server.begun > server.number("hangs-after"):
             time.sleep(600)
+        if "paced" in server.model:
+            time.sleep(0.5)
         if server.lives and "holds" in server.model and server.begun > 1:
             while not (server.lives / "go").exists():
                 time.sleep(0.05)
