@@ -39,7 +39,7 @@ _DOCUMENT = """<!doctype html>
 _STYLE = (
     "body{max-width:46rem;margin:2rem auto;padding:0 1rem;font:1rem/1.6 system-ui,sans-serif}"
     "section+section{border-top:1px solid #bbb;margin-top:2rem;padding-top:1rem}"
-    "table{border-collapse:collapse}td,th{border:1px solid #999;padding:.2rem .5rem;text-align:start}"
+    "table{border-collapse:collapse;margin:1rem 0}td,th{border:1px solid #999;padding:.2rem .5rem;text-align:start}"
     "pre{white-space:pre-wrap}aside,.caption{font-size:.9em}"
 )
 
