@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -109,6 +110,20 @@ def test_limits_belong_to_their_sum(child: PdfChild) -> None:
     objects[3] = objects[3].replace(b"/F1 3 0 R", b"/F1 3 0 R/F2 6 0 R")  # type: ignore[union-attr]
     opened(child, pdfs.write([*objects, *fonts]))
     assert formula_of(blocks_of(layer_of(child, 1, 1600))) == [r"s = \sum_{i=0}^{n}x + y"]
+
+
+def test_a_page_full_of_operators_and_bars_takes_no_long_time(child: PdfChild) -> None:
+    """All in one place or spread, each beside the others: the work for them is bounded."""
+    fonts = [b"<</Type/Font/Subtype/Type1/BaseFont/CMEX10>>"]
+    heap = b"BT /F2 12 Tf 96 700 Td 0 TL " + b"(X) Tj T* " * 3000 + b"ET\n"
+    rules = b"".join(b"%d %d 8 0.4 re f\n" % (60 + 9 * (at % 50), 60 + 8 * (at // 50)) for at in range(3000))
+    objects = pdfs.page_objects([heap + rules + at(b"a = b", 72, 650)])
+    objects[3] = objects[3].replace(b"/F1 3 0 R", b"/F1 3 0 R/F2 6 0 R")  # type: ignore[union-attr]
+    opened(child, pdfs.write([*objects, *fonts]))
+    layer = layer_of(child, 1, 1600)
+    started = time.process_time()
+    assert any("a = b" in text for text in parse_list(layer))
+    assert time.process_time() - started < 60
 
 
 def test_the_codes_of_an_extension_font_are_signs(child: PdfChild) -> None:

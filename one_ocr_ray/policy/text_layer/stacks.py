@@ -6,6 +6,7 @@ letter of the formula. The parts of a stack become marks of the line: the upper 
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ ON_BAR, BESIDE = 0.35, 1.2  # middle of what a fraction stands beside, and how f
 LIMIT = 0.6  # from a large operator to its limits, and how far those of an integral are beside it
 ASIDE = 0.2  # how far others are from the middle, beyond its ends
 LIMIT_MARKS = 12
+# Bounds of the work, far above what pages of formulas have.
+ROW_PT, MOST_ROWS = 8.0, 500
+MOST_BARS, MOST_OPERATORS, CROWDED, MOST_MARKS = 5_000, 1_000, 200, 400
 
 _INTEGRALS = frozenset("∫∬∭∮")
 LARGE_OPERATORS = _INTEGRALS | frozenset("∑∏∐⋃⋂⋀⋁")
@@ -41,17 +45,59 @@ class Part(StrEnum):
     LOWER = "lower"
 
 
+@dataclass
+class _Pieces:
+    """The pieces of a page by height, so that few are looked at for each bar and operator."""
+
+    by_row: dict[int, dict[int, list[Mark]]] = field(default_factory=dict)  # each by its identity
+    all: dict[int, list[Mark]] = field(default_factory=dict)
+
+    def add(self, piece: list[Mark]) -> None:
+        self.all[id(piece)] = piece
+        for row in self._rows(piece):
+            self.by_row.setdefault(row, {})[id(piece)] = piece
+
+    def near(self, y: float) -> list[list[Mark]]:
+        return list(self.by_row.get(int(y // ROW_PT), {}).values())
+
+    def replace(self, some: Sequence[list[Mark]], others: Sequence[list[Mark]]) -> None:
+        kept = {id(piece) for piece in others}
+        for piece in some:
+            if id(piece) not in kept:
+                del self.all[id(piece)]
+                for row in self._rows(piece):
+                    del self.by_row[row][id(piece)]
+        for piece in others:
+            if id(piece) not in self.all:
+                self.add(piece)
+
+    @staticmethod
+    def _rows(piece: Sequence[Mark]) -> range:
+        """All rows that it may have to do with."""
+        size = max(mark.size for mark in piece)
+        top, bottom = min(mark.top for mark in piece) - 2 * size, max(mark.bottom for mark in piece) + 2 * size
+        return range(int(top // ROW_PT), min(int(bottom // ROW_PT), int(top // ROW_PT) + MOST_ROWS) + 1)
+
+
 def with_stacks(pieces: Sequence[list[Mark]], rulings: Sequence[Ruling]) -> list[list[Mark]]:
-    """The pieces of a page, those of a fraction or with limits in one."""
-    found = list(pieces)
-    for rule in rulings:
-        if abs(rule.y1 - rule.y0) < 1 and pieces:
-            found = _with_fraction(found, rule)
-    for piece in list(found):
-        for mark in piece:
-            if mark.glyph.text in LARGE_OPERATORS:
-                found = _with_limits(found, mark)
-    return found
+    """The pieces of a page, those of a fraction or with limits in one. The work is bounded on any page."""
+    largest = max((mark.size for piece in pieces for mark in piece), default=0.0)
+    bars = [rule for rule in rulings if abs(rule.y1 - rule.y0) < 1 and abs(rule.x1 - rule.x0) < WIDEST * largest]
+    if not bars and all(mark.glyph.text not in LARGE_OPERATORS for piece in pieces for mark in piece):
+        return list(pieces)
+    kept = _Pieces()
+    for piece in pieces:
+        kept.add(piece)
+    for bar in bars[:MOST_BARS]:
+        near = kept.near((bar.y0 + bar.y1) / 2)
+        if len(near) <= CROWDED:
+            kept.replace(near, _with_fraction(near, bar))
+    operators = [mark for piece in kept.all.values() for mark in piece if mark.glyph.text in LARGE_OPERATORS]
+    for operator in operators[:MOST_OPERATORS]:
+        near = kept.near((operator.top + operator.bottom) / 2)
+        if len(near) <= CROWDED:
+            kept.replace(near, _with_limits(near, operator))
+    return list(kept.all.values())
 
 
 def _with_fraction(pieces: list[list[Mark]], rule: Ruling) -> list[list[Mark]]:
@@ -61,7 +107,9 @@ def _with_fraction(pieces: list[list[Mark]], rule: Ruling) -> list[list[Mark]]:
     base: Mark | None = None
     for piece in pieces:
         size = max(mark.size for mark in piece)
-        if not (NARROWEST * size < right - left < WIDEST * size and piece[0].top - size < y < piece[0].bottom + size):
+        if len(piece) > MOST_MARKS or not (
+            NARROWEST * size < right - left < WIDEST * size and piece[0].top - size < y < piece[0].bottom + size
+        ):
             rest.append(piece)
             continue
         inside = [m for m in piece if m.left > left - OVERHANG * size and m.right < right + OVERHANG * size]
