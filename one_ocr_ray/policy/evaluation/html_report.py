@@ -20,7 +20,10 @@ MOST_WORDS = 5_000  # of a page that is shown; comparing takes time with their s
 _PIECES = re.compile(
     f"[{CJK_RANGE}]|[^{CJK_RANGE}]+"
 )  # what is marked: a word, or a character where there are no spaces
-COLUMNS = ("pages", "cer", "wer", "order", "tables", "teds", "headings", "headings_f1")
+COLUMNS = {
+    "pages": "pages", "cer": "CER", "wer": "WER", "order": "order", "tables": "tables", "teds": "TEDS",
+    "headings": "headings", "headings_f1": "F1 of headings",
+}  # fmt: skip
 
 _HEAD = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>one-ocr eval</title>
@@ -29,7 +32,7 @@ _HEAD = """<!doctype html>
 :root { color-scheme: light dark }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .2rem .8rem; text-align: right }
-th:first-child, td:first-child { text-align: left } tr + tr { border-top: 1px solid #8884 }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 12rem } tr + tr { border-top: 1px solid #8884 }
 .page { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem }
 .page > div { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; padding: 1rem }
 del { background: #d332; color: inherit } ins { background: #2a23; color: inherit; text-decoration: none }
@@ -65,7 +68,7 @@ def html_report(report: EvalReport) -> Iterator[str]:
 
 
 def _table(title: str, group: Mapping[str, Totals]) -> Iterator[str]:
-    heads = "".join(f"<th>{name.replace('_', ' ')}</th>" for name in COLUMNS)
+    heads = "".join(f"<th>{head}</th>" for head in COLUMNS.values())
     yield f"<h2>{title}</h2><table><tr><th></th>{heads}</tr>\n"
     for name, totals in sorted(group.items()):
         figures = totals.figures()
