@@ -32,7 +32,8 @@ _HEAD = """<!doctype html>
 :root { color-scheme: light dark }
 body { font: 1rem/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 80rem; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 } th, td { padding: .2rem .8rem; text-align: right }
-th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 12rem } tr + tr { border-top: 1px solid #8884 }
+th:first-child, td:first-child { text-align: left; overflow-wrap: anywhere; min-width: 12rem }
+tr + tr { border-top: 1px solid #8884 }
 .page { display: grid; grid-template-columns: 1fr 1fr; gap: 1.5rem }
 .page > div { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid #8886; padding: 1rem }
 del { background: #d332; color: inherit } ins { background: #2a23; color: inherit; text-decoration: none }
