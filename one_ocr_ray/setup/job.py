@@ -178,10 +178,15 @@ def selection_of(settings: Settings) -> PageSelection:
 
 
 def _parsed_route(settings: Settings) -> Route:
+    readers = readers_of(settings)
     try:
-        return parse_route(settings.route, settings.engine, settings.escalate, readers_of(settings))
+        parse_route(settings.route, settings.engine, others=readers)
     except ValueError as error:
         raise UsageError(f"--route: {error}.") from error
+    try:
+        return parse_route(settings.route, settings.engine, settings.escalate, readers)
+    except ValueError as error:
+        raise UsageError(f"--escalate: {error}.") from error
 
 
 def route_of(settings: Settings) -> Route:

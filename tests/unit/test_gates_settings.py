@@ -47,3 +47,17 @@ def test_a_gate_that_cannot_be_is_named(gates: str, named: str) -> None:
     """A share is 0 to 1, a count is whole, and an unknown name is refused."""
     with pytest.raises(UsageError, match=named):
         load({"gates": gates})
+
+
+@pytest.mark.parametrize(
+    ("given", "flag"),
+    [
+        ({"route": "local,gpt"}, "--route"),
+        ({"escalate": "pictures"}, "--escalate"),
+        ({"route": "local", "escalate": "tables"}, "--escalate"),
+    ],
+)
+def test_what_is_wrong_with_a_route_is_told_with_its_flag(given: dict[str, str], flag: str) -> None:
+    """Not each fault of the two flags is one of --route."""
+    with pytest.raises(UsageError, match=f"^{flag}: "):
+        route_of(load(given))
