@@ -40,7 +40,8 @@ TITLE_GAP = 0.5  # between the parts of one title
 PARAGRAPH_GAP = 0.35  # more than this above the usual gap parts two paragraphs
 WIDEST_GAP = 2.0  # the usual gap at most: two rows alone, at the head and the foot of a sheet, are no paragraph
 
-MANY, JUSTIFIED, SAME_END = 10, 3, 0.25  # lines of which one runs out; that end alike; what that is, in line heights
+MANY, MOST_RUN_OUT = 10, 20  # lines of which one runs out; that do at most
+JUSTIFIED, SAME_END = 3, 0.25  # lines that end alike; what that is, in line heights
 SHORT = 0.65  # of a column's width: lines that are wrapped fill more
 
 
@@ -147,7 +148,7 @@ def _text_drafts(lines: Sequence[Line], height: float, gap: float, width: float)
 def _right_margin(lines: Sequence[Line], height: float) -> float:
     """Where full lines end: right of it ends no line, or one of many that runs out of its column."""
     rights = sorted((line.right for line in lines), reverse=True)
-    for right in rights[1 : 1 + len(rights) // MANY]:
+    for right in rights[1 : 1 + min(len(rights) // MANY, MOST_RUN_OUT)]:
         ends = sum(abs(other - right) < SAME_END * height for other in rights)
         if rights[0] - right > height and ends >= max(JUSTIFIED, len(rights) // MANY):
             return right

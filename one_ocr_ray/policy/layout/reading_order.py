@@ -228,11 +228,12 @@ def _rows_in_columns(band: _Band, height: float) -> int:
 
 def _stand_between(left: Sequence[Row], right: Sequence[Row]) -> bool:
     """True if the left rows are not beside but between the right ones: terms, each above what explains it."""
-    heights = [(row[0].top, row[0].bottom) for row in right]
+    middles = [row[0].middle for row in right]
 
     def is_beside(row: Row) -> bool:
-        top, bottom = row[0].top, row[0].bottom
-        return any(min(bottom, low) - max(top, high) > BETWEEN * (bottom - top) for high, low in heights)
+        top, bottom, at = row[0].top, row[0].bottom, bisect_right(middles, row[0].middle)
+        near = (other[0] for other in right[max(0, at - 2) : at + 2])
+        return any(min(bottom, other.bottom) - max(top, other.top) > BETWEEN * (bottom - top) for other in near)
 
     return sum(map(is_beside, left)) < MOSTLY * len(left)
 
