@@ -108,7 +108,8 @@ class KnownParcels:
     def oldest_s(self) -> float:
         """The age of the oldest batch that has not ended."""
         receipts = (parcel.tries[-1].receipt for parcel in self.in_stage(Stage.LIVE))
-        return max((self._now_s() - receipt.created_s for receipt in receipts if receipt is not None), default=0.0)
+        ages = (self._now_s() - receipt.created_s for receipt in receipts if receipt is not None)
+        return max((0.0, *ages))  # the provider's clock may be ahead of ours
 
     @property
     def stored_bytes(self) -> int:
