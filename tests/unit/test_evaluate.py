@@ -105,6 +105,7 @@ def test_without_spaces_between_words_each_character_is_one() -> None:
     score = score_page("今天天气好 Ray 2", Truth("今天天気好 Ray 2", is_markdown=False))
     assert (score.words, score.word_errors, score.words_found) == (7, 1, 6)
     report = EvalReport()
+    assert "No page has an error." in "".join(html_report(report))
     report.add(ScoredPage("a.pdf", 1, "local", None, score, "天气好", Truth("天気好", is_markdown=False)))
     assert "天<del>気</del>好" in "".join(html_report(report))
 

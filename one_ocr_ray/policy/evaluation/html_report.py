@@ -52,8 +52,10 @@ def html_report(report: EvalReport) -> Iterator[str]:
         ("By document", report.documents),
     ):
         yield from _table(title, group)
-    yield "<h2>Worst pages</h2><p>Left the truth, right what was read; marked is what differs.</p>\n"
-    for page in report.worst():
+    worst = report.worst()
+    told = "Left the truth, right what was read; marked is what differs." if worst else "No page has an error."
+    yield f"<h2>Worst pages</h2><p>{told}</p>\n"
+    for page in worst:
         where = page.source_name + (f", page {page.page_number}" if page.page_number is not None else "")
         yield f"<h3>{escape(where)}: character errors {page.score.cer:.1%} ({escape(page.reader)})</h3>\n"
         truth = plain_text(page.truth.text) if page.truth.is_markdown else page.truth.text
