@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from one_ocr_ray.policy.dataset.summary import RunSummary
-    from one_ocr_ray.policy.progress import Progress
+    from one_ocr_ray.policy.progress import RunProgress
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -256,7 +256,7 @@ def test_rows_that_are_missing_at_the_end_are_exit_1(tmp_path: Path, model: dict
     told: list[RunSummary] = []
     taken: list[Path] = []
 
-    def take_away(_: Progress) -> None:
+    def take_away(_: RunProgress) -> None:
         for file in (output / "documents").glob("*.parquet"):
             if not taken:
                 taken.append(file)
