@@ -99,7 +99,7 @@ def test_an_estimate_needs_no_ray(samples: Path) -> None:
 
 def test_a_reader_that_has_had_enough_is_no_crash(samples: Path) -> None:
     """`one-ocr estimate ... | head -1` ends without a traceback."""
-    command = [sys.executable, "-m", "one_ocr_ray.cli", "estimate", str(samples)]
+    command = [sys.executable, "-m", "one_ocr_ray.cli", "estimate", str(samples / "sample-table-en.pdf")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT) as process:
         assert process.stdout is not None
         assert process.stderr is not None
