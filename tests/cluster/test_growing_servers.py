@@ -26,8 +26,7 @@ from tests.cluster.outputs import read
 source, output, command = sys.argv[1:]
 cluster = Cluster()
 def node():
-    more = {} if cluster.head_node is None else {"include_dashboard": False}
-    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 << 20, **more)
+    cluster.add_node(num_cpus=1, num_gpus=1, include_dashboard=False, object_store_memory=100 << 20)
 node()
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 options = {"engine": "vllm", "model": "tidy holds", "replicas": "1-2", "server_command": command}
