@@ -37,8 +37,8 @@ from tests.cluster.outputs import read
 source, output, url, *keys = sys.argv[1:]
 cluster = Cluster()
 def node(key):
-    more = {} if cluster.head_node is None else {"include_dashboard": False}
-    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, env_vars={"OPENAI_API_KEY": key}, **more)
+    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, "include_dashboard": False}
+    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **of_the_node)
 nodes = [node(key) for key in keys[:3]]
 time.sleep(3)  # until each node knows the others
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
@@ -98,8 +98,8 @@ from tests.provider import identity_pdf
 folder, url, *keys = sys.argv[1:]
 cluster = Cluster()
 def node(key):
-    more = {} if cluster.head_node is None else {"include_dashboard": False}
-    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, env_vars={"OPENAI_API_KEY": key}, **more)
+    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, "include_dashboard": False}
+    return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **of_the_node)
 node(keys[0])
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 told = threading.Event()
@@ -147,7 +147,7 @@ from tests.cluster.head import end_at_once
 from tests.cluster.outputs import read
 source, output, url = sys.argv[1:]
 cluster = Cluster()
-cluster.add_node(num_cpus=1, object_store_memory=100 << 20)
+cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 << 20)
 start = f"{sys.executable} -m ray.scripts.scripts start --block --num-cpus=1 --object-store-memory=104857600"
 command = f"mount -t tmpfs none {output} && exec {start} --address={cluster.address}"
 with subprocess.Popen(["unshare", "-rm", "sh", "-c", command], stdout=subprocess.DEVNULL) as node:
