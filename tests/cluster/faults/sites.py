@@ -38,6 +38,11 @@ class Site:
         }  # fmt: skip
         provider.reset(latency=LATENCY, text_chars=100)
 
+    def use_two_endpoints(self) -> None:
+        """Have the provider asked at two addresses, each with a limiter of its own; its ledger is one."""
+        url = self.provider.openai_url
+        self.flags["base_url"] = f"{url},{url.replace('127.0.0.1', 'localhost')}"
+
     def arguments(self, *more: str) -> list[str]:
         """The flags of a command."""
         flags = [text for name, value in self.flags.items() for text in (f"--{name.replace('_', '-')}", str(value))]

@@ -42,6 +42,7 @@ def lingering() -> Iterator[list[Process]]:
 
 def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: None) -> None:
     """At random moments; the last run ends with every page once, and what was safe is never paid again."""
+    site.use_two_endpoints()
     dice = random.Random(20260301)
     address = ray.get_runtime_context().gcs_address
     deaths = []
@@ -58,6 +59,7 @@ def test_a_driver_killed_again_and_again_loses_nothing(site: Site, ray_cluster: 
         code, summary = driver.wait()
         assert code == 0, driver.said()
     assert summary["pages"]["ok"] == summary["pages"]["total"] == len(site.expected)
+    assert len(summary["endpoints"]["openai"]) == 2
     site.assert_kept(*deaths)
 
 
@@ -129,13 +131,15 @@ def kill_one(name: str) -> Callable[[], None]:
 @pytest.mark.parametrize("victim", ["ray::OcrWorker", "ray::RateLimiter", "pdf.child", "ray::render"])
 def test_any_other_process_dies_and_the_run_goes_on(victim: str, site: Site, ray_cluster: None) -> None:
     """Its work is done by another one, not as a failed page; only a worker may cost anything."""
+    if victim in {"ray::OcrWorker", "ray::RateLimiter"}:
+        site.use_two_endpoints()
     with Saboteur(site, after=10, kill=kill_one(victim)) as saboteur:
         summary = site.read()
     assert len(saboteur.deaths) == 1
     assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
     site.assert_kept(*saboteur.deaths)
     if victim != "ray::OcrWorker":
-        assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
+        assert len({row.page for row in site.sent()}) == len(site.sent())
 
 
 def test_a_worker_dies_before_its_first_page_and_the_run_goes_on(site: Site, ray_cluster: None) -> None:
