@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import shlex
 import sys
 from contextlib import ExitStack, closing
@@ -13,11 +15,14 @@ import psutil
 import pytest
 import ray
 from pydantic import SecretStr
+from ray._private.ray_constants import AUTOSCALER_RESOURCE_REQUEST_CHANNEL
+from ray.experimental.internal_kv import _internal_kv_get
 
 from one_ocr_ray.cluster.budget import start_budget
 from one_ocr_ray.cluster.servers.fleet import Fleet
 from one_ocr_ray.cluster.servers.own import start_servers
 from one_ocr_ray.cluster.servers.replica import start_replica
+from one_ocr_ray.cluster.worker_scaler import NodeDemand
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.policy.servers.command import ServerPlan
 from one_ocr_ray.policy.servers.size import FleetSize, ServerState
@@ -134,6 +139,27 @@ def test_a_ceiling_ends_the_run_that_cannot_pay_its_servers() -> None:
         servers.draw_on(budget)
         assert until(lambda: reasons, "the end")[0].startswith("The cost ceiling is reached")
     ray.kill(budget)
+
+
+def test_the_autoscaler_is_asked_for_the_gpus_of_servers() -> None:
+    """By a run for as many as its shards are worth, by a service while it lacks one; the request ends with them."""
+    flags = {"engine": "vllm", "model": "tidy", "server_command": TEMPLATE, "replicas": "1-3"}
+    settings = load({"inputs": ("in",), "output": "out", **flags})
+    one = {"GPU": 1, "CPU": 1}
+    with ExitStack() as ending:
+        servers = start_servers(settings, llm_setups_of(settings), ending, lambda _: None, lambda _: None)
+        asyncio.run(NodeDemand(8, servers).request_nodes(2, more_planned=False))
+        assert asked_of_the_autoscaler().count(one) == 2
+        assert servers is not None
+        servers.look_at_load(has_work=False)
+        assert asked_of_the_autoscaler() == [one]
+    assert asked_of_the_autoscaler() == []
+
+
+def asked_of_the_autoscaler() -> list[dict[str, float]]:
+    """The bundles of the newest request to it."""
+    bundles: list[dict[str, float]] = json.loads(_internal_kv_get(AUTOSCALER_RESOURCE_REQUEST_CHANNEL) or "[]")
+    return bundles
 
 
 def test_a_server_that_cannot_start_is_told_with_its_last_line() -> None:

@@ -105,6 +105,11 @@ class Fleet:
         """For how long servers have had their GPUs, in all."""
         return self._held_s + sum(slot.held_s for slot in self._slots)
 
+    @property
+    def placed(self) -> int:
+        """How many servers have their GPUs."""
+        return sum(slot.place is not None for slot in self._slots)
+
     def states(self) -> Counter[ServerState]:
         """How many servers are in each state."""
         return Counter(slot.state for slot in self._slots)

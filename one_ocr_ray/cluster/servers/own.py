@@ -11,6 +11,7 @@ from ray.exceptions import RayError
 
 from one_ocr_ray.cluster.engine_setup import end_limiters
 from one_ocr_ray.cluster.servers.fleet import Fleet, places_for
+from one_ocr_ray.cluster.worker_scaler import ASK_EVERY_S, request_nodes
 from one_ocr_ray.policy.servers.size import Load
 from one_ocr_ray.setup.servers import VLLM, fleet_size_of, server_plan_of, server_usd_per_s, with_servers
 
@@ -49,6 +50,7 @@ class OwnServers:
         self._say_end = end
         self.fleet = Fleet(plan, self._size, say, end, gives_up=gives_up)
         self._load = Load(self._size.first, time.monotonic())
+        self._asked_s: float | None = None  # when a service's request for nodes was last made; None: there is none
 
     @property
     def setup(self) -> LlmSetup:
@@ -66,19 +68,34 @@ class OwnServers:
 
     def bundles(self, shards_open: int, *, more_planned: bool) -> list[dict[str, float]]:
         """What the autoscaler is asked for: the GPUs of each server."""
-        wanted = self._size.asked_for(shards_open, more_planned=more_planned) if self._gpus else 0
-        return [{"GPU": self._gpus, "CPU": 1}] * wanted
+        return self._bundles_of(self._size.asked_for(shards_open, more_planned=more_planned))
+
+    def _bundles_of(self, servers: int) -> list[dict[str, float]]:
+        return [{"GPU": self._gpus, "CPU": 1}] * servers if self._gpus else []
 
     def end(self) -> None:
         """End all servers, and what has limited the requests to them."""
         self.fleet.close()
         with suppress(RayError):
+            self._ask_for_none()
             end_limiters(self.setup)
 
     def look_at_load(self, *, has_work: bool) -> None:
-        """Have as many servers as the work of a service is worth."""
-        self._load = self._load.seen(self._size, time.monotonic(), has_work=has_work)
+        """Have as many servers as the work of a service is worth; ask for nodes while there are fewer."""
+        now_s = time.monotonic()
+        self._load = self._load.seen(self._size, now_s, has_work=has_work)
         self.fleet.wanted = self._load.wanted
+        lacks = self._size.asks and self._gpus > 0 and self.fleet.placed < self._load.wanted
+        if lacks and (self._asked_s is None or now_s - self._asked_s >= ASK_EVERY_S):
+            self._asked_s = now_s
+            request_nodes(0, self._bundles_of(self._load.wanted))
+        elif not lacks:
+            self._ask_for_none()
+
+    def _ask_for_none(self) -> None:
+        if self._asked_s is not None:
+            self._asked_s = None
+            request_nodes(0)
 
     def draw_on(self, budget: Any) -> None:
         """Pay for the servers from the actor of the cost ceiling, a little ahead."""

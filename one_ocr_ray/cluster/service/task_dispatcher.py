@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
+
+from ray.exceptions import RayError
 
 from one_ocr_ray.cluster.engine_pool import start_readers
 from one_ocr_ray.cluster.nodes import working_nodes
@@ -140,7 +143,9 @@ class TaskDispatcher:
         """Keep the workers informed of own servers. Have as many of these as the load is worth."""
         while True:
             await asyncio.sleep(GROW_S)
-            servers.look_at_load(has_work=self._lifecycle.table.load()[0] > 0)
+            has_work = self._lifecycle.table.load()[0] > 0
+            with suppress(RayError):  # the cluster's head is being replaced
+                await asyncio.to_thread(servers.look_at_load, has_work=has_work)
             for worker in self._pool.workers:
                 worker.reach.remote(VLLM, servers.endpoints)
 
