@@ -89,9 +89,11 @@ def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:
     until(lambda: not servers(), "the end of all servers", 30)
 
 
-# Two nodes with a GPU each by name, so that each gets a server; what each has answered is told at the end.
+# Two nodes with a GPU each by name, so that each gets a server; what each has answered is told at the end, and how many
+# requests at once each limiter has allowed.
 TWO_NODES = """
-import json, sys, ray
+import json, sys, threading, ray
+from contextlib import suppress
 from ray.cluster_utils import Cluster
 from tests.cluster.outputs import read
 source, output, model, python, arguments = sys.argv[1:]
@@ -101,13 +103,23 @@ for more in ({}, {"include_dashboard": False}):
 cluster.wait_for_nodes()
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 options = {"engine": "vllm", "model": model, "server_python": python, "server_args": arguments, "output_tokens": 64}
+windows, ended = {}, threading.Event()
+def watch():
+    while not ended.wait(0.5):
+        for name in [each for each in ray.util.list_named_actors() if each.startswith("limiter:")]:
+            with suppress(ValueError, ray.exceptions.RayActorError):  # they end with the run
+                windows.setdefault(name, []).append(ray.get(ray.get_actor(name).snapshot.remote()).window)
+watching = threading.Thread(target=watch)
+watching.start()
 summary = read(output, source, say=lambda text: print(text, file=sys.stderr), gpu_hour_usd=1.0, **options)
-print(json.dumps({name: requests for (_, name), requests in summary.endpoints.items()}))
+ended.set()
+watching.join()
+print(json.dumps([{name: requests for (_, name), requests in summary.endpoints.items()}, list(windows.values())]))
 """
 
 
 def test_two_nodes_with_a_server_each(tmp_path: Path) -> None:
-    """Both answer pages of one run, and both end with it."""
+    """Both answer pages of one run, and both end with it. The requests at once follow what each tells of its queue."""
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", range(40), pages=10)
     variables = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -122,7 +134,10 @@ def test_two_nodes_with_a_server_each(tmp_path: Path) -> None:
     )
     assert job.returncode == 0, job.stderr
     assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 400
-    answered = json.loads(job.stdout.splitlines()[-1])
+    answered, windows = json.loads(job.stdout.splitlines()[-1])
     assert answered.keys() == {"r0", "r1"}
     assert min(answered.values()) > 0
+    assert len(windows) == 2
+    for window in windows:  # 8 seats (SMALL), and 8 more while nothing waits; by trying it would double beyond that
+        assert 8 < max(window) <= 16, windows
     until(lambda: not servers(), "the end of all servers")
