@@ -16,9 +16,8 @@ import ray
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, PageImage, PageRequest
-from one_ocr_ray.storage.dataset.verify import verify
-from tests.cluster.outputs import pages_by_source
-from tests.provider import Latency, ProviderProcess, write_identity_pdfs
+from tests.faults.death_costs import Death, costs_of, safe_pages, wrong_in
+from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
 from tests.provider.questions import fingerprint
 from tests.waiting import until
 
@@ -29,7 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS, PAGES = 30, 6
 KEYS = tuple(f"key-of-node-{number}" for number in range(4))  # each node has its own, so the ledger tells nodes apart
 
-# Reads on three nodes; after a line on standard input the third node leaves and another one joins.
+# Reads on three nodes; after a line on standard input the third node dies, which it tells, and another one joins.
 JOB = """
 import sys, threading, time, ray
 from ray.cluster_utils import Cluster
@@ -48,7 +47,9 @@ codes = []
 job = threading.Thread(target=lambda: codes.append(read(output, source, **options).exit_code))
 job.start()
 if sys.stdin.readline():
+    killed_s = time.monotonic()
     cluster.remove_node(nodes[2], allow_graceful=False)
+    print("gone", killed_s, time.monotonic(), flush=True)
     node(keys[3])
 job.join()
 limiters = [each for each in ray._private.state.actors().values() if each["Name"].startswith("limiter:")]
@@ -59,14 +60,20 @@ sys.exit(codes[0])
 
 @pytest.mark.timeout(300)
 def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -> None:
-    """Every node sends pages, also the one that came late; each page stands once; what was paid again is a handful."""
+    """Every node sends pages, also the one that came late; each page stands once; what was paid again is a handful.
+
+    Worker, renderers and whatever else was on the node that died come back on the others, and what was safe is not
+    asked for again.
+    """
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", range(DOCUMENTS), PAGES)
     environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
     with ProviderProcess(keys=KEYS, latency=Latency(seconds=3.0)) as provider:
         arguments = [str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url, *KEYS]
         command = [sys.executable, "-c", JOB, *arguments]
-        with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as job:
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, text=True, **pipes) as job:
+            assert job.stdout is not None
             try:
 
                 def read_by(*keys: str) -> bool:
@@ -75,14 +82,18 @@ def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -
 
                 until(lambda: read_by(*KEYS[:3]), "pages on the first three nodes")
                 print("change", file=job.stdin, flush=True)
+                _, killed_s, gone_s = next(line for line in job.stdout if line.startswith("gone")).split()
+                death = Death(float(killed_s), float(gone_s), safe_pages(str(tmp_path / "out"), float(gone_s)))
                 until(lambda: read_by(KEYS[3]), "pages on the node that joined")
                 provider.change(latency=Latency(seconds=0.02))
                 assert job.wait(120) == 0
             finally:
                 job.kill()
-        ledger = provider.summary()
-    assert len(pages_by_source(tmp_path / "out")) == DOCUMENTS * PAGES
-    assert list(verify(str(tmp_path / "out"))) == []
+        ledger, sent = provider.summary(), provider.rows()
+    everything = {str(Identity(number, page)) for number in range(DOCUMENTS) for page in range(1, PAGES + 1)}
+    assert wrong_in(str(tmp_path / "out"), everything) == []
+    (cost,) = costs_of([death], sent)
+    assert cost.is_within_the_promise(workers=3), cost
     assert ledger["pages_answered"] == DOCUMENTS * PAGES
     assert ledger["pages_answered_again"] <= 16  # under way on the lost node, or not in the journal yet
 

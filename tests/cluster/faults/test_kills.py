@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +15,7 @@ from psutil import NoSuchProcess
 from tests.cluster.faults.sites import Saboteur, Site
 from tests.cluster.outputs import rows
 from tests.faults.death_costs import wrong_in
-from tests.faults.drivers import ROOT, Driver
+from tests.faults.drivers import Driver
 from tests.faults.network import cut_connections
 from tests.processes import processes_named, wait_until_gone
 from tests.provider import BatchPlay, Latency
@@ -165,36 +162,3 @@ def test_a_worker_out_of_sight_goes_on_with_what_it_has(site: Site, ray_cluster:
     assert (summary.exit_code, summary.counts.pages["ok"]) == (0, len(site.expected))
     site.assert_kept()
     assert len({row.page for row in site.provider.rows()}) == len(site.provider.rows())
-
-
-TWO_NODES = """
-import json, sys, time, ray
-from pathlib import Path
-from ray.cluster_utils import Cluster
-from tests.cluster.faults.sites import Saboteur, Site
-from tests.provider import ProviderProcess
-with ProviderProcess(keys=()) as provider:
-    site = Site(Path(sys.argv[1]), provider)
-    cluster = Cluster()
-    nodes = [cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=200 << 20) for _ in range(2)]
-    ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
-    with Saboteur(site, 40, lambda: cluster.remove_node(nodes[1], allow_graceful=False)) as saboteur:
-        summary = site.read(workers=2)
-    assert summary.exit_code == 0, summary
-    assert len(saboteur.deaths) == 1
-    site.assert_kept(*saboteur.deaths, workers=2)
-    print("kept")
-    ray.shutdown()
-    cluster.shutdown()
-"""
-
-
-def test_a_node_dies_and_the_run_goes_on(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Worker, renderers and whatever else was on it come back on the node that is left."""
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
-    done = subprocess.run(
-        [sys.executable, "-c", TWO_NODES, str(tmp_path_factory.mktemp("two-nodes"))],
-        cwd=ROOT, env=environment, timeout=170, check=False, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.splitlines()[-1] == "kept"
