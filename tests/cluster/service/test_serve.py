@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 import psutil
 import pytest
 
+from one_ocr_ray.policy.tasks.task import TaskRecord
 from one_ocr_ray.service.middleware.proxy_limit import UNSIZED_BYTES
+from one_ocr_ray.storage.store.objects import Objects
 from one_ocr_ray.storage.tasks.manager_lease import refuse_held_store
+from one_ocr_ray.storage.tasks.task_store import TaskStore
 from tests.cluster.service.serve_process import PATIENCE_S, Served
 from tests.provider import ProviderProcess, Rule, identity_pdf
 from tests.waiting import until
@@ -22,6 +26,14 @@ from tests.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+# Files of tasks that are torn, of a later release, or not what they are called.
+BAD = {
+    "record.json": b"",
+    "state.json": b'{"format": "one-ocr-ray task 9"}',
+    "output/_run/config.json": b"",
+    "output/pages/000000.parquet": b"PAR1",
+}
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +53,7 @@ def answers(provider: ProviderProcess, document: int) -> Counter[int]:
 @pytest.mark.timeout(600)
 def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: Path) -> None:
     """Uploads are read; a second service on the store is refused; kills of proxy, replica, and of everything at once
-    lose nothing; SIGTERM leaves nothing, and the store to the next one.
+    lose nothing; each bad file in its store costs its task; SIGTERM leaves nothing, and the store to the next one.
     """
     flags = {"engine": "openai", "base_url": provider.openai_url, "rpm": 60_000}
     with Served(tmp_path, **flags) as service:
@@ -63,6 +75,7 @@ def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: P
         revs = {task_id: service.until(task_id, pages_done=6)["rev"] for task_id in kept}
         service.kill()
 
+    bad = _bad_tasks(TaskStore(str(tmp_path / "store")))
     with Served(tmp_path, **flags) as service:
         for task_id, document in kept.items():
             ended = service.until(task_id)
@@ -70,6 +83,7 @@ def test_a_service_through_its_whole_life(provider: ProviderProcess, tmp_path: P
             assert ended["rev"] > revs[task_id]
             assert all(answers(provider, document)[page] == 1 for page in range(1, 7)), "a finished page was paid again"
         assert {each["task_id"] for each in service.http.get("/v1/tasks").json()["items"]} >= {*first, *kept}
+        _lives_with_bad_files(service, bad)
         everything = service.processes()
         assert service.stop() == 0
         _, left = psutil.wait_procs(everything, timeout=PATIENCE_S)
@@ -87,6 +101,32 @@ def _keeps_its_store(service: Served, folder: Path) -> None:
     assert "Another service (process " in second.stderr
     assert "Stop that one, or give another --store." in second.stderr
     assert service.http.get("/readyz").status_code == 200
+
+
+def _bad_tasks(store: TaskStore) -> dict[str, str]:
+    """Put one task with each bad file into the store; their ids by the files. Beside them stands a foreign file."""
+    ids = {name: f"t_{letter * 22}" for letter, name in zip("ABCD", BAD, strict=True)}
+    for name, task_id in ids.items():
+        store.save_record(TaskRecord(task_id, "b_1", "", "a.pdf", 4, "sha256:0", datetime.now(UTC)))
+        Objects(f"{store.root}/tasks/{task_id}").put(name, BAD[name])
+    Objects(store.root).put("book/.DS_Store", b"")
+    return ids
+
+
+def _lives_with_bad_files(service: Served, ids: dict[str, str]) -> None:
+    """It is up with one set of workers, each bad file costs its task, and an upload is read."""
+    (good,) = service.upload(identity_pdf(4, 2))
+    assert service.until(good)["outcome"] == "complete"
+    assert len(service.processes("ray::TaskWorker")) == 1
+    for name, task_id in ids.items():
+        if name != "output/pages/000000.parquet":
+            told = service.status(task_id)
+            assert told["state"] == "FAILURE", name
+            assert "set aside" in told["error"]["message"], name
+    retry = service.http.post(f"/v1/tasks/{ids['state.json']}/retry", json={"pages": "failed"})
+    assert retry.status_code == 409
+    for task_id in ids.values():
+        assert service.http.delete(f"/v1/tasks/{task_id}").status_code == 204
 
 
 def _is_limited(service: Served) -> None:
