@@ -92,9 +92,25 @@ def session(program: str = SESSION, cwd: Path = ROOT, uv_run: Sequence[str] = ()
     return said
 
 
-def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind() -> None:
-    """Workers may open as many files as with `ray.init`: thousands of requests are as many connections."""
-    said = session()
+@contextmanager
+def long_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder too long for Ray's sockets. Ray gets a short path to it, which is gone afterwards."""
+    long = tmp_path / ("a folder of a cluster's job " + "x" * 90)
+    yield long
+    assert list(long.glob("ray/session_*/logs"))
+    assert not [path for path in Path("/tmp").glob("one-ocr-*/*") if path.resolve().is_relative_to(long)]
+
+
+def test_a_session_has_what_a_run_needs_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Workers may open as many files as with `ray.init`: thousands of requests are as many connections.
+
+    Inside a job it asks nobody to install what the job has: the job's environment stands around the process already,
+    and its settings are still there for whoever looks.
+    """
+    job = json.dumps({"runtime_env": {"env_vars": {"SOME_VARIABLE": "1"}}, "metadata": {}})
+    with long_folder(tmp_path) as folder:
+        said = session(RAY_JOB_CONFIG_JSON_ENV_VAR=job, TMPDIR=str(folder))
+    assert said["job"] == job
     soft, hard = said["limits"]
     assert soft == min(hard, 65_536)
     programs = [name.partition("--")[0] for name in said["names"]]
@@ -113,24 +129,6 @@ def test_a_session_of_a_service_has_both_agents_and_no_more() -> None:
     assert not said["imported"]
     assert "INFO" in said["agent"]
     assert "dashboard http address failed" not in said["agent"]
-    assert said["left"] == []
-
-
-@contextmanager
-def long_folder(tmp_path: Path) -> Iterator[Path]:
-    """A folder too long for Ray's sockets. Ray gets a short path to it, which is gone afterwards."""
-    long = tmp_path / ("a folder of a cluster's job " + "x" * 90)
-    yield long
-    assert list(long.glob("ray/session_*/logs"))
-    assert not [path for path in Path("/tmp").glob("one-ocr-*/*") if path.resolve().is_relative_to(long)]
-
-
-def test_a_session_inside_a_job_asks_nobody_to_install_what_the_job_has(tmp_path: Path) -> None:
-    """The job's environment stands around the process already; its settings are still there for whoever looks."""
-    job = json.dumps({"runtime_env": {"env_vars": {"SOME_VARIABLE": "1"}}, "metadata": {}})
-    with long_folder(tmp_path) as folder:
-        said = session(RAY_JOB_CONFIG_JSON_ENV_VAR=job, TMPDIR=str(folder))
-    assert said["job"] == job
     assert said["left"] == []
 
 
