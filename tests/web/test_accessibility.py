@@ -27,6 +27,9 @@ RULES = """async () => {
 
 
 def violations(me: Visit) -> list[object]:
+    """What axe-core finds, when nothing on the page is pale because it is about to be replaced."""
+    me.page.wait_for_load_state("networkidle")
+    expect(me.find(".loading")).to_have_count(0)
     me.page.evaluate(AXE)
     found: list[object] = me.page.evaluate(RULES)
     return found
