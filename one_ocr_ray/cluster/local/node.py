@@ -51,6 +51,9 @@ SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     # Nor does anybody ask what became of a task; a driver would wait a quarter of a second at its end to have told.
     "task_events_report_interval_ms": 0,
+    # Ray would end idle workers after a second, beyond one for each CPU, and a run's render tasks come and go: a worker
+    # takes a CPU second to start, as much as some ten pages that have a text layer.
+    "idle_worker_killing_time_threshold_ms": 30_000,
 }
 WITHOUT_AGENTS = {
     "enable_worker_prestart": True,  # with the node, while the driver waits for that: a worker's start takes as long
