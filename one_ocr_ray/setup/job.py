@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.settings.run import Settings
 
 
-UNLIMITED_PER_MINUTE = 600_000.0
-
 # The engines that use a setting. Settings that are not listed concern every engine, or are refused with a wrong one.
 _LLM = frozenset({"openai", "gemini", VLLM})
 _HOSTED = frozenset({"openai", "gemini"})
@@ -223,9 +221,7 @@ def output_uri_of(settings: Settings) -> str:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The account's limits as the user set them. The run's own servers have none but those."""
-    if settings.engine == VLLM:
-        return Limits(settings.rpm or UNLIMITED_PER_MINUTE, settings.tpm, None, settings.max_in_flight)
+    """The account's limits as the user set them."""
     return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
 
 

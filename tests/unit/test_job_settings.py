@@ -188,6 +188,12 @@ def test_pages_limits_password_and_output_come_through(tmp_path: Path) -> None:
     assert output_uri_of(load({"output": str(tmp_path / "o")})) == str(tmp_path / "o")
 
 
+def test_own_servers_have_no_rate_that_nobody_has_named() -> None:
+    """With a known rate the window of requests in flight would not follow the queue of the server."""
+    limits = limits_of(load({"engine": "vllm", "model": "m"}))
+    assert (limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day) == (None, None, None)
+
+
 @pytest.mark.parametrize("pages", ["x", "0", "3-1"])
 def test_what_is_no_selection_is_refused(pages: str) -> None:
     """With the name of the flag."""
