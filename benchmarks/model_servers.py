@@ -1,9 +1,9 @@
 """Model servers that fail in every way, beside a run that reads with them, and a driver that is killed.
 
-python -m benchmarks.model_servers [--pages 500] [--servers 4]
+python -m benchmarks.model_servers [--pages 1200] [--servers 4]
 
 The servers are the stand-in of the tests. One crashes while it loads, one hangs, one dies in the middle and leaves its
-port taken, one refuses what is more than four at once.
+port taken, one refuses what is more than four at once. With fewer pages the run ends before the hang is noticed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BOUND_S = 30.0  # until the last process of a killed run is gone
 def main() -> int:
     """Read, kill, tell."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pages", type=int, default=500)
+    parser.add_argument("--pages", type=int, default=1200)
     parser.add_argument("--servers", type=int, default=4)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
