@@ -6,7 +6,7 @@ import asyncio
 from contextlib import aclosing, nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from one_ocr_ray.errors import StoppedError, first_error
 from one_ocr_ray.model import PageUnrendered
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import DocumentRef, DocumentResult, PageResult, RenderedPage, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.plan import RenderSlice
+    from one_ocr_ray.reading.batch.shard import BatchedShard
     from one_ocr_ray.reading.page.loop import ReadContext
 
     PageStream = AsyncGenerator[tuple[DocumentRef, RenderedPage]]
@@ -63,27 +64,6 @@ class ShardObserver:
 
     def committed(self, documents: Sequence[DocumentResult]) -> None:
         """The shard stands in the dataset with these documents."""
-
-
-class ShardBatches(Protocol):
-    """Provider batches with pages of one shard, while it is read."""
-
-    elsewhere: PageKeys  # pages in batches that have not ended
-
-    def context_of(self, document: DocumentRef, page_number: int, context: ReadContext) -> ReadContext:
-        """`context` for one page, which knows the answers of batches and what to do without one."""
-
-    def rows(self, shard: Shard, kept: Rows, context: ReadContext) -> AsyncGenerator[PageResult]:
-        """Fetch what has ended, and give the rows that follow from it without an image."""
-
-    async def turn(self, slices: Sequence[RenderSlice]) -> None:
-        """Wait until `slices` may be rendered: a worker has one file of requests at a time."""
-
-    async def close(self) -> None:
-        """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
-
-    async def forget(self) -> None:
-        """Leave nothing of batches; the shard is committed."""
 
 
 # The images of all pages under way in one process: a thousand of usual size, or a dozen of the largest.
@@ -124,7 +104,7 @@ class ShardReader:
         *,
         retry_failed: bool = False,
         retry_pages: frozenset[int] | None = None,
-        batches: ShardBatches | None = None,
+        batches: BatchedShard | None = None,
     ) -> list[PageResult] | None:
         """Read the wanted pages of `shard` that no earlier attempt has read; commit and return all its rows.
 
@@ -200,7 +180,7 @@ class ShardReader:
         commit: Callable[[], tuple[list[PageResult], list[DocumentResult]]],
         shard: Shard,
         observer: ShardObserver,
-        batches: ShardBatches | None,
+        batches: BatchedShard | None,
     ) -> list[PageResult]:
         rows, documents = await asyncio.to_thread(commit)
         if batches is not None:

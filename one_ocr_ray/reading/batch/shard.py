@@ -60,7 +60,7 @@ class BatchTools:
 
 
 class BatchedShard:
-    """`ShardBatches` of one reading of a shard. End it with `dispose`."""
+    """The batches of one reading of a shard. End it with `dispose`."""
 
     def __init__(self, tools: BatchTools, shard_id: str, *, canary: int = 0) -> None:
         """`canary`: so many pages are asked for online at first, unless nothing is ever to be asked online."""
@@ -143,7 +143,7 @@ class BatchedShard:
         return replace(context, readers=readers)
 
     def _recalling(self, key: PageKey) -> Reader:
-        return replace(self._tools.reader, batch=_PageInBatches(self, key))
+        return replace(self._tools.reader, batch=PageInBatches(self, key))
 
     def history_of(self, key: PageKey) -> PageHistory | None:
         """What batches have answered to a page."""
@@ -245,8 +245,8 @@ class BatchedShard:
                 await clear(parcel, self._state, self._tools.client)
 
 
-class _PageInBatches:
-    """`PageBatch` of one page: recalls its answers, then spools or lets go online."""
+class PageInBatches:
+    """One page of a reader: recalls the answers of its batches, then spools the next request or lets it go online."""
 
     def __init__(self, shard: BatchedShard, key: PageKey) -> None:
         self.metering: Metering = shard.metering
@@ -258,9 +258,14 @@ class _PageInBatches:
         self._is_online = False
 
     def next_answer(self) -> Answer | None:
+        """The next answer that batches have given, in the order of asking; None when none is left."""
         return self._answers.popleft() if self._answers else None
 
     async def submit(self, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]) -> None:
+        """Spool the request and raise PageDeferred; return if it is to be sent online.
+
+        `before`: why earlier readers of the route have sent the page on, and their attempts.
+        """
         if not image.data:
             raise PageDeferred
         self._is_online = self._is_online or self._shard.goes_online(self._history)

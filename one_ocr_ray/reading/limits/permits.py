@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.model import Answer, Failure, TokenUsage
     from one_ocr_ray.policy.ratelimit.messages import LimiterClient
-    from one_ocr_ray.reading.limits.ports import Limiter, Peers
+    from one_ocr_ray.reading.limits.endpoints import EndpointPermits
+    from one_ocr_ray.reading.limits.ports import Limiter
 
 # A permit that comes later than the first, and than a step of its lease or the second, is given back. With the moment
 # that a meter makes up for it is what the limiter leaves unused of a minute, so that late permits push none over it.
@@ -65,7 +66,7 @@ class LeasedPermits:
         tokens_counted: Callable[[TokenUsage], int | None] = total_tokens,
         *,
         waiting: WaitingRequests | None = None,
-        peers: Peers | None = None,
+        peers: EndpointPermits | None = None,
     ) -> None:
         """`tokens_counted` gives the tokens of a request that the account's limit counts.
 

@@ -6,17 +6,12 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-
-class PermitSource(Protocol):
-    """Who grants a permit."""
-
-    def give_back(self, tokens: int) -> None:
-        """Return a permit for a request of `tokens`, unused."""
+    from one_ocr_ray.reading.limits.permits import LeasedPermits
 
 
 @dataclass(eq=False, slots=True)
@@ -24,8 +19,8 @@ class Waiter:
     """One request. `avoids`: accounts whose endpoints have just failed it."""
 
     tokens: int
-    avoids: Collection[PermitSource] = ()
-    granted: asyncio.Future[PermitSource] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    avoids: Collection[LeasedPermits] = ()
+    granted: asyncio.Future[LeasedPermits] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class WaitingRequests:
@@ -34,13 +29,13 @@ class WaitingRequests:
     def __init__(self) -> None:
         self._waiters: deque[Waiter] = deque()
 
-    def add(self, tokens: int, avoids: Collection[PermitSource] = ()) -> Waiter:
+    def add(self, tokens: int, avoids: Collection[LeasedPermits] = ()) -> Waiter:
         """Let a request of `tokens` wait."""
         waiter = Waiter(tokens, avoids)
         self._waiters.append(waiter)
         return waiter
 
-    async def wait(self, waiter: Waiter) -> PermitSource:
+    async def wait(self, waiter: Waiter) -> LeasedPermits:
         """Wait until it is granted; gives the account. Raises what the queue failed with."""
         try:
             return await waiter.granted
@@ -56,11 +51,11 @@ class WaitingRequests:
         """The mean of the requests that wait."""
         return sum(waiter.tokens for waiter in self._waiters) / len(self._waiters)
 
-    def of(self, account: PermitSource) -> int:
+    def of(self, account: LeasedPermits) -> int:
         """How many requests wait that `account` may grant."""
         return sum(account not in waiter.avoids for waiter in self._waiters)
 
-    def take(self, account: PermitSource) -> Waiter | None:
+    def take(self, account: LeasedPermits) -> Waiter | None:
         """The first request that `account` may grant, which is no longer waiting then."""
         for waiter in self._waiters:
             if not waiter.granted.done() and account not in waiter.avoids:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import Answer, Failure, PageImage, PageRequest, PageResult, TokenUsage
     from one_ocr_ray.policy.ratelimit.messages import Held
+    from one_ocr_ray.reading.batch.shard import PageInBatches
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
     from one_ocr_ray.reading.page.events import Observer
@@ -93,21 +94,6 @@ class PlacesDeferred(PageDeferred):
     """A page is answered; where its words stand takes its image, which has not come with it."""
 
 
-class PageBatch(Protocol):
-    """What provider batches have to do with one page of a reader. Pages are read again from the start each time."""
-
-    metering: Metering  # at the price of batches
-
-    def next_answer(self) -> Answer | None:
-        """The next answer that batches have given to this page, in the order of asking; None when none is left."""
-
-    async def submit(self, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]) -> None:
-        """Put the next request into a batch and raise PageDeferred; return if it is to be sent online.
-
-        `before`: why earlier readers of the route have sent the page on, and their attempts.
-        """
-
-
 def accept_as_is(answer: Answer, request: PageRequest) -> Answer:
     """`judge` of an engine whose answers need none."""
     return answer
@@ -131,7 +117,7 @@ class Reader:
     verdict: Callable[[Answer], Verdict] = model_verdict  # whether it stands where another reader could follow
     no_better_at: Collection[RouteReason] = ()  # pages that go on for one of these do not come here
     is_request: bool = True  # a page that it answers counts an attempt
-    batch: PageBatch | None = None  # of the page that is read; None: every request is sent online
+    batch: PageInBatches | None = None  # of the page that is read; None: every request is sent online
 
     @property
     def called(self) -> str:
