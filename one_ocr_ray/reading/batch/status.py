@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.reading.batch.known_parcels import KnownParcels
 from one_ocr_ray.storage.batches import BatchState
 
 if TYPE_CHECKING:
@@ -20,19 +24,9 @@ if TYPE_CHECKING:
 def status_of(output: Objects, account: Account, codecs: Mapping[str, BatchCodec]) -> dict[str, Any]:
     """Counts of parcels that are not cleaned, and when the provider deletes the first results."""
     options = EngineOptions(name=account.engine, model=account.model, base_url=account.base_url)
-    kept_s = codecs[account.engine].limits(options).result_kept_s
-    counts: dict[str, dict[str, int]] = {}
-    times = []
-    for parcel in BatchState(output).parcels():
-        if parcel.stage is Stage.CLEANED:
-            continue
-        found = counts.setdefault(parcel.stage.value, {"parcels": 0, "pages": 0})
-        found["parcels"] += 1
-        found["pages"] += parcel.file.pages if parcel.file is not None else 0
-        receipt = parcel.tries[-1].receipt if parcel.tries else None
-        if parcel.stage in {Stage.LIVE, Stage.ENDED} and receipt is not None:
-            times.append(receipt.created_s + kept_s)
-        elif parcel.stage is Stage.UNSURE:
-            times.append(parcel.tries[-1].asked_s + kept_s)
-    deadline = datetime.fromtimestamp(min(times), UTC).isoformat(timespec="seconds") if times else None
+    known = KnownParcels(BatchState(output), codecs[account.engine].limits(options), SystemClock(), creates=False)
+    asyncio.run(known.take_in())
+    counts = {stage.value: asdict(each) for stage, each in known.counts().items() if stage is not Stage.CLEANED}
+    end_s = known.deadline_s
+    deadline = None if end_s is None else datetime.fromtimestamp(end_s, UTC).isoformat(timespec="seconds")
     return {"engine": account.engine, "model": account.model, "parcels": counts, "deadline": deadline}
