@@ -9,21 +9,18 @@ from __future__ import annotations
 import json
 import os
 import socket
-import struct
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from one_ocr_ray.errors import OneOcrError
+from one_ocr_ray.pdf.frames import FRAME, Header
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-Header = dict[str, Any]
-
-_FRAME = struct.Struct(">II")
 # Hostile input may have taken over the child: its frames must not make this process allocate without limit.
 _MAX_HEADER_BYTES = 4096
 _MAX_PAYLOAD_BYTES = 256 << 20
@@ -90,7 +87,7 @@ class PdfProcess:
         head = json.dumps(header).encode()
         try:
             self._socket.settimeout(timeout_s)
-            self._socket.sendall(_FRAME.pack(len(head), len(payload)) + head)
+            self._socket.sendall(FRAME.pack(len(head), len(payload)) + head)
             self._socket.sendall(payload)
             return self._receive(deadline)
         except TimeoutError as error:
@@ -105,7 +102,7 @@ class PdfProcess:
         self._socket.close()
 
     def _receive(self, deadline: float) -> tuple[Header, bytes]:
-        header_bytes, payload_bytes = _FRAME.unpack(self._read(_FRAME.size, deadline))
+        header_bytes, payload_bytes = FRAME.unpack(self._read(FRAME.size, deadline))
         if header_bytes > _MAX_HEADER_BYTES or payload_bytes > _MAX_PAYLOAD_BYTES:
             raise ValueError("a frame beyond all bounds")
         header: Header = json.loads(self._read(header_bytes, deadline))

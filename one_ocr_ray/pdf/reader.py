@@ -17,12 +17,14 @@ from one_ocr_ray.blocks import PageBox, TextLayer
 from one_ocr_ray.model import Failure, PageImage, PageUnrendered, RenderedPage
 from one_ocr_ray.pdf import failures, fonts
 from one_ocr_ray.pdf.kinds import HEAD_BYTES, DocumentKind, kind_of
-from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
+from one_ocr_ray.pdf.process import LostError, PdfProcess, minimal_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from pydantic import SecretStr
+
+    from one_ocr_ray.pdf.frames import Header
 
 _CHUNK_BYTES = 1 << 20
 

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Self
 
 import orjson
 
-from one_ocr_ray.pdf.process import Header, LostError, PdfProcess, minimal_environment
+from one_ocr_ray.pdf.process import LostError, PdfProcess, minimal_environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from one_ocr_ray.blocks import PageBox
+    from one_ocr_ray.pdf.frames import Header
     from one_ocr_ray.pdf.kinds import DocumentKind
 
 _PROGRAM = "one_ocr_ray.pdf.searchable.child"
