@@ -45,22 +45,27 @@ def read_config(path: Path) -> dict[str, Any]:
     return {str(name).replace("-", "_"): value for name, value in values.items()}
 
 
-def share_of(text: str) -> float | str:
-    """The share 0-1 in `1%` or `0.01`; other text as it is, which is then refused."""
+def share_of(value: Any) -> Any:
+    """The share 0-1 in a text such as `1%` or `0.01`; anything else as it is."""
     try:
-        number = float(text.strip().removesuffix("%"))
-    except ValueError:
-        return text
-    return number / 100 if text.strip().endswith("%") else number
+        number = float(value.strip().removesuffix("%"))
+    except (AttributeError, ValueError):
+        return value
+    return number / 100 if value.strip().endswith("%") else number
 
 
-def one_or_several(text: str) -> list[Any]:
-    """The values in a variable: the items of a JSON list, or the text itself as the only one."""
+def one_or_several(value: Any) -> Any:
+    """A text as a list: the items of a JSON list, or the text as the only item. Anything else as it is."""
     try:
-        several = orjson.loads(text)
+        several = orjson.loads(value) if isinstance(value, str) else value
     except orjson.JSONDecodeError:
-        return [text]
-    return several if isinstance(several, list) else [text]
+        return [value]
+    return [value] if isinstance(value, str) and not isinstance(several, list) else several
+
+
+def listed(value: Any) -> Any:
+    """The names in a text, which commas separate; anything else as it is."""
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
 
 def unknown_variables_sentence(names: Sequence[str], known: Sequence[str]) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import NoDecode
 
@@ -20,6 +20,14 @@ ENGINE_KINDS = ("local", "openai", "gemini")
 # Names of readers are values of the column `engine`, labels of metrics and words of `--route`.
 _READER_NAME = re.compile(r"[a-z][a-z0-9_.-]{0,39}")
 _RESERVED = frozenset({"text-layer", "auto"})
+
+
+def from_json(value: Any) -> Any:
+    """Parse JSON in a text; anything else as it is."""
+    try:
+        return orjson.loads(value) if isinstance(value, str) else value
+    except orjson.JSONDecodeError:
+        raise PydanticCustomError("json", 'Input should be JSON, such as {"name": "value"}') from None
 
 
 class ModelPrice(BaseModel):
@@ -34,8 +42,8 @@ class ModelPrice(BaseModel):
 
 # The environment gives these as plain text, which the validators below split.
 Texts = Annotated[tuple[str, ...], NoDecode]
-_Secrets = Annotated[dict[str, SecretStr], NoDecode]
-_Prices = Annotated[dict[str, ModelPrice], NoDecode]
+_Secrets = Annotated[dict[str, SecretStr], NoDecode, BeforeValidator(from_json)]
+_Prices = Annotated[dict[str, ModelPrice], NoDecode, BeforeValidator(from_json)]
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -55,7 +63,7 @@ class EndpointSettings(BaseModel):
     weight: float = Field(default=1.0, gt=0)
 
 
-_Endpoints = Annotated[tuple[EndpointSettings, ...], NoDecode]
+_Endpoints = Annotated[tuple[EndpointSettings, ...], NoDecode, BeforeValidator(from_json)]
 
 
 class LlmSettings(BaseModel):
@@ -92,12 +100,6 @@ class LlmSettings(BaseModel):
     tpm: float | None = flag("N", "Limits of the account", "tokens per minute, whole cluster", gt=0)
     rpd: int | None = flag("N", "Limits of the account", "requests per day, whole cluster", gt=0)
     max_in_flight: int = flag("N", "Limits of the account", "requests in flight at once, whole job", 256, ge=1)
-
-    @field_validator("headers", "query", "prices", "endpoints", mode="before")
-    @classmethod
-    def _from_json(cls, value: Any) -> Any:
-        """Parse JSON: flags and the environment give text, the file gives objects."""
-        return from_json(value)
 
     @field_validator("headers")
     @classmethod
@@ -174,11 +176,3 @@ def _entry(name: str, given: Any) -> Any:
             "engine", "Say which engine {name} is: `engine: openai` or `engine: gemini`", {"name": name}
         )
     return {"engine": name, **given}
-
-
-def from_json(value: Any) -> Any:
-    """Parse JSON in a text; anything else as it is."""
-    try:
-        return orjson.loads(value) if isinstance(value, str) else value
-    except orjson.JSONDecodeError:
-        raise PydanticCustomError("json", 'Input should be JSON, such as {"name": "value"}') from None

@@ -9,7 +9,7 @@ import warnings
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, InitSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -19,7 +19,7 @@ from one_ocr_ray.errors import UsageError
 from one_ocr_ray.gates import Gates
 from one_ocr_ray.settings.declaring import error_sentence, one_or_several, read_config, share_of
 from one_ocr_ray.settings.declaring import flag as _flag
-from one_ocr_ray.settings.engines import EngineSettings, LlmSettings, Texts, engine_entries, from_json
+from one_ocr_ray.settings.engines import EngineSettings, LlmSettings, engine_entries, from_json
 from one_ocr_ray.settings.servers import ServerSettings
 
 ENV_PREFIX = "ONE_OCR_"
@@ -29,10 +29,11 @@ LOCAL_RAY = "local"
 warnings.filterwarnings("ignore", message='Field name "schema" in "Settings" shadows', category=UserWarning)
 
 
-_Gates = Annotated[Gates | None, NoDecode]
-
-
-Engines = Annotated[dict[str, EngineSettings], NoDecode]
+# The environment and flags give text, and the file gives values.
+_Gates = Annotated[Gates | None, NoDecode, BeforeValidator(from_json)]
+_Share = Annotated[float | None, BeforeValidator(share_of)]
+_Inputs = Annotated[tuple[str, ...], NoDecode, BeforeValidator(one_or_several)]
+Engines = Annotated[dict[str, EngineSettings], NoDecode, BeforeValidator(engine_entries)]
 
 
 class Settings(BaseSettings, LlmSettings, ServerSettings):
@@ -42,7 +43,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
         env_prefix=ENV_PREFIX, extra="forbid", frozen=True, env_ignore_empty=True, allow_inf_nan=False
     )
 
-    inputs: Texts = Field(
+    inputs: _Inputs = Field(
         (), description="PDFs, images, ZIPs of them, folders, globs, s3:// or gs:// URIs, or @list.txt"
     )
     output: str = _flag("URI", "Input and output", "folder or s3://bucket/prefix of the result dataset", "")
@@ -62,7 +63,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     escalate: str | None = _flag(
         "KINDS", "Engine", "pages for the next reader: tables, formulas, handwriting, low-confidence"
     )
-    audit: float | None = _flag("SHARE", "Engine", "read this share by a second reader too, such as 1%", gt=0, le=1)
+    audit: _Share = _flag("SHARE", "Engine", "read this share by a second reader too, such as 1%", gt=0, le=1)
     gates: _Gates = _flag("JSON", "Engine", "thresholds of the readers of a route; docs/routing.md has them")
     engines: Engines = _flag("JSON", "Engine", "more readers for --route by name; best in the --config file", {})
     language: str | None = _flag("CODES", "Engine", "languages that the embedded engine is to read, such as de,ru")
@@ -87,30 +88,6 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     address: str | None = _flag("ADDR", "Cluster", "Ray cluster; auto inside a Ray job, else a local Ray")
     workers: int | None = _flag("N", "Cluster", "worker actors; default: one per node", ge=1)
     shard_pages: int = _flag("N", "Cluster", "about how many pages one result file holds", 500, ge=1)
-
-    @field_validator("gates", mode="before")
-    @classmethod
-    def _from_json_text(cls, value: Any) -> Any:
-        """Parse JSON: flags and the environment give text, the file gives objects."""
-        return from_json(value)
-
-    @field_validator("engines", mode="before")
-    @classmethod
-    def _by_name(cls, value: Any) -> Any:
-        """Take names alone for engines as they come."""
-        return engine_entries(value)
-
-    @field_validator("audit", mode="before")
-    @classmethod
-    def _from_percent(cls, value: Any) -> Any:
-        """Accept a share in per cent, such as 1%."""
-        return share_of(value) if isinstance(value, str) else value
-
-    @field_validator("inputs", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        """Accept one INPUT without a list, and a JSON list in the environment."""
-        return one_or_several(value) if isinstance(value, str) else value
 
     @field_validator("inputs")
     @classmethod

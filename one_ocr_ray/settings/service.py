@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - pydantic needs it
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import ValidationError, create_model, field_validator, model_validator
+from pydantic import BeforeValidator, ValidationError, create_model, field_validator, model_validator
 from pydantic_core import PydanticCustomError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from one_ocr_ray import environment
 from one_ocr_ray.errors import UsageError
-from one_ocr_ray.settings.declaring import error_sentence, flag, unknown_variables_sentence
-from one_ocr_ray.settings.engines import Texts  # noqa: TC001 - pydantic needs it
+from one_ocr_ray.settings.declaring import error_sentence, flag, listed, unknown_variables_sentence
 from one_ocr_ray.settings.run import ENV_PREFIX, Engines, Settings, load_as
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(listed)]
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -28,13 +29,13 @@ class ServiceSettings(Settings):
     host: str = flag("H", "Service", "address to listen on; any but loopback needs API keys", "127.0.0.1")
     port: int = flag("P", "Service", "port to listen on", 8000, ge=0, le=65535)
     api_keys_file: Path | None = flag("F", "Service", "file of API keys, one per line; without it: loopback only")
-    allowed_hosts: Texts = flag("NAMES", "Service", "more host names it answers to, separated by commas", ())
+    allowed_hosts: _Names = flag("NAMES", "Service", "more host names it answers to, separated by commas", ())
     engines: Engines = flag("NAMES", "Service", "more engines that uploads may choose, separated by commas", {})
-    models: Texts = flag("NAMES", "Service", "more models that uploads may name, separated by commas", ())
+    models: _Names = flag("NAMES", "Service", "more models that uploads may name, separated by commas", ())
     key_budget_usd: float | None = flag(
         "USD", "Service limits", "what uploads of one API key may cost per day (UTC)", gt=0
     )
-    callback_hosts: Texts = flag(
+    callback_hosts: _Names = flag(
         "NAMES", "Service", "hosts that a callback_url may name; ONE_OCR_CALLBACK_SECRET signs", ()
     )
     callback_private: bool = flag(None, "Service", "callbacks may go to private addresses, as in an intranet", False)
@@ -53,12 +54,6 @@ class ServiceSettings(Settings):
     max_streams_per_key: int = flag("N", "Service limits", "event streams one key has open at once", 64, ge=1)
     max_open_tasks: int = flag("N", "Service limits", "unfinished tasks before uploads are put off", 2000, ge=1)
     max_open_pages: int = flag("N", "Service limits", "unfinished pages before uploads are put off", 200_000, ge=1)
-
-    @field_validator("allowed_hosts", "callback_hosts", "models", mode="before")
-    @classmethod
-    def _from_list(cls, value: Any) -> Any:
-        """Split names at commas: flags and the environment give text, the file gives lists."""
-        return [name.strip() for name in value.split(",")] if isinstance(value, str) else value
 
     @field_validator("port", mode="before")
     @classmethod
