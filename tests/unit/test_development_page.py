@@ -16,7 +16,7 @@ SOURCES = {path: path.read_text(encoding="utf-8") for path in (ROOT / "one_ocr_r
 ROWS = [row.split("|") for row in SECTIONS["Every bound that a page passes"].splitlines() if row.count("|") > 3]
 PLACES = [found for row in ROWS[2:] for found in re.findall(r"`(\w+)\.([\w.]+)`", row[3])]
 # These find the next one by its name.
-DYNAMIC = {"cli.main", "submission.submit", "RemoteTaskManager.call"}
+DYNAMIC = {"cli.main", "submission.submit", "RemoteTaskManager.call", "TaskManagerActor.call"}
 
 
 def names_in(function: str) -> set[str]:

@@ -40,7 +40,7 @@ class RemoteTaskManager:
                         replace, self._was_found = not self._was_found, True
                         self._actor = await asyncio.to_thread(start_task_manager, self._service, replace=replace)
                     actor = self._actor
-                return await getattr(actor, method).remote(*arguments)
+                return await actor.call.remote(method, *arguments)
             except RayTaskError as error:
                 if isinstance(error.cause, KeyError | ValueError):
                     raise error.cause from None

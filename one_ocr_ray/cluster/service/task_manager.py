@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ray
 
@@ -28,11 +28,8 @@ from one_ocr_ray.tasks.manager import LocalTaskManager
 from one_ocr_ray.tasks.service_config import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from concurrent.futures import Future
 
-    from one_ocr_ray.policy.tasks.task import PageEvent, TaskPage, TaskRecord, TaskState, TaskView
-    from one_ocr_ray.tasks.port import Load
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
 log = logging.getLogger(__name__)
@@ -54,7 +51,7 @@ class ManagerElsewhereError(OneOcrError):
 
 
 class TaskManagerActor:
-    """Actor body; the calls are those of `tasks.port.TaskManager`."""
+    """Actor body around a `LocalTaskManager`."""
 
     def __init__(self, service: ServiceConfig) -> None:
         self._service = service
@@ -77,34 +74,9 @@ class TaskManagerActor:
         """The `identity_of` the service that it serves; empty while another service has the store."""
         return "" if self._elsewhere else identity_of(self._service)
 
-    async def accept(self, records: Sequence[TaskRecord]) -> None:
-        await (await self._ready()).accept(records)
-
-    async def task(self, owner: str, task_id: str) -> TaskView | None:
-        return await (await self._ready()).task(owner, task_id)
-
-    async def changed(self, owner: str, task_id: str, rev: int, wait_s: float) -> TaskView | None:
-        return await (await self._ready()).changed(owner, task_id, rev, wait_s)
-
-    async def events(self, owner: str, task_id: str, rev: int, wait_s: float) -> tuple[TaskView, tuple[PageEvent, ...]]:
-        return await (await self._ready()).events(owner, task_id, rev, wait_s)
-
-    async def tasks(
-        self, owner: str, state: TaskState | None, batch_id: str | None, limit: int, cursor: str
-    ) -> TaskPage:
-        return await (await self._ready()).tasks(owner, state, batch_id, limit, cursor)
-
-    async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
-        return await (await self._ready()).retry(owner, task_id, pages)
-
-    async def cancel(self, owner: str, task_id: str) -> TaskView | None:
-        return await (await self._ready()).cancel(owner, task_id)
-
-    async def delete(self, owner: str, task_id: str) -> bool:
-        return await (await self._ready()).delete(owner, task_id)
-
-    async def load(self) -> Load:
-        return await (await self._ready()).load()
+    async def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of `tasks.port.TaskManager`, once the tasks are known."""
+        return await getattr(await self._ready(), method)(*arguments)
 
     async def rest(self) -> None:
         """End all work for now. The tasks go on with the next task manager."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.tasks.service_config import ServiceConfig
 
 # Releases of this package may share the actor. Raise the version when the shape of a pickled message changes.
-_PROTOCOL = "v1"
+_PROTOCOL = "v2"
 START_WITHIN_S = 60.0
 
 

@@ -50,7 +50,7 @@ async def ask_on(manager: Any, record: TaskRecord) -> None:
     """Ask until there is no answer any more."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            await manager.task.remote(OWNER, record.task_id)
+            await manager.call.remote("task", OWNER, record.task_id)
             await asyncio.sleep(0.1)
 
 
@@ -59,7 +59,7 @@ async def ask_to_the_end(manager: Any, record: TaskRecord) -> None:
     was_sent_away = False
     async with asyncio.timeout(PATIENCE_S):
         while True:
-            (told,) = await asyncio.gather(manager.task.remote(OWNER, record.task_id), return_exceptions=True)
+            (told,) = await asyncio.gather(manager.call.remote("task", OWNER, record.task_id), return_exceptions=True)
             if isinstance(told, RayActorError):
                 return
             is_sent_away = isinstance(told, RayTaskError) and isinstance(told.cause, ManagerElsewhereError)
@@ -73,7 +73,7 @@ async def answer_of(manager: Any, record: TaskRecord) -> TaskView:
     async with asyncio.timeout(PATIENCE_S):
         for _ in count():
             with suppress(RayTaskError):
-                view: TaskView = await manager.task.remote(OWNER, record.task_id)
+                view: TaskView = await manager.call.remote("task", OWNER, record.task_id)
                 return view
             await asyncio.sleep(0.2)
     raise AssertionError
@@ -92,19 +92,19 @@ async def test_a_cluster_that_is_deployed_later_takes_over_and_nothing_is_asked_
         old = service_config_of(load_service({"store": site.store.root, **flags}))
         new = replace(old, deployment=deployment(time.time() + 60, "new"))
         first, record = cluster(old), site.save(identity_pdf(1, PAGES))
-        await first.accept.remote([record])
-        view = await first.task.remote(OWNER, record.task_id)
+        await first.call.remote("accept", [record])
+        view = await first.call.remote("task", OWNER, record.task_id)
         while view.pages_done < 8:
-            view = await first.changed.remote(OWNER, record.task_id, view.rev, 5.0)
+            view = await first.call.remote("changed", OWNER, record.task_id, view.rev, 5.0)
         second = cluster(new)
         await ask_to_the_end(first, record)
         again = cluster(old)
         with pytest.raises(RayTaskError, match="ManagerElsewhereError"):
             await ask_on(again, record)
         assert await again.serves.remote() == ""
-        view = await second.task.remote(OWNER, record.task_id)
+        view = await second.call.remote("task", OWNER, record.task_id)
         while not view.state.terminal:
-            view = await second.changed.remote(OWNER, record.task_id, view.rev, 5.0)
+            view = await second.call.remote("changed", OWNER, record.task_id, view.rev, 5.0)
         assert (view.state, view.pages_done) == (TaskState.SUCCESS, PAGES)
         asked = calls(provider)
         assert len(asked) == PAGES
