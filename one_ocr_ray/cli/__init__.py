@@ -55,19 +55,8 @@ Every setting is also an environment variable ONE_OCR_<SETTING> and a key of the
 
 # Settings of runs that the service does not have.
 _RUN_ONLY = frozenset(
-    {
-        "inputs",
-        "output",
-        "retry_failed",
-        "shard_pages",
-        "audit",
-        "reuse",
-        "batch",
-        "batch_wait",
-        "batch_rest",
-        "batch_tokens",
-        "batch_strict",
-    }
+    {"inputs", "output", "retry_failed", "shard_pages", "audit", "reuse"}
+    | {"batch", "batch_wait", "batch_rest", "batch_tokens", "batch_strict"}
 )
 
 

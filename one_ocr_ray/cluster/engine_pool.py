@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import ray
 from ray.exceptions import ActorDiedError, ActorUnschedulableError, RayActorError
 
-from one_ocr_ray.engines.ocr.layer_engine import DIED, LayerEngine
+from one_ocr_ray.engines.ocr.layer_engine import DIED
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer
 
@@ -109,6 +109,10 @@ class EnginePool:
         answer: Answer | None = await self.call("read", replace(image, layer=None))
         return answer or Answer(failure=DIED)
 
+    async def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading | None:
+        reading: LayerReading | None = await self.call("read_layer", image, known, route)
+        return reading
+
     async def call(self, method: str, *arguments: Any) -> Any:
         """What that method of the least busy reader gives; None where the page kills one reader after the other.
 
@@ -152,8 +156,3 @@ class EnginePool:
 
     async def close(self) -> None:
         """Readers belong to the run, not to this engine."""
-
-
-def pooled_text_layer(pool: EnginePool, route: Route) -> LayerEngine:
-    """The reader `text-layer` over the same actors."""
-    return LayerEngine(lambda image, known: pool.call("read_layer", image, known, route))

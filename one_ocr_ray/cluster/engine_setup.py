@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 import ray
 
 from one_ocr_ray.cluster.budget import RemoteBudget
-from one_ocr_ray.cluster.engine_pool import EnginePool, pooled_text_layer
+from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.cluster.limiter import RemoteLimiter, account_fingerprint, end_limiter, get_limiter, limiter_name
 from one_ocr_ray.cluster.metrics import RequestMetrics
 from one_ocr_ray.engines.llm.batch.client import BatchClient
+from one_ocr_ray.engines.ocr.layer_engine import LayerEngine
 from one_ocr_ray.engines.options import llm_engine
 from one_ocr_ray.environment import provider_key
 from one_ocr_ray.policy.ratelimit.messages import Priority
@@ -49,7 +50,7 @@ def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
     llms = {
         name: llm_reader(
             setup,
-            permits_of(job, setup, engines_on_node(setup), client, Priority.BATCH),
+            permits_of(job, setup, [engine_on_node(each.options) for each in setup.endpoints], client, Priority.BATCH),
             () if setup.may_grow else budgets,  # own servers are paid by the hour
         )
         for name, setup in job.engines.items()
@@ -71,7 +72,7 @@ def route_context(job: Job, pool: EnginePool | None, llms: Mapping[str, Reader])
 def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
     if pool is None:
         raise ValueError("the job has no embedded engine")
-    engine = pool if name == LOCAL else pooled_text_layer(pool, job.route)
+    engine = pool if name == LOCAL else LayerEngine(partial(pool.read_layer, route=job.route))
     metrics = RequestMetrics(engine.name, engine.model)
     return embedded_reader(engine, job.request.positions, job.route, (metrics.observe,))
 
@@ -96,11 +97,6 @@ def engine_on_node(llm: EngineOptions) -> Engine:
 def _key_on_node(llm: EngineOptions) -> SecretStr | None:
     """The key of the run's own server, or the provider's on this node."""
     return llm.api_key or provider_key(llm.name, llm.key_variable)
-
-
-def engines_on_node(setup: LlmSetup) -> list[Engine]:
-    """The engine of each endpoint. Raises UsageError when one of them has no key."""
-    return [engine_on_node(endpoint.options) for endpoint in setup.endpoints]
 
 
 def permits_of(

@@ -120,19 +120,8 @@ class LlmSettings(BaseModel):
 
 # Of one account: another engine does not inherit them from the flags.
 OF_ONE_ACCOUNT = frozenset(
-    {
-        "model",
-        "profile",
-        "base_url",
-        "endpoints",
-        "api_key_env",
-        "service_tier",
-        "headers",
-        "query",
-        "rpm",
-        "tpm",
-        "rpd",
-    }
+    {"model", "profile", "base_url", "endpoints", "api_key_env", "service_tier", "headers", "query"}
+    | {"rpm", "tpm", "rpd"}
 )
 
 

@@ -216,15 +216,8 @@ def left_usd(service: ServiceConfig, assignment: TaskAssignment, job: Job, store
 
 def identity_of(service: ServiceConfig, version: str = __version__) -> str:
     """A digest that tells one service's work, its code included, from another's."""
-    names = (
-        *Settings.model_fields,
-        "store",
-        "expiry_days",
-        "models",
-        "key_budget_usd",
-        "callback_hosts",
-        "callback_private",
-    )
+    of_service = ("store", "expiry_days", "models", "key_budget_usd", "callback_hosts", "callback_private")
+    names = (*Settings.model_fields, *of_service)
     values = [(name, _plain(getattr(service.settings, name))) for name in names]
     asks = [(name, each and (each.options.model, astuple(each.request))) for name, each in service.engines.items()]
     return hashlib.sha256(repr((version, values, asks)).encode()).hexdigest()[:16]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, Prompt
+from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, Prompt, prompt_sha256
 
 
 @pytest.mark.parametrize(
@@ -14,4 +14,4 @@ from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, Prompt
 )
 def test_a_changed_prompt_is_a_new_version(prompt: Prompt, version: int, start_of_hash: str) -> None:
     """Rows are compared by this hash: a change here belongs into the changelog, with the version counted up."""
-    assert (prompt.version, prompt.sha256[:12]) == (version, start_of_hash)
+    assert (prompt.version, prompt_sha256(prompt.text)[:12]) == (version, start_of_hash)

@@ -28,10 +28,6 @@ class EngineCheck:
     asked: int = 0
     faults: tuple[tuple[str, Failure], ...] = ()
 
-    def with_fault(self, who: str, failure: Failure | None) -> EngineCheck:
-        """One more was asked; None: nothing is wrong with it."""
-        return EngineCheck(self.asked + 1, (*self.faults, (who, failure)) if failure is not None else self.faults)
-
 
 async def check_engine(workers: Sequence[Any], say: Callable[[str], None]) -> None:
     """Find a missing key, a wrong key or a wrong address.

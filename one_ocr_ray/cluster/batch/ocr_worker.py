@@ -150,7 +150,7 @@ class OcrWorker(Worker["ShardAssignment"]):
 
     async def check_engine(self, ask_provider: bool) -> EngineCheck:
         """Find out whether this node has what the engines need; with `ask_provider` also what the providers say."""
-        check = EngineCheck()
+        asked, faults = 0, []
         for reader in self._context.readers:
             if isinstance(reader.permits, EndpointPermits):
                 several = len(reader.permits.lanes) > 1
@@ -158,10 +158,12 @@ class OcrWorker(Worker["ShardAssignment"]):
                     failure = await lane.engine.check() if ask_provider else None
                     if failure is None or failure.code is ErrorCode.MODEL_NOT_FOUND:
                         await lane.permits.ready()
-                    check = check.with_fault(f"{reader.called} at {lane.name}" if several else reader.called, failure)
+                    asked += 1
+                    if failure is not None:
+                        faults.append((f"{reader.called} at {lane.name}" if several else reader.called, failure))
             elif ask_provider and (failure := await reader.engine.check()) is not None:
                 raise StoppedError(failure.message, failure.code)
-        return check
+        return EngineCheck(asked, tuple(faults))
 
     async def reach(self, name: str, endpoints: Sequence[Endpoint]) -> None:
         """Ask those of `endpoints`, too, that the reader `name` does not know yet."""

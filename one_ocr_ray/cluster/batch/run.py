@@ -91,12 +91,12 @@ def run(
         identity=RunIdentity(f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{token_hex(3)}", fingerprint.config_id),
         output=output,
         dataset=Dataset(output, asdict(fingerprint)),
-        run_dir=RunDirectory(output),
         interruption=Interruption(settings.stop_wait if engines else 0.0, say),
     )
     with work.interruption, held_lease(output, work.identity.run_id, say, work.interruption.lost):
-        work.run_dir.claim(fingerprint)
-        plan = PlanIndex.load(work.run_dir, selection)
+        run_dir = RunDirectory(output)
+        run_dir.claim(fingerprint)
+        plan = PlanIndex.load(run_dir, selection)
         try:
             committed = work.dataset.committed()
             work.batches = open_batches(settings, engines, work.route, output, committed=committed, say=say)

@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.pending_work import PendingWork
     from one_ocr_ray.storage.plan_index import PlanIndex
-    from one_ocr_ray.storage.run_dir import RunDirectory
     from one_ocr_ray.storage.store.objects import Objects
 
 
@@ -63,7 +62,6 @@ class RunSetup:
     identity: RunIdentity
     output: Objects
     dataset: Dataset
-    run_dir: RunDirectory
     interruption: Interruption
     batches: RunBatches | None = None
     reuse: str | None = None  # the earlier dataset whose pages are taken

@@ -14,7 +14,8 @@ from one_ocr_ray.cluster.engine_pool import start_readers
 from one_ocr_ray.cluster.nodes import working_nodes
 from one_ocr_ray.cluster.servers.own import OwnServers
 from one_ocr_ray.cluster.service.key_budget import start_key_budgets
-from one_ocr_ray.cluster.service.task_worker import INTERNAL, ONLINE_CPUS, TASKS_AT_ONCE, start_task_worker
+from one_ocr_ray.cluster.service.task_worker import CALLS_AT_ONCE, INTERNAL, ONLINE_CPUS, TASKS_AT_ONCE, TaskWorker
+from one_ocr_ray.cluster.worker import start_worker
 from one_ocr_ray.cluster.worker_pool import WorkerLostError, WorkerPool
 from one_ocr_ray.cluster.worker_scaler import GROW_S, NO_NODE, WorkerScaler
 from one_ocr_ray.errors import UsageError
@@ -156,4 +157,5 @@ class TaskDispatcher:
         return start_readers(nodes, f"service-{self._id}", models, cpus=ONLINE_CPUS)
 
     def _start_worker(self, node: Node, readers: Iterable[str]) -> ActorHandle[Any]:
-        return start_task_worker(self._service, node, list(readers), self._workers_at_start, self._key_budgets)
+        arguments = (self._service, list(readers), self._workers_at_start, node, self._key_budgets)
+        return start_worker(TaskWorker, node, *arguments, calls_at_once=CALLS_AT_ONCE)

@@ -20,7 +20,7 @@ from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.service.key_budget import LOST
-from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
+from one_ocr_ray.cluster.worker import Worker, WorkProgress
 from one_ocr_ray.errors import OneOcrError, OptionsError, StoppedError, StorageError, UsageError
 from one_ocr_ray.model import ErrorCode, Failure, Shard
 from one_ocr_ray.policy.dataset.plan import SLICE_PAGES
@@ -39,8 +39,6 @@ from one_ocr_ray.tasks.task_dataset import claim_dataset
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Sequence
-
-    from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
@@ -259,10 +257,3 @@ def _result_of(error: Exception, task_id: str) -> TaskResult:
         return TaskResult(failure=Failure(ErrorCode.AUTH, str(error)))
     log.error("task %s", task_id, exc_info=error)
     return TaskResult(failure=Failure(ErrorCode.RENDER_CRASHED, INTERNAL))
-
-
-def start_task_worker(
-    service: ServiceConfig, node: Node, readers: Sequence[str], workers: int, key_budgets: Any = None
-) -> ActorHandle[Any]:
-    """One of `workers` workers. It lives as long as the process that starts it."""
-    return start_worker(TaskWorker, node, service, readers, workers, node, key_budgets, calls_at_once=CALLS_AT_ONCE)

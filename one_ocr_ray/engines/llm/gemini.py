@@ -32,7 +32,7 @@ LIMIT_COUNTS_OUTPUT = False  # https://ai.google.dev/gemini-api/docs/rate-limits
 
 def build_request(options: EngineOptions, image: PageImage, page_request: PageRequest) -> wire.HttpRequest:
     """The request for one page."""
-    url = _url(options, f"/models/{_model_path(options)}:generateContent")
+    url = _url(options, f"{model_route(options)}:generateContent")
     return wire.HttpRequest(url, _headers(options), build_body(options, image, page_request))
 
 
@@ -82,7 +82,7 @@ def _thinking(model: str, reasoning: str) -> dict[str, Any] | None:
 
 def model_request(options: EngineOptions) -> wire.HttpRequest:
     """A GET that asks whether the server knows the model."""
-    return wire.HttpRequest(_url(options, f"/models/{_model_path(options)}"), _headers(options))
+    return wire.HttpRequest(_url(options, model_route(options)), _headers(options))
 
 
 def models_request(options: EngineOptions) -> wire.HttpRequest:
@@ -97,8 +97,9 @@ def _headers(options: EngineOptions) -> dict[str, str]:
     return headers | wire.revealed(options.headers)
 
 
-def _model_path(options: EngineOptions) -> str:
-    return quote(options.model.removeprefix("models/"), safe="")
+def model_route(options: EngineOptions) -> str:
+    """The route of the model."""
+    return f"/models/{quote(options.model.removeprefix('models/'), safe='')}"
 
 
 def _url(options: EngineOptions, route: str, query: Mapping[str, str] | None = None, *, place: str = "") -> str:
@@ -118,11 +119,6 @@ def account_request(
 ) -> wire.HttpRequest:
     """A request about files or batches; `place` is `/upload` or `/download`, or nothing."""
     return wire.HttpRequest(_url(options, route, query, place=place), _headers(options), body, method)
-
-
-def model_route(options: EngineOptions) -> str:
-    """The route of the model."""
-    return f"/models/{_model_path(options)}"
 
 
 # --- reply -----------------------------------------------------------------------------------------------------------

@@ -69,7 +69,9 @@ class Finder:
         closer = _new(self._closer(page, unread, ink.cell_px), sure)
         seen = sure + closer + _new(found, sure + closer)
         left = ink.blots(seen)
-        guesses = _new((_corners(blot, ink.cell_px) for blot in left if looks.may_be_a_line(blot)), seen, share=0.1)
+        guesses = _new(
+            (_corners(blot, ink.cell_px) for blot in left if blot.kind is looks.BlotKind.TEXT), seen, share=0.1
+        )
         boxes = [_box(page, corners) for corners in seen]
         return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 

@@ -17,7 +17,6 @@ from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.alto import to_alto
 from one_ocr_ray.policy.writers.hocr import to_hocr
-from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.policy.writers.placed import placed_page
 
 if TYPE_CHECKING:
@@ -92,11 +91,6 @@ def text_of(document: DocumentResult, kind: ExportFormat) -> str:
     markdown = document.markdown or ""
     text = plain_text(markdown) if kind is ExportFormat.TXT else markdown
     return text.rstrip("\n") + "\n"
-
-
-def html_of(document: DocumentResult, pages: Iterable[PageResult]) -> str:
-    """One document as an HTML page that loads nothing, with a section for each page."""
-    return to_html_document(document.source_name, (page_blocks(page) for page in pages))
 
 
 def placed_text_of(name: str, pages: Iterable[PageResult], kind: ExportFormat) -> str:

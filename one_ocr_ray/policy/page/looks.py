@@ -176,11 +176,6 @@ def windows(blots: Sequence[Blot]) -> list[Window]:
     return found
 
 
-def may_be_a_line(blot: Blot) -> bool:
-    """True if ink without a detected line is read as a line."""
-    return blot.kind is BlotKind.TEXT
-
-
 def window_scale(width: int, height: int) -> float:
     """The scale of a window for the detector."""
     return min(max(1.0, CLOSER_PX / max(width, height)), 2.0)

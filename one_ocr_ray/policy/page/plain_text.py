@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import html
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,27 +33,17 @@ _TABLE_TAG = re.compile(r"</?(?:table|thead|tbody|tfoot|tr|t[dh]|caption)(?:\s[^
 _CHARACTER = re.compile(r"&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z][A-Za-z0-9]{1,31});")
 
 
-@dataclass(frozen=True, slots=True)
-class _Emphasis:
-    """One kind of emphasis. What closes it does not depend on where it was opened: where one has no end, none has."""
-
-    opening: re.Pattern[str]
-    closing: re.Pattern[str]
-
-
-def _emphasis(opening: str, closing: str) -> _Emphasis:
-    return _Emphasis(re.compile(opening), re.compile(closing))
-
-
-_EMPHASIS = (
-    _emphasis(r"\*\*(?=\S)", r"(?<=\S)\*\*"),
-    _emphasis(r"~~(?=\S)", r"(?<=\S)~~"),
-    # A single asterisk opens only before a letter or after something else than one, as in CommonMark: README*, *.c
-    _emphasis(
-        r"(?:(?<![\w*])|(?<=\w)(?=\*\w))\*(?=[^\s*])",
-        r"(?<=\w)\*|(?<=[^\w\s*])\*(?!\w)",
-    ),
-    *(_emphasis(rf"(?<!\w){mark}(?=[^\s_])", rf"(?<=[^\s_]){mark}(?!\w)") for mark in ("___", "__", "_")),
+# What opens and what closes each kind of emphasis. What closes it does not depend on where it was opened: where one has
+# no end, none has.
+_EMPHASIS = tuple(
+    (re.compile(opening), re.compile(closing))
+    for opening, closing in (
+        (r"\*\*(?=\S)", r"(?<=\S)\*\*"),
+        (r"~~(?=\S)", r"(?<=\S)~~"),
+        # A single asterisk opens only before a letter or after something else than one, as in CommonMark: README*, *.c
+        (r"(?:(?<![\w*])|(?<=\w)(?=\*\w))\*(?=[^\s*])", r"(?<=\w)\*|(?<=[^\w\s*])\*(?!\w)"),
+        *((rf"(?<!\w){mark}(?=[^\s_])", rf"(?<=[^\s_]){mark}(?!\w)") for mark in ("___", "__", "_")),
+    )
 )
 
 
@@ -119,11 +108,11 @@ def _without_marks(text: str) -> str:
     text = _TABLE_TAG.sub("", _CELL_JOINT.sub(CELL_SEPARATOR, _LINE_BREAK.sub(" ", text)))
     text = _IMAGE_OR_LINK.sub(r"\1", _IMAGE_OR_LINK.sub(r"\1", text))  # twice: an image may be a link's text
     text = _AUTOLINK.sub(r"\1", text)
-    for emphasis in _EMPHASIS:
+    for begin, end in _EMPHASIS:
         # `text` without this emphasis: each opening mark goes with the next closing one, at least one character on.
         parts, done = [], 0
-        while opening := emphasis.opening.search(text, done):
-            closing = emphasis.closing.search(text, opening.end() + 1)
+        while opening := begin.search(text, done):
+            closing = end.search(text, opening.end() + 1)
             if closing is None:
                 break
             parts += [text[done : opening.start()], text[opening.end() : closing.start()]]

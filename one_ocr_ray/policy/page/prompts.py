@@ -8,25 +8,18 @@ from hashlib import sha256
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A built-in prompt with its name and version."""
+    """A built-in prompt with its version."""
 
-    name: str
     version: int
     text: str
 
-    @property
-    def sha256(self) -> str:
-        """The value of the column `prompt_sha256`."""
-        return prompt_sha256(self.text)
-
 
 def prompt_sha256(text: str) -> str:
-    """Hex SHA-256 of a prompt's UTF-8 bytes."""
+    """The value of the column `prompt_sha256`: hex SHA-256 of the prompt's UTF-8 bytes."""
     return sha256(text.encode()).hexdigest()
 
 
 TRANSCRIBE = Prompt(
-    "transcribe",
     1,
     """\
 Transcribe the page in this image into Markdown.
@@ -51,7 +44,6 @@ Answer with the Markdown alone: no greeting, no remark, no code fence around the
 )
 
 EXTRACT = Prompt(
-    "extract",
     1,
     """\
 Read the page in this image and fill the given JSON Schema from it.

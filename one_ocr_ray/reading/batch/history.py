@@ -72,12 +72,8 @@ class ShardHistory:
     """All pages of a shard that lie or have lain in parcels."""
 
     pages: dict[PageKey, PageHistory] = field(default_factory=dict)
-    elsewhere: set[PageKey] = field(default_factory=set)
+    elsewhere: set[PageKey] = field(default_factory=set)  # pages in parcels that have not ended
     results: dict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))  # by parcel
-
-    def add_waiting(self, pages: list[LinePage]) -> None:
-        """Take pages of a parcel that has not ended."""
-        self.elsewhere.update(page.page for page in pages)
 
     def answers_of(self, parcel: Parcel) -> list[Answer]:
         """What one parcel has answered."""
@@ -162,7 +158,7 @@ def read_history(parcels: list[Parcel], state: BatchState, client: BatchClient) 
     for parcel in parcels:
         stage = parcel.stage
         if stage.holds_pages:
-            history.add_waiting(state.pages(parcel))
+            history.elsewhere.update(page.page for page in state.pages(parcel))
         if stage not in {Stage.FETCHED, Stage.COLLECTED, Stage.CLEANED} or parcel.file is None:
             continue
         if not parcel.tries or parcel.tries[-1].ended is None or Stage.ABANDONED in parcel.marks:

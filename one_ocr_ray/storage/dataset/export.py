@@ -10,13 +10,14 @@ from one_ocr_ray.policy.dataset.export import (
     ExportFormat,
     ExportReport,
     FileNames,
-    html_of,
     json_line,
+    page_blocks,
     page_tables,
     placed_text_of,
     text_of,
 )
 from one_ocr_ray.policy.writers.cells import to_csv
+from one_ocr_ray.policy.writers.html import to_html_document
 from one_ocr_ray.storage.dataset.committed import committed_documents
 from one_ocr_ray.storage.dataset.workbook import sheets_of, write_workbook
 
@@ -68,7 +69,8 @@ def _write_documents(source: CommittedDocuments, folder: Path, kind: ExportForma
             placed = source.with_pages(shard)
             texts = ((document, placed_text_of(document.source_name, pages, kind)) for document, pages in placed)
         elif kind is ExportFormat.HTML:
-            texts = ((document, html_of(document, pages)) for document, pages in source.with_pages(shard))
+            written = source.with_pages(shard)
+            texts = ((each, to_html_document(each.source_name, map(page_blocks, pages))) for each, pages in written)
         else:
             texts = ((document, text_of(document, kind)) for document in source.documents(shard))
         for document, text in texts:

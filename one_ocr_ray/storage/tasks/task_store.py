@@ -109,13 +109,9 @@ class TaskStore:
         """The task's finished pages in order: committed rows, and journaled rows that are not committed yet."""
         if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
             return []
-        output = Objects(self.output_uri(task_id))
-        fingerprint = RunDirectory(output).fingerprint()
-        if fingerprint is None:
-            return []
         # Journal before dataset: a commit in between moves the rows from the journal to the dataset.
-        journaled = Journal(output, SHARD_ID, fingerprint.config_id).read()
-        committed = Dataset(output, {}).pages(SHARD_ID)
+        journaled = self.journaled(task_id)
+        committed = Dataset(Objects(self.output_uri(task_id)), {}).pages(SHARD_ID)
         return sorted(best_pages([*committed, *journaled]).values(), key=lambda page: page.page_number)
 
     def journaled(self, task_id: str) -> list[PageResult]:

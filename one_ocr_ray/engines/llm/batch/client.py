@@ -46,13 +46,12 @@ class BatchCodec(Protocol):
     def content_request(self, options: EngineOptions, file_id: str) -> HttpRequest: ...
     def files_request(self, options: EngineOptions, after: str | None) -> HttpRequest: ...
     def read_file(self, payload: Any) -> RemoteFile | None: ...
-    def read_files(self, payload: Any) -> tuple[list[RemoteFile], str | None]: ...
     def create_request(self, options: EngineOptions, file_id: str, tag: str) -> HttpRequest: ...
     def batch_request(self, options: EngineOptions, batch_id: str) -> HttpRequest: ...
     def cancel_request(self, options: EngineOptions, batch_id: str) -> HttpRequest: ...
     def batches_request(self, options: EngineOptions, after: str | None) -> HttpRequest: ...
     def read_batch(self, payload: Any) -> RemoteBatch | None: ...
-    def read_batches(self, payload: Any) -> tuple[list[RemoteBatch], str | None]: ...
+    def read_list(self, payload: Any) -> tuple[list[Any], str | None]: ...
     def parse_error(
         self, status: int, headers: Mapping[str, str], payload: Any, *, key_works: bool = False
     ) -> Failure: ...
@@ -114,7 +113,7 @@ class BatchClient:
 
     async def files(self) -> AsyncIterator[RemoteFile | Failure]:
         """All input files; ends with a Failure where the list breaks off."""
-        async for entry in self._pages(self.codec.files_request, self.codec.read_files):
+        async for entry in self._pages(self.codec.files_request, self.codec.read_file):
             yield entry
 
     async def delete_file(self, file_id: str) -> Failure | None:
@@ -152,7 +151,7 @@ class BatchClient:
 
     async def batches(self) -> AsyncIterator[RemoteBatch | Failure]:
         """All batches of the account; ends with a Failure where the list breaks off. It may lag behind."""
-        async for entry in self._pages(self.codec.batches_request, self.codec.read_batches):
+        async for entry in self._pages(self.codec.batches_request, self.codec.read_batch):
             yield entry
 
     async def cancel(self, batch_id: str) -> Failure | None:
@@ -169,17 +168,18 @@ class BatchClient:
     async def _pages(
         self,
         ask: Callable[[EngineOptions, str | None], HttpRequest],
-        read: Callable[[Any], tuple[list[_Read], str | None]],
+        read: Callable[[Any], _Read | None],
     ) -> AsyncIterator[_Read | Failure]:
         after: str | None = None
         while True:
             reply = await self._http.send(ask(self.options, after))
-            page = self._read(reply, read)
+            page = self._read(reply, self.codec.read_list)
             if isinstance(page, Failure):
                 yield page
                 return
             for entry in page[0]:
-                yield entry
+                if (found := read(entry)) is not None:
+                    yield found
             if page[1] is None or page[1] == after:
                 return
             after = page[1]

@@ -115,12 +115,6 @@ def read_file(payload: Any) -> RemoteFile | None:
     )
 
 
-def read_files(payload: Any) -> tuple[list[RemoteFile], str | None]:
-    """The files of a page of the list, and where the next page begins."""
-    entries, following = _listed(payload, "files")
-    return [file for file in map(read_file, entries) if file is not None], following
-
-
 # --- batches ---------------------------------------------------------------------------------------------------------
 
 
@@ -179,15 +173,10 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     )
 
 
-def read_batches(payload: Any) -> tuple[list[RemoteBatch], str | None]:
-    """The batches of a page of the list, and where the next page begins."""
-    entries, following = _listed(payload, "operations")
-    return [batch for batch in map(read_batch, entries) if batch is not None], following
-
-
-def _listed(payload: Any, name: str) -> tuple[list[Any], str | None]:
+def read_list(payload: Any) -> tuple[list[Any], str | None]:
+    """The files or batches of a page of their list, and where the next page begins."""
     listed = _dict(payload)
-    entries, following = listed.get(name), listed.get("nextPageToken")
+    entries, following = listed.get("files") or listed.get("operations"), listed.get("nextPageToken")
     return entries if isinstance(entries, list) else [], following if isinstance(following, str) and following else None
 
 

@@ -111,12 +111,6 @@ def read_file(payload: Any) -> RemoteFile | None:
     return RemoteFile(payload["id"], name, size if isinstance(size, int) else None, ready)
 
 
-def read_files(payload: Any) -> tuple[list[RemoteFile], str | None]:
-    """The files of a page of the list, and where the next page begins."""
-    entries, following = _listed(payload)
-    return [file for file in map(read_file, entries) if file is not None], following
-
-
 # --- batches ---------------------------------------------------------------------------------------------------------
 
 
@@ -180,13 +174,8 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     )
 
 
-def read_batches(payload: Any) -> tuple[list[RemoteBatch], str | None]:
-    """The batches of a page of the list, and where the next page begins."""
-    entries, following = _listed(payload)
-    return [batch for batch in map(read_batch, entries) if batch is not None], following
-
-
-def _listed(payload: Any) -> tuple[list[Any], str | None]:
+def read_list(payload: Any) -> tuple[list[Any], str | None]:
+    """The files or batches of a page of their list, and where the next page begins."""
     listed = _dict(payload)
     entries = listed.get("data")
     entries = entries if isinstance(entries, list) else []
