@@ -92,7 +92,7 @@ class BlockLine:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of a table; `row` and `col` count from 0 and name its top left place in the grid."""
+    """A cell of a table. `row` and `col` count from 0 and name its top left place in the grid."""
 
     row: int
     col: int
@@ -117,7 +117,7 @@ class TableGrid:
         return any(cell.row_span > 1 or cell.col_span > 1 for cell in self.cells)
 
     def texts(self) -> list[list[str]]:
-        """The text of each place, row by row; that of a cell over several places stands in the first of them."""
+        """The text of each place, row by row. That of a cell over several places stands in the first of them."""
         places = [[""] * self.cols for _ in range(self.rows)]
         for cell in self.cells:
             places[cell.row][cell.col] = cell.text
@@ -144,7 +144,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class PackedBlocks:
-    """The blocks of a page in little memory, as rows carry them; `policy/dataset/packing.py` packs and unpacks."""
+    """The blocks of a page in little memory, as rows carry them. `policy/dataset/packing.py` packs and unpacks."""
 
     data: bytes = field(repr=False)
 

@@ -77,7 +77,7 @@ class EngineError(OneOcrError):
 
 
 def first_error(group: ExceptionGroup[Exception]) -> Exception:
-    """The error that ended a task group; one of ours before any other, for it has a sentence."""
+    """The error that ended a task group. One of ours before any other, for it has a sentence."""
     leaves = list(_leaves(group))
     return next((leaf for leaf in leaves if isinstance(leaf, OneOcrError)), leaves[0])
 

@@ -54,7 +54,7 @@ class OcrEngineActor:
         return self._engine.read_page(image)
 
     def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
-        """One page from its text layer, where that is right; `known`: what is known of its document's fonts."""
+        """One page from its text layer, where that is right. `known`: what is known of its document's fonts."""
         return self._engine.read_layer(image, known, route)
 
     def answer(self) -> None:
@@ -64,7 +64,7 @@ class OcrEngineActor:
 def start_readers(
     nodes: Sequence[Node], run_id: str, models: LineModels, *, cpus: float = READER_CPUS
 ) -> dict[str, ActorHandle[OcrEngineActor]]:
-    """Start an engine for each CPU of `nodes`, fewer where memory is short; gives them by name."""
+    """Start an engine for each CPU of `nodes`, fewer where memory is short. Gives them by name."""
     reader: Any = ray.remote(OcrEngineActor)
     places = [(node, number) for node in nodes for number in range(readers_on(node))]
     return {
@@ -81,7 +81,7 @@ def start_readers(
 
 
 def readers_on(node: Node) -> int:
-    """The number of engines that fit on `node`, by CPUs and by memory where it is known; at least one."""
+    """The number of engines that fit on `node`, by CPUs and by memory where it is known. At least one."""
     by_memory = int(node.memory_bytes // READER_BYTES) if node.memory_bytes else int(node.cpus)
     return max(1, min(int(node.cpus), by_memory))
 
@@ -114,7 +114,7 @@ class EnginePool:
         return reading
 
     async def call(self, method: str, *arguments: Any) -> Any:
-        """What that method of the least busy reader gives; None where the page kills one reader after the other.
+        """What that method of the least busy reader gives. None where the page kills one reader after the other.
 
         Raises StoppedError when all readers are gone.
         """

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 
 def run_context(job: Job, readers: Sequence[str], number: int) -> ReadContext:
-    """The route of `job` for its worker `number`, with this node's key; `readers`: the embedded engine's, by name.
+    """The route of `job` for its worker `number`, with this node's key. `readers` name the embedded engine's actors.
 
     Raises UsageError when there is no key for an LLM engine.
     """
@@ -78,7 +78,7 @@ def _reader(name: str, job: Job, pool: EnginePool | None) -> Reader:
 
 
 def batch_tools(job: Job, context: ReadContext) -> BatchTools | None:
-    """What the shards of `job` need for provider batches, with this node's key; None for a run without them."""
+    """What the shards of `job` need for provider batches, with this node's key. None for a run without them."""
     if job.batch is None:
         return None
     reader = context.readers[-1]

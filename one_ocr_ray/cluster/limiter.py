@@ -53,7 +53,7 @@ class RateLimiter:
         end: Callable[[], None] | None = None,
         idle_s: float = IDLE_S,
     ) -> None:
-        """`show` is told the rates now and then, for the metrics; `end` is called after `idle_s` of silence."""
+        """`show` is told the rates now and then, for the metrics. `end` is called after `idle_s` of silence."""
         self._clock = clock
         self._heard_at = clock()
         if end is not None:
@@ -70,7 +70,7 @@ class RateLimiter:
 
     @ray.method(concurrency_group=ACQUIRE, max_task_retries=0)
     async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant:
-        """Wait for up to `wanted` permits for requests of `tokens_each`; an empty grant after five seconds.
+        """Wait for up to `wanted` permits for requests of `tokens_each`. An empty grant after five seconds.
 
         A client has one request: a second one takes the place of the first. Ray does not retry it. The client asks
         again by itself, and says how many permits it ever received.

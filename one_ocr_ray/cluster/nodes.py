@@ -35,7 +35,7 @@ def shared_by_the_cluster(name: str) -> dict[str, Any]:
 
 
 def cause_of(error: RayTaskError) -> Exception:
-    """Our own error without the remote traceback that Ray puts around it; any other error as it came."""
+    """Our own error without the remote traceback that Ray puts around it. Any other error as it came."""
     return error.cause if isinstance(error.cause, OneOcrError) else error
 
 

@@ -18,7 +18,7 @@ Dataset: TypeAlias = data.Dataset  # for other floors, which do not name Ray
 def read_parquet(
     paths: Sequence[str], columns: Sequence[str] | None, change: Callable[[pa.Table], pa.Table] | None = None
 ) -> Dataset:
-    """The rows of the files at `paths`, only those columns of them; `change` makes other rows of each block of rows."""
+    """The rows of the files at `paths`, only those columns of them. `change` makes other rows of each block of rows."""
     rows = data.read_parquet(list(paths), columns=None if columns is None else list(columns))
     return rows if change is None else rows.map_batches(change, batch_format="pyarrow")
 

@@ -50,7 +50,7 @@ class WorkerPool:
         worker: int | None = None,
         pages_done: int = 0,
     ) -> Any:
-        """Have `assignment` read, by `worker` or the least busy one; gives its result, the last message.
+        """Have `assignment` read, by `worker` or the least busy one. Gives its result, the last message.
 
         `on_message` gets the worker's number and each message, and says how many pages are done by then. When a
         worker is lost, it is asked again first: perhaps only the connection was, and then it still reads. Raises what
@@ -95,7 +95,7 @@ class WorkerPool:
         return True
 
     async def stop(self, wait_s: float, safe_s: float) -> list[tuple[int, Any]]:
-        """Stop all workers; gives what those that ended within `wait_s + safe_s` have to say, by number."""
+        """Stop all workers. Gives what those that ended within `wait_s + safe_s` have to say, by number."""
         stops = [asyncio.ensure_future(_answer(worker.stop.remote(wait_s))) for worker in self.workers]
         if stops:
             await asyncio.wait(stops, timeout=wait_s + safe_s)

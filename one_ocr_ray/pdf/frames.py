@@ -22,7 +22,7 @@ FRAME = struct.Struct(">II")
 
 
 def begin(memory_bytes: int) -> BinaryIO:
-    """Hold this process to `memory_bytes` and end it with its parent; gives the stream of replies."""
+    """Hold this process to `memory_bytes` and end it with its parent. Gives the stream of replies."""
     replies = os.fdopen(0, "wb", closefd=False)  # standard input is a socket: both ways
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Hold this process to its address space, and never write a core: it would contain pages.

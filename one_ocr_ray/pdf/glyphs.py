@@ -36,7 +36,7 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
         self.setup()
 
     def MapFont(self, _: Any, weight: int, italic: int, charset: int, *rest: Any) -> Any:  # noqa: N802 - pypdfium2's name
-        """Map to a font of the machine; if there is none and Latin letters are not enough, to a Chinese font."""
+        """Map to a font of the machine, or to a Chinese font where there is none and Latin letters are not enough."""
         self.asked = True
         found = self.default.MapFont(self.default, weight, italic, charset, *rest)
         _, face, _ = rest

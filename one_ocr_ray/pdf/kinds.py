@@ -44,7 +44,7 @@ _SIGNATURES = tuple(
 
 
 def kind_of(head: bytes) -> DocumentKind | None:
-    """The kind of a file whose first `HEAD_BYTES` bytes are `head`; None if it cannot be read."""
+    """The kind of a file whose first `HEAD_BYTES` bytes are `head`. None if it cannot be read."""
     for pattern, kind in _SIGNATURES:
         if pattern.match(head):
             return kind

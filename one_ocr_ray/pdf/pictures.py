@@ -133,7 +133,7 @@ class Pictures:
 
 
 def _pages_of_tiff(image: Any) -> list[_Frame]:
-    """The pages, without the smaller copies and the masks of them; where the file breaks off, one more that fails."""
+    """The pages, without the smaller copies and the masks of them. Where the file breaks off, one more that fails."""
     frames: list[_Frame] = []
     everything: list[_Frame] = []
     place = 0

@@ -98,7 +98,7 @@ class PdfChild:
         self._discard()
 
     def inspect(self, source: Path | bytes, password: str | None = None, name: str = "") -> PdfInfo | Failure:
-        """Open `source` for the methods below, in place of the last one; a failure has a document's code.
+        """Open `source` for the methods below, in place of the last one. A failure has a document's code.
 
         The file's `name` tells what one of no known kind was meant as. Takes at most twice the time of
         `open_timeout_s`: where a used process has failed on a PDF or has died, a fresh one confirms the failure, for

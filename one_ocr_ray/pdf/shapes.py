@@ -48,7 +48,7 @@ def _unfolded(each: Any, around: Matrix, deep: int) -> Iterator[Placed]:
 
 
 class Shapes:
-    """The objects of a page by what they are; `cut`: there were too many of them to look at all."""
+    """The objects of a page by what they are. `cut`: there were too many of them to look at all."""
 
     def __init__(self, objects: Iterator[Placed]) -> None:
         self.order: dict[int, int] = {}  # of text objects, by address
@@ -117,7 +117,7 @@ def _lines(path: Any, count: int, around: Matrix, *, stroked: bool) -> Iterator[
 
 
 def _subpaths(path: Any, count: int, to_page: Matrix) -> Iterator[list[tuple[float, float]]]:
-    """The corners of each piece of a path, closed where the path is; pieces with curves are left out."""
+    """The corners of each piece of a path, closed where the path is. Pieces with curves are left out."""
     points: list[tuple[float, float]] = []
     curved = False
     x, y = ctypes.c_float(), ctypes.c_float()

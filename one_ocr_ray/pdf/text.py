@@ -80,7 +80,7 @@ def _to_display(page: Any) -> list[float]:
 
 
 def _characters(text: Any, count: int, shapes: Shapes) -> tuple[dict[str, Any], bytes]:
-    """Runs and fonts; then codes, runs, flags (1: generated, 2: no mapping), loose boxes and ink boxes as arrays."""
+    """Runs and fonts, then arrays: codes, runs, flags (1: generated, 2: no mapping), loose boxes and ink boxes."""
     codes = (ctypes.c_uint32 * count)(*[_unicode(text, index) for index in range(count)])
     loose, ink = (ctypes.c_float * (4 * count))(), (ctypes.c_double * (4 * count))()
     loose_at, ink_at = ctypes.addressof(loose), ctypes.addressof(ink)
@@ -194,7 +194,7 @@ _BUTTONS = frozenset(
 
 
 def _value(page: Any, annotation: Any, kind: int) -> str | None:
-    """The text of a form field, empty where it has none; None for what is drawn otherwise."""
+    """The text of a form field, empty where it has none. None for what is drawn otherwise."""
     if kind != pdfium_c.FPDF_ANNOT_WIDGET:
         return None
     if not page.formenv:

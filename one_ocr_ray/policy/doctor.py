@@ -66,7 +66,7 @@ class ClusterFacts:
 
 
 def runtime_env(keys: Sequence[str]) -> Check:
-    """Check that no provider's key travels with the job; `keys`: variables in its runtime_env that hold one."""
+    """Check that no provider's key travels with the job. `keys`: variables in its runtime_env that hold one."""
     if keys:
         what = f"{' and '.join(keys)} travels with the job and is shown by Ray. Replace it, and set it on the nodes."
         return Check("runtime_env", CheckStatus.FAIL, what)

@@ -36,7 +36,7 @@ class FailureRateGuard:
         self._any_good = False
 
     def add(self, pages: int, failed: Mapping[str, int]) -> ErrorCode | None:
-        """Add `pages` finished pages, `failed` of them by code; gives the code to stop for, if any."""
+        """Add `pages` finished pages, `failed` of them by code. Gives the code to stop for, if any."""
         counted = Counter({code: number for code, number in failed.items() if code not in OF_THE_PAGE})
         self._recent.append((pages, counted))
         self._pages += pages

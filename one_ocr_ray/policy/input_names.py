@@ -1,4 +1,4 @@
-"""Which files of a folder, a bucket or an archive are documents, by their names; and the names of an archive's members.
+"""Tells by a name if a file, an object or a member of an archive is a document, and names the members.
 
 A file that is named itself is read whatever its ending: the first bytes tell its kind, see `pdf/kinds.py`.
 """
@@ -34,7 +34,7 @@ def is_archive(name: str) -> bool:
 
 
 def holds_documents(name: str) -> bool:
-    """True if each member of the archive is a document of its own; a comic book is one document."""
+    """True if each member of the archive is a document of its own. A comic book is one document."""
     return name.lower().endswith(ZIP)
 
 
@@ -44,7 +44,7 @@ def member_uri(archive_uri: str, name: str) -> str:
 
 
 def split_member(uri: str) -> tuple[str, str] | None:
-    """The URI of the archive and the name of the member that `uri` is of; None for what is no member.
+    """The URI of the archive and the name of the member that `uri` is of. None for what is no member.
 
     No other input has `.zip#` in its URI: a path with it becomes a `file://` URI, and a key with it is refused.
     """

@@ -16,7 +16,7 @@ def add_known(one: _Number | None, other: _Number | None) -> _Number | None:
 
 
 def sum_known(values: Iterable[_Number | None]) -> _Number | None:
-    """The sum of `values`; None if one of them is unknown, 0 if there are none."""
+    """The sum of `values`. None if one of them is unknown, 0 if there are none."""
     total: _Number | None = 0
     for value in values:
         total = add_known(total, value)

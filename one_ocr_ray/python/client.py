@@ -84,7 +84,7 @@ class AsyncClient:
         await self._http.aclose()
 
     async def upload(self, *files: str | Path | tuple[str, bytes], **options: Any) -> list[Task]:
-        """Upload files, by path or as a name with bytes; a task for each that the service takes, in their order.
+        """Upload files, by path or as a name with bytes. A task for each that the service takes, in their order.
 
         `options` are those of the HTTP API, such as `pages="1-3"`. Raises ServiceError when it takes none.
         """
@@ -118,7 +118,7 @@ class AsyncClient:
             return known
 
     async def events(self, task: Task | str) -> AsyncIterator[Event]:
-        """The task's events as they come, to its end; a stream that breaks off goes on behind its last event."""
+        """The task's events as they come, to its end. A stream that breaks off goes on behind its last event."""
         last: dict[str, str] = {}
         lost = 0
         while True:

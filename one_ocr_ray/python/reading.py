@@ -101,7 +101,7 @@ class Document:
 
 
 def read(path: str | Path, **settings: Any) -> Document:
-    """Read one file, by path or URI, in this process; no Ray is started or loaded.
+    """Read one file, by path or URI, in this process. No Ray is started or loaded.
 
     `settings` are those of `one-ocr run`, such as `pages="1-3"` or `engine="openai"`. A failed page has its `error`.
     Raises DocumentError when the file cannot be opened, UsageError for a wrong setting, and StoppedError where an
@@ -175,7 +175,7 @@ class DocumentReader(AsyncExitStack):
         self._context: ReadContext | None = None
 
     async def read(self, files: Iterable[tuple[InputFile, bytes | None]]) -> list[tuple[DocumentRef, list[PageResult]]]:
-        """Read `files`, each from its bytes where these are given; the pages of each in order.
+        """Read `files`, each from its bytes where these are given. The pages of each in order.
 
         A document that cannot be opened has a failure and no pages. Raises StoppedError when an account stops all.
         """

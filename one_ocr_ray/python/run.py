@@ -25,7 +25,7 @@ def run(
     say: Callable[[str], None] | None = None,
     **settings: Any,
 ) -> RunSummary:
-    """Read `inputs` (files, folders, globs, URIs) into the Parquet dataset at `output`; the same call resumes.
+    """Read `inputs` (files, folders, globs, URIs) into the Parquet dataset at `output`. The same call resumes.
 
     `settings` are those of `one-ocr run`, with underscores: `engine="openai"`, `pages="1-3"`. The environment's
     `ONE_OCR_*` variables hold where none is given. Starts a Ray of its own, or joins the one at `address`.

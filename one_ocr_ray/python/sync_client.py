@@ -37,7 +37,7 @@ class Client:
             self._loop.close()
 
     def upload(self, *files: str | Path | tuple[str, bytes], **options: Any) -> list[Task]:
-        """Upload files, by path or as a name with bytes; a task for each that the service takes."""
+        """Upload files, by path or as a name with bytes. A task for each that the service takes."""
         return self._loop.wait_for(self._client.upload(*files, **options))
 
     def status(self, task: Task | str) -> Task:

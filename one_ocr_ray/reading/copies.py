@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def commit_copies(job: Job, shard: Shard, originals: Mapping[str, str]) -> list[DocumentResult]:
-    """Commit a row for each document of `shard`; `originals` is the shard of each by document id. Blocks."""
+    """Commit a row for each document of `shard`. `originals` is the shard of each by document id. Blocks."""
     output = Objects(job.output)
     dataset = Dataset(output, job.config)
     found = {

@@ -1,4 +1,4 @@
-"""What a worker has heard providers say of failures, for the driver to tell the user once; never logged."""
+"""What a worker has heard providers say of failures, for the driver to tell the user once. Never logged."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def _figures(page: PageResult) -> list[Block]:
 
 
 def _write(child: PdfChild, pages: Sequence[PageResult], figures: Mapping[int, Sequence[Block]], folder: Path) -> int:
-    """How many pictures of the open document were written; those of a page that cannot be drawn are not."""
+    """How many pictures of the open document were written. Those of a page that cannot be drawn are not."""
     written = 0
     for page in pages:
         if page.page_number not in figures or page.page_box is None:
@@ -84,7 +84,7 @@ def _write(child: PdfChild, pages: Sequence[PageResult], figures: Mapping[int, S
 
 
 def _cut(image: Image.Image, box: Box, page: PageBox) -> Image.Image | None:
-    """The part of a page in a box, with a little around it; None where the box has no part of the page."""
+    """The part of a page in a box, with a little around it. None where the box has no part of the page."""
     across, down = image.width / page.width, image.height / page.height
     left, top = max(0, round((box.x0 - MARGIN_PT) * across)), max(0, round((box.y0 - MARGIN_PT) * down))
     right = min(image.width, round((box.x1 + MARGIN_PT) * across))

@@ -20,7 +20,7 @@ _log = logging.getLogger("one_ocr_ray")
 
 
 def log_page(page: PageResult) -> None:
-    """Log a finished page; a good one at level debug only, for there may be millions."""
+    """Log a finished page. A good one has level debug, for there may be millions."""
     failed = page.status is PageStatus.FAILED and page.failure is not None
     _log.log(
         logging.WARNING if failed else logging.DEBUG,

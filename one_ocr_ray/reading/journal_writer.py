@@ -24,7 +24,7 @@ WRITES_AT_ONCE = 8
 
 
 class UnflushedRows:
-    """Counts the finished rows of one worker that are not written yet; its journals share it.
+    """Counts the finished rows of one worker that are not written yet. Its journals share it.
 
     They also share `threads` of their own: segments must not wait while shards are opened and committed.
     """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def reuse_root(uri: str | None, output: str, now: Fingerprint, say: Callable[[str], None]) -> str | None:
-    """Where the dataset is whose pages this run takes; None without one, and where none of them can be taken.
+    """Where the dataset is whose pages this run takes. None without one, and where none of them can be taken.
 
     Raises UsageError where there is no dataset, or it is the output itself.
     """

@@ -52,7 +52,7 @@ class SearchableReport:
 def write_searchable(
     writer: SearchableWriter, source: Path, target: Path, pages: Sequence[PageResult], options: SearchableOptions
 ) -> SearchableReport | CopyRefusal:
-    """Write the PDF at `source` with the text of `pages` to `target`; a refusal leaves no file.
+    """Write the PDF at `source` with the text of `pages` to `target`. A refusal leaves no file.
 
     Where no page gets a layer, the copy has the same bytes.
     """
@@ -103,7 +103,7 @@ def _kind(source: Path) -> DocumentKind | None:
 def export_searchable(
     output: str, folder: Path, options: SearchableOptions, say: Callable[[str], object]
 ) -> ExportReport:
-    """Write a searchable copy of each document in the dataset at `output`; `say` hears why one was not written.
+    """Write a searchable copy of each document in the dataset at `output`. `say` hears why one was not written.
 
     Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
     """

@@ -81,7 +81,7 @@ class ShardReader:
     def __init__(
         self, job: Job, slots: FairSemaphore, render: Render, *, lane: FairSemaphore | None = None, owner: str = ""
     ) -> None:
-        """`slots` bounds the pages under way, `lane` the shards that render; `render` opens a stream of page images."""
+        """`slots` bounds the pages under way, `lane` the shards that render. `render` opens a stream of page images."""
         self._job = job
         self._slots = slots
         self._render = render
@@ -106,7 +106,7 @@ class ShardReader:
         retry_pages: frozenset[int] | None = None,
         batches: BatchedShard | None = None,
     ) -> list[PageResult] | None:
-        """Read the wanted pages of `shard` that no earlier attempt has read; commit and return all its rows.
+        """Read the wanted pages of `shard` that no earlier attempt has read. Commit and return all its rows.
 
         With `retry_failed` failed pages are read once more (those in `retry_pages`, if given) and the files of a
         committed shard are replaced. None when pages lie in `batches`: the shard must be read again when those have

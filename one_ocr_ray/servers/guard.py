@@ -31,7 +31,7 @@ KILL_AGAIN_S = 10.0  # until killed processes must be gone; those that hang in t
 
 
 def main(grace_s: float, command: list[str]) -> int:
-    """Run `command` until it ends or the owner does; gives the exit code of the guard."""
+    """Run `command` until it ends or the owner does. Gives the exit code of the guard."""
     if os.fork():  # the parent was the owner's child; it ends, so that the guard is nobody's
         return 0
     os.setsid()
@@ -73,7 +73,7 @@ def _reaped(server: int) -> int | None:
 
 
 def _end_all(grace_s: float) -> None:
-    """Ask every process below to end, then kill what is left; new ones that come meanwhile, too."""
+    """Ask every process below to end, then kill what is left. Processes that come meanwhile are ended too."""
     asked: set[int] = set()
     asked_s = time.monotonic()
     deadline_s = asked_s + grace_s

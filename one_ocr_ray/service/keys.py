@@ -57,7 +57,7 @@ class ApiKeys:
         return f"{text}.{key.sign(text)}"
 
     def owner_of_session(self, session: str, now: float) -> str | None:
-        """The owner of `session`; None when it is forged or over, or its key was removed."""
+        """The owner of `session`. None when it is forged or over, or its key was removed."""
         text, _, signature = session.rpartition(".")
         owner = text.partition(".")[0]
         for key in self._keys:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def best_type(accept: str, offered: Sequence[str]) -> str | None:
-    """The type of `offered` that `accept` prefers, the first of equals; None when it accepts none."""
+    """The type of `offered` that `accept` prefers, the first of equals. None when it accepts none."""
     qualities: dict[str, float] = {}  # by range; of two equal ranges the better counts
     for part in (accept or "*/*").split(","):
         name, *parameters = (piece.strip().lower() for piece in part.split(";"))

@@ -43,7 +43,7 @@ class PdfReaders:
         self._lock = threading.Lock()
 
     async def inspect(self, owner: str, path: Path, name: str) -> PdfInfo | Failure:
-        """Open the file at `path` and say what it is; `name` is what its owner calls it."""
+        """Open the file at `path` and say what it is. `name` is what its owner calls it."""
         return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path, name))
 
     async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:

@@ -94,7 +94,7 @@ class Problem(Exception):  # noqa: N818 - the name the standard gives it
 
 
 def problem_response(scope: Scope, problem: Problem) -> Response:
-    """`problem` as the response to the request of `scope`; for a browser as a page, where there are pages."""
+    """`problem` as the response to the request of `scope`. A browser gets a page, where there are pages."""
     page = getattr(scope["app"].state, "problem_page", None) if "app" in scope else None
     with suppress(Exception):  # a page that fails must not hide the problem
         shown: Response | None = page and page(scope, problem)

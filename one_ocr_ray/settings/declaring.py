@@ -46,7 +46,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def share_of(value: Any) -> Any:
-    """The share 0-1 in a text such as `1%` or `0.01`; anything else as it is."""
+    """The share 0-1 in a text such as `1%` or `0.01`. Anything else as it is."""
     try:
         number = float(value.strip().removesuffix("%"))
     except (AttributeError, ValueError):

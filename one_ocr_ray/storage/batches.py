@@ -145,7 +145,7 @@ class BatchState:
         self._output.put_new(f"{_folder(shard_id, number)}/file.json", orjson.dumps(asdict(file)))
 
     def put_intent(self, parcel: Parcel, tag: str, now_s: float) -> bool:
-        """Record that a batch is about to be created; only who gets True may create it."""
+        """Record that a batch is about to be created. Only who gets True may create it."""
         path = f"{_folder(parcel.shard_id, parcel.number)}/intent-{len(parcel.tries):04d}.json"
         # The random part tells two writers apart: the store takes equal bytes for the same writer's.
         return self._output.put_new(path, orjson.dumps({"tag": tag, "asked_s": now_s, "writer": token_hex(8)}))

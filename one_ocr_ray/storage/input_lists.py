@@ -10,7 +10,7 @@ _LINE_END = re.compile(r"\r\n|\n|\r")  # no others: a file's name may hold U+202
 
 
 def parse_list(data: bytes) -> list[str]:
-    """The names in a list: UTF-8, or UTF-16 with its byte order mark; one per line, or NUL-separated (`find -print0`).
+    """The names in a list: UTF-8, or UTF-16 with its byte order mark. One per line, or NUL-separated (`find -print0`).
 
     Lines are stripped; empty lines and those that begin with `#` are skipped. NUL-separated names stay as they are.
     A name that is not UTF-8 keeps its bytes. Raise UnicodeDecodeError for broken UTF-16.

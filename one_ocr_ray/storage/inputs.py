@@ -47,7 +47,7 @@ class InputFile:
 
     @property
     def name(self) -> str:
-        """The last part of the path, for people; of a member of an archive, of its own path."""
+        """The last part of the path, for people. A member of an archive has a path of its own."""
         member = split_member(self.uri)
         return PurePosixPath(self.uri if member is None else member[1]).name
 
@@ -179,7 +179,7 @@ def _missing(uri: str, fault: str | None = None) -> InputFile:
 
 
 def _members(file: InputFile) -> Iterator[InputFile]:
-    """The members of an archive, each as a file; any other file, and an archive without documents, as it is."""
+    """The members of an archive, each as a file. Any other file, and an archive without documents, as it is."""
     if file.version is None or not holds_documents(file.uri):
         yield file
         return

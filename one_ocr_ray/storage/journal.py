@@ -32,7 +32,7 @@ def shards_at_work(output: Objects) -> set[str]:
 
 
 def staging_path(shard_id: str) -> str:
-    """A path where a file is written before it appears in the dataset; deleted with the journal."""
+    """A path where a file is written before it appears in the dataset. Deleted with the journal."""
     return f"{WORK}/{shard_id}/{_STAGED}{token_hex(4)}"
 
 
@@ -77,7 +77,7 @@ class Journal:
         self._output.put(self._mark, b"")
 
     def is_replacing(self) -> bool:
-        """True if a replacement was started and not finished; the documents then follow from the pages."""
+        """True if a replacement was started and not finished. The documents then follow from the pages."""
         return self._output.head(self._mark) is not None
 
     def delete(self) -> None:

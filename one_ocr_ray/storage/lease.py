@@ -114,7 +114,7 @@ def my_lease(run_id: str) -> Lease:
 
 
 def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Callable[[str], None]) -> bool:
-    """True if the holder of `generation`, first seen as `first`, is gone; waits until that is known."""
+    """True if the holder of `generation`, first seen as `first`, is gone. Waits until that is known."""
     started = time.monotonic()
     notified = False
     while True:
@@ -131,7 +131,7 @@ def may_take(leases: Leases, generation: int, first: Lease | None, on_wait: Call
 
 
 def is_dead(holder: Lease | None) -> bool:
-    """True if the holder of a lease is known to be gone; of another machine nothing is known."""
+    """True if the holder of a lease is known to be gone. Nothing is known of another machine."""
     if holder is None or not is_of_machine(holder, _machine()):
         return False
     try:
@@ -144,7 +144,7 @@ def is_dead(holder: Lease | None) -> bool:
 
 
 def _machine() -> str:
-    """This boot of this kernel and this process's pid namespace; empty if the system does not tell."""
+    """This boot of this kernel and this process's pid namespace. Empty if the system does not tell."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         return f"{boot} {Path('/proc/self/ns/pid').readlink()}"

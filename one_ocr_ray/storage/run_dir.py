@@ -46,7 +46,7 @@ class RunDirectory:
         self._output = output
 
     def claim(self, fingerprint: Fingerprint) -> None:
-        """Store `fingerprint` as the configuration of this output, or check it; the lease must be held.
+        """Store `fingerprint` as the configuration of this output, or check it. The lease must be held.
 
         While nothing was read it may change: the run before had a wrong key, model or address. Raise UsageError that
         names the difference if the output was made with another configuration.

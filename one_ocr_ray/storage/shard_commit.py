@@ -124,7 +124,7 @@ class ShardCommit:
         return pages, self._finish(pages)
 
     def commit(self, rows: Iterable[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
-        """Commit the `rows` of the shard's documents, in order, and the documents made from them; gives what stands."""
+        """Commit the `rows` of the shard's documents, in order, and the documents made from them. Gives what stands."""
         place = {document.document_id: number for number, document in enumerate(self._shard.documents)}
         in_shard = (row for row in rows if row.document_id in place)
         read = sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
@@ -146,7 +146,7 @@ class ShardCommit:
         return standing, self._finish(standing)
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
-        """Replace the pages; good rows stay, also those that another driver has written in the meantime."""
+        """Replace the pages. Good rows stay, also those that another driver has written in the meantime."""
         self.journal.mark_replacing()
         stored = self._dataset.pages(self._shard.shard_id)
         good = {(row.document_id, row.page_number): row for row in stored if row.status is not PageStatus.FAILED}

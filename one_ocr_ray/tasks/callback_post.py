@@ -51,7 +51,7 @@ class _CheckedResolver(AbstractResolver):
 async def post(
     url: str, body: bytes, secret: bytes, *, private_too: bool = False, resolver: AbstractResolver | None = None
 ) -> str | None:
-    """POST `body` to `url` once; gives why its server does not have it, None if it has."""
+    """POST `body` to `url` once. Gives why its server does not have it, None if it has."""
     target = URL(url)
     if not private_too and is_address(target.raw_host or "") and not is_public(target.raw_host or ""):
         return PRIVATE

@@ -47,7 +47,7 @@ class Callbacks:
             self.deliver(entry)
 
     def deliver(self, entry: TaskEntry) -> None:
-        """Deliver the ends of a task that are not delivered yet; what fails is tried again later."""
+        """Deliver the ends of a task that are not delivered yet. What fails is tried again later."""
         task_id = entry.view.record.task_id
         if entry.undelivered and task_id not in self._delivering:
             delivering = asyncio.get_running_loop().create_task(self._deliver(entry))

@@ -258,7 +258,7 @@ class TaskLifecycle:
             self.table.publish(entry, replace(view, rev=rev), events)
 
     async def _until_kept(self, keep: Callable[[], None]) -> None:
-        """A task that has ended is told as ended only when the store knows; while it refuses, it is asked again."""
+        """A task that has ended is told as ended only when the store knows. While it refuses, it is asked again."""
         wait_s, at_most_s = TRY_AGAIN_S
         while True:
             try:

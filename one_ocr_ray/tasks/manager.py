@@ -22,7 +22,7 @@ class Dispatcher(Protocol):
         """Have tasks read, whenever their turn comes."""
 
     async def stop(self, entry: TaskEntry) -> None:
-        """End the work of a cancelled or deleted task; return when nothing of it is under way."""
+        """End the work of a cancelled or deleted task. Return when nothing of it is under way."""
 
 
 class LocalTaskManager:

@@ -39,7 +39,7 @@ class TaskManager(Protocol):
         """The task as soon as its rev is above `rev`, at the latest after `wait_s`."""
 
     async def events(self, owner: str, task_id: str, rev: int, wait_s: float) -> tuple[TaskView, tuple[PageEvent, ...]]:
-        """The task, and the pages that ended after `rev`, oldest first; waits for news for at most `wait_s`.
+        """The task, and the pages that ended after `rev`, oldest first. Waits for news for at most `wait_s`.
 
         Raises KeyError when the task is not there (any more).
         """
@@ -50,13 +50,13 @@ class TaskManager(Protocol):
         """Tasks newest first, from the newest for an empty `cursor`. Raises ValueError for a cursor it did not give."""
 
     async def retry(self, owner: str, task_id: str, pages: Sequence[int] | None) -> TaskView | None:
-        """Read failed pages again (None: all that failed); None when there is nothing to retry or it is running."""
+        """Read failed pages again (None: all that failed). None when there is nothing to retry or it is running."""
 
     async def cancel(self, owner: str, task_id: str) -> TaskView | None:
         """End the task's work; finished pages stay. A task that has ended stays as it is. None when not there."""
 
     async def delete(self, owner: str, task_id: str) -> bool:
-        """End the task's work and remove every byte of it from the store; False when it is not there."""
+        """End the task's work and remove every byte of it from the store. False when it is not there."""
 
     async def load(self) -> Load:
         """What is open now."""

@@ -1,4 +1,4 @@
-"""`one-ocr doctor`: collects facts of Ray, every node, the storage and the engine; `policy/doctor.py` judges them.
+"""`one-ocr doctor`: collects facts of Ray, every node, the storage and the engine. `policy/doctor.py` judges them.
 
 Without a cluster the facts are those of this machine, so that one fault does not hide the others.
 """

@@ -149,7 +149,7 @@ class OcrWorker(Worker["ShardAssignment"]):
         return batch_tools(self._job, self._context)
 
     async def check_engine(self, ask_provider: bool) -> EngineCheck:
-        """Find out whether this node has what the engines need; with `ask_provider` also what the providers say."""
+        """Find out whether this node has what the engines need. With `ask_provider` also what the providers say."""
         asked, faults = 0, []
         for reader in self._context.readers:
             if isinstance(reader.permits, EndpointPermits):
@@ -173,7 +173,7 @@ class OcrWorker(Worker["ShardAssignment"]):
                     reader.permits.join(endpoint, lambda each: engine_on_node(each.options))
 
     def saved_usd(self, page: PageResult) -> float | None:
-        """What `page` has cost less than at the last reader of the route; None where that is unknown."""
+        """What `page` has cost less than at the last reader of the route. None where that is unknown."""
         return saved_usd(page, self._context.readers)
 
     def report(self) -> WorkerReport:

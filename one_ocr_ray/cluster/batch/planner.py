@@ -73,7 +73,7 @@ class Planner:
         await asyncio.to_thread(self._renew)
 
     async def with_mended_files(self, shard: Shard) -> Shard:
-        """Open documents again that could not be opened; gives `shard` with what is readable now, as planned."""
+        """Open documents again that could not be opened. Gives `shard` with what is readable now, as planned."""
         broken = [document for document in shard.documents if document.failure is not None]
         if not broken:
             return shard

@@ -67,7 +67,7 @@ def run(
     say: Callable[[str], None],
     on_stop: Callable[[RunSummary], None] = lambda _: None,
 ) -> RunSummary:
-    """Read what `settings` ask for and resume what earlier runs left open; `say` gets a sentence now and then.
+    """Read what `settings` ask for and resume what earlier runs left open. `say` gets a sentence now and then.
 
     Raises UsageError before any work. Raises StoppedError when the run ended early and can be resumed, and OneOcrError
     when rows of the plan are missing at the end; `on_stop` gets the summary before.

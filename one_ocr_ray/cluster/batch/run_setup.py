@@ -166,7 +166,7 @@ class RunSetup:
         return spending + batch_spending(self.output, self.dataset, self.identity.config_id)
 
     def _with_sent_before(self, plan: PlanIndex, open_shards: Iterable[str]) -> dict[str, LlmSetup]:
-        """The LLM readers; where they have a limit per day, with what earlier runs have sent of it."""
+        """The LLM readers, with what earlier runs have sent where there is a limit per day."""
         setups, names = dict(self.engines), list(self.engines)
         for name, setup in self.engines.items():
             if any(endpoint.limits.requests_per_day for endpoint in setup.endpoints):

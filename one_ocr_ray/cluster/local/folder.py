@@ -30,7 +30,7 @@ _NO_FOLDER = (
 
 @contextmanager
 def ray_folder() -> Iterator[str | None]:
-    """A short path to Ray's files during the block; None when Ray's own choice is short enough.
+    """A short path to Ray's files during the block. None when Ray's own choice is short enough.
 
     Raises UsageError when there is none.
     """

@@ -97,7 +97,7 @@ class Fleet:
 
     @property
     def addresses(self) -> dict[str, tuple[str, int]]:
-        """Host and port by name of every server that has answered so far; an address keeps its name."""
+        """Host and port by name of every server that has answered so far. An address keeps its name."""
         return {name: address for address, name in list(self._names.items())}
 
     @property
@@ -177,7 +177,7 @@ class Fleet:
         self._had_room = has_room
 
     def _shrink(self) -> None:
-        """Let the newest server go where there is one more than wanted; it finishes what is under way."""
+        """Let the newest server go where there is one more than wanted. It finishes what is under way."""
         now_s = time.monotonic()
         leaving = [slot for slot in self._slots if slot.leaves_s is not None]
         for slot in [each for each in leaving if each.leaves_s is not None and each.leaves_s <= now_s]:
@@ -270,7 +270,7 @@ class Fleet:
 
 
 def places_for(plan: ServerPlan, servers: int = 0) -> int:
-    """For how many servers the cluster has free GPUs now; one on CPUs takes a node, of which `servers` are taken."""
+    """For how many servers the cluster has free GPUs now. One on CPUs takes a node, of which `servers` are taken."""
     if plan.gpus == 0:
         return len(working_nodes()) - servers
     free = ray.available_resources().get("GPU", 0.0)  # type: ignore[no-untyped-call]

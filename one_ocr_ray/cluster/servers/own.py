@@ -81,7 +81,7 @@ class OwnServers:
             end_limiters(self.setup)
 
     def look_at_load(self, *, has_work: bool) -> None:
-        """Have as many servers as the work of a service is worth; ask for nodes while there are fewer."""
+        """Have as many servers as the work of a service is worth. Ask for nodes while there are fewer."""
         now_s = time.monotonic()
         self._load = self._load.seen(self._size, now_s, has_work=has_work)
         self.fleet.wanted = self._load.wanted

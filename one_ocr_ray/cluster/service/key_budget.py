@@ -65,7 +65,7 @@ def today() -> date:
 
 
 def start_key_budgets(settings: ServiceSettings) -> ActorHandle[KeyBudgets] | None:
-    """The actor of this service, where keys have a budget; it ends with the process that starts it."""
+    """The actor of this service, where keys have a budget. It ends with the process that starts it."""
     if settings.key_budget_usd is None:
         return None
     actor: Any = ray.remote(KeyBudgets)

@@ -79,7 +79,7 @@ class _TaskProgress(WorkProgress, ShardObserver):
         self.readers: Sequence[Reader] = ()  # of the task's route, once they are known
 
     def saved_usd(self, page: PageResult) -> float | None:
-        """What `page` has cost less than at the last reader of the route; None where that is unknown."""
+        """What `page` has cost less than at the last reader of the route. None where that is unknown."""
         return saved_usd(page, self.readers) if self.readers else None
 
     def update(self) -> TaskUpdate:
@@ -150,7 +150,7 @@ class TaskWorker(Worker["TaskAssignment"]):
                 permits.join(endpoint, partial(self._engine_of, name))
 
     async def _with_servers(self, setup: LlmSetup) -> LlmSetup:
-        """The reader with its own servers, once the first of them answers; any other as it is."""
+        """The reader with its own servers, once the first of them answers. Any other as it is."""
         if not setup.may_grow:
             return setup
         async with self._own_known:

@@ -89,7 +89,7 @@ class HttpSender:
             return await self._exchange("POST", request.url, request.headers, form, _reply, timeout_s=timeout_s)
 
     async def download(self, request: HttpRequest, file: Path, *, timeout_s: float) -> HttpReply | Failure:
-        """Write the body of a 200 to `file`, piece by piece; the reply then has none."""
+        """Write the body of a 200 to `file`, piece by piece. The reply then has none."""
 
         async def to_file(response: aiohttp.ClientResponse) -> HttpReply | Failure:
             if response.status != 200:

@@ -28,7 +28,7 @@ class QueueWatch:
         self._next_s = 0.0 if address.scheme == "http" else float("inf")
 
     async def look(self) -> tuple[int, int] | None:
-        """Requests that the server works on, and that wait; None if it does not report them, or did so just now."""
+        """Requests that the server works on, and that wait. None if it does not report them, or did so just now."""
         if time.monotonic() < self._next_s:
             return None
         self._next_s = time.monotonic() + EVERY_S

@@ -147,7 +147,7 @@ def is_from_model(answer: Answer) -> bool:
 
 
 def lacks_scope(payload: Any) -> bool:
-    """True if OpenAI lets the key ask models but not list them; only the text of such a 403 says so."""
+    """True if OpenAI lets the key ask models but not list them. Only the text of such a 403 says so."""
     error = read_error(payload)
     return error is not None and "missing scopes" in error.message.lower()
 

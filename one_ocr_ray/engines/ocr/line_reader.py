@@ -57,7 +57,7 @@ class LineModel:
     """A recogniser of PP-OCR, or one that is asked and answers like it. Not for use by several threads at once."""
 
     def __init__(self, path: Path, characters: Sequence[str] | None = None) -> None:
-        """`characters`: those of its classes, without the blank and the space; None if the file has them."""
+        """`characters`: those of its classes, without the blank and the space. None if the file has them."""
         self.asked_px = 0  # the length of all lines so far
         model = openvino.Core().read_model(path)
         if characters is None:
@@ -146,7 +146,7 @@ class LineReader:
 
 
 def _own(file: Path) -> LineModel:
-    """A model of the user; its characters stand in it or one a line in a .txt beside it."""
+    """A model of the user. Its characters stand in it or one a line in a .txt beside it."""
     characters = file.with_suffix(".txt")
     try:
         return LineModel(file, _characters(characters) if characters.exists() else None)

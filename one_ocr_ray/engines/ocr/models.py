@@ -43,7 +43,7 @@ def openvino_config() -> dict[str, Any]:
 
 
 def compiled(model: openvino.Model, without: str) -> tuple[Any, bool]:
-    """A request to `model`, which ends before its last layer if that is of the kind `without`; True if it is."""
+    """A request to `model`, which ends before its last layer if that is of the kind `without`. True if it is."""
     last = model.outputs[0].get_node().input_value(0).get_node()
     is_cut = last.get_type_name() == without
     if is_cut:

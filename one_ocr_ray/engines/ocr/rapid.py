@@ -142,7 +142,7 @@ class RapidReader:
                     give_back()
 
     def read_crop(self, crop: Pixels, is_right: Callable[[str], bool]) -> tuple[str, float]:
-        """What stands on one line whose pixels these are, and how sure that is, 0-1; `is_right` knows its text."""
+        """What stands on one line whose pixels these are, and how sure that is, 0-1. `is_right` knows its text."""
         reading = self._recognise_one(crop, is_right)
         return reading.text, reading.score
 

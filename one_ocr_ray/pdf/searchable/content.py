@@ -99,7 +99,7 @@ def look_through(pdf: pikepdf.Pdf, streams: list[Any]) -> Content:
 
 
 def look_through_forms(pdf: pikepdf.Pdf, resources: Any, depth: int = 0) -> tuple[int, Any]:
-    """The visible bytes of text in the forms of `resources`; and `resources` without hidden text, if there was any.
+    """The visible bytes of text in the forms of `resources`, and these without hidden text, if there was any.
 
     A form may be used by pages that keep their layers, so it is never changed itself. None: nothing was hidden.
     """
@@ -141,7 +141,7 @@ def shallow(values: Dictionary) -> Dictionary:
 
 
 def _decoded(stream: Any) -> bytes | None:
-    """The bytes of a content stream; None where they are more than are looked through, or cannot be decoded."""
+    """The bytes of a content stream. None where they are more than are looked through, or cannot be decoded."""
     raw = stream.read_raw_bytes()
     filters = stream.get("/Filter")
     names = [str(each) for each in filters] if isinstance(filters, pikepdf.Array) else [str(filters)] if filters else []

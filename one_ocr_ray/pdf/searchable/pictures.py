@@ -78,7 +78,7 @@ def _stream(pdf: pikepdf.Pdf, data: bytes, name: str, size: tuple[int, int], *, 
 
 
 def _png_data(data: bytes) -> tuple[bytes, int, int] | None:
-    """The compressed rows of a PNG, with bits and channels; None where PDF needs them another way."""
+    """The compressed rows of a PNG, with bits and channels. None where PDF needs them another way."""
     parts: list[bytes] = []
     head: tuple[int, ...] = ()
     at = _PNG_START

@@ -95,7 +95,7 @@ class SearchableWriter:
     def open_picture(
         self, source: Path, kind: DocumentKind, sizes_pt: Mapping[int, tuple[float, float]]
     ) -> int | CopyRefusal:
-        """Make a PDF of the picture file at `source`, with pages of `sizes_pt`; gives their number."""
+        """Make a PDF of the picture file at `source`, with pages of `sizes_pt`. Gives their number."""
         self._begin()
         header = {"do": "picture", "path": str(source.absolute()), "kind": kind}
         sizes = {str(number): size for number, size in sizes_pt.items()}

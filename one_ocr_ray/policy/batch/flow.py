@@ -35,7 +35,7 @@ def parcel_tokens(cap: int | None) -> int:
 
 
 def are_good(pages: int, failed: int) -> bool | None:
-    """If the first pages of a configuration are worth more batches; None while there are too few to say."""
+    """If the first pages of a configuration are worth more batches. None while there are too few to say."""
     return None if pages < CANARY_PAGES else failed * 10 < pages * 9
 
 

@@ -10,7 +10,7 @@ CHUNK_REQUESTS = 16
 
 
 class Budget:
-    """The part of a ceiling that is not handed out yet, in USD; the body of an actor if workers share it."""
+    """The part of a ceiling that is not handed out yet, in USD. The body of an actor if workers share it."""
 
     def __init__(self, left_usd: float) -> None:
         self._left_usd = max(0.0, left_usd)

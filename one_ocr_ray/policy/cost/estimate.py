@@ -81,7 +81,7 @@ CPU_S_BY_READER = {"text-layer": LAYER_CPU_S, "local": LOCAL_CPU_S}  # beside it
 
 
 def llm_page(metering: ProviderMetering, request: PageRequest, longest_side_px: int) -> PageNeed:
-    """What one full page takes at a provider; its output tokens are the rate limiter's first estimate."""
+    """What one full page takes at a provider. Its output tokens are the rate limiter's first estimate."""
     image = PageImage(1, round(longest_side_px / PAGE_ASPECT), longest_side_px, b"", "", 0, 0)
     counted = metering.estimate_tokens(image, request)
     usage = TokenUsage(metering.input_tokens(image, request), OutputEstimate(request.output_tokens_cap).tokens)
@@ -149,7 +149,7 @@ class Estimate:
         return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
 
     def of_all_pages(self, of_a_page: float | None) -> float | None:
-        """`of_a_page` times the pages that the last reader, which may be paid, is asked for; None if it is unknown."""
+        """`of_a_page` times the pages that the last reader, which may be paid, is asked for. None if it is unknown."""
         pages = round(self.survey.pages * self.shares.read_by(self.shares.names[-1]))
         return None if of_a_page is None else of_a_page * pages
 

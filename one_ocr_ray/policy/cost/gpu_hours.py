@@ -16,7 +16,7 @@ def held_s(latency_s: float, under_way_first: int, under_way_last: int) -> float
 
 
 class GpuMetering(ProviderMetering):
-    """Tokens as the server reports them; money by the time that a request had its server."""
+    """Tokens as the server reports them. Money by the time that a request had its server."""
 
     def __init__(self, *of_provider: Any, usd_per_s: float, timeout_s: float, **options: Any) -> None:
         """`usd_per_s`: what the GPUs of one server cost. `timeout_s`: no request takes longer."""
@@ -39,7 +39,7 @@ class GpuMetering(ProviderMetering):
         return requests * self._most_usd
 
     def cost_usd(self, usage: TokenUsage, held_s: float | None = None) -> float | None:
-        """The cost of a request that had its server for `held_s`; None while that is unknown."""
+        """The cost of a request that had its server for `held_s`. None while that is unknown."""
         if held_s is None:
             return None
         self._requests += 1

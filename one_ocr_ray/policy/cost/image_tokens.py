@@ -90,7 +90,7 @@ _GEMINI_TILE = 258
 
 
 def gemini_image_tokens(model: str, width_px: int, height_px: int, media_resolution: str | None = "high") -> int:
-    """Tokens of one image at Gemini; media_resolution: low, medium, high, or None for the model's default."""
+    """Tokens of one image at Gemini. `media_resolution`: low, medium, high, or None for the model's default."""
     if not re.search(r"gemini-(1|2)\.", model):
         return _GEMINI_3[media_resolution or "high"]
     if media_resolution is not None:

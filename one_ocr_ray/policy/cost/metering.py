@@ -74,7 +74,7 @@ class ProviderMetering:
         return estimate_usd(tokens, request.output_tokens_cap, self._model, self._tier, self._prices)
 
     def likely_usd(self, width_px: int, height_px: int, request: PageRequest, text: str) -> float | None:
-        """About what a request that is answered with `text` costs; None if the model's price is unknown."""
+        """About what a request that is answered with `text` costs. None if the model's price is unknown."""
         image = PageImage(1, width_px, height_px, b"", "", 0, 0)
         output_tokens = min(round(text_tokens(text) * self._text.factor), self._output_cap)
         return estimate_usd(self.input_tokens(image, request), output_tokens, self._model, self._tier, self._prices)

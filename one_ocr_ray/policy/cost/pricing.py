@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """USD per million tokens; `cached_usd` of cached input, None if it costs as much as other input."""
+    """USD per million tokens. `cached_usd` of cached input, None if it costs as much as other input."""
 
     input_usd: float
     output_usd: float
@@ -100,7 +100,7 @@ def estimate_usd(
     *,
     cached_tokens: int = 0,
 ) -> float | None:
-    """The cost of these tokens; with the output cap as `output_tokens`, the most that one request can cost."""
+    """The cost of these tokens. With the output cap as `output_tokens`, the most that one request can cost."""
     price, factor = price_of(model, overrides), _TIER_FACTORS.get(tier)
     if price is None or factor is None:
         return None

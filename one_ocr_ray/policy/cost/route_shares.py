@@ -40,13 +40,13 @@ class RouteShares:
         return sum(self.sampled.values())
 
     def share(self, name: str) -> float:
-        """The share 0-1 of pages that `name` answers; without a sample all of the last reader's."""
+        """The share 0-1 of pages that `name` answers. Without a sample all of the last reader's."""
         if not self.sample_pages:
             return float(name == self.names[-1])
         return self.sampled.get(name, 0) / self.sample_pages
 
     def interval(self, name: str) -> tuple[float, float]:
-        """The 95 % confidence interval of the share (Wilson, 1927); (0, 1) without a sample of a longer route."""
+        """The 95 % confidence interval of the share (Wilson, 1927). (0, 1) without a sample of a longer route."""
         n = self.sample_pages
         if not n:
             return (0.0, 1.0) if len(self.names) > 1 else (1.0, 1.0)

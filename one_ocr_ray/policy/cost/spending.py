@@ -81,7 +81,7 @@ class PageUsage:
     passed: Spending = field(default_factory=Spending)  # what the journal knows already
 
     def pass_on(self) -> None:
-        """The journal now records what the page has cost so far; all of it is known."""
+        """The journal now records what the page has cost so far. All of it is known."""
         self.passed = self.spending
 
     @property
@@ -105,7 +105,7 @@ class PageUsage:
         *,
         is_recalled: bool = False,
     ) -> None:
-        """Count one request that was sent; `answer` is None if it was given up before an answer came."""
+        """Count one request that was sent. `answer` is None if it was given up before an answer came."""
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
         used = answer.usage if answer is not None else TokenUsage()
@@ -131,7 +131,7 @@ class PageUsage:
         self.cost_usd = add_known(self.cost_usd, cost_usd)
 
     def missing_in(self, row: PageResult) -> Spending | None:
-        """The spending that `row` does not show because its cost is null; None if it shows all, or without a price."""
+        """The spending that `row` does not show because its cost is null. None if it shows all, or without a price."""
         total = self.spending + self.recalled
         if row.cost_usd is not None or total.unknown_usd is None:
             return None
@@ -146,7 +146,7 @@ def row_key(row: PageResult) -> str:
 def of_rows(
     rows: Iterable[PageResult], recorded: Collection[str], worst_case_usd: Callable[[PageResult], float | None]
 ) -> Spending:
-    """The spending of `rows`; a row without cost counts its worst case unless it is among `recorded`."""
+    """The spending of `rows`. A row without cost counts its worst case unless it is among `recorded`."""
     total = Spending()
     for row in rows:
         if row.cost_usd is not None:

@@ -27,7 +27,7 @@ class RunIdentity:
 def document_result(
     document: DocumentRef, pages: Sequence[PageResult], identity: RunIdentity, now: datetime
 ) -> DocumentResult:
-    """The row of `document` from all its selected pages, in order; an unopened document has no pages.
+    """The row of `document` from all its selected pages, in order. An unopened document has no pages.
 
     `now` replaces the times of a document without pages.
     """
@@ -61,7 +61,7 @@ def document_result(
 
 
 def same_bytes_result(original: DocumentResult, copy: DocumentRef) -> DocumentResult:
-    """The row of a file with the same bytes as `original`; its pages were read once, so it costs nothing."""
+    """The row of a file with the same bytes as `original`. Its pages were read once, so it costs nothing."""
     return replace(
         original,
         source_uri=copy.uri,

@@ -94,7 +94,7 @@ def text_of(document: DocumentResult, kind: ExportFormat) -> str:
 
 
 def placed_text_of(name: str, pages: Iterable[PageResult], kind: ExportFormat) -> str:
-    """One document with the places of its words, as hOCR or ALTO; where no places are known they are guessed."""
+    """One document with the places of its words, as hOCR or ALTO. Where no places are known they are guessed."""
     write = to_alto if kind is ExportFormat.ALTO else to_hocr
     return write(name, (placed_page(page) for page in pages))
 

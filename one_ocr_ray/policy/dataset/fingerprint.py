@@ -25,7 +25,7 @@ _NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Fingerprint:
-    """Engine, model, prompt, schema, image size, pages, kept places and dataset version of a run; holds no secret."""
+    """Engine, model, prompt, schema, image size, pages, kept places and dataset version of a run. Holds no secret."""
 
     engine: str
     model: str

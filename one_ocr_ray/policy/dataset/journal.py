@@ -32,7 +32,7 @@ def encode_segment(pages: Sequence[PageResult], config_id: str, passed: Sequence
 
 
 def decode_segment(data: bytes, config_id: str) -> list[PageResult] | None:
-    """The pages of a segment; None if it is torn, or of another format or configuration."""
+    """The pages of a segment. None if it is torn, or of another format or configuration."""
     checksum, _, body = data.partition(b"\n")
     if hashlib.sha256(body).hexdigest().encode() != checksum:
         return None

@@ -63,7 +63,7 @@ def as_json(packed: PackedBlocks) -> orjson.Fragment:
 
 
 def pack_rows(values: Sequence[dict[str, Any]]) -> PackedBlocks:
-    """The blocks of a row that was read from the dataset or from a journal; equal blocks are equal bytes."""
+    """The blocks of a row that was read from the dataset or from a journal. Equal blocks are equal bytes."""
     return PackedBlocks(zlib.compress(orjson.dumps(_rounded(values), option=orjson.OPT_SORT_KEYS), _LEVEL))
 
 

@@ -55,7 +55,7 @@ class ShardPacker:
         next_number: int = 0,
         is_new: Callable[[str], bool],
     ) -> None:
-        """`is_new`: tells whether a document id is new in this and all earlier runs; otherwise it is a copy."""
+        """`is_new`: tells whether a document id is new in this and all earlier runs. Otherwise it is a copy."""
         self._selection = selection
         self._shard_pages = shard_pages
         self._workers = workers
@@ -108,7 +108,7 @@ class ShardPacker:
 def render_slices(
     documents: Iterable[DocumentRef], selection: PageSelection, done: frozenset[tuple[str, int]] = frozenset()
 ) -> Iterator[RenderSlice]:
-    """Cut the wanted pages into slices of about SLICE_PAGES pages, in order; small documents share a slice.
+    """Cut the wanted pages into slices of about SLICE_PAGES pages, in order. Small documents share a slice.
 
     `done` holds (document_id, page_number) of the pages that are not read again.
     """

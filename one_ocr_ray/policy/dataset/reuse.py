@@ -22,7 +22,7 @@ Answerer = tuple[str, str, str | None]
 
 
 def why_not_reused(before: Fingerprint, now: Fingerprint) -> str | None:
-    """What keeps all pages of an earlier dataset from being taken, in words; None if nothing does."""
+    """What keeps all pages of an earlier dataset from being taken, in words. None if nothing does."""
     of_rows = ("engine", "model", "prompt_sha256", "longest_side_px", "pages", "route")  # told by rows, or their images
     return config_difference(replace(before, **{name: getattr(now, name) for name in of_rows}), now)
 

@@ -14,7 +14,7 @@ class RowCounts:
 
 
 def missing_rows(planned: RowCounts, found: RowCounts, output: str) -> str | None:
-    """One sentence if the rows of `output` are not those of its plan; None if they are."""
+    """One sentence if the rows of `output` are not those of its plan. None if they are."""
     if planned == found:
         return None
     return (

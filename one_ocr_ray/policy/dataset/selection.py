@@ -11,7 +11,7 @@ _PART = re.compile(r"(?P<first>[1-9]\d{0,8})(?:(?P<dash>-)(?P<last>[1-9]\d{0,8})
 
 @dataclass(frozen=True, slots=True)
 class PageSelection:
-    """Disjoint ascending ranges of 1-based page numbers, both ends included; a last end of None is open."""
+    """Disjoint ascending ranges of 1-based page numbers, both ends included. The last end may be None: it is open."""
 
     ranges: tuple[tuple[int, int | None], ...]
 

@@ -32,7 +32,7 @@ class OutputCounts:
     unopened: Counter[str] = field(default_factory=Counter)  # documents, by the code of their error
 
     def add(self, shard_id: str, rows: Sequence[Mapping[str, Any]], *, copies: bool) -> None:
-        """Count the `documents` rows of a shard; copies have no pages of their own and cost nothing."""
+        """Count the `documents` rows of a shard. Copies have no pages of their own and cost nothing."""
         costs = [row["cost_usd"] for row in rows if row["cost_usd"] is not None]
         if len(costs) == len(rows):
             self.cost_usd = (self.cost_usd or 0.0) + sum(costs)

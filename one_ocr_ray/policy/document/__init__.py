@@ -49,7 +49,7 @@ class DocumentText:
 
 
 def document_text(pages: Sequence[PageResult]) -> DocumentText:
-    """The text of the good pages in order; a page without text ends where the one before it ends."""
+    """The text of the good pages in order. A page without text ends where the one before it ends."""
     survey = _Survey.of(pages)
     text = _Text()
     for page in pages:

@@ -123,7 +123,7 @@ def _placed_edges(number: int, pieces: Sequence[Piece], page: PageBox) -> Iterat
 
 
 def _outer_pieces(number: int, pieces: Sequence[Piece]) -> Iterator[EdgePiece]:
-    """The first and the last pieces, up to the first that cannot be furniture; of a long one its outermost line."""
+    """The first and the last pieces, up to the first that cannot be furniture. A long one gives its outermost line."""
     pieces = [piece for piece in pieces if not piece.kind.is_furniture]
     for is_top in (True, False):
         for rank in range(min(EDGE_PIECES, len(pieces))):
@@ -267,7 +267,7 @@ def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_co
 
 
 def _by_height(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
-    """`edges` that stand as high as others of them, in page order; those without a place are together."""
+    """`edges` that stand as high as others of them, in page order. Those without a place are together."""
     ordered = sorted(edges, key=lambda each: (each.middle or 0.0, each.page))
     groups = runs(ordered, lambda group, edge: (edge.middle or 0.0) - (group[-1].middle or 0.0) < SAME_HEIGHT)
     yield from (sorted(group, key=lambda each: each.page) for group in groups)

@@ -34,7 +34,7 @@ class Joined:
 
 
 def joined(last: Piece, before: str, after: Piece) -> Joined | None:
-    """The last piece of a page and the first of the next as one; None where they are two.
+    """The last piece of a page and the first of the next as one. None where they are two.
 
     `before` is how `last` stands in the text, or how it goes on there, where `last` is a table that began earlier.
     """

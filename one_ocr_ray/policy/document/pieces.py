@@ -35,7 +35,7 @@ _ENCLOSED = (  # by what opens and what closes them; where nothing closes them t
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A block of a page as it stands in the page's Markdown; `joint` is what stands before it there."""
+    """A block of a page as it stands in the page's Markdown. `joint` is what stands before it there."""
 
     kind: BlockKind
     text: str
@@ -103,5 +103,5 @@ def _block(lines: Sequence[str], at: int) -> tuple[BlockKind, int, int | None]:
 
 
 def _index(lines: Sequence[str], start: int, is_it: Callable[[str], object]) -> int:
-    """The first line from `start` on that is what is looked for; behind the last one where none is."""
+    """The first line from `start` on that is what is looked for. Behind the last one where none is."""
     return next((at for at in range(start, len(lines)) if is_it(lines[at])), len(lines))

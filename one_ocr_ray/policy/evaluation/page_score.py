@@ -56,7 +56,7 @@ class PageScore:
 
     @property
     def cer(self) -> float:
-        """The share of errors, which may be more than 1; of a page without text, 1 where anything was read."""
+        """The share of errors, which may be more than 1. A page without text has 1 where anything was read."""
         return self.character_errors / self.characters if self.characters else float(self.character_errors > 0)
 
 

@@ -87,7 +87,7 @@ class EvalReport:
     _worst: list[tuple[int, int, ScoredPage]] = field(default_factory=list)
 
     def add(self, page: ScoredPage) -> None:
-        """Count a page in all the sums that it belongs to; the pages with the most errors are kept."""
+        """Count a page in all the sums that it belongs to. The pages with the most errors are kept."""
         keys = ((self.documents, page.source_name), (self.readers, page.reader), (self.reasons, page.reason or "-"))
         for totals in (self.all, *(group.setdefault(key, Totals()) for group, key in keys)):
             totals.add(page.score)

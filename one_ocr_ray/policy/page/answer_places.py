@@ -200,7 +200,7 @@ def _placed(block: Block, found: Sequence[tuple[_Token, BlockWord]]) -> Block:
 
 
 def _without_outliers(found: Sequence[tuple[_Token, BlockWord]]) -> list[tuple[_Token, BlockWord]]:
-    """`found` without words far above or below all others; a block in two columns has no such gap on either side."""
+    """`found` without words far above or below all others. A block in two columns has no such gap on either side."""
     if not found:
         return []
     by_height = sorted(found, key=lambda pair: pair[1].box.y0)

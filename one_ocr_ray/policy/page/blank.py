@@ -1,4 +1,4 @@
-"""Decides by a page's image alone if it is blank; blank pages are not sent to an engine."""
+"""Decides by a page's image alone if it is blank. Blank pages are not sent to an engine."""
 
 from __future__ import annotations
 

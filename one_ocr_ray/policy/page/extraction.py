@@ -39,7 +39,7 @@ _UNCHECKED: dict[type[Exception], str] = {
 
 
 def schema_fault(schema: str) -> str | None:
-    """What is wrong with the user's schema, as one sentence; None if it can be used."""
+    """What is wrong with the user's schema, as one sentence. None if it can be used."""
     try:
         parsed = orjson.loads(schema)
     except orjson.JSONDecodeError as error:
@@ -54,7 +54,7 @@ def schema_fault(schema: str) -> str | None:
 
 
 def foreign_schema_fault(schema: dict[str, Any], text: str) -> str | None:
-    """Why a schema that a stranger sends must not be used, as one sentence; `text` is the same as JSON.
+    """Why a schema that a stranger sends must not be used, as one sentence. `text` is the same as JSON.
 
     A pattern can keep Python's `re` busy without end, on a reply that its author can influence.
     """
@@ -87,7 +87,7 @@ def without_lone_surrogates(reply: str) -> str:
 
 
 def schema_violation(text: str, schema: str, *, truncated: bool = False) -> str | None:
-    """Why `text` does not satisfy `schema`, as one sentence for the model and the row; None if it does."""
+    """Why `text` does not satisfy `schema`, as one sentence for the model and the row. None if it does."""
     try:
         reply = orjson.loads(text)
     except orjson.JSONDecodeError as error:

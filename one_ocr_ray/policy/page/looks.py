@@ -51,7 +51,7 @@ def is_small(height: float, scale: float) -> bool:
 
 
 def tiles(length: int, other_length: int) -> list[tuple[int, int]]:
-    """Starts and ends of overlapping tiles along one side of a page; one tile if all fits."""
+    """Starts and ends of overlapping tiles along one side of a page. One tile if all fits."""
     if length * other_length <= PASS_PX * 1.1 or length <= TILE_PX:
         return [(0, length)]
     count = math.ceil((length - OVERLAP_PX) / (TILE_PX - OVERLAP_PX))
@@ -121,7 +121,7 @@ class Window:
         return (self.right - self.left) * (self.bottom - self.top)
 
     def around(self, cell_px: float) -> tuple[int, int, int, int]:
-        """Left, top, width and height in px, with a margin; few different sizes, since each new shape costs time."""
+        """Left, top, width and height in px, with a margin. Few different sizes, since each new shape costs time."""
         wanted_px = [(length + 2 * MARGIN_CELLS) * cell_px for length in self.lengths]
         steps_px = [128 if length < 1024 else 512 for length in wanted_px]
         width, height = (math.ceil(px / step) * step for px, step in zip(wanted_px, steps_px, strict=True))
@@ -151,14 +151,14 @@ class Window:
 
 
 def worth_a_look(blots: Iterable[Blot], *, lines_found: bool) -> list[Blot]:
-    """The blots that may be text; on a page without a line also drawings and pictures."""
+    """The blots that may be text. On a page without a line also drawings and pictures."""
     if lines_found:
         return [blot for blot in blots if blot.kind is BlotKind.TEXT]
     return [blot for blot in blots if blot.kind in {BlotKind.TEXT, BlotKind.DRAWING, BlotKind.PICTURE}]
 
 
 def windows(blots: Sequence[Blot]) -> list[Window]:
-    """Windows around the blots; near blots share a window if it is not much larger than both."""
+    """Windows around the blots. Near blots share a window if it is not much larger than both."""
     found = [Window(b.left, b.top, b.left + b.width, b.top + b.height) for b in blots]
     joined = True
     while joined:

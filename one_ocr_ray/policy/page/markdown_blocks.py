@@ -61,7 +61,7 @@ def markdown_blocks(markdown: str, source: BlockSource = BlockSource.LLM) -> tup
 
 
 class _Walk:
-    """One walk over a token stream: a block for each leaf; containers only say how deep a leaf is."""
+    """One walk over a token stream: a block for each leaf. Containers only say how deep a leaf is."""
 
     def __init__(self) -> None:
         self._lists = 0
@@ -167,7 +167,7 @@ class _Cell:
 
 
 class _TableReader(HTMLParser):
-    """The rows of one HTML table; a table inside of a cell is text of that cell."""
+    """The rows of one HTML table. A table inside of a cell is text of that cell."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -200,7 +200,7 @@ class _TableReader(HTMLParser):
 
 
 def _table(written: Iterable[list[_Cell]]) -> Iterator[Block]:
-    """The block of a table; none if it has no cell or claims too many places."""
+    """The block of a table. None if it has no cell or claims too many places."""
     rows = [row for row in written if row]
     taken: set[tuple[int, int]] = set()
     cells: list[Cell] = []
@@ -222,7 +222,7 @@ def _table(written: Iterable[list[_Cell]]) -> Iterator[Block]:
 
 
 def _filled(cells: Sequence[Cell], rows: int) -> TableGrid:
-    """The grid of `cells`, with empty ones where a row is too short; where spans overlap the first cell stays."""
+    """The grid of `cells`, with empty ones where a row is too short. Where spans overlap the first cell stays."""
     cols = max(cell.col + cell.col_span for cell in cells)
     taken: set[tuple[int, int]] = set()
     kept: list[Cell] = []

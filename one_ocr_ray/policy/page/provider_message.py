@@ -41,7 +41,7 @@ _LONG_WORD, _LONG_PIECE, _MANY_DIGITS = 32, 16, 12
 
 
 def clean_message(sentence: str, *, secrets: Iterable[str] = (), prompt: str = "", known: Iterable[str] = ()) -> str:
-    """Put `sentence` on one line of at most `MAX_MESSAGE_CHARS`; '' if nothing of it can be shown.
+    """Put `sentence` on one line of at most `MAX_MESSAGE_CHARS`. '' if nothing of it can be shown.
 
     secrets: the key and the values of headers. known: names that look like secrets but are not, such as the model's.
     """

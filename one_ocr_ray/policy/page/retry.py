@@ -178,7 +178,7 @@ _LEAST_SCALE = 0.3
 
 
 def changed_request(request: PageRequest, answer: Answer) -> PageRequest | None:
-    """`request` changed so that the failure of `answer` should not recur; None if nothing is left to change."""
+    """`request` changed so that the failure of `answer` should not recur. None if nothing is left to change."""
     scale = request.image_scale * _SMALLER
     match answer.failure and answer.failure.code:
         case ErrorCode.TRUNCATED:
@@ -225,7 +225,7 @@ class RetryBudget:
         self._add(now_s, requests=1, retries=0)
 
     def take(self, now_s: float) -> bool:
-        """Count one retry if it may go out now; otherwise False: try again in about a second."""
+        """Count one retry if it may go out now. Otherwise False: try again in about a second."""
         self._forget(now_s)
         if self._retries + 1 > self._share * self._requests + self._least:
             return False

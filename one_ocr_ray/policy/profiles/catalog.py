@@ -223,7 +223,7 @@ def profile_named(name: str) -> ModelProfile | None:
 
 
 def profile_of_model(model: str) -> ModelProfile | None:
-    """The profile of a model's id or path, by its last part; None for a model that is in none of the families.
+    """The profile of a model's id or path, by its last part. None for a model that is in none of the families.
 
     The order of the catalogue decides: a longer beginning stands before a shorter one.
     """

@@ -37,7 +37,7 @@ _CELLS = frozenset({"fcel", "ecel", "lcel", "ucel", "xcel", "ched", "rhed", "sro
 
 
 def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
-    """The elements in their order; the last one of an answer that was cut off as far as it goes. None: no element."""
+    """The elements in their order. The last one of an answer that was cut off as far as it goes. None: no element."""
     found: list[NamedPiece] = []
     tags = list(_TAG.finditer(text))
     at = 0

@@ -38,7 +38,7 @@ _KINDS = {
 
 
 def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
-    """The objects of the list in its order; those of a list that was cut off up to there. None: it is no such list."""
+    """The objects of the list in its order. Those of a list that was cut off up to there. None: it is no such list."""
     found: list[NamedPiece] = []
     for each in _objects(text):
         category, content, box = str(each.get("category", "")).lower(), each.get("text"), each.get("bbox")

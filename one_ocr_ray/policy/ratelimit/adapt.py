@@ -85,7 +85,7 @@ class AdaptiveRate:
         return self._share
 
     def throttle(self, throttle: Throttle, now: float, jitter: float) -> bool:
-        """Pause, and cut the share unless it was cut just now; True if it was cut. `jitter` is 0-1."""
+        """Pause, and cut the share unless it was cut just now. True if it was cut. `jitter` is 0-1."""
         hint_s = PAUSE_S if throttle.retry_after_s is None else throttle.retry_after_s
         share = self.share(now)
         fresh_until = max(
@@ -211,7 +211,7 @@ _ABOUT = 0.02
 
 
 def is_of_longer(limit: float | None, remaining: float | None, reset_s: float | None) -> bool:
-    """True if an announced limit is one per day or hour; no header says so (Groq, OpenAI's free tier).
+    """True if an announced limit is one per day or hour. No header says so (Groq, OpenAI's free tier).
 
     `reset_s` is the time until the whole limit is free again. In a bucket that refills evenly the used share shows the
     window: if 30 of 14,400 requests come back in 180 s, the window is a day.

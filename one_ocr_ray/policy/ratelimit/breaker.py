@@ -67,7 +67,7 @@ class Breaker:
             self._enter(1)
 
     def is_outdated(self, sent_at: float) -> bool:
-        """True if a request was sent before the breaker last let requests through; its failure is old news."""
+        """True if a request was sent before the breaker last let requests through. Its failure is old news."""
         return sent_at < self._open_until
 
     def record(self, successes: int, failures: int, now: float, bounds: BreakerBounds = ALONE) -> None:

@@ -102,7 +102,7 @@ class ClientTable:
         self._jobs[client.who.job].shares.forget(client_id)
 
     def sweep(self, waiting: Iterable[str], now: float) -> list[str]:
-        """Forget clients and jobs that were silent too long, except `waiting` ones; gives the forgotten jobs."""
+        """Forget clients and jobs that were silent too long, except `waiting` ones. Gives the forgotten jobs."""
         for client_id in waiting:
             client = self._clients[client_id]
             client.seen_at = self._jobs[client.who.job].seen_at = now

@@ -123,7 +123,7 @@ class Gate:
         self._pending.pop(client_id, None)
 
     def dispatch(self, now: float) -> tuple[dict[str, Grant], float | None]:
-        """Answer the acquires that are due, by client; say when to look again (None: after the next message)."""
+        """Answer the acquires that are due, by client. Say when to look again (None: after the next message)."""
         for job in self._clients.sweep(self._pending, now):
             self._shares_of.pop(job, None)
             for shares in (*self._shares.values(), *self._shares_of.values()):

@@ -14,7 +14,7 @@ SHOWN_AFTER_S = 2.0  # a single throttle among answers is not worth a word
 
 
 class HoldStatus:
-    """Starts with a throttle, or with an empty grant that says why; any answer ends it."""
+    """Starts with a throttle, or with an empty grant that says why. Any answer ends it."""
 
     def __init__(self) -> None:
         self._held: Held | None = None  # as of `_at`

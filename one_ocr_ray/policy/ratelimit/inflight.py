@@ -19,7 +19,7 @@ _HELD_ROUNDS = 30  # then a larger window is tried again: pages and servers chan
 
 
 class InFlightWindow:
-    """Doubles per round trip while that brings more answers a second, then grows by 1; shrinks to 0.7 on failures."""
+    """Doubles per round trip while that brings more answers a second, then grows by 1. Shrinks to 0.7 on failures."""
 
     def __init__(self) -> None:
         self._size = _START

@@ -30,7 +30,7 @@ class GcraMeter:
         self._credit = 0.0  # granted and not used, as settled afterwards
 
     def take(self, start: float, amount: float, rate: float) -> float:
-        """Grant `amount` from `start` on, which is not before `next_at`; gives the seconds it lasts at `rate`.
+        """Grant `amount` from `start` on, which is not before `next_at`. Gives the seconds it lasts at `rate`.
 
         Credit shortens that time, so a refund makes grants denser but never a burst.
         """
@@ -72,7 +72,7 @@ class DayMeter:
         self._hours.append((hour, requests))
 
     def record_feedback(self, who: LimiterClient, feedback: Feedback, now: float) -> int:
-        """Take unused permits back, and give their number; count earlier requests of a client older than this meter."""
+        """Take unused permits back, and give their number. Count earlier requests of a client older than this meter."""
         known = self._unused.get(who.client_id)
         returned = 0 if known is None else feedback.unused - known
         if known is None:

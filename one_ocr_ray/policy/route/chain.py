@@ -33,7 +33,7 @@ class Walk:
     at: int = 0
 
     def after(self, reason: RouteReason | None, answered: Collection[int] = ()) -> Walk | None:
-        """The walk at the next reader for a page that goes on for `reason`; None: there is none.
+        """The walk at the next reader for a page that goes on for `reason`. None: there is none.
 
         `answered`: readers that are not asked again.
         """
@@ -89,7 +89,7 @@ def models_of(route: Route) -> tuple[str, ...]:
 
 
 def route_text(route: Route, engine: str, models: Mapping[str, str] | None = None) -> str:
-    """A route as the configuration of an output keeps it; `off` where there is nothing to choose.
+    """A route as the configuration of an output keeps it. `off` where there is nothing to choose.
 
     `models`: of readers that `engine` and its model do not say all about.
     """

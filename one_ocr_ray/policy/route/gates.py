@@ -29,7 +29,7 @@ UNUSABLE = frozenset(
 
 
 def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
-    """The verdict on a layer that needs no look at the picture; None: the samples decide."""
+    """The verdict on a layer that needs no look at the picture. None: the samples decide."""
     shown, hidden = text.shown, text.invisible + text.covered
     without_ink = text.no_ink > max(at.accidental_characters, at.without_ink_share * (shown + text.no_ink))
     return _first(

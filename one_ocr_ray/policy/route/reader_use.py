@@ -39,13 +39,13 @@ def has_choice(readers: Mapping[str, ReaderUse]) -> bool:
 
 
 def in_order(readers: Mapping[str, ReaderUse]) -> list[tuple[str, ReaderUse]]:
-    """The text layer and the embedded engine first, as on a route; then the models, by pages."""
+    """The text layer and the embedded engine first, as on a route. Then the models, by pages."""
     rank = {TEXT_LAYER: 0, LOCAL: 1}
     return sorted(readers.items(), key=lambda each: (rank.get(each[0], 2), -each[1].pages))
 
 
 def cost_and_without(readers: Mapping[str, ReaderUse]) -> tuple[float, float] | None:
-    """What the pages have cost, and would have at the last reader alone; None if unknown, or nothing was saved."""
+    """What the pages have cost, and would have at the last reader alone. None if unknown, or nothing was saved."""
     cost_usd = sum_known(use.cost_usd for use in readers.values())
     saved_usd = sum_known(use.saved_usd for use in readers.values())
     return None if cost_usd is None or not saved_usd else (cost_usd, cost_usd + saved_usd)

@@ -17,7 +17,7 @@ def pin_advice(plan: ServerPlan) -> str | None:
 
 
 def version_fault(plan: ServerPlan, installed: str | None) -> str | None:
-    """A vLLM that is too old for the model; None where `installed` is not known, or another server is started."""
+    """A vLLM that is too old for the model. None where `installed` is not known, or another server is started."""
     least = plan.profile.least_vllm if plan.profile is not None and plan.template is None else ""
     if not least or installed is None or _numbers(installed) >= _numbers(least):
         return None

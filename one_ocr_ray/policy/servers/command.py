@@ -21,7 +21,7 @@ _NOT_THEIRS = ("VLLM_PORT", "PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME
 
 
 def refused_argument(arguments: str) -> str | None:
-    """The first of the user's arguments for the server that the product sets itself; None if there is none.
+    """The first of the user's arguments for the server that the product sets itself. None if there is none.
 
     Raises ValueError for a quotation without end.
     """

@@ -12,19 +12,19 @@ _TOKENS = re.compile(rb"^(?:vllm|sglang):(?:prompt|generation)_tokens_total(?:\{
 
 
 def queue_of(metrics: bytes) -> tuple[int, int] | None:
-    """Requests that the server works on, and that wait in its queue; None if it tells neither."""
+    """Requests that the server works on, and that wait in its queue. None if it tells neither."""
     running, waiting = _sum(_RUNNING, metrics), _sum(_WAITING, metrics)
     return None if running is None or waiting is None else (round(running), round(waiting))
 
 
 def work_of(metrics: bytes) -> tuple[int, float] | None:
-    """Requests that the server works on, and the tokens of all that it has worked on; None if it tells neither."""
+    """Requests that the server works on, and the tokens of all that it has worked on. None if it tells neither."""
     running, tokens = _sum(_RUNNING, metrics), _sum(_TOKENS, metrics)
     return None if running is None or tokens is None else (round(running), tokens)
 
 
 def _sum(kind: re.Pattern[bytes], metrics: bytes) -> float | None:
-    """The sum over all lines of that kind; None without any, or where one is no number."""
+    """The sum over all lines of that kind. None without any, or where one is no number."""
     try:
         told = [float(value) for value in kind.findall(metrics)]
     except ValueError:

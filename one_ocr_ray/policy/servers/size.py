@@ -21,7 +21,7 @@ class ServerState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FleetSize:
-    """`first` servers at the start; `least` are kept, though they wait for GPUs, and `most` where some are free."""
+    """`first` servers at the start. `least` are kept, though they wait for GPUs, and `most` where some are free."""
 
     first: int
     least: int
@@ -40,7 +40,7 @@ class FleetSize:
 
 
 def cpus_of_server(nodes: Iterable[tuple[float, float]], gpus_each: float, servers: int) -> int:
-    """A CPU for each server, where that leaves every node one to draw pages; else none.
+    """A CPU for each server, where that leaves every node one to draw pages. Else none.
 
     `nodes`: the CPUs and GPUs of each. A node holds as many of the `servers` as it has GPUs for, or all.
     """

@@ -23,7 +23,7 @@ _NOT_PUBLIC = tuple(map(ip_network, ("192.0.0.0/24", "192.88.99.0/24", "64:ff9b:
 
 
 def callback_fault(url: str, hosts: Collection[str]) -> str | None:
-    """Why `url` cannot be called at a task's end, as one sentence; None if it can. `hosts`: the operator's."""
+    """Why `url` cannot be called at a task's end, as one sentence. None if it can. `hosts`: the operator's."""
     if not hosts:
         return "This service sends no callbacks: its operator names the hosts by --callback-hosts."
     try:
@@ -64,7 +64,7 @@ def signature_of(body: bytes, secret: bytes) -> str:
 
 
 def wait_s(failures: int, chance: float) -> float:
-    """Seconds until the next attempt after `failures`; `chance`, 0 to 1, keeps many from coming at once."""
+    """Seconds until the next attempt after `failures`. `chance`, 0 to 1, keeps many from coming at once."""
     return min(FIRST_WAIT_S * 2.0 ** min(failures - 1, 30), LONGEST_WAIT_S) * (0.5 + chance / 2)
 
 

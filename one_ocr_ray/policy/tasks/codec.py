@@ -94,7 +94,7 @@ def not_begun(record: TaskRecord) -> StoredTask:
 
 
 def set_aside(task_id: str, files: Sequence[bytes | None]) -> StoredTask:
-    """A failed task whose `files` (record or state) this release cannot read; they are not changed.
+    """A failed task whose `files` (record or state) this release cannot read. They are not changed.
 
     Its owner comes from what can be read of them; otherwise it has none.
     """

@@ -41,7 +41,7 @@ def encode_claim(fingerprint: str, now: datetime, response: Any = None) -> bytes
 
 
 def check_claim(data: bytes, fingerprint: str, now: datetime) -> Claim | None:
-    """The status of the claim in `data` for a request of `fingerprint`; None if it has expired or is torn."""
+    """The status of the claim in `data` for a request of `fingerprint`. None if it has expired or is torn."""
     values = _values_in(data)
     if values is None:
         return None

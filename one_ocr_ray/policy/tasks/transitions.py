@@ -142,7 +142,7 @@ def with_pages(view: TaskView, pages: PageOutcomes, *, total: int | None = None,
 
 
 def started(view: TaskView, now: datetime) -> TaskView:
-    """`view` after a worker has started the task; a retry stays in state RETRY until it ends."""
+    """`view` after a worker has started the task. A retry stays in state RETRY until it ends."""
     state = TaskState.STARTED if view.state is TaskState.PENDING else view.state
     return replace(view, state=state, started_at=view.started_at or now)
 
@@ -174,7 +174,7 @@ def ended(view: TaskView, end: TaskResult, now: datetime, kept_for: timedelta) -
 
 
 def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryOrder | None:
-    """What a retry of `view` reads again; None if the task runs or has nothing to retry.
+    """What a retry of `view` reads again. None if the task runs or has nothing to retry.
 
     If the task was cancelled or stopped, or failed for a temporary reason, the retry includes pages that were never
     read.

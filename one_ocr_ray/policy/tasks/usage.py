@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """Pages that were read, what they took, and what they cost; None: the price is unknown."""
+    """Pages that were read, what they took, and what they cost. None: the price is unknown."""
 
     pages: int = 0
     input_tokens: int = 0

@@ -41,7 +41,7 @@ class Written:
 
 
 def to_markdown(blocks: Iterable[Block], page_number: int = 1) -> str:
-    """The blocks with one blank line between them; the items of a list follow each other without one.
+    """The blocks with one blank line between them. The items of a list follow each other without one.
 
     What belongs to the sheet and not to the text is left out. `page_number` stands in the names of figures.
     """

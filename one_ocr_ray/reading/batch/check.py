@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def fault_of_batches(options: EngineOptions) -> str | None:
-    """What keeps files and batches from working with the key in `options`; None if nothing does."""
+    """What keeps files and batches from working with the key in `options`. None if nothing does."""
 
     async def found() -> Failure | None:
         client = BatchClient(options)

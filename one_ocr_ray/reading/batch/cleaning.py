@@ -31,7 +31,7 @@ async def delete_files(parcel: Parcel, client: BatchClient) -> bool:
 
 
 async def clean(parcel: Parcel, state: BatchState, client: BatchClient) -> bool:
-    """Delete the files of a parcel that is over, and mark it; False if that failed: the next run tries again."""
+    """Delete the files of a parcel that is over, and mark it. False if that failed: the next run tries again."""
     if not await delete_files(parcel, client):
         return False
     size, pages = (parcel.file.size_bytes, parcel.file.pages) if parcel.file is not None else (0, 0)

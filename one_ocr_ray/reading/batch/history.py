@@ -102,7 +102,7 @@ class ShardHistory:
 async def fetch(
     parcel: Parcel, state: BatchState, client: BatchClient, output: Objects, *, folder: Path, clock: Clock
 ) -> int:
-    """Store the results of a batch as they came; the number of pages whose results are gone, which count as spent.
+    """Store the results of a batch as they came. The number of pages whose results are gone, which count as spent.
 
     Raises StoppedError.
     """

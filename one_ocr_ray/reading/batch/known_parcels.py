@@ -118,7 +118,7 @@ class KnownParcels:
 
     @property
     def deadline_s(self) -> float | None:
-        """When the first results are deleted by the provider, unless they are fetched; None when none wait."""
+        """When the first results are deleted by the provider, unless they are fetched. None when none wait."""
         kept_s = self._limits.result_kept_s
         times = [
             parcel.tries[-1].receipt.created_s + kept_s

@@ -38,7 +38,7 @@ class _Search:
 
 
 class Lookup:
-    """Looks for batches by our tag, for as long as a list may lag; then takes their file away and looks once more."""
+    """Looks for batches by our tag, for as long as a list may lag. Then takes their file away and looks once more."""
 
     def __init__(self, state: BatchState, client: BatchClient, say: Callable[[str], None], *, strict: bool) -> None:
         """`strict`: a batch that is not found is never given up."""
@@ -50,7 +50,7 @@ class Lookup:
         self.quarantined: set[str] = set()  # parcels that would be given up, were it not for `strict`
 
     async def look(self, parcel: Parcel, now_s: float) -> Receipt | None:
-        """What became of the last intent of `parcel`; None as long as that is not known."""
+        """What became of the last intent of `parcel`. None as long as that is not known."""
         last, pages = parcel.tries[-1], parcel.file.pages if parcel.file is not None else 0
         asked = datetime.fromtimestamp(last.asked_s, UTC)
         search = self._searches.get(parcel.name)
@@ -80,7 +80,7 @@ class Lookup:
         return None
 
     async def _take(self, found: list[RemoteBatch], lost: LostTry, now_s: float) -> Receipt:
-        """The oldest batch is ours; another one of the same request is ended, and counted as dear as it can be."""
+        """The oldest batch is ours. Another one of the same request is ended, and counted as dear as it can be."""
         first, *others = sorted(found, key=lambda batch: batch.created_s or 0.0)
         for each in others:
             if not each.state.is_over:
@@ -91,7 +91,7 @@ class Lookup:
         return Receipt(first.batch_id, first.created_s or now_s, "found")
 
     async def _find(self, tag: str) -> list[RemoteBatch] | Failure:
-        """All batches with our `tag`; a Failure if the list broke off before one was seen."""
+        """All batches with our `tag`. A Failure if the list broke off before one was seen."""
         found: list[RemoteBatch] = []
         async for batch in self._client.batches():
             if isinstance(batch, Failure):

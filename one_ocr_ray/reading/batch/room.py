@@ -20,7 +20,7 @@ PATIENT_TRIES = 3  # after so many refusals a file is cut, too, that could just 
 
 
 class Room:
-    """The tokens that may be enqueued at one model, as far as they are known; says what is new."""
+    """Learns how many tokens may be enqueued at one model. Says what is new."""
 
     def __init__(self, meter: TokenMeter, say: Callable[[str], None]) -> None:
         self.meter = meter

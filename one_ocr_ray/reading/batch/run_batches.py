@@ -102,7 +102,7 @@ class RunBatches:
     async def open(
         cls, output: Objects, options: EngineOptions, wishes: BatchWishes, committed: Collection[str], **hooks: Any
     ) -> Self:
-        """Find out what stands, and clear away what earlier runs have left; `hooks` are arguments of the constructor.
+        """Find out what stands, and clear away what earlier runs have left. `hooks` are arguments of the constructor.
 
         Raises UsageError where there are no batches, or those of the output lie in another account.
         """

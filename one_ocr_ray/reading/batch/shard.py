@@ -150,7 +150,7 @@ class BatchedShard:
         return self._history.pages.get(key)
 
     async def turn(self, slices: Sequence[RenderSlice]) -> None:
-        """Wait until no other shard of the worker has a file of requests; those that fill none do not wait."""
+        """Wait until no other shard of the worker has a file of requests. Those that fill none do not wait."""
         keys = ((item.document.document_id, at) for each in slices for item in each for at in item.pages)
         if any(not self._asks_online(self.history_of(key)) for key in keys):
             await self._tools.spool.acquire()
@@ -207,7 +207,7 @@ class BatchedShard:
         await self._spool.add(page, body, tokens, most_usd, self._context.ending)
 
     async def close(self) -> None:
-        """Upload what is waiting, and note what is collected; the rows of the shard are safe."""
+        """Upload what is waiting, and note what is collected. The rows of the shard are safe."""
         if not self._is_collected or self._spool is None or self._context is None:
             return
         if self._context.ending.reason is None:
@@ -239,7 +239,7 @@ class BatchedShard:
         return self._tools.metering.most_usd(image, self._tools.reader.request) or 0.0
 
     async def forget(self) -> None:
-        """Leave nothing of batches, but for a retry's that are not collected; the shard is committed."""
+        """Leave nothing of batches, but for a retry's that are not collected. The shard is committed."""
         for parcel in await asyncio.to_thread(lambda: list(self._state.parcels(self._shard_id))):
             if not parcel.stage.is_owed:
                 await clear(parcel, self._state, self._tools.client)
@@ -258,7 +258,7 @@ class PageInBatches:
         self._is_online = False
 
     def next_answer(self) -> Answer | None:
-        """The next answer that batches have given, in the order of asking; None when none is left."""
+        """The next answer that batches have given, in the order of asking. None when none is left."""
         return self._answers.popleft() if self._answers else None
 
     async def submit(self, image: PageImage, request: PageRequest, before: tuple[RouteReason | None, int]) -> None:

@@ -173,7 +173,7 @@ class EndpointPermits:
     async def acquire(
         self, tokens: int, avoids: Collection[Lane] = (), missed: Collection[EndpointPermits] = ()
     ) -> Lane:
-        """Wait until an endpoint takes a request of about `tokens` tokens; one of `avoids` only if no other is open.
+        """Wait until an endpoint takes a request of about `tokens` tokens. One of `avoids` only if no other is open.
 
         `missed`: readers that the page went past while they were away. Raises ProviderAwayError if none is open here
         and there is a next reader, or one of `missed` is back; and StoppedError if every account refuses.
@@ -238,7 +238,7 @@ class EndpointPermits:
         return ROOMIER_FIRST_S * order.index(permits) if permits in order else 0.0
 
     def away(self, permits: LeasedPermits, *, is_broken: bool) -> None:
-        """Hear that the lane of `permits` grants nothing for a while; `is_broken`: because its server fails."""
+        """Hear that the lane of `permits` grants nothing for a while. `is_broken`: because its server fails."""
         self._waiting.avoid_nobody()
         for lane in self.lanes:
             lane.permits.look()

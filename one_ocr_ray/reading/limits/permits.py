@@ -106,7 +106,7 @@ class LeasedPermits:
         await self._waiting.wait(waiter)
 
     def report(self, estimated_tokens: int, answer: Answer | None, latency_s: float) -> None:
-        """Say what became of the request that was acquired with `estimated_tokens`; None: it was given up."""
+        """Say what became of the request that was acquired with `estimated_tokens`. None: it was given up."""
         if answer is None:
             self._count_finished(1, 0.0)
             return

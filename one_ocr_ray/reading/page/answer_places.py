@@ -34,7 +34,7 @@ WELL_MATCHED = 0.8  # of an answer's words: the text layer is that of this page,
 
 
 async def with_answer_places(read: PageRead, ocr: Engine | None, ending: Ending) -> PageRead:
-    """`read` with the blocks of a model's Markdown; those whose words have known places have boxes.
+    """`read` with the blocks of a model's Markdown. Those whose words have known places have boxes.
 
     `ocr` reads the page too where its text layer does not tell the places. An answer stays as it is where nothing
     does, or `ending` comes first. Raises PlacesDeferred where the page has come without its image.
@@ -61,7 +61,7 @@ async def with_answer_places(read: PageRead, ocr: Engine | None, ending: Ending)
 
 
 def aligned_with_layer(text: str, packed: TextLayer) -> Alignment | None:
-    """The blocks of `text` with the places of a text layer; None for a layer that cannot be used.
+    """The blocks of `text` with the places of a text layer. None for a layer that cannot be used.
 
     A layer that OCR has left behind its picture counts too: it is a poor reader, and its places are right. Takes some
     20 ms of CPU for a page of 500 words.

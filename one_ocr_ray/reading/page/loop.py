@@ -190,7 +190,7 @@ async def _answer(
     spent: PageUsage,
     came: tuple[RouteReason | None, Collection[EndpointPermits]],
 ) -> tuple[Answer, PageImage]:
-    """Ask until the policy is done with this reader; the last answer and the image it is of.
+    """Ask until the policy is done with this reader. Gives the last answer, and its image.
 
     `came`: why the page has come here, and the readers that were away. Raises ProviderAwayError if it should go on.
     """

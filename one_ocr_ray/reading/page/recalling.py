@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 async def recalled_answer(
     image: PageImage, request: PageRequest, reader: Reader, spent: PageUsage, before: tuple[RouteReason | None, int]
 ) -> Answer | None:
-    """The next answer of a batch, judged; None where the request is to be sent online.
+    """The next answer of a batch, judged. None where the request is to be sent online.
 
     Raises PageDeferred where it goes into a batch. The time of such an answer is unknown, and its money is recorded
     with the batch. `before`: why earlier readers have sent the page on, and their attempts.

@@ -31,7 +31,7 @@ class Audit:
     embedded: Reader | None = None
 
     def second(self, row: PageResult) -> Reader | None:
-        """Who reads this page once more; None for a page that is not in the sample."""
+        """Who reads this page once more. None for a page that is not in the sample."""
         if row.status is not PageStatus.OK or not is_audited(row.document_id, row.page_number, self.share):
             return None
         by_name = {reader.called: reader for reader in self.readers}

@@ -33,7 +33,7 @@ class Permits(Protocol):
         """Have started what grants the permits, so that the first page does not wait for that."""
 
     async def acquire(self, tokens: int) -> Lane | None:
-        """Wait until one request of about `tokens` tokens may be sent, and say by which endpoint; None: the only one.
+        """Wait until one request of about `tokens` tokens may be sent, and say by which endpoint. None: the only one.
 
         Raises StoppedError when none may be again, and ProviderAwayError when the page should go to the next reader.
         """
@@ -58,13 +58,13 @@ class Metering(Protocol):
         """About how many tokens the request will count for."""
 
     def cost_usd(self, usage: TokenUsage, held_s: float | None = None) -> float | None:
-        """What a request of `usage` has cost that had `held_s` of its server; None when that is unknown."""
+        """What a request of `usage` has cost that had `held_s` of its server. None when that is unknown."""
 
     def most_usd(self, image: PageImage, request: PageRequest) -> float | None:
         """The most that the request can cost; None when the model's price is unknown."""
 
     def likely_usd(self, width_px: int, height_px: int, request: PageRequest, text: str) -> float | None:
-        """About what a request that is answered with `text` costs; None when the model's price is unknown."""
+        """About what a request that is answered with `text` costs. None when the model's price is unknown."""
 
 
 class NoMetering:
@@ -91,7 +91,7 @@ class PageDeferred(Exception):  # noqa: N818 - no error: the page goes on when i
 
 
 class PlacesDeferred(PageDeferred):
-    """A page is answered; where its words stand takes its image, which has not come with it."""
+    """A page is answered, but finding the places of its words takes its image, which has not come."""
 
 
 def accept_as_is(answer: Answer, request: PageRequest) -> Answer:
@@ -126,7 +126,7 @@ class Reader:
 
 
 def saved_usd(row: PageResult, readers: Sequence[Reader]) -> float | None:
-    """What `row` has cost less than it would have at the last of `readers`; None where that is unknown.
+    """What `row` has cost less than it would have at the last of `readers`. None where that is unknown.
 
     The other reader would have been shown the same image and have answered the same text. A page that it answered, a
     blank page and a failed one have saved nothing.

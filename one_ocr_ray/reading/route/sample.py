@@ -44,7 +44,7 @@ class PageSample:
 
 
 def sampled_readers(sample: PageSample, route: Route, options: PdfOptions) -> Counter[str]:
-    """How many pages of `sample` each reader of `route` would answer; a model is not asked, it takes what is left.
+    """How many pages of `sample` each reader of `route` would answer. A model is not asked, it takes what is left.
 
     Pages without ink, and those that cannot be drawn, count for nobody.
     """

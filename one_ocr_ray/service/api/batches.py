@@ -115,7 +115,7 @@ async def _follow(
     rev: int,
     news: asyncio.Queue[tuple[TaskView, tuple[PageEvent, ...]] | None],
 ) -> None:
-    """Put the news of one task into `news`; None where the client must come back for them."""
+    """Put the news of one task into `news`. None where the client must come back for them."""
     wait_s = 0.0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Streams of events: the pages of a task as they end, and its progress; as server-sent events and by WebSocket.
+"""Streams of a task's events, as server-sent events and by WebSocket: its pages and its progress.
 
 A stream ends itself after `STREAM_S`, before any proxy does. The client comes back with the last id, the `rev` it has
 seen, and misses nothing.
@@ -117,7 +117,7 @@ async def task_socket(
     task_id: str,
     last_event_id: Annotated[str | None, Query(max_length=4096)] = None,
 ) -> None:
-    """The events of `/events` as messages `{"event", "id", "data"}`; closed with 1000 after `end`, else with 1001."""
+    """The events of `/events` as messages `{"event", "id", "data"}`. Closed with 1000 after `end`, else with 1001."""
     await service.task(owner, task_id)
     with service.streams.opened(owner) as given_up:
         await socket.accept()

@@ -1,4 +1,4 @@
-"""The state of the service, what it offers and its limits; and the description of the API."""
+"""The state of the service, its offer and its limits, and the description of the API."""
 
 from __future__ import annotations
 

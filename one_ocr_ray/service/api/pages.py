@@ -74,7 +74,7 @@ async def page(
     responses=problem_responses(400, 401, 404, 409, 410, 429, 503),
 )
 async def blocks(service: ServiceDep, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
-    """The blocks of a finished page in reading order, with their places; null where none are known."""
+    """The blocks of a finished page in reading order, with their places. Null where none are known."""
     row = page_row(await finished_page(service, await service.task(owner, task_id), page_number))
     return json_response({name: row[name] for name in PageBlocks.model_fields})
 

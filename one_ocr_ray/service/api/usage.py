@@ -28,7 +28,7 @@ SHOWN_DAYS = 30
 
 
 class UseBody(BaseModel):
-    """Pages that were read, what they took, and what they cost; null: the price is unknown."""
+    """Pages that were read, what they took, and what they cost. Null: the price is unknown."""
 
     pages: int
     input_tokens: int
@@ -60,7 +60,7 @@ class UsageReport(BaseModel):
 async def usage(
     service: ServiceDep, owner: Owner, days: Annotated[int, Query(ge=1, le=KEPT_FOR.days)] = SHOWN_DAYS
 ) -> Response:
-    """Pages, tokens and USD of the caller's key by day and reader, of tasks that have ended; also of deleted ones."""
+    """Pages, tokens and USD of the caller's key by day and reader, of tasks that have ended. Deleted ones count too."""
     return json_response(await usage_of(service, owner, days))
 
 

@@ -70,7 +70,7 @@ class ServeErrors:
 
 
 def middlewares() -> list[Middleware]:
-    """The middlewares that the proxy asks for at its start; Serve puts each around those before it."""
+    """The middlewares that the proxy asks for at its start. Serve puts each around those before it."""
     settings = some_of_service(_SETTINGS)  # not all: a proxy does not know the flags of `one-ocr serve`
     limits = BodyLimits(
         request_bytes=settings["max_request_bytes"],

@@ -76,7 +76,7 @@ class UploadOptions(BaseModel):
 
 
 def options_in(texts: Mapping[str, str]) -> str:
-    """The JSON of the options in the fields of a form; an empty field asks for nothing."""
+    """The JSON of the options in the fields of a form. An empty field asks for nothing."""
     fields = {name: texts[name].strip() for name in FORM_OPTIONS if texts.get(name, "").strip()}
     return texts.get("options") or json.dumps(fields)
 

@@ -55,7 +55,7 @@ class ShownBlocks:
 
     @property
     def transform(self) -> str:
-        """From the page as it was read, turned clockwise by `turn_deg`, to its image, which is not turned; for SVG."""
+        """The SVG transform from the page as it was read, turned clockwise by `turn_deg`, to its image."""
         if self.upright is None or self.turn_deg not in {90, 180, 270}:
             return ""
         width, height = self.upright.width, self.upright.height
@@ -68,7 +68,7 @@ class ShownBlocks:
 
 
 def shown_blocks(row: PageResult | None) -> ShownBlocks | None:
-    """The blocks of a page; None where none are known, or more than a browser shows with ease."""
+    """The blocks of a page. None where none are known, or more than a browser shows with ease."""
     if row is None or row.blocks is None:
         return None
     blocks = unpack(row.blocks)

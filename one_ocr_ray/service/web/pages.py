@@ -48,7 +48,7 @@ def install_pages(app: FastAPI) -> None:
 
 
 def problem_page(scope: Scope, problem: Problem) -> Response | None:
-    """`problem` as a page, or a redirect to the login; None for clients that are no browsers."""
+    """`problem` as a page, or a redirect to the login. None for clients that are no browsers."""
     request = Request(scope)
     if not wants_html(request.headers.get("accept", "")):
         return None

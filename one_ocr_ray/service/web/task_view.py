@@ -29,7 +29,7 @@ _MARKS = {PageStatus.OK: "o", PageStatus.BLANK: "b", PageStatus.FAILED: "f"}
 
 @dataclass(frozen=True, slots=True)
 class ShownTask:
-    """`numbers` are the selected pages; `marks` has a letter for each: `o`, `b`, `f`, or `.` before it is read."""
+    """`numbers` are the selected pages. `marks` has a letter for each: `o`, `b`, `f`, or `.` before it is read."""
 
     numbers: Sequence[int]
     marks: str
@@ -47,7 +47,7 @@ class ShownTask:
 
     @property
     def note(self) -> str:
-        """The key of the note beside the text of the page; empty where there is none."""
+        """The key of the note beside the text of the page. Empty where there is none."""
         if self.row is None:
             return "viewer.waiting"
         if self.row.status is PageStatus.BLANK:
@@ -80,7 +80,7 @@ async def shown_task(service: Service, view: TaskView, page_number: int, wanted:
 
 
 def readers_line(view: TaskView, t: Catalog) -> str:
-    """One line on who has read how many pages, and what that has saved; empty where there was no choice."""
+    """One line on who has read how many pages, and what that has saved. Empty where there was no choice."""
     if not has_choice(view.readers):
         return ""
     shares = [

@@ -62,7 +62,7 @@ def evaluate(output: str, truth: str) -> EvalReport:
 
 
 def _scored(document: DocumentResult, pages: list[PageResult], truths: _Truths) -> Iterator[ScoredPage | None]:
-    """The document as a whole where its truth is one text, else each page; None for a page without a truth."""
+    """The document as a whole where its truth is one text, else each page. None for a page without a truth."""
     name, text = document.source_name, document.markdown
     if truth := truths.of(document, None):
         if max(len(truth.text), len(text or "")) > MOST_CHARACTERS:
@@ -102,7 +102,7 @@ def write_html(report: EvalReport, file: Path) -> None:
 
 
 class _FolderTruths:
-    """Files by the name of their document and the page; each is read when it is asked for."""
+    """Files by the name of their document and the page. Each is read when it is asked for."""
 
     def __init__(self, folder: Path) -> None:
         if not folder.is_dir():

@@ -83,7 +83,7 @@ def _write_documents(source: CommittedDocuments, folder: Path, kind: ExportForma
 
 
 def _write_tables(source: CommittedDocuments, folder: Path, kind: ExportFormat) -> ExportReport:
-    """A CSV file for each table, or a workbook for each document; a document without tables has none."""
+    """A CSV file for each table, or a workbook for each document. A document without tables has none."""
     report = ExportReport(lacking="tables", pieces=0)
     names = FileNames("")
     for shard in source.shards:

@@ -26,7 +26,7 @@ _TEXTS = ("markdown", "data", "blocks")
 
 
 def encode_pages(results: Iterable[PageResult], config: Mapping[str, Any]) -> bytes:
-    """A whole Parquet file of `pages` rows in the given order; `config` must hold no secret."""
+    """A whole Parquet file of `pages` rows in the given order. `config` must hold no secret."""
     return _encode((page_row(result) for result in results), PAGES, "pages", config)
 
 
@@ -41,7 +41,7 @@ def pages_table(results: Sequence[PageResult]) -> pa.Table:
 
 
 def encode_documents(results: Iterable[DocumentResult], config: Mapping[str, Any]) -> bytes:
-    """A whole Parquet file of `documents` rows in the given order; `config` must hold no secret."""
+    """A whole Parquet file of `documents` rows in the given order. `config` must hold no secret."""
     return _encode((document_row(result) for result in results), DOCUMENTS, "documents", config)
 
 
@@ -58,7 +58,7 @@ def decode_documents(data: bytes) -> list[DocumentResult]:
 
 
 def read_rows(data: bytes | Any, columns: Sequence[str] | None = None) -> list[dict[str, Any]]:
-    """The rows of a Parquet file, or only these columns; of an open file nothing else is read."""
+    """The rows of a Parquet file, or only these columns. Nothing else of an open file is read."""
     rows: list[dict[str, Any]] = read_table(data, columns).to_pylist()
     return rows
 
@@ -87,7 +87,7 @@ def _encode(rows: Iterable[dict[str, Any]], schema: pa.Schema, kind: str, config
 
 
 def _write(rows: Iterable[dict[str, Any]], schema: pa.Schema, kind: str, config: Mapping[str, Any], out: Any) -> None:
-    """Write `rows` into the open file `out`; one row group at a time is in memory."""
+    """Write `rows` into the open file `out`. One row group at a time is in memory."""
     footer = {
         "one_ocr_ray.schema": kind,
         "one_ocr_ray.schema_version": SCHEMA_VERSION,

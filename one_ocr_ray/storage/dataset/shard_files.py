@@ -53,7 +53,7 @@ class Dataset:
         }
 
     def commit_pages(self, shard_id: str, pages: Sequence[PageResult]) -> list[PageResult]:
-        """Write the shard's pages, once; gives the stored rows, which may be those of a faster writer."""
+        """Write the shard's pages, once. Gives the stored rows, which may be those of a faster writer."""
         data = encode_pages(pages, self._config)
         if self._output.put_new(_pages_path(shard_id), data, staged=staging_path(shard_id)):
             return list(pages)
@@ -83,7 +83,7 @@ class Dataset:
         return self._rows(_documents_path(shard_id), decode_documents)
 
     def counts(self, shard_ids: Iterable[str], columns: Sequence[str]) -> Iterator[tuple[str, list[dict[str, Any]]]]:
-        """These columns of the document rows of each shard, for sums that need no text; reads several at once."""
+        """These columns of the document rows of each shard, for sums that need no text. Reads several at once."""
 
         def rows_of(shard_id: str) -> list[dict[str, Any]]:
             path = _documents_path(shard_id)

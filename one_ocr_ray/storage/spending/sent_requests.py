@@ -1,4 +1,4 @@
-"""Requests that earlier runs of an output sent in the last day, from its rows; for the account's daily limit."""
+"""Requests that earlier runs of an output sent in the last day, from its rows. For the account's daily limit."""
 
 from __future__ import annotations
 

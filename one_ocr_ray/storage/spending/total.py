@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorstCase:
-    """The most that requests of unknown cost can have cost, whichever model they asked; nothing without models."""
+    """The most that requests of unknown cost can have cost, whichever model they asked. Nothing without models."""
 
     asked: tuple[tuple[ProviderMetering, PageRequest], ...]  # each model, and what it is asked
     longest_side_px: int
@@ -58,7 +58,7 @@ def spending_of(
     config_id: str,
     dearest: WorstCase,
 ) -> Spending:
-    """The cost of a whole output; `counts` are those of its documents, which know most of it."""
+    """The cost of a whole output. `counts` are those of its documents, which know most of it."""
     settled = Spending(known_usd=counts.cost_usd or 0.0)
     if dearest.request_usd() is None and counts.without_cost:  # without a price the rows say no more
         return settled + Spending(unknown_usd=None)

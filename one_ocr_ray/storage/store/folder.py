@@ -32,7 +32,7 @@ _TRIES = 20
 
 
 def write_file(path: Path, data: bytes | Path, *, staged: Path | None, overwrite: bool, lasting: bool) -> bool:
-    """Write `data`, or the bytes of the file `data`, to `path`; False if it exists, without `overwrite`.
+    """Write `data`, or the bytes of the file `data`, to `path`. False if it exists, without `overwrite`.
 
     `staged`: path of the temporary file; None: beside `path`, under a name that obstore does not list. `lasting`: the
     file must survive a loss of power. Raise OSError, and UsageError if the file system cannot tell two writers apart.

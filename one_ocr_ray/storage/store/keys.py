@@ -44,7 +44,7 @@ class ListedKey:
 
 
 def list_any_keys(bucket: str, prefix: str) -> Iterator[ListedKey]:
-    """List everything under the folder `prefix` of an S3 bucket, whatever the keys are; all of it in memory.
+    """List everything under the folder `prefix` of an S3 bucket, whatever the keys are. All of it in memory.
 
     Raise OSError. Credentials come from the standard places of AWS.
     """

@@ -51,7 +51,7 @@ _RETRIES: RetryConfig = {
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """One object of a listing; `path` is relative to the root, `version` changes when the bytes do."""
+    """One object of a listing. `path` is relative to the root, `version` changes when the bytes do."""
 
     path: str
     size_bytes: int
@@ -79,11 +79,11 @@ class Objects:
         return self._write(path, data, staged, overwrite=False, lasting=lasting)
 
     def put(self, path: str, data: bytes | Path, *, staged: str | None = None, lasting: bool = True) -> None:
-        """Create or replace `path` with `data` or the bytes of a local file; arguments as in `put_new`."""
+        """Create or replace `path` with `data` or the bytes of a local file. Arguments as in `put_new`."""
         self._write(path, data, staged, overwrite=True, lasting=lasting)
 
     def get_file(self, path: str, file: Path) -> bool:
-        """Write the bytes of `path` to a local file, piece by piece; False if it does not exist."""
+        """Write the bytes of `path` to a local file, piece by piece. False if it does not exist."""
         with suppress(FileNotFoundError), self._translating("read", path), file.open("wb") as out:
             for piece in obstore.get(self._store, path).stream():
                 out.write(piece)
@@ -103,7 +103,7 @@ class Objects:
                 yield from threads.map(self.get, paths[start : start + GETS_AT_ONCE])
 
     def read_with(self, path: str, read: Callable[[Any], _Read]) -> _Read | None:
-        """Apply `read` to `path` as an open file, of which only parts are fetched; None if it does not exist."""
+        """Apply `read` to `path` as an open file, of which only parts are fetched. None if it does not exist."""
         with suppress(FileNotFoundError), self._translating("read", path):
             return read(_RangeFile(self._store, path))
         return None
@@ -231,7 +231,7 @@ class _RangeFile(io.RawIOBase):
 
 
 def existing_objects(root: str) -> Objects | None:
-    """The objects under `root`; None for a folder that is not there, which is not made."""
+    """The objects under `root`. None for a folder that is not there, which is not made."""
     return Objects(root) if is_remote(root) or Path(root).is_dir() else None
 
 

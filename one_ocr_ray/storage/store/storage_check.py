@@ -1,4 +1,4 @@
-"""Checks that a store does what a run needs, with one small object; a fault is a sentence."""
+"""Checks that a store does what a run needs, with one small object. A fault is a sentence."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def probe_object(root: str) -> Iterator[tuple[str, str | None]]:
 
 
 def _fault_of_writing(objects: Objects, path: str) -> str | None:
-    """Check that the store refuses the second writer of a name; two runs would overwrite each other's pages."""
+    """Check that the store refuses the second writer of a name. Two runs would overwrite each other's pages."""
     if not objects.put_new(path, b"first"):
         return "The store says that a new object is there already."
     if objects.put_new(path, b"second") or objects.get(path) != b"first":

@@ -39,7 +39,7 @@ def split_remote(uri: str) -> tuple[str, str]:
 
 
 def local_path(text: str) -> str:
-    """The absolute path of a local file or folder, from a path or a `file://` URI; links are not resolved.
+    """The absolute path of a local file or folder, from a path or a `file://` URI. Links are not resolved.
 
     Raise UsageError for other URIs: no such store is known, and nobody means a folder `https:`.
     """

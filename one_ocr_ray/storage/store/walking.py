@@ -43,7 +43,7 @@ def walk(top: str) -> Iterator[WalkedFile]:
 
 
 def glob(pattern: str) -> list[WalkedFile]:
-    """All files that match an absolute `pattern`; `**` is any number of folders, wildcards match no leading dot."""
+    """All files that match an absolute `pattern`. `**` is any number of folders, wildcards match no leading dot."""
     return sorted(set(_matches("/", pattern.strip("/").split("/"))))
 
 

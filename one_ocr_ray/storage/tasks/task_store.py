@@ -1,4 +1,4 @@
-"""The service's store, a folder or a bucket prefix: uploads, records, states and results of tasks; idempotency keys.
+"""The service's store in a folder or a bucket: the files of tasks, and idempotency keys.
 
 tasks/<id>/upload.pdf       the uploaded bytes
 tasks/<id>/record.json      what was accepted, written once
@@ -72,7 +72,7 @@ class TaskStore:
     """The durable state of the service. Safe to use from several threads and processes."""
 
     def __init__(self, root: str) -> None:
-        """Raise UsageError for a root that cannot be opened; every method raises StorageError if the store refuses."""
+        """Raise UsageError for a root that cannot be opened. Every method raises StorageError if the store refuses."""
         self.root = root_of(root)
         self._objects = Objects(self.root)
 
@@ -167,7 +167,7 @@ class TaskStore:
         return {name for name in self._objects.folders(TASKS) if _is_id(name)}
 
     def load(self, task_ids: set[str]) -> Iterator[tuple[str, StoredTask | StorageError | None]]:
-        """`task` of many ids, read in parallel; the error in place of a task that the store refuses."""
+        """`task` of many ids, read in parallel. The error in place of a task that the store refuses."""
 
         def task(task_id: str) -> StoredTask | StorageError | None:
             try:
@@ -212,7 +212,7 @@ class TaskStore:
         return Claim(ClaimStatus.NEW)
 
     def settle(self, owner: str, key: str, response: Any) -> None:
-        """Store the `response` (JSON) for later requests of this key; None frees the key after a failed request."""
+        """Store the `response` (JSON) for later requests of this key. None frees the key after a failed request."""
         path = _claim_path(owner, claim_id(key))
         data = self._objects.get(path)
         if data is None or response is None:

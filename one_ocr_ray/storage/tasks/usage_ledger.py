@@ -49,7 +49,7 @@ class UsageLedger:
         return added((total, *(use for name, use in runs.items() if name not in names)))
 
     def add_up(self, open_runs: Iterable[str], today: date) -> None:
-        """Add all but the open runs, whose end is not durable, to the sums of their owners; forget days long gone."""
+        """Add all but the open runs, whose end is not durable, to the sums of their owners. Forget days long gone."""
         still_open = {_name_of(run_id) for run_id in open_runs}
         for owner in self._objects.folders(USAGE):
             folder = f"{USAGE}/{owner}"
@@ -83,7 +83,7 @@ class UsageLedger:
                 log.warning("what the run %s has used cannot be read", name)
 
     def _sum(self, folder: str) -> tuple[DailyUse, set[str]] | None:
-        """The sum, and the runs that were added last; None if the file cannot be understood."""
+        """The sum, and the runs that were added last. None if the file cannot be understood."""
         data = self._objects.get(f"{folder}/sum.json")
         try:
             values = {"days": {}, "runs": []} if data is None else orjson.loads(data)

@@ -155,7 +155,7 @@ class BatchClient:
             yield entry
 
     async def cancel(self, batch_id: str) -> Failure | None:
-        """Ask for the end of a batch; it ends some time later, or has ended already."""
+        """Ask for the end of a batch. It ends some time later, or has ended already."""
         reply = await self._http.send(self.codec.cancel_request(self.options, batch_id))
         if isinstance(reply, Failure):
             return reply

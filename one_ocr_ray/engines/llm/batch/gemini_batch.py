@@ -78,7 +78,7 @@ def start_request(options: EngineOptions, name: str, size_bytes: int) -> wire.Ht
 
 
 def piece_request(url: str, offset: int, piece: bytes, *, is_last: bool) -> wire.HttpRequest:
-    """The POST of one piece to the address that `start_request` has got; it needs no key."""
+    """The POST of one piece to the address that `start_request` has got. It needs no key."""
     command = "upload, finalize" if is_last else "upload"
     return wire.HttpRequest(url, {"X-Goog-Upload-Offset": str(offset), "X-Goog-Upload-Command": command}, piece)
 
@@ -135,7 +135,7 @@ def cancel_request(options: EngineOptions, batch_id: str) -> wire.HttpRequest:
 
 
 def batches_request(options: EngineOptions, after: str | None) -> wire.HttpRequest:
-    """A GET of a page of the list of batches; without a page size it would be empty."""
+    """A GET of a page of the list of batches. Without a page size it would be empty."""
     return gemini.account_request(options, "/batches", {"pageSize": "100"} | ({"pageToken": after} if after else {}))
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class LineResult:
-    """What a line says: the answer to the request `key`; None if the provider has not run it."""
+    """What a line says: the answer to the request `key`. None if the provider has not run it."""
 
     key: str
     answer: Answer | None
