@@ -78,7 +78,7 @@ def for_child_programs() -> dict[str, str]:
 
 
 def keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> list[str]:
-    """The variables of a Ray `runtime_env` that hold a key or secret, `more` of the user's own among them.
+    """The variables of a Ray `runtime_env` that hold a key or secret. `more` are the user's own.
 
     NAME_FILE variables hold none.
     """
@@ -88,7 +88,7 @@ def keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> list[st
 
 
 def refuse_keys_in(runtime_env: Mapping[str, Any], more: Iterable[str] = ()) -> None:
-    """Raise UsageError if a Ray `runtime_env` holds a provider's key: Ray shows it to everyone who sees the job."""
+    """Raise UsageError if a Ray `runtime_env` holds a key. Ray shows it to everyone who sees the job."""
     if found := keys_in(runtime_env, more):
         raise UsageError(
             f"The runtime_env holds {' and '.join(found)}, and Ray shows it to everyone who sees the job. Remove it, "

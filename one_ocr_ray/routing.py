@@ -1,4 +1,4 @@
-"""The nouns of a page's route: why a reader answers for it, or why the page goes on to the next. No behaviour.
+"""The nouns of a page's route: why a reader answers for a page, or passes it on. No behaviour.
 
 The reasons stand in the dataset's column `route_reason` and are part of the public contract; docs/routing.md explains
 each of them.
@@ -54,7 +54,7 @@ class Escalation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of one reader's answer: it stands, or the page goes on to a reader that can do better."""
+    """The judgement of one answer: it stands, or the page goes on to a better reader."""
 
     accepted: bool
     reason: RouteReason | None = None

@@ -23,7 +23,7 @@ WAITING = "Interrupted. Requests under way are paid and have {wait_s:g} s to be 
 
 
 class Interruption:
-    """Turns the first interruption into the end of one task, and a second signal into the end of the process.
+    """The first interruption ends one task, and a second signal ends the process.
 
     A block around the whole run: before the task an interruption is a KeyboardInterrupt, whatever the signal, and the
     second one counts after the task too, while the run is being cleared away.

@@ -110,7 +110,7 @@ def _reader_lines(summary: RunSummary) -> list[str]:
 
 
 def print_summary(summary: RunSummary, *, as_json: bool, out: TextIO, err: TextIO) -> None:
-    """Print the end of a run: one JSON object on `out` if `as_json`, and a few lines on `err`."""
+    """Print the end of a run as a few lines on `err`. With `as_json` also as one JSON object on `out`."""
     if as_json:
         print_json(summary, out)
     figures = summary.as_json()

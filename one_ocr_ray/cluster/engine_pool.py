@@ -1,4 +1,4 @@
-"""The embedded engine over the whole cluster: one `OcrEngineActor` per CPU, and a pool that hands pages to them.
+"""Spreads pages over the embedded engines of the cluster: one `OcrEngineActor` per CPU.
 
 An engine may die, for native code meets hostile images. Its page goes to another one; a page that kills two fails. Ray
 restarts the engine on its node. Without the node it is gone, and the others go on.

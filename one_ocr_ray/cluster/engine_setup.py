@@ -1,4 +1,4 @@
-"""What a worker reads pages with: the pool of embedded engines, or an LLM engine under the account's rate limiter."""
+"""Sets up what a worker reads pages with: embedded engines, and LLM engines under rate limiters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate limiter of one account and model: a named, detached actor that all jobs and the service share.
+"""The rate limiter of one account and model. All jobs and the service share this detached actor.
 
 All decisions are those of `policy.ratelimit.gate`; here are the waiting, the clock and the name.
 """

@@ -24,6 +24,6 @@ def read_parquet(
 
 
 def stage_identity() -> tuple[str, str]:
-    """The client of a stage's process, and the run that it counts to: all stages of a job share what their job gets."""
+    """The client of a stage's process and its run. All stages of a job share what their job gets."""
     context = ray.get_runtime_context()
     return context.get_worker_id(), f"ray-data-{context.get_job_id()}"

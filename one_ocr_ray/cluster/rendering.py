@@ -42,7 +42,7 @@ BYTES_AHEAD = 32 << 20
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A page of a slice: the number of its item in the slice, and its image or why there is none."""
+    """A page of the slice's item with this number. It is an image, or says why there is none."""
 
     item: int
     page: RenderedPage

@@ -1,4 +1,4 @@
-"""Connecting to Ray: a local one that lives as long as the run, or a cluster that is there."""
+"""Joins a cluster, or starts a local Ray that lives as long as the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every worker actor has: work that is read once, followed as a stream and ended, and where such an actor runs.
+"""The base of worker actors: each assignment is read once, followed as a stream and ended.
 
 All calls of an actor share one event loop; a concurrency group would have a loop of its own.
 """

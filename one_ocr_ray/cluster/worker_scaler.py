@@ -1,4 +1,4 @@
-"""The nodes of a cluster while it works: waiting for the first, asking for more, and a worker for each that joins.
+"""Waits for the first nodes, asks for more, and starts a worker on each that joins.
 
 Nodes come and go: an autoscaler adds them, a cloud takes them back, somebody plugs one in.
 """

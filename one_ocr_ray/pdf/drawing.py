@@ -1,4 +1,4 @@
-"""What documents of each kind have in common in the child program: a drawn page, its bounds, the refusal to draw it.
+"""What the child program's documents of all kinds share: a drawn page, its bounds, the refusal.
 
 Imports Pillow only.
 """

@@ -1,4 +1,4 @@
-"""Why a document is not opened or a page not drawn: from what the child process says to a code and a sentence."""
+"""Turns what the child process says into the failure of a document or a page."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def of_opening(
 
 
 def _without_pages(stream_of: Callable[[], BinaryIO]) -> Failure:
-    """The failure of a PDF without pages: empty if it is whole, damaged if its end is missing or wrong."""
+    """The failure of a PDF without pages: empty if it is whole, else damaged."""
     with contextlib.suppress(OSError), stream_of() as stream:
         header_at = stream.read(HEAD_BYTES).find(b"%PDF-")
         stream.seek(max(0, stream.seek(0, os.SEEK_END) - _TAIL_BYTES))

@@ -1,4 +1,4 @@
-"""The child's side of a socket between it and its parent: frames in and out, limits, an end with the parent.
+"""The child's side of the socket to its parent: frames, limits, and an end with the parent.
 
 A part of child programs: imports the standard library only. `pdf/child.py` describes the frames.
 """

@@ -1,4 +1,4 @@
-"""Glyphs for text whose font a PDF does not embed: where pdfium gets them, and which ones are missing.
+"""Finds glyphs for text whose font a PDF does not embed, and tells which are missing.
 
 A part of the child program: imports pypdfium2 and the standard library only.
 """
@@ -36,7 +36,7 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
         self.setup()
 
     def MapFont(self, _: Any, weight: int, italic: int, charset: int, *rest: Any) -> Any:  # noqa: N802 - pypdfium2's name
-        """Map to a font of the machine, or to a Chinese font where there is none and Latin letters are not enough."""
+        """Map to a font of the machine, or to a Chinese one where Latin letters are not enough."""
         self.asked = True
         found = self.default.MapFont(self.default, weight, italic, charset, *rest)
         _, face, _ = rest

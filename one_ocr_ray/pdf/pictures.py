@@ -53,7 +53,7 @@ warnings.simplefilter("ignore")  # they could quote a document
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A page of the file: its place among the frames, its EXIF orientation, its dots per inch across and down."""
+    """A page of the file: its place among the frames, its EXIF orientation, and its dpi."""
 
     place: int
     orientation: int

@@ -1,4 +1,4 @@
-"""The parent's side of a child program: start it, send one request at a time with a deadline, end it.
+"""Starts a child program, sends one request at a time with a deadline, and ends it.
 
 It knows frames and processes, nothing about PDFs. `pdf/child.py` describes the frames; it is not imported, because it
 loads pdfium.

@@ -1,4 +1,4 @@
-"""What is painted on a page beside its text: pictures, straight lines, and in which order all of it is painted.
+"""Reads what a page shows beside its text: pictures, straight lines, and the order of painting.
 
 A part of the child program: imports pypdfium2 and the standard library only. Lengths are points of the page's own
 space.

@@ -1,4 +1,4 @@
-"""What a page's text layer holds: characters with their places, the runs and fonts they are set in, pictures, rulings.
+"""Reads a page's text layer: characters with places, runs, fonts, pictures and rulings.
 
 A part of the child program: imports pypdfium2 and the standard library only. Nothing is judged here: what is invisible
 or wrong is told by `policy/text_layer`, which also reads the format that `layer_of` writes.
@@ -47,7 +47,7 @@ _fill_colour = _fast(pdfium_c.FPDFPageObj_GetFillColor, _INT, _POINTER, *[_POINT
 
 
 def layer_of(page: Any) -> bytes:
-    """The text layer of `page` in one piece: the length of a JSON head, the head, arrays with an entry a character."""
+    """The text layer of `page` as bytes: the length of a JSON head, the head, and arrays."""
     head: dict[str, Any] = {"width": page.get_width(), "height": page.get_height(), "to_display": _to_display(page)}
     shapes = Shapes(all_objects(page))
     head["cut"] = shapes.cut
@@ -65,7 +65,7 @@ def layer_of(page: Any) -> bytes:
 
 
 def _to_display(page: Any) -> list[float]:
-    """The matrix from the page's own space to points as displayed: after /Rotate, origin at the top left, y down."""
+    """The matrix from the page's own space to points as displayed, origin at the top left."""
     scale = 1000  # pdfium answers in whole units
     size = round(page.get_width() * scale), round(page.get_height() * scale)
     x, y = ctypes.c_int(), ctypes.c_int()
@@ -109,7 +109,7 @@ def _characters(text: Any, count: int, shapes: Shapes) -> tuple[dict[str, Any], 
 
 
 def _run(text: Any, piece: int, first: int, shapes: Shapes, fonts: dict[int, dict[str, Any]]) -> list[Any]:
-    """What one text object has: font, direction as a matrix, render mode, colour, place in the order of painting."""
+    """The font, direction, render mode, colour and place in the painting order of a text object."""
     matrix = (ctypes.c_float * 6)()
     _matrix(text, first, ctypes.addressof(matrix))
     colour = (ctypes.c_uint * 4)(0, 0, 0, 255)
@@ -144,7 +144,7 @@ def _described(font: int, number: int) -> dict[str, Any]:
 
 
 def _annotations(page: Any) -> dict[str, Any]:
-    """What is drawn and does not stand in the text page: values of form fields, and how many other annotations."""
+    """The values of form fields, which no text page holds, and the number of other annotations."""
     values: list[list[Any]] = []
     drawn = 0
     for index in range(min(pdfium_c.FPDFPage_GetAnnotCount(page), OBJECTS_MAX)):

@@ -1,4 +1,4 @@
-"""Turns the facts that `one-ocr doctor` collected into checks: a status, and a sentence that says what to do.
+"""Turns the facts of `one-ocr doctor` into checks: a status, and what to do.
 
 Facts hold no secrets, and nothing is probed here.
 """

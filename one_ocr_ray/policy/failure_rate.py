@@ -1,4 +1,4 @@
-"""Stops a job if too many pages fail: a wrong setting or a sick provider must not use up the whole input."""
+"""Stops a job if too many pages fail. A wrong setting must not use up the whole input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells by a name if a file, an object or a member of an archive is a document, and names the members.
+"""Tells by its name if a file, an object or an archive's member is a document.
 
 A file that is named itself is read whatever its ending: the first bytes tell its kind, see `pdf/kinds.py`.
 """
@@ -21,7 +21,7 @@ def is_document(name: str) -> bool:
 
 
 def is_input(name: str) -> bool:
-    """True if a file of a folder is to be read: a document, a comic book, or an archive of documents."""
+    """True for a document, a comic book, or an archive of documents."""
     return name.lower().endswith(ENDINGS)
 
 

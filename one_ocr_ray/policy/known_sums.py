@@ -1,4 +1,4 @@
-"""Sums of numbers of which some may be unknown: None stands for unknown, and makes the whole sum unknown."""
+"""Adds numbers that may be unknown. None stands for unknown, and makes the whole sum unknown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own: for programs without one, and for notebooks, which run one."""
+"""Runs an event loop in a thread, for programs without one and for notebooks."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FailureNotes:
-    """The first sentence for each error code, the one for throttles, and one for each endpoint that refuses all."""
+    """The first sentence for each error code, for throttles, and for each endpoint that refuses all."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""Opening input files: once for the plan, to learn their id and page count, and again to render them.
+"""Opens input files: for the plan, to learn their id and page count, and again to render.
 
 pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
 """
@@ -93,7 +93,7 @@ def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, c
 
 
 def _holds_listed(file: InputFile) -> bool:
-    """True for a folder or an archive that could not be listed when it was planned, and now can."""
+    """True for a folder or an archive that can be listed now, and could not when it was planned."""
     if is_folder(file.uri) or file.version is None or not holds_documents(file.uri):
         return is_folder(file.uri)
     try:

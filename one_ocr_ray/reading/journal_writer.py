@@ -73,7 +73,7 @@ class JournalWriter:
         self._risk.change(1)
 
     def add_passed(self, page: PageResult) -> None:
-        """Take a page that goes on to the next reader: its answer is paid, and not asked for again."""
+        """Take a page that goes on to the next reader. Its answer is paid, and not asked for again."""
         self._passed.append(page)
         self._some.set()
 

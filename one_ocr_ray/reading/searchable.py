@@ -42,7 +42,7 @@ class SearchableOptions:
 
 @dataclass(slots=True)
 class SearchableReport:
-    """What a searchable copy has: pages with a new layer, those whose places are guessed, and those that stayed."""
+    """Counts the pages of a searchable copy: with a new layer, with guessed places, and damaged."""
 
     written: int = 0
     guessed: int = 0

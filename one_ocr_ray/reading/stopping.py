@@ -57,7 +57,7 @@ class Ending:
 
     @contextmanager
     def requesting(self) -> Iterator[None]:
-        """A block around a request: the end cancels it when its time is over, and lets none begin after that."""
+        """A block around a request. The end cancels it when its time is over, and lets none begin after."""
         if self._is_over and self.reason is not None:
             raise _same(self.reason)
         with self._cancelled_from(self._asking):

@@ -1,1 +1,1 @@
-"""Model servers as child processes: the guard that none of them outlives, and the one who starts and watches it."""
+"""Model servers as child processes: the guard that ends them, and their owner's side."""

@@ -1,4 +1,4 @@
-"""The program between an owner and a model server: no process of the server outlives the owner, however it ends.
+"""The guard of a model server: none of the server's processes outlives its owner.
 
     python guard.py GRACE_S COMMAND ARGUMENT..
 

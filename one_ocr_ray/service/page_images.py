@@ -1,4 +1,4 @@
-"""Opens uploaded files in child processes that may die: to check them when they come, and to draw their pages.
+"""Checks uploaded files and draws their pages, in child processes that may die.
 
 A reader serves one call at a time and keeps its document open for the next. A call whose client is gone runs on in its
 thread, and keeps its owner's turn, until the deadline of the child ends it.

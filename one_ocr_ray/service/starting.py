@@ -1,4 +1,4 @@
-"""The port of the service while Ray Serve starts: `/healthz` is answered, and everything else told to come again.
+"""Holds the service's port while Ray Serve starts. It answers `/healthz`, and tells all else to come again.
 
 Ray Serve's proxy binds the port beside it (SO_REUSEPORT), and has it alone once this is closed.
 """

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def flag(metavar: str | None, group: str, text: str, default: Any = None, **limits: Any) -> Any:
-    """A setting with its command-line flag: the name of its value, its help group and one line of help.
+    """A setting with its command-line flag, help group and line of help.
 
     `repeats`: the flag may be given several times.
     """

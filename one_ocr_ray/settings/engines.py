@@ -1,4 +1,4 @@
-"""The settings of one LLM engine: what flags say of `--engine`, and entries of `engines` of a route's other readers.
+"""The settings of one LLM engine, for `--engine` and for entries of `engines`.
 
 Declared once for both. A new setting of an engine comes here.
 """

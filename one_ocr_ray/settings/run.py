@@ -92,7 +92,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
     @field_validator("inputs")
     @classmethod
     def _named(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse an empty name: it would stand for the current folder, and comes from a variable that is not set."""
+        """Refuse an empty name. It comes from an unset variable, and would mean the current folder."""
         if "" in value:
             raise PydanticCustomError("input", "an INPUT is empty; name the files, or . for this folder")
         return value
@@ -188,7 +188,7 @@ def key_variables(settings: Settings) -> tuple[str, ...]:
 
 
 def ray_address(settings: Settings) -> str:
-    """The address of Ray: as set, else that of the surrounding Ray job, else `local`: a Ray of this process."""
+    """The address of Ray: as set, else that of the surrounding Ray job, else `local`."""
     return settings.address or ("auto" if environment.is_inside_ray_job() else LOCAL_RAY)
 
 

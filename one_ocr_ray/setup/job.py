@@ -159,7 +159,7 @@ def page_request_of(settings: Settings) -> PageRequest:
 
 
 def longest_side_px_of(settings: Settings) -> int:
-    """The longest side of page images: as set, else as the model wants it, or the one that wants the largest."""
+    """The longest side of page images: as set, else the largest that a model wants."""
     if "longest_side" in settings.model_fields_set:
         return settings.longest_side
     readers = (settings_of_engine(settings, name) for name in models_of(_parsed_route(settings)))

@@ -280,7 +280,7 @@ def _head(objects: Objects, key: str) -> tuple[ObjectInfo | None, StorageError |
 
 
 def _listings(key: str) -> Iterator[tuple[str, Callable[[str], bool]]]:
-    """Prefixes to list until one holds something, each with a filter: first the folder `key`, then the pattern `key`.
+    """Prefixes to list until one holds something, with filters: the folder `key`, then the pattern `key`.
 
     Stores list in the order of names, so a listing streams without sorting.
     """

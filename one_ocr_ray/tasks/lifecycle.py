@@ -1,4 +1,4 @@
-"""`TaskLifecycle` makes every change of a task: first in the store, where it must survive a crash, then for waiters.
+"""`TaskLifecycle` makes every change of a task, first in the store and then for waiters.
 
 It knows nothing of workers. `policy/tasks/transitions.py` decides what a view becomes.
 """

@@ -149,7 +149,7 @@ def _settings_of_task(service: ServiceConfig, options: TaskOptions) -> ServiceSe
 
 
 def has_embedded_engine(service: ServiceConfig) -> bool:
-    """True if the service keeps processes of the embedded engine: it offers it, or its own route needs it."""
+    """True if the service offers the embedded engine, or its own route needs it."""
     return LOCAL in service.engines or needs_embedded_engine(route_of(service.settings))
 
 

@@ -1,4 +1,4 @@
-"""The check of a run before anything is read: a key on each worker's node, and a provider that lets it in."""
+"""Checks keys and providers before a run reads anything."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class OcrWorker(Worker["ShardAssignment"]):
 
     @cached_property
     def _context(self) -> ReadContext:
-        """Made at first use: a missing key must come out of `check_engine`, not as the death of an actor."""
+        """Made at first use, so that `check_engine` tells of a missing key and no actor dies of it."""
         context = self._make_context()
         own = {name for name, setup in self._job.engines.items() if setup.options.usd_per_s is not None}
         readers = tuple(

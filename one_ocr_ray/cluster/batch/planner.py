@@ -110,7 +110,7 @@ class Planner:
         self._touched = []
 
     def _written(self, shards: list[Shard]) -> list[Shard]:
-        """Write shards to the plan, each shard of copies to a file of its own: a reader of one reads the whole file."""
+        """Write shards to the plan. A shard of copies has a file of its own, which its reader reads whole."""
         for batch in ([shard for shard in shards if not shard.copies], *([shard] for shard in shards if shard.copies)):
             if batch:
                 self._known.plan(batch)

@@ -1,4 +1,4 @@
-"""What a run starts with: its job, the cost ceiling, workers on the nodes, and the driver over them."""
+"""Sets up a run: its job, the cost ceiling, the workers and the driver over them."""
 
 from __future__ import annotations
 

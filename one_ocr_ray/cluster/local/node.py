@@ -85,18 +85,18 @@ class _HeadNode(ray_node.Node):
     system_config: ClassVar[dict[str, Any]] = SYSTEM_CONFIG
 
     def start_gcs_server(self) -> None:
-        """Come back as soon as it is there, after 30 ms: Ray itself looks for that ten times a second."""
+        """Come back as soon as it is there, after 30 ms. Ray itself looks ten times a second."""
         look_often = partial(wait_for_persisted_port, poll_interval_ms=LOOK_EVERY_MS)
         with _replaced(ray_node, "wait_for_persisted_port", look_often):
             super().start_gcs_server()  # type: ignore[no-untyped-call]
 
     def start_api_server(self, **_: object) -> None:
-        """No server of the dashboard, but what it would tell the agent, which asks and complains once a second."""
+        """Start no dashboard server. Store what it would tell the agent, which asks and complains once a second."""
         cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
         cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
 
     def start_raylet(self, *values: Any, **named: Any) -> None:
-        """Ray would import what its agent needs, a third of a CPU second, only to see whether it is installed."""
+        """Skip Ray's check of what its agent needs: the import takes a third of a CPU second."""
         with _replaced(utils, "get_dashboard_dependency_error", lambda: None):
             super().start_raylet(*values, **named)
 

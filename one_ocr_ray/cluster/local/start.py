@@ -1,4 +1,4 @@
-"""A Ray of a process's own on this machine, for as long as a run or a service lasts."""
+"""Starts a Ray on this machine for as long as a run or a service lasts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The model servers of one run or service: started where GPUs are free, started again when they die, ended with it."""
+"""Starts the model servers of a run or service where GPUs are free, restarts those that die, and ends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers of `--engine vllm` as a run uses them: the endpoints that have answered so far, and what they cost."""
+"""The servers of `--engine vllm`: their endpoints and their cost."""
 
 from __future__ import annotations
 

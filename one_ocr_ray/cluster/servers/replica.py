@@ -36,7 +36,7 @@ SILENT_S = 30.0  # without health: the engine hangs, or the kernel has no memory
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a replica is: its node and the address of its server, which stays the same after it has answered there."""
+    """The node of a replica and the address of its server. The address stays after it has answered."""
 
     node_id: str
     host: str
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a server ended by itself: its exit code, the last line of its log, where that is, and why in one word."""
+    """How a server ended by itself. `log` is the file whose last line is `last_line`."""
 
     exit_code: int
     last_line: str

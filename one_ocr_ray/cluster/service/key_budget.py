@@ -1,4 +1,4 @@
-"""What uploads of one API key may cost in a day: one actor of the service keeps the budgets of all keys.
+"""Bounds what uploads of one API key may cost in a day. One actor keeps the budgets of all keys.
 
 A day is one of UTC. Its record is in the store, so that it outlives the service.
 """

@@ -63,7 +63,7 @@ _UNIX_TIME_S, _UNIX_TIME_MS = 1e9, 1e11
 
 
 def until_s(text: str, date: str) -> float | None:
-    """The seconds in `text`: a duration, or the time from `date` until a Unix time (in seconds or ms)."""
+    """The seconds in `text`: a duration, or a Unix time (s or ms), which counts from `date`."""
     seconds = duration_s(text)
     if seconds is None or seconds < _UNIX_TIME_S:
         return seconds

@@ -31,7 +31,7 @@ AROUND_A_LINE = 0.4  # of its height around it, for accents and descenders
 
 
 def shrunk_gray(page: Pixels) -> tuple[Pixels, float]:
-    """A page (BGR) in gray, at most `SIDE_PX` long, and how many times smaller it is than it was."""
+    """A page (BGR) in gray, at most `SIDE_PX` long, and how many times smaller it is."""
     height, width = page.shape[:2]
     shrunk = max(1.0, max(height, width) / SIDE_PX)
     if shrunk > 1:

@@ -1,4 +1,4 @@
-"""Which models read the lines of a page: those of the scripts that a user names, as far as they are installed.
+"""Chooses the models that read lines: those of the user's scripts that are installed.
 
 The wheel holds one. Others are files that users put into a folder: PP-OCR's recognition models as ONNX.
 """
@@ -33,7 +33,7 @@ _NAMES = {code: names.split() for names, codes in _SCRIPTS.items() for code in c
 
 @dataclass(frozen=True, slots=True)
 class LineModels:
-    """Recognition models in the order in which they are asked for a line: files, None for the one in the wheel."""
+    """Files of recognition models, in the order of asking. None is the one in the wheel."""
 
     files: tuple[str | None, ...] = (None,)
 

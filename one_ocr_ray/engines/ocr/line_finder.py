@@ -1,4 +1,4 @@
-"""Finds the lines of a page image: RapidOCR's detector in passes of bounded size, then closer looks at the rest.
+"""Finds the lines of a page image: passes of RapidOCR's detector, then closer looks at the rest.
 
 policy/page/looks.py decides how closely to look, and where to look again.
 """
@@ -76,7 +76,7 @@ class Finder:
         return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
     def first_look(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
-        """The lines that the detector sees in the rows of the page from `top` to `bottom`, as large as in all of it."""
+        """The lines that the detector sees from row `top` to `bottom`, at the scale of the whole page."""
         scale = looks.pass_scale(page.shape[1], page.shape[0])
         found = self._pass(np.ascontiguousarray(page[top:bottom]), scale)
         return [_box(page, corners + np.array((0, top), np.float32)) for corners in found]

@@ -1,4 +1,4 @@
-"""Reads single lines of text by recognisers on OpenVINO: a small one first, larger ones where that is not sure.
+"""Reads single lines with recognisers on OpenVINO, a small one first. Larger ones read what it is not sure of.
 
 RapidOCR's own class computes the chances of all 18,700 characters in every column, also of the columns that say nothing
 new. That is a tenth of a recogniser's time.

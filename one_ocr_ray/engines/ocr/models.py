@@ -1,4 +1,4 @@
-"""Loads the models of the embedded OCR into OpenVINO, with settings and sizes that are fast on this CPU."""
+"""Loads the models of the embedded OCR into OpenVINO, with settings that are fast on this CPU."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def compiled(model: openvino.Model, without: str) -> tuple[Any, bool]:
 
 
 def network_input(pixels: Pixels, tones: Pixels) -> Pixels:
-    """Pixels of 3 bytes as a model takes them: one picture for each colour, each level as its number in `tones`."""
+    """Pixels as a model takes them: a picture for each colour, with its number in `tones` for each level."""
     numbers = cv2.LUT(pixels, tones)
     net = np.empty((1, 3, *pixels.shape[:2]), np.float32)
     for colour in range(3):
@@ -82,7 +82,7 @@ class Detector:
 
 
 def usual_width_px(width_px: float) -> int:
-    """The nearest of the 80 or so widths that lines are read in, a thirteenth from their own at most.
+    """The nearest of the 80 or so widths that lines are read in. It differs by a thirteenth at most.
 
     OpenVINO makes programs for every width that it has not had before and keeps them: with the widths as they come,
     that is a tenth of all CPU time on a manual of 40 pages and half of the memory after it.

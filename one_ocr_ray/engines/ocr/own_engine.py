@@ -1,4 +1,4 @@
-"""The embedded engine of this process, one page at a time in a thread of its own: for programs without a cluster."""
+"""The embedded engine for programs without a cluster. It reads one page at a time in a thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the picture of a page says of its text layer: samples of lines are read, and lines looked for that it lacks.
+"""Checks a text layer against the picture: reads samples of lines, and looks for lines that it lacks.
 
 The models are those of `RapidReader`. Which samples, and what follows, is decided in `policy/text_layer`.
 """
@@ -38,7 +38,7 @@ TEXT_CHARACTERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Text that a layer lacks: its share of the length of all lines on the picture, and its lines, in points."""
+    """Text that a layer lacks: its share of the length of all lines, and its lines in points."""
 
     share: float
     lines: tuple[TextLine, ...]

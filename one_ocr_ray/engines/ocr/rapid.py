@@ -1,4 +1,4 @@
-"""What touches pixels in the embedded OCR: decoding, finding lines, reading them, turning the page the right way up.
+"""Reads a page's pixels: decodes, finds lines, reads them, and turns the page the right way up.
 
 Importing this module costs about a second (OpenCV, RapidOCR); only `engine.py` does, and only when a page comes.
 """
@@ -147,7 +147,7 @@ class RapidReader:
         return reading.text, reading.score
 
     def read_boxes(self, boxes: Sequence[LineBox]) -> list[ReadLine]:
-        """The lines in `boxes` of an upright page, by the large recogniser: there is little else to judge them by."""
+        """The lines in `boxes` of an upright page, read by the large recogniser alone."""
         self.lines.begin_page(large_alone=True)
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 

@@ -45,7 +45,7 @@ def page_rulings(page: Pixels) -> tuple[Ruling, ...]:
 
 
 def _level_lines(gray: Pixels) -> Iterator[Line]:
-    """Lines that are darker than what is above and below them, lighter ones, and the edges of coloured grounds."""
+    """Lines that are darker or lighter than both sides, and the edges of coloured grounds."""
     dark = _long(cv2.morphologyEx(gray, cv2.MORPH_BLACKHAT, _ACROSS), LEAST_CONTRAST, LEAST_LENGTH_PX)
     # Between the rows of dark letters, and through those of light ones, runs what looks like a light line. Grounds
     # without dark letters do not have the one, grounds without light letters not the other.

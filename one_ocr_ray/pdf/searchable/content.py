@@ -1,4 +1,4 @@
-"""The content of a page that gets a text layer: what text it shows, and the hidden text of an earlier layer taken out.
+"""Reads the content of a page that gets a text layer, and takes an earlier hidden layer out.
 
 A part of the child program. Hidden is what is drawn in render mode 3. Only whole text objects are taken out, so that
 nothing that is seen moves: text of another mode in the same object stays, and the hidden text beside it.
@@ -74,7 +74,7 @@ class _Scan:
 
 
 def _without_text(instructions: list[Any]) -> list[Any]:
-    """A text object that shows nothing: of each operator that sets a state the last, as these outlive the object."""
+    """A text object that shows nothing. It keeps the last operator of each state: these outlive the object."""
     states: dict[str, Any] = {}
     for instruction in instructions[1:-1]:
         name = str(instruction.operator)
@@ -99,7 +99,7 @@ def look_through(pdf: pikepdf.Pdf, streams: list[Any]) -> Content:
 
 
 def look_through_forms(pdf: pikepdf.Pdf, resources: Any, depth: int = 0) -> tuple[int, Any]:
-    """The visible bytes of text in the forms of `resources`, and these without hidden text, if there was any.
+    """The visible bytes of text in the forms of `resources`, and these without hidden text.
 
     A form may be used by pages that keep their layers, so it is never changed itself. None: nothing was hidden.
     """

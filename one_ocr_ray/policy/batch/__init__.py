@@ -1,1 +1,1 @@
-"""Provider batches: what a parcel is, in which stage it stands, and how much may lie at a provider. Pure."""
+"""Provider batches: parcels, their stages, and how much may lie at a provider. Pure."""

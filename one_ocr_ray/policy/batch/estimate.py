@@ -1,4 +1,4 @@
-"""What a run in provider batches would take: uploads, batches, and rounds of batches under a cap on enqueued tokens."""
+"""Estimates a run in provider batches: uploads, batches, and rounds under a cap on tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A parcel: pages of one shard in one batch of a provider, and the stage in which it stands.
+"""A parcel: the pages of a shard in one batch of a provider, and their stage.
 
 What is known of a parcel are objects that are written once. Its stage follows from which of them are there; so a
 process that is killed anywhere goes on at the right place. The one rule that keeps money: an intent stands before a
@@ -172,6 +172,6 @@ class LinePage:
 
 
 def tag_of(output_id: str, parcel: str, what: str) -> str:
-    """Our name for a thing at the provider: `oo-` and 26 of `a-z2-7`, which every provider takes as a name."""
+    """Our name for a thing at the provider: `oo-` and 26 of `a-z2-7`. Every provider takes it."""
     digest = hashlib.sha256("\n".join((output_id, parcel, what)).encode()).digest()
     return "oo-" + base64.b32encode(digest).decode().lower()[:26]

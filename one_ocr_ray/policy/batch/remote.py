@@ -1,4 +1,4 @@
-"""Nouns of what lies at a provider: a batch and a file as its API shows them, in one vocabulary for all dialects."""
+"""A provider's batches and files in one vocabulary for all dialects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What requests to the run's own servers cost: the time of the server's GPUs, shared by what is under way there."""
+"""The cost of requests to the run's own servers: GPU time, shared by what is under way."""
 
 from __future__ import annotations
 

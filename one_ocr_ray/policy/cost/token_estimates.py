@@ -38,7 +38,7 @@ def text_tokens(text: str) -> int:
 
 
 class TokenScale:
-    """The ratio of real tokens to those of a formula: the median of the last answers, 1 until there is one.
+    """The median ratio of real tokens to a formula's over the last answers. It is 1 until there is one.
 
     The formulas hold for the providers' own models; a self-hosted model may count images quite differently. A model
     that reasons takes more tokens for an answer than its text has.

@@ -1,4 +1,4 @@
-"""Journal segments (finished pages of an unfinished shard as bytes), and which of several rows of a page counts.
+"""Encodes finished pages of an unfinished shard, and chooses the row of a page that counts.
 
 A segment is a line with the SHA-256 of the rest, then JSON: format, configuration and rows. A segment whose checksum
 is wrong is refused as a whole, so a torn or foreign object never becomes a row.
@@ -91,7 +91,7 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
 def split_for_retry(
     rows: Iterable[PageResult], run_id: str, pages: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
-    """Split rows for a retry by run `run_id`: pages that stay as they are, and failed pages to read again.
+    """Split rows for a retry by run `run_id` into pages that stay and failed pages to read again.
 
     `pages`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
     """

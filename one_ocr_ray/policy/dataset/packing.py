@@ -1,4 +1,4 @@
-"""Blocks to bytes and back: a page of 500 words with places is 10 KB of them, and 150 KB as objects.
+"""Packs blocks to bytes and back. A page of 500 words with places takes 10 KB, and 150 KB as objects.
 
 The bytes are compressed JSON with the fields of the dataset's column `blocks`, so a row is written without unpacking.
 """

@@ -1,4 +1,4 @@
-"""Running heads, feet and page numbers: what stands at the edge of many pages and belongs to none of them.
+"""Finds running heads, feet and page numbers: they repeat at the edges of many pages.
 
 A page alone does not tell a running head from a title; its neighbours do. Only short pieces at the upper or lower edge
 of a page are looked at: those that repeat, those that count the pages, and those in the place where others do either.

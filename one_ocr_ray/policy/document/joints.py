@@ -1,4 +1,4 @@
-"""What a page break has cut: paragraphs and tables that go on at the top of the next page."""
+"""Joins paragraphs and tables that go on at the top of the next page."""
 
 from __future__ import annotations
 

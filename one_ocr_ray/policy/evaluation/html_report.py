@@ -1,4 +1,4 @@
-"""An evaluation as one HTML page: the figures, and the worst pages with what differs marked side by side."""
+"""Writes an evaluation as one HTML page: figures, and the worst pages with marked differences."""
 
 from __future__ import annotations
 

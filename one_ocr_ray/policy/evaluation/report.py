@@ -1,4 +1,4 @@
-"""From scored pages to a report: sums over all, by document, by reader and by the reason for that reader."""
+"""Sums up scored pages: all, by document, by reader, and by the reason for that reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Places for a model's answer: its words are matched with words of the same page whose places are known.
+"""Finds the places of a model's answer by matching its words with words of known places.
 
 A model reads a page well and does not say where anything stands; a text layer or the embedded OCR knows every place.
 Words match where runs of them agree, in whatever order the blocks stand; then what is left between two matched words
@@ -99,7 +99,7 @@ def _middle(word: BlockWord) -> float:
 
 
 def _parts(word: BlockWord) -> list[BlockWord]:
-    """`word`, or its CJK characters with equal parts of its box: recognisers do not agree where such words end."""
+    """`word`, or its CJK characters with equal parts of its box. Recognisers end such words differently."""
     texts = _CJK_APART.findall(word.text)
     if len(texts) < 2:
         return [word]
@@ -118,7 +118,7 @@ def _folded(text: str) -> str:
 
 
 def _matches(answer: Sequence[str], page: Sequence[str]) -> dict[int, tuple[int, ...]]:
-    """The places on the page of each word of the answer that has one: one, or the two halves of a broken word."""
+    """The places on the page of each word of the answer that has any. A broken word has two."""
     found: dict[int, int] = {}
     for _ in range(ROUNDS):
         taken = set(found.values())

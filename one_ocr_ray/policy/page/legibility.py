@@ -36,7 +36,7 @@ _SURE_OF_NO_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class LineRead:
-    """A line that was read: size in px, score 0-1, share of columns with ink, and of those far from any character."""
+    """A line that was read: its size in px, its score, and the shares of its ink."""
 
     length: float
     height: float
@@ -53,7 +53,7 @@ class LineRead:
 
     @property
     def is_lost(self) -> bool:
-        """True if it was not read but looks like text: as long as a word, no picture, frame or row of dots."""
+        """True if it was not read but looks like text, as long as a word."""
         return not self.is_text and self.length >= WORD_RATIO * self.height and self.inked >= LEAST_INK
 
     @property

@@ -40,7 +40,7 @@ def net_px(length: float) -> int:
 
 
 def is_rule(width: float, height: float) -> bool:
-    """True if a detected line is too low for its length to hold letters: a rule or a row of dots."""
+    """True if a detected line is too low for letters: a rule or a row of dots."""
     short, long = sorted((width, height))
     return short < SMALLEST_LETTERS_PX and long > MOST_LINE_RATIO * short
 
@@ -87,7 +87,7 @@ class BlotKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Blot:
-    """Connected ink, in cells of 4 px of a page of 1600 px: its box, and the number of cells with ink."""
+    """Connected ink, in cells of 4 px of a page of 1600 px."""
 
     left: int
     top: int

@@ -1,4 +1,4 @@
-"""Whose fault a failure is: a page whose endpoint is at fault goes to another one, and has lost no attempt. Pure."""
+"""Tells whose fault a failure is. At an endpoint's fault a page moves on, and loses no attempt. Pure."""
 
 from __future__ import annotations
 

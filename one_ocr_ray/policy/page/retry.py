@@ -1,4 +1,4 @@
-"""Decides after each answer: accept it, send again (when, and with which request), give up, or stop the job.
+"""Decides after each answer: accept it, send again, give up, or stop the job.
 
 There are three classes of failures. A throttle is an event of the account and costs the page no attempt. A transport
 fault is retried with full jitter. A bad answer is requested again with changed parameters. The caller passes the

@@ -1,1 +1,1 @@
-"""Profiles of OCR models: what is known of each family, and pure readers of the forms that they answer in."""
+"""Profiles of OCR models: facts of each family, and pure readers of its answers."""

@@ -61,7 +61,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
 
 
 def _is_inside(tag: re.Match[str], kind: BlockKind) -> bool:
-    """True for a place, a cell of a table, and what DocTags name inside an element: a language, a picture's class."""
+    """True for what DocTags name inside an element: a place, a cell, a language, a picture's class."""
     name = tag[2]
     return (
         _PLACE.match(name) is not None
@@ -71,7 +71,7 @@ def _is_inside(tag: re.Match[str], kind: BlockKind) -> bool:
 
 
 def _table(otsl: str) -> str:
-    """HTML of a table in OTSL: `lcel` belongs to the cell on its left, `ucel` to the one above, `xcel` to both."""
+    """The HTML of a table in OTSL. `lcel` extends the cell on its left, `ucel` the one above, `xcel` both."""
     rows: list[list[tuple[str, str]]] = [[]]
     tags = [tag for tag in _TAG.finditer(otsl) if tag[2] in _CELLS and not tag[1]]
     for tag, inside in with_content(otsl, tags):

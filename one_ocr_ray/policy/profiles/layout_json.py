@@ -1,4 +1,4 @@
-"""Reads answers that are a JSON list of places: `[{"bbox": [x1, y1, x2, y2], "category": .., "text": ..}, ..]`.
+"""Reads answers that are a JSON list of `{"bbox": [x1, y1, x2, y2], "category": .., "text": ..}`.
 
 Sources: the prompts of dots.ocr and Infinity-Parser2, which name the categories.
 """

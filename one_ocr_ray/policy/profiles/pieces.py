@@ -1,4 +1,4 @@
-"""What the readers of answers have in common: a page as pieces, and pieces as Markdown and as blocks."""
+"""What the readers of answers share: a page as pieces, and pieces as Markdown and blocks."""
 
 from __future__ import annotations
 

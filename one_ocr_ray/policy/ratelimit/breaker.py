@@ -1,4 +1,4 @@
-"""The circuit breaker: stops requests to a server that fails nearly all of them, then sends a few probes."""
+"""The circuit breaker stops requests to a server that fails nearly all, then sends probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The audit of a run: which pages a second reader reads too, by whom, and how far the two disagree. Decisions only."""
+"""The audit of a run: pages that a second reader reads too, and how far the two disagree. Decisions only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AuditedPage:
 
 
 def is_audited(document_id: str, page_number: int, share: float) -> bool:
-    """True for that share of all pages: the same in every run, and all of a smaller share in a larger one."""
+    """True for that share of all pages. It is the same in every run, and part of any larger share."""
     digest = hashlib.sha256(f"{document_id} {page_number}".encode()).digest()
     return int.from_bytes(digest[:8], "big") < share * 2**64
 
@@ -46,7 +46,7 @@ def second_reader(names: Sequence[str], answered: str) -> str | None:
 
 
 def audit_report(share: float, pages: Iterable[AuditedPage]) -> dict[str, Any]:
-    """The `audit` of a summary: the share of words on which the two readings differ, with its 95 % interval."""
+    """The `audit` of a summary: the share of words that differ, with its 95 % interval."""
     pages = list(pages)
     by_reader, by_reason = defaultdict(list), defaultdict(list)
     for page in pages:

@@ -79,7 +79,7 @@ def _names(text: str | None, engine: str, others: Collection[str]) -> tuple[str,
 
 
 def needs_embedded_engine(route: Route) -> bool:
-    """True if pictures are read on this cluster, if only to sample text layers, to audit or for places."""
+    """True if this cluster reads pictures: as a reader, for samples, to audit or for places."""
     return models_of(route) != route.names or route.audit is not None or route.ocr_places
 
 

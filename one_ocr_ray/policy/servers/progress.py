@@ -25,7 +25,7 @@ def stage_of(log: str) -> str:
 
 
 def progress_sentence(stages: list[str], ready: int, wanted: int, elapsed_s: float) -> str:
-    """Such as `loading weights, 2 of 4 servers ready, 3:10`: `stages` are those of the servers that are not ready."""
+    """Such as `loading weights, 2 of 4 servers ready, 3:10`. `stages` are of servers that are not ready."""
     order = [stage for stage, _ in _STAGES]
     slowest = f"{min(stages, key=order.index)}, " if stages else ""
     minutes, seconds = divmod(int(elapsed_s), 60)

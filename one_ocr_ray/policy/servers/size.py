@@ -54,7 +54,7 @@ IDLE_S = 900.0  # then those beyond the least are paid in vain
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How a service's servers are used: how many it wants, and since when there has been work, or none."""
+    """How many servers a service wants, and since when there has been work, or none."""
 
     wanted: int
     since_s: float

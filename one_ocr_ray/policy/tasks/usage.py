@@ -1,4 +1,4 @@
-"""What an API key has used: pages, tokens and USD by day and reader, added up and as JSON."""
+"""Adds up what an API key has used: pages, tokens and USD by day and reader."""
 
 from __future__ import annotations
 

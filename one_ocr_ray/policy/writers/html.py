@@ -45,7 +45,7 @@ _STYLE = (
 
 
 def to_html(blocks: Iterable[Block]) -> str:
-    """A fragment: an element for each block, lists nested, without what belongs to the sheet and not to the text."""
+    """An HTML fragment: an element for each block, lists nested, without the page's furniture."""
     parts: list[str] = []
     items: list[Block] = []
     for block in blocks:

@@ -1,4 +1,4 @@
-"""Writing the words of a page as the text operators of a PDF: invisible, each word where it stands on the page.
+"""Writes the words of a page as invisible text operators of a PDF, each where it stands.
 
 The frame is that of the page as displayed, in points, origin at the bottom left, y upwards. The font has one blank
 glyph for every character: as high as the line, half an em wide, an em for East Asian characters. A code is the

@@ -1,4 +1,4 @@
-"""Every word of a page with a place, for writers that put words where they stand: PDF layers, hOCR, ALTO.
+"""Gives every word of a page a place, for PDF layers, hOCR and ALTO.
 
 Places that are not known are guessed: the words of a block without lines are spread evenly over its box, a block
 without a box stands below the one before it, and a page without any box is filled from its top.
@@ -104,7 +104,7 @@ def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
 
 
 def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
-    """The lines of a model's answer with all words: those found on the page, and the others in between.
+    """The lines of a model's answer with all words, those not found on the page in between.
 
     Those that follow a found word share the gap behind it, as far as the next found one or the end of the block.
     """
@@ -131,7 +131,7 @@ def _between(lost: Sequence[tuple[str, bool]], beside: Box, start: float, end: f
 
 
 def _stacked(blocks: Sequence[Block], page: PageBox) -> list[Block]:
-    """Blocks of a page of which no place is known: one below the other, each as high as it has characters."""
+    """Spreads blocks without places over a page, each as high as it has characters."""
     margin = 0.08 * min(page.width, page.height)
     weights = [max(len(_text(block)), 40) for block in blocks]
     per_character, top = (page.height - 2 * margin) / max(sum(weights), 2000), margin
@@ -201,7 +201,7 @@ def _units(words: Iterable[tuple[str, bool]]) -> int:
 
 
 def width_units(text: str) -> int:
-    """The length of `text` in half ems: a CJK character is an em wide, all others half of one."""
+    """The length of `text` in half ems. A CJK character is an em wide, any other half of one."""
     return len(text) + len(_CJK.findall(text))
 
 
@@ -218,7 +218,7 @@ def _line(words: Sequence[tuple[str, bool]], box: Box, width: float) -> BlockLin
 
 
 def _split(line: BlockLine) -> BlockLine:
-    """`line` with each of its words by itself: a reader may have taken several for one, as it does with Arabic.
+    """`line` with each of its words by itself. A reader may have taken several for one, as in Arabic.
 
     They have equal shares of the box by their characters.
     """

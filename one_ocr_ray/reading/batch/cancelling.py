@@ -1,4 +1,4 @@
-"""Ending the batches of an output: what they have done is fetched and stored, and their files are deleted."""
+"""Ends the batches of an output: stores what they have done, and deletes their files."""
 
 from __future__ import annotations
 

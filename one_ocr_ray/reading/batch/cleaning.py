@@ -40,7 +40,7 @@ async def clean(parcel: Parcel, state: BatchState, client: BatchClient) -> bool:
 
 
 async def clear(parcel: Parcel, state: BatchState, client: BatchClient) -> None:
-    """Leave nothing of a parcel that nobody needs any more, once nothing of it is left at the provider."""
+    """Delete a parcel that nobody needs, once nothing of it is left at the provider."""
     if parcel.stage is Stage.CLEANED or await clean(parcel, state, client):
         await asyncio.to_thread(state.shrink, parcel)
 

@@ -1,4 +1,4 @@
-"""What batches have answered to the pages of one shard: fetched as it came, stored, and read line by line."""
+"""Fetches, stores and reads what batches have answered to the pages of one shard."""
 
 from __future__ import annotations
 

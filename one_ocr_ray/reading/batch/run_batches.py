@@ -1,4 +1,4 @@
-"""`RunBatches`: the batches of one run, between its readings: what is due, the wait, and what the user is told."""
+"""`RunBatches`: a run's batches between its readings. It says what is due, waits, and tells the user."""
 
 from __future__ import annotations
 

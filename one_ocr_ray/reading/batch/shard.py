@@ -246,7 +246,7 @@ class BatchedShard:
 
 
 class PageInBatches:
-    """One page of a reader: recalls the answers of its batches, then spools the next request or lets it go online."""
+    """One page in batches: recalls its answers, then spools the next request or lets it go online."""
 
     def __init__(self, shard: BatchedShard, key: PageKey) -> None:
         self.metering: Metering = shard.metering

@@ -1,4 +1,4 @@
-"""`ParcelSpool`: collects the request lines of a shard in one local file, and uploads it whenever a parcel is full."""
+"""`ParcelSpool` collects a shard's request lines in a local file, and uploads each full parcel."""
 
 from __future__ import annotations
 

@@ -210,7 +210,7 @@ class BatchWatch(KnownParcels):
         return parcel
 
     def _would_risk_much(self, parcel: Parcel) -> bool:
-        """True if a wrong setting could spoil too many pages: nobody has seen an answer to this configuration yet."""
+        """True if a wrong setting could spoil too many pages. Nobody has seen an answer to this configuration."""
         risked = self.in_stage(Stage.UNSURE, Stage.LIVE, Stage.ENDED, Stage.FETCHED)
         pages = sum(each.file.pages for each in (parcel, *risked) if each.file is not None)
         return bool(risked) and pages > self._unproved_pages and not self.is_proved

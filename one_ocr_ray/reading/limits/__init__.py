@@ -1,1 +1,1 @@
-"""What holds a page back until its turn: permits of the account, shares of a budget, fair turns of owners."""
+"""What holds a page back: permits of the account, shares of a budget, turns of owners."""

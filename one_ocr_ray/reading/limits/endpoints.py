@@ -1,4 +1,4 @@
-"""The endpoints of one engine, for one worker: a request goes to the first that grants it a permit.
+"""The endpoints of one engine, for one worker. The first that grants a permit gets the request.
 
 All endpoints grant to one queue, so that their rates add up, and the roomier one asks its limiter sooner. One that is
 away (its breaker is open, its account is closed) grants nothing and comes back by itself. One that cannot be reached is
@@ -113,7 +113,7 @@ class Lane:
         return not self.is_open and self.permits.away_until < inf and self.permits.stopped is None
 
     def passes_on(self, failure: Failure | None, failed_at: Sequence[Lane]) -> bool:
-        """True if a request that ended here goes to another endpoint at once: this one is at fault, another is open.
+        """True if another endpoint is asked at once: this one is at fault, and another is open.
 
         An account that refuses everybody is closed then. The last one is not, before the policy has decided so.
         """

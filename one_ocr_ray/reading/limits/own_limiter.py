@@ -1,4 +1,4 @@
-"""The rate limiter of a process that is alone with its account: the same gate as the cluster's, without an actor."""
+"""The rate limiter of a process alone with its account: the cluster's gate, without an actor."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""One page, from its image to its row: the loop of requests, and what it tells and takes up on the way."""
+"""One page, from its image to its row: the loop of requests, and its events."""

@@ -1,1 +1,1 @@
-"""The readers of a route: what each one is, which ones there are, and what is learned about them."""
+"""The readers of a route, how they are made, and what is learned about them."""

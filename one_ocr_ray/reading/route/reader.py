@@ -1,4 +1,4 @@
-"""One reader of a route: an engine, what it is asked, the account it is asked under, and the judges of its answers.
+"""One reader of a route: an engine, its request, its account, and the judges of its answers.
 
 And what a page saves that is not the last reader's.
 """

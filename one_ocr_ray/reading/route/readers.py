@@ -1,4 +1,4 @@
-"""The readers of a route, made for whoever reads pages: a worker of a cluster, or a process of its own.
+"""Makes the readers of a route, for a worker of a cluster or a process of its own.
 
 What differs is passed in: where the engines run, and which limiter each account has.
 """

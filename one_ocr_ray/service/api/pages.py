@@ -53,7 +53,7 @@ async def page(
     page_number: PageNumber,
     accept: Accept = "*/*",
 ) -> Response:
-    """One finished page: its row as JSON, its Markdown, or the Markdown as HTML that is safe to show."""
+    """One finished page as JSON, as Markdown, or as HTML that is safe to show."""
     kind = best_type(accept, _TYPES)
     if kind is None:
         raise Problem("not_acceptable", f"A page comes as {', '.join(_TYPES)}.")

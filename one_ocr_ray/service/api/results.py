@@ -67,7 +67,7 @@ async def batch_result(
     form: Annotated[BatchFormat, Query(alias="format")] = BatchFormat.ZIP,
     partial: Partial = False,
 ) -> Response:
-    """The results of all tasks of a batch: a zip with a folder for each, or one Parquet file of all pages."""
+    """The results of a batch: a zip with a folder for each task, or one Parquet file."""
     views = await batch_tasks(service, owner, batch_id)
     _check_ended(views, partial=partial)
     out = tempfile.TemporaryFile(dir=service.spool.folder)  # noqa: SIM115 - closed when it is sent

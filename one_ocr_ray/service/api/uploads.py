@@ -97,7 +97,7 @@ async def upload(
 
 
 async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
-    """Raise Problem for a key that has spent its budget of the day: better now than as a failed task."""
+    """Raise Problem for a key that has spent its budget of the day, rather than fail its task later."""
     budget_usd, now = service.settings.key_budget_usd, datetime.now(UTC)
     if budget_usd is None or (options.engine or service.settings.engine) == "local":
         return

@@ -1,4 +1,4 @@
-"""The outermost middleware: a request id, one JSON log line for each request, and an answer to unexpected errors.
+"""The outermost middleware: request ids, a JSON log line for each request, answers to unexpected errors.
 
 A line holds ids, the route and numbers, never a file name, a key, a query or content.
 """

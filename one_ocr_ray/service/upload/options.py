@@ -93,7 +93,7 @@ def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
 
 
 def _of_engine(settings: ServiceSettings, name: str) -> ServiceSettings | EngineSettings:
-    """The settings of the engine `name`: the model and tier of the flags are for the configured engine only."""
+    """The settings of the engine `name`. The flags' model and tier are for the configured engine only."""
     return settings if name == settings.engine else settings.engines[name]
 
 

@@ -1,4 +1,4 @@
-"""The local folder of uploads on their way to the store: one for each process, with one for each request in it.
+"""The local folder of uploads on their way to the store, one for each process.
 
 A process that starts removes the folders that killed processes have left.
 """

@@ -91,7 +91,7 @@ async def readers(request: Request, service: ServiceDep, owner: Owner, task_id: 
 
 @router.get("/tasks/{task_id}/pages/{page_number}")
 async def page(request: Request, service: ServiceDep, owner: Owner, task_id: str, page_number: PageNumber) -> Response:
-    """One finished page for the script of the task page: its row, its text as HTML, and its blocks."""
+    """One finished page for the task page's script: its row, its HTML, and its blocks."""
     row = await finished_page(service, await service.task(owner, task_id), page_number)
     text = page_markdown(row)
     blocks = await service.executor.run(owner, lambda: shown_blocks(row))

@@ -1,4 +1,4 @@
-"""What the page of a task shows without scripts: the states of its pages, and one page with its text."""
+"""What the task page shows without scripts: the states of its pages, and one page."""
 
 from __future__ import annotations
 

@@ -88,7 +88,7 @@ def language(request: Request) -> Catalog:
 
 
 def chosen_preferences(request: Request) -> Response | None:
-    """Where the query names a language or a theme: keep it in a cookie and redirect to the page without it."""
+    """Keep a language or theme that the query names in a cookie, and redirect without it."""
     asked = {name: request.query_params[name] for name in _COOKIES if name in request.query_params}
     if not asked or request.method != "GET":
         return None

@@ -80,7 +80,7 @@ def _scored(document: DocumentResult, pages: list[PageResult], truths: _Truths) 
 
 
 def _score(page: PageResult, truth: Truth) -> PageScore:
-    """The page against its truth, which may hold the page's head, foot and number: its Markdown leaves them out."""
+    """The score of a page. A truth may hold the page's furniture, which its Markdown leaves out."""
     score = score_page(page.markdown, truth)
     if truth.is_markdown or page.blocks is None:
         return score

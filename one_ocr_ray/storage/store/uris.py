@@ -68,7 +68,7 @@ def folder_of(text: str, flag: str) -> Path:
 
 
 def root_of(text: str) -> str:
-    """The root of a dataset or store: the URI of an object store as it is, otherwise an absolute path."""
+    """The root of a dataset or store: a URI as it is, a path made absolute."""
     return text if is_remote(text) else local_path(text)
 
 

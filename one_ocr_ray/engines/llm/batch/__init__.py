@@ -1,1 +1,1 @@
-"""Batches of the LLM providers: pure codecs of lines, files and batches, and the client that sends and streams."""
+"""Batches of the LLM providers: pure codecs, and the client that sends and streams."""
