@@ -11,12 +11,18 @@ import ctypes
 import json
 import math
 import struct
-from typing import Any
+from array import array
+from collections import deque
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 
 from one_ocr_ray.pdf.shapes import OBJECTS_MAX, Shapes, all_objects
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Beyond these a page is no text to read from its layer: the reply stays below 4 MB, the time below a second.
 CHARACTERS_MAX = 50_000
@@ -28,22 +34,53 @@ _POINTER, _INT, _UINT = ctypes.c_void_p, ctypes.c_int, ctypes.c_uint
 _SPACES = frozenset({0x20, 0x0D, 0x0A})
 
 
-def _fast(function: Any, result: Any, *arguments: Any) -> Any:
-    """A function of pdfium that takes and gives plain integers for pointers: it is called for every character."""
-    return ctypes.CFUNCTYPE(result, *arguments)(ctypes.cast(function, ctypes.c_void_p).value or 0)
+def _fast(function: Any, result: Any) -> Any:
+    """A function of pdfium without checks, as it is called for every character: integers are C's int.
+
+    Pointers come from `byref` or `_pointer`; the interpreter is not released for the call.
+    """
+    return ctypes.PYFUNCTYPE(result)(ctypes.cast(function, ctypes.c_void_p).value or 0)
 
 
-_unicode = _fast(pdfium_c.FPDFText_GetUnicode, _UINT, _POINTER, _INT)
-_object = _fast(pdfium_c.FPDFText_GetTextObject, _POINTER, _POINTER, _INT)
-_generated = _fast(pdfium_c.FPDFText_IsGenerated, _INT, _POINTER, _INT)
-_unmapped = _fast(pdfium_c.FPDFText_HasUnicodeMapError, _INT, _POINTER, _INT)
-_loose_box = _fast(pdfium_c.FPDFText_GetLooseCharBox, _INT, _POINTER, _INT, _POINTER)
-_ink_box = _fast(pdfium_c.FPDFText_GetCharBox, _INT, _POINTER, _INT, *[_POINTER] * 4)
-_matrix = _fast(pdfium_c.FPDFText_GetMatrix, _INT, _POINTER, _INT, _POINTER)
-_font = _fast(pdfium_c.FPDFTextObj_GetFont, _POINTER, _POINTER)
-_render_mode = _fast(pdfium_c.FPDFTextObj_GetTextRenderMode, _INT, _POINTER)
-_size = _fast(pdfium_c.FPDFTextObj_GetFontSize, _INT, _POINTER, _POINTER)
-_fill_colour = _fast(pdfium_c.FPDFPageObj_GetFillColor, _INT, _POINTER, *[_POINTER] * 4)
+_pointer = ctypes.c_void_p.from_param
+_unicode = _fast(pdfium_c.FPDFText_GetUnicode, _UINT)
+_object = _fast(pdfium_c.FPDFText_GetTextObject, _POINTER)
+_generated = _fast(pdfium_c.FPDFText_IsGenerated, _INT)
+_unmapped = _fast(pdfium_c.FPDFText_HasUnicodeMapError, _INT)
+_matrix = _fast(pdfium_c.FPDFText_GetMatrix, _INT)
+_font = _fast(pdfium_c.FPDFTextObj_GetFont, _POINTER)
+_render_mode = _fast(pdfium_c.FPDFTextObj_GetTextRenderMode, _INT)
+_size = _fast(pdfium_c.FPDFTextObj_GetFontSize, _INT)
+_fill_colour = _fast(pdfium_c.FPDFPageObj_GetFillColor, _INT)
+
+
+class _Boxes:
+    """One of pdfium's functions for the box of a character. Pointers cost as much as its call and are made once."""
+
+    def __init__(self, function: Any, numbers: str, sides: Sequence[int]) -> None:
+        """`numbers`: their type code. The function's pointers, in order, are to these of a box's four numbers."""
+        self._function = _fast(function, _INT)
+        self._numbers = numbers
+        self._box_bytes = 4 * array(numbers).itemsize
+        self._room = ctypes.create_string_buffer(_BOXES_AT_ONCE * self._box_bytes)
+        starts = range(0, len(self._room), self._box_bytes)
+        self._pointers = [
+            [ctypes.byref(self._room, start + side * self._box_bytes // 4) for start in starts] for side in sides
+        ]
+
+    def of(self, text: Any, count: int) -> array[float]:
+        """The boxes of the first `count` characters, four numbers each."""
+        found = array(self._numbers)
+        for first in range(0, count, _BOXES_AT_ONCE):
+            some = range(first, min(first + _BOXES_AT_ONCE, count))
+            deque(map(self._function, repeat(text), some, *self._pointers), maxlen=0)
+            found.frombytes(ctypes.string_at(self._room, len(some) * self._box_bytes))
+        return array("f", found)
+
+
+_BOXES_AT_ONCE = 1024
+_loose_boxes = _Boxes(pdfium_c.FPDFText_GetLooseCharBox, "f", [0])
+_ink_boxes = _Boxes(pdfium_c.FPDFText_GetCharBox, "d", [0, 2, 1, 3])  # left, right, bottom, top
 
 
 def layer_of(page: Any) -> bytes:
@@ -57,7 +94,7 @@ def layer_of(page: Any) -> bytes:
         head["cut"] = shapes.cut or count > CHARACTERS_MAX
         head |= {"characters": 0} if head["cut"] else {"characters": count}
         if not head["cut"]:
-            runs, arrays = _characters(ctypes.cast(text.raw, ctypes.c_void_p).value, count, shapes)
+            runs, arrays = _characters(_pointer(ctypes.cast(text.raw, ctypes.c_void_p).value), count, shapes)
             head |= runs
     head |= {"pictures": shapes.pictures(), "rulings": shapes.rulings(), **_annotations(page)}
     encoded = json.dumps(head).encode()
@@ -81,48 +118,42 @@ def _to_display(page: Any) -> list[float]:
 
 def _characters(text: Any, count: int, shapes: Shapes) -> tuple[dict[str, Any], bytes]:
     """Runs and fonts, then arrays: codes, runs, flags (1: generated, 2: no mapping), loose boxes and ink boxes."""
-    codes = (ctypes.c_uint32 * count)(*[_unicode(text, index) for index in range(count)])
-    loose, ink = (ctypes.c_float * (4 * count))(), (ctypes.c_double * (4 * count))()
-    loose_at, ink_at = ctypes.addressof(loose), ctypes.addressof(ink)
-    flags = bytearray(count)
-    run_of = (ctypes.c_int32 * count)()
-    runs: dict[int, int] = {}
-    first: list[int] = []
-    for index in range(count):
-        piece = _object(text, index)
-        run = -1 if not piece else runs.setdefault(piece, len(runs))
-        if run == len(first):
-            first.append(index)
-        run_of[index] = run
-        if codes[index] in _SPACES:
+    codes = array("I", map(_unicode, repeat(text), range(count)))
+    pieces = list(map(_object, repeat(text), range(count)))
+    runs = {piece: run for run, piece in enumerate(filter(None, dict.fromkeys(pieces)))}
+    flags, ink = bytearray(count), _ink_boxes.of(text, count)
+    no_ink = array("f", [0.0] * 4)
+    for index, (code, unmapped) in enumerate(zip(codes, map(_unmapped, repeat(text), range(count)), strict=True)):
+        if code in _SPACES:
             flags[index] = _generated(text, index) == 1
-        else:
-            flags[index] = 2 * (_unmapped(text, index) == 1)
-            at = ink_at + 32 * index
-            _ink_box(text, index, at, at + 16, at + 8, at + 24)  # pdfium's order: left, right, bottom, top
-        _loose_box(text, index, loose_at + 16 * index)
+            ink[4 * index : 4 * index + 4] = no_ink
+        elif unmapped == 1:
+            flags[index] = 2
     fonts: dict[int, dict[str, Any]] = {}
-    described = [_run(text, piece, at, shapes, fonts) for piece, at in zip(runs, first, strict=True)]
-    boxes = (ctypes.c_float * (4 * count))(*ink)
-    arrays = b"".join((bytes(codes), bytes(run_of), bytes(flags), bytes(loose), bytes(boxes)))
+    first, described = 0, []
+    for piece in runs:
+        first = pieces.index(piece, first)
+        described.append(_run(text, piece, first, shapes, fonts))
+    run_of = array("i", [-1 if piece is None else runs[piece] for piece in pieces])
+    arrays = b"".join((codes, run_of, flags, _loose_boxes.of(text, count), ink))
     return {"runs": described, "fonts": list(fonts.values())}, arrays
 
 
 def _run(text: Any, piece: int, first: int, shapes: Shapes, fonts: dict[int, dict[str, Any]]) -> list[Any]:
     """The font, direction, render mode, colour and place in the painting order of a text object."""
     matrix = (ctypes.c_float * 6)()
-    _matrix(text, first, ctypes.addressof(matrix))
+    _matrix(text, first, ctypes.byref(matrix))
     colour = (ctypes.c_uint * 4)(0, 0, 0, 255)
-    at = ctypes.addressof(colour)
-    _fill_colour(piece, at, at + 4, at + 8, at + 12)
+    at = _pointer(piece)
+    _fill_colour(at, *[ctypes.byref(colour, 4 * channel) for channel in range(4)])
     size = ctypes.c_float(1.0)
-    _size(piece, ctypes.addressof(size))
+    _size(at, ctypes.byref(size))
     turn = -1 if size.value < 0 else 1  # a negative size turns text about, and its matrix back again
-    font = _font(piece) or 0
+    font = _font(at) or 0
     if font not in fonts:
         fonts[font] = _described(font, len(fonts))
     direction = [round(turn * value, 4) if math.isfinite(value) else 0.0 for value in matrix[:4]]
-    return [fonts[font]["number"], direction, _render_mode(piece), list(colour), shapes.order.get(piece, -1)]
+    return [fonts[font]["number"], direction, _render_mode(at), list(colour), shapes.order.get(piece, -1)]
 
 
 def _described(font: int, number: int) -> dict[str, Any]:
