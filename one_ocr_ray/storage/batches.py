@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from one_ocr_ray.blocks import PageBox
+from one_ocr_ray.blocks import PageBox, TextLayer
 from one_ocr_ray.errors import DamagedError, UsageError
+from one_ocr_ray.model import PageImage
 from one_ocr_ray.policy.batch.parcel import LinePage, LostTry, Parcel, Receipt, Stage, Try, UploadedFile, tag_of
 from one_ocr_ray.policy.batch.remote import RemoteBatch, RemoteState
 from one_ocr_ray.policy.cost.spending import Spending
@@ -274,16 +275,19 @@ def _damaged(path: str) -> DamagedError:
 
 
 def _plain(page: LinePage) -> dict[str, Any]:
-    layer = page.layer and [page.layer[0].hex(), page.layer[1].hex(), page.layer[2], page.layer[3]]
-    return {**asdict(page), "layer": layer}
+    layer = page.image.layer
+    image = asdict(replace(page.image, layer=None))
+    del image["data"]
+    image["layer"] = layer and [layer.data.hex(), layer.ink.hex(), layer.ink_columns, layer.document_id]
+    return {"key": page.key, "document_id": page.document_id, "reason": page.reason, "attempts": page.attempts, **image}
 
 
 def _line_page(row: Mapping[str, Any]) -> LinePage:
     box, layer = row["page_box"], row["layer"]
-    return LinePage(
-        **{
-            **row,
-            "page_box": PageBox(**box) if box else None,
-            "layer": (bytes.fromhex(layer[0]), bytes.fromhex(layer[1]), layer[2], layer[3]) if layer else None,
-        }
-    )
+    places: dict[str, Any] = {
+        "page_box": PageBox(**box) if box else None,
+        "layer": TextLayer(bytes.fromhex(layer[0]), bytes.fromhex(layer[1]), *layer[2:]) if layer else None,
+    }
+    own = {name: row[name] for name in ("key", "document_id", "reason", "attempts")}
+    image = {name: value for name, value in row.items() if name not in own and name not in places}
+    return LinePage(**own, image=PageImage(data=b"", **image, **places))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.policy.batch.remote import RemoteState
 
 if TYPE_CHECKING:
-    from one_ocr_ray.blocks import PageBox
+    from one_ocr_ray.model import PageImage
     from one_ocr_ray.policy.batch.remote import RemoteBatch
 
 PageKey = tuple[str, int]  # document id, page number
@@ -150,25 +150,17 @@ NOT_FOUND = "not_found"  # nobody has seen the batch, and its file is deleted: i
 
 @dataclass(frozen=True, slots=True)
 class LinePage:
-    """A page whose request is a line of a parcel, and what its row needs of its image."""
+    """A page whose request is a line of a parcel."""
 
     key: str
     document_id: str
-    page_number: int
-    width_px: int
-    height_px: int
-    sha256: str
-    ink_cells: int
-    render_ms: int
-    glyphs_missing: bool
-    page_box: PageBox | None
-    layer: tuple[bytes, bytes, int, str] | None  # a TextLayer's fields
+    image: PageImage  # without its bytes
     reason: str | None  # why earlier readers of the route have sent the page on
     attempts: int = 0  # theirs
 
     @property
     def page(self) -> PageKey:
-        return self.document_id, self.page_number
+        return self.document_id, self.image.page_number
 
 
 def tag_of(output_id: str, parcel: str, what: str) -> str:

@@ -12,7 +12,6 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import TextLayer
 from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import ErrorCode, PageImage, PageStatus
@@ -113,7 +112,7 @@ class BatchedShard:
                 continue
             own = replace(context, readers=(self._recalling(key),))
             try:
-                row = await read_page(documents[key[0]], _without_image(history.page), own)
+                row = await read_page(documents[key[0]], history.page.image, own)
             except PageDeferred as deferred:
                 self._open_pages.add(key)
                 self._left += not isinstance(deferred, PlacesDeferred)
@@ -188,22 +187,7 @@ class BatchedShard:
         options = tools.client.options
         body = await asyncio.to_thread(CODECS[options.name].build_body, options, image, request)
         tokens, most_usd = tools.metering.input_tokens(image, request), tools.metering.most_usd(image, request)
-        layer = image.layer
-        page = LinePage(
-            key="",
-            document_id=key[0],
-            page_number=key[1],
-            width_px=image.width_px,
-            height_px=image.height_px,
-            sha256=image.sha256,
-            ink_cells=image.ink_cells,
-            render_ms=image.render_ms,
-            glyphs_missing=image.glyphs_missing,
-            page_box=image.page_box,
-            layer=(layer.data, layer.ink, layer.ink_columns, layer.document_id) if layer is not None else None,
-            reason=before[0],
-            attempts=before[1],
-        )
+        page = LinePage("", key[0], replace(image, data=b""), *before)
         await self._spool.add(page, body, tokens, most_usd, self._context.ending)
 
     async def close(self) -> None:
@@ -272,18 +256,3 @@ class PageInBatches:
         if not self._is_online:
             await self._shard.put_into_batch(self._key, image, request, before)
             raise PageDeferred
-
-
-def _without_image(page: LinePage) -> PageImage:
-    return PageImage(
-        page_number=page.page_number,
-        width_px=page.width_px,
-        height_px=page.height_px,
-        data=b"",
-        sha256=page.sha256,
-        ink_cells=page.ink_cells,
-        render_ms=page.render_ms,
-        glyphs_missing=page.glyphs_missing,
-        page_box=page.page_box,
-        layer=TextLayer(*page.layer) if page.layer else None,
-    )
