@@ -9,6 +9,7 @@ The files found on opening say which step comes next; pages in the journal are n
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
@@ -38,34 +39,20 @@ if TYPE_CHECKING:
     Pages = dict[tuple[str, int], PageResult]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShardCommit:
     """A shard that a worker reads. Calls block; one thread at a time may use it, apart from `journal`."""
 
-    def __init__(
-        self,
-        journal: Journal,
-        dataset: Dataset,
-        shard: Shard,
-        identity: RunIdentity,
-        *,
-        standing: list[PageResult],
-        journaled: list[PageResult],
-        kept: Pages,
-        replaced: Pages,
-        replaces: bool,
-        passed: Pages,
-    ) -> None:
-        """For `open`, which says what the rows are."""
-        self.journal = journal
-        self.kept = kept  # pages that are not read again
-        self.replaced = replaced  # failed pages that are read again
-        self._dataset = dataset
-        self._shard = shard
-        self._identity = identity
-        self._standing = standing
-        self._journaled = journaled
-        self._replaces = replaces
-        self.passed = passed  # pages that go on where an attempt was cut off, and what that has used
+    journal: Journal
+    dataset: Dataset
+    shard: Shard
+    identity: RunIdentity
+    standing: list[PageResult]  # rows in the dataset
+    journaled: list[PageResult]
+    kept: Pages  # pages that are not read again
+    replaced: Pages  # failed pages that are read again
+    replaces: bool  # the files of the shard
+    passed: Pages  # pages that go on where an attempt was cut off, and what that has used
 
     @classmethod
     def open(
@@ -99,10 +86,10 @@ class ShardCommit:
         else:
             kept = best_pages([*standing, *journaled])
         return cls(
-            journal,
-            dataset,
-            shard,
-            identity,
+            journal=journal,
+            dataset=dataset,
+            shard=shard,
+            identity=identity,
             standing=standing,
             journaled=journaled,
             kept=kept,
@@ -114,18 +101,18 @@ class ShardCommit:
     @property
     def pages_committed(self) -> bool:
         """True if all pages are committed, and an earlier attempt was cut off in its last steps."""
-        return bool(self._standing) and not self._replaces
+        return bool(self.standing) and not self.replaces
 
     def recover(self) -> tuple[list[PageResult], list[DocumentResult]]:
         """Finish a commit or a retry that an earlier attempt left half done."""
-        pages = with_retried(self._standing, self._journaled)
-        if pages != self._standing:
+        pages = with_retried(self.standing, self.journaled)
+        if pages != self.standing:
             pages = self._replace_pages(pages)
         return pages, self._finish(pages)
 
     def commit(self, rows: Iterable[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Commit the `rows` of the shard's documents, in order, and the documents made from them. Gives what stands."""
-        place = {document.document_id: number for number, document in enumerate(self._shard.documents)}
+        place = {document.document_id: number for number, document in enumerate(self.shard.documents)}
         in_shard = (row for row in rows if row.document_id in place)
         read = sorted(in_shard, key=lambda row: (place[row.document_id], row.page_number))
         # Record the known cost of a page whose row becomes unknown because the other attempt's cost is unknown.
@@ -134,10 +121,10 @@ class ShardCommit:
         if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
             self.journal.record(Spending(known_usd=cost_usd))
         pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.passed))
-        if self._replaces:
+        if self.replaces:
             standing = self._replace_pages(pages)
         else:
-            standing = self._dataset.commit_pages(self._shard.shard_id, pages)
+            standing = self.dataset.commit_pages(self.shard.shard_id, pages)
         # Record the cost of rows that another driver's rows have displaced.
         kept = {(row.document_id, row.page_number, row.finished_at) for row in standing}
         displaced = [row for row in pages if (row.document_id, row.page_number, row.finished_at) not in kept]
@@ -148,10 +135,10 @@ class ShardCommit:
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
         """Replace the pages. Good rows stay, also those that another driver has written in the meantime."""
         self.journal.mark_replacing()
-        stored = self._dataset.pages(self._shard.shard_id)
+        stored = self.dataset.pages(self.shard.shard_id)
         good = {(row.document_id, row.page_number): row for row in stored if row.status is not PageStatus.FAILED}
         pages = [good.get((page.document_id, page.page_number), page) for page in pages]
-        self._dataset.replace_pages(self._shard.shard_id, pages)
+        self.dataset.replace_pages(self.shard.shard_id, pages)
         return pages
 
     def _finish(self, pages: Sequence[PageResult]) -> list[DocumentResult]:
@@ -160,12 +147,12 @@ class ShardCommit:
             by_document[page.document_id].append(page)
         now = datetime.now(UTC)
         rows = [
-            document_result(document, by_document[document.document_id], self._identity, now)
-            for document in self._shard.documents
+            document_result(document, by_document[document.document_id], self.identity, now)
+            for document in self.shard.documents
         ]
         if self.journal.is_replacing():
-            self._dataset.replace_documents(self._shard.shard_id, rows)
+            self.dataset.replace_documents(self.shard.shard_id, rows)
         else:
-            self._dataset.commit_documents(self._shard.shard_id, rows)
+            self.dataset.commit_documents(self.shard.shard_id, rows)
         self.journal.delete()
         return rows
