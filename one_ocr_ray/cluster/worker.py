@@ -12,14 +12,19 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import ray
 
+from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.nodes import PLACEMENT_BYTES
+from one_ocr_ray.reading.route.reader import saved_usd
+from one_ocr_ray.reading.shard_reader import ShardObserver
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from ray.actor import ActorHandle
 
     from one_ocr_ray.cluster.nodes import Node
+    from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.reading.route.reader import Reader
 
 
 class Assignment(Protocol):
@@ -37,8 +42,8 @@ class Assignment(Protocol):
 A = TypeVar("A", bound=Assignment)
 
 
-class WorkProgress(ABC):
-    """What there is to tell of one assignment while it is read.
+class WorkProgress(ShardObserver, ABC):
+    """What there is to tell of one assignment while it is read. Counts its pages and documents for the metrics.
 
     `every_s` is the least time between two updates. With `tick_s` one comes also when nothing happens.
     """
@@ -49,10 +54,21 @@ class WorkProgress(ABC):
     def __init__(self) -> None:
         self.changed = asyncio.Event()
         self.stream: object = None  # the newest that tells it
+        self.readers: Sequence[Reader] = ()  # of the route, once they are known
 
     @abstractmethod
     def update(self) -> Any:
         """What is new since the last update."""
+
+    def saved_usd(self, page: PageResult) -> float | None:
+        """What `page` has cost less than at the last reader of the route. None where that is unknown."""
+        return saved_usd(page, self.readers) if self.readers else None
+
+    def finished(self, page: PageResult) -> None:
+        count_page(page, self.saved_usd(page))
+
+    def committed(self, documents: Sequence[DocumentResult]) -> None:
+        count_documents(documents)
 
 
 class Worker(ABC, Generic[A]):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.cluster.batch.engine_check import EngineCheck
 from one_ocr_ray.cluster.engine_setup import batch_tools, engine_on_node, run_context
-from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace
 from one_ocr_ray.cluster.worker import Worker, WorkProgress, start_worker
@@ -21,9 +20,8 @@ from one_ocr_ray.reading.batch.shard import BatchedShard
 from one_ocr_ray.reading.copies import commit_copies
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.route.reader import saved_usd
 from one_ocr_ray.reading.run_totals import RunTotals, WorkerReport
-from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
+from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +30,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.job import Endpoint, Job
-    from one_ocr_ray.model import DocumentResult, PageResult, Shard
+    from one_ocr_ray.model import PageResult, Shard
     from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.reading.batch.history import BatchWork
     from one_ocr_ray.reading.batch.shard import BatchTools
@@ -77,7 +75,7 @@ class ShardUpdate:
     batches: BatchWork | None = None  # in the last update, for metrics: a worker may end before Ray has shown its own
 
 
-class _ShardProgress(WorkProgress, ShardObserver):
+class _ShardProgress(WorkProgress):
     """The observer of a shard: counts its pages for the worker's report, and for the metrics."""
 
     tick_s = UPDATE_EVERY_S
@@ -102,19 +100,13 @@ class _ShardProgress(WorkProgress, ShardObserver):
         self._is_rendering = False
         self.changed.set()  # the driver sends the next shard
 
-    def finished(self, page: PageResult) -> None:
-        count_page(page, self._worker.saved_usd(page))
-
     def safe(self, page: PageResult) -> None:
         self.pages[page.status.value] += 1
         before = self._before.get((page.document_id, page.page_number))
-        self._worker.totals.add_page(page, before, self._worker.saved_usd(page))
+        self._worker.totals.add_page(page, before, self.saved_usd(page))
 
     def recorded(self, spending: Spending) -> None:
         self._worker.totals.add_spending(spending)
-
-    def committed(self, documents: Sequence[DocumentResult]) -> None:
-        count_documents(documents)
 
 
 class OcrWorker(Worker["ShardAssignment"]):
@@ -172,10 +164,6 @@ class OcrWorker(Worker["ShardAssignment"]):
                 for endpoint in endpoints:
                     reader.permits.join(endpoint, lambda each: engine_on_node(each.options))
 
-    def saved_usd(self, page: PageResult) -> float | None:
-        """What `page` has cost less than at the last reader of the route. None where that is unknown."""
-        return saved_usd(page, self._context.readers)
-
     def report(self) -> WorkerReport:
         """How far this worker is."""
         open_pages = sum((each.pages for each in self._open.values()), Counter())
@@ -197,6 +185,7 @@ class OcrWorker(Worker["ShardAssignment"]):
             progress.committed(await asyncio.to_thread(commit_copies, self._job, shard, originals))
             return progress.update(Counter())
         self._open[shard.shard_id] = progress
+        progress.readers = self._context.readers
         batches = None
         if self._batch_tools is not None:
             batches = BatchedShard(self._batch_tools, shard.shard_id, canary=assignment.canary)

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from one_ocr_ray.cluster.budget import RemoteBudget
 from one_ocr_ray.cluster.engine_pool import PAGES_PER_READER, EnginePool
 from one_ocr_ray.cluster.engine_setup import engine_on_node, llm_reader, permits_of, route_context
-from one_ocr_ray.cluster.metrics import count_documents, count_page
 from one_ocr_ray.cluster.render_stream import rendered_pages
 from one_ocr_ray.cluster.rendering import RenderPlace, start_inspection
 from one_ocr_ray.cluster.service.key_budget import LOST
@@ -29,8 +28,7 @@ from one_ocr_ray.policy.route.chain import needs_embedded_engine
 from one_ocr_ray.policy.tasks.transitions import TaskResult, TaskUpdate, outcome_of
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.fair_semaphore import FairSemaphore
-from one_ocr_ray.reading.route.reader import saved_usd
-from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
+from one_ocr_ray.reading.shard_reader import ShardReader, page_slots
 from one_ocr_ray.setup.job import pdf_options_of
 from one_ocr_ray.storage.inputs import stat_input
 from one_ocr_ray.storage.tasks.task_store import SHARD_ID, TaskStore
@@ -43,11 +41,10 @@ if TYPE_CHECKING:
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.job import Endpoint, Job, LlmSetup
-    from one_ocr_ray.model import DocumentResult, PageResult
+    from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.tasks.transitions import PageOutcome
     from one_ocr_ray.reading.limits.endpoints import EndpointPermits
     from one_ocr_ray.reading.page.loop import ReadContext
-    from one_ocr_ray.reading.route.reader import Reader
     from one_ocr_ray.tasks.service_config import ServiceConfig, TaskAssignment
 
 log = logging.getLogger(__name__)
@@ -66,7 +63,7 @@ CALLS_AT_ONCE = 1000
 INTERNAL = "The service has met an error of its own with this document; its log has it."
 
 
-class _TaskProgress(WorkProgress, ShardObserver):
+class _TaskProgress(WorkProgress):
     """The observer of a task's shard: gathers what there is to tell of its pages."""
 
     every_s = UPDATE_EVERY_S
@@ -76,11 +73,6 @@ class _TaskProgress(WorkProgress, ShardObserver):
         self._total: int | None = None
         self._pages: list[PageOutcome] = []
         self._running = 0
-        self.readers: Sequence[Reader] = ()  # of the task's route, once they are known
-
-    def saved_usd(self, page: PageResult) -> float | None:
-        """What `page` has cost less than at the last reader of the route. None where that is unknown."""
-        return saved_usd(page, self.readers) if self.readers else None
 
     def update(self) -> TaskUpdate:
         pages, self._pages = tuple(self._pages), []
@@ -98,16 +90,10 @@ class _TaskProgress(WorkProgress, ShardObserver):
         self._running += 1
         self.changed.set()
 
-    def finished(self, page: PageResult) -> None:
-        count_page(page, self.saved_usd(page))
-
     def safe(self, page: PageResult) -> None:
         self._running -= 1
         self._pages.append(outcome_of(page, self.saved_usd(page)))
         self.changed.set()
-
-    def committed(self, documents: Sequence[DocumentResult]) -> None:
-        count_documents(documents)
 
 
 class TaskWorker(Worker["TaskAssignment"]):
