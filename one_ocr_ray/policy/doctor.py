@@ -65,20 +65,21 @@ class ClusterFacts:
     nodes: Sequence[NodeFacts]
 
 
+def judged(name: str, fault: str | None, fine: str) -> Check:
+    """The check of that name: `fault` if there is one, else `fine`."""
+    return Check(name, CheckStatus.FAIL if fault else CheckStatus.OK, fault or fine)
+
+
 def runtime_env(keys: Sequence[str]) -> Check:
     """Check that no provider's key travels with the job. `keys`: variables in its runtime_env that hold one."""
-    if keys:
-        what = f"{' and '.join(keys)} travels with the job and is shown by Ray. Replace it, and set it on the nodes."
-        return Check("runtime_env", CheckStatus.FAIL, what)
-    return Check("runtime_env", CheckStatus.OK, "No provider's key travels with the job.")
+    fault = f"{' and '.join(keys)} travels with the job and is shown by Ray. Replace it, and set it on the nodes."
+    return judged("runtime_env", fault if keys else None, "No provider's key travels with the job.")
 
 
 def authentication(cluster: ClusterFacts) -> Check:
     """Check that Ray asks for a token: without one, everybody who reaches the cluster runs code on it."""
-    if cluster.token:
-        return Check("authentication", CheckStatus.OK, "Ray asks for a token.")
-    what = "Ray asks for no token. Set RAY_AUTH_MODE=token and the same token on every node, and start Ray again."
-    return Check("authentication", CheckStatus.FAIL, what)
+    fault = "Ray asks for no token. Set RAY_AUTH_MODE=token and the same token on every node, and start Ray again."
+    return judged("authentication", None if cluster.token else fault, "Ray asks for a token.")
 
 
 def ports(cluster: ClusterFacts) -> Check:
@@ -86,12 +87,10 @@ def ports(cluster: ClusterFacts) -> Check:
     if cluster.exposed is None:
         return Check("ports", CheckStatus.SKIP, "The head's open ports can be seen on Linux only.")
     parts = ", ".join(f"{name} ({port})" for name, port in cluster.exposed.items())
-    if parts and not cluster.token:
-        what = f"Open to the network without a token: {parts}. Switch authentication on, or close them with a firewall."
-        return Check("ports", CheckStatus.FAIL, what)
-    if parts:
-        return Check("ports", CheckStatus.OK, f"Open to the network, and guarded by the token: {parts}.")
-    return Check("ports", CheckStatus.OK, "No port of Ray's head is open to the network.")
+    fault = f"Open to the network without a token: {parts}. Switch authentication on, or close them with a firewall."
+    guarded = f"Open to the network, and guarded by the token: {parts}."
+    fine = guarded if parts else "No port of Ray's head is open to the network."
+    return judged("ports", fault if parts and not cluster.token else None, fine)
 
 
 def versions(here: Versions, nodes: Sequence[NodeFacts]) -> Check:

@@ -100,7 +100,7 @@ def run_checks(settings: Settings) -> list[Check]:
             llm = engines[route.names[-1]]
             fault = fault_of_batches(replace(llm, api_key=provider_key(llm.name, llm.key_variable)))
             fine = "Batches are listed, and a file was uploaded and deleted; none was created."
-            checks.append(Check("batch", CheckStatus.FAIL if fault else CheckStatus.OK, fault or fine))
+            checks.append(doctor.judged("batch", fault, fine))
         checks.append(doctor.on_nodes("fonts", nodes, lambda node: node.fonts_fault, FONTS_OK))
         checks.append(input_check or doctor.on_nodes("input", nodes, lambda node: node.input_fault, INPUT_OK))
         if output is None:
@@ -248,9 +248,8 @@ def _server_check(settings: Settings, *, has_ray: bool) -> Check:
         if plan.profile.least_vllm and plan.template is None:
             known = f"{known}; vLLM {plan.profile.least_vllm} or later"
     advice = f" {pinned}" if (pinned := pin_advice(plan)) else ""
-    if places == 0:
-        return Check("servers", CheckStatus.FAIL, f"No free GPU for {plan.model} ({known}).{advice}")
-    return Check("servers", CheckStatus.OK, f"Room for {places} of {plan.model} ({known}).{advice}")
+    fault = None if places else f"No free GPU for {plan.model} ({known}).{advice}"
+    return doctor.judged("servers", fault, f"Room for {places} of {plan.model} ({known}).{advice}")
 
 
 def _llm_checks(name: str, llm: EngineOptions, nodes: list[NodeFacts], *, of: str) -> list[Check]:
