@@ -105,7 +105,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class TableGrid:
-    """A table as a grid: each place belongs to exactly one of `cells`, which are in row order."""
+    """A table as a grid. Each place belongs to exactly one of `cells`, which are in row order."""
 
     rows: int
     cols: int

@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The readers of a run by name, in order, and what sends a page on to the next."""
+    """The readers of a run by name, in order, and when a page goes to the next."""
 
     names: tuple[str, ...]
     escalate: frozenset[Escalation] = frozenset()

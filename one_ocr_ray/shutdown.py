@@ -1,4 +1,4 @@
-"""What ends a run early from outside: a signal, or another driver that has taken the output over."""
+"""What ends a run early from outside: a signal, or another driver that took over the output."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Output on a terminal or in a log: a run's progress and summary, and what other commands found. No decisions."""
+"""Output on a terminal or in a log: a run's progress and summary, and other commands' findings. No decisions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From render slices to a stream of page images inside a worker, by several render tasks at once.
+"""Turns render slices into a stream of page images inside a worker. Several render tasks work at once.
 
 A render task may die with its node. Another one renders the pages that it had not delivered.
 """

@@ -1,1 +1,1 @@
-"""Engines that read a page image: one interface, the embedded OCR engine (`ocr`), models behind HTTP APIs (`llm`)."""
+"""Engines that read a page image, behind one interface: the embedded OCR (`ocr`) and models over HTTP (`llm`)."""

@@ -54,7 +54,7 @@ def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
 
 
 def ink_grid(image: Image.Image) -> tuple[int, bytes]:
-    """The cells of 4 px with edges in them: how many in a row, and rows of bits in whole bytes."""
+    """The cells of 4 px with edges in them: their number in a row, and rows of bits."""
     gray = image.convert("L").reduce(GRID_PX // 2)
     beside, below = (ImageChops.difference(gray, ImageChops.offset(gray, *step)) for step in ((-1, 0), (0, -1)))
     edges = ImageChops.lighter(beside, below)

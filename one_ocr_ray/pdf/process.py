@@ -35,7 +35,7 @@ class LostError(Exception):
 
 
 def minimal_environment() -> dict[str, str]:
-    """The environment of the child: what Python needs to find this package, and no key of this process."""
+    """The environment of the child: what Python needs to find this package, and no keys."""
     paths = (str(Path(entry).absolute()) for entry in sys.path)
     return {"PATH": os.defpath, "PYTHONPATH": os.pathsep.join(paths)}
 

@@ -77,7 +77,7 @@ def runtime_env(keys: Sequence[str]) -> Check:
 
 
 def authentication(cluster: ClusterFacts) -> Check:
-    """Check that Ray asks for a token: without one, everybody who reaches the cluster runs code on it."""
+    """Check that Ray asks for a token. Without one, everybody who reaches the cluster runs code on it."""
     fault = "Ray asks for no token. Set RAY_AUTH_MODE=token and the same token on every node, and start Ray again."
     return judged("authentication", None if cluster.token else fault, "Ray asks for a token.")
 

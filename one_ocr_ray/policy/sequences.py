@@ -1,4 +1,4 @@
-"""What decisions on sequences have in common: runs of items that belong together, the median of weighted values."""
+"""What decisions on sequences share: runs of items that belong together, and the weighted median."""
 
 from __future__ import annotations
 

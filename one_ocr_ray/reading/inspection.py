@@ -93,7 +93,7 @@ def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, c
 
 
 def _holds_listed(file: InputFile) -> bool:
-    """True for a folder or an archive that can be listed now, and could not when it was planned."""
+    """True for a folder or archive that can be listed now and could not when planned."""
     if is_folder(file.uri) or file.version is None or not holds_documents(file.uri):
         return is_folder(file.uri)
     try:

@@ -1,4 +1,4 @@
-"""Writing finished pages to the journal: after half a second, or when a worker has four of them. In threads."""
+"""Writes finished pages to the journal, half a second later or when a worker has four. In threads."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class JournalWriter:
             await self.finish()
 
     async def finish(self) -> None:
-        """Write what is left, even if cancelled meanwhile: a page that is safe must be told as such."""
+        """Write what is left, even if cancelled meanwhile. A page that is safe must be told as such."""
         last = asyncio.create_task(self._flush())
         cancelled = None
         while not last.done():

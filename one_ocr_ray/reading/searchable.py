@@ -1,4 +1,4 @@
-"""Searchable copies of input files: the same PDF, with an invisible text layer on pages read from pictures."""
+"""Searchable copies of input files: the same PDFs, with invisible text on pages read from pictures."""
 
 from __future__ import annotations
 

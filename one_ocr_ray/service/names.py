@@ -1,4 +1,4 @@
-"""File names from clients: made safe to show, and to send back as the name of a download."""
+"""File names from clients: made safe to show, and to name a download."""
 
 from __future__ import annotations
 

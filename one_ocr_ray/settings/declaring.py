@@ -55,7 +55,7 @@ def share_of(value: Any) -> Any:
 
 
 def one_or_several(value: Any) -> Any:
-    """A text as a list: the items of a JSON list, or the text as the only item. Anything else as it is."""
+    """A text as a list: the items of a JSON list, or else the text alone. Anything else as it is."""
     try:
         several = orjson.loads(value) if isinstance(value, str) else value
     except orjson.JSONDecodeError:

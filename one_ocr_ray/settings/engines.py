@@ -139,7 +139,7 @@ class EngineSettings(LlmSettings):
 
 
 def engine_entries(value: Any) -> Any:
-    """`engines` as a mapping: names alone, parted by commas or as a list, are engines as they come."""
+    """`engines` as a mapping. Names alone, parted by commas or as a list, are engines without changes."""
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         value = [name.strip() for name in value.split(",") if name.strip()]
     value = from_json(value)

@@ -76,7 +76,7 @@ def settings_without_effect(settings: Settings) -> str | None:
 
 
 def readers_of(settings: Settings) -> tuple[str, ...]:
-    """The LLM readers that a route may name beside `--engine`: an upload only those that the operator offers."""
+    """The LLM readers that a route may name beside `--engine`. Uploads may name those that the operator offers."""
     as_they_come = () if isinstance(settings, ServiceSettings) else sorted(_HOSTED)
     return tuple(dict.fromkeys((*settings.engines, *as_they_come)))
 

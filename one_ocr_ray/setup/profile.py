@@ -1,4 +1,4 @@
-"""How a model with a profile is asked: what the user has set, else what its profile says."""
+"""How a model with a profile is asked: as the user has set, else by its profile."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files and objects: what a run and the service read and write, each module one kind of file."""
+"""Files and objects that a run and the service read and write. Each module is one kind of file."""

@@ -1,4 +1,4 @@
-"""`_run/`: the configuration of an output and its plan, in objects that are written once and never change.
+"""`_run/`: the configuration of an output and its plan, in objects that never change.
 
 _run/config.json             the fingerprint, written by the first run
 _run/plan/000000.json ...    batches of shards in planning order, each with the inputs it was made from

@@ -13,7 +13,7 @@ _LOCK = "lock"
 
 
 class ScratchFolder:
-    """A locked folder, and with it an end of those of the same prefix whose processes are gone. Raises OSError."""
+    """A locked folder. Making it removes those of the same prefix whose processes are gone. Raises OSError."""
 
     def __init__(self, prefix: str, parent: Path | None = None) -> None:
         parent = parent or Path(tempfile.gettempdir())

@@ -1,4 +1,4 @@
-"""`Planner` makes shards of input files while listing goes on: inspects on the cluster, packs, writes the plan.
+"""`Planner` makes shards of input files. While listing goes on, it inspects files, packs them and writes the plan.
 
 A shard is handed out only after the plan that holds it is written, so every shard id in an output is accounted for.
 """

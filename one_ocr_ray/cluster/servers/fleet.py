@@ -1,4 +1,4 @@
-"""Starts the model servers of a run or service where GPUs are free, restarts those that die, and ends them."""
+"""Starts model servers where GPUs are free, restarts those that die, and ends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`Replica`: the actor that has a server's GPUs, and starts, watches and ends the server on its node."""
+"""`Replica`: the actor that holds a server's GPUs. It starts, watches and ends the server on its node."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ def _usage(usage: Any) -> TokenUsage:
 
 
 def lacks_model(options: EngineOptions, models: Any) -> bool:
-    """True if this JSON is a list of models: the address is right, so the model was wrong."""
+    """True if this JSON is a list of models. The address is right then, and the model was wrong."""
     return isinstance(models, dict) and isinstance(models.get("models"), list)
 
 

@@ -67,7 +67,7 @@ def line_models(codes: str | None, folder: Path | None) -> LineModels:
 
 
 def _installed(code: str, folder: Path) -> str | None:
-    """The file of a language's model: named after the language, or its script, alone or before an underscore."""
+    """The file of a language's model. Its name begins with the language or its script, up to an underscore."""
     for name in (code, *_NAMES.get(code, ())):
         for file in sorted(folder.glob("*.onnx")):
             if name in {file.stem.lower(), file.stem.lower().partition("_")[0]}:

@@ -76,7 +76,7 @@ class Finder:
         return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
     def first_look(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
-        """The lines that the detector sees from row `top` to `bottom`, at the scale of the whole page."""
+        """The lines that the detector sees from row `top` to `bottom`, in the page's scale."""
         scale = looks.pass_scale(page.shape[1], page.shape[0])
         found = self._pass(np.ascontiguousarray(page[top:bottom]), scale)
         return [_box(page, corners + np.array((0, top), np.float32)) for corners in found]

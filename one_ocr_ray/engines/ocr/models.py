@@ -52,7 +52,7 @@ def compiled(model: openvino.Model, without: str) -> tuple[Any, bool]:
 
 
 def network_input(pixels: Pixels, tones: Pixels) -> Pixels:
-    """Pixels as a model takes them: a picture for each colour, with its number in `tones` for each level."""
+    """Pixels as a model takes them: a picture per colour, with its number in `tones` per level."""
     numbers = cv2.LUT(pixels, tones)
     net = np.empty((1, 3, *pixels.shape[:2]), np.float32)
     for colour in range(3):

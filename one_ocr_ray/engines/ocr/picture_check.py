@@ -1,4 +1,4 @@
-"""Checks a text layer against the picture: reads samples of lines, and looks for lines that it lacks.
+"""Checks a text layer against the picture. It reads samples of lines and looks for lines that the layer lacks.
 
 The models are those of `RapidReader`. Which samples, and what follows, is decided in `policy/text_layer`.
 """

@@ -183,7 +183,7 @@ class RapidReader:
         return replace(sideways, turn_deg=(sideways.turn_deg + 270) % 360)
 
     def _has_tall_pictures(self, boxes: Sequence[LineBox]) -> bool:
-        """True if the longest level boxes are text and the longest tall ones are not, neither way up."""
+        """True if the longest level boxes are text, and the longest tall ones are text neither way up."""
         by_length = sorted(boxes, key=lambda box: -max(box.size))
         level = [box.pixels for box in by_length if not rotation.is_tall(box.size)][:SAMPLE_LINES]
         tall = [box.pixels for box in by_length if rotation.is_tall(box.size)][:SAMPLE_LINES]
@@ -228,7 +228,7 @@ class RapidReader:
         return [self._recognise_one(crop) for crop in crops]
 
     def _recognise_one(self, crop: Pixels, is_right: Callable[[str], bool] | None = None) -> _LineText:
-        """A line longer than the model takes is read in pieces, cut where it has the least ink."""
+        """Read a line longer than the model takes in pieces, cut where it has the least ink."""
         line = _scaled(crop)
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))
@@ -246,7 +246,7 @@ class RapidReader:
 
 
 def _cuts(line: Pixels, pieces: int) -> list[int]:
-    """Where a line is cut into about equal pieces: at the columns with the least ink near there."""
+    """Where a line is cut into about equal pieces: where the columns near there have least ink."""
     width = line.shape[1]
     contrast = np.ptp(cv2.cvtColor(line, cv2.COLOR_BGR2GRAY), axis=0) if pieces > 1 else ()
     cuts = [0]

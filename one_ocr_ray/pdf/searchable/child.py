@@ -1,4 +1,4 @@
-"""The program that may die: puts text layers on the pages of one PDF and writes a copy.
+"""The program that may die. It puts text layers on the pages of one PDF and writes a copy.
 
 Run by `writer` as `python -m one_ocr_ray.pdf.searchable.child MEMORY_BYTES`; frames are those of `pdf/child.py`. qpdf
 reads hostile files, so everything that touches it lives here and in the parts of this program: `content` and `font`.

@@ -1,4 +1,4 @@
-"""Reads the content of a page that gets a text layer, and takes an earlier hidden layer out.
+"""Reads the content of a page that gets a text layer, and removes an earlier hidden layer.
 
 A part of the child program. Hidden is what is drawn in render mode 3. Only whole text objects are taken out, so that
 nothing that is seen moves: text of another mode in the same object stays, and the hidden text beside it.

@@ -91,7 +91,7 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
 def split_for_retry(
     rows: Iterable[PageResult], run_id: str, pages: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
-    """Split rows for a retry by run `run_id` into pages that stay and failed pages to read again.
+    """Split the rows of a retry into pages that stay and failed pages that run `run_id` reads again.
 
     `pages`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
     """

@@ -1,4 +1,4 @@
-"""Which rows of an earlier dataset stand for pages of a run: same image, prompt, model and schema. Decisions only."""
+"""Which rows of an earlier dataset stand for pages: same image, prompt, model and schema. Decisions only."""
 
 from __future__ import annotations
 

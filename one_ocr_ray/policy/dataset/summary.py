@@ -1,4 +1,4 @@
-"""The summary at a run's end (`--json`): counts of the whole output, and what this run has used."""
+"""The summary at a run's end (`--json`): counts of the whole output, and this run's use."""
 
 from __future__ import annotations
 

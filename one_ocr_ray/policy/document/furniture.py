@@ -84,7 +84,7 @@ class EdgePiece:
 
     @property
     def numbers(self) -> set[int]:
-        """What may be the number of the page: at its beginning, at its end, or all of it."""
+        """What may be the page's number: at its beginning, at its end, or all of it."""
         words = _words(self.text)
         if len(words) > 1 and self.kind in (BlockKind.HEADING, BlockKind.LIST_ITEM):
             return set()  # a section or an item may be counted from page to page as well
@@ -170,7 +170,7 @@ def furniture(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_cou
 
 
 def key_of(text: str) -> str:
-    """The key by which headings and running heads are compared: neither the chapter's nor the page's number counts."""
+    """The key by which headings and running heads are compared. Numbers of chapters and pages do not count."""
     return _without_numbers(_key(" ".join(plain_text(text).split())))
 
 
@@ -180,7 +180,7 @@ def _without_numbers(key: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _key(text: str) -> str:
-    """The text with `#` for numbers at either end of it and after the word for a page."""
+    """The text with `#` for numbers at either end and after the word for a page."""
     words = _words(text)
     ends = {0, len(words) - 1}
     return " ".join(
@@ -244,7 +244,7 @@ def _among_neighbours(group: Sequence[EdgePiece], reach: int) -> Iterator[EdgePi
 
 
 def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_count: int) -> set[EdgePiece]:
-    """Those that say the same as others at the same place, without the title that the others repeat."""
+    """Those that say the same as others at the same place, without the title that others repeat."""
     found: set[EdgePiece] = set()
     by_key: dict[tuple[str, bool], list[EdgePiece]] = defaultdict(list)
     for edge in edges:

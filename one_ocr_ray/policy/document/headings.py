@@ -44,7 +44,7 @@ class Heading:
 
 
 def type_size(text: str, box: Box) -> float:
-    """About how high a line of a heading is, from the number of lines that its text needs in its box."""
+    """About how high a line of a heading is, from the number of lines in its box."""
     width, height = max(box.x1 - box.x0, 1.0), box.y1 - box.y0
     for lines in (1, 2, 3):
         size = height / (1 + LINE_PITCH * (lines - 1))

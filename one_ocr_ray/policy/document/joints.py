@@ -25,7 +25,7 @@ _TEXT = (BlockKind.PARAGRAPH, BlockKind.LIST_ITEM)
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The end of one page and the beginning of the next as they stand in the document's text."""
+    """The end of one page and the beginning of the next, as the document's text has them."""
 
     before: str
     joint: str

@@ -1,4 +1,4 @@
-"""A page's Markdown in pieces, one a block, which the pass over a document keeps, joins or leaves out.
+"""A page's Markdown in pieces, one a block. The pass over a document keeps, joins or drops each.
 
 Where the blocks of a page are known the pieces are theirs; else the Markdown itself is cut where its blocks begin.
 Either way the pieces and their joints put together are the page's Markdown, character by character.

@@ -1,1 +1,1 @@
-"""How well pages were read, against a truth: measures of text, order, tables and headings, and their sums."""
+"""How well pages were read, against a truth. Measures text, order, tables and headings, and sums them up."""

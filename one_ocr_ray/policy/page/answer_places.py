@@ -211,7 +211,7 @@ def _without_outliers(found: Sequence[tuple[_Token, BlockWord]]) -> list[tuple[_
 
 
 def _same_line(line: Sequence[BlockWord], word: BlockWord) -> bool:
-    """True if a word goes on with a printed line: at the same height, further to the right."""
+    """True if a word goes on with a printed line: as high, and further to the right."""
     before, after = line[-1].box, word.box
     overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
     return after.x0 >= before.x0 and 2 * overlap > min(before.y1 - before.y0, after.y1 - after.y0)

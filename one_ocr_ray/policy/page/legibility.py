@@ -1,4 +1,4 @@
-"""Judges what the embedded engine read: which lines are text, what was lost, how certain "no text" is.
+"""Judges what the embedded engine read: which lines are text, what was lost, how sure "no text" is.
 
 Lines count by their lengths. A guess is ink in which the detector sees no line.
 """

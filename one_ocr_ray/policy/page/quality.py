@@ -149,7 +149,7 @@ _MARKUP = re.compile(r"<[^<>]*>|&\w+;")
 
 
 def repeats(text: str, *, ended: bool = False) -> bool:
-    """True if the model fell into a loop: its end repeats, or a very long text says little.
+    """True if the model fell into a loop: its end repeats, or much text says little.
 
     ended: the model ended the text by itself.
     """

@@ -1,1 +1,1 @@
-"""Which reader reads a page: the order of a route (chain), and the judges of its readers (gates). Pure decisions."""
+"""Which reader reads a page: the order of readers (chain), and what judges them (gates). Pure decisions."""

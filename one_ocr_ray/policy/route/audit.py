@@ -1,4 +1,4 @@
-"""The audit of a run: pages that a second reader reads too, and how far the two disagree. Decisions only."""
+"""The audit of a run: a second reader reads some pages too, and the two are compared. Decisions only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_audited(document_id: str, page_number: int, share: float) -> bool:
 
 
 def second_reader(names: Sequence[str], answered: str) -> str | None:
-    """Who audits a page that `answered` has read: the next reader of the route, else the embedded engine.
+    """Who audits a page that `answered` has read: the route's next reader, else the embedded engine.
 
     None where that is the same one, or was asked already and has passed the page on.
     """

@@ -34,7 +34,7 @@ class ReaderUse:
 
 
 def has_choice(readers: Mapping[str, ReaderUse]) -> bool:
-    """True if there was more than one reader, so that the shares of each are worth a line."""
+    """True if there was more than one reader, so that their shares are worth a line."""
     return TEXT_LAYER in readers or len(readers) > 1
 
 

@@ -1,4 +1,4 @@
-"""What a model server tells of its queue and its work in its metrics, in Prometheus' text format."""
+"""What a model server's metrics tell of its queue and work, in Prometheus' text format."""
 
 from __future__ import annotations
 

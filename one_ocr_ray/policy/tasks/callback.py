@@ -1,4 +1,4 @@
-"""Callbacks at a task's end: which URLs and addresses may be called, the signature, when to try again."""
+"""Callbacks at a task's end: allowed URLs and addresses, the signature, and when to try again."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryO
 
 
 def state_of_batch(states: Collection[TaskState]) -> TaskState:
-    """The state of several tasks together: that of the least finished one, or of ended tasks the best."""
+    """The state of several tasks: that of the least finished, or the best of ended ones."""
     for state in (TaskState.RETRY, TaskState.STARTED):
         if state in states:
             return state

@@ -39,7 +39,7 @@ _DIRECTIONS = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}  # by clockwis
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A string in one direction: where its baseline begins, its length, its height, its clockwise turn by quarters."""
+    """A string in one direction: the start of its baseline, its length, height and quarter turns clockwise."""
 
     text: str
     x: float
@@ -128,7 +128,7 @@ class PdfText:
 
 
 def _merged(runs: Sequence[_Run]) -> list[_Run]:
-    """Runs with East Asian characters beside each other made one: they have no blanks, and readers join them."""
+    """Join neighbouring runs with East Asian characters. They have no blanks, and readers join them."""
     merged: list[_Run] = []
     for run in runs:
         last = merged[-1] if merged else None
@@ -141,7 +141,7 @@ def _merged(runs: Sequence[_Run]) -> list[_Run]:
 
 
 def _with_blanks(runs: Sequence[_Run]) -> Iterator[_Run]:
-    """Each run, and between two words a blank that fills the gap: without it readers join the words."""
+    """Each run, and a blank that fills the gap between two words. Without it readers join the words."""
     for run, following in pairwise(runs):
         yield run
         if run.space:

@@ -87,7 +87,7 @@ def is_rtl(text: str) -> bool:
 
 
 def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
-    """Blocks with boxes: what has none stands below the block before it, as high as its text needs."""
+    """Blocks with boxes. One without a box stands below the block before it, as high as its text needs."""
     whole = Box(0.0, 0.0, page.width, page.height)
     if all(block.box is None for block in blocks):
         blocks = _stacked([block for block in blocks if block.text.strip() or block.table], page)

@@ -134,7 +134,7 @@ class RunBatches:
         await self.watch.end_lost()
 
     def due(self, pending: PendingWork, committed: Collection[str]) -> PendingWork:
-        """The part of `pending` that a worker can do something for now, and retries whose batches have ended."""
+        """The part of `pending` that a worker can work on now, and retries whose batches have ended."""
         watch, owed = self.watch, (parcel.shard_id for parcel in self.watch.all() if parcel.stage.is_owed)
         retried = set(committed).intersection(owed)  # of earlier runs: to be gone on with, however they have ended
         ended = {parcel.shard_id for parcel in watch.in_stage(Stage.ENDED, Stage.FETCHED, Stage.ABANDONED)}

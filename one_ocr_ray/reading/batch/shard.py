@@ -1,4 +1,4 @@
-"""`BatchedShard`: the batches of one shard while a worker reads it, from fetched results to newly uploaded files.
+"""`BatchedShard`: the batches of one shard while a worker reads it, from fetching to uploading.
 
 A page is read from the start each time, by the same `read_page` as online: what batches have answered is recalled in
 order, and where nothing is left to recall, the next request goes into a batch or online. So the retry policy, the judge
@@ -62,7 +62,7 @@ class BatchedShard:
     """The batches of one reading of a shard. End it with `dispose`."""
 
     def __init__(self, tools: BatchTools, shard_id: str, *, canary: int = 0) -> None:
-        """`canary`: so many pages are asked for online at first, unless nothing is ever to be asked online."""
+        """`canary`: how many pages are asked for online at first, unless none ever are."""
         self.elsewhere: PageKeys = frozenset()
         self.work = BatchWork(tools.reader.called, tools.reader.engine.model)
         self.metering = tools.metering

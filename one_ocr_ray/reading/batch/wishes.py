@@ -1,4 +1,4 @@
-"""Turns the settings of provider batches into what a run works with, and says what cannot go together."""
+"""Turns the settings of provider batches into a run's wishes, and says what cannot go together."""
 
 from __future__ import annotations
 

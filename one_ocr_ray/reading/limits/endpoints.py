@@ -92,7 +92,7 @@ class Lane:
             self.asked.discard(asked)
 
     def look_while_away(self) -> None:
-        """Look now and then if the server is there: use it when it was gone and is back."""
+        """Look now and then if the server is there. Use it once it is back."""
         if self.watch is None or self.watch.done():
             self.watch = asyncio.create_task(self._look())
 

@@ -1,4 +1,4 @@
-"""Rate limiting inside one process: the public token bucket, and the permits of engines that need no limit."""
+"""Rate limits inside one process: the public token bucket, and permits of engines without limits."""
 
 from __future__ import annotations
 

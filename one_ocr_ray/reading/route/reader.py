@@ -42,7 +42,7 @@ class Permits(Protocol):
         """Say what became of a request; None: it was given up before an answer came."""
 
     def stop(self, failure: Failure) -> None:
-        """Say that the job must stop for `failure`, so that nobody else of this account sends in vain."""
+        """Say that the job must stop for `failure`. Then nobody else of this account sends in vain."""
 
     def held(self) -> Held | None:
         """What has kept requests from being answered for a while, if anything."""
@@ -91,7 +91,7 @@ class PageDeferred(Exception):  # noqa: N818 - no error: the page goes on when i
 
 
 class PlacesDeferred(PageDeferred):
-    """A page is answered, but finding the places of its words takes its image, which has not come."""
+    """A page is answered, but placing its words takes its image, which has not come."""
 
 
 def accept_as_is(answer: Answer, request: PageRequest) -> Answer:

@@ -1,4 +1,4 @@
-"""Pages of a task: their list, one page as JSON, Markdown or HTML, its blocks and its image."""
+"""Pages of a task: their list, one page in three formats, its blocks and its image."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ async def upload(
 
 
 async def _check_budget(service: Service, owner: str, options: TaskOptions) -> None:
-    """Raise Problem for a key that has spent its budget of the day, rather than fail its task later."""
+    """Raise Problem for a key that has spent its day's budget. Its task would only fail later."""
     budget_usd, now = service.settings.key_budget_usd, datetime.now(UTC)
     if budget_usd is None or (options.engine or service.settings.engine) == "local":
         return
@@ -111,7 +111,7 @@ async def _check_budget(service: Service, owner: str, options: TaskOptions) -> N
 async def _idempotent(
     service: Service, owner: str, key: str | None, form: Form, options: TaskOptions
 ) -> tuple[dict[str, Any], bool]:
-    """The body of the answer, and true where an earlier request with the same key got it first."""
+    """The body of the answer, and whether an earlier request with the same key got it first."""
     if key is None:
         return await _accept(service, owner, form, options, None), False
     request = [(display_name(file.name), file.document_id) for file in form.files], options

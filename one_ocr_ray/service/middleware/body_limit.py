@@ -1,4 +1,4 @@
-"""Bounds request bodies: the bytes and the time of each, and the bytes of all in this process.
+"""Bounds request bodies: each in bytes and time, and all of this process in bytes.
 
 It stands in the application and in Ray Serve's proxy. The proxy keeps in memory what its replica has not read yet:
 there `unsized_bytes` bounds a body without a length, and `under_way_bytes` all bodies together.

@@ -1,4 +1,4 @@
-"""The blocks of a page as the task page shows them: a place on the image, and HTML."""
+"""The blocks of a page for the task page: a place on the image, and HTML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names of files, folders and objects: their store, their parts, and the form that rows and people see.
+"""Names of files, folders and objects: their store, parts, and form in rows and for people.
 
 Keys and paths are never parsed as URLs: `report #1.pdf` and `what? really.pdf` are names. Only `file://` URIs have
 escapes.
