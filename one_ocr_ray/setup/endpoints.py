@@ -12,7 +12,7 @@ from yarl import URL
 from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.job import Endpoint
-from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.ratelimit.messages import NO_QUOTA, Limits
 from one_ocr_ray.settings.engines import EndpointSettings
 from one_ocr_ray.settings.run import base_urls
 
@@ -80,5 +80,5 @@ def total_limits(endpoints: Iterable[Endpoint]) -> Limits:
 
 
 def _sum(numbers: list[float | None] | list[int | None]) -> float | None:
-    known = [number for number in numbers if number is not None]
+    known = [number for number in numbers if number not in {None, NO_QUOTA}]
     return sum(known) if len(known) == len(numbers) else None

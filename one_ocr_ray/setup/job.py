@@ -24,7 +24,7 @@ from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
 from one_ocr_ray.policy.page.extraction import schema_fault
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE, prompt_sha256
-from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.ratelimit.messages import NO_QUOTA, Limits
 from one_ocr_ray.policy.route.chain import LOCAL, TEXT_LAYER, models_of, needs_embedded_engine, parse_route, route_text
 from one_ocr_ray.settings.engines import OF_ONE_ACCOUNT, EngineSettings, LlmSettings
 from one_ocr_ray.settings.run import password_of
@@ -221,8 +221,9 @@ def output_uri_of(settings: Settings) -> str:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """The account's limits as the user set them."""
-    return Limits(settings.rpm, settings.tpm, settings.rpd, settings.max_in_flight)
+    """The account's limits as the user set them. The run's own servers have none but those."""
+    rate = settings.rpm or (NO_QUOTA if settings.engine == VLLM else None)
+    return Limits(rate, settings.tpm, settings.rpd, settings.max_in_flight)
 
 
 def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selection: PageSelection) -> Fingerprint:

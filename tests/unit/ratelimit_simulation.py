@@ -31,6 +31,7 @@ class Reply:
     latency_s: float = 0.5
     failed: bool = False
     limits: AccountLimits | None = None
+    queue: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -130,6 +131,7 @@ class Simulation:
             latency_s=news.latency_s + reply.latency_s * ok,
             unsettled_tokens=news.unsettled_tokens + (client.used_tokens or client.tokens_each) - client.tokens_each,
             limits=reply.limits or news.limits,
+            queue=reply.queue,
             throttle=reply.throttle,
         )
         if reply.throttle:

@@ -12,6 +12,7 @@ from one_ocr_ray.engines.defaults import DEFAULT_BASE_URLS, DEFAULT_MODELS
 from one_ocr_ray.errors import UsageError
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.policy.page.prompts import EXTRACT, TRANSCRIBE
+from one_ocr_ray.policy.ratelimit.adapt import Rates
 from one_ocr_ray.settings.run import Settings, load
 from one_ocr_ray.setup.job import (
     ENGINES_OF_SETTING,
@@ -191,7 +192,11 @@ def test_pages_limits_password_and_output_come_through(tmp_path: Path) -> None:
 def test_own_servers_have_no_rate_that_nobody_has_named() -> None:
     """With a known rate the window of requests in flight would not follow the queue of the server."""
     limits = limits_of(load({"engine": "vllm", "model": "m"}))
-    assert (limits.requests_per_minute, limits.tokens_per_minute, limits.requests_per_day) == (None, None, None)
+    assert (limits.tokens_per_minute, limits.requests_per_day) == (None, None)
+    rates = Rates(0.0)
+    rates.set_configured(limits, 0.0)
+    assert (rates.known, rates.windowed, rates.unlimited) == (False, True, True)
+    assert rates.ceiling.requests_per_minute is None
 
 
 @pytest.mark.parametrize("pages", ["x", "0", "3-1"])

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from one_ocr_ray.model import AccountLimits, Action, ErrorCode, Failure
 from one_ocr_ray.policy.ratelimit.gate import LEAD_S, QUANTUM_S, Gate
-from one_ocr_ray.policy.ratelimit.messages import Feedback, GateState, LimiterClient, Limits, Priority, Throttle
+from one_ocr_ray.policy.ratelimit.messages import (
+    NO_QUOTA,
+    Feedback,
+    GateState,
+    LimiterClient,
+    Limits,
+    Priority,
+    Throttle,
+)
 from tests.provider.quotas import Account, strict_minute
 from tests.unit.ratelimit_simulation import JITTER, Reply, Simulation, busiest, rpm
 
@@ -277,3 +285,55 @@ def test_whoever_asks_no_window_is_ever_over_the_limit(
     assert busiest(simulation.sent, 60.0) <= per_minute
     assert busiest(simulation.sent, 1.0) <= max(1.1 * per_minute / 60, per_minute / 60 + 1)
     assert share_used(simulation.sent, 5.0, 70.0, per_minute) >= 0.95
+
+
+def served(seats: int, *, tells: bool = False, refuses: bool = False) -> Simulation:
+    """A server with so many seats and answers of half a second; others wait there, or are refused."""
+    simulation = Simulation()
+
+    def answer(now: float) -> Reply:
+        under_way = sum(now - instant < 0.5 for instant in simulation.sent)
+        queue = (min(seats, under_way), max(0, under_way - seats)) if tells else None
+        is_full = refuses and under_way > seats
+        return Reply(throttle=Throttle() if is_full else None, queue=queue)
+
+    simulation.provider = answer
+    return simulation
+
+
+def test_a_server_without_a_quota_is_used_at_once() -> None:
+    """Only the window holds it: eight at once at first, and no step by step from one a second."""
+    simulation = served(1000)
+    simulation.client("c", limits=rpm(NO_QUOTA))
+    simulation.run_until(0.5)
+    assert len(simulation.sent) == 8
+    simulation.run_until(3.0)
+    assert len(simulation.sent) > 50
+
+
+def test_jobs_share_a_server_without_a_quota_equally() -> None:
+    """Three workers of one job get what one of another gets, as where a rate is known."""
+    simulation = served(16, tells=True)
+    large = [simulation.client(f"l{number}", job="large", limits=rpm(NO_QUOTA)) for number in range(3)]
+    small = simulation.client("s", job="small", limits=rpm(NO_QUOTA))
+    simulation.run_until(60.0)
+    assert sum(len(client.sent) for client in large) == pytest.approx(len(small.sent), rel=0.2)
+
+
+def test_a_full_server_without_a_quota_makes_the_window_smaller() -> None:
+    """It has refused for the number at once, not for a rate."""
+    simulation = served(20, refuses=True)
+    simulation.client("c", limits=rpm(NO_QUOTA))
+    simulation.run_until(60.0)
+    assert 0 < len(simulation.throttled) < 0.05 * len(simulation.sent)
+    assert simulation.gate.snapshot(60.0).window <= 28  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("limits", [rpm(NO_QUOTA), rpm(60_000), Limits()], ids=["own", "rate", "nothing named"])
+def test_a_server_that_tells_its_queue_is_held_by_it(limits: Limits) -> None:
+    """Also where somebody has named a rate: what waits there helps nobody."""
+    simulation = served(16, tells=True)
+    simulation.client("c", limits=limits)
+    simulation.run_until(60.0)
+    assert 16 <= simulation.gate.snapshot(60.0).window <= 28  # type: ignore[operator]
+    assert share_used(simulation.sent, 20.0, 60.0, 60 * 16 / 0.5) >= 0.9

@@ -8,10 +8,10 @@ loses a fifth of the account; pausing and cutting the rate loses one to three pe
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.ratelimit.messages import Limits
+from one_ocr_ray.policy.ratelimit.messages import NO_QUOTA, Limits
 
 if TYPE_CHECKING:
     from one_ocr_ray.model import AccountLimits
@@ -150,11 +150,23 @@ class Rates:
         self._longer: set[str] = set()  # kinds whose announced limit is not one per minute
         self.ceiling = Limits()
         self._ramp_since = now
+        self.tells_queue = False  # the server has told how many requests it works on
+        self._has_no_quota = False
 
     @property
     def known(self) -> bool:
         """True if the user or the provider has named a rate."""
         return bool(self.ceiling.requests_per_minute or self.ceiling.tokens_per_minute)
+
+    @property
+    def unlimited(self) -> bool:
+        """True if only the window of requests in flight limits the server: nobody has named a rate, and it has none."""
+        return not self.known and (self._has_no_quota or self.tells_queue)
+
+    @property
+    def windowed(self) -> bool:
+        """True if the window of requests in flight counts, beside a rate or alone."""
+        return not self.known or self.tells_queue
 
     def set_configured(self, limits: Limits, now: float) -> None:
         """Take the limits that the users of the jobs have configured."""
@@ -183,7 +195,7 @@ class Rates:
 
     def at(self, now: float) -> Rate:
         if not self.known:
-            return Rate(self.probe.rate(now), None)
+            return Rate(None if self.unlimited else self.probe.rate(now), None)
         share = self.adaptive.share(now)
         requests = self.ceiling.requests_per_minute and self.ceiling.requests_per_minute / 60
         tokens = self.ceiling.tokens_per_minute and self.ceiling.tokens_per_minute / 60
@@ -200,6 +212,9 @@ class Rates:
     def _find_ceiling(self, now: float) -> None:
         before = self.ceiling.requests_per_minute or 0.0
         self.ceiling = Limits.lowest((self._configured, self._announced))
+        self._has_no_quota = self.ceiling.requests_per_minute == NO_QUOTA
+        if self._has_no_quota:
+            self.ceiling = replace(self.ceiling, requests_per_minute=None)
         if (self.ceiling.requests_per_minute or 0.0) > before:
             self._ramp_since = now
 

@@ -93,8 +93,10 @@ class Gate:
         self._breaker.record(feedback.successes, fresh, now, WITH_OTHERS if who.elsewhere else ALONE)
         if feedback.back:
             self._breaker.came_back(now)
-        self._window.record(feedback.successes, failures, feedback.latency_s, self._clients.in_flight, now)
+        full = self._rates.unlimited and feedback.throttle is not None  # one without a quota has too many at once
+        self._window.record(feedback.successes, failures + full, feedback.latency_s, self._clients.in_flight, now)
         if feedback.queue is not None:
+            self._rates.tells_queue = True
             self._window.record_queue(*feedback.queue, now)
         self._patience.record(feedback.successes, now, refused=feedback.throttle is not None)
         if feedback.throttle is not None:
@@ -174,7 +176,7 @@ class Gate:
             granted_tpm=rate.tokens and rate.tokens * 60,
             in_flight=self._clients.in_flight,
             throttles=self._throttles,
-            window=self._clients.most_in_flight if self._rates.known else self._window.size,
+            window=self._window.size if self._rates.windowed else self._clients.most_in_flight,
             waiting=sum(each.wanted for each in self._pending.values()),
         )
 
@@ -234,7 +236,7 @@ class Gate:
 
     def _shared_capacity(self, now: float) -> float:
         """How many requests the whole bucket may grant now, apart from its rates."""
-        capacity = math.inf if self._rates.known else self._window.size - self._clients.in_flight
+        capacity = self._window.size - self._clients.in_flight if self._rates.windowed else math.inf
         probes = self._breaker.allowance(now)
         limit = self._clients.limits.requests_per_day
         return min(
@@ -251,18 +253,19 @@ class Gate:
         step_s = max(
             1 / rate.requests if rate.requests else 0.0, acquire.tokens_each / rate.tokens if rate.tokens else 0.0
         )
-        fair_lease = QUANTUM_S / step_s / len(self._pending) if step_s else math.inf  # its part of a quantum
+        fair_lease = (QUANTUM_S / step_s if step_s else capacity) / len(self._pending)  # of a quantum, or of the window
         permits = int(max(1, min(acquire.wanted, capacity, fair_lease)))
         saturated = capacity - permits < permits * len(self._pending)  # will not last another round
         # The meters are charged for all permits, the slower one says how long they last.
         by_requests_s = self._requests.take(start, permits, rate.requests) if rate.requests else 0.0
         by_tokens_s = self._tokens.take(start, permits * acquire.tokens_each, rate.tokens) if rate.tokens else 0.0
         lasts_s = max(by_requests_s, by_tokens_s)
+        share = lasts_s if step_s else permits / self._window.size
         del self._pending[who.client_id]
         self._clients.granted(who.client_id, permits)
-        self._shares[who.priority].charge(who.sharer, lasts_s)
-        self._shares_of[who.sharer].charge(who.job, lasts_s)
-        job.shares.charge(who.client_id, lasts_s)
+        self._shares[who.priority].charge(who.sharer, share)
+        self._shares_of[who.sharer].charge(who.job, share)
+        job.shares.charge(who.client_id, share)
         self._day.take(permits, now, who.job)
         self._breaker.granted(permits, now)
         self._rates.probe.sent(permits, now)
@@ -271,7 +274,7 @@ class Gate:
             start - now,
             lasts_s / permits,
             saturated,
-            window=None if self._rates.known else self._window.size,
+            window=self._window.size if self._rates.windowed else None,
             per_s=1 / step_s if step_s and self._rates.known else None,
             under_way=self._clients.in_flight,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
@@ -18,6 +19,9 @@ class Priority(IntEnum):
 
     ONLINE = 0
     BATCH = 1
+
+
+NO_QUOTA = math.inf  # requests per minute of a server that refuses none for their rate, such as one of the run's own
 
 
 @dataclass(frozen=True, slots=True)
