@@ -75,7 +75,9 @@ def processes(folder: Path) -> list[psutil.Process]:
 
 def started(folder: Path) -> int:
     """How many servers have begun."""
-    return sum(path.suffix[1:].isdigit() and path.stem not in {"answered", "refused"} for path in folder.iterdir())
+    return sum(
+        path.suffix[1:].isdigit() and path.stem not in {"answered", "refused", "choked"} for path in folder.iterdir()
+    )
 
 
 def read(source: Path, folder: Path, servers: int) -> bool:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from one_ocr_ray.cluster.limiter import RateLimiter
-from one_ocr_ray.engines.llm.http import NO_CONNECTION
+from one_ocr_ray.engines.llm.http import BROKEN, NO_CONNECTION
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.job import Endpoint
@@ -72,6 +72,8 @@ class Server:
     name: str = "openai"
     model: str = "m"
     hangs: bool = False  # while it is dead, whoever has asked before waits for ever
+    ended_by: frozenset[int] = frozenset()  # pages that end the server for 20 s
+    ends: int = 0
     asked: list[float] = field(default_factory=list)
     looks: list[float] = field(default_factory=list)
     shown: list[tuple[float, GateState]] = field(default_factory=list)  # by the metrics
@@ -94,11 +96,15 @@ class Server:
         if self.account.admit(begun, 0.0) is not None:
             self.refused += 1
             return Answer(failure=TOO_FAST)
+        if image.page_number in self.ended_by:
+            await asyncio.sleep(GOOD_S / 2)
+            self.dead, self.ends = (now(), now() + 20.0), self.ends + 1
+            return Answer(failure=BROKEN)
         await asyncio.sleep(GOOD_S)
         if self.dead[0] <= now() < self.dead[1]:  # while it was under way
             if self.hangs:
                 await asyncio.sleep(10_000)
-            return Answer(failure=NO_CONNECTION)
+            return Answer(failure=BROKEN if self.ended_by else NO_CONNECTION)
         self.answered.append((now(), image.page_number))
         return Answer(text="page", usage=TokenUsage(1, 1), finish_reason="stop")
 
@@ -119,7 +125,7 @@ def reader(name: str, servers: Sequence[Server], *, has_next: bool = False, may_
         limiter = Near(RateLimiter(now, server.show if isinstance(server, Server) else None))
         permits.add(endpoint.name, server, limiter, client, total_tokens)
 
-    permits = EndpointPermits(has_next=has_next, join=join)
+    permits = EndpointPermits(has_next=has_next, join=join, are_started_again=may_grow)
     for number, server in enumerate(servers):
         join(endpoint(number, server), server)
     return Reader(
@@ -304,3 +310,25 @@ def test_an_account_that_nobody_stands_in_for_stops_the_job() -> None:
     ):
         with pytest.raises(StoppedError, match="Pay"):
             run_virtually(read_for(30.0, readers, at_once=1))
+
+
+def test_a_server_that_is_started_again_costs_the_last_pages_nothing() -> None:
+    """With one page under way each trial is that page's; the start of a server takes minutes."""
+    own = Server(600, dead=(10.0, 150.0))
+    rows = run_virtually(read_for(20.0, lambda: [reader("own", [own], may_grow=True)], at_once=1))
+    assert {row.status for row in rows} == {"ok"}
+    assert {row.attempts for row in rows} == {1}
+
+
+@pytest.mark.parametrize("servers", [1, 3])
+def test_a_page_that_ends_servers_fails_alone(servers: int) -> None:
+    """It has ended three, and the pages that were under way with it are read. Two such pages do not spoil others."""
+    own = [Server(6000, ended_by=frozenset({5, 6})) for _ in range(servers)]
+    rows = run_virtually(read_for(120.0, lambda: [reader("own", own, may_grow=True)], at_once=24))
+    failed = {row.page_number: row.failure for row in rows if row.status == "failed"}
+    assert failed.keys() == {5, 6}
+    for error in failed.values():
+        assert error is not None
+        assert (error.code, error.code.retryable) == (ErrorCode.PROVIDER_REJECTED, False)
+        assert error.message == "A model server ended while it read this page, 3 times."
+    assert 3 <= sum(server.ends for server in own) <= 6

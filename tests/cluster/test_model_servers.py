@@ -30,7 +30,7 @@ from one_ocr_ray.servers.health import is_healthy
 from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.job import llm_setups_of
 from tests.cluster.outputs import read, rows
-from tests.provider import write_identity_pdfs
+from tests.provider import identity_pdf, write_identity_pdfs
 from tests.servers import stand_in
 from tests.waiting import until
 
@@ -124,6 +124,25 @@ def test_a_run_reads_with_servers_of_its_own(tmp_path: Path) -> None:
     assert summary.cost_usd == pytest.approx(paid_usd + idle_usd, abs=1e-3)
     assert summary.counts.cost_usd == pytest.approx(summary.cost_usd)  # of the output, over all runs
     assert all(row["cost_usd"] <= row["latency_ms"] / 1000 + 1e-3 for row in pages)
+
+
+def test_a_page_that_ends_servers_fails_and_the_run_goes_on(tmp_path: Path) -> None:
+    """Three times it may end one, each of which is started again; every other page is read."""
+    source, output, lives = tmp_path / "in", tmp_path / "out", tmp_path / "lives"
+    source.mkdir()
+    lives.mkdir()
+    write_identity_pdfs(source, [1], pages=12)
+    (source / "wide.pdf").write_bytes(identity_pdf(2, 1, size_pt=(842.0, 595.0)))
+    flags = {"engine": "vllm", "model": "tidy chokes", "replicas": "2", "gpus_per_replica": 0}
+    flags["server_command"] = f"{TEMPLATE} --lives {shlex.quote(str(lives))}"
+    summary = read(output, source, **flags)
+    pages = rows(output, "pages")
+    assert len(pages) == 13
+    (failed,) = [row for row in pages if row["status"] == "failed"]
+    assert (failed["source_name"], failed["error"]["code"]) == ("wide.pdf", "provider_rejected")
+    assert not failed["error"]["retryable"]
+    assert summary.exit_code == 3
+    assert len(list(lives.glob("choked.*"))) == 3
 
 
 def test_a_ceiling_ends_the_run_that_cannot_pay_its_servers() -> None:

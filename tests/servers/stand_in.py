@@ -4,15 +4,16 @@
 
 slow: ready after a second. paced: half a second for a page. crash: ends with a traceback while it loads. stubborn:
 ignores SIGTERM. tidy: ends its engine at SIGTERM. dies-after-N, hangs-after-N: answers so many pages. full-at-N: 503 to
-more at once. clings: the engine holds the port, too. Each starts an engine, a process with a session of its own and
-deaf to SIGTERM. It ignores other arguments.
+more at once. chokes: ends at a page that is wider than high. clings: the engine holds the port, too. Each starts an
+engine, a process with a session of its own and deaf to SIGTERM. It ignores other arguments.
 
 With FOLDER each start takes the next of its files `*.next` and has the name that stands there, the one of --model where
-none is left. The file's name then ends in the process's id. `refused.PID` is written with a 503. holds: answers one
-page, writes `answered.PID` there, and keeps the others until somebody writes `go`.
+none is left. The file's name then ends in the process's id. `refused.PID` is written with a 503, `choked.PID` by one
+that chokes. holds: answers one page, writes `answered.PID` there, and keeps the others until somebody writes `go`.
 """
 
 import argparse
+import base64
 import json
 import os
 import re
@@ -22,7 +23,10 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
 from pathlib import Path
+
+from PIL import Image
 
 ENGINE = "import signal, os, time; os.setsid(); signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(600)"
 
@@ -46,6 +50,11 @@ class Server(ThreadingHTTPServer):
         found = re.search(rf"{word}-(\d+)", self.model)
         return int(found[1]) if found else sys.maxsize
 
+    def leave(self, what: str) -> None:
+        """Leave a file of that name for this process."""
+        if self.lives:
+            (self.lives / f"{what}.{os.getpid()}").touch()
+
 
 class Handler(BaseHTTPRequestHandler):
     """/health, and an answer that is the same page for every request."""
@@ -59,7 +68,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         server = self.server
-        self.rfile.read(int(self.headers["Content-Length"]))
+        asked = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Authorization") != f"Bearer {os.environ.get('VLLM_API_KEY')}":
             self._answer({"error": {"message": "no key"}}, 401)
             return
@@ -68,11 +77,13 @@ class Handler(BaseHTTPRequestHandler):
             server.begun += not is_full
             server.under_way += not is_full
         if is_full:
-            if server.lives:
-                (server.lives / f"refused.{os.getpid()}").touch()
+            server.leave("refused")
             error = {"message": "The queue is full.", "type": "Service Unavailable", "code": 503}
             self._answer({"error": error}, 503)
             return
+        if "chokes" in server.model and is_wide(asked):
+            server.leave("choked")
+            os._exit(3)
         if server.begun > server.number("dies-after"):
             os._exit(3)
         if server.begun > server.number("hangs-after"):
@@ -87,8 +98,7 @@ class Handler(BaseHTTPRequestHandler):
         self._answer({"model": "stand-in", "choices": [{"message": message, "finish_reason": "stop"}], "usage": usage})
         with server.counting:
             server.under_way -= 1
-        if server.lives:
-            (server.lives / f"answered.{os.getpid()}").touch()
+        server.leave("answered")
 
     def _answer(self, body: object, status: int = 200) -> None:
         data = json.dumps(body).encode()
@@ -100,6 +110,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
+
+
+def is_wide(asked: bytes) -> bool:
+    """True if the page of that request is wider than high."""
+    encoded = re.search(rb'data:image/jpeg;base64,([^"]+)"', asked)
+    if encoded is None:
+        return False
+    width, height = Image.open(BytesIO(base64.b64decode(encoded[1]))).size
+    return width > height
 
 
 def next_life(folder: Path, model: str) -> str:

@@ -128,12 +128,20 @@ class Lane:
 class EndpointPermits:
     """`Permits` of an engine that has several endpoints, or whose pages can go to another reader."""
 
-    def __init__(self, *, has_next: bool, join: Callable[[Endpoint, Engine], None] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        has_next: bool,
+        join: Callable[[Endpoint, Engine], None] | None = None,
+        are_started_again: bool = False,
+    ) -> None:
         """`has_next`: a page that nobody here answers goes to the next reader, and does not wait.
 
-        `join` adds an endpoint that becomes known later.
+        `join` adds an endpoint that becomes known later. `are_started_again`: the run's own servers, when they end.
         """
         self.may_leave = has_next
+        self.are_started_again = are_started_again
+        self.one_at_a_time = asyncio.Semaphore(1)  # for requests that may be what ends the servers
         self._join = join
         self._waiting = WaitingRequests()
         self.lanes: list[Lane] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ from one_ocr_ray.policy.cost.gpu_hours import held_s
 from one_ocr_ray.policy.cost.spending import PageUsage
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank
+from one_ocr_ray.policy.page.moves import OwnServerFailures
 from one_ocr_ray.policy.page.retry import AttemptState, Stop, Wait, next_step
 from one_ocr_ray.policy.profiles.answers import read_answer
 from one_ocr_ray.policy.route.chain import JUDGED, Walk
@@ -197,14 +199,18 @@ async def _answer(
     request, tries, sent, before = reader.request, AttemptState(), image, spent.attempts
     reason, missed = came
     failed_at: list[Lane] = []  # endpoints whose fault it was
+    met, one_at_a_time = OwnServerFailures(), asyncio.Semaphore()
     acquire: Callable[[int], Awaitable[Lane | None]] = reader.permits.acquire
     if isinstance(reader.permits, EndpointPermits):
         acquire = partial(reader.permits.acquire, avoids=failed_at, missed=missed)
+        met, one_at_a_time = OwnServerFailures(reader.permits.are_started_again), reader.permits.one_at_a_time
     reader.retries.sent(context.clock.monotonic_s())
     while True:
         recalled = await recalled_answer(sent, request, reader, spent, (reason, before))
-        asked = (recalled, None) if recalled else await _request(sent, request, reader, context, spent, acquire)
+        async with one_at_a_time if met.asked_alone else nullcontext():
+            asked = (recalled, None) if recalled else await _request(sent, request, reader, context, spent, acquire)
         answer, lane = asked
+        met, answer = met.with_answer(answer, context.clock.monotonic_s())
         if lane is not None and lane.passes_on(answer.failure, failed_at):
             failed_at.append(lane)
             continue

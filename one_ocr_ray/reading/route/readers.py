@@ -98,7 +98,7 @@ def endpoint_permits(
         )
         permits.add(endpoint.name, engine, limiter_of(endpoint), who, counted, weight=endpoint.weight)
 
-    permits = EndpointPermits(has_next=may_leave, join=join)
+    permits = EndpointPermits(has_next=may_leave, join=join, are_started_again=setup.may_grow)
     for endpoint, engine in zip(setup.endpoints, engines, strict=True):
         join(endpoint, engine)
     return permits
