@@ -27,6 +27,7 @@ from one_ocr_ray.policy.dataset.packing import pack, unpack
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.places import printed_word
 from one_ocr_ray.policy.page.plain_text import plain_text
+from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
@@ -94,7 +95,8 @@ def _pages(child: PdfChild, pdfs: list[Path], most: int) -> Iterator[tuple[str, 
 def _of_layer(image: PageImage) -> PageContent:
     assert image.layer is not None
     layer = unpacked(image.layer)
-    return content_of(layer, layer_lines(layer, seen_of(layer).glyphs))
+    lines = layer_lines(layer, seen_of(layer).glyphs)
+    return content_of(layer, lines, drawn_bullets(layer, lines))
 
 
 def findings(content: PageContent, blocks: tuple[Block, ...]) -> Counter[str]:

@@ -23,6 +23,9 @@ RULINGS_MAX = 4_000
 SEGMENTS_MAX = 40_000  # of all paths of a page
 RULE_PT = 3.0  # thicker is a bar or the shade of a cell
 SHORTEST_PT = 6.0
+DOTS_MAX = 400  # more are the points of a chart
+DOT_PT = 1.5, 9.0  # how large the bullets of lists are
+ROUND = 0.7  # the lesser side of a dot, with the control points of its curves, against the greater
 
 Matrix = tuple[float, float, float, float, float, float]
 Placed = tuple[Any, int, Matrix]  # an object, its type, and the way from its space to the page's
@@ -75,9 +78,10 @@ class Shapes:
             if pdfium_c.FPDFPageObj_GetType(each) == pdfium_c.FPDF_PAGEOBJ_IMAGE
         ]
 
-    def rulings(self) -> list[list[float]]:
-        """The straight drawn lines, level or upright: both ends and the thickness. No more than RULINGS_MAX."""
+    def drawn(self) -> dict[str, list[list[float]]]:
+        """Rulings, the straight lines, level or upright: both ends and the thickness; dots, as small as bullets."""
         found: list[list[float]] = []
+        dots: list[list[float]] = []
         budget = SEGMENTS_MAX
         for each, around in self._paths:
             if len(found) >= RULINGS_MAX or budget <= 0:
@@ -87,6 +91,8 @@ class Shapes:
                 continue
             left, bottom, right, top = _bounds(each, around)
             width, height = right - left, top - bottom
+            if DOT_PT[0] < max(width, height) < DOT_PT[1] and min(width, height) > ROUND * max(width, height):
+                dots.append(_rounded((left, bottom, right, top)))
             if max(width, height) < SHORTEST_PT:
                 continue
             if min(width, height) <= RULE_PT and not stroke.value:
@@ -96,7 +102,7 @@ class Shapes:
             budget -= count
             if count <= budget:
                 found += [_rounded(line) for line in _lines(each, count, around, stroked=bool(stroke.value))]
-        return found[:RULINGS_MAX]
+        return {"rulings": found[:RULINGS_MAX], "dots": dots if len(dots) <= DOTS_MAX else []}
 
 
 def _lines(path: Any, count: int, around: Matrix, *, stroked: bool) -> Iterator[tuple[float, ...]]:

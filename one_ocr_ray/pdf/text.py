@@ -96,7 +96,7 @@ def layer_of(page: Any) -> bytes:
         if not head["cut"]:
             runs, arrays = _characters(_pointer(ctypes.cast(text.raw, ctypes.c_void_p).value), count, shapes)
             head |= runs
-    head |= {"pictures": shapes.pictures(), "rulings": shapes.rulings(), **_annotations(page)}
+    head |= {"pictures": shapes.pictures(), **shapes.drawn(), **_annotations(page)}
     encoded = json.dumps(head).encode()
     return _HEAD.pack(len(encoded)) + encoded + arrays
 

@@ -244,6 +244,17 @@ def test_a_numbered_list_stays_a_list() -> None:
     assert page_markdown(column(items, 100, 100)) == "\n".join(items)
 
 
+def test_lettered_clauses_are_no_table() -> None:
+    """Their letters stand apart from the text, as the first cells of a table would."""
+    clauses = [("(a)", "the house of the tenant;"), ("(b)", "an office at home, and"), ("(c)", "nothing else.")]
+    lines = [
+        line(text, 100 if at == 0 else 160, 100 + 40 * row)
+        for row, c in enumerate(clauses)
+        for at, text in enumerate(c)
+    ]
+    assert page_markdown(lines) == "\n\n".join(" ".join(clause) for clause in clauses)
+
+
 @pytest.mark.parametrize(
     "text", ["# not a heading", "> not a quote", "a <b>tag</b> in text", "1958 was a year", "five * six = thirty"]
 )

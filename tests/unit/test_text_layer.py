@@ -12,6 +12,7 @@ import pytest
 from one_ocr_ray.blocks import Block, BlockKind, TextLayer
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
 from one_ocr_ray.policy.text_layer.features import band_to_search
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
@@ -45,7 +46,8 @@ def page_of(child: PdfChild, content: bytes, *, resources: bytes = b"", entries:
 
 
 def blocks_of(layer: Layer) -> tuple[Block, ...]:
-    return page_blocks(content_of(layer, layer_lines(layer, seen_of(layer).glyphs)))
+    lines = layer_lines(layer, seen_of(layer).glyphs)
+    return page_blocks(content_of(layer, lines, drawn_bullets(layer, lines)))
 
 
 def at(text: bytes, x: float, y: float, size: float = 12, before: bytes = b"") -> bytes:
@@ -281,6 +283,27 @@ def test_drawn_lines_are_told(child: PdfChild) -> None:
     assert found == {
         (72, 92, 300, 92), (72, 192, 300, 192), (100, 492, 300, 492), (100, 392, 100, 492), (100, 392, 300, 392),
     }  # fmt: skip
+
+
+def test_drawn_dots_before_lines_are_bullets(child: PdfChild) -> None:
+    """Browsers draw them as round paths or squares; points of a chart and dots between words are none."""
+
+    def disc(x: float, y: float) -> bytes:
+        return b"%g %g m %g %g %g %g %g %g c %g %g %g %g %g %g c f " % (
+            *(x, y), *(x, y + 2.7, x + 4, y + 2.7, x + 4, y), *(x + 4, y - 2.7, x, y - 2.7, x, y)
+        )  # fmt: skip
+
+    items = [(b"Milk and eggs", 90), (b"Bread", 90), (b"white", 114), (b"brown", 114), (b"Salt", 90)]
+    content = b"".join(
+        at(text, x, 700 - 16 * row)
+        + (disc(x - 12, 704 - 16 * row) if x == 90 else b"%g %g 4 4 re f " % (x - 12, 702 - 16 * row))
+        for row, (text, x) in enumerate(items)
+    )
+    content += at(b"Left and", 72, 500) + disc(124, 504) + at(b"right", 134, 500) + disc(400, 300) + disc(420, 320)
+    markdown = to_markdown(blocks_of(page_of(child, content)))
+    assert markdown.startswith("- Milk and eggs\n- Bread\n  - white\n  - brown\n- Salt\n")
+    assert "Left and right" in markdown
+    assert "•" not in markdown
 
 
 def test_values_of_a_form_are_added(child: PdfChild) -> None:

@@ -18,6 +18,7 @@ from one_ocr_ray.policy.route.gates import (
     needs_more_samples,
     past_tables,
 )
+from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
 from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
@@ -94,7 +95,7 @@ class TextLayerReader:
         verdict = seen_in_picture.verdict
         if not (verdict.accepted or verdict.reason in _BETTERED):
             return LayerReading(_untrusted(verdict.reason), seen_in_picture.fonts)
-        content = content_of(layer, lines, seen_in_picture.lines)
+        content = content_of(layer, lines, (*seen_in_picture.lines, *drawn_bullets(layer, lines)))
         blocks = page_blocks(content)
         verdict = past_tables(verdict, blocks, route.escalate)
         answer = Answer(text=to_markdown(blocks), blocks=blocks, rotation_deg=content.rotate, verdict=verdict)

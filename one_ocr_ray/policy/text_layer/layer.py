@@ -180,6 +180,7 @@ class Layer:
     annotations: int  # that are drawn and whose text, if any, is not known
     cut: bool  # there is too much on the page to look at all of it
     ink: InkGrid
+    dots: tuple[BoxPt, ...] = ()  # drawn ones, as small as the bullets of lists
 
 
 def unpacked(packed: TextLayer) -> Layer:
@@ -211,6 +212,7 @@ def unpacked(packed: TextLayer) -> Layer:
             annotations=int(head["annotations"]),
             cut=bool(head["cut"]),
             ink=InkGrid(rows, 8 * stride, cell_pt),
+            dots=tuple(_shown(box, matrix) for box in head["dots"]),
         )
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, struct.error) as error:
         raise LayerError from error

@@ -12,10 +12,10 @@ BULLET = "-"  # how every bullet is written in Markdown
 _BULLETS = "•●▪■◦○‣⁃∙►▶◆◇·"
 _BULLET = re.compile(rf"(?:[{_BULLETS}]\s*|[-–—*](?:\s+|(?=[{CJK_RANGE}])))(?=\S)")
 _NUMBER = re.compile(rf"(\d{{1,3}}[.)])(?:\s+|(?=[{CJK_RANGE}]))(?=\S)")
-_LONE_MARKER = re.compile(rf"[-–—*{_BULLETS}$%#]|\(?\d{{1,3}}[.)]|\d{{1,2}}(?:\.\d{{1,3}})*\.?")
+_LONE_MARKER = re.compile(rf"[-–—*{_BULLETS}$%#]|\(?(?:\d{{1,3}}|[a-z]|[ivx]{{1,5}})[.)]|\d{{1,2}}(?:\.\d{{1,3}})*\.?")
 # Not list markers in Markdown, but they start something new on the page all the same.
 _OTHER = re.compile(
-    r"[(（][\divx一二三四五六七八九十]{1,4}[)）]|\[\d{1,3}\]|[一二三四五六七八九十\d]{1,3}、|[①-⑳]|[a-z][.)]\s"
+    r"[(（](?:[\divx一二三四五六七八九十]{1,4}|[a-z])[)）]|\[\d{1,3}\]|[一二三四五六七八九十\d]{1,3}、|[①-⑳]|[a-z][.)]\s"
 )
 _SECTION = re.compile(r"(?:\d{1,2}(?:\.\d{1,2}){0,3}\.?\s+|[一二三四五六七八九十]{1,3}、\s*)[^\W\d_]")
 _CAPTION = re.compile(
