@@ -99,11 +99,8 @@ def service_config_of(settings: ServiceSettings) -> ServiceConfig:
 def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStore) -> tuple[Job, Fingerprint]:
     """The job of one task. Raises OptionsError for options that this service cannot follow."""
     options = assignment.record.options
-    settings, with_schema = _settings_of_task(service, options), options.schema is not None
-    selection, route = selection_of(settings), _route(service, settings, with_schema=with_schema)
-    if options.escalate and len(route.names) > 1:  # else there is nobody to send pages on to
-        settings = settings.model_copy(update={"escalate": options.escalate})
-        route = _route(service, settings, with_schema=with_schema)
+    settings = settings_of_task(service.settings, options)
+    selection, route = selection_of(settings), _route(service, settings, with_schema=options.schema is not None)
     asked = _asked(service, options)
     engines: dict[str, LlmSetup] = {}
     for name in models_of(route):
@@ -131,9 +128,9 @@ def task_job(service: ServiceConfig, assignment: TaskAssignment, store: TaskStor
     return job, fingerprint
 
 
-def _settings_of_task(service: ServiceConfig, options: TaskOptions) -> ServiceSettings:
+def settings_of_task(settings: ServiceSettings, options: TaskOptions) -> ServiceSettings:
     """The service's settings as if they were those of a run with `options`."""
-    settings, name = service.settings, options.engine or service.settings.engine
+    name = options.engine or settings.engine
     of_task: dict[str, Any] = {"pages": options.pages or settings.pages}
     if options.longest_side:
         of_task["longest_side"] = options.longest_side
@@ -145,6 +142,8 @@ def _settings_of_task(service: ServiceConfig, options: TaskOptions) -> ServiceSe
         of_task |= {"route": options.route or (name if name != settings.engine else None), "escalate": None}
     if options.schema:
         of_task["profile"] = "generic"
+    if options.escalate:
+        of_task["escalate"] = options.escalate
     return settings.model_copy(update=of_task)
 
 

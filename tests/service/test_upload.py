@@ -231,6 +231,10 @@ def test_route_and_escalation_come_by_option_or_by_form(tmp_path: Path) -> None:
             (name,) = wrong
             allowed = {"escalate": "tables, formulas, handwriting", "route": "text-layer, local, openai"}[name]
             assert allowed in response.json()["detail"], wrong
+        alone = {"data": {"route": "openai", "escalate": "tables"}}
+        response = site.http.post("/upload", files={"files": ("a.pdf", pdfs.text_pdf())}, **alone)
+        assert problem(response) == (400, "invalid_options")
+        assert "the route openai has only one reader" in response.json()["detail"]
 
 
 def test_options_that_an_engine_cannot_follow_are_refused_at_once(tmp_path: Path) -> None:

@@ -110,7 +110,9 @@ def test_a_task_sends_on_what_its_upload_asks_for(tmp_path: Path) -> None:
     assert chosen(escalate="tables, handwriting") == (auto, {"tables", "handwriting"})
     assert chosen(route="local,openai", escalate="tables") == (("local", "openai"), {"tables"})
     assert chosen(route="local,openai") == (("local", "openai"), set())
-    assert chosen(route="openai", escalate="tables") == (("openai",), set())  # nobody to send them on to
+    with pytest.raises(OptionsError, match="a reader that they can go on to") as refused:  # accepted by another service
+        chosen(route="openai", escalate="tables")
+    assert refused.value.code is ErrorCode.INVALID_OPTIONS
 
 
 def test_limits_of_the_configured_account_are_not_another_engines(tmp_path: Path) -> None:

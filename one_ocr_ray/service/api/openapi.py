@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 
 from one_ocr_ray.service.problems import MEDIA_TYPE, codes_with
 from one_ocr_ray.service.upload.options import LLM_OPTIONS, UploadOptions, offered_engines, offered_routes
+from one_ocr_ray.setup.job import route_of
 from one_ocr_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -101,6 +102,12 @@ def openapi_document(app: FastAPI, settings: ServiceSettings, *, with_keys: bool
         schemas.pop(name, None)
     form = document["paths"]["/upload"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     options = form["properties"]["options"]["properties"]
+    several = [route for route in offered_routes(settings) if route == "auto" or "," in route]
+    form["properties"]["options"]["anyOf"] = [  # pages can be sent on where a route has a next reader
+        {"properties": {"escalate": {"type": "null"}}},
+        {"properties": {"route": {"enum": several}}, "required": ["route"]},
+        *([{"properties": {"route": {"type": "null"}}}] if len(route_of(settings).names) > 1 else []),
+    ]
     engines = offered_engines(settings)
     options["engine"]["enum"] = [*sorted(engines), None]
     options["route"]["enum"] = [*offered_routes(settings), None]

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from one_ocr_ray.policy.tasks.task import TaskOptions
 from one_ocr_ray.routing import Escalation
 from one_ocr_ray.service.problems import Problem
 from one_ocr_ray.settings.engines import ENGINE_KINDS
+from one_ocr_ray.setup.job import route_of
+from one_ocr_ray.tasks.service_config import settings_of_task
 
 if TYPE_CHECKING:
     from one_ocr_ray.settings.engines import EngineSettings
@@ -142,7 +145,14 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
         schema = json.dumps(asked["schema"], ensure_ascii=False)
         if fault := foreign_schema_fault(asked["schema"], schema) or schema_fault(schema):
             raise _invalid(f"schema: {fault}")
-    return TaskOptions(**{**asked, "pages": pages, "schema": schema})
+    task = TaskOptions(**{**asked, "pages": pages, "schema": schema})
+    names = route_of(settings_of_task(settings, replace(task, escalate=None))).names
+    if task.escalate is not None and len(names) < 2:
+        raise _invalid(
+            f"escalate sends pages on to the next reader, and the route {names[0]} has only one reader: name more in "
+            "route, such as auto, or leave escalate out."
+        )
+    return task
 
 
 def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
