@@ -23,7 +23,7 @@ from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.ratelimit.messages import GateState, LimiterClient, Limits
 from one_ocr_ray.reading.failure_notes import FailureNotes
 from one_ocr_ray.reading.limits.endpoints import EndpointPermits
-from one_ocr_ray.reading.page.loop import ReadContext, read_page
+from one_ocr_ray.reading.page.loop import ReadContext, ignore_spending, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Permits, Reader
 from tests.cluster.test_permits import Near
 from tests.cluster.virtual_time import run_virtually
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import PageImage, PageResult
+    from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.ratelimit.messages import Snapshot
     from one_ocr_ray.reading.page.events import Observer
 
@@ -150,10 +151,11 @@ async def read_for(
     *,
     at_once: int = 64,
     observers: tuple[Observer, ...] = (),
+    record_spending: Callable[[Spending], None] = ignore_spending,
 ) -> list[PageResult]:
     """The rows of the pages that `at_once` readers finish in that time; what is under way then is not cut off."""
     identity = RunIdentity("run", "config")
-    context = ReadContext(tuple(readers()), identity, observers, clock=LoopClock(), jitter=lambda: 0.5)
+    context = ReadContext(tuple(readers()), identity, observers, LoopClock(), lambda: 0.5, record_spending)
     rows: list[PageResult] = []
 
     async def work(first: int) -> None:
@@ -188,8 +190,12 @@ def test_rates_of_endpoints_add_up_and_one_may_die_for_a_minute() -> None:
 def test_requests_under_way_at_a_server_that_is_gone_go_elsewhere() -> None:
     """They would hang until they time out; nobody waits for them once the server is known to be gone."""
     servers = [Server(300), Server(300, dead=(20.0, 50.0), hangs=True)]
-    rows = run_virtually(read_for(80.0, lambda: [reader("r", servers)], at_once=32))
+    beside: list[Spending] = []
+    read = read_for(80.0, lambda: [reader("r", servers)], at_once=32, record_spending=beside.append)
+    rows = run_virtually(read)
     assert {(row.status, row.attempts) for row in rows} == {("ok", 1)}
+    moved = sum(len(server.asked) for server in servers) - len(rows)
+    assert sum(each.requests for each in beside) == moved > 0  # no attempts, and sent all the same
     answered = [at for server in servers for at, _ in server.answered]
     assert len(answered) == len(rows)
     assert max(answered) < 100.0

@@ -72,6 +72,7 @@ class PageUsage:
 
     started_at: datetime
     attempts: int = 0
+    moved: int = 0  # requests that went to another endpoint, and are no attempts
     queue_s: float = 0.0
     latency_s: float = 0.0
     usage: TokenUsage = field(default_factory=lambda: TokenUsage(0, 0, 0))
@@ -82,7 +83,7 @@ class PageUsage:
 
     def pass_on(self) -> None:
         """The journal now records what the page has cost so far. All of it is known."""
-        self.passed = self.spending
+        self.passed = replace(self.spending, requests=self.spending.requests - self.moved)
 
     @property
     def since_passed(self) -> Spending:
@@ -130,12 +131,12 @@ class PageUsage:
         )
         self.cost_usd = add_known(self.cost_usd, cost_usd)
 
-    def missing_in(self, row: PageResult) -> Spending | None:
-        """The spending that `row` does not show because its cost is null. None if it shows all, or without a price."""
+    def missing_in(self, row: PageResult) -> Spending:
+        """What `row` does not show: requests that have moved, and the spending if its cost is null and has a price."""
         total = self.spending + self.recalled
         if row.cost_usd is not None or total.unknown_usd is None:
-            return None
-        return replace(total, requests=0, rows=(row_key(row),))  # the row has the number of requests
+            return Spending(self.moved)
+        return replace(total, requests=self.moved, rows=(row_key(row),))
 
 
 def row_key(row: PageResult) -> str:

@@ -17,7 +17,7 @@ from one_ocr_ray.clock import SystemClock
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, PageUnrendered
 from one_ocr_ray.policy.cost.gpu_hours import held_s
-from one_ocr_ray.policy.cost.spending import PageUsage
+from one_ocr_ray.policy.cost.spending import PageUsage, Spending
 from one_ocr_ray.policy.layout.places import turned
 from one_ocr_ray.policy.page.blank import answer_of_blank
 from one_ocr_ray.policy.page.moves import OwnServerFailures
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from one_ocr_ray.clock import Clock
     from one_ocr_ray.engines.base import Engine
     from one_ocr_ray.model import DocumentRef, Failure, PageImage, PageRequest, PageResult, RenderedPage
-    from one_ocr_ray.policy.cost.spending import Spending
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.reading.limits.budget import BudgetShare
     from one_ocr_ray.reading.limits.endpoints import Lane
@@ -103,7 +102,7 @@ async def read_page(document: DocumentRef, page: RenderedPage, context: ReadCont
             context.record_spending(spent.since_passed)
         raise
     row = row_of(document, read, spent, context)
-    if (beside := spent.missing_in(row)) is not None:
+    if (beside := spent.missing_in(row)) != Spending():
         context.record_spending(beside)
     return row
 
@@ -213,6 +212,7 @@ async def _answer(
         met, answer = met.with_answer(answer, context.clock.monotonic_s())
         if lane is not None and lane.passes_on(answer.failure, failed_at):
             failed_at.append(lane)
+            spent.moved += answer.failure is not None and answer.failure.action is not Action.THROTTLED
             continue
         step = next_step(reader.policy, tries, answer, request, jitter=context.jitter(), elapsed_s=spent.latency_s)
         spent.attempts = before + (step.tries.attempts if reader.is_request else 0)
