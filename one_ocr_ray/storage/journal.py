@@ -1,6 +1,7 @@
 """`_work/<shard>/<attempt>/<n>.json`: finished pages of unfinished shards, so that a crash does not pay for them twice.
 
-Segments are immutable and belong to one attempt of one worker, so writers never conflict. The commit deletes them.
+Segments are immutable and belong to one attempt of one worker, so writers never conflict. The commit deletes them. What
+a retry must know of failed pages stays in `_run/passed/<shard>.json`.
 """
 
 from __future__ import annotations
@@ -9,11 +10,11 @@ import logging
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment, passed_in
+from one_ocr_ray.policy.dataset.journal import decode_segment, encode_segment, last_passes, passed_in
 from one_ocr_ray.storage.spending.records import record_spending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.cost.spending import Spending
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WORK = "_work"
+PASSED = "_run/passed"
 _REPLACING = "replacing"
 _STAGED = "staged-"
 
@@ -43,6 +45,7 @@ class Journal:
         self._output = output
         self._shard = f"{WORK}/{shard_id}"
         self._mark = f"{self._shard}/{_REPLACING}"
+        self._kept = f"{PASSED}/{shard_id}.json"
         self._attempt = token_hex(4)
         self._config_id = config_id
         self._next = 0
@@ -67,6 +70,18 @@ class Journal:
         path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
         self._next += 1
         self._output.put(path, encode_segment(pages, self._config_id, passed))
+
+    def keep_passed(self, failed: Iterable[tuple[str, int]]) -> None:
+        """Keep which readers the pages `failed` have gone on from when the journal goes, for a retry of them."""
+        self.read()
+        passed = last_passes([*self.kept_passed(), *self.passed])
+        if kept := [passed[page] for page in failed if page in passed]:
+            self._output.put(self._kept, encode_segment([], self._config_id, kept))
+
+    def kept_passed(self) -> list[PageResult]:
+        """What earlier commits have kept. A damaged file is as none: then the first reader is asked again."""
+        data = self._output.get(self._kept)
+        return [] if data is None or decode_segment(data, self._config_id) is None else passed_in(data)
 
     def record(self, spending: Spending) -> None:
         """Record costs that no row shows; the record outlives this journal."""

@@ -18,6 +18,7 @@ from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.policy.dataset.documents import document_result
 from one_ocr_ray.policy.dataset.journal import (
     best_pages,
+    last_passes,
     split_for_retry,
     uncounted_passes,
     with_earlier_usage,
@@ -25,6 +26,7 @@ from one_ocr_ray.policy.dataset.journal import (
 )
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
 from one_ocr_ray.policy.document import with_continuations
+from one_ocr_ray.routing import RouteReason
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
@@ -52,7 +54,8 @@ class ShardCommit:
     kept: Pages  # pages that are not read again
     replaced: Pages  # failed pages that are read again
     replaces: bool  # the files of the shard
-    passed: Pages  # pages that go on where an attempt was cut off, and what that has used
+    uncounted: Pages  # what attempts that were cut off have used
+    passed: Pages  # pages that go on past a reader whose answer an earlier attempt has paid
 
     @classmethod
     def open(
@@ -95,7 +98,8 @@ class ShardCommit:
             kept=kept,
             replaced=replaced,
             replaces=retry_failed or is_short,
-            passed=uncounted_passes(journal.passed, [*standing, *journaled]),
+            uncounted=uncounted_passes(journal.passed, [*standing, *journaled]),
+            passed=last_passes([*(journal.kept_passed() if retry_failed else ()), *journal.passed]),
         )
 
     @property
@@ -120,7 +124,7 @@ class ShardCommit:
         costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
         if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
             self.journal.record(Spending(known_usd=cost_usd))
-        pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.passed))
+        pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.uncounted))
         if self.replaces:
             standing = self._replace_pages(pages)
         else:
@@ -154,5 +158,11 @@ class ShardCommit:
             self.dataset.replace_documents(self.shard.shard_id, rows)
         else:
             self.dataset.commit_documents(self.shard.shard_id, rows)
+        if failed_over := [
+            (page.document_id, page.page_number)
+            for page in pages
+            if page.status is PageStatus.FAILED and page.route_reason == RouteReason.FAILED_OVER
+        ]:
+            self.journal.keep_passed(failed_over)
         self.journal.delete()
         return rows

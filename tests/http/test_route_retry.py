@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from one_ocr_ray.errors import StorageError
 from one_ocr_ray.model import PageRequest, Shard
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 PAGES = 3
 SHARD = Shard("000000-a", (document(1, page_count=PAGES),))
-USD = {"small": 1.0, "large": 10.0}  # per million tokens
+USD = {"small": 1.0, "middle": 5.0, "large": 10.0}  # per million tokens
 ROUTE = replace(FINGERPRINT, route="local,small,large")
 UNSURE = Verdict(accepted=False, reason=RouteReason.LOW_CONFIDENCE)
 
@@ -60,11 +61,10 @@ class Site:
                 await reader.engine.close()
         return Dataset(Objects(str(self.root)), {}).pages(SHARD.shard_id)
 
-    def asked(self) -> tuple[int, int, int]:
+    def asked(self) -> tuple[int, ...]:
         """The requests that each reader has got."""
         assert isinstance(self.local.engine, Engine)
-        small, large = (len(provider.rows()) for provider in self.models.values())
-        return len(self.local.engine.asked), small, large
+        return len(self.local.engine.asked), *(len(provider.rows()) for provider in self.models.values())
 
     def billed_usd(self) -> float:
         """What the ledgers say."""
@@ -113,3 +113,36 @@ async def test_a_reader_that_was_down_is_asked_by_a_retry(site: Site) -> None:
     site.models["small"].change(rules=())
     rows = await site.read("run-2", retry_failed=True)
     assert [(row.status, row.engine, row.route_reason) for row in rows] == [("ok", "small", "low_confidence")] * PAGES
+
+
+@pytest.fixture
+def three(site: Site) -> Iterator[Site]:
+    """Another model that is down, between the two."""
+    with Provider(rules=(Rule(fault="server_error"),)) as middle:
+        yield Site(site.root, {"small": site.models["small"], "middle": middle, "large": site.models["large"]})
+
+
+@pytest.mark.parametrize("is_cut_off", [False, True])
+async def test_a_retry_goes_past_a_model_that_has_answered_to_one_that_was_down(
+    three: Site, *, is_cut_off: bool
+) -> None:
+    """However often, and also where the first run could not commit its failed pages."""
+    in_the_way = three.root / "pages"
+    if is_cut_off:
+        with pytest.raises(StorageError):
+            await three.read("run-1", observers=(lambda _: in_the_way.touch(),))
+        in_the_way.unlink()
+    else:
+        rows = await three.read("run-1")
+        assert {(row.status, row.engine, row.route_reason) for row in rows} == {("failed", "large", "failed_over")}
+    first = three.asked()
+    for number in (2, 3):
+        await three.read(f"run-{number}", retry_failed=True)
+        assert three.asked()[:2] == first[:2]
+    three.models["middle"].change(rules=())
+    down = three.asked()
+    rows = await three.read("run-4", retry_failed=True)
+    assert three.asked() == (*down[:2], down[2] + PAGES, down[3])
+    assert [(row.status, row.engine, row.route_reason) for row in rows] == [("ok", "middle", "unusable")] * PAGES
+    known_usd = recorded_spending(Objects(str(three.root)), None).known_usd
+    assert known_usd + sum(row.cost_usd or 0.0 for row in rows) == pytest.approx(three.billed_usd())

@@ -68,6 +68,12 @@ def uncounted_passes(passed: Iterable[PageResult], finished: Iterable[PageResult
     return uncounted
 
 
+def last_passes(passed: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
+    """The last answer of each page that went on to another reader, whichever row tells its usage."""
+    in_time = sorted(passed, key=lambda page: page.finished_at)
+    return {(page.document_id, page.page_number): page for page in in_time}
+
+
 def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]:
     """One row for each (document_id, page_number): success beats failure, then the earliest finished wins.
 
