@@ -43,13 +43,14 @@ class Site:
     def __init__(self, root: Path, models: dict[str, Provider]) -> None:
         self.root = root
         self.models = models
+        self.are_priced = True
         self.local = replace(readers(second=[])[0], verdict=lambda _: UNSURE)
 
     async def read(self, run_id: str, **options: Any) -> list[PageResult]:
         """One run; gives the rows that then stand."""
         route = [self.local]
         for name, provider in self.models.items():
-            price = {name: Price(USD[name], USD[name])}
+            price = {name: Price(USD[name], USD[name])} if self.are_priced else {}
             metering = ProviderMetering(lambda *_: 1000, name, image_detail="high", prices=price, output_cap=1000)
             engine = llm_engine("openai", model=name, key=DEFAULT_KEY, base_url=provider.openai_url)
             ask = PageRequest(prompt="Read.")
@@ -122,11 +123,12 @@ def three(site: Site) -> Iterator[Site]:
         yield Site(site.root, {"small": site.models["small"], "middle": middle, "large": site.models["large"]})
 
 
-@pytest.mark.parametrize("is_cut_off", [False, True])
+@pytest.mark.parametrize(("is_cut_off", "are_priced"), [(False, True), (True, True), (True, False)])
 async def test_a_retry_goes_past_a_model_that_has_answered_to_one_that_was_down(
-    three: Site, *, is_cut_off: bool
+    three: Site, *, is_cut_off: bool, are_priced: bool
 ) -> None:
-    """However often, and also where the first run could not commit its failed pages."""
+    """However often, where the first run could not commit its failed pages, and where nobody knows the prices."""
+    three.are_priced = are_priced
     in_the_way = three.root / "pages"
     if is_cut_off:
         with pytest.raises(StorageError):
@@ -144,5 +146,8 @@ async def test_a_retry_goes_past_a_model_that_has_answered_to_one_that_was_down(
     rows = await three.read("run-4", retry_failed=True)
     assert three.asked() == (*down[:2], down[2] + PAGES, down[3])
     assert [(row.status, row.engine, row.route_reason) for row in rows] == [("ok", "middle", "unusable")] * PAGES
+    if not are_priced:
+        assert {row.cost_usd for row in rows} == {None}
+        return
     known_usd = recorded_spending(Objects(str(three.root)), None).known_usd
     assert known_usd + sum(row.cost_usd or 0.0 for row in rows) == pytest.approx(three.billed_usd())

@@ -82,7 +82,7 @@ class PageUsage:
     passed: Spending = field(default_factory=Spending)  # what the journal knows already
 
     def pass_on(self) -> None:
-        """The journal now records what the page has cost so far. All of it is known."""
+        """The journal now records what the page has cost so far: it is known, or has no price."""
         self.passed = replace(self.spending, requests=self.spending.requests - self.moved)
 
     @property

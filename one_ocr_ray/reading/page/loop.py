@@ -149,8 +149,8 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
                     read = read if usable is None else replace(usable, reason=RouteReason.FAILED_OVER)
             return read if len(readers) > 1 or answer.verdict else replace(read, reason=None)
         usable = read if answer.failure is None else usable
-        paid_now = spent.cost_usd is not None and not spent.recalled.requests  # answers of batches have records
-        if verdict.reason is RouteReason.UNUSABLE and paid_now:
+        is_known = spent.cost_usd is not None or spent.spending.unknown_usd is None  # or there is no price
+        if verdict.reason is RouteReason.UNUSABLE and is_known and not spent.recalled.requests:  # batches have records
             context.record_passed(row_of(document, replace(read, reason=verdict.reason), spent, context))
             spent.pass_on()
         route, reason = following, verdict.reason
