@@ -203,6 +203,28 @@ def test_notes_in_the_margin_come_after_the_text_beside_them(x: float) -> None:
     assert text.split("\n\n") == [" ".join(WIDE), note, " ".join(WIDE[::-1]), note]
 
 
+def test_short_lines_of_a_column_are_no_notes() -> None:
+    """Full lines of their column stand between them, whatever begins elsewhere on the page."""
+    full = "the water of the river covers the meadows in winter"
+    left = column(["1. Introduction", *[full] * 4, "as before.", "2. Methods", *[full] * 4, "as ever."], 100, 200)
+    right = column(["another column tells of the farms on the hills"] * 12, 640, 209)
+    text = page_markdown([line("An Author of It", 420, 100), *left, *right])
+    words = ("Introduction", "as before.", "Methods", "as ever.", "another column")
+    assert sorted(words, key=text.index) == list(words)
+
+
+def test_three_columns_above_two_are_read_each_in_its_own() -> None:
+    """The gutter of the upper ones runs through lines below, whose words belong together."""
+    above = [f"column {name} has lines of this width" for name in "ABC"]
+    below = [f"the broader column {name} below has lines of nearly this width" for name in "DE"]
+    lines = [each for at, text in enumerate(above) for each in column([text] * 12, 40 + 390 * at, 100)]
+    lines += [each for at, text in enumerate(below) for each in column([text] * 7, 40 + 600 * at, 520)]
+    assert page_markdown(lines).split("\n\n") == [
+        *(" ".join([text] * 12) for text in above),
+        *(" ".join([text] * 7) for text in below),
+    ]
+
+
 def test_terms_beside_their_explanations_are_no_notes() -> None:
     """They stand in its lines and are read before it."""
     terms = [line(term, 20, 100 + 1.3 * HEIGHT_PX * row) for term, row in (("alpha", 0), ("beta", 2), ("gamma", 3))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import time
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -183,6 +184,24 @@ def test_columns_painted_row_by_row_are_read_one_after_the_other(child: PdfChild
     layer = page_of(child, body)
     text = to_markdown(blocks_of(layer))
     assert text.rindex("left column") < text.index("right column")
+
+
+def test_words_of_a_justified_line_belong_together(child: PdfChild) -> None:
+    """Browsers paint each word as an object of its own; equal spaces part no columns, those between numbers may."""
+    helvetica = {"T": 0.611, "r": 0.333, "i": 0.222, "v": 0.5, "c": 0.5, "s": 0.5, "t": 0.278, "w": 0.722}
+    body = b""
+    for row, text in enumerate(["The river covers it", "in winter and spring", "10 20 30 40"]):
+        x = 72.0
+        for word in text.split():
+            body += at(word.encode() + b" ", x, 700 - 14 * row, 10)
+            x += 10 * sum(helvetica.get(letter, 0.556) for letter in word) + 9
+    layer = page_of(child, body)
+    lines = [each.line for each in layer_lines(layer, seen_of(layer).glyphs)]
+    assert sorted("".join(word.text for word in line.words) for line in lines) == [
+        "10", "20", "30", "40", "The river covers it", "in winter and spring"
+    ]  # fmt: skip
+    gaps = [(b.start - a.end) * line.width for line in lines for a, b in pairwise(line.words)]
+    assert max(gaps) < 0.6 * lines[0].height
 
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])

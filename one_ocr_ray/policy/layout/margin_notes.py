@@ -61,9 +61,12 @@ def _best_margin(segments: Part) -> Part:
             beside = _rows_beside(margin, text, height) if margin and text else 0
             if beside <= best:
                 continue
-            # What is in neither, a title over both, stands beside none of the notes.
+            # What is in neither, a title over both, stands beside none of the notes, and seldom between two of them:
+            # else these are the short lines of a column.
             others = set(level) - set(margin) - set(text)
-            if not any(other.stands_beside(note, 0.0) for other in others for note in margin):
+            top, bottom = min(note.top for note in margin), max(note.bottom for note in margin)
+            between = sum(top < other.middle < bottom for other in others)
+            if between < len(margin) and not any(o.stands_beside(note, 0.0) for o in others for note in margin):
                 best, found = beside, margin
     return found
 

@@ -148,14 +148,15 @@ def _accepted(segments: Region, gutter: float, height: float) -> list[_Band | Re
     the same margins is in columns too. Lines drawn across the gutter are cut, unless that leaves no band in columns:
     bands that such lines had parted become one, and that may be a table.
     """
-    # Lines that a detector drew across a narrow gutter are cut. They stand between lines that do not cross it, and
-    # have a gap between two words there.
+    # Lines that a detector drew across a narrow gutter are cut. They stand below and above lines that do not cross it,
+    # and have a gap between two words there.
     crossing = {s for s in segments if _crosses(s, gutter, OVERHANG * height)}
     columns = [s for s in segments if s not in crossing]
     reach = JOINED_REACH * height
     parts: list[Segment] = []
     for segment in segments:
-        distances = [s.middle - segment.middle for s in columns] if segment in crossing else []
+        near = (s for s in columns if s.left < segment.right and s.right > segment.left) if segment in crossing else ()
+        distances = [s.middle - segment.middle for s in near]
         if any(-reach < d < 0 for d in distances) and any(0 < d < reach for d in distances):
             parts += segment.cut(gutter, OVERHANG * height)
         else:

@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,7 +21,7 @@ from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.sequences import runs
 from one_ocr_ray.policy.text_layer.extension_fonts import with_signs
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
-from one_ocr_ray.policy.text_layer.spelling import placed_words, read_backwards
+from one_ocr_ray.policy.text_layer.spelling import CLOSED, placed_words, read_backwards
 from one_ocr_ray.policy.text_layer.stacks import latex_of_marks, middle_of, with_stacks
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # Multiples of the size of the type.
 LINE_GAP = 0.6  # pieces further apart are lines of their own
 JUSTIFIED = 1.3  # a space within one text object is not wider, else it parts columns
+WIDEST_SPACE = 2.5  # between words that are objects of their own, where a line is justified
+EQUAL = 0.06  # the spaces of a justified line differ by less, and its words by more
 BACK = 0.5  # a character this far left of the end of the one before begins a new piece
 SAME_LINE, OTHER_SIZE = 0.35, 0.85  # middles that differ by less, of types of one size and of two
 RAISED, SMALL = 0.15, 0.8  # a superscript
@@ -148,7 +151,7 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
     return [
         LayerLine.of(marks, angle, layer)
         for angle, found in frames.items()
-        for marks in _joined(with_stacks(runs(found, _follows), () if angle else layer.rulings))
+        for marks in _joined(with_stacks(_justified(runs(found, _follows)), () if angle else layer.rulings))
     ]
 
 
@@ -185,6 +188,32 @@ def _follows(piece: Sequence[Mark], mark: Mark) -> bool:
         return False
     overlap = min(last.bottom, mark.bottom) - max(last.top, mark.top)
     return overlap > 0.5 * smaller or is_raised(mark, last) or is_raised(last, mark)
+
+
+def _justified(pieces: list[list[Mark]]) -> list[list[Mark]]:
+    """`pieces` with the spaces of justified lines closed, where each word is an object of its own.
+
+    They are equally wide, and there are two at least; the words are not, as numbers under each other may be.
+    """
+    for words in runs(pieces, _may_be_justified):
+        spaces = [b[0].left - a[-1].right for a, b in pairwise(words)]
+        equal = EQUAL * words[0][0].size
+        if len(spaces) < 2 or max(spaces) - min(spaces) > equal:
+            continue
+        widths = [word[-1].right - word[0].left for word in words]
+        if max(widths) - min(widths) > equal:
+            for word, following in pairwise(words):
+                word[-1] = word[-1]._replace(right=following[0].left - CLOSED * following[0].size)
+    return pieces
+
+
+def _may_be_justified(words: Sequence[Sequence[Mark]], word: Sequence[Mark]) -> bool:
+    last, first = words[-1][-1], word[0]
+    return (
+        first.spaced
+        and LINE_GAP * first.size <= first.left - last.right < WIDEST_SPACE * first.size
+        and abs(first.bottom + first.top - last.bottom - last.top) < SAME_LINE * first.size
+    )
 
 
 def is_raised(mark: Mark, base: Mark) -> bool:
