@@ -41,11 +41,8 @@ _BACK = {  # by clockwise turn: from an upright picture to what is stored, and t
     180: (Image.Transpose.ROTATE_180, 3),
     270: (Image.Transpose.ROTATE_270, 8),
 }
-_PLUGINS = {
-    DocumentKind.TIFF: "Tiff",
-    DocumentKind.WEBP: "WebP",
-    DocumentKind.JPEG2000: "Jpeg2K",
-}  # the others are loaded anyway
+# The others are loaded anyway.
+_PLUGINS = {DocumentKind.TIFF: "Tiff", DocumentKind.WEBP: "WebP", DocumentKind.JPEG2000: "Jpeg2K"}
 
 Image.MAX_IMAGE_PIXELS = None  # the bound above is ours, and a page's failure
 warnings.simplefilter("ignore")  # they could quote a document

@@ -83,6 +83,5 @@ def error_sentence(error: ValidationError) -> str:
     name = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         return f"Unknown setting {name}; see one-ocr run --help."
-    return (
-        f"Setting {name}: {first['msg']}." if name else f"{first['msg']}."
-    )  # a check of several settings names them itself
+    # A check of several settings names them itself.
+    return f"Setting {name}: {first['msg']}." if name else f"{first['msg']}."

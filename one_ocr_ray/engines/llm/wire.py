@@ -10,6 +10,7 @@ import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -219,6 +220,21 @@ def _first(value: Any) -> Any:
 
 def _text(value: Any) -> str:
     return str(value) if isinstance(value, str | int) else ""
+
+
+def as_dict(value: Any) -> Mapping[str, Any]:
+    """An object out of a reply; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def unix_time(value: Any) -> float | None:
+    """A time as a provider sends it: a Unix time, or ISO 8601. None for anything else."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) and value else None
+    except ValueError:
+        return None
 
 
 def token_count(value: Any) -> int | None:

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.policy.evaluation.report import EvalReport, Totals
 
 MOST_WORDS = 5_000  # of a page that is shown; comparing takes time with their square
-_PIECES = re.compile(
-    f"[{CJK_RANGE}]|[^{CJK_RANGE}]+"
-)  # what is marked: a word, or a character where there are no spaces
+# What is marked: a word, or a character where there are no spaces.
+_PIECES = re.compile(f"[{CJK_RANGE}]|[^{CJK_RANGE}]+")
 COLUMNS = {
     "pages": "pages", "cer": "CER", "wer": "WER", "order": "order", "tables": "tables", "teds": "TEDS",
     "headings": "headings", "headings_f1": "F1 of headings",

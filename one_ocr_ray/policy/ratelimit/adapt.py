@@ -88,9 +88,8 @@ class AdaptiveRate:
         """Pause, and cut the share unless it was cut just now. True if it was cut. `jitter` is 0-1."""
         hint_s = PAUSE_S if throttle.retry_after_s is None else throttle.retry_after_s
         share = self.share(now)
-        fresh_until = max(
-            self._cut_at + CUT_EVERY_S, self.paused_until
-        )  # until then throttles are of requests before the cut
+        # Until then throttles are of requests before the cut.
+        fresh_until = max(self._cut_at + CUT_EVERY_S, self.paused_until)
         self.paused_until = max(self.paused_until, now + hint_s + jitter * (0.1 * hint_s + 0.5))
         self._share_at = max(self._share_at, self.paused_until)  # nothing is learned while nothing is sent
         if now < fresh_until:

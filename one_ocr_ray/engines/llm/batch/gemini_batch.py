@@ -5,7 +5,6 @@ Sources: ai.google.dev batch guide and reference, google-genai.
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,8 +16,6 @@ from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT
 from one_ocr_ray.policy.batch.remote import ParcelLimits, RemoteBatch, RemoteFile, RemoteState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from one_ocr_ray.engines.options import EngineOptions
 
 parse_error = gemini.parse_error
@@ -152,19 +149,19 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     """The batch in an operation. Counts are text, and absent when zero."""
     if not isinstance(payload, dict) or not isinstance(payload.get("name"), str):
         return None
-    metadata, response, error = (_dict(payload.get(name)) for name in ("metadata", "response", "error"))
+    metadata, response, error = (wire.as_dict(payload.get(name)) for name in ("metadata", "response", "error"))
     status = str(metadata.get("state") or "").removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_")
-    output = _dict(metadata.get("output")).get("responsesFile") or response.get("responsesFile")
-    stats, tag = _dict(metadata.get("batchStats")), metadata.get("displayName")
-    source = _dict(metadata.get("inputConfig")).get("fileName")
+    output = wire.as_dict(metadata.get("output")).get("responsesFile") or response.get("responsesFile")
+    stats, tag = wire.as_dict(metadata.get("batchStats")), metadata.get("displayName")
+    source = wire.as_dict(metadata.get("inputConfig")).get("fileName")
     count = str(stats.get("requestCount") or "")
     return RemoteBatch(
         payload["name"],
         _STATES.get(status, RemoteState.RUNNING),
         tag=tag if isinstance(tag, str) else None,
         input_file=source if isinstance(source, str) else None,
-        created_s=_seconds(metadata.get("createTime")),
-        ended_s=_seconds(metadata.get("endTime")),
+        created_s=wire.unix_time(metadata.get("createTime")),
+        ended_s=wire.unix_time(metadata.get("endTime")),
         outputs=(output,) if isinstance(output, str) and output else (),
         is_accepted=status in {"RUNNING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"},
         code=TOKEN_LIMIT if error.get("code") == _EXHAUSTED else str(error.get("code") or ""),
@@ -175,20 +172,9 @@ def read_batch(payload: Any) -> RemoteBatch | None:
 
 def read_list(payload: Any) -> tuple[list[Any], str | None]:
     """The files or batches of a page of their list, and where the next page begins."""
-    listed = _dict(payload)
+    listed = wire.as_dict(payload)
     entries, following = listed.get("files") or listed.get("operations"), listed.get("nextPageToken")
     return entries if isinstance(entries, list) else [], following if isinstance(following, str) and following else None
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _seconds(value: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) and value else None
-    except ValueError:
-        return None
 
 
 def _id(name: str) -> str:

@@ -5,7 +5,6 @@ Sources: OpenAI's batch guide and API reference, openai-python's types, Azure's 
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -16,8 +15,6 @@ from one_ocr_ray.engines.llm.batch.line_answers import LineResult, result_of
 from one_ocr_ray.policy.batch.remote import ParcelLimits, RemoteBatch, RemoteFile, RemoteState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from one_ocr_ray.engines.options import EngineOptions
 
 parse_error = openai.parse_error
@@ -155,7 +152,7 @@ def read_batch(payload: Any) -> RemoteBatch | None:
     if not isinstance(payload, dict) or not isinstance(payload.get("id"), str):
         return None
     status = str(payload.get("status") or "").lower()
-    metadata, counts, errors = (_dict(payload.get(name)) for name in ("metadata", "request_counts", "errors"))
+    metadata, counts, errors = (wire.as_dict(payload.get(name)) for name in ("metadata", "request_counts", "errors"))
     first = next((each for each in errors.get("data") or () if isinstance(each, dict)), {})
     tag, total = metadata.get("tag"), counts.get("total")
     outputs = (payload.get("output_file_id"), payload.get("error_file_id"))
@@ -164,8 +161,8 @@ def read_batch(payload: Any) -> RemoteBatch | None:
         _STATES.get(status, RemoteState.RUNNING),
         tag=tag if isinstance(tag, str) else None,
         input_file=payload["input_file_id"] if isinstance(payload.get("input_file_id"), str) else None,
-        created_s=_seconds(payload.get("created_at")),
-        ended_s=next((time for time in map(_seconds, map(payload.get, _ENDS)) if time is not None), None),
+        created_s=wire.unix_time(payload.get("created_at")),
+        ended_s=next((time for time in map(wire.unix_time, map(payload.get, _ENDS)) if time is not None), None),
         outputs=tuple(each for each in outputs if isinstance(each, str) and each),
         is_accepted=status in {"in_progress", "finalizing", "completed"},
         code=str(first.get("code") or ""),
@@ -176,24 +173,11 @@ def read_batch(payload: Any) -> RemoteBatch | None:
 
 def read_list(payload: Any) -> tuple[list[Any], str | None]:
     """The files or batches of a page of their list, and where the next page begins."""
-    listed = _dict(payload)
+    listed = wire.as_dict(payload)
     entries = listed.get("data")
     entries = entries if isinstance(entries, list) else []
     last = listed.get("last_id") or (entries[-1].get("id") if entries and isinstance(entries[-1], dict) else None)
     return entries, last if listed.get("has_more") and isinstance(last, str) else None
-
-
-def _dict(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _seconds(value: Any) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    try:
-        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) and value else None
-    except ValueError:
-        return None
 
 
 def _id(name: str) -> str:
