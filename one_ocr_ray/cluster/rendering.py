@@ -34,8 +34,8 @@ RENDER_CPUS = 0.25
 # A yield costs about a millisecond; four pages of 200 KB share it and are still early for a page that waits.
 PAGES_PER_YIELD = 4
 YIELD_BYTES = 2 << 20
-# How many yields may lie ready before the task waits for its reader, and how many bytes of them at the worst: an image
-# of noise takes two thirds of a byte for each pixel of a square.
+# How many yields may lie ready before the task waits for its reader, and how many bytes of them. At worst, an image of
+# noise takes two thirds of a byte for each pixel of a square.
 YIELDS_AHEAD = 4
 BYTES_AHEAD = 32 << 20
 

@@ -37,7 +37,7 @@ CREATE TABLE document (
 ) WITHOUT ROWID;
 CREATE TABLE seen (document_id TEXT PRIMARY KEY, shard_id TEXT) WITHOUT ROWID;
 """
-# A shard in several batches counts as the last of them says, in the place of the first: a retry may find its files
+# A shard in several batches counts as the last of them says, in the place of the first. A retry may find its files
 # repaired. A file that has changed is in several shards; the last of them has its current state.
 _ADD_SHARD = """
 INSERT INTO shard VALUES (?, (SELECT count(*) FROM shard), ?, ?, ?, ?)

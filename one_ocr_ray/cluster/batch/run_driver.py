@@ -43,12 +43,12 @@ if TYPE_CHECKING:
 # Shards planned ahead of the workers; more would only be memory.
 PLANNED_AHEAD = 16
 # A worker renders a shard, and the next one as soon as the first has no more pages to give. Shards whose last pages are
-# under way come on top, for a single page may take minutes; they hold rows, and so they are bounded too.
+# under way come on top, for a single page may take minutes. They hold rows and are bounded too.
 RENDERING_AT_ONCE = 2
 OPEN_SHARDS = 16
 PROGRESS_S = 0.5
-# How long workers have to make finished pages safe, once requests under way have had their time: a submitted job that
-# is stopped has 3 s from SIGTERM to its end; one that stops by itself has no such haste.
+# How long workers have to make finished pages safe, once requests under way have had their time. A submitted job that
+# is stopped has 3 s from SIGTERM to its end. One that stops by itself is in no haste.
 INTERRUPTED_S = 1.7
 STOPPED_S = 20.0
 

@@ -51,8 +51,8 @@ SYSTEM_CONFIG = {
     "prestart_worker_first_driver": False,
     # Nor does anybody ask what became of a task; a driver would wait a quarter of a second at its end to have told.
     "task_events_report_interval_ms": 0,
-    # Ray would end idle workers after a second, beyond one for each CPU, and a run's render tasks come and go: a worker
-    # takes a CPU second to start, as much as some ten pages that have a text layer.
+    # Beyond one for each CPU, Ray would end idle workers after a second. A run's render tasks come and go, and a
+    # worker's start takes a CPU second, as much as ten pages with text layers.
     "idle_worker_killing_time_threshold_ms": 30_000,
 }
 WITHOUT_AGENTS = {
@@ -73,8 +73,8 @@ AGENT_PORTS = {
 # A raylet ends with either of its agents. This one does nothing, and ends with its raylet.
 IDLE_AGENT = subprocess.list2cmdline([sys.executable, "-I", "-S", "-c", "import sys; sys.stdin.read()"])
 AGENT_FLAGS = ("--dashboard_agent_command", "--runtime_env_agent_command")
-# Workers that start with the node are those that every run needs, not one for each CPU: for the rate limiter (or an
-# OCR engine), the pages, and two that open and render files.
+# The workers that every run needs start with the node, not one for each CPU. They are for the rate limiter (or an OCR
+# engine), the pages, and two that open and render files.
 PRESTART_FLAG = "--num_prestart_python_workers"
 PRESTARTED = 4
 
@@ -144,8 +144,8 @@ def start_local_node(ending: ExitStack, *, agents: bool, folder: str | None) -> 
     node = kind(parameters, head=True, shutdown_at_exit=False, spawn_reaper=True, ray_init_cluster=True)
     ending.callback(node.kill_all_processes, check_alive=False, allow_graceful=True)
     ending.callback(ray.shutdown)
-    # Ray would make a `runtime_env` of the job around this process, of `uv run` or by a hook of the user's, to give its
-    # workers what this process has. Here they have it from this process.
+    # Ray would make a `runtime_env` of the job around this process, of `uv run` or by a user's hook. Its workers would
+    # have from it what they already have here from this process.
     with (
         _replaced(worker, "RAY_JOB_CONFIG_JSON_ENV_VAR", ""),  # the variable in which it looks for a job
         _replaced(worker, "_maybe_modify_runtime_env", lambda runtime_env, _: runtime_env),

@@ -24,8 +24,8 @@ class Price:
     cached_usd: float | None = None
 
 
-# LiteLLM's price map 1.109.1, of 2026-11-24. The package genai-prices 0.2.3 agrees with each price, but every process
-# would spend 0.4 s and 96 MB to import it, and it also prices models whose names only resemble a known one.
+# LiteLLM's price map 1.109.1, of 2026-11-24. The package genai-prices 0.2.3 agrees with each price. It is not used:
+# its import takes each process 0.4 s and 96 MB, and it prices models whose names only resemble a known one.
 PRICES: Mapping[str, Price] = {
     "gpt-4.1": Price(2.00, 8.00, 0.50),
     "gpt-4.1-mini": Price(0.40, 1.60, 0.10),

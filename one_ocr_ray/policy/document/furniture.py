@@ -103,7 +103,7 @@ def page_edges(number: int, pieces: Sequence[Piece], box: PageBox | None) -> lis
     outer = list(_outer_pieces(number, pieces))
     if box is None or not any(piece.box for piece in pieces):
         return outer
-    # A head that is set like the text, and as near to it as its lines are to each other, is the first of them.
+    # A head that is set like the text, and no further from it than one line from the next, is its first line.
     within = (replace(edge, is_within=True) for edge in outer if edge.line is not None and edge.rank == 0)
     return [*_placed_edges(number, pieces, box), *within]
 

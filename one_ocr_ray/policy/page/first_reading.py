@@ -21,7 +21,7 @@ SURE_MEAN = 0.975  # of a line's characters; 0.98 leaves half of these differenc
 SURE_LEAST = 0.5  # of each of them
 LEGIBLE = 0.9  # mean of a line that says what is known to stand there: no chance
 # What the small recogniser says with much confidence for something else: a zero for an o, raised digits and boxes for
-# marks, and letters with a cedilla for those of Romanian with a comma below, which it does not know.
+# marks, and letters with a cedilla for Romanian ones with a comma below. It does not know these.
 DOUBTFUL = re.compile("[A-Za-z]0|0[A-Za-z]|[⁰¹²³⁴-⁹■□şţŞŢ]")
 ENOUGH_PX = 4000  # of lines, of the height that they are read in: half of a small page
 PAYS = 0.25  # of the length of the lines: the small recogniser costs that much more where it is not sure

@@ -23,7 +23,7 @@ FOREIGN_LINE = 0.3  # of a line's ink without a character: most of its letters a
 POOR_SCORE = 0.85  # lines in a script that the models know are read with more, even on poor scans
 FOREIGN_PAGE = 0.5  # of the length of all lines
 
-# How certain it is that a page without any line read has no text, by the look of its ink; measured on the generated
+# How certain it is that a page without any line read has no text, by the look of its ink. Measured on the generated
 # pages of benchmarks/sparse.py.
 _SURE_OF_NO_TEXT = {
     BlotKind.SPECK: 0.99,

@@ -23,7 +23,7 @@ _TAIL_REPEATS = 5
 # Table rules, dotted leaders, empty cells and columns of one figure may repeat, but not without end.
 _WORDLESS_TAIL_REPEATS = 30
 # A sheet of labels and equal rows of a table may repeat, too, but no page holds more of them than this. A loop goes on
-# to the cap, or until a server breaks it off; a text that the model ended by itself is such a page.
+# to the cap, or until a server breaks it off. A text that the model ended by itself is such a page.
 _PAGE_TAIL_REPEATS = 40
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 SAVED_AT_MOST_S = 5.0  # of the rate
 # A grant that spends credit is denser than the rate by this share. It is small at first, since providers that count
-# single seconds tolerate a tenth at most, and larger when estimates were so far off that much credit has piled up.
+# single seconds tolerate a tenth at most. It is larger when estimates were far off, so that much credit has piled up.
 DENSER_AT_LEAST, DENSER_AT_MOST = 0.05, 0.5
 SPENT_OVER_S = 2.0
 # A gate whose process got no CPU for a moment catches up by this much, and so slowly that no second holds noticeably

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from one_ocr_ray.reading.limits.endpoints import EndpointPermits
     from one_ocr_ray.reading.limits.ports import Limiter
 
-# A permit that comes later than the first, and than a step of its lease or the second, is given back. With the moment
-# that a meter makes up for it is what the limiter leaves unused of a minute, so that late permits push none over it.
+# A permit that comes later than the first, and than a step of its lease or the second, is given back. This and the
+# moment that a meter makes up for are what the limiter leaves unused of a minute. So late permits push none over it.
 LATE_S, LATE_WHEN_SLOW_S = 0.15, 1.0
 TICK_S = 0.001  # timers are no finer
 # Late permits, as after the event loop stood still, keep this share of their step between them. All at once they would
