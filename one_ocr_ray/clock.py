@@ -1,4 +1,4 @@
-"""Time as the page loop needs it: the seam, and the clock of the machine behind it."""
+"""Time as the page loop needs it: the seam, and the machine's clock behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads the environment of a node, except settings: keys of providers, S3, the surrounding Ray job.
+"""Reads a node's environment, except settings: keys of providers, S3, the surrounding Ray job.
 
 Only this module reads `os.environ`. Libraries read their own: pydantic the settings, urllib HTTPS_PROXY for
 `engines/llm/http.py`.

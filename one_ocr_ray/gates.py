@@ -1,4 +1,4 @@
-"""Where the gates of a route stand, and from what a user's section `gates` is made. Values only; no decisions.
+"""Where the gates of a route stand, and how a user's section `gates` makes them. Values only; no decisions.
 
 Each is measured; docs/routing.md says what it does, and on which pages it was measured.
 """

@@ -1,4 +1,4 @@
-"""Output on a terminal or in a log: a run's progress and summary, and other commands' findings. No decisions."""
+"""Output on a terminal or in a log: progress, summaries, and other commands' findings. No decisions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ HELD_LINE_EVERY_S = 60.0  # while nothing else changes
 
 
 def progress(err: TextIO) -> AbstractContextManager[Show]:
-    """Shows progress: a bar if `err` is a terminal, else a plain line every few seconds."""
+    """Shows progress: a bar on a terminal, else a plain line every few seconds."""
     return _bar(err) if err.isatty() else nullcontext(_lines(err))
 
 

@@ -41,7 +41,7 @@ RESTART_S = 1.0
 
 
 class OcrEngineActor:
-    """Actor body: one embedded OCR engine in a process of its own, one page at a time."""
+    """Actor body: one embedded OCR engine in its own process, one page at a time."""
 
     def __init__(self, models: LineModels) -> None:
         from one_ocr_ray.engines.ocr.engine import LocalEngine  # noqa: PLC0415 - not for the processes that only ask
@@ -81,7 +81,7 @@ def start_readers(
 
 
 def readers_on(node: Node) -> int:
-    """The number of engines that fit on `node`, by CPUs and by memory where it is known. At least one."""
+    """The number of engines that fit on `node`, by CPUs and by memory if known. At least one."""
     by_memory = int(node.memory_bytes // READER_BYTES) if node.memory_bytes else int(node.cpus)
     return max(1, min(int(node.cpus), by_memory))
 

@@ -1,4 +1,4 @@
-"""Sets up what a worker reads pages with: embedded engines, and LLM engines under rate limiters."""
+"""Sets up what a worker reads pages with: embedded engines, and rate-limited LLM engines."""
 
 from __future__ import annotations
 

@@ -206,7 +206,7 @@ class RemoteLimiter:
             self._actor = await asyncio.to_thread(get_limiter, self._name)
 
     async def acquire(self, client: LimiterClient, wanted: int, tokens_each: float, feedback: Feedback) -> Grant | None:
-        """A grant, or None when the actor cannot be reached now: ask again a little later.
+        """A grant, or None when the actor cannot be reached now: ask again later.
 
         Raises EngineError when it dies again and again: it cannot be started on this cluster.
         """

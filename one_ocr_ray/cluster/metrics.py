@@ -85,7 +85,7 @@ _saved_usd: defaultdict[str, float] = defaultdict(float)  # of this process, by 
 
 
 def count_page(page: PageResult, saved_usd: float | None) -> None:
-    """Count a finished page, and what it has saved against the last reader of its route."""
+    """Count a finished page, and its saving against the last reader of its route."""
     metrics = _metrics()
     metrics.pages.inc(1, {"status": page.status.value, "engine": page.engine, "model": page.model})
     metrics.reader_pages.inc(1, {"reader": page.engine, "reason": page.route_reason or "-"})
@@ -111,7 +111,7 @@ def show_tasks(counts: Mapping[str, int]) -> None:
 
 
 def show_rates(engine: str, model: str, now: Snapshot, endpoint: tuple[str, str] | None = None) -> None:
-    """Show the known rates of one bucket, and the state of its `endpoint`: reader and name."""
+    """Show the known rates of a bucket, and the state of its `endpoint` (reader and name)."""
     rates = {
         "granted_rpm": now.granted_rpm,
         "granted_tpm": now.granted_tpm,

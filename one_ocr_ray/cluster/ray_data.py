@@ -1,4 +1,4 @@
-"""Ray Data: the files of a dataset, read where its tasks run, and who a stage is."""
+"""Ray Data: a dataset's files, read where its tasks run, and a stage's identity."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ _render_task: Any = ray.remote(render_slice)
 
 @dataclass(frozen=True, slots=True)
 class RenderPlace:
-    """Where a worker's render tasks run, what they take of a CPU, and which task they are."""
+    """Where a worker's render tasks run, and what they take of a CPU."""
 
     where: NodeAffinitySchedulingStrategy
     cpus: float = RENDER_CPUS

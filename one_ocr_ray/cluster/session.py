@@ -48,7 +48,7 @@ def run_metadata(run_id: str, settings: Settings, output: str, model: str) -> di
 def ray_session(
     address: str, metadata: Mapping[str, str] = MappingProxyType({}), *, for_service: bool = False
 ) -> Iterator[None]:
-    """Ray during the block: the cluster at `address`, or for `local` a Ray of its own.
+    """Ray during the block: the cluster at `address`, or with `local` one of its own.
 
     The cluster's dashboard shows `metadata` beside the job. A Ray of its own has the least that a run needs, or with
     `for_service` what Ray Serve needs. A Ray that this process has joined already is used and left as it is. Raises

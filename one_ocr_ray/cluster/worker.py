@@ -1,4 +1,4 @@
-"""The base of worker actors: each assignment is read once, followed as a stream and ended.
+"""The base of worker actors: each assignment is read once, as a stream, and ended.
 
 All calls of an actor share one event loop; a concurrency group would have a loop of its own.
 """

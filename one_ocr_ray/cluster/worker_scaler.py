@@ -1,4 +1,4 @@
-"""Waits for the first nodes, asks for more, and starts a worker on each that joins.
+"""Waits for the first nodes, asks for more, and starts workers on new ones.
 
 Nodes come and go: an autoscaler adds them, a cloud takes them back, somebody plugs one in.
 """
@@ -67,7 +67,7 @@ class WorkerScaler:
         self._actors = actors
 
     async def workers_on_new_nodes(self) -> list[ActorHandle[Any]]:
-        """Start workers on nodes that have joined, and give those whose node has what the engine needs.
+        """Start workers on new nodes, and give those whose node has what the engine needs.
 
         A node must be seen twice. Right after it has joined some nodes do not know it, and Ray would put its worker
         elsewhere. While the cluster's head is busy or being replaced there are none.

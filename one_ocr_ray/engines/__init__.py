@@ -1,1 +1,1 @@
-"""Engines that read a page image, behind one interface: the embedded OCR (`ocr`) and models over HTTP (`llm`)."""
+"""Engines that read a page image, behind one interface: embedded (`ocr`) or over HTTP (`llm`)."""

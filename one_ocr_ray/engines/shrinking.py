@@ -1,4 +1,4 @@
-"""Makes a page image smaller for a provider that rejects it, or turns it for a model."""
+"""Makes a page image smaller after a provider rejects it, or turns it for a model."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Documents, PDFs through pdfium and pictures through Pillow, in a child process that may be killed."""
+"""Documents in a child process that may be killed: PDFs through pdfium, pictures through Pillow."""

@@ -1,4 +1,4 @@
-"""The program that may die: holds one open document and answers one request at a time.
+"""The program that may die. It holds one open document and answers one request at a time.
 
 Run by `pdf/reader.py` as `python -m one_ocr_ray.pdf.child MEMORY_BYTES FONT_FOLDER...`. A document can hang its library
 for ever, abort the process or eat all memory, so everything that touches pdfium or a picture's decoder lives here and

@@ -1,4 +1,4 @@
-"""What the child program's documents of all kinds share: a drawn page, its bounds, the refusal.
+"""What the child's documents of all kinds share: a drawn page, its bounds, the refusal.
 
 Imports Pillow only.
 """

@@ -101,7 +101,7 @@ def corrupt(kind: DocumentKind) -> Failure:
 def of_opening(
     kind: DocumentKind, reply: dict[str, Any], stream_of: Callable[[], BinaryIO], name: str, *, with_password: bool
 ) -> Failure:
-    """The failure of a document that the child has not opened, or that has no pages."""
+    """The failure of a document that the child cannot open, or that has no pages."""
     refused = reply.get("refused")
     if refused == "no_heif":
         return _HEIC

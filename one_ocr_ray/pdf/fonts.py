@@ -1,4 +1,4 @@
-"""Fonts for text whose PDF names a font without embedding it: the machine's and our own.
+"""Fonts for text whose PDF does not embed them: the machine's and our own.
 
 Ours is Noto Sans CJK, a dependency of this package; without it, such Chinese, Japanese and Korean text is not drawn at
 all. pdfium has Latin glyphs of its own.

@@ -1,4 +1,4 @@
-"""The child's side of the socket to its parent: frames, limits, and an end with the parent.
+"""The child's side of the socket to its parent: frames, limits, a shared end.
 
 A part of child programs: imports the standard library only. `pdf/child.py` describes the frames.
 """
@@ -36,7 +36,7 @@ def begin(memory_bytes: int) -> BinaryIO:
 
 
 def serve(actions: Mapping[str, Action], replies: BinaryIO) -> None:
-    """Say that the process is ready, then answer each frame by the action that its header names."""
+    """Say that the process is ready. Then answer each frame by its header's action."""
     requests = sys.stdin.buffer
     send(replies, {})
     while len(start := requests.read(FRAME.size)) == FRAME.size:
@@ -54,7 +54,7 @@ def send(replies: BinaryIO, header: Header, payload: bytes = b"") -> None:
 
 
 def _end_with_parent() -> None:
-    """End the process when the other end of its socket is gone, even within a library call."""
+    """End the process when its socket's other end is gone, even within a library call."""
     poll = select.poll()
     poll.register(0, select.POLLHUP)
     poll.poll()

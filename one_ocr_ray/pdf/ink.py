@@ -1,4 +1,4 @@
-"""Counts the ink in a page's image: what stands out from the paper more than its noise.
+"""Counts the ink in a page's image: what stands out more than the paper's noise.
 
 A part of the child program: imports Pillow only.
 """
@@ -54,7 +54,7 @@ def ink_cells(image: Image.Image, longest_side_pt: float) -> int:
 
 
 def ink_grid(image: Image.Image) -> tuple[int, bytes]:
-    """The cells of 4 px with edges in them: their number in a row, and rows of bits."""
+    """The cells of 4 px with edges: their number in a row, and rows of bits."""
     gray = image.convert("L").reduce(GRID_PX // 2)
     beside, below = (ImageChops.difference(gray, ImageChops.offset(gray, *step)) for step in ((-1, 0), (0, -1)))
     edges = ImageChops.lighter(beside, below)

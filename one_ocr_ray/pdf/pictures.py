@@ -50,7 +50,7 @@ warnings.simplefilter("ignore")  # they could quote a document
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """A page of the file: its place among the frames, its EXIF orientation, and its dpi."""
+    """A page of the file: its place among the frames, EXIF orientation and dpi."""
 
     place: int
     orientation: int

@@ -1,4 +1,4 @@
-"""Starts a child program, sends one request at a time with a deadline, and ends it.
+"""Starts a child program, sends it one request at a time, and ends it.
 
 It knows frames and processes, nothing about PDFs. `pdf/child.py` describes the frames; it is not imported, because it
 loads pdfium.

@@ -1,4 +1,4 @@
-"""Reads what a page shows beside its text: pictures, straight lines, and the order of painting.
+"""Reads what a page shows besides text: pictures, straight lines, the order of painting.
 
 A part of the child program: imports pypdfium2 and the standard library only. Lengths are points of the page's own
 space.
@@ -106,7 +106,7 @@ class Shapes:
 
 
 def _lines(path: Any, count: int, around: Matrix, *, stroked: bool) -> Iterator[tuple[float, ...]]:
-    """The rulings of a path: its straight pieces where it is stroked, else its thin rectangles."""
+    """The rulings of a path: straight pieces if stroked, else thin rectangles."""
     thickness = ctypes.c_float(0.0)
     pdfium_c.FPDFPageObj_GetStrokeWidth(path, thickness)
     for points in _subpaths(path, count, _times(_matrix_of(path), around)):

@@ -1,1 +1,1 @@
-"""Decisions of the product as pure functions and values: no clock, no input or output, no Ray."""
+"""Decisions of the product as pure functions and values: no clock, no I/O, no Ray."""

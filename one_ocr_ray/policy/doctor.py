@@ -113,7 +113,7 @@ def _text(of: Versions) -> str:
 
 
 def on_nodes(name: str, nodes: Sequence[NodeFacts], fault_of: Callable[[NodeFacts], str | None], ok: str) -> Check:
-    """Combine a check of all nodes: the first fault, or `ok` with the number of nodes."""
+    """Combine a check of all nodes: the first fault, or `ok` and their number."""
     for node in nodes:
         if fault := fault_of(node):
             return Check(name, CheckStatus.FAIL, f"Node {node.address}: {fault}")

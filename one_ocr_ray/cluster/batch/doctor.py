@@ -65,7 +65,7 @@ class FactsRequest:
 
 
 def run_checks(settings: Settings) -> list[Check]:
-    """Check what a run with `settings` needs, in the order in which it would meet a fault.
+    """Check what a run with `settings` needs, in the order in which it would fail.
 
     Raises UsageError for settings that no run accepts.
     """
@@ -122,7 +122,7 @@ def _first_input(settings: Settings) -> tuple[str | None, Check | None]:
 
 
 def _cluster(stack: ExitStack, settings: Settings, request: FactsRequest) -> tuple[ClusterFacts | None, Check]:
-    """Join Ray for as long as `stack` is open, and collect the facts of its nodes."""
+    """Join Ray while `stack` is open, and collect the facts of its nodes."""
     try:
         stack.enter_context(ray_session(ray_address(settings)))
     except AuthenticationError:

@@ -76,7 +76,7 @@ class ShardUpdate:
 
 
 class _ShardProgress(WorkProgress):
-    """The observer of a shard: counts its pages for the worker's report, and for the metrics."""
+    """The observer of a shard counts its pages for the worker's report and the metrics."""
 
     tick_s = UPDATE_EVERY_S
 
@@ -126,7 +126,7 @@ class OcrWorker(Worker["ShardAssignment"]):
 
     @cached_property
     def _context(self) -> ReadContext:
-        """Made at first use, so that `check_engine` tells of a missing key and no actor dies of it."""
+        """Made at first use: a missing key is told by `check_engine` and kills no actor."""
         context = self._make_context()
         own = {name for name, setup in self._job.engines.items() if setup.options.usd_per_s is not None}
         readers = tuple(

@@ -1,4 +1,4 @@
-"""The batches of a run, with the key of the driver's machine and the metrics of Ray."""
+"""The batches of a run, with the key of the driver's machine and Ray's metrics."""
 
 from __future__ import annotations
 

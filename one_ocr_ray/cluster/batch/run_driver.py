@@ -239,7 +239,7 @@ class RunDriver:
             raise StoppedError(FIRST_FAILED.format(code=code), ErrorCode(code))
 
     async def _grow(self, shards: asyncio.TaskGroup) -> None:
-        """Take in workers on nodes that join, and ask for nodes while shards wait, until cancelled."""
+        """Take in workers on new nodes, and ask for nodes while shards wait, until cancelled."""
         while self._scaler is not None:
             await asyncio.sleep(GROW_S)
             for worker in await self._scaler.workers_on_new_nodes():

@@ -1,4 +1,4 @@
-"""Sets up a run: its job, the cost ceiling, the workers and the driver over them."""
+"""Sets up a run: its job, the cost ceiling, the workers and their driver."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class RunSetup:
         return self.settings.max_cost - spent_usd
 
     def spending(self, counts: OutputCounts, open_shards: Iterable[str]) -> Spending:
-        """What this output has cost so far, by its documents and by what is recorded beside them."""
+        """What this output has cost so far, by its documents and the records beside them."""
         spending = spending_of(
             self.output,
             self.dataset,
@@ -166,7 +166,7 @@ class RunSetup:
         return spending + batch_spending(self.output, self.dataset, self.identity.config_id)
 
     def _with_sent_before(self, plan: PlanIndex, open_shards: Iterable[str]) -> dict[str, LlmSetup]:
-        """The LLM readers, with what earlier runs have sent where there is a limit per day."""
+        """The LLM readers. Under a limit per day they know what earlier runs have sent."""
         setups, names = dict(self.engines), list(self.engines)
         for name, setup in self.engines.items():
             if any(endpoint.limits.requests_per_day for endpoint in setup.endpoints):

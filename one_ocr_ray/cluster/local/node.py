@@ -96,12 +96,12 @@ class _HeadNode(ray_node.Node):
         cluster.internal_kv_put(DASHBOARD_ADDRESS.encode(), NOBODY, True, KV_NAMESPACE_DASHBOARD)
 
     def start_raylet(self, *values: Any, **named: Any) -> None:
-        """Skip Ray's check of what its agent needs: the import takes a third of a CPU second."""
+        """Skip Ray's check of what its agent needs. The import takes a third of a CPU second."""
         with _replaced(utils, "get_dashboard_dependency_error", lambda: None):
             super().start_raylet(*values, **named)
 
     def start_ray_processes(self) -> None:
-        """Come back as soon as the node has registered: Ray itself looks for that once a second."""
+        """Come back as soon as the node has registered. Ray itself looks once a second."""
         super().start_ray_processes()  # type: ignore[no-untyped-call]
         cluster = self.get_gcs_client()  # type: ignore[no-untyped-call]
         deadline_s = time.monotonic() + REGISTERED_WITHIN_S

@@ -1,4 +1,4 @@
-"""Starts a Ray on this machine for as long as a run or a service lasts."""
+"""Starts Ray on this machine for as long as a run or service lasts."""
 
 from __future__ import annotations
 

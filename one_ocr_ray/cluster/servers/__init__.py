@@ -1,1 +1,1 @@
-"""Model servers on the cluster's GPUs: an actor for each, and the fleet of a run."""
+"""Model servers on the cluster's GPUs: an actor for each, and a run's fleet."""

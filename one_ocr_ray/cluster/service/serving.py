@@ -1,4 +1,4 @@
-"""The service on Ray Serve: the deployment, and `one-ocr serve` from its start to its end."""
+"""The service on Ray Serve: the deployment, and the life of `one-ocr serve`."""
 
 from __future__ import annotations
 

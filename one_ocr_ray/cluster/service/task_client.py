@@ -1,4 +1,4 @@
-"""`RemoteTaskManager`: the client of the task manager's actor, found by name, and again after its death."""
+"""`RemoteTaskManager`: finds the task manager's actor by name, again after its death, and calls it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`TaskDispatcher` hands tasks to the task manager's workers, owner by owner, and keeps what became of each."""
+"""`TaskDispatcher` hands tasks to workers, owner by owner, and keeps what became of each."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class TaskDispatcher:
     """For the coroutines of one event loop. Its actors end with the process."""
 
     def __init__(self, service: ServiceConfig, lifecycle: TaskLifecycle) -> None:
-        """Start a worker on each node, or as many as are set, and the servers of `--engine vllm`.
+        """Start workers, one on each node or as many as set, and `--engine vllm`'s servers.
 
         Raises UsageError when no node offers CPUs, or there is no place for the servers.
         """
@@ -104,7 +104,7 @@ class TaskDispatcher:
             await asyncio.to_thread(self._servers.end)
 
     async def _read(self, entry: TaskEntry) -> None:
-        """Have a task read, through deaths of workers and failures of storage, and keep its result."""
+        """Have a task read, despite dying workers and failing storage, and keep its result."""
 
         def take_message(_worker: int, message: TaskUpdate | TaskResult) -> int:
             if isinstance(message, TaskUpdate):

@@ -120,13 +120,13 @@ class TaskWorker(Worker["TaskAssignment"]):
         self._under_way: set[tuple[str, EndpointPermits]] = set()  # of tasks that use them
 
     async def check_engine(self, ask_provider: bool) -> None:
-        """Look for a key on this node, and start the process that will open the first upload."""
+        """Look for a key on this node, and start the process for the first upload."""
         if (setup := self._service.engines[self._service.settings.engine]) is not None:
             await engine_on_node(setup.options).close()
         await start_inspection([], pdf_options_of(self._service.settings), cpus=ONLINE_CPUS)
 
     async def reach(self, name: str, endpoints: Sequence[Endpoint]) -> None:
-        """Ask `endpoints` and no others for the reader `name`, also in tasks that are under way."""
+        """Ask only `endpoints` for the reader `name`, also in tasks that are under way."""
         async with self._own_known:
             self._own[name] = endpoints
             self._own_known.notify_all()

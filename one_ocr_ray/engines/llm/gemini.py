@@ -64,7 +64,7 @@ _PRO_LEAST_BUDGET = 128  # Gemini 2.5 Pro cannot stop thinking
 
 
 def _thinking(model: str, reasoning: str) -> dict[str, Any] | None:
-    """The `thinkingConfig`: Gemini 2.5 takes a budget, later ones a level, earlier ones and Gemma neither.
+    """The `thinkingConfig`: a budget for Gemini 2.5, a level for later ones, else none.
 
     Both together are a 400.
     """

@@ -1,4 +1,4 @@
-"""Parses waits and rate limits out of replies: headers, and sentences such as "try again in 1.1s".
+"""Parses waits and rate limits in headers, and in sentences such as "try again in 1.1s".
 
 Pure, without a clock: a hint that is an instant counts from the reply's own `Date`.
 """
@@ -63,7 +63,7 @@ _UNIX_TIME_S, _UNIX_TIME_MS = 1e9, 1e11
 
 
 def until_s(text: str, date: str) -> float | None:
-    """The seconds in `text`: a duration, or a Unix time (s or ms), which counts from `date`."""
+    """The seconds in `text`: a duration, or the time from `date` to a Unix time (s or ms)."""
     seconds = duration_s(text)
     if seconds is None or seconds < _UNIX_TIME_S:
         return seconds

@@ -1,4 +1,4 @@
-"""HTTP under the LLM engines: `HttpSender` sends one prepared request and returns a reply or a `Failure`.
+"""HTTP under the LLM engines: `HttpSender` sends a request and returns a reply or a `Failure`.
 
 It retries nothing and follows no redirect. Only this module translates aiohttp's exceptions, by type. Their texts may
 hold the URL with its query, so no message repeats them.

@@ -73,7 +73,7 @@ def build_body(options: EngineOptions, image: PageImage, page_request: PageReque
 
 
 def _messages(page_request: PageRequest, image: dict[str, Any]) -> list[dict[str, Any]]:
-    """The messages: the model's system message if it wants one, then the user's in the model's order."""
+    """The messages: the model's system message if any, then the user's in the model's order."""
     profile, prompt = page_request.profile, {"type": "text", "text": page_request.prompt}
     content = [prompt, image]
     if profile is not None and profile.order is PromptOrder.IMAGE_ALONE:
@@ -157,7 +157,7 @@ def _url(options: EngineOptions, route: str) -> str:
 
 
 def is_classic_azure(options: EngineOptions) -> bool:
-    """True for Azure's API with the version in the query and the deployment in the path."""
+    """True for Azure's API with its version in the query and deployment in the path."""
     return "api-version" in _query(options) and not urlsplit(options.base_url).path.rstrip("/").endswith("/v1")
 
 
@@ -257,7 +257,7 @@ _UNKNOWN_FIELD = re.compile(
 
 
 def adapt(sent: EngineOptions, status: int, body: bytes) -> EngineOptions:
-    """The options for later requests, with the name that the server wants for the output cap.
+    """The options for later requests, with the server's name of the output cap.
 
     Requests that are under way when the name changes are refused for the old name, and learn the same again.
     """

@@ -1,4 +1,4 @@
-"""Maps errors of OpenAI and its protocol's other servers to faults: by code, then by status.
+"""Maps errors of OpenAI's protocol to faults: by code, then by status.
 
 Rules marked "text only" look for a number in the message, or for a phrase from the server's source. Sources: OpenAI
 error-code and rate-limit guides, Azure OpenAI content-filter reference, vLLM/SGLang/Ollama sources.

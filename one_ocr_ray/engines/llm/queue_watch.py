@@ -1,4 +1,4 @@
-"""`QueueWatch`: reads the queue of a server of one's own from its `/metrics`, between requests for pages."""
+"""`QueueWatch` reads the queue of one's own server from `/metrics`, between page requests."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """One request, ready to send: a POST with its JSON `body`, or a GET without one. Its repr shows nothing."""
+    """One request, ready to send: a POST with a JSON `body`, or a GET. Its repr shows nothing."""
 
     url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
@@ -83,7 +83,7 @@ class Fault:
     least_wait_s: float | None = None
 
     def failure(self, http_status: int, error: ProviderError = ProviderError(), hint_s: float | None = None) -> Failure:
-        """The failure of one reply: our sentence, followed by the provider's code where that is harmless."""
+        """The failure of a reply: our sentence, then the provider's code if harmless."""
         where = [f"HTTP {http_status}"] if http_status >= 300 else []
         names = (error.code, error.inner_code, error.status, error.type)
         where += [name for name in names if _WORD.fullmatch(name)][:1]

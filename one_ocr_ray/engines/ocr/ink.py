@@ -31,7 +31,7 @@ AROUND_A_LINE = 0.4  # of its height around it, for accents and descenders
 
 
 def shrunk_gray(page: Pixels) -> tuple[Pixels, float]:
-    """A page (BGR) in gray, at most `SIDE_PX` long, and how many times smaller it is."""
+    """A page (BGR) in gray, at most `SIDE_PX` long, and how much smaller it is."""
     height, width = page.shape[:2]
     shrunk = max(1.0, max(height, width) / SIDE_PX)
     if shrunk > 1:
@@ -41,7 +41,7 @@ def shrunk_gray(page: Pixels) -> tuple[Pixels, float]:
 
 
 class PageInk:
-    """The cells of a page that have ink: those with edges in them, in any colours."""
+    """The cells of a page with ink: those that have edges, in any colours."""
 
     def __init__(self, page: Pixels) -> None:
         gray, shrunk = shrunk_gray(page)

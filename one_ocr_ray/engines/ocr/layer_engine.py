@@ -1,4 +1,4 @@
-"""The reader `text-layer` as an engine that is asked page by page, wherever its models are."""
+"""The reader `text-layer` as an engine for single pages, wherever its models are."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCUMENTS_KEPT = 64
 
 
 class LayerEngine:
-    """What the samples of a page show of its document's fonts is kept for the document's other pages."""
+    """Keep what a page's samples show of the document's fonts, for its other pages."""
 
     name = TEXT_LAYER
     model = DEFAULT_MODELS[TEXT_LAYER]

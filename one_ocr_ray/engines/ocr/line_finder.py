@@ -1,4 +1,4 @@
-"""Finds the lines of a page image: passes of RapidOCR's detector, then closer looks at the rest.
+"""Finds the lines of a page image by passes of RapidOCR's detector and closer looks.
 
 policy/page/looks.py decides how closely to look, and where to look again.
 """

@@ -1,4 +1,4 @@
-"""Loads the models of the embedded OCR into OpenVINO, with settings that are fast on this CPU."""
+"""Loads the models of the embedded OCR into OpenVINO, with fast settings for this CPU."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def openvino_config() -> dict[str, Any]:
 
 
 def compiled(model: openvino.Model, without: str) -> tuple[Any, bool]:
-    """A request to `model`, which ends before its last layer if that is of the kind `without`. True if it is."""
+    """A request to `model`, which ends before its last layer if its kind is `without`. True if it is."""
     last = model.outputs[0].get_node().input_value(0).get_node()
     is_cut = last.get_type_name() == without
     if is_cut:
@@ -52,7 +52,7 @@ def compiled(model: openvino.Model, without: str) -> tuple[Any, bool]:
 
 
 def network_input(pixels: Pixels, tones: Pixels) -> Pixels:
-    """Pixels as a model takes them: a picture per colour, with its number in `tones` per level."""
+    """Pixels as a model takes them: a picture per colour, numbered in `tones` per level."""
     numbers = cv2.LUT(pixels, tones)
     net = np.empty((1, 3, *pixels.shape[:2]), np.float32)
     for colour in range(3):

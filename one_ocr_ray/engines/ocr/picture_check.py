@@ -38,7 +38,7 @@ TEXT_CHARACTERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Text that a layer lacks: its share of the length of all lines, and its lines in points."""
+    """Text that a layer lacks: its share of all lines' length, and its lines in points."""
 
     share: float
     lines: tuple[TextLine, ...]
@@ -69,7 +69,7 @@ class PictureCheck:
         return reads
 
     def missing(self, boxes: Sequence[BoxPt], band: Band) -> Missing:
-        """The text on the picture that lies outside of `boxes`, which are in points, and within `band`."""
+        """The text on the picture outside of `boxes` (in points) and within `band`."""
         height, width = self._page.shape[:2]
         first = max(0, math.floor(band.top * self._px_per_pt))
         # The detector stretches what is no whole number of its steps.

@@ -1,4 +1,4 @@
-"""Reads a page's pixels: decodes, finds lines, reads them, and turns the page the right way up.
+"""Reads a page's pixels: decodes, finds and reads lines, and turns the page upright.
 
 Importing this module costs about a second (OpenCV, RapidOCR); only `engine.py` does, and only when a page comes.
 """
@@ -152,7 +152,7 @@ class RapidReader:
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 
     def lines_on(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
-        """The lines that the detector sees at its first look at those rows of the page."""
+        """The lines that the detector sees at first in those rows of the page."""
         return self._finder.first_look(page, top, bottom)
 
     def _release(self) -> None:
@@ -228,7 +228,7 @@ class RapidReader:
         return [self._recognise_one(crop) for crop in crops]
 
     def _recognise_one(self, crop: Pixels, is_right: Callable[[str], bool] | None = None) -> _LineText:
-        """Read a line longer than the model takes in pieces, cut where it has the least ink."""
+        """Read a line too long for the model in pieces, cut where it has least ink."""
         line = _scaled(crop)
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))
@@ -246,7 +246,7 @@ class RapidReader:
 
 
 def _cuts(line: Pixels, pieces: int) -> list[int]:
-    """Where a line is cut into about equal pieces: where the columns near there have least ink."""
+    """Where a line is cut into about equal pieces: at nearby columns with least ink."""
     width = line.shape[1]
     contrast = np.ptp(cv2.cvtColor(line, cv2.COLOR_BGR2GRAY), axis=0) if pieces > 1 else ()
     cuts = [0]

@@ -1,4 +1,4 @@
-"""Finds the regions of a page with a layout model: titles, tables, figures, page heads and others.
+"""Finds the regions of a page with a layout model: titles, tables, figures and others.
 
 The model (weights/README.md) takes every page in one size, so its memory and time are the same for all. What its
 regions are good for is decided in policy/layout/kinds/classify.py.

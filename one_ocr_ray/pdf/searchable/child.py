@@ -167,7 +167,7 @@ def _rectangle(value: Any) -> _Box | None:
 
 
 def _to_page(box: _Box, displayed: tuple[float, float, int]) -> bytes:
-    """The matrix from the page as displayed, origin at the bottom left, to the page's own space."""
+    """The matrix from the displayed page, origin at the bottom left, to its own space."""
     left, bottom, right, top = box
     width, height, rotate = displayed
     across, up = right - left, top - bottom
@@ -185,7 +185,7 @@ def _to_page(box: _Box, displayed: tuple[float, float, int]) -> bytes:
 
 
 def _is_signed(pdf: pikepdf.Pdf) -> bool:
-    """True if a change would break a signature: a signed field, a certified document, or usage rights."""
+    """True if a change breaks a signature: a signed field, a certified document, usage rights."""
     if "/Perms" in pdf.Root:
         return True
     form = pdf.Root.get("/AcroForm")

@@ -1,4 +1,4 @@
-"""Reads the content of a page that gets a text layer, and removes an earlier hidden layer.
+"""Reads the content of a page for a text layer, and removes an earlier hidden one.
 
 A part of the child program. Hidden is what is drawn in render mode 3. Only whole text objects are taken out, so that
 nothing that is seen moves: text of another mode in the same object stays, and the hidden text beside it.
@@ -85,7 +85,7 @@ def _without_text(instructions: list[Any]) -> list[Any]:
 
 
 def look_through(pdf: pikepdf.Pdf, streams: list[Any]) -> Content:
-    """What text the streams show, one after the other, and what they are without hidden text."""
+    """What text the streams show, one after another, and the streams without hidden text."""
     parts = [_decoded(stream) for stream in streams]
     known = [part for part in parts if part is not None]
     if len(known) < len(parts) or sum(map(len, known)) > MOST_BYTES:

@@ -1,4 +1,4 @@
-"""The font of invisible text layers: one blank glyph, and the table from codes to characters.
+"""The font of invisible text: one blank glyph, and a table of characters by code.
 
 A part of the child program. The glyph has an outline without area: pdfium and Chromium do not see text without a box.
 """

@@ -1,4 +1,4 @@
-"""A parcel: the pages of a shard in one batch of a provider, and their stage.
+"""A parcel: pages of a shard in one batch of a provider, and their stage.
 
 What is known of a parcel are objects that are written once. Its stage follows from which of them are there; so a
 process that is killed anywhere goes on at the right place. The one rule that keeps money: an intent stands before a
@@ -47,7 +47,7 @@ class Stage(StrEnum):
 
     @property
     def is_reserved(self) -> bool:
-        """True if its dearest outcome counts towards a ceiling, because nobody knows yet what it costs."""
+        """True if its dearest outcome counts towards a ceiling, since its cost is unknown."""
         return self in _RESERVED
 
 
@@ -70,7 +70,7 @@ class UploadedFile:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """What became of an intent: a batch, or `code`, the reason why there is certainly none."""
+    """What became of an intent: a batch, or `code`, the reason why there is none."""
 
     batch_id: str | None
     created_s: float

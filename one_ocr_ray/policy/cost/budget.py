@@ -1,4 +1,4 @@
-"""A cost ceiling that holds before requests are sent: spent and reserved money never exceed it.
+"""A cost ceiling that holds in advance: spent and reserved money never exceed it.
 
 Money is handed out in chunks, so that not every request needs a call. A worker holds its share in `reading/limits`.
 """

@@ -1,4 +1,4 @@
-"""Estimates pages, tokens, cost and time of a run from the page counts of its documents.
+"""Estimates pages, tokens, cost and time of a run from page counts.
 
 An estimate rests on assumptions, which are named here and shown with it. Blank pages need no request and retries need
 more; neither is known before the pages are read, so neither is counted.

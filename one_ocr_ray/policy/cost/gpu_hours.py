@@ -1,4 +1,4 @@
-"""The cost of requests to the run's own servers: GPU time, shared by what is under way."""
+"""The cost of requests to a run's own servers: GPU time, shared while under way."""
 
 from __future__ import annotations
 

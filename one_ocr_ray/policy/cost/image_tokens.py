@@ -27,7 +27,7 @@ class _Patches:
 
 @dataclass(frozen=True, slots=True)
 class _Tiles:
-    """512-px tiles of an image whose short side is at most 768 px, and a base."""
+    """A base, and 512-px tiles of an image whose short side is at most 768 px."""
 
     base: int
     per_tile: int

@@ -21,7 +21,7 @@ OTHER_INPUT_TOKENS = 50  # roles, separators
 
 
 class ProviderMetering:
-    """Tokens and money of one model: estimates by the provider's formula, costs by what it reports."""
+    """Tokens and money of one model: estimates by a formula, costs by reported usage."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Estimates each reader's share of the pages, and of the audit, from a sample of judged pages."""
+"""Estimates each reader's share of pages and audit from a sample of judged pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RouteShares:
-    """The readers of a route in order, with the pages of a sample that each would answer. The sample may be empty.
+    """The readers of a route in order, with the sampled pages that each would answer. The sample may be empty.
 
     `audited`: what each reads besides as a second reader, as a share of all pages.
     """
@@ -24,7 +24,7 @@ class RouteShares:
     audited: Mapping[str, float] = field(default_factory=dict)
 
     def with_audit(self, share: float | None, route: Sequence[str]) -> RouteShares:
-        """The same with an audit of `share` of the pages by the next readers of `route`."""
+        """The same, with `share` of the pages audited by the next readers of `route`."""
         audited: dict[str, float] = {}
         for name in self.names:
             if share and (second := second_reader(route, name)) is not None:

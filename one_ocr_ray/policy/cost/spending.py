@@ -1,4 +1,4 @@
-"""What requests have cost: sums that keep known costs apart from an upper bound of unknown ones.
+"""What requests have cost: known costs, apart from an upper bound of unknown ones.
 
 A provider reports the tokens of an answer, and so its cost. If an answer was lost on its way, nobody knows whether it
 was billed. Its cost is unknown: null in a row, and the worst case for a ceiling. `storage/spending/records.py` keeps

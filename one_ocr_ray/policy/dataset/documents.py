@@ -1,4 +1,4 @@
-"""Makes a document's row from its pages: counts, outcome, joined Markdown and each page's end in it."""
+"""Makes a document's row from its pages: counts, outcome, Markdown and page ends."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _NAME_BYTES = 200
 
 
 class ExportFormat(StrEnum):
-    """Formats of `export`: a file per document, its tables or figures, or one file of JSON lines."""
+    """Formats of `export`: a file per document, tables or figures, or one JSON-lines file."""
 
     MD = "md"
     TXT = "txt"
@@ -87,7 +87,7 @@ class FileNames:
 
 
 def text_of(document: DocumentResult, kind: ExportFormat) -> str:
-    """The whole text of one document as Markdown or plain text, ending in a line break."""
+    """The whole text of a document as Markdown or plain text, with a final newline."""
     markdown = document.markdown or ""
     text = plain_text(markdown) if kind is ExportFormat.TXT else markdown
     return text.rstrip("\n") + "\n"

@@ -1,4 +1,4 @@
-"""Encodes finished pages of an unfinished shard, and chooses the row of a page that counts.
+"""Encodes finished pages of an unfinished shard, and chooses which row of a page counts.
 
 A segment is a line with the SHA-256 of the rest, then JSON: format, configuration and rows. A segment whose checksum
 is wrong is refused as a whole, so a torn or foreign object never becomes a row.
@@ -97,7 +97,7 @@ def best_pages(pages: Iterable[PageResult]) -> dict[tuple[str, int], PageResult]
 def split_for_retry(
     rows: Iterable[PageResult], run_id: str, pages: frozenset[int] | None
 ) -> tuple[dict[tuple[str, int], PageResult], dict[tuple[str, int], PageResult]]:
-    """Split the rows of a retry into pages that stay and failed pages that run `run_id` reads again.
+    """Split rows into pages that stay and failed ones that run `run_id` reads again.
 
     `pages`: page numbers to read again if they failed; None: all. Pages that this run has read stay, failed or not.
     """

@@ -41,7 +41,7 @@ def pack(blocks: Sequence[Block] | None, positions: Positions) -> PackedBlocks |
 
 
 def unpack(packed: PackedBlocks, *, with_lines: bool = True) -> tuple[Block, ...]:
-    """The blocks that `pack` was given, without their lines and words where those are not wanted."""
+    """The blocks that `pack` was given, without lines and words unless wanted."""
     blocks: list[Block] = []
     for values in orjson.loads(zlib.decompress(packed.data)):
         table, lines = values["table"], values["lines"] if with_lines else None

@@ -51,7 +51,7 @@ class ReuseRule:
 def reused_row(
     row: PageResult, document: DocumentRef, page: PageImage, identity: RunIdentity, now: datetime
 ) -> PageResult:
-    """`row` of an earlier dataset as a row of this run: it says so, and costs nothing."""
+    """`row` of an earlier dataset as one of this run, marked and without cost."""
     markdown = row.markdown
     if markdown is not None:  # names of figures hold the number of their page
         markdown = markdown.replace(f"(figures/p{row.page_number}-", f"(figures/p{page.page_number}-")

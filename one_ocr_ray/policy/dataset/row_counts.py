@@ -1,4 +1,4 @@
-"""The proof at a run's end: every planned document and every selected page has its row."""
+"""The proof at a run's end: each planned document and selected page has a row."""
 
 from __future__ import annotations
 

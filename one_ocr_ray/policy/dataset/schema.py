@@ -1,4 +1,4 @@
-"""The dataset's two tables: Arrow schemas of versions 2 and 1, results to rows and back.
+"""The dataset's two tables: Arrow schemas of both versions, and rows from results and back.
 
 Column names, types and nullability are the public contract; `tests/unit/test_schema.py` holds them to it.
 """

@@ -1,4 +1,4 @@
-"""The summary at a run's end (`--json`): counts of the whole output, and this run's use."""
+"""The summary at a run's end (`--json`): the output's counts, and this run's use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ COUNTED_COLUMNS = ("document_id", "outcome", "pages_ok", "pages_blank", "pages_f
 
 @dataclass(slots=True)
 class OutputCounts:
-    """Documents and pages of an output by outcome, their cost, and the numbers that are planned."""
+    """Documents and pages of an output by outcome, their cost, and the planned numbers."""
 
     documents: Counter[str] = field(default_factory=Counter)
     pages: Counter[str] = field(default_factory=Counter)

@@ -201,7 +201,7 @@ class BatchClient:
 
 
 def _is_too_large(reply: HttpReply | Failure) -> bool:
-    """True if the size was refused: by 413, or by OpenAI's 400 "File is too large." without a code."""
+    """True if the size was refused, by 413 or OpenAI's 400 "File is too large."."""
     if isinstance(reply, Failure) or reply.status not in {400, 413}:
         return False
     error = wire.read_error(wire.read_json(reply.body))

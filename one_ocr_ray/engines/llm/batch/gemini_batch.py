@@ -171,7 +171,7 @@ def read_batch(payload: Any) -> RemoteBatch | None:
 
 
 def read_list(payload: Any) -> tuple[list[Any], str | None]:
-    """The files or batches of a page of their list, and where the next page begins."""
+    """The files or batches on a page of their list, and where the next begins."""
     listed = wire.as_dict(payload)
     entries, following = listed.get("files") or listed.get("operations"), listed.get("nextPageToken")
     return entries if isinstance(entries, list) else [], following if isinstance(following, str) and following else None

@@ -172,7 +172,7 @@ def read_batch(payload: Any) -> RemoteBatch | None:
 
 
 def read_list(payload: Any) -> tuple[list[Any], str | None]:
-    """The files or batches of a page of their list, and where the next page begins."""
+    """The files or batches on a page of their list, and where the next begins."""
     listed = wire.as_dict(payload)
     entries = listed.get("data")
     entries = entries if isinstance(entries, list) else []
