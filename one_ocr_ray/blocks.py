@@ -151,7 +151,7 @@ class PackedBlocks:
 
 @dataclass(frozen=True, slots=True)
 class TextLayer:
-    """A page's text layer and the ink of its image, as the PDF process packs them.
+    """A page's text layer and its image's ink, as the PDF process packs them.
 
     `policy/text_layer` unpacks them.
     """

@@ -38,7 +38,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlmSetup:
-    """One LLM reader of a route: who answers for it, what it is asked, its cost."""
+    """One LLM reader of a route: who answers, what it is asked, what it costs."""
 
     name: str  # in the route, the dataset and the summary
     endpoints: tuple[Endpoint, ...]  # of the same model

@@ -1,4 +1,4 @@
-"""The nouns of a page's route: why a reader answers for a page, or passes it on. No behaviour.
+"""The nouns of a page's route: why a reader answers it or passes it on. No behaviour.
 
 The reasons stand in the dataset's column `route_reason` and are part of the public contract; docs/routing.md explains
 each of them.
@@ -54,7 +54,7 @@ class Escalation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement of one answer: it stands, or the page goes on to a better reader."""
+    """The judgement of one answer: it stands, or a better reader is asked."""
 
     accepted: bool
     reason: RouteReason | None = None
@@ -62,7 +62,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The readers of a run by name, in order, and when a page goes to the next."""
+    """The readers of a run by name, in order, and when a page moves on."""
 
     names: tuple[str, ...]
     escalate: frozenset[Escalation] = frozenset()

@@ -1,4 +1,4 @@
-"""What ends a run early from outside: a signal, or another driver that took over the output."""
+"""What ends a run early from outside: a signal, or a new driver."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ LOST = "The actor that keeps the cost ceiling was lost. The same command resumes
 
 
 def start_budget(left_usd: float, run_id: str) -> tuple[str, ActorHandle[Budget]]:
-    """The budget of a run: a name for the workers and a handle for the driver. Its loss stops the run."""
+    """The budget of a run: workers get its name, the driver its handle. Its loss stops the run."""
     name = f"ocr-budget-{run_id}"
     actor: Any = ray.remote(Budget)
     return name, actor.options(name=name, num_cpus=0, resources=HEAD_NODE, max_restarts=0).remote(left_usd)

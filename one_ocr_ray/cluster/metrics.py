@@ -111,7 +111,7 @@ def show_tasks(counts: Mapping[str, int]) -> None:
 
 
 def show_rates(engine: str, model: str, now: Snapshot, endpoint: tuple[str, str] | None = None) -> None:
-    """Show the known rates of a bucket, and the state of its `endpoint` (reader and name)."""
+    """Show a bucket's known rates, and the state of its `endpoint` (reader and name)."""
     rates = {
         "granted_rpm": now.granted_rpm,
         "granted_tpm": now.granted_tpm,

@@ -1,4 +1,4 @@
-"""Makes a page image smaller after a provider rejects it, or turns it for a model."""
+"""Makes a page image smaller after a provider's refusal, or turns it for a model."""
 
 from __future__ import annotations
 

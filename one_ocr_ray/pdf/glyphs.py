@@ -36,7 +36,7 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
         self.setup()
 
     def MapFont(self, _: Any, weight: int, italic: int, charset: int, *rest: Any) -> Any:  # noqa: N802 - pypdfium2's name
-        """Map to a font of the machine, or a Chinese one if Latin letters do not suffice."""
+        """Map to a font of the machine, or a Chinese one if Latin is not enough."""
         self.asked = True
         found = self.default.MapFont(self.default, weight, italic, charset, *rest)
         _, face, _ = rest
@@ -46,7 +46,7 @@ class Substitutes(pdfium.PdfSysfontBase):  # type: ignore[misc]
 
 
 def lacks_glyphs(page: Any) -> bool:
-    """True if visible letters or digits of `page` are not drawn for want of a font."""
+    """True if no font has the visible letters or digits of `page`."""
     with contextlib.suppress(pdfium.PdfiumError), contextlib.closing(page.get_textpage()) as text:
         if text.count_chars() < pdfium_c.FPDFPage_CountObjects(page):
             # Pieces of text that have no extent are single characters without a glyph: no text to pdfium.
@@ -72,7 +72,7 @@ def lacks_glyphs(page: Any) -> bool:
 
 
 def _lacks_one_of(odd: set[int], text: Any) -> bool:
-    """True if a character of a font that is not embedded has no glyph by Unicode."""
+    """True if a character of a font not embedded has no glyph by Unicode."""
     drawn: set[tuple[int | None, int]] = set()
     for index in range(min(text.count_chars(), MAX_CHARACTERS)):
         if (code := pdfium_c.FPDFText_GetUnicode(text, index)) not in odd:

@@ -1,4 +1,4 @@
-"""Tells by its name if a file, an object or an archive's member is a document.
+"""Tells by its name if a file, object or archive member is a document.
 
 A file that is named itself is read whatever its ending: the first bytes tell its kind, see `pdf/kinds.py`.
 """
@@ -16,7 +16,7 @@ _MEMBER = re.compile(r"(.*\.zip)#([^#]*)", re.IGNORECASE | re.DOTALL)
 
 
 def is_document(name: str) -> bool:
-    """True if a file in an archive is to be read, by its ending in any case."""
+    """True if a file in an archive is to be read, by its ending."""
     return name.lower().endswith((".pdf", *IMAGE_ENDINGS))
 
 

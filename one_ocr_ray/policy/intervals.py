@@ -20,7 +20,7 @@ def wilson(share: float, number: float) -> tuple[float, float]:
 
 
 def clustered(parts: Sequence[tuple[int, int]]) -> tuple[float, float]:
-    """The 95 % interval of the share of hits in clusters: of each its hits and its size.
+    """The 95 % interval of the share of hits in clusters (their hits and sizes).
 
     Hits come in clusters, as wrong words come in bad pages, so a cluster says less than its size. The variance between
     clusters tells how many independent draws they are worth (Kish's effective size); without any they are worth their

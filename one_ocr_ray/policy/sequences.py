@@ -11,7 +11,7 @@ _Item = TypeVar("_Item")
 
 
 def runs(items: Iterable[_Item], continues: Callable[[list[_Item], _Item], bool]) -> list[list[_Item]]:
-    """Cut `items` into runs: an item for which `continues(run, item)` is false begins the next run."""
+    """Cut `items` into runs. One for which `continues(run, item)` is false begins the next."""
     found: list[list[_Item]] = []
     run: list[_Item] = []
     for item in items:

@@ -11,7 +11,7 @@ SIGTERM_WAIT_S = 25.0
 
 
 def is_second_request(first_s: float, now_s: float) -> bool:
-    """True if a signal at `now_s` is a second request to stop, and not the first one again."""
+    """True if a signal at `now_s` is a second request to stop, not a repeat."""
     return now_s - first_s > SAME_REQUEST_S
 
 

@@ -55,7 +55,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event of a task: `progress`, `page` or `end`, with the data of the HTTP API."""
+    """One event of a task: `progress`, `page` or `end`, with the API's data."""
 
     name: str
     data: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Event:
 
 
 class AsyncClient:
-    """A service at `url`, such as `http://127.0.0.1:8000`, with an API key where it asks for one.
+    """A service at `url`, such as `http://127.0.0.1:8000`, with an API key if it asks.
 
     A context manager. Methods raise ServiceError for what the service refuses. Requests that it is too busy for are
     sent again after the time that it names; an upload has an idempotency key, so that it is taken once.
@@ -144,7 +144,7 @@ class AsyncClient:
         return list((await self._send("GET", f"/v1/tasks/{_id(task)}/pages")).json()["items"])
 
     async def result(self, task: Task | str, file_format: str = "md", *, partial: bool = False) -> bytes:
-        """The result as a file: md, txt, json, jsonl, parquet, zip, and what the service offers more.
+        """The result as a file: md, txt, json, jsonl, parquet, zip, and others on offer.
 
         Raises ServiceError for a task that has not ended, unless what there is will do (`partial`).
         """

@@ -1,4 +1,4 @@
-"""`one_ocr_ray.estimate`: inspects the input like a run, but needs no Ray and no key, and sends nothing."""
+"""`one_ocr_ray.estimate` inspects the input like a run. It needs no Ray and no key, and sends nothing."""
 
 from __future__ import annotations
 

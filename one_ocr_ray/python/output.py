@@ -38,7 +38,7 @@ def open_output(output: str | Path) -> Output:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A dataset: `pages`, `documents`, and `blocks`, the blocks of all pages with a row for each."""
+    """A dataset: `pages`, `documents`, and `blocks`, with a row for each of all pages."""
 
     root: str
     shards: tuple[str, ...] = field(repr=False)

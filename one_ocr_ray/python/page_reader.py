@@ -63,7 +63,7 @@ class PageReader:
 
 
 class _Running:
-    """The reader of this process, in an event loop that lives as long as the process."""
+    """The reader of this process, in an event loop that lives as long."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self._loop = LoopThread("page-reader")
@@ -83,7 +83,7 @@ class _Running:
 
 
 def _files(batch: Mapping[str, Any]) -> Iterator[tuple[int, InputFile, bytes | None]]:
-    """The files of a batch: the number of their row, and their bytes where it has them."""
+    """The files of a batch: their row numbers, and their bytes if it has them."""
     named = next((batch[name] for name in _NAMES if name in batch), None)
     if "bytes" in batch:
         for row, data in enumerate(batch["bytes"]):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """A service at `url`, such as `http://127.0.0.1:8000`, with an API key where it asks for one. A context manager.
+    """A service at `url`, such as `http://127.0.0.1:8000`, with an API key if it asks. A context manager.
 
     The methods are those of AsyncClient, and do the same; each waits for its answer.
     """
@@ -63,7 +63,7 @@ class Client:
         return self._loop.wait_for(self._client.pages(task))
 
     def result(self, task: Task | str, file_format: str = "md", *, partial: bool = False) -> bytes:
-        """The result as a file: md, txt, json, jsonl, parquet, zip, and what the service offers more."""
+        """The result as a file: md, txt, json, jsonl, parquet, zip, and others on offer."""
         return self._loop.wait_for(self._client.result(task, file_format, partial=partial))
 
     def markdown(self, task: Task | str) -> str:

@@ -1,1 +1,1 @@
-"""From page images to committed rows, without Ray: the page loop, permits, budgets, journals, the early end."""
+"""Turns page images into committed rows, without Ray: page loop, permits, budgets, journals."""

@@ -1,4 +1,4 @@
-"""What a worker has heard providers say of failures, for the driver to tell the user once. Never logged."""
+"""What providers have said of failures, for the driver to tell the user once. Never logged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FailureNotes:
-    """The first sentence for each error code, for throttles, and for each endpoint that refuses all."""
+    """The first sentence for each error code, for throttles, and for each refusing endpoint."""
 
     def __init__(self) -> None:
         self._notes: dict[str, str] = {}

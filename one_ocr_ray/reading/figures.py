@@ -1,4 +1,4 @@
-"""Writes the figures of a dataset as pictures, cut out of pages that are drawn again."""
+"""Writes the figures of a dataset as pictures, cut out of redrawn pages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _OPTIONS = PdfOptions(longest_side_px=MOST_SIDE_PX, max_pages=1_000_000, max_fil
 
 
 def export_figures(output: str, folder: Path) -> ExportReport:
-    """Write a folder for each document with figures: its Markdown, and the pictures that this names.
+    """Write a folder for each document with figures: its Markdown, and the pictures in it.
 
     Raises UsageError when there is no dataset or no such folder can be, StorageError when files cannot be written.
     """

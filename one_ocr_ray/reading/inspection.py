@@ -1,4 +1,4 @@
-"""Opens input files: for the plan, to learn their id and page count, and again to render.
+"""Opens input files: to plan them by id and page count, and to render them.
 
 pdfium runs in the killable child processes of `pdf.py`; nothing is rendered here.
 """
@@ -93,7 +93,7 @@ def inspect_source(file: InputFile, source: Path | bytes, options: PdfOptions, c
 
 
 def _holds_listed(file: InputFile) -> bool:
-    """True for a folder or archive that can be listed now and could not when planned."""
+    """True for a folder or archive that can be listed now but not when planned."""
     if is_folder(file.uri) or file.version is None or not holds_documents(file.uri):
         return is_folder(file.uri)
     try:
@@ -142,7 +142,7 @@ class Opener:
 
 
 def drawn(child: PdfChild, page_number: int, document_id: str, options: PdfOptions) -> RenderedPage:
-    """The image of a page of the open document, with its text layer if that is wanted."""
+    """The image of a page of the open document, with its text layer if wanted."""
     page = child.render(page_number, options.longest_side_px, layer=options.layer)
     if isinstance(page, PageUnrendered):
         # Another try without the layer may help: a crash may not be the page's doing, unless it comes again.
@@ -161,7 +161,7 @@ def _key(document: DocumentRef, now: InputFile | None, options: PdfOptions) -> t
 
 
 def source_of(uri: str) -> Path | bytes | Failure:
-    """A local path, or the bytes of an object or of a member of an archive."""
+    """A local path, or the bytes of an object or archive member."""
     if not _is_read_whole(uri):
         return Path(local_path(uri))
     data = None

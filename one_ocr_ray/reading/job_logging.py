@@ -1,4 +1,4 @@
-"""The log lines of a job's processes, one for each failed page, damaged document and committed shard.
+"""The log lines of a job: failed pages, damaged documents and committed shards.
 
 They hold ids, codes and counts. They never hold a key, a file's name or content, or a message: it may quote a page.
 """

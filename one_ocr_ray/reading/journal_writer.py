@@ -1,4 +1,4 @@
-"""Writes finished pages to the journal, half a second later or when a worker has four. In threads."""
+"""Writes finished pages to the journal, after half a second or four pages. In threads."""
 
 from __future__ import annotations
 

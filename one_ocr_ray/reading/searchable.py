@@ -1,4 +1,4 @@
-"""Searchable copies of input files: the same PDFs, with invisible text on pages read from pictures."""
+"""Searchable copies of input files: the same PDFs, with invisible text on scanned pages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class SearchableOptions:
 
 @dataclass(slots=True)
 class SearchableReport:
-    """Counts the pages of a searchable copy: with a new layer, with guessed places, and damaged."""
+    """Counts the pages of a searchable copy: with a new layer, guessed places, damage."""
 
     written: int = 0
     guessed: int = 0

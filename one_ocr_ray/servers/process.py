@@ -1,4 +1,4 @@
-"""A model server under its guard, as its owner sees it: start, what the guard tells, end. Linux only."""
+"""A model server under its guard, as its owner sees it. Linux only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions that a logout has ended: known at once in this replica, within seconds in the others."""
+"""Sessions that a logout has ended: known here at once, in other replicas within seconds."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def _decoded(data: bytes, charset: str) -> str | None:
 
 
 def display_name(name: str) -> str:
-    """`name` for display only: the last part of a path, composed (NFC), 1 to 200 characters long.
+    """`name` for display only: a path's last part, composed (NFC), 1 to 200 characters long.
 
     Control, direction and private characters are removed.
     """

@@ -47,7 +47,7 @@ class PdfReaders:
         return await self._run_in_turn(owner, None, lambda reader: reader.inspect(path, name))
 
     async def image(self, owner: str, task_id: str, page_number: int, width_px: int) -> bytes | Failure:
-        """Draw a page of a task's upload as a JPEG, `width_px` wide to within a pixel.
+        """Draw a page of a task's upload as a JPEG, about `width_px` wide.
 
         Raises FileNotFoundError when the upload is not there, IndexError when it has no such page, and Problem when too
         many images of the owner are waiting.

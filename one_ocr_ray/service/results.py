@@ -56,7 +56,7 @@ class Format(StrEnum):
 
 
 class BatchFormat(StrEnum):
-    """The formats of a batch: a folder for each task, or the rows of all pages."""
+    """The formats of a batch: a folder per task, or rows of all pages."""
 
     ZIP = "zip"
     PARQUET = "parquet"
@@ -155,7 +155,7 @@ def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:
 
 
 def page_markdown(page: PageResult) -> str:
-    """The Markdown of a page, or for a failed page an HTML comment that says so."""
+    """The Markdown of a page. For a failed one it is an HTML comment that says so."""
     if page.status is PageStatus.FAILED:
         return f"<!-- page {page.page_number} failed: {page.failure.code if page.failure else 'unknown'} -->"
     return page.markdown or ""

@@ -20,7 +20,7 @@ DOCUMENT_TIMEOUT_S = 120.0
 
 
 def searchable_copy(service: Service, task_id: str, *, allow_signed: bool) -> BinaryIO:
-    """The upload of a task with a text layer, as an open file without a name. Raises Problem where there is none."""
+    """A task's upload with a text layer, as an open file without a name. Raises Problem where there is none."""
     password = password_of(service.settings)
     options = SearchableOptions(allow_signed, None if password is None else SecretStr(password))
     with (

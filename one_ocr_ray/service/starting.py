@@ -52,7 +52,7 @@ class StartingPort:
 
 @contextmanager
 def starting_port(settings: ServiceSettings) -> Iterator[StartingPort]:
-    """Answer at the port that is set, or a free one for port 0, during the block. Raises UsageError for one in use."""
+    """Answer at the set port (0: a free one) during the block. Raises UsageError for one in use."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
         with socket.socket(family) as probe:  # alone: another service's proxy would share the port

@@ -1,4 +1,4 @@
-"""Counts long requests, in all and for each owner: event streams, and status requests that wait."""
+"""Counts long requests, in all and per owner: event streams and waiting status requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What both kinds of settings share: declaring a flag, reading the file behind `--config`, wording a mistake."""
+"""What both kinds of settings share: flags, the file behind `--config`, words for mistakes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def share_of(value: Any) -> Any:
 
 
 def one_or_several(value: Any) -> Any:
-    """A text as a list: the items of a JSON list, or else the text alone. Anything else as it is."""
+    """A text as a list: a JSON list's items, or else the text alone. Anything else as it is."""
     try:
         several = orjson.loads(value) if isinstance(value, str) else value
     except orjson.JSONDecodeError:

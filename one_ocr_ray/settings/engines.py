@@ -113,7 +113,7 @@ class LlmSettings(BaseModel):
     @field_validator("base_url", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
-        """Split addresses at commas: flags and the environment give text, the file a text or a list."""
+        """Split addresses at commas. Flags and the environment give text, the file either."""
         given = [value] if isinstance(value, str) else value or []
         return [part.strip() for each in given for part in str(each).split(",") if part.strip()]
 

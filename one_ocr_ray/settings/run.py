@@ -105,7 +105,7 @@ class Settings(BaseSettings, LlmSettings, ServerSettings):
 
     @model_validator(mode="after")
     def _told_once(self) -> Self:
-        """Refuse an entry of `engines` for `--engine` itself: the flags say how that one is asked."""
+        """Refuse an entry of `engines` for `--engine`: flags say how that is asked."""
         if (entry := self.engines.get(self.engine)) is not None and entry.model_fields_set > {"engine"}:
             raise PydanticCustomError(
                 "reader",

@@ -82,7 +82,7 @@ def readers_of(settings: Settings) -> tuple[str, ...]:
 
 
 def settings_of_engine(settings: Settings, name: str) -> Settings:
-    """The settings as the engine `name` has them: those of `--engine`, or of an entry of `engines`."""
+    """The settings as engine `name` has them: from `--engine`, or an entry of `engines`."""
     if name == settings.engine:
         return settings
     entry = settings.engines.get(name) or EngineSettings.model_validate({"engine": name})

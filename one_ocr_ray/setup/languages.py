@@ -1,4 +1,4 @@
-"""From the settings `--language` and `--language-models` to the models that the embedded engine reads lines with."""
+"""From `--language` and `--language-models` to the models that the embedded engine reads with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a model with a profile is asked: as the user has set, else by its profile."""
+"""How a model with a profile is asked: by user settings, else the profile."""
 
 from __future__ import annotations
 

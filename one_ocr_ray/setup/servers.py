@@ -1,4 +1,4 @@
-"""From settings to the model servers of a run, and from their addresses to its endpoints. No Ray."""
+"""From settings to a run's model servers, and from addresses to its endpoints. No Ray."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ZIP archives in a folder or a bucket as inputs: their members, and the bytes of one. Only parts are fetched."""
+"""ZIP archives in a folder or a bucket as inputs: members and their bytes. Only parts are fetched."""
 
 from __future__ import annotations
 

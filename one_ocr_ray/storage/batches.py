@@ -1,4 +1,4 @@
-"""`_run/batches/`: what is known of provider batches, in objects that are written once and never change.
+"""`_run/batches/`: what is known of provider batches, in objects that never change.
 
 _run/batches/account.json          the account, and a random name of this output
 _run/batches/<shard>/<number>/     a parcel: pages, file, intent-, fence-, receipt-, ended-, output-<n>, marks

@@ -1,4 +1,4 @@
-"""Finds the input files of INPUT arguments: folders, globs, buckets and lists, in a stable order.
+"""Finds the files of INPUT arguments (folders, globs, buckets, lists) in a stable order.
 
 No file is opened. Local files are named by absolute path, objects by URI. Nothing is left out in silence: every
 argument and every line of a list gives a file, or a file without version that says why, or is named in a sentence at
@@ -68,7 +68,7 @@ class _WithoutDocuments(Counter[str]):
 
 
 def find_inputs(arguments: Iterable[str], say: Callable[[str], None] = lambda _: None) -> Iterator[InputFile]:
-    """Every file that `arguments` name, each once, in the order of the arguments and sorted within each.
+    """Every file that `arguments` name, once, in their order and sorted within each.
 
     A missing file, or a folder that cannot be listed, comes as a file without version; `say` gets one sentence about
     folders and globs without documents at the end. Raise UsageError for a list that cannot be read, StorageError for a
@@ -270,7 +270,7 @@ def _expand_remote(argument: str, without_documents: _WithoutDocuments) -> Itera
 
 
 def _head(objects: Objects, key: str) -> tuple[ObjectInfo | None, StorageError | None]:
-    """The object named `key`, if it exists, or the refusal if these credentials may only list."""
+    """The object named `key` if it exists, or the refusal if credentials only list."""
     if key[-1:] in ("", "/"):
         return None, None
     try:

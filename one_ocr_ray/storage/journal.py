@@ -1,4 +1,4 @@
-"""`_work/<shard>/<attempt>/<n>.json`: finished pages of unfinished shards, so that a crash does not pay for them twice.
+"""`_work/<shard>/<attempt>/<n>.json`: finished pages of unfinished shards, which no crash pays for twice.
 
 Segments are immutable and belong to one attempt of one worker, so writers never conflict. The commit deletes them. What
 a retry must know of failed pages stays in `_run/passed/<shard>.json`.
@@ -29,7 +29,7 @@ _STAGED = "staged-"
 
 
 def shards_at_work(output: Objects) -> set[str]:
-    """Shards with files under `_work/`: not committed yet, or cut off before they were cleaned up."""
+    """Shards with files under `_work/`: not yet committed, or not yet cleaned up."""
     return output.folders(WORK)
 
 
@@ -66,7 +66,7 @@ class Journal:
         return pages
 
     def write(self, pages: Sequence[PageResult], passed: Sequence[PageResult] = ()) -> None:
-        """Write `pages` as the next segment, and those that have gone on to the next reader."""
+        """Write `pages` as the next segment, and those that went to the next reader."""
         path = f"{self._shard}/{self._attempt}/{self._next:06d}.json"
         self._next += 1
         self._output.put(path, encode_segment(pages, self._config_id, passed))
@@ -88,7 +88,7 @@ class Journal:
         record_spending(self._output, spending)
 
     def mark_replacing(self) -> None:
-        """Mark the start of a replacement of the shard's files: two files cannot change in one step."""
+        """Mark the start of replacing a shard's files: two files cannot change at once."""
         self._output.put(self._mark, b"")
 
     def is_replacing(self) -> bool:

@@ -100,7 +100,7 @@ class PlanIndex:
             self.plan(shards)
 
     def has_unchanged(self, file: InputFile) -> bool:
-        """True if `file` is planned in its current state, or could not be opened (until --retry-failed)."""
+        """True if `file` is planned as it is now, or could not be opened (until --retry-failed)."""
         planned = self._one("SELECT failed, version, size_bytes FROM document WHERE uri = ?", file.uri)
         return planned is not None and bool(planned[0] or planned[1:] == (file.version, file.size_bytes))
 

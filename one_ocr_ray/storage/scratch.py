@@ -1,4 +1,4 @@
-"""`ScratchFolder`: a local folder of this process, which the next one removes if this one is killed."""
+"""`ScratchFolder`: a local folder of this process. If it is killed, the next one removes it."""
 
 from __future__ import annotations
 

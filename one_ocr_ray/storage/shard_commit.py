@@ -104,7 +104,7 @@ class ShardCommit:
 
     @property
     def pages_committed(self) -> bool:
-        """True if all pages are committed, and an earlier attempt was cut off in its last steps."""
+        """True if all pages are committed and an earlier attempt's last steps were cut off."""
         return bool(self.standing) and not self.replaces
 
     def recover(self) -> tuple[list[PageResult], list[DocumentResult]]:

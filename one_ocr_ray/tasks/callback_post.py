@@ -1,4 +1,4 @@
-"""The seam to the servers of callbacks: one signed POST, to an address that was checked. aiohttp lives here alone.
+"""The seam to the servers of callbacks: one signed POST to a checked address. aiohttp lives here alone.
 
 The address that is checked is the one that is connected to: DNS is asked once for each POST. Redirects are not
 followed, answers are not read. No sentence holds the URL, whose query may be secret.

@@ -1,4 +1,4 @@
-"""`Callbacks`: delivers the ends of tasks to the hosts of their callbacks, through failures and restarts.
+"""`Callbacks` delivers the ends of tasks to their callbacks' hosts, through failures and restarts.
 
 What is not delivered yet stands in the state of its task (`StoredTask.undelivered`), so it outlives the process.
 """

@@ -1,4 +1,4 @@
-"""The seam between the HTTP application and whoever does the work: on a cluster the `TaskManager` actor.
+"""The seam between the HTTP application and who works: on a cluster the `TaskManager` actor.
 
 `owner` is the fingerprint of the caller's API key; a task of another owner is as if it were not there.
 """

@@ -1,4 +1,4 @@
-"""The tasks in memory: their views, the events of their pages, and who waits for a change. No Ray, no store."""
+"""The tasks in memory: views, page events, and who waits for a change. No Ray, no store."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ def _route(service: ServiceConfig, settings: ServiceSettings, *, with_schema: bo
 
 
 def _asked(service: ServiceConfig, options: TaskOptions) -> dict[str, LlmSetup]:
-    """The LLM reader that the upload chooses, with the model and the prompt that it asks for. Empty without one."""
+    """The LLM reader that the upload chooses, with its model and prompt. Empty without one."""
     name = options.engine or service.settings.engine
     if name not in service.engines:
         raise OptionsError(NOT_OFFERED.format(engine=name), ErrorCode.INVALID_OPTIONS)

@@ -1,4 +1,4 @@
-"""The dataset of one task: its configuration and its plan, as a run would write them."""
+"""The dataset of one task: configuration and plan, as a run writes them."""
 
 from __future__ import annotations
 

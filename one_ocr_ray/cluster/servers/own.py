@@ -41,7 +41,7 @@ class OwnServers:
         *,
         gives_up: bool = True,
     ) -> None:
-        """`end` is told why the run cannot go on: no server, or no money for one."""
+        """`end` is told why the run cannot go on: no server, or no money."""
         plan = server_plan_of(settings)
         self._size = fleet_size_of(settings, places_for(plan))
         self._gpus = plan.gpus

@@ -1,4 +1,4 @@
-"""Maps errors of the Gemini API to faults, by names in the reply and HTTP status.
+"""Maps errors of the Gemini API to faults, by reply names and HTTP status.
 
 The message of a per-minute throttle equals that of OpenAI's empty account, so messages decide nothing. Three rules,
 marked "text only", have nothing else. Sources: ai.google.dev troubleshooting and rate-limit pages,

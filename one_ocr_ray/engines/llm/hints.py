@@ -1,4 +1,4 @@
-"""Parses waits and rate limits in headers, and in sentences such as "try again in 1.1s".
+"""Parses waits and rate limits in headers, and in sentences ("try again in 1.1s").
 
 Pure, without a clock: a hint that is an instant counts from the reply's own `Date`.
 """

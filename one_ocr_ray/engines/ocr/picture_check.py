@@ -38,7 +38,7 @@ TEXT_CHARACTERS = 2
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """Text that a layer lacks: its share of all lines' length, and its lines in points."""
+    """Text that a layer lacks: its share of all length, and its lines in points."""
 
     share: float
     lines: tuple[TextLine, ...]

@@ -228,7 +228,7 @@ class RapidReader:
         return [self._recognise_one(crop) for crop in crops]
 
     def _recognise_one(self, crop: Pixels, is_right: Callable[[str], bool] | None = None) -> _LineText:
-        """Read a line too long for the model in pieces, cut where it has least ink."""
+        """Read a line too long for the model in pieces, cut where ink is least."""
         line = _scaled(crop)
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))

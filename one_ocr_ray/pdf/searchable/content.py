@@ -1,4 +1,4 @@
-"""Reads the content of a page for a text layer, and removes an earlier hidden one.
+"""Reads a page's content for a text layer, and removes an earlier hidden one.
 
 A part of the child program. Hidden is what is drawn in render mode 3. Only whole text objects are taken out, so that
 nothing that is seen moves: text of another mode in the same object stays, and the hidden text beside it.

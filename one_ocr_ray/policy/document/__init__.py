@@ -158,7 +158,7 @@ class _Survey:
         return cls(dropped, run_in_heads(openings, heads), levels)
 
     def kept(self, page: PageResult) -> list[Piece]:
-        """The pieces of a page that are the document's text, headings with their rank in it."""
+        """The pieces of a page that are the document's text, with headings' ranks in it."""
         lines = {edge.index: edge.line for edge in self.dropped.get(page.page_number, ())}
         kept: list[Piece] = []
         for index, piece in enumerate(pieces_of(page)):

@@ -84,7 +84,7 @@ class EdgePiece:
 
     @property
     def numbers(self) -> set[int]:
-        """What may be the page's number: at its beginning, at its end, or all of it."""
+        """What may be the page's number: its beginning, its end, or all of it."""
         words = _words(self.text)
         if len(words) > 1 and self.kind in (BlockKind.HEADING, BlockKind.LIST_ITEM):
             return set()  # a section or an item may be counted from page to page as well
@@ -180,7 +180,7 @@ def _without_numbers(key: str) -> str:
 
 @lru_cache(maxsize=CACHED)
 def _key(text: str) -> str:
-    """The text with `#` for numbers at either end and after the word for a page."""
+    """The text with `#` for numbers at or beside its ends, and after a word for "page"."""
     words = _words(text)
     ends = {0, len(words) - 1}
     return " ".join(
@@ -205,7 +205,7 @@ def _number(word: str) -> int | None:
 
 
 def _counting(edges: Sequence[EdgePiece]) -> set[EdgePiece]:
-    """Those that hold the number of their page: it grows by one from page to page.
+    """Those that hold their page's number, which grows by one from page to page.
 
     Notes may grow like that, too: of long pieces with a place only such count as say the same as others.
     """
@@ -244,7 +244,7 @@ def _among_neighbours(group: Sequence[EdgePiece], reach: int) -> Iterator[EdgePi
 
 
 def _repeating(edges: Sequence[EdgePiece], titles: dict[str, list[int]], page_count: int) -> set[EdgePiece]:
-    """Those that say the same as others at the same place, without the title that others repeat."""
+    """Those that repeat others at the same place, without the title that they repeat."""
     found: set[EdgePiece] = set()
     by_key: dict[tuple[str, bool], list[EdgePiece]] = defaultdict(list)
     for edge in edges:
@@ -274,7 +274,7 @@ def _by_height(edges: Iterable[EdgePiece]) -> Iterator[list[EdgePiece]]:
 
 
 def _in_place(edges: Sequence[EdgePiece], found: set[EdgePiece]) -> set[EdgePiece]:
-    """Those that stand where on most pages furniture stands, such as a number that was misread."""
+    """Those that stand where most pages have furniture, such as a misread number."""
     pages = len({edge.page for edge in edges if edge.middle is not None})
     heights: dict[tuple[bool, int], list[float]] = defaultdict(list)  # of furniture, by its place
     for edge in found:

@@ -1,4 +1,4 @@
-"""Gives headings of the same type and depth of numbering the same rank in a whole document.
+"""Gives headings of equal type and numbering depth the same rank in a document.
 
 A page knows only its own type sizes, so a heading may have another rank on another page. Where places are known, ranks
 follow the size of the type; a number such as "2.1" says how deep its heading lies below others with numbers.
@@ -44,7 +44,7 @@ class Heading:
 
 
 def type_size(text: str, box: Box) -> float:
-    """About how high a line of a heading is, from the number of lines in its box."""
+    """About how high a heading's line is, from the number of lines in its box."""
     width, height = max(box.x1 - box.x0, 1.0), box.y1 - box.y0
     for lines in (1, 2, 3):
         size = height / (1 + LINE_PITCH * (lines - 1))

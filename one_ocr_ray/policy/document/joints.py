@@ -25,7 +25,7 @@ _TEXT = (BlockKind.PARAGRAPH, BlockKind.LIST_ITEM)
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """The end of one page and the beginning of the next, as the document's text has them."""
+    """The end of one page and the beginning of the next, as in the document's text."""
 
     before: str
     joint: str

@@ -96,7 +96,7 @@ def _alike(headings: Sequence[str], others: Sequence[str]) -> int:
 
 
 def disagreement(one: str, other: str) -> tuple[int, int]:
-    """Scores how far two readings of a page differ: words to put in, leave out or change."""
+    """Scores how far two readings of a page differ: words added, missing or changed."""
     words, others = _words(plain_text(one)), _words(plain_text(other))
     return Levenshtein.distance(words, others), max(len(words), len(others))
 

@@ -1,4 +1,4 @@
-"""Sums up scored pages: all, by document, by reader, and by the reason for that reader."""
+"""Sums up scored pages: all, by document, by reader, and by the reader's reason."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class EvalReport:
         return [page for errors, _, page in sorted(self._worst, reverse=True) if errors]
 
     def as_json(self) -> dict[str, Any]:
-        """The report as plain values: `all`, and the same figures by document, reader and route reason."""
+        """The report as plain values: `all`, and the same by document, reader and reason."""
         return {
             "all": self.all.figures(),
             "documents": {name: totals.figures() for name, totals in sorted(self.documents.items())},

@@ -1,4 +1,4 @@
-"""TEDS: how alike two tables are, by the edits between their trees (Zhong et al., 2020)."""
+"""TEDS: how alike two tables are, by edits between their trees (Zhong et al., 2020)."""
 
 from __future__ import annotations
 

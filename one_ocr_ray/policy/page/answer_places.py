@@ -1,4 +1,4 @@
-"""Finds the places of a model's answer by matching its words with words of known places.
+"""Finds the places of a model's answer: matches its words with words of known places.
 
 A model reads a page well and does not say where anything stands; a text layer or the embedded OCR knows every place.
 Words match where runs of them agree, in whatever order the blocks stand; then what is left between two matched words
@@ -46,7 +46,7 @@ class Alignment:
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    """A word of the answer: where it stands in the answer, and what is compared of it."""
+    """A word of the answer: its place there, and what is compared of it."""
 
     block: int
     cell: int | None
@@ -113,7 +113,7 @@ def _parts(word: BlockWord) -> list[BlockWord]:
 
 
 def _folded(text: str) -> str:
-    """What two readers of the same word agree on: its letters and digits, without case or form."""
+    """What two readers of a word agree on: letters and digits, whatever case or form."""
     return "".join(char for char in unicodedata.normalize("NFKC", text).casefold() if char.isalnum())
 
 
@@ -211,7 +211,7 @@ def _without_outliers(found: Sequence[tuple[_Token, BlockWord]]) -> list[tuple[_
 
 
 def _same_line(line: Sequence[BlockWord], word: BlockWord) -> bool:
-    """True if a word goes on with a printed line: as high, and further to the right."""
+    """True if a word goes on with a printed line: as high, and further right."""
     before, after = line[-1].box, word.box
     overlap = min(before.y1, after.y1) - max(before.y0, after.y0)
     return after.x0 >= before.x0 and 2 * overlap > min(before.y1 - before.y0, after.y1 - after.y0)

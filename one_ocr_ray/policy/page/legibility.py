@@ -1,4 +1,4 @@
-"""Judges what the embedded engine read: which lines are text, what was lost, how sure "no text" is.
+"""Judges what the embedded engine read: which lines are text, what was lost.
 
 Lines count by their lengths. A guess is ink in which the detector sees no line.
 """
@@ -36,7 +36,7 @@ _SURE_OF_NO_TEXT = {
 
 @dataclass(frozen=True, slots=True)
 class LineRead:
-    """A line that was read: its size in px, its score, and the shares of its ink."""
+    """A line that was read: size in px, score, and shares of ink."""
 
     length: float
     height: float
@@ -58,7 +58,7 @@ class LineRead:
 
     @property
     def kind(self) -> BlotKind:
-        """The look of a line that is not text: the detector takes parts of pictures for lines."""
+        """The look of a line without text: detectors take picture parts for lines."""
         return BlotKind.TEXT if self.guessed or self.is_lost else BlotKind.PICTURE
 
     @property
@@ -82,5 +82,5 @@ def page_warnings(lines: Sequence[LineRead]) -> tuple[PageWarning, ...]:
 
 
 def sure_of_no_text(kinds: Iterable[BlotKind]) -> float:
-    """The certainty 0-1 that a page without a line has no text, by its kinds of ink."""
+    """The certainty 0-1 that a page without lines has no text, by its ink."""
     return min((_SURE_OF_NO_TEXT[kind] for kind in kinds), default=_SURE_OF_NO_TEXT[BlotKind.SPECK])

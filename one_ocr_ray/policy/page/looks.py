@@ -40,7 +40,7 @@ def net_px(length: float) -> int:
 
 
 def is_rule(width: float, height: float) -> bool:
-    """True if a detected line is too low for letters: a rule or a row of dots."""
+    """True if a detected line is too low for letters: a rule, or dots."""
     short, long = sorted((width, height))
     return short < SMALLEST_LETTERS_PX and long > MOST_LINE_RATIO * short
 

@@ -1,4 +1,4 @@
-"""From Markdown to blocks without places: what a model answered, or a file that holds the truth.
+"""Turns Markdown, of a model's answer or a truth file, into blocks without places.
 
 CommonMark with the tables of GitHub, HTML tables, `$$` formulas and footnotes. Markdown that is none of these is text.
 """

@@ -31,7 +31,7 @@ def _is_unavailable(failure: Failure) -> bool:
 
 
 def closes_the_endpoint(failure: Failure) -> bool:
-    """True if this account answers nobody before somebody mends it: no key, no credit, no such model."""
+    """True if this account needs mending before it answers: no key, credit or such model."""
     if failure.action is not Action.STOP:
         return False
     return failure.code in _CLOSES or (failure.code is ErrorCode.AUTH and failure.http_status == 401)

@@ -1,4 +1,4 @@
-"""Markdown to plain text: what the page says without the marks that say how it looks.
+"""Turns Markdown into plain text: what the page says, without marks for its look.
 
 Meant for the Markdown that engines write, so tables, fences and links included; not a full CommonMark parser.
 A page can be hostile, so the time is linear in its length: no pattern here looks for the end of what it may have begun.

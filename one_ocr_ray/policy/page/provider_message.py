@@ -1,4 +1,4 @@
-"""Cleans a provider's own message of secrets and of parts of the prompt or a page.
+"""Cleans a provider's own message of secrets, and of the prompt's or a page's parts.
 
 The message is shown once to the person who runs the command, and appears in no row, log or exception. It may quote the
 key ("Incorrect API key provided: sk-..."), the address with its query, the prompt or the request.

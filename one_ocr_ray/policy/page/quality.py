@@ -122,7 +122,7 @@ _WRAPPERS_WITHOUT_FENCES_INSIDE = {"", "text", "json", "html", "latex"}
 
 
 def without_fence(text: str, *, open_ended: bool = False) -> str:
-    """`text` without a code fence around all of it, which models add and no page has.
+    """`text` without a code fence around all of it, which only models add.
 
     A page that is one listing keeps its fence, which names a language. open_ended: the text was cut off, so the fence
     may have no end.
@@ -149,7 +149,7 @@ _MARKUP = re.compile(r"<[^<>]*>|&\w+;")
 
 
 def repeats(text: str, *, ended: bool = False) -> bool:
-    """True if the model fell into a loop: its end repeats, or much text says little.
+    """True if the model fell into a loop: a repeating end, or long empty text.
 
     ended: the model ended the text by itself.
     """

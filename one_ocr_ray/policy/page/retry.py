@@ -140,13 +140,13 @@ def _immediate_retry(
 
 
 def backoff_s(policy: RetryPolicy, retry: int, hint_s: float | None, jitter: float) -> float:
-    """Seconds before retry number `retry` (from 0): full jitter, at least what the server asks for."""
+    """Seconds before retry number `retry` (from 0): full jitter, at least the server's hint."""
     wait_s = jitter * min(policy.backoff_max_s, 2.0**retry)
     return wait_s if hint_s is None else max(wait_s, _past_hint_s(hint_s, jitter))
 
 
 def _past_hint_s(hint_s: float, jitter: float) -> float:
-    """A little more than the server's hint, so that requests do not all return at once."""
+    """A little more than the server's hint, so that requests return one by one."""
     return hint_s + jitter * (0.5 + 0.1 * hint_s)
 
 

@@ -61,7 +61,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
 
 
 def _is_inside(tag: re.Match[str], kind: BlockKind) -> bool:
-    """True for what DocTags name inside an element: a place, a cell, a language, a picture's class."""
+    """True for DocTags inside an element: a place, a cell, a language, a picture's class."""
     name = tag[2]
     return (
         _PLACE.match(name) is not None

@@ -1,4 +1,4 @@
-"""What the readers of answers share: a page as pieces, and pieces as Markdown and blocks."""
+"""What the readers of answers share: pages as pieces, and pieces as Markdown and blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads answers in which a label and a box stand before each text, in two notations.
+"""Reads answers with a label and a box before each text, in two notations.
 
 DeepSeek-OCR: `<|ref|>title<|/ref|><|det|>[[x1, y1, x2, y2]]<|/det|>` and the text on the following lines.
 LightOnOCR-3: `![title](x1,y1,x2,y2) text`; a label that ends in `+` goes on with the piece before.

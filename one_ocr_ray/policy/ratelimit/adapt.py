@@ -103,7 +103,7 @@ class AdaptiveRate:
 
 
 class Probe:
-    """Finds the rate of an account by trying, if neither user nor provider names a limit.
+    """Finds an account's rate by trying, if neither user nor provider names a limit.
 
     The rate starts at 60 a minute and doubles every five seconds until the first throttle, then grows 1 % a second. It
     never exceeds twice what is really sent, so that it is meaningful when the throttle comes.
@@ -139,7 +139,7 @@ class Probe:
 
 
 class Rates:
-    """The rates of a bucket: the ceiling, and the share of it that is in use now."""
+    """The rates of a bucket: the ceiling, and the share in use now."""
 
     def __init__(self, now: float) -> None:
         self.adaptive = AdaptiveRate(now)

@@ -1,4 +1,4 @@
-"""The gate of one bucket: it grants clients permits, each for one request at one instant.
+"""The gate of one bucket grants clients permits, each for one request at one instant.
 
 A client has at most one acquire pending. The gate answers it when its first permit is at most `LEAD_S` away, so that
 it weighs priorities and throttles as late as possible. A grant covers at most `QUANTUM_S` of the bucket, divided by
@@ -117,7 +117,7 @@ class Gate:
         self._day.remember(earlier, now)
 
     def counts_a_day(self, now: float) -> bool:
-        """True if a job has a daily limit and requests of the last day count towards it."""
+        """True if a job has a daily limit and requests of the last day count."""
         return self._knows_a_day and not self._day.is_empty(now)
 
     def cancel(self, client_id: str) -> None:

@@ -1,4 +1,4 @@
-"""A window of requests in flight for servers without a quota (vLLM, SGLang, Ollama), found by trying.
+"""Finds by trying how many requests a server without a quota (vLLM, Ollama) takes at once.
 
 More requests at once are worth it while the server answers more a second. By Little's law it answers `size / latency`,
 so that the latency may grow with the window, only not as fast: a server that batches answers ever slower and ever more,

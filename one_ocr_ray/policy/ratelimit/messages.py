@@ -1,4 +1,4 @@
-"""Messages between the clients of a bucket and its gate: plain values that cross process borders."""
+"""Messages between a bucket's clients and its gate: plain values that cross process borders."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Meters allowances by virtual scheduling (GCRA, ITU-T I.371) with hardly any credit, and requests per day."""
+"""Meters allowances by virtual scheduling (GCRA, ITU-T I.371), and requests per day. There is hardly any credit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tells throttles from a spent budget: an account that refuses everything for long is no longer throttled."""
+"""Tells throttles from a spent budget: long refusal of everything is no throttle."""
 
 from __future__ import annotations
 

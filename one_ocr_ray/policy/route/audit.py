@@ -1,4 +1,4 @@
-"""The audit of a run: a second reader reads some pages too, and the two are compared. Decisions only."""
+"""The audit of a run: some pages get a second reader, and both are compared. Decisions only."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def is_audited(document_id: str, page_number: int, share: float) -> bool:
 
 
 def second_reader(names: Sequence[str], answered: str) -> str | None:
-    """Who audits a page that `answered` has read: the route's next reader, else the embedded engine.
+    """Who audits a page that `answered` read: the next reader, else the embedded engine.
 
     None where that is the same one, or was asked already and has passed the page on.
     """
@@ -46,7 +46,7 @@ def second_reader(names: Sequence[str], answered: str) -> str | None:
 
 
 def audit_report(share: float, pages: Iterable[AuditedPage]) -> dict[str, Any]:
-    """The `audit` of a summary: the share of words that differ, with its 95 % interval."""
+    """The `audit` of a summary: the share of differing words, with its 95 % interval."""
     pages = list(pages)
     by_reader, by_reason = defaultdict(list), defaultdict(list)
     for page in pages:

@@ -1,4 +1,4 @@
-"""A route: an ordered list of readers, and which of them a page goes to next. Decisions only.
+"""A route: an ordered list of readers, and where a page goes next. Decisions only.
 
 A page goes on when the judge of its reader says so, to the next reader that can do better at what was wrong: one that
 knows no formulas is passed over by a page that goes on for its formulas. Without such a reader the answer stands.
@@ -79,7 +79,7 @@ def _names(text: str | None, engine: str, others: Collection[str]) -> tuple[str,
 
 
 def needs_embedded_engine(route: Route) -> bool:
-    """True if this cluster reads pictures: as a reader, for samples, to audit or for places."""
+    """True if this cluster reads pictures: as a reader, for samples, audits or places."""
     return models_of(route) != route.names or route.audit is not None or route.ocr_places
 
 

@@ -1,4 +1,4 @@
-"""The gates of a route: whether one reader's answer stands, or why the page goes on. One place, named reasons.
+"""The gates of a route: an answer stands, or why the page goes on. One place, named reasons.
 
 Pure functions over small records. The thresholds are passed in (`one_ocr_ray/gates.py`).
 """
@@ -43,7 +43,7 @@ def before_the_picture(text: PageText, at: Gates = MEASURED) -> Verdict | None:
 
 
 def needs_detector(text: PageText, at: Gates = MEASURED) -> bool:
-    """True if the page may show text that its layer lacks, so that the picture is searched."""
+    """True if the page may show text that its layer lacks: the picture is searched."""
     return text.image_share > at.picture_share or text.loose_ink > at.loose_ink_share or text.annotations > 0
 
 
@@ -74,13 +74,13 @@ def layer_verdict(
 
 
 def past_tables(verdict: Verdict, blocks: Iterable[Block], escalate: Collection[Escalation]) -> Verdict:
-    """`verdict` of a text layer, but a page with a table goes on where tables are escalated."""
+    """`verdict` of a text layer, but escalated tables send a page on."""
     has_table = any(block.kind is BlockKind.TABLE for block in blocks)
     return _on(RouteReason.TABLE) if verdict.accepted and has_table and Escalation.TABLES in escalate else verdict
 
 
 def needs_more_samples(text: PageText, spot: SpotCheck, at: Gates = MEASURED) -> bool:
-    """True if a few misread characters condemn a layer whose fonts are right by and large."""
+    """True if a few misread characters condemn a layer with mostly right fonts."""
     read = {key: spot.fonts[key] for key in text.fonts if key in spot.fonts and spot.fonts[key].read}
     return _is_garbled(text, read, spot, at) and all(
         record.errors <= max(2, at.bad_font_error_share * record.read) for record in read.values()

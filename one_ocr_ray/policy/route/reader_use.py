@@ -1,4 +1,4 @@
-"""What each reader of a route has read, cost and saved, as numbers and in words."""
+"""What each reader of a route has read, cost and saved, in numbers and words."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ReaderUse:
 
 
 def has_choice(readers: Mapping[str, ReaderUse]) -> bool:
-    """True if there was more than one reader, so that their shares are worth a line."""
+    """True if there were several readers, so that their shares are worth a line."""
     return TEXT_LAYER in readers or len(readers) > 1
 
 

@@ -1,4 +1,4 @@
-"""Advice on the version of vLLM and on weights, from a profile, for whoever starts a server."""
+"""Advice from a profile on vLLM's version and weights, for whoever starts a server."""
 
 from __future__ import annotations
 

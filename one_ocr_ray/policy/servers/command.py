@@ -72,7 +72,7 @@ def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:
 def server_environment(
     inherited: Mapping[str, str], *, key: str, gpu_ids: Sequence[str], address: str
 ) -> dict[str, str]:
-    """The environment of a server: the node's, and the key, which a command line would show."""
+    """The environment of a server: the node's, and the key, which commands would show."""
     kept = {name: value for name, value in inherited.items() if name not in _NOT_THEIRS}
     return kept | {
         "VLLM_API_KEY": key,

@@ -10,7 +10,7 @@ HANGS_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class EngineProgress:
-    """Tokens that the engine has processed, and since when it adds none in spite of work."""
+    """Tokens that the engine has processed, and since when it adds none despite work."""
 
     tokens: float = -1.0
     since_s: float = 0.0

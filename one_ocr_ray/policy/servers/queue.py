@@ -18,7 +18,7 @@ def queue_of(metrics: bytes) -> tuple[int, int] | None:
 
 
 def work_of(metrics: bytes) -> tuple[int, float] | None:
-    """Requests that the server works on, and the tokens of all that it has worked on. None if it tells neither."""
+    """Requests that the server works on, and all tokens that it has worked on. None if it tells neither."""
     running, tokens = _sum(_RUNNING, metrics), _sum(_TOKENS, metrics)
     return None if running is None or tokens is None else (round(running), tokens)
 

@@ -61,7 +61,7 @@ class Load:
     is_busy: bool = False
 
     def seen(self, size: FleetSize, now_s: float, *, has_work: bool) -> Load:
-        """The load after a look: with work another server a minute, after a rest the least."""
+        """The load after a look: another server a minute under work, the least after rest."""
         if has_work is not self.is_busy:
             return Load(self.wanted, now_s, has_work)
         if has_work and now_s - self.since_s >= BUSY_S:

@@ -1,1 +1,1 @@
-"""What a task of the service is, which states it passes, and how it is encoded."""
+"""What a task of the service is, its states, and how it is encoded."""

@@ -1,4 +1,4 @@
-"""Callbacks at a task's end: allowed URLs and addresses, the signature, and when to try again."""
+"""Callbacks at a task's end: allowed URLs and addresses, the signature, the tries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task as JSON in the store, and back: its record, and its last durable state.
+"""A task as JSON in the store, and back: its record and last durable state.
 
 The state holds only what the status shows at once; everything else comes from the task's dataset. If a file is torn,
 foreign or of a newer release, its task is set aside: neither read, nor started again, nor deleted.

@@ -78,7 +78,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class RetryOrder:
-    """A retry: the failed pages to read again (None: all), and the run of their new rows."""
+    """A retry: the failed pages to read again (None: all), and their new run."""
 
     run_id: str
     pages: tuple[int, ...] | None = None

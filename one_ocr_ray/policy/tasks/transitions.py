@@ -192,7 +192,7 @@ def retry_of(view: TaskView, pages: Sequence[int] | None, run_id: str) -> RetryO
 
 
 def state_of_batch(states: Collection[TaskState]) -> TaskState:
-    """The state of several tasks: that of the least finished, or the best of ended ones."""
+    """The state of several tasks: the least finished, or the best of ended ones."""
     for state in (TaskState.RETRY, TaskState.STARTED):
         if state in states:
             return state
@@ -207,7 +207,7 @@ def can_be_retried(view: TaskView) -> bool:
 
 
 def kept_pages(rows: Iterable[PageResult], order: RetryOrder) -> dict[int, PageOutcome]:
-    """The pages that `order` keeps: good ones, those it does not name, and those it has read already."""
+    """The pages that `order` keeps: good ones, unnamed ones, and those already read again."""
     return {
         row.page_number: outcome_of(row)
         for row in rows

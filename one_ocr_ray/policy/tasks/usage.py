@@ -1,4 +1,4 @@
-"""Adds up what an API key has used: pages, tokens and USD by day and reader."""
+"""Adds up an API key's use: pages, tokens and USD by day and reader."""
 
 from __future__ import annotations
 

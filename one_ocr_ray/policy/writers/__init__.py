@@ -1,1 +1,1 @@
-"""Writes pages as Markdown, text, HTML, hOCR, ALTO, CSV and the text layer of a PDF."""
+"""Writes pages as Markdown, text, HTML, hOCR, ALTO, CSV and PDF text layers."""

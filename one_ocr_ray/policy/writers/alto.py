@@ -1,4 +1,4 @@
-"""Writing pages as ALTO 4.4, the XML of libraries: the place of every block, line and word. All text is escaped.
+"""Writes pages as ALTO 4.4, the XML of libraries: places of blocks, lines and words. All text is escaped.
 
 Places are pixels of the picture that was read, turned upright; kinds of blocks are layout tags.
 """

@@ -1,4 +1,4 @@
-"""Writes the words of a page as invisible text operators of a PDF, each where it stands.
+"""Writes a page's words as invisible text operators of a PDF, each where it stands.
 
 The frame is that of the page as displayed, in points, origin at the bottom left, y upwards. The font has one blank
 glyph for every character: as high as the line, half an em wide, an em for East Asian characters. A code is the
@@ -39,7 +39,7 @@ _DIRECTIONS = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}  # by clockwis
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """A string in one direction: the start of its baseline, its length, height and quarter turns clockwise."""
+    """A string in one direction: baseline start, length, height, and quarter turns clockwise."""
 
     text: str
     x: float
@@ -82,7 +82,7 @@ class _Run:
         return (other.x - self.x) * cos - (other.y - self.y) * sin
 
     def joins(self, other: _Run) -> bool:
-        """True if `other` goes on where this one ends, both East Asian and of one size."""
+        """True if `other` goes on where this ends, both East Asian and equally large."""
         if self.space or self.turn != other.turn or not (_WIDE.match(self.text[-1]) and _WIDE.match(other.text[0])):
             return False
         is_near = abs(self.distance(other) - self.length) < 0.5 * self.size

@@ -76,7 +76,7 @@ def placed_page(page: PageResult) -> PlacedPage:
 
 
 def is_rtl(text: str) -> bool:
-    """True if the first letter of `text` belongs to a script that runs to the left."""
+    """True if the first letter of `text` is of a script that runs left."""
     for char in text:
         direction = unicodedata.bidirectional(char)
         if direction == "L":
@@ -104,7 +104,7 @@ def _placed(blocks: Sequence[Block], page: PageBox) -> Iterator[PlacedBlock]:
 
 
 def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
-    """The lines of a model's answer with all words, those not found on the page in between.
+    """The lines of a model's answer with all words, also those without a place.
 
     Those that follow a found word share the gap behind it, as far as the next found one or the end of the block.
     """
@@ -123,7 +123,7 @@ def _completed(block: Block, box: Box) -> Iterator[BlockLine]:
 
 
 def _between(lost: Sequence[tuple[str, bool]], beside: Box, start: float, end: float) -> tuple[BlockWord, ...]:
-    """Words at the height of `beside`, from `start` to `end`, or longer where that is too short."""
+    """Words at the height of `beside`, from `start` to `end`, or beyond if too long."""
     if not lost:
         return ()
     width = max(end - start, 0.2 * _units(lost) * (beside.y1 - beside.y0))
@@ -150,7 +150,7 @@ def _text(block: Block) -> str:
 
 
 def _spread_block(block: Block, box: Box) -> Iterator[BlockLine]:
-    """The words of a block, or of each cell of a table, spread over its box."""
+    """The words of a block, or of each table cell, spread over its box."""
     if block.table is None:
         yield from spread(_text(block), box)
         return

@@ -1,4 +1,4 @@
-"""Writing blocks as plain text: what the page says, without the marks that say how it looks."""
+"""Writes blocks as plain text: what the page says, without marks for its look."""
 
 from __future__ import annotations
 

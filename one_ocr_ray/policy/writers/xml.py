@@ -1,4 +1,4 @@
-"""Text in XML: what a page says may hold characters that XML has no way to write."""
+"""Text in XML, without characters that XML has no way to write."""
 
 from __future__ import annotations
 

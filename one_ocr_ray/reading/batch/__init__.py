@@ -1,1 +1,1 @@
-"""Provider batches without Ray: spools of request lines, answers of batches, and who creates and watches batches."""
+"""Provider batches without Ray: request spools, answers, and who creates and watches batches."""

@@ -31,7 +31,7 @@ NOT_CANCELLED = "A batch could not be cancelled. {message} The same command trie
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """Batches that were cancelled, with the pages in them, of which some may have been answered before."""
+    """Cancelled batches, with their pages, of which some may have been answered before."""
 
     parcels: int
     pages: int

@@ -1,4 +1,4 @@
-"""The check of `doctor --batch`: lists batches, uploads a file of one line and deletes it. It creates no batch."""
+"""The check of `doctor --batch`: lists batches, uploads a one-line file and deletes it. It creates no batch."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ async def clear(parcel: Parcel, state: BatchState, client: BatchClient) -> None:
 
 
 async def sweep_upload(parcel: Parcel, state: BatchState, client: BatchClient, account: Account) -> None:
-    """Clear an abandoned parcel away: a file whose upload was not recorded is found by its name."""
+    """Clear an abandoned parcel away. Its file is found by name if its upload was not recorded."""
     if parcel.file is None and not await delete_named(client, file_tag(account, parcel.shard_id, parcel.number)):
         return
     await clear(parcel, state, client)

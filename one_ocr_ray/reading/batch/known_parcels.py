@@ -82,7 +82,7 @@ class KnownParcels:
         return fits and len(self.in_stage(Stage.UPLOADED)) < UPLOADED_AHEAD
 
     def takes(self, shard_id: str) -> bool:
-        """True if a worker may read a shard now: it has batches, or new ones have room."""
+        """True if a worker may read a shard now: it has batches, or room."""
         return not self._creates or self.has_room or shard_id in self.shards
 
     @property

@@ -111,7 +111,7 @@ class LostBatches:
         self._next_s = float("-inf")
 
     async def look(self, now_s: float, but: Collection[str]) -> None:
-        """Look for all of them now and then, but for tags that are still looked for otherwise."""
+        """Look for all of them now and then, but for tags that others look for."""
         if now_s < self._next_s:
             return
         self._next_s = now_s + LOST_EVERY_S

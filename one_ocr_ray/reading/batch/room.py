@@ -1,4 +1,4 @@
-"""`Room`: what refusals for too many enqueued tokens teach, and which files will never fit in."""
+"""`Room`: what refusals for too many enqueued tokens teach, and which files never fit."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ class RunBatches:
         await self.watch.end_lost()
 
     def due(self, pending: PendingWork, committed: Collection[str]) -> PendingWork:
-        """The part of `pending` that a worker can work on now, and retries whose batches have ended."""
+        """The part of `pending` that can be worked on now, and retries with ended batches."""
         watch, owed = self.watch, (parcel.shard_id for parcel in self.watch.all() if parcel.stage.is_owed)
         retried = set(committed).intersection(owed)  # of earlier runs: to be gone on with, however they have ended
         ended = {parcel.shard_id for parcel in watch.in_stage(Stage.ENDED, Stage.FETCHED, Stage.ABANDONED)}
@@ -198,7 +198,7 @@ class RunBatches:
         return stopped if what_lies in sentence else StoppedError(f"{sentence} {what_lies}", stopped.code)
 
     def _say_where(self, written: int) -> None:
-        """Say now and then in one line where the pages are, and how long it may take."""
+        """Say now and then where the pages are, and how long it may take."""
         now_s = self._clock.monotonic_s()
         if now_s - self._said_s < SAY_EVERY_S:
             return

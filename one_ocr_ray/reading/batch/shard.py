@@ -230,7 +230,7 @@ class BatchedShard:
 
 
 class PageInBatches:
-    """One page in batches: recalls its answers, then spools the next request or lets it go online."""
+    """One page in batches: recalls its answers, spools its next request or goes online."""
 
     def __init__(self, shard: BatchedShard, key: PageKey) -> None:
         self.metering: Metering = shard.metering

@@ -139,7 +139,7 @@ class BatchWatch(KnownParcels):
 
     @property
     def quarantined(self) -> list[Parcel]:
-        """Parcels that may have a batch which nobody has seen, where nothing else is left to wait for."""
+        """Parcels that may have a batch unseen, where there is nothing else to wait for."""
         lying = self.lying
         return lying if all(parcel.name in self._lookup.quarantined for parcel in lying) else []
 
@@ -181,7 +181,7 @@ class BatchWatch(KnownParcels):
 
     @property
     def wanted_shards(self) -> set[str]:
-        """Shards whose results are wanted now: before the provider deletes them, or for what files wait for."""
+        """Shards whose results are wanted now: files wait for them, or they expire soon."""
         late_s = self._now_s() - self._limits.result_kept_s * FETCH_WITHIN
         is_stuck = (self._is_broke or self.wants_proof) and not self.in_stage(Stage.UNSURE, Stage.LIVE)
         answered = self.in_stage(Stage.ENDED, Stage.FETCHED)
@@ -217,7 +217,7 @@ class BatchWatch(KnownParcels):
 
     @property
     def wants_proof(self) -> bool:
-        """True if files wait for a first answer, so that some pages should be asked for online."""
+        """True if files wait for a first answer, so that some pages go online."""
         return self._creates and any(self._would_risk_much(each) for each in self.in_stage(Stage.UPLOADED)[:1])
 
     async def _reserve(self, most_usd: float | None) -> bool:

@@ -1,4 +1,4 @@
-"""Turns the settings of provider batches into a run's wishes, and says what cannot go together."""
+"""Turns settings of provider batches into a run's wishes, and refuses conflicts among them."""
 
 from __future__ import annotations
 

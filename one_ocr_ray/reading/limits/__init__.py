@@ -1,1 +1,1 @@
-"""What holds a page back: permits of the account, shares of a budget, turns of owners."""
+"""What holds a page back: an account's permits, a budget's share, an owner's turn."""

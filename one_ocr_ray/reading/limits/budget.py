@@ -1,4 +1,4 @@
-"""A worker's share of a cost ceiling: no request goes out whose dearest outcome would pass it."""
+"""A worker's share of a cost ceiling. No request goes out whose dearest outcome passes it."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class BudgetShare:
             raise StoppedError(SPENT.format(most_usd=wanted_usd), ErrorCode.BUDGET)
 
     async def _allocate(self, missing_usd: float) -> float:
-        """Add a chunk, even if the page that asked for it is gone: others spend it."""
+        """Add a chunk, even if the page that asked is gone: others spend it."""
         chunk = await self._source.allocate(missing_usd) if self._source is not None else 0.0
         self._free_usd += chunk
         return chunk

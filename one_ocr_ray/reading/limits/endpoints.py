@@ -113,7 +113,7 @@ class Lane:
         return not self.is_open and self.permits.away_until < inf and self.permits.stopped is None
 
     def passes_on(self, failure: Failure | None, failed_at: Sequence[Lane]) -> bool:
-        """True if another endpoint is asked at once: this one is at fault, and another is open.
+        """True if another endpoint is asked at once: this one fails, another is open.
 
         An account that refuses everybody is closed then. The last one is not, before the policy has decided so.
         """
@@ -126,7 +126,7 @@ class Lane:
 
 
 class EndpointPermits:
-    """`Permits` of an engine that has several endpoints, or whose pages can go to another reader."""
+    """`Permits` of an engine with several endpoints, or with a next reader for its pages."""
 
     def __init__(
         self,
@@ -135,7 +135,7 @@ class EndpointPermits:
         join: Callable[[Endpoint, Engine], None] | None = None,
         are_started_again: bool = False,
     ) -> None:
-        """`has_next`: a page that nobody here answers goes to the next reader, and does not wait.
+        """`has_next`: pages that nobody here answers go to the next reader without waiting.
 
         `join` adds an endpoint that becomes known later. `are_started_again`: the run's own servers, when they end.
         """
@@ -199,7 +199,7 @@ class EndpointPermits:
         return next(lane for lane in self.lanes if lane.permits is account)
 
     async def _look_back(self, waiter: Waiter, missed: Collection[EndpointPermits]) -> None:
-        """End the wait of `waiter` when nobody answers here and one of `missed` is open again."""
+        """End the wait of `waiter` if nobody here answers and one of `missed` has opened."""
         while self.held() is None or not any(each.is_open for each in missed):  # noqa: ASYNC110 - time opens, no event
             await asyncio.sleep(LOOK_BACK_EVERY_S)
         self._waiting.drop(waiter, ProviderAwayError(AWAY, self))

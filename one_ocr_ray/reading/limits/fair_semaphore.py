@@ -1,4 +1,4 @@
-"""`FairSemaphore`: a semaphore for several owners, who are served in turn and not first come, first served."""
+"""`FairSemaphore` serves several owners in turn, not first come, first served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rate limiter of a process alone with its account: the cluster's gate, without an actor."""
+"""The rate limiter of a lone process: the cluster's gate, without an actor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`LeasedPermits`, the rate limiter's client: gives permits to a process's coroutines, and feedback to the limiter.
+"""`LeasedPermits`, the rate limiter's client, gives permits to a process's coroutines and feedback to the limiter.
 
 At most one `acquire` is outstanding, and only while more permits are wanted than held. A permit is valid at one
 instant: it is used then or returned. Nothing is ever sent without one, also while the limiter is away.
@@ -135,7 +135,7 @@ class LeasedPermits:
         return self._hold.at(asyncio.get_running_loop().time())
 
     def stop(self, failure: Failure) -> None:
-        """Close the bucket for `failure`: a decision about the job, where `report` tells of one request."""
+        """Close the bucket for `failure`, which concerns the whole job. `report` is about one request."""
         self.stopped = failure
         self._send_feedback_now(replace(self._feedback, stop=failure))
         if self._peers is not None:
@@ -252,7 +252,7 @@ class LeasedPermits:
         self.look()
 
     def _next_at(self) -> float:
-        """When the first permit may be used: it is due and far enough from the one before."""
+        """When the first permit may be used: when due, and apart from the last."""
         return max(self._permits[0].due, self._spaced_at)
 
     def _count_answer(self, latency_s: float) -> None:

@@ -157,7 +157,7 @@ async def _walk(document: DocumentRef, page: PageImage, context: ReadContext, sp
 
 
 def _start(document: DocumentRef, page: PageImage, context: ReadContext) -> tuple[Walk, RouteReason | None]:
-    """Where the page begins: at the first reader, or past those that an earlier attempt has tried."""
+    """Where the page begins: at the first reader, or after those tried before."""
     route = Walk(tuple(frozenset(reader.no_better_at) for reader in context.readers))
     names = [reader.called for reader in context.readers]
     starts: list[tuple[Walk, RouteReason | None]] = [(route, None)]

@@ -1,4 +1,4 @@
-"""The row of a page: from the answer that stands, and what its requests have used."""
+"""The row of a page, from the standing answer and what its requests have used."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PageRead:
-    """A page that was read: the answer, the image it is of, who gave it and why."""
+    """A page that was read: the answer, its image, who gave it and why."""
 
     answer: Answer
     page: RenderedPage

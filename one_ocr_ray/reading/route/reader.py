@@ -1,4 +1,4 @@
-"""One reader of a route: an engine, its request, its account, and the judges of its answers.
+"""One reader of a route: an engine, its request and account, and its judges.
 
 And what a page saves that is not the last reader's.
 """
@@ -30,10 +30,10 @@ class Permits(Protocol):
     """The account's limit as one worker sees it; each `acquire` is followed by one `report`."""
 
     async def ready(self) -> None:
-        """Have started what grants the permits, so that the first page does not wait for that."""
+        """Have started what grants the permits, so that the first page need not wait."""
 
     async def acquire(self, tokens: int) -> Lane | None:
-        """Wait until one request of about `tokens` tokens may be sent, and say by which endpoint. None: the only one.
+        """Wait until a request of about `tokens` tokens may be sent. Say by which endpoint. None: the only one.
 
         Raises StoppedError when none may be again, and ProviderAwayError when the page should go to the next reader.
         """
@@ -87,7 +87,7 @@ class NoMetering:
 
 
 class PageDeferred(Exception):  # noqa: N818 - no error: the page goes on when its batch has ended
-    """The request for a page lies in a batch, so that the page has no row yet."""
+    """The request for a page lies in a batch: there is no row yet."""
 
 
 class PlacesDeferred(PageDeferred):

@@ -1,4 +1,4 @@
-"""Makes the readers of a route, for a worker of a cluster or a process of its own.
+"""Makes the readers of a route, for a cluster's worker or a lone process.
 
 What differs is passed in: where the engines run, and which limiter each account has.
 """

@@ -25,7 +25,7 @@ SAMPLE_PAGES = 30  # some ten seconds where most have a text layer
 
 
 class PageSample:
-    """A random sample, the same for the same pages in the same order (reservoir sampling, Vitter's R)."""
+    """A random sample, the same for equal pages in equal order (reservoir sampling, Vitter's R)."""
 
     def __init__(self, size: int = SAMPLE_PAGES) -> None:
         self._size = size

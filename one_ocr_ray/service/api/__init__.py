@@ -1,1 +1,1 @@
-"""The routes of the HTTP interface, a module for each kind of thing, and their description."""
+"""The routes of the HTTP interface, a module per subject, and their description."""

@@ -1,4 +1,4 @@
-"""Streams of a task's events, as server-sent events and by WebSocket: its pages and its progress.
+"""Streams of a task's pages and progress, as server-sent events and by WebSocket.
 
 A stream ends itself after `STREAM_S`, before any proxy does. The client comes back with the last id, the `rev` it has
 seen, and misses nothing.

@@ -1,4 +1,4 @@
-"""The state of the service, its offer and its limits, and the description of the API."""
+"""The state of the service, its offer and limits, and the API's description."""
 
 from __future__ import annotations
 

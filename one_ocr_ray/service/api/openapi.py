@@ -1,4 +1,4 @@
-"""The parts of the OpenAPI document that routes do not declare: problems, the upload form, keys."""
+"""The parts of the OpenAPI document that routes do not declare: problems, forms, keys."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def responses_of(success: Mapping[str, Any], *statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The `responses` of a route: a success by media type, and the problems with these statuses."""
+    """The `responses` of a route: a success by media type, and problems by status."""
     content = {kind: {"schema": schema} for kind, schema in success.items()}
     return {200: {"content": content}, **problem_responses(*statuses)}
 

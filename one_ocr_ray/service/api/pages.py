@@ -1,4 +1,4 @@
-"""Pages of a task: their list, one page in three formats, its blocks and its image."""
+"""Pages of a task: their list, a page in three formats, blocks and image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The JSON bodies of answers: models that declare them and are made from tasks and pages."""
+"""The JSON bodies of answers, as models that are made from tasks and pages."""
 
 from __future__ import annotations
 

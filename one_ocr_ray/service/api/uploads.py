@@ -111,7 +111,7 @@ async def _check_budget(service: Service, owner: str, options: TaskOptions) -> N
 async def _idempotent(
     service: Service, owner: str, key: str | None, form: Form, options: TaskOptions
 ) -> tuple[dict[str, Any], bool]:
-    """The body of the answer, and whether an earlier request with the same key got it first."""
+    """The body of the answer, and whether an earlier request with its key won."""
     if key is None:
         return await _accept(service, owner, form, options, None), False
     request = [(display_name(file.name), file.document_id) for file in form.files], options

@@ -46,7 +46,7 @@ class BodyLimits:
 
 
 class BodyLimit:
-    """Answers 413, 408 or 503 in place of the application, and reads no more of the body."""
+    """Answers 413, 408 or 503 for the application, and reads no more body."""
 
     def __init__(self, app: ASGIApp, limits: BodyLimits) -> None:
         self._app = app
@@ -85,7 +85,7 @@ class BodyLimit:
 
 
 class _Body:
-    """The body of one request, and the refusal that may take the place of the application's answer."""
+    """The body of one request, and the refusal that may replace the answer."""
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, limits: BodyLimits, announced: int | None) -> None:
         self._scope = scope

@@ -1,4 +1,4 @@
-"""The outermost middleware: request ids, a JSON log line for each request, answers to unexpected errors.
+"""The outermost middleware: request ids, JSON log lines, and answers to unexpected errors.
 
 A line holds ids, the route and numbers, never a file name, a key, a query or content.
 """

@@ -103,7 +103,7 @@ async def read_form(
 
 
 class _Reader:
-    """The callbacks of the parser: they know which part is being read and where its bytes go."""
+    """The parser's callbacks. They know which part is being read and where it goes."""
 
     def __init__(self, boundary: bytes, request_dir: Path, max_files: int, max_file_bytes: int) -> None:
         self.form = Form()

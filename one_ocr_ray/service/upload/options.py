@@ -90,7 +90,7 @@ def offered_engines(settings: ServiceSettings) -> set[str]:
 
 
 def offered_models(settings: ServiceSettings, engine: str) -> list[str]:
-    """The models that an upload may choose at `engine`: its own, and those that the operator offers."""
+    """The models that an upload may choose at `engine`: its own and the operator's."""
     own = _of_engine(settings, engine)
     return sorted({own.model or DEFAULT_MODELS[own.engine], *settings.models})
 
@@ -156,7 +156,7 @@ def parse_options(text: str, settings: ServiceSettings) -> TaskOptions:
 
 
 def _check_engine(options: UploadOptions, settings: ServiceSettings) -> None:
-    """Raise Problem for options that the engine cannot follow: better now than as a failed task."""
+    """Raise Problem for options that the engine cannot follow, rather than fail the task."""
     engines = offered_engines(settings)
     engine = options.engine or settings.engine
     if engine not in engines:

@@ -1,4 +1,4 @@
-"""ZIP archives in an upload: their members take their place, each a file of the request."""
+"""ZIP archives in an upload. Their members take their place, each a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def unpacked(files: Sequence[SpooledFile], spool: Spool, settings: ServiceSettings) -> list[SpooledFile]:
-    """The files of a request with the members of archives in place of these, unpacked beside them.
+    """The files of a request, with archives replaced by their members, unpacked beside them.
 
     An archive that cannot be unpacked stays as it is. The limits of a request hold for what is in archives too: raises
     Problem for more files or bytes.

@@ -1,4 +1,4 @@
-"""The blocks of a page for the task page: a place on the image, and HTML."""
+"""The blocks of a page for the task page: places on the image, and HTML."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ShownBlocks:
 
     @property
     def transform(self) -> str:
-        """The SVG transform from the page as it was read, turned clockwise by `turn_deg`, to its image."""
+        """The SVG transform from the page as read, turned clockwise by `turn_deg`, to its image."""
         if self.upright is None or self.turn_deg not in {90, 180, 270}:
             return ""
         width, height = self.upright.width, self.upright.height

@@ -1,4 +1,4 @@
-"""The texts of the web pages: a catalog for each language, and the choice among them."""
+"""The texts of the web pages: catalogs of languages, and the choice among them."""
 
 from __future__ import annotations
 

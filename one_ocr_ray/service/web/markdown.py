@@ -1,4 +1,4 @@
-"""Turns untrusted Markdown of a model into HTML that is safe in a page of the service.
+"""Turns a model's untrusted Markdown into HTML that is safe in our pages.
 
 The parser keeps HTML in the Markdown, because models write tables as HTML. An allow-list then drops all that could run,
 load, style or mislead. Formulas stay text in `span.math` and `div.math`; the browser sets them.
@@ -104,7 +104,7 @@ def _bracket_math(state: StateInline, silent: bool) -> bool:
 
 
 def _emphasis(state: StateInline, silent: bool) -> bool:
-    """CommonMark's `*` and `_`, also where Chinese, Japanese or Korean text stands beside them without a space.
+    """CommonMark's `*` and `_`, also beside Chinese, Japanese or Korean text without a space.
 
     By the standard's rule `**注意：**请` is not strong, because what stands before the closing mark is punctuation.
     """

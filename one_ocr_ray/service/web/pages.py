@@ -85,7 +85,7 @@ async def task(  # noqa: PLR0917 - parameters of a request, given by name
 
 @router.get("/tasks/{task_id}/readers")
 async def readers(request: Request, service: ServiceDep, owner: Owner, task_id: str) -> Response:
-    """Who has read the pages of a task, in the words of the page, for its script."""
+    """Who has read a task's pages, in the page's words, for its script."""
     return json_response({"text": readers_line(await service.task(owner, task_id), language(request))})
 
 

@@ -83,12 +83,12 @@ class PageRenderer:
 
 
 def language(request: Request) -> Catalog:
-    """The texts in the language that `request` asks for, by the visitor's choice or by the browser's."""
+    """The texts in the language for `request`, by the visitor's or browser's choice."""
     return catalog(_preference(request, "lang") or language_of(request.headers.get("accept-language", "")))
 
 
 def chosen_preferences(request: Request) -> Response | None:
-    """Keep a language or theme that the query names in a cookie, and redirect without it."""
+    """Keep a language or theme of the query in a cookie. Redirect without it."""
     asked = {name: request.query_params[name] for name in _COOKIES if name in request.query_params}
     if not asked or request.method != "GET":
         return None

@@ -1,4 +1,4 @@
-"""Rows of the dataset as Parquet files, in memory or in an open file, and back."""
+"""Rows of the dataset as Parquet files, in memory or on disk, and back."""
 
 from __future__ import annotations
 

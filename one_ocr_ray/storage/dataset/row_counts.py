@@ -26,7 +26,7 @@ def count_rows(dataset: Dataset, plan: PlanIndex) -> OutputCounts:
 
 
 def check_row_counts(dataset: Dataset, plan: PlanIndex, output: str) -> tuple[OutputCounts, str | None]:
-    """Count a finished output, and say in a sentence which planned rows are missing, if any."""
+    """Count a finished output, and name in a sentence planned rows that are missing."""
     for pause_s in PAUSES_S:
         time.sleep(pause_s)
         counts = count_rows(dataset, plan)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def batch_spending(output: Objects, dataset: Dataset, config_id: str) -> Spending:
-    """What batches may cost that are not collected, and the answers of pages without a row."""
+    """What uncollected batches may cost, and answers of pages without rows."""
     state, total = BatchState(output), Spending()
     open_usd: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
     for parcel in state.parcels():

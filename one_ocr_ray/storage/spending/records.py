@@ -1,4 +1,4 @@
-"""`_run/spent/`: records of costs that no row shows, so that a ceiling over all runs counts them.
+"""`_run/spent/`: costs that no row shows, for a ceiling over all runs.
 
 Each record is an object of its own, written once and never changed. There is one for pages that ended in a stop or were
 cut off, for answers that were lost on their way, and for rows that another writer's rows replaced.

@@ -1,4 +1,4 @@
-"""The cost of an output over all its runs, from its rows and the records beside them."""
+"""The cost of an output over all runs, from rows and records beside them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The store itself, a folder or a bucket: URIs, objects, listings, and why a store refuses."""
+"""The store, a folder or a bucket: URIs, objects, listings, and refusals."""

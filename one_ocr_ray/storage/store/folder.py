@@ -1,4 +1,4 @@
-"""Writes files of a local folder, whole or not at all, and syncs them to disk.
+"""Writes files of a local folder, whole or not at all, synced to disk.
 
 The order is: write a temporary file, sync it, move it to its name, sync the folder. A loss of power at any time leaves
 the whole file or none. A file that must not replace another is hard-linked, which the file system refuses if the name

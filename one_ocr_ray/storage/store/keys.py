@@ -1,4 +1,4 @@
-"""Keys that a store accepts and obstore refuses, and a listing that does not stop at them."""
+"""Keys that a store accepts and obstore refuses, and listings that pass them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def probe_object(root: str) -> Iterator[tuple[str, str | None]]:
-    """An object under `root` during the block: its path, and what is wrong with writing there."""
+    """An object under `root` during the block: its path, and any fault in writing."""
     path = f"_run/doctor-{token_hex(8)}"
     new_folder = not is_remote(root) and not Path(root).exists()
     try:

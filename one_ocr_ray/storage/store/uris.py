@@ -1,4 +1,4 @@
-"""Names of files, folders and objects: their store, parts, and form in rows and for people.
+"""Names of files, folders and objects: store, parts, and form for rows and people.
 
 Keys and paths are never parsed as URLs: `report #1.pdf` and `what? really.pdf` are names. Only `file://` URIs have
 escapes.
@@ -39,7 +39,7 @@ def split_remote(uri: str) -> tuple[str, str]:
 
 
 def local_path(text: str) -> str:
-    """The absolute path of a local file or folder, from a path or a `file://` URI. Links are not resolved.
+    """The absolute path of a local file or folder, given as path or URI. Links are not resolved.
 
     Raise UsageError for other URIs: no such store is known, and nobody means a folder `https:`.
     """
@@ -68,7 +68,7 @@ def folder_of(text: str, flag: str) -> Path:
 
 
 def root_of(text: str) -> str:
-    """The root of a dataset or store: a URI as it is, a path made absolute."""
+    """The root of a dataset or store: a URI unchanged, or an absolute path."""
     return text if is_remote(text) else local_path(text)
 
 

@@ -36,7 +36,7 @@ class _Folder:
 
 
 def walk(top: str) -> Iterator[WalkedFile]:
-    """Every file under the folder `top`: the files of a folder come before those of its subfolders."""
+    """Every file under the folder `top`: a folder's files before those of its subfolders."""
     for folder in _tree(top):
         yield from folder.faults
         yield from (WalkedFile(os.path.join(folder.path, name)) for name in folder.files)  # noqa: PTH118 - a million times

@@ -1,4 +1,4 @@
-"""`budgets/<day>/<owner>.json` in the service's store: the rest of an API key's budget for a day, in UTC.
+"""`budgets/<day>/<owner>.json` in the service's store: the rest of an API key's budget for a UTC day.
 
 It is written before money is handed out, so after a crash unused money counts as spent.
 """

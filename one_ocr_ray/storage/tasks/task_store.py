@@ -1,4 +1,4 @@
-"""The service's store in a folder or a bucket: the files of tasks, and idempotency keys.
+"""The service's store in a folder or bucket: tasks' files, and idempotency keys.
 
 tasks/<id>/upload.pdf       the uploaded bytes
 tasks/<id>/record.json      what was accepted, written once
@@ -106,7 +106,7 @@ class TaskStore:
         return f"{self.root}/{TASKS}/{task_id}/output"
 
     def pages(self, task_id: str) -> list[PageResult]:
-        """The task's finished pages in order: committed rows, and journaled rows that are not committed yet."""
+        """The task's finished pages in order: committed rows, and journaled ones not yet committed."""
         if not _is_id(task_id) or self._objects.head(_path(task_id, "record.json")) is None:
             return []
         # Journal before dataset: a commit in between moves the rows from the journal to the dataset.
@@ -200,7 +200,7 @@ class TaskStore:
         return kept
 
     def claim(self, owner: str, key: str, fingerprint: str) -> Claim:
-        """Claim an idempotency key for a request of `fingerprint`, or tell the status of the earlier claim."""
+        """Claim an idempotency key for a request of `fingerprint`, or tell its earlier claim's status."""
         path, now = _claim_path(owner, claim_id(key)), datetime.now(UTC)
         mine = encode_claim(fingerprint, now)
         while not self._objects.put_new(path, mine):

@@ -49,7 +49,7 @@ class UsageLedger:
         return added((total, *(use for name, use in runs.items() if name not in names)))
 
     def add_up(self, open_runs: Iterable[str], today: date) -> None:
-        """Add all but the open runs, whose end is not durable, to the sums of their owners. Forget days long gone."""
+        """Add all runs to their owners' sums, except open ones, whose end is not durable. Forget days long gone."""
         still_open = {_name_of(run_id) for run_id in open_runs}
         for owner in self._objects.folders(USAGE):
             folder = f"{USAGE}/{owner}"
