@@ -46,6 +46,9 @@ def add_to(commands: _Commands) -> None:
         action.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
         action.add_argument("--json", action="store_true", help="print one JSON object on stdout")
         action.add_argument("--config", metavar="F", type=Path, help="the file of settings that was given to run")
+        if handler is _cancel:
+            what = "a batch that the provider does not know is lost: its pages count as spent and are asked for again"
+            action.add_argument("--give-up", action="store_true", help=what)
 
 
 def _account(output: Objects) -> Account | None:
@@ -93,7 +96,8 @@ def _cancel(options: argparse.Namespace) -> int:
 
     async def cancel() -> Cancelled:
         try:
-            return await cancel_batches(output, client, account, clock=SystemClock(), say=_say)
+            clock, gives_up = SystemClock(), options.give_up
+            return await cancel_batches(output, client, account, clock=clock, say=_say, gives_up=gives_up)
         finally:
             await client.close()
 

@@ -44,6 +44,12 @@ def play(provider: Provider, **batches: Any) -> None:
     provider.reset(identify="digest", batches=BatchPlay(**batches).model_dump())
 
 
+def forget(provider: Provider, *, looks: int) -> None:
+    """The next `looks` at batches find none."""
+    steps = [{"step": "get", "fault": "404", "times": looks}]
+    provider.change(batches=BatchPlay(run_s=60, steps=steps).model_dump())  # type: ignore[arg-type]
+
+
 def executed(provider: Provider) -> Counter[tuple[str, str]]:
     """How often each page was executed, by page and tag."""
     lines = (row for row in provider.rows() if row.operation == "line")
@@ -285,6 +291,34 @@ def test_results_that_the_provider_has_deleted(provider: Provider, tmp_path: Pat
     assert (spent.requests, spent.unknown_usd is not None and spent.unknown_usd >= 3 * PAGE_USD) == (3, True)
 
 
+@pytest.mark.parametrize(("engine", "by_the_user"), [("openai", False), ("openai", True), ("gemini", False)])
+def test_a_batch_that_the_provider_has_forgotten(
+    engine: str, provider: Provider, tmp_path: Path, *, by_the_user: bool
+) -> None:
+    """Nobody asks again for its pages while it may live, unless the user says so; then they count as spent."""
+    play(provider, run_s=60)
+    run = BatchRun(tmp_path / "out", provider, PAPERS[:1], engine=engine, shard_pages=100)
+    run.run(most_turns=1)
+    assert run.stages() == {Stage.LIVE}
+    forget(provider, looks=1000)
+    again = BatchRun(tmp_path / "out", provider, PAPERS[:1], "again", engine, rest="batch", shard_pages=100)
+    again.clock = run.clock
+    again.clock.advance(2 * 86_400.0)
+    with pytest.raises(StoppedError, match="--give-up"):
+        again.run()
+    if by_the_user:
+        with pytest.raises(StoppedError, match="--give-up"):
+            asyncio.run(cancel_now(tmp_path / "out", provider, run))
+        assert asyncio.run(cancel_now(tmp_path / "out", provider, run, gives_up=True)).left == 3
+    else:
+        again.clock.advance(86_400.0)
+    forget(provider, looks=0 if by_the_user else 1)
+    again.run()
+    assert [row.status for row in again.rows()] == [PageStatus.OK] * 3
+    spent = recorded_spending(Objects(str(tmp_path / "out")), None)
+    assert (spent.requests, spent.unknown_usd is not None and spent.unknown_usd >= 3 * PAGE_USD) == (3, True)
+
+
 @pytest.mark.parametrize("step", ["create", "upload", "content", "get"])
 @pytest.mark.parametrize("fault", ["429", "500", "500 done", "cut", "cut done"])
 def test_faults_of_a_step(step: str, fault: str, provider: Provider, tmp_path: Path) -> None:
@@ -412,14 +446,19 @@ def test_a_cancelled_batch_keeps_what_it_has_done(provider: Provider, tmp_path: 
 
 
 async def cancel_now(
-    root: Path, provider: Provider, run: BatchRun, say: Callable[[str], None] = lambda _: None
+    root: Path,
+    provider: Provider,
+    run: BatchRun,
+    say: Callable[[str], None] = lambda _: None,
+    *,
+    gives_up: bool = False,
 ) -> Cancelled:
     options = EngineOptions(name="openai", model="m", base_url=provider.openai_url, api_key=SecretStr(DEFAULT_KEY))
     client, output = BatchClient(options), Objects(str(root))
     account = BatchState(output).account()
     assert account is not None
     try:
-        return await cancel_batches(output, client, account, clock=run.clock, say=say)
+        return await cancel_batches(output, client, account, clock=run.clock, say=say, gives_up=gives_up)
     finally:
         await client.close()
 

@@ -21,6 +21,7 @@ class RemoteState(StrEnum):
     FAILED = "failed"  # refused as a whole; no line ran
     EXPIRED = "expired"
     CANCELLED = "cancelled"
+    LOST = "lost"  # the provider does not know it any more, and it can run no more
 
     @property
     def is_over(self) -> bool:
@@ -78,4 +79,5 @@ class ParcelLimits:
     result_kept_s: float  # counted from the creation of the batch, to be on the safe side
     live_at_once: int  # batches
     least_poll_s: float = 0.0
+    lost_after_s: float = float("inf")  # since it was asked for; a batch that is not known then can run no more
     most_stored_bytes: float = float("inf")  # of our files at once; beyond it nothing more is rendered

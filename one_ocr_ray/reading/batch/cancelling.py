@@ -39,11 +39,20 @@ class Cancelled:
 
 
 async def cancel_batches(
-    output: Objects, client: BatchClient, account: Account, *, clock: Clock, say: Callable[[str], None]
+    output: Objects,
+    client: BatchClient,
+    account: Account,
+    *,
+    clock: Clock,
+    say: Callable[[str], None],
+    gives_up: bool = False,
 ) -> Cancelled:
-    """Cancel every batch of `output`, whose lease is held, and wait for their ends. Raises StoppedError."""
+    """Cancel every batch of `output`, whose lease is held, and wait for their ends. Raises StoppedError.
+
+    `gives_up`: one that the provider does not know has ended, too.
+    """
     state = BatchState(output)
-    watch = BatchWatch(state, client, account, TokenMeter(None), clock=clock, creates=False, say=say)
+    watch = BatchWatch(state, client, account, TokenMeter(None), clock=clock, creates=False, gives_up=gives_up, say=say)
     await watch.take_in()
     for parcel in watch.in_stage(Stage.UPLOADED):
         state.mark(parcel, Stage.ABANDONED)
@@ -75,6 +84,8 @@ async def _is_cancelled(parcel: Parcel, client: BatchClient) -> bool:
     """Ask the provider to end a batch; False if it has just ended by itself. Raises StoppedError."""
     failure = await client.cancel(parcel.batch_id or "")
     now = await client.batch(parcel.batch_id or "")
+    if isinstance(now, Failure) and now.http_status == 404:
+        return False  # the next look decides
     if failure is not None and (isinstance(now, Failure) or not now.state.is_over):
         raise StoppedError(NOT_CANCELLED.format(message=failure.message), failure.code)
     return isinstance(now, Failure) or now.state not in {RemoteState.COMPLETED, RemoteState.FAILED}

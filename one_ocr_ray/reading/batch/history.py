@@ -12,6 +12,7 @@ from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Action, Answer, Failure
 from one_ocr_ray.policy.batch.flow import FREE_ASKS
 from one_ocr_ray.policy.batch.parcel import Stage
+from one_ocr_ray.policy.batch.remote import RemoteState
 from one_ocr_ray.policy.cost.spending import Spending
 from one_ocr_ray.storage.spending.records import record_spending
 
@@ -109,7 +110,7 @@ async def fetch(
     batch = parcel.tries[-1].ended
     if batch is None:
         return 0
-    gone = False
+    gone = batch.state is RemoteState.LOST
     for at, file_id in enumerate(batch.outputs):
         path = folder / f"{parcel.number}-{at}.jsonl"
         failure = await _download(file_id, path, batch, client, clock)

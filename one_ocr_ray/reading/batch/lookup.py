@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import inf
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.model import Failure
+from one_ocr_ray.errors import StoppedError
+from one_ocr_ray.model import ErrorCode, Failure
 from one_ocr_ray.policy.batch.flow import LIST_S, LOOK_AGAIN_S, LOST_EVERY_S
 from one_ocr_ray.policy.batch.parcel import NOT_FOUND, LostTry, Receipt
-from one_ocr_ray.policy.batch.remote import RemoteState
+from one_ocr_ray.policy.batch.remote import RemoteBatch, RemoteState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from one_ocr_ray.engines.llm.batch.client import BatchClient
     from one_ocr_ray.policy.batch.parcel import Parcel
-    from one_ocr_ray.policy.batch.remote import RemoteBatch
+    from one_ocr_ray.policy.batch.remote import ParcelLimits
     from one_ocr_ray.storage.batches import BatchState
 
 LOOKING = (
@@ -29,6 +31,23 @@ GIVEN_UP = (
     "its pages are asked for again."
 )
 LATE = "A batch of {pages:,} pages has come to light after its pages were asked for again: it is cancelled, and {cost}."
+UNKNOWN = (
+    "The provider does not know batch {batch_id} of this output. Where the key's project or the address has changed, "
+    "change it back; where the batch is lost, `one-ocr batch cancel OUTPUT --give-up` lets its pages be asked for "
+    "again{later}."
+)
+BY_ITSELF = "; from {day:%Y-%m-%d %H:%M} UTC on a run does so by itself"
+
+
+def forgotten(parcel: Parcel, limits: ParcelLimits, now_s: float, *, gives_up: bool) -> RemoteBatch:
+    """The end of a batch that the provider does not know. Raises StoppedError while it may live, unless the user
+    `gives_up`: its pages would be paid twice.
+    """
+    batch_id, lost_s = parcel.batch_id or "", parcel.tries[-1].asked_s + limits.lost_after_s
+    if gives_up or now_s >= lost_s:
+        return RemoteBatch(batch_id, RemoteState.LOST)
+    later = BY_ITSELF.format(day=datetime.fromtimestamp(lost_s, UTC)) if lost_s < inf else ""
+    raise StoppedError(UNKNOWN.format(batch_id=batch_id, later=later), ErrorCode.AUTH)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.batch.flow import CREATE_EVERY_S, FETCH_WITHIN, HOLD_S, 
 from one_ocr_ray.policy.batch.parcel import TOKEN_LIMIT, Receipt, Stage
 from one_ocr_ray.policy.batch.remote import BatchRefusal, RemoteState
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
-from one_ocr_ray.reading.batch.lookup import Lookup, LostBatches
+from one_ocr_ray.reading.batch.lookup import Lookup, LostBatches, forgotten
 from one_ocr_ray.reading.batch.room import Room
 from one_ocr_ray.reading.limits.budget import SPENT
 from one_ocr_ray.storage.batches import batch_tag
@@ -38,10 +38,6 @@ GETS_AT_ONCE = 8
 NEW_FILE_S = 60.0  # so long the provider may not know yet what was uploaded
 STEP_S = 1.0
 LAST_STEP_S = 20.0
-OTHER_ACCOUNT = (
-    "The provider does not know batch {batch_id} of this output: the key is of another account or project. "
-    "Use the key with which it was made."
-)
 REFUSED = "The provider refuses a file of requests as a whole ({code}); nothing of it was run or costs anything."
 NOT_CREATED = "A batch could not be created. {message}"
 CUT_SHORT = (
@@ -72,13 +68,17 @@ class BatchWatch(KnownParcels):
         clock: Clock,
         creates: bool,
         strict: bool = False,
+        gives_up: bool = False,
         unproved_pages: int = UNPROVED_PAGES,
         say: Callable[[str], None] = lambda _: None,
         on_create: Callable[[str], None] = lambda _: None,
         on_look: Callable[[BatchWatch], None] = lambda _: None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """With `creates` new batches may be made. `strict`: what nobody has seen is never asked for again."""
+        """With `creates` new batches may be made. `strict`: what nobody has seen is never asked for again.
+
+        `gives_up`: what the provider does not know has ended.
+        """
         super().__init__(state, client.limits, clock, creates=creates)
         self._client = client
         self._account = account
@@ -92,6 +92,7 @@ class BatchWatch(KnownParcels):
         self._looks: dict[str, _Look] = {}
         self._unproved_pages = unproved_pages
         self._lookup = Lookup(state, client, say, strict=strict)
+        self._gives_up = gives_up
         self._lost = LostBatches(state, client, say)
         self._no_create_until_s = float("-inf")
         self._creating: set[str] = set()
@@ -151,14 +152,13 @@ class BatchWatch(KnownParcels):
         batch = await self._client.batch(batch_id)
         if isinstance(batch, Failure):
             if batch.http_status == 404:
-                raise StoppedError(OTHER_ACCOUNT.format(batch_id=batch_id), ErrorCode.AUTH)
+                return await self._end(parcel, forgotten(parcel, self._limits, self._now_s(), gives_up=self._gives_up))
             if batch.action is Action.STOP:
                 raise StoppedError(batch.message, batch.code)
-            return  # a fault of the look, which says nothing about the batch
+            return None  # a fault of the look, which says nothing about the batch
         if batch.is_accepted:
             self.room.meter.accepted(batch_id)
-        if batch.state.is_over:
-            await self._end(parcel, batch)
+        return await self._end(parcel, batch) if batch.state.is_over else None
 
     async def _end(self, parcel: Parcel, batch: RemoteBatch) -> None:
         await asyncio.to_thread(self._state.put_ended, parcel, batch)

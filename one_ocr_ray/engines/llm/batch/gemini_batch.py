@@ -25,7 +25,10 @@ STORED_BYTES = 15e9  # a project may store 20 GB, in which our results and the f
 
 def limits(options: EngineOptions) -> ParcelLimits:
     """The limits of files and batches there."""
-    return ParcelLimits(512 << 20, 500, 2 * DAY_S, 2 * DAY_S, live_at_once=80, most_stored_bytes=STORED_BYTES)
+    kept_s, lost_after_s = 2 * DAY_S, 3 * DAY_S  # a batch expires after two days
+    return ParcelLimits(
+        512 << 20, 500, kept_s, kept_s, live_at_once=80, lost_after_s=lost_after_s, most_stored_bytes=STORED_BYTES
+    )
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------

@@ -27,7 +27,8 @@ def limits(options: EngineOptions) -> ParcelLimits:
     """The limits of files and batches there."""
     if openai.is_azure(options):
         return ParcelLimits(_MOST_BYTES, 50_000, AZURE_KEPT_S, AZURE_KEPT_S, live_at_once=400, least_poll_s=60.0)
-    return ParcelLimits(_MOST_BYTES, 50_000, KEPT_S, KEPT_S, live_at_once=2000)
+    # A batch has a window of one day; those of Azure run until they are done.
+    return ParcelLimits(_MOST_BYTES, 50_000, KEPT_S, KEPT_S, live_at_once=2000, lost_after_s=KEPT_S)
 
 
 # --- lines -----------------------------------------------------------------------------------------------------------
