@@ -10,7 +10,7 @@ from html import unescape
 from typing import Any
 
 from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, kind_of, shares, with_content
 
 _DIVISION = re.compile(r"<div\b([^<>]{0,400})>", re.IGNORECASE)
 _LABEL = re.compile(r"data-label\s*=\s*[\"']([\w-]{1,40})")
@@ -18,18 +18,6 @@ _BOX = re.compile(r"data-bbox\s*=\s*[\"']\[?([\d.,\s]{1,60})")
 _TAG = re.compile(r"<[^<>]{0,1000}>")
 _ALTERNATIVE = re.compile(r"\balt\s*=\s*(?:\"([^\"<>]{0,2000})|'([^'<>]{0,2000}))")
 _RANK = re.compile(r"<h([1-5])\b", re.IGNORECASE)
-_KINDS = {
-    "caption": BlockKind.CAPTION,
-    "footnote": BlockKind.FOOTNOTE,
-    "equation-block": BlockKind.FORMULA,
-    "page-header": BlockKind.PAGE_HEADER,
-    "page-footer": BlockKind.PAGE_FOOTER,
-    "section-header": BlockKind.HEADING,
-    "image": BlockKind.FIGURE,
-    "figure": BlockKind.FIGURE,
-    "diagram": BlockKind.FIGURE,
-    "code-block": BlockKind.CODE,
-}
 
 
 def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
@@ -41,7 +29,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
         name = label[1].lower() if label else ""
         if name == "blank-page":
             continue
-        kind = _KINDS.get(name, BlockKind.PARAGRAPH)
+        kind = kind_of(name)
         box = _BOX.search(division[1])
         numbers = [float(each) for each in re.findall(r"\d{1,5}(?:\.\d{1,5})?", box[1])] if box else []
         content = inside.strip().removesuffix("</div>")

@@ -8,33 +8,10 @@ from __future__ import annotations
 from json import JSONDecoder
 from typing import TYPE_CHECKING, Any
 
-from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, kind_of, shares
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-_KINDS = {
-    "caption": BlockKind.CAPTION,
-    "footnote": BlockKind.FOOTNOTE,
-    "formula": BlockKind.FORMULA,
-    "list-item": BlockKind.LIST_ITEM,
-    "page-footer": BlockKind.PAGE_FOOTER,
-    "page-header": BlockKind.PAGE_HEADER,
-    "picture": BlockKind.FIGURE,
-    "section-header": BlockKind.HEADING,
-    "table": BlockKind.TABLE,
-    "title": BlockKind.HEADING,
-    "header": BlockKind.PAGE_HEADER,
-    "footer": BlockKind.PAGE_FOOTER,
-    "figure": BlockKind.FIGURE,
-    "figure_caption": BlockKind.CAPTION,
-    "table_caption": BlockKind.CAPTION,
-    "formula_caption": BlockKind.CAPTION,
-    "figure_footnote": BlockKind.FOOTNOTE,
-    "table_footnote": BlockKind.FOOTNOTE,
-    "page_footnote": BlockKind.FOOTNOTE,
-}
 
 
 def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
@@ -44,7 +21,7 @@ def pieces(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
         category, content, box = str(each.get("category", "")).lower(), each.get("text"), each.get("bbox")
         found.append(
             NamedPiece(
-                _KINDS.get(category, BlockKind.PARAGRAPH),
+                kind_of(category),
                 content if isinstance(content, str) else "",
                 shares(box, *grid) if isinstance(box, list) else None,
                 level=1 if category == "title" else 2,

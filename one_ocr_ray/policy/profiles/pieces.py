@@ -20,6 +20,21 @@ MOST_PIECES = 5_000  # of a page
 _HASHES = re.compile(r"#{1,6}\s+")
 _ITEM = re.compile(r"(?:[-+*]|\d{1,9}[.)])\s")
 _MATH_MARKS = re.compile(r"\A(?:\$\$|\\\[)\s*|\s*(?:\$\$|\\\])\Z")
+# What models call the things on a page. All other labels mean text.
+_LABELS = {
+    BlockKind.HEADING: "title sub_title heading section_header section_title",
+    BlockKind.LIST_ITEM: "list_item",
+    BlockKind.TABLE: "table",
+    BlockKind.FIGURE: "image figure chart picture diagram",
+    BlockKind.FORMULA: "equation equation_block formula",
+    BlockKind.CODE: "code code_block",
+    BlockKind.CAPTION: "caption image_caption figure_caption table_caption formula_caption",
+    BlockKind.FOOTNOTE: "footnote figure_footnote table_footnote page_footnote",
+    BlockKind.PAGE_HEADER: "header page_header",
+    BlockKind.PAGE_FOOTER: "footer page_footer",
+    BlockKind.PAGE_NUMBER: "page_number",
+}
+_KINDS = {label: kind for kind, labels in _LABELS.items() for label in labels.split()}
 _AS_ONE = frozenset({BlockKind.CAPTION, BlockKind.FOOTNOTE, BlockKind.MARGIN_NOTE})
 
 
@@ -58,6 +73,11 @@ class NamedPiece:
             text = " ".join(block.text for block in found)
             return (Block(0, self.kind, text),) if text else ()
         return found
+
+
+def kind_of(label: str) -> BlockKind:
+    """What a label means, in any case and with any joint between its words."""
+    return _KINDS.get(label.lower().replace("-", "_").replace(" ", "_"), BlockKind.PARAGRAPH)
 
 
 def shares(corners: Sequence[object], width: float, height: float) -> Shares | None:

@@ -11,8 +11,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.blocks import BlockKind
-from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, shares, with_content
+from one_ocr_ray.policy.profiles.pieces import MOST_PIECES, NamedPiece, kind_of, shares, with_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,32 +21,6 @@ _GROUNDING = re.compile(
 )
 _MARKER = re.compile(r"!\[([a-z_ -]{1,30}\+?)\]\(\s*(\d{1,4}\s*,\s*\d{1,4}\s*,\s*\d{1,4}\s*,\s*\d{1,4})\s*\)[ \t]*")
 _ESCAPED_DOLLAR = re.compile(r"\\\$")
-_KINDS = {
-    "title": BlockKind.HEADING,
-    "sub_title": BlockKind.HEADING,
-    "heading": BlockKind.HEADING,
-    "section_header": BlockKind.HEADING,
-    "section_title": BlockKind.HEADING,
-    "table": BlockKind.TABLE,
-    "image": BlockKind.FIGURE,
-    "figure": BlockKind.FIGURE,
-    "chart": BlockKind.FIGURE,
-    "picture": BlockKind.FIGURE,
-    "equation": BlockKind.FORMULA,
-    "formula": BlockKind.FORMULA,
-    "caption": BlockKind.CAPTION,
-    "image_caption": BlockKind.CAPTION,
-    "figure_caption": BlockKind.CAPTION,
-    "table_caption": BlockKind.CAPTION,
-    "footnote": BlockKind.FOOTNOTE,
-    "table_footnote": BlockKind.FOOTNOTE,
-    "code": BlockKind.CODE,
-    "header": BlockKind.PAGE_HEADER,
-    "page_header": BlockKind.PAGE_HEADER,
-    "footer": BlockKind.PAGE_FOOTER,
-    "page_footer": BlockKind.PAGE_FOOTER,
-    "page_number": BlockKind.PAGE_NUMBER,
-}
 
 
 def grounded(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
@@ -69,7 +42,6 @@ def marked(text: str, grid: tuple[float, float]) -> list[NamedPiece] | None:
 def _labelled(text: str, tag: re.Pattern[str], grid: tuple[float, float]) -> Iterator[tuple[str, NamedPiece]]:
     for each, content in with_content(text, list(tag.finditer(text))[:MOST_PIECES]):
         label = each[1].strip().lower()
-        name = label.rstrip("+").replace("-", "_").replace(" ", "_")
+        name = label.rstrip("+")
         box = shares([int(number) for number in re.findall(r"\d{1,5}", each[2])], *grid)
-        kind = _KINDS.get(name, BlockKind.PARAGRAPH)
-        yield label, NamedPiece(kind, content.strip(), box, level=1 if name == "title" else 2)
+        yield label, NamedPiece(kind_of(name), content.strip(), box, level=1 if name == "title" else 2)
