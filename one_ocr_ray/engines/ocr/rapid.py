@@ -94,9 +94,10 @@ class ReadLine:
 
 @dataclass(frozen=True, slots=True)
 class PageReading:
-    """A page as it was read: the clockwise turn in degrees that makes it upright, the size of the upright page, its
-    lines, regions and drawn lines with their places there, and what its ink outside of lines looks like. `is_laid`: it
-    is written downwards; size and places are those of the page laid on its left side.
+    """A page as it was read. Its size, lines, regions and drawn lines are those of the upright page.
+
+    `turn_deg`: the clockwise turn that makes it upright. `is_laid`: it is written downwards; size and places are those
+    of the page laid on its left side.
     """
 
     turn_deg: int

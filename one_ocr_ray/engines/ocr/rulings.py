@@ -36,8 +36,10 @@ _GAPS = np.ones((1, 5), np.uint8)
 
 
 def page_rulings(page: Pixels) -> tuple[Ruling, ...]:
-    """The level and upright lines of a page (BGR), in its pixels, also light ones on dark, those a little aslant,
-    and the edges of coloured grounds."""
+    """The level and upright lines of a page (BGR), in its pixels.
+
+    Also light ones on dark, those a little aslant, and the edges of coloured grounds.
+    """
     gray, shrunk = shrunk_gray(page)
     level = [Ruling(*(shrunk * value for value in line)) for line in _level_lines(gray)]
     upright = [Ruling(*(shrunk * value for value in line)) for line in _level_lines(cv2.transpose(gray))]

@@ -1,7 +1,7 @@
-"""From the pages of a document to its text: without running heads, with one rank for one kind of heading, and with
-what a page break has cut put together again.
+"""From the pages of a document to its text.
 
-A page's own Markdown stays as it is; this is the text of the whole. Two passes over the pages, so that no more than one
+The text has no running heads and one rank for each kind of heading. What a page break has cut is joined. A page's own
+Markdown stays as it is; this is the text of the whole. Two passes over the pages, so that no more than one
 page is in memory as pieces: the first looks for what repeats and how headings are set, the second writes.
 """
 

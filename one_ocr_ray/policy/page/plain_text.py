@@ -48,8 +48,10 @@ _EMPHASIS = tuple(
 
 
 def plain_text(markdown: str) -> str:
-    """The text of `markdown`: headings, emphasis, quotes, fences and escapes lose their marks, list markers stay, table
-    cells, in HTML too, are parted by tabs, links give their text and images their alternative text.
+    """The text of `markdown`.
+
+    Headings, emphasis, quotes, fences and escapes lose their marks; list markers stay. Tabs part the cells of tables,
+    in HTML too. Links give their text and images their alternative text.
     """
     lines = []
     fence = ""

@@ -82,7 +82,7 @@ def endpoint_permits(
     priority: Priority = Priority.BATCH,
     owner: str = "",
 ) -> EndpointPermits:
-    """Permits of the accounts that `setup` uses, for the limiters' client `client`, where each has its engine."""
+    """Permits of the accounts that `setup` uses, each with its engine. `client` is the limiters' client."""
     counted = total_tokens if CODECS[setup.options.name].LIMIT_COUNTS_OUTPUT else input_tokens
     may_leave = setup.name != route.names[-1]
 

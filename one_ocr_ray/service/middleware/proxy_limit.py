@@ -1,5 +1,7 @@
-"""Middlewares for Ray Serve's HTTP proxy: they limit request bodies, which it would otherwise buffer whole, turn
-Serve's errors in plain text into problems, and answer `/healthz`.
+"""Middlewares for Ray Serve's HTTP proxy.
+
+They limit request bodies, which it would otherwise buffer whole. They turn Serve's errors in plain text into problems,
+and answer `/healthz`.
 
 `RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH=one_ocr_ray.service.middleware.proxy_limit:middlewares` adds them, in the
 environment of the nodes. `one-ocr serve` does so itself; for `serve run` and `serve deploy` set it before `ray start`.

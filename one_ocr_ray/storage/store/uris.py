@@ -73,10 +73,9 @@ def root_of(text: str) -> str:
 
 
 def uri_of_path(path: str) -> str:
-    """The name of a local file in rows: its absolute `path`, or a `file://` URI if that is not UTF-8, or could be taken
-    for a member of an archive.
+    """The name of a local file in rows: its absolute `path` or a `file://` URI.
 
-    `local_path` turns it back into the path.
+    The URI is for a path that is not UTF-8 or could be taken for a member of an archive. `local_path` turns it back.
     """
     try:
         path.encode()
