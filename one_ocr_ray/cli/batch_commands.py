@@ -60,13 +60,12 @@ def _account(output: Objects) -> Account | None:
 def _status(options: argparse.Namespace) -> int:
     import orjson  # noqa: PLC0415
 
-    from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS  # noqa: PLC0415
     from one_ocr_ray.reading.batch.status import status_of  # noqa: PLC0415
     from one_ocr_ray.storage.run_dir import open_dataset  # noqa: PLC0415
 
     output, _ = open_dataset(options.output)
     account = _account(output)
-    status = status_of(output, account, BATCH_CODECS) if account is not None else {"parcels": {}, "deadline": None}
+    status = status_of(output, account) if account is not None else {"parcels": {}, "deadline": None}
     if options.json:
         print(orjson.dumps(status).decode())  # noqa: T201 - the command line speaks here
         return EXIT_OK

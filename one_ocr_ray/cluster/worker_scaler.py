@@ -39,9 +39,9 @@ WAITING = "No node of this Ray cluster offers CPUs yet; the autoscaler is asked 
 _log = logging.getLogger("one_ocr_ray")
 
 
-def first_nodes(say: Callable[[str], None], *, autoscaled: bool, wait_s: float = FIRST_NODE_WAIT_S) -> list[Node]:
+def first_nodes(say: Callable[[str], None], *, autoscaled: bool) -> list[Node]:
     """The nodes that offer CPUs. A cluster that may grow is given time. Raises UsageError when there is none."""
-    deadline_s = time.monotonic() + (wait_s if autoscaled else 0.0)
+    deadline_s = time.monotonic() + (FIRST_NODE_WAIT_S if autoscaled else 0.0)
     if autoscaled and not working_nodes():
         say(WAITING)
         request_nodes(1)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -78,66 +77,58 @@ MEDIA_TYPES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Results:
-    """Makes files from what the store has of tasks."""
+def result_of(store: TaskStore, view: TaskView, form: Format) -> bytes:
+    """The result of one task."""
+    if form is not Format.ZIP:
+        return _file(store, view, store.pages(view.record.task_id), form)
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        _add(archive, store, view, "", FileNames("").next(view.record.filename))
+    return out.getvalue()
 
-    store: TaskStore
 
-    def of_task(self, view: TaskView, form: Format) -> bytes:
-        """The result of one task."""
-        if form is not Format.ZIP:
-            return self._file(view, self.store.pages(view.record.task_id), form)
-        out = io.BytesIO()
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            self._add(archive, view, "", FileNames("").next(view.record.filename))
-        return out.getvalue()
+def write_results(store: TaskStore, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
+    """Write the results of all tasks into `out`. The pages of one task are in memory at a time."""
+    if form is BatchFormat.PARQUET:
+        write_pages((page for view in views for page in store.pages(view.record.task_id)), {}, out)
+        return
+    folders = FileNames("")
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for view in views:
+            name = folders.next(view.record.filename)
+            _add(archive, store, view, f"{name}/", name)
 
-    def of_batch(self, views: Sequence[TaskView], form: BatchFormat, out: BinaryIO) -> None:
-        """Write the results of all tasks into `out`. The pages of one task are in memory at a time."""
-        if form is BatchFormat.PARQUET:
-            write_pages((page for view in views for page in self.store.pages(view.record.task_id)), {}, out)
-            return
-        folders = FileNames("")
-        with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
-            for view in views:
-                name = folders.next(view.record.filename)
-                self._add(archive, view, f"{name}/", name)
 
-    def _add(self, archive: zipfile.ZipFile, view: TaskView, folder: str, name: str) -> None:
-        pages = self.store.pages(view.record.task_id)
-        for form in (Format.MD, Format.TXT, Format.HTML, Format.JSON, Format.JSONL):
-            archive.writestr(f"{folder}{name}.{form}", self._file(view, pages, form))
-        archive.writestr(f"{folder}pages.parquet", self._file(view, pages, Format.PARQUET))
-        document = self.store.files(view.record.task_id, "documents")
-        if document is not None:
-            archive.writestr(f"{folder}documents.parquet", document)
+def _add(archive: zipfile.ZipFile, store: TaskStore, view: TaskView, folder: str, name: str) -> None:
+    pages = store.pages(view.record.task_id)
+    for form in (Format.MD, Format.TXT, Format.HTML, Format.JSON, Format.JSONL):
+        archive.writestr(f"{folder}{name}.{form}", _file(store, view, pages, form))
+    archive.writestr(f"{folder}pages.parquet", _file(store, view, pages, Format.PARQUET))
+    document = store.files(view.record.task_id, "documents")
+    if document is not None:
+        archive.writestr(f"{folder}documents.parquet", document)
 
-    def _file(self, view: TaskView, pages: Sequence[PageResult], form: Format) -> bytes:
-        match form:
-            case Format.MD | Format.TXT | Format.HTML | Format.HOCR | Format.ALTO:
-                return _text(view, pages, form).encode()
-            case Format.CSV:
-                texts = (to_csv(sheet.rows) for sheet in sheets_of(page_tables(pages)))
-                return "\r\n".join(texts).encode("utf-8-sig")
-            case Format.XLSX:
-                # The tables of the pages; a workbook must have a sheet, so one without tables has an empty one.
-                out = io.BytesIO()
-                write_workbook(out, sheets_of(page_tables(pages)) or [Sheet("no tables", [])], view.record.created_at)
-                return out.getvalue()
-            case Format.JSON:
-                body = {
-                    "task": TaskStatus.of(view).model_dump(mode="json"),
-                    "pages": [page_row(page) for page in pages],
-                }
-                return orjson.dumps(body, option=_JSON | orjson.OPT_INDENT_2)
-            case Format.JSONL:
-                return b"".join(
-                    orjson.dumps(page_row(page), option=_JSON | orjson.OPT_APPEND_NEWLINE) for page in pages
-                )
-            case _:
-                committed = self.store.files(view.record.task_id, "pages") if view.state.terminal else None
-                return committed or encode_pages(pages, {})
+
+def _file(store: TaskStore, view: TaskView, pages: Sequence[PageResult], form: Format) -> bytes:
+    match form:
+        case Format.MD | Format.TXT | Format.HTML | Format.HOCR | Format.ALTO:
+            return _text(view, pages, form).encode()
+        case Format.CSV:
+            texts = (to_csv(sheet.rows) for sheet in sheets_of(page_tables(pages)))
+            return "\r\n".join(texts).encode("utf-8-sig")
+        case Format.XLSX:
+            # The tables of the pages; a workbook must have a sheet, so one without tables has an empty one.
+            out = io.BytesIO()
+            write_workbook(out, sheets_of(page_tables(pages)) or [Sheet("no tables", [])], view.record.created_at)
+            return out.getvalue()
+        case Format.JSON:
+            body = {"task": TaskStatus.of(view).model_dump(mode="json"), "pages": [page_row(page) for page in pages]}
+            return orjson.dumps(body, option=_JSON | orjson.OPT_INDENT_2)
+        case Format.JSONL:
+            return b"".join(orjson.dumps(page_row(page), option=_JSON | orjson.OPT_APPEND_NEWLINE) for page in pages)
+        case _:
+            committed = store.files(view.record.task_id, "pages") if view.state.terminal else None
+            return committed or encode_pages(pages, {})
 
 
 def _text(view: TaskView, pages: Sequence[PageResult], form: Format) -> str:

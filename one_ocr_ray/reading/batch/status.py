@@ -8,23 +8,21 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from one_ocr_ray.clock import SystemClock
+from one_ocr_ray.engines.llm.batch.client import BATCH_CODECS
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.policy.batch.parcel import Stage
 from one_ocr_ray.reading.batch.known_parcels import KnownParcels
 from one_ocr_ray.storage.batches import BatchState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from one_ocr_ray.engines.llm.batch.client import BatchCodec
     from one_ocr_ray.storage.batches import Account
     from one_ocr_ray.storage.store.objects import Objects
 
 
-def status_of(output: Objects, account: Account, codecs: Mapping[str, BatchCodec]) -> dict[str, Any]:
+def status_of(output: Objects, account: Account) -> dict[str, Any]:
     """Counts of parcels that are not cleaned, and when the provider deletes the first results."""
     options = EngineOptions(name=account.engine, model=account.model, base_url=account.base_url)
-    known = KnownParcels(BatchState(output), codecs[account.engine].limits(options), SystemClock(), creates=False)
+    known = KnownParcels(BatchState(output), BATCH_CODECS[account.engine].limits(options), SystemClock(), creates=False)
     asyncio.run(known.take_in())
     counts = {stage.value: asdict(each) for stage, each in known.counts().items() if stage is not Stage.CLEANED}
     end_s = known.deadline_s

@@ -15,7 +15,7 @@ from one_ocr_ray.service.api.openapi import BINARY, TEXT, responses_of
 from one_ocr_ray.service.dependencies import Owner, ServiceDep
 from one_ocr_ray.service.names import content_disposition, download_stem
 from one_ocr_ray.service.problems import Problem
-from one_ocr_ray.service.results import MEDIA_TYPES, BatchFormat, Format, Results
+from one_ocr_ray.service.results import MEDIA_TYPES, BatchFormat, Format, result_of, write_results
 from one_ocr_ray.service.searchable import searchable_copy
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ async def task_result(  # noqa: PLR0917 - parameters of a request, given by name
         copy = await service.executor.run(owner, lambda: searchable_copy(service, task_id, allow_signed=allow_signed))
         headers["Content-Length"] = str(os.fstat(copy.fileno()).st_size)
         return StreamingResponse(_chunks(copy), 200, headers, MEDIA_TYPES[form])
-    data = await service.executor.run(owner, lambda: Results(service.store).of_task(view, form))
+    data = await service.executor.run(owner, lambda: result_of(service.store, view, form))
     return Response(data, 200, headers, MEDIA_TYPES[form])
 
 
@@ -72,7 +72,7 @@ async def batch_result(
     _check_ended(views, partial=partial)
     out = tempfile.TemporaryFile(dir=service.spool.folder)  # noqa: SIM115 - closed when it is sent
     try:
-        await service.executor.run(owner, lambda: Results(service.store).of_batch(views, form, out))
+        await service.executor.run(owner, lambda: write_results(service.store, views, form, out))
         size_bytes = out.tell()
     except BaseException:
         out.close()
