@@ -30,6 +30,8 @@ class RouteReason(StrEnum):
     TOO_COMPLEX = "too_complex"  # more on one page than is looked at
     # The embedded engine
     CONFIDENT = "confident"  # it is sure of what it has read
+    # A model
+    USABLE = "usable"  # first on its route, it gave an answer that can be used
     # An answer that the next reader may better
     LOW_CONFIDENCE = "low_confidence"
     SCRIPT_NOT_READ = "script_not_read"

@@ -61,9 +61,9 @@ def test_a_page_goes_from_the_small_model_to_the_large_one(
     pages = pages_by_source(tmp_path / "out")
     told = {number: (row["engine"], row["model"], row["route_reason"]) for (_, number), row in pages.items()}
     assert told == {
-        1: ("small", "small-model", None),
+        1: ("small", "small-model", "usable"),
         2: ("large", "large-model", "unusable"),
-        3: ("small", "small-model", None),
+        3: ("small", "small-model", "usable"),
     }
     assert {row.page for row in large.rows() if row.operation == "read"} == {"doc-0000 page 2"}
     cheap, dear = (pages["doc-0000.pdf", number]["cost_usd"] for number in (1, 2))

@@ -870,6 +870,15 @@ async def test_a_page_whose_font_nobody_has_is_read_from_its_layer() -> None:
     assert row.failure.code is ErrorCode.RENDER_FAILED
 
 
+async def test_a_model_that_comes_first_says_why_it_answers() -> None:
+    """Every row of a route has a reason; that of a page that another reader has sent on stays."""
+    _, context = small_and_large(GOOD, GOOD)
+    assert (await read_page(document(1), page_image(), context)).route_reason is RouteReason.GARBLED
+    context = replace(context, readers=context.readers[1:])
+    row = await read_page(document(1), page_image(), context)
+    assert (row.engine, row.route_reason) == ("small", "usable")
+
+
 async def test_one_reader_is_no_route() -> None:
     """Its rows have no reason."""
     assert (await Scene().read()).route_reason is None

@@ -122,7 +122,7 @@ def ocr_verdict(answer: Answer, escalate: Collection[Escalation] = (), at: Gates
 def model_verdict(answer: Answer) -> Verdict:
     """The judge of a model: `policy/page/quality.py` has already decided if its answer can be used."""
     if answer.failure is None:
-        return Verdict(accepted=True)
+        return _stands(RouteReason.USABLE)
     return _on(RouteReason.UNUSABLE if answer.failure.code in UNUSABLE else RouteReason.FAILED_OVER)
 
 

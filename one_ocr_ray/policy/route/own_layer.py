@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from one_ocr_ray.model import PageResult
 
 # With these nobody has found fault with the page's own text: it was not looked at, or is right and was not enough.
-_FAULTLESS = frozenset({None, "confident", "failed_over", "formulas", "table", "handwriting", "too_complex"})
+_FAULTLESS = frozenset({None, "confident", "usable", "failed_over", "formulas", "table", "handwriting", "too_complex"})
 
 
 class LayerWish(Enum):
