@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ray.actor import ActorHandle
 
+    from one_ocr_ray.blocks import Positions
     from one_ocr_ray.cluster.nodes import Node
     from one_ocr_ray.engines.ocr.languages import LineModels
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
@@ -53,9 +54,9 @@ class OcrEngineActor:
         """The engine's answer for one page image."""
         return self._engine.read_page(image)
 
-    def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
+    def read_layer(self, image: PageImage, known: KnownFonts, positions: Positions, route: Route) -> LayerReading:
         """One page from its text layer, where that is right. `known`: what is known of its document's fonts."""
-        return self._engine.read_layer(image, known, route)
+        return self._engine.read_layer(image, known, route, positions)
 
     def answer(self) -> None:
         """Answer that the process lives."""
@@ -109,8 +110,10 @@ class EnginePool:
         answer: Answer | None = await self.call("read", replace(image, layer=None))
         return answer or Answer(failure=DIED)
 
-    async def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading | None:
-        reading: LayerReading | None = await self.call("read_layer", image, known, route)
+    async def read_layer(
+        self, image: PageImage, known: KnownFonts, positions: Positions, route: Route
+    ) -> LayerReading | None:
+        reading: LayerReading | None = await self.call("read_layer", image, known, positions, route)
         return reading
 
     async def call(self, method: str, *arguments: Any) -> Any:

@@ -25,16 +25,17 @@ from one_ocr_ray.policy.dataset.journal import (
     with_retried,
 )
 from one_ocr_ray.policy.dataset.selection import ALL_PAGES
-from one_ocr_ray.policy.document import with_continuations
+from one_ocr_ray.policy.document import document_texts, with_continuations
 from one_ocr_ray.routing import RouteReason
 from one_ocr_ray.storage.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from one_ocr_ray.model import DocumentResult, PageResult, Shard
     from one_ocr_ray.policy.dataset.documents import RunIdentity
     from one_ocr_ray.policy.dataset.selection import PageSelection
+    from one_ocr_ray.policy.document import DocumentText
     from one_ocr_ray.storage.dataset.shard_files import Dataset
     from one_ocr_ray.storage.store.objects import Objects
 
@@ -112,7 +113,7 @@ class ShardCommit:
         pages = with_retried(self.standing, self.journaled)
         if pages != self.standing:
             pages = self._replace_pages(pages)
-        return pages, self._finish(pages)
+        return pages, self._finish(pages, {})
 
     def commit(self, rows: Iterable[PageResult]) -> tuple[list[PageResult], list[DocumentResult]]:
         """Commit the `rows` of the shard's documents, in order, and the documents made from them. Gives what stands."""
@@ -124,7 +125,9 @@ class ShardCommit:
         costs = [(page.cost_usd, earlier.cost_usd) for page, earlier in pairs if earlier is not None]
         if cost_usd := sum((one or 0.0) + (other or 0.0) for one, other in costs if (one is None) != (other is None)):
             self.journal.record(Spending(known_usd=cost_usd))
-        pages = with_continuations(with_earlier_usage(with_earlier_usage(read, self.replaced), self.uncounted))
+        read = with_earlier_usage(with_earlier_usage(read, self.replaced), self.uncounted)
+        texts = document_texts(read)
+        pages = with_continuations(read, texts)
         if self.replaces:
             standing = self._replace_pages(pages)
         else:
@@ -134,7 +137,7 @@ class ShardCommit:
         displaced = [row for row in pages if (row.document_id, row.page_number, row.finished_at) not in kept]
         if cost_usd := sum(row.cost_usd or 0.0 for row in displaced):
             self.journal.record(Spending(known_usd=cost_usd))
-        return standing, self._finish(standing)
+        return standing, self._finish(standing, texts if standing == pages else {})
 
     def _replace_pages(self, pages: list[PageResult]) -> list[PageResult]:
         """Replace the pages. Good rows stay, also those that another driver has written in the meantime."""
@@ -145,13 +148,16 @@ class ShardCommit:
         self.dataset.replace_pages(self.shard.shard_id, pages)
         return pages
 
-    def _finish(self, pages: Sequence[PageResult]) -> list[DocumentResult]:
+    def _finish(self, pages: Sequence[PageResult], texts: Mapping[str, DocumentText]) -> list[DocumentResult]:
+        """Write the documents of `pages`. `texts`: those of the pages that are made already, by document."""
         by_document: dict[str, list[PageResult]] = defaultdict(list)
         for page in pages:
             by_document[page.document_id].append(page)
         now = datetime.now(UTC)
         rows = [
-            document_result(document, by_document[document.document_id], self.identity, now)
+            document_result(
+                document, by_document[document.document_id], self.identity, now, texts.get(document.document_id)
+            )
             for document in self.shard.documents
         ]
         if self.journal.is_replacing():

@@ -11,7 +11,7 @@ import pytest
 
 from one_ocr_ray.blocks import Block, BlockKind, Box, PackedBlocks, PageBox, Positions
 from one_ocr_ray.policy.dataset.packing import pack, unpack
-from one_ocr_ray.policy.document import document_text, with_continuations
+from one_ocr_ray.policy.document import document_text, document_texts, with_continuations
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.books import HEIGHT_PT, TITLE, WIDTH_PT, book
 from tests.values import TIMED_OUT, document, page
@@ -177,7 +177,7 @@ def test_a_block_that_goes_on_says_so() -> None:
     made = book(40, with_places=True, numbers_in_heads=True)
     going_on = [
         block.text
-        for each in with_continuations(made.pages)
+        for each in with_continuations(made.pages, document_texts(made.pages))
         for block in unpack(each.blocks or PackedBlocks(b""))
         if block.continues
     ]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.text_layer import LayerReading, TextLayerReader
 from one_ocr_ray.errors import EngineError
@@ -42,13 +43,15 @@ class LocalEngine:
         pt_per_px = image.page_box.width / image.width_px if image.page_box else PT_PER_PX
         return self.read(image.data, pt_per_px, image.page_number)
 
-    def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
+    def read_layer(
+        self, image: PageImage, known: KnownFonts, route: Route, positions: Positions = Positions.WORDS
+    ) -> LayerReading:
         """Read a page from its text layer, in the calling thread. `known`: what is known of its document's fonts.
 
         Raises `EngineError` if the models cannot be loaded.
         """
         try:
-            return TextLayerReader(self.page_reader).read(image, known, route)
+            return TextLayerReader(self.page_reader).read(image, known, route, positions)
         except EngineError:
             raise
         except Exception as exc:  # the same boundary as in `read`

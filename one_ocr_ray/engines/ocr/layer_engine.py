@@ -11,6 +11,7 @@ from one_ocr_ray.policy.route.chain import TEXT_LAYER
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from one_ocr_ray.blocks import Positions
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import PageImage, PageRequest
     from one_ocr_ray.policy.text_layer.spot_check import KnownFonts
@@ -26,7 +27,7 @@ class LayerEngine:
     name = TEXT_LAYER
     model = DEFAULT_MODELS[TEXT_LAYER]
 
-    def __init__(self, read: Callable[[PageImage, KnownFonts], Awaitable[LayerReading | None]]) -> None:
+    def __init__(self, read: Callable[[PageImage, KnownFonts, Positions], Awaitable[LayerReading | None]]) -> None:
         """`read` reads one page; it gives None when that has killed its process."""
         self._read = read
         self._fonts: dict[str, KnownFonts] = {}  # by document, the one asked for last at the end
@@ -37,7 +38,7 @@ class LayerEngine:
         self._fonts[document_id] = known
         if len(self._fonts) > DOCUMENTS_KEPT:
             del self._fonts[next(iter(self._fonts))]
-        reading = await self._read(image, known)
+        reading = await self._read(image, known, page_request.positions)
         if reading is None:
             return Answer(failure=DIED)
         for key, record in reading.fonts.items():

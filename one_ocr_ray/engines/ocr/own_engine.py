@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.engines.ocr.engine import LocalEngine
 
 if TYPE_CHECKING:
+    from one_ocr_ray.blocks import Positions
     from one_ocr_ray.engines.ocr.languages import LineModels
     from one_ocr_ray.engines.ocr.text_layer import LayerReading
     from one_ocr_ray.model import Answer, PageImage, PageRequest
@@ -29,10 +30,10 @@ class OwnEngine:
     async def analyze_image_async(self, image: PageImage, page_request: PageRequest) -> Answer:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.read_page, image)
 
-    async def read_layer(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
+    async def read_layer(self, image: PageImage, known: KnownFonts, positions: Positions, route: Route) -> LayerReading:
         """One page from its text layer; `known`: what is known of its document's fonts."""
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, self._engine.read_layer, image, known, route)
+        return await loop.run_in_executor(self._thread, self._engine.read_layer, image, known, route, positions)
 
     async def check(self) -> None:
         """It needs no key and no network."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from one_ocr_ray.blocks import Positions
 from one_ocr_ray.model import Answer, ErrorCode, Failure
 from one_ocr_ray.policy.layout import page_blocks
+from one_ocr_ray.policy.layout.places import without_lines
 from one_ocr_ray.policy.route.gates import (
     before_the_picture,
     layer_verdict,
@@ -76,7 +78,7 @@ class TextLayerReader:
     def __init__(self, page_reader: Callable[[], RapidReader]) -> None:
         self._page_reader = page_reader
 
-    def read(self, image: PageImage, known: KnownFonts, route: Route) -> LayerReading:
+    def read(self, image: PageImage, known: KnownFonts, route: Route, positions: Positions) -> LayerReading:
         """The page from its layer, or a failure whose verdict says why the layer is not trusted.
 
         Raises what OpenCV, OpenVINO and RapidOCR raise.
@@ -98,7 +100,10 @@ class TextLayerReader:
         content = content_of(layer, lines, (*seen_in_picture.lines, *drawn_bullets(layer, lines)))
         blocks = page_blocks(content)
         verdict = past_tables(verdict, blocks, route.escalate)
-        answer = Answer(text=to_markdown(blocks), blocks=blocks, rotation_deg=content.rotate, verdict=verdict)
+        text = to_markdown(blocks)
+        if positions is not Positions.WORDS:  # nobody asks for them, and another process would make objects of all
+            blocks = without_lines(blocks)
+        answer = Answer(text=text, blocks=blocks, rotation_deg=content.rotate, verdict=verdict)
         return LayerReading(answer, seen_in_picture.fonts)
 
     def _look(self, page: _Page, known: KnownFonts, route: Route) -> _Look:

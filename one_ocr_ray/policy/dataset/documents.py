@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from one_ocr_ray.model import DocumentRef, PageResult
+    from one_ocr_ray.policy.document import DocumentText
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,18 @@ class RunIdentity:
 
 
 def document_result(
-    document: DocumentRef, pages: Sequence[PageResult], identity: RunIdentity, now: datetime
+    document: DocumentRef,
+    pages: Sequence[PageResult],
+    identity: RunIdentity,
+    now: datetime,
+    text: DocumentText | None = None,
 ) -> DocumentResult:
     """The row of `document` from all its selected pages, in order. An unopened document has no pages.
 
-    `now` replaces the times of a document without pages.
+    `now` replaces the times of a document without pages. `text`: that of the pages, where it is made already.
     """
     counts = {status: sum(page.status is status for page in pages) for status in PageStatus}
-    text = document_text(pages)
+    text = text or document_text(pages)
     if document.failure is not None or counts[PageStatus.FAILED] == len(pages) > 0:
         outcome = Outcome.FAILED
     else:

@@ -6,7 +6,6 @@ The bytes are compressed JSON with the fields of the dataset's column `blocks`, 
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -23,6 +22,7 @@ from one_ocr_ray.blocks import (
     Positions,
     TableGrid,
 )
+from one_ocr_ray.policy.layout.places import without_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +36,7 @@ def pack(blocks: Sequence[Block] | None, positions: Positions) -> PackedBlocks |
     if blocks is None or positions is Positions.NONE:
         return None
     if positions is Positions.BLOCKS:
-        blocks = [replace(block, lines=None) for block in blocks]
+        blocks = without_lines(blocks)
     return pack_rows(orjson.loads(orjson.dumps(blocks)))
 
 

@@ -21,7 +21,7 @@ from one_ocr_ray.policy.document.run_in_heads import run_in_heads
 from one_ocr_ray.policy.page.plain_text import plain_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from one_ocr_ray.model import PageResult
     from one_ocr_ray.policy.document.furniture import EdgePiece
@@ -57,19 +57,19 @@ def document_text(pages: Sequence[PageResult]) -> DocumentText:
     return DocumentText("".join(text.parts), tuple(text.ends), text.continuing)
 
 
-def with_continuations(pages: Sequence[PageResult]) -> list[PageResult]:
-    """`pages` of one or more documents, whose blocks say if they continue the page before."""
+def document_texts(pages: Iterable[PageResult]) -> dict[str, DocumentText]:
+    """The text of each document that `pages` are of, by its id."""
     by_document: dict[str, list[PageResult]] = {}
     for page in pages:
         by_document.setdefault(page.document_id, []).append(page)
-    going_on = {
-        name: document_text(some).continuing
-        for name, some in by_document.items()
-        if any(page.blocks is not None for page in some)
-    }
+    return {name: document_text(some) for name, some in by_document.items()}
+
+
+def with_continuations(pages: Iterable[PageResult], texts: Mapping[str, DocumentText]) -> list[PageResult]:
+    """`pages`, of which `texts` are, with blocks that say if they continue the page before. The texts stay the same."""
     marked: list[PageResult] = []
     for page in pages:
-        block_id = going_on.get(page.document_id, {}).get(page.page_number)
+        block_id = texts[page.document_id].continuing.get(page.page_number)
         if block_id is None or page.blocks is None:
             marked.append(page)
         else:

@@ -41,6 +41,11 @@ def turned(page: PageBox, turn_deg: int) -> PageBox:
     return PageBox(*((height, width) if turn_deg % 180 else (width, height)), (page.rotate + turn_deg) % 360)
 
 
+def without_lines(blocks: Iterable[Block]) -> tuple[Block, ...]:
+    """`blocks` without the places of their lines and words."""
+    return tuple(replace(block, lines=None) for block in blocks)
+
+
 def stood_up(blocks: Iterable[Block], laid_height: float) -> tuple[Block, ...]:
     """`blocks` of a page that was read lying on its left side, turned upright. `laid_height`: the page's, in points."""
 
