@@ -42,7 +42,7 @@ class ModelProfile:
     request_fields: more fields of the request's body, such as top_p.
     server_args: what `vllm serve` needs for these models. least_vllm: the first version that runs them.
     pin_revision: the repository has changed its model under one name, or runs code of its own.
-    source, checked: where these facts come from, and when they were read.
+    source: where these facts come from.
     """
 
     name: str
@@ -64,4 +64,3 @@ class ModelProfile:
     pin_revision: bool = False
     licence: str = ""
     source: str = ""
-    checked: str = ""

@@ -1,4 +1,4 @@
-"""The known families of OCR models as data. Each entry says where its facts come from and when they were read.
+"""The known families of OCR models as data. Each entry says where its facts come from; they were read in 2026-11.
 
 Scores and speeds do not belong here; a model that reads single regions is offered as a reader of whole pages only where
 its authors do so.
@@ -9,7 +9,6 @@ from __future__ import annotations
 from one_ocr_ray.policy.profiles import prompts
 from one_ocr_ray.profile import AnswerFormat, ModelProfile, PromptOrder
 
-_CHECKED = "2026-11"
 _CACHES_OFF = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
 # Of a context of 8192 tokens in all. A page takes up to 1,200 of it, and vLLM refuses a request for more than is left.
 _REST_OF_8192 = 6900
@@ -29,7 +28,6 @@ PROFILES = (
         least_vllm="0.11.2",
         licence="Apache-2.0",
         source="https://github.com/allenai/olmocr",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "dots",
@@ -45,7 +43,6 @@ PROFILES = (
         pin_revision=True,
         licence="MIT, and an agreement of its own",
         source="https://github.com/rednote-hilab/dots.ocr",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "deepseek-ocr",
@@ -67,7 +64,6 @@ PROFILES = (
         least_vllm="0.12",
         licence="MIT; DeepSeek-OCR-2 Apache-2.0",
         source="https://github.com/deepseek-ai/DeepSeek-OCR",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "nanonets-ocr2",
@@ -77,7 +73,6 @@ PROFILES = (
         output_tokens=15000,
         licence="the card names none; its base Qwen2.5-VL-3B is for research",
         source="https://huggingface.co/nanonets/Nanonets-OCR2-3B",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "chandra-2",
@@ -91,7 +86,6 @@ PROFILES = (
         least_vllm="0.17",
         licence="modified OpenRAIL-M: free below 2 M USD of revenue or funding",
         source="https://github.com/datalab-to/chandra",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "chandra",
@@ -105,7 +99,6 @@ PROFILES = (
         server_args=("--max-model-len", "18000"),
         licence="modified OpenRAIL-M: free below 2 M USD of revenue or funding",
         source="https://github.com/datalab-to/chandra",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "lightonocr-3-1b",
@@ -118,7 +111,6 @@ PROFILES = (
         least_vllm="0.30",
         licence="Apache-2.0",
         source="https://huggingface.co/lightonai/LightOnOCR-3-1B",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "lightonocr-3",
@@ -132,7 +124,6 @@ PROFILES = (
         least_vllm="0.30",
         licence="Apache-2.0",
         source="https://huggingface.co/lightonai/LightOnOCR-3-4B",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "lightonocr",
@@ -145,7 +136,6 @@ PROFILES = (
         server_args=_CACHES_OFF,
         licence="Apache-2.0",
         source="https://huggingface.co/lightonai/LightOnOCR-2-1B",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "granite-docling",
@@ -158,7 +148,6 @@ PROFILES = (
         request_fields={"skip_special_tokens": False, "stop": ["</doctag>", "<|end_of_text|>"]},
         licence="Apache-2.0",
         source="https://huggingface.co/ibm-granite/granite-docling-258M",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "infinity-parser2",
@@ -173,7 +162,6 @@ PROFILES = (
         pin_revision=True,
         licence="Apache-2.0, not confirmed",
         source="https://github.com/infly-ai/INF-MLLM",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "hunyuanocr",
@@ -187,7 +175,6 @@ PROFILES = (
         pin_revision=True,
         licence="Tencent's own: not for the EU, the United Kingdom and South Korea",
         source="https://huggingface.co/tencent/HunyuanOCR",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "glm-ocr",
@@ -198,7 +185,6 @@ PROFILES = (
         least_vllm="0.19",
         licence="MIT",
         source="https://huggingface.co/zai-org/GLM-OCR",
-        checked=_CHECKED,
     ),
     ModelProfile(
         "paddleocr-vl",
@@ -211,7 +197,6 @@ PROFILES = (
         pin_revision=True,
         licence="Apache-2.0, not confirmed",
         source="https://huggingface.co/PaddlePaddle/PaddleOCR-VL",
-        checked=_CHECKED,
     ),
 )
 NAMES = ("generic", *(profile.name for profile in PROFILES))  # generic: no profile, the built-in prompt

@@ -23,16 +23,10 @@ if TYPE_CHECKING:
 
 REVS_PER_EPOCH = 1 << 24
 # Codes that stop a job rather than a page: the rest of the task can be read once the cause is fixed.
-STOP_CODES = frozenset(
-    {
-        ErrorCode.AUTH,
-        ErrorCode.BILLING,
-        ErrorCode.QUOTA_DAY,
-        ErrorCode.MODEL_NOT_FOUND,
-        ErrorCode.BUDGET,
-        ErrorCode.INVALID_OPTIONS,
-    }
-)
+STOP_CODES = frozenset({
+    ErrorCode.AUTH, ErrorCode.BILLING, ErrorCode.QUOTA_DAY, ErrorCode.MODEL_NOT_FOUND, ErrorCode.BUDGET,
+    ErrorCode.INVALID_OPTIONS,
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
