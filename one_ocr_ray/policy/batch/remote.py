@@ -37,7 +37,6 @@ class RemoteBatch:
     tag: str | None = None
     input_file: str | None = None
     created_s: float | None = None
-    ended_s: float | None = None
     outputs: tuple[str, ...] = ()  # files with lines: answers, and errors where they stand apart
     is_accepted: bool = False  # past validation
     code: str = ""  # of a batch that failed

@@ -164,7 +164,6 @@ def read_batch(payload: Any) -> RemoteBatch | None:
         tag=tag if isinstance(tag, str) else None,
         input_file=source if isinstance(source, str) else None,
         created_s=wire.unix_time(metadata.get("createTime")),
-        ended_s=wire.unix_time(metadata.get("endTime")),
         outputs=(output,) if isinstance(output, str) and output else (),
         is_accepted=status in {"RUNNING", "SUCCEEDED", "PARTIALLY_SUCCEEDED"},
         code=TOKEN_LIMIT if error.get("code") == _EXHAUSTED else str(error.get("code") or ""),

@@ -145,7 +145,6 @@ _STATES = {
     "expired": RemoteState.EXPIRED,
     "cancelled": RemoteState.CANCELLED,
 }
-_ENDS = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 
 
 def read_batch(payload: Any) -> RemoteBatch | None:
@@ -163,7 +162,6 @@ def read_batch(payload: Any) -> RemoteBatch | None:
         tag=tag if isinstance(tag, str) else None,
         input_file=payload["input_file_id"] if isinstance(payload.get("input_file_id"), str) else None,
         created_s=wire.unix_time(payload.get("created_at")),
-        ended_s=next((time for time in map(wire.unix_time, map(payload.get, _ENDS)) if time is not None), None),
         outputs=tuple(each for each in outputs if isinstance(each, str) and each),
         is_accepted=status in {"in_progress", "finalizing", "completed"},
         code=str(first.get("code") or ""),
