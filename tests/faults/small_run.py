@@ -182,6 +182,11 @@ def dying(step: int, die: Callable[[], None], *, torn: bool = False) -> Iterator
             setattr(module, name, original)
 
 
+def can_be_torn(change: str) -> bool:
+    """False for a change of `dying` that happens whole or not at all."""
+    return not change.startswith(("replace ", "delete "))
+
+
 def _is_file(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
