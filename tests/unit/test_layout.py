@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from one_ocr_ray.blocks import Box
@@ -353,7 +353,6 @@ def test_terms_and_what_explains_them_are_paragraphs_of_their_own() -> None:
 
 
 @example(UNDONE_BY_A_CUT)
-@settings(max_examples=500)
 @given(PAGE)
 def test_lines_across_the_columns_cost_no_letter(page: Sequence[Sequence[tuple[str, int, int]]]) -> None:
     """Titles stand across a gutter, and a detector draws lines over it: every letter is still there, once."""
