@@ -23,7 +23,7 @@ test-service:
 test-others:
 	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm
 
-# A real vLLM on the CPU. Its environment of 3 GB, made once in some 6 minutes, stays in VLLM_FOLDER.
+# A real vLLM on the CPU. Its environment of 3.4 GB, made once in a minute or two, stays in VLLM_FOLDER.
 VLLM_FOLDER ?= $(HOME)/.cache/one-ocr-vllm
 test-vllm:
 	mkdir -p "$(VLLM_FOLDER)" && tests/vllm/install.sh "$(VLLM_FOLDER)"

