@@ -37,20 +37,17 @@ def test_a_killed_run_equals_one_in_peace(
         (site.source / name).write_bytes(data)
     for path in samples.glob("*.pdf"):
         (site.source / path.name).write_bytes(path.read_bytes())
-    address = ("--address", ray.get_runtime_context().gcs_address)
-    with Driver(*site.arguments(*address)) as driver:
-        assert driver.wait()[0] == 3, driver.said()
+    assert site.read().exit_code == 3
     in_peace = dataset_rows(site.output)
 
     site.output = str(tmp_path / "killed")
     last = site.answered() + 12
     site.stop_after(12)
-    with Driver(*site.arguments(*address)) as driver:
+    with Driver(*site.arguments("--address", ray.get_runtime_context().gcs_address)) as driver:
         assert driver.wait_until(lambda: site.answered() == last), driver.said()
         driver.kill(*processes_named("OcrWorker"))
     site.go_on()
-    with Driver(*site.arguments(*address)) as driver:
-        assert driver.wait()[0] == 3, driver.said()
+    assert site.read().exit_code == 3
     assert dataset_rows(site.output) == in_peace
 
 
