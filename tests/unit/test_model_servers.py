@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -71,6 +72,13 @@ def test_a_servers_environment() -> None:
     assert environment.keys().isdisjoint({"VLLM_PORT", "PYTHONPATH"})
     assert (environment["PATH"], environment["VLLM_API_KEY"]) == ("/bin", "secret")
     assert environment["CUDA_VISIBLE_DEVICES"] == "2,3"
+
+
+def test_a_server_finds_the_programs_of_its_own_environment() -> None:
+    """As if that were activated; a bare name is looked for on PATH as it is."""
+    of = partial(server_environment, {"PATH": "/bin"}, key="secret", gpu_ids=[], address="10.0.0.2")
+    assert of(python="/opt/vllm/bin/python")["PATH"] == "/opt/vllm/bin:/bin"
+    assert of(python="python3")["PATH"] == of()["PATH"] == "/bin"
 
 
 def test_a_start_that_fails_twice_is_given_up() -> None:

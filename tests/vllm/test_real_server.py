@@ -7,6 +7,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -27,15 +29,16 @@ SMALL = (
 STARTS_S = 400.0
 
 
-def run(folder: Path, documents: int, pages: int) -> subprocess.Popen[str]:
-    """A run of the command line on new PDFs."""
+def run(folder: Path, documents: int, pages: int, *more: str, server_args: str = SMALL) -> subprocess.Popen[str]:
+    """A run of the command line on new PDFs; of a flag that stands twice the last counts."""
     (folder / "in").mkdir()
     write_identity_pdfs(folder / "in", range(documents), pages=pages)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     command = [
         str(Path(sys.executable).with_name("one-ocr")), "run", str(folder / "in"), "--output", str(folder / "out"),
         "--engine", "vllm", "--model", str(FOLDER / "tiny"), "--gpus-per-replica", "0", "--replicas", "1",
-        "--server-python", str(FOLDER / "venv/bin/python"), "--server-args", SMALL, "--output-tokens", "64",
+        "--server-python", str(FOLDER / "venv/bin/python"), "--server-args", server_args,
+        "--output-tokens", "64", *more,
     ]  # fmt: skip
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -78,6 +81,48 @@ def test_an_engine_that_is_killed_costs_no_page(tmp_path: Path) -> None:
     assert "it is started again" in said
     assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 120
     until(lambda: not servers(), "the end of all servers", 30)
+
+
+def test_a_killed_api_server_and_a_killed_actor_cost_no_page(tmp_path: Path) -> None:
+    """The engine that the API server leaves behind is ended, and one that the actor leaves, too."""
+    reading = run(tmp_path, documents=10, pages=12)
+    killed_at = 0.0
+    for part in ("api_server", "ray::Replica"):
+        found: list[psutil.Process] = []
+
+        def reads() -> bool:
+            assert reading.poll() is None, "the run ended too early"
+            of_run = [*servers(), *psutil.Process(reading.pid).children(recursive=True)]
+            found[:] = [each for each in of_run if part in (line := line_of(each)) and "guard.py" not in line]  # noqa: B023
+            written = [path for path in (tmp_path / "out/_work").rglob("*") if path.is_file()]
+            return bool(found) and any(path.stat().st_mtime > killed_at for path in written)  # noqa: B023
+
+        until(reads, "a page", STARTS_S)
+        killed_at = time.time()
+        found[0].kill()
+    said, _ = reading.communicate(timeout=2 * STARTS_S)
+    assert said.count("it is started again") == 2
+    assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 120
+    until(lambda: not servers(), "the end of all servers", 30)
+
+
+def line_of(process: psutil.Process) -> str:
+    """Its command line; nothing of one that has just ended."""
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def test_a_full_server_and_a_small_cap(tmp_path: Path) -> None:
+    """A 503 of its queue costs no page; an answer that stays cut off is kept, and says so."""
+    few = SMALL.replace("--max-num-seqs 8", "--max-num-seqs 1 --max-num-queued-reqs 1")
+    reading = run(tmp_path, 2, 10, "--output-tokens", "4", "--json", server_args=few)
+    said, _ = reading.communicate(timeout=STARTS_S)
+    summary = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
+    assert summary["requests"]["throttled"] > 0
+    read = [(row["status"], row["truncated"], PAGE.startswith(str(row["markdown"]))) for row in rows(tmp_path)]
+    assert read == [("ok", True, True)] * 20
+    assert {row["finish_reason"] for row in rows(tmp_path)} == {"length"}
 
 
 def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:

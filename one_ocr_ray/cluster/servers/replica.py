@@ -84,7 +84,11 @@ class Replica:
                 self._server.stop()
             gpu_ids = ray.get_runtime_context().get_accelerator_ids().get("GPU", [])
             environment = server_environment(
-                for_child_programs(), key=self._key.get_secret_value(), gpu_ids=gpu_ids, address=place.host
+                for_child_programs(),
+                key=self._key.get_secret_value(),
+                gpu_ids=gpu_ids,
+                address=place.host,
+                python=self._plan.python,
             )
             command = command_of(self._plan, place.host, place.port)
             try:

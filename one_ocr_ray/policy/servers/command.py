@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -70,10 +71,15 @@ def command_of(plan: ServerPlan, host: str, port: int) -> list[str]:
 
 
 def server_environment(
-    inherited: Mapping[str, str], *, key: str, gpu_ids: Sequence[str], address: str
+    inherited: Mapping[str, str], *, key: str, gpu_ids: Sequence[str], address: str, python: str | None = None
 ) -> dict[str, str]:
-    """The environment of a server: the node's, and the key, which commands would show."""
+    """The environment of a server: the node's, and the key, which commands would show.
+
+    Programs beside `python` come first on PATH, as in an activated environment: vLLM builds kernels with its own ninja.
+    """
     kept = {name: value for name, value in inherited.items() if name not in _NOT_THEIRS}
+    if python is not None and "/" in python:
+        kept["PATH"] = f"{PurePosixPath(python).parent}:{kept.get('PATH', '/usr/bin:/bin')}"
     return kept | {
         "VLLM_API_KEY": key,
         "VLLM_NO_USAGE_STATS": "1",
