@@ -1,4 +1,4 @@
-"""Whole runs with `--engine vllm` and a real vLLM: read, survive a killed server, leave nothing behind."""
+"""Whole runs with `--engine vllm` and a real vLLM: read, survive what is killed, leave nothing behind."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +17,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from one_ocr_ray.policy.servers.command import SHUTDOWN_S, ServerPlan, command_of, server_environment
+from one_ocr_ray.policy.servers.queue import work_of
+from one_ocr_ray.servers.health import is_healthy, metrics_of
+from one_ocr_ray.servers.process import ServerProcess
+from tests.ports import free_port
 from tests.provider import write_identity_pdfs
 from tests.waiting import until
 
@@ -123,6 +130,29 @@ def test_a_full_server_and_a_small_cap(tmp_path: Path) -> None:
     read = [(row["status"], row["truncated"], PAGE.startswith(str(row["markdown"]))) for row in rows(tmp_path)]
     assert read == [("ok", True, True)] * 20
     assert {row["finish_reason"] for row in rows(tmp_path)} == {"length"}
+
+
+def test_a_server_that_is_stopped_answers_what_is_under_way(tmp_path: Path) -> None:
+    """Without the time to shut down, which its command gives, vLLM's clients would wait for ever."""
+    python, model = str(FOLDER / "venv/bin/python"), str(FOLDER / "tiny")
+    port = free_port()
+    command = command_of(ServerPlan(model=model, python=python, arguments=SMALL), "127.0.0.1", port)
+    variables = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+    environment = server_environment(variables, key="key", gpu_ids=[], address="127.0.0.1", python=python)
+    server = ServerProcess.start(command, environment, tmp_path / "log", grace_s=SHUTDOWN_S + 5)
+    until(lambda: is_healthy("127.0.0.1", port), "a server", STARTS_S)
+    asked = {"model": model, "prompt": "a", "max_tokens": 400, "ignore_eos": True}  # takes seconds
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/v1/completions",
+        json.dumps(asked).encode(),
+        {"Authorization": "Bearer key", "Content-Type": "application/json"},
+    )
+    with ThreadPoolExecutor() as pool:
+        answer = pool.submit(lambda: json.load(urllib.request.urlopen(request, timeout=120)))
+        until(lambda: (work_of(metrics_of("127.0.0.1", port)) or (0, 0.0))[0] == 1, "a request under way")
+        server.stop()
+        assert answer.result()["usage"]["completion_tokens"] == 400
+    assert not servers()
 
 
 def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:

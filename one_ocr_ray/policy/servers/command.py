@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,8 +77,8 @@ def server_environment(
     Programs beside `python` come first on PATH, as in an activated environment: vLLM builds kernels with its own ninja.
     """
     kept = {name: value for name, value in inherited.items() if name not in _NOT_THEIRS}
-    if python is not None and "/" in python:
-        kept["PATH"] = f"{PurePosixPath(python).parent}:{kept.get('PATH', '/usr/bin:/bin')}"
+    if programs := (python or "").rpartition("/")[0]:
+        kept["PATH"] = f"{programs}:{kept.get('PATH', '/usr/bin:/bin')}"
     return kept | {
         "VLLM_API_KEY": key,
         "VLLM_NO_USAGE_STATS": "1",
