@@ -1,11 +1,11 @@
 """Own servers on a cluster without a GPU that Ray's autoscaler may grow: a run, then a service.
 
-python -m benchmarks.autoscaled_servers [--idle-minutes 16]
+python -m benchmarks.autoscaled_servers [--only run|service] [--idle-minutes 0]
 
 The autoscaler is Ray's own; its nodes are processes of this machine with GPUs by name alone, and the servers are the
 stand-in of the tests. A server answers one page and keeps the others, until the second one on another new node has
 answered, too. Each line is a moment in seconds: GPUs of the cluster, and servers that live. The service's second server
-ends after 15 minutes without work; with fewer --idle-minutes nobody waits for that.
+ends after 15 minutes without work: --idle-minutes 16 waits for that.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ os.environ.update(RAY_AUTH_MODE="disabled", RAY_USAGE_STATS_ENABLED="0")
 import psutil
 import ray
 
+from one_ocr_ray.policy.servers.size import IDLE_S
 from tests.cluster.head import end_at_once
 from tests.cluster.service.serve_process import Served
 from tests.ports import free_port
@@ -46,14 +47,17 @@ BEGAN_S = time.monotonic()
 def main() -> int:
     """The run, then the service; 0 when both grew and ended as they should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--idle-minutes", type=float, default=16.0)
-    idle_s = 60 * parser.parse_args().idle_minutes
+    parser.add_argument("--only", choices=["run", "service"])
+    parser.add_argument("--idle-minutes", type=float, default=0.0)
+    options = parser.parse_args()
+    idle_s = 60 * options.idle_minutes
     with tempfile.TemporaryDirectory(prefix="ray-", dir="/tmp") as scratch, cluster(Path(scratch)) as address:
         folder = Path(scratch)
         (folder / "in").mkdir()
         write_identity_pdfs(folder / "in", range(DOCUMENTS), PAGES)
         ray.init(address=address, namespace="one-ocr", log_to_driver=False, logging_level="error")
-        is_well = run(folder, address) and service(folder, address, idle_s)
+        is_well = options.only == "service" or run(folder, address)
+        is_well = (options.only == "run" or service(folder, address, idle_s)) and is_well
         ray.shutdown()
     return int(not is_well)
 
@@ -136,12 +140,12 @@ def service(folder: Path, address: str, idle_s: float) -> bool:
         while time.monotonic() - rests_s < idle_s and gpus() > 1:
             time.sleep(1.0)
         tell("after a rest", lives)
-        has_shrunk = gpus() == 1 and len(of_servers(lives)) == 1
+        is_well = idle_s <= IDLE_S or (gpus() == 1 and len(of_servers(lives)) == 1)
         served.process.terminate()
         served.process.wait(PATIENCE_S)
     wait_until(lambda: not of_servers(lives), "the end of the servers", lives)
     tell("service ended", lives)
-    return has_shrunk
+    return is_well
 
 
 def of_engine(lives: Path) -> list[str]:

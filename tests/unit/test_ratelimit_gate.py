@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect
 from statistics import quantiles
 
 import pytest
@@ -292,7 +293,7 @@ def served(seats: int, *, tells: bool = False, refuses: bool = False) -> Simulat
     simulation = Simulation()
 
     def answer(now: float) -> Reply:
-        under_way = sum(now - instant < 0.5 for instant in simulation.sent)
+        under_way = len(simulation.sent) - bisect(simulation.sent, now - 0.5)
         queue = (min(seats, under_way), max(0, under_way - seats)) if tells else None
         is_full = refuses and under_way > seats
         return Reply(throttle=Throttle() if is_full else None, queue=queue)
