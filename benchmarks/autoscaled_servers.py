@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,13 +131,12 @@ def service(folder: Path, address: str, idle_s: float) -> bool:
     with Served(folder, address=address, **flags) as served:
         tell("service begins", lives)
         wait_until(lambda: len(of_servers(lives)) == 1, "the least of servers", lives)
-        for number in range(4):
-            file = {"files": (f"{number}.pdf", identity_pdf(100 + number, 20), "application/pdf")}
-            assert served.http.post("/upload", files=file).status_code == 202
+        tasks = served.upload(*(identity_pdf(100 + number, 20) for number in range(4)))
         wait_until(lambda: answered(lives) == 2, "a second server", lives)
         (lives / "go").touch()
+        ended = Counter(served.until(task)["state"] for task in tasks)
         rests_s = time.monotonic()
-        tell("the work is done", lives)
+        tell(f"the work is done: {dict(ended)}", lives)
         while time.monotonic() - rests_s < idle_s and gpus() > 1:
             time.sleep(1.0)
         tell("after a rest", lives)
