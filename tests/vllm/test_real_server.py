@@ -36,8 +36,8 @@ SMALL = (
 STARTS_S = 400.0
 
 
-def run(folder: Path, documents: int, pages: int, *more: str, server_args: str = SMALL) -> subprocess.Popen[str]:
-    """A run of the command line on new PDFs; of a flag that stands twice the last counts."""
+def run(folder: Path, documents: int, pages: int, *asked: str, server_args: str = SMALL) -> subprocess.Popen[str]:
+    """A run of the command line on new PDFs; `asked`: flags in place of the cap of an answer."""
     (folder / "in").mkdir()
     write_identity_pdfs(folder / "in", range(documents), pages=pages)
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
@@ -45,7 +45,7 @@ def run(folder: Path, documents: int, pages: int, *more: str, server_args: str =
         str(Path(sys.executable).with_name("one-ocr")), "run", str(folder / "in"), "--output", str(folder / "out"),
         "--engine", "vllm", "--model", str(FOLDER / "tiny"), "--gpus-per-replica", "0", "--replicas", "1",
         "--server-python", str(FOLDER / "venv/bin/python"), "--server-args", server_args,
-        "--output-tokens", "64", *more,
+        *(asked or ("--output-tokens", "64")),
     ]  # fmt: skip
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -123,7 +123,9 @@ def line_of(process: psutil.Process) -> str:
 def test_a_full_server_and_a_small_cap(tmp_path: Path) -> None:
     """A 503 of its queue costs no page; an answer that stays cut off is kept, and says so."""
     few = SMALL.replace("--max-num-seqs 8", "--max-num-seqs 1 --max-num-queued-reqs 1")
-    reading = run(tmp_path, 2, 10, "--output-tokens", "4", "--json", server_args=few)
+    profile = tmp_path / "cut.yaml"
+    profile.write_text("{prompt: Read this page., order: image_first, answer: markdown, output_tokens: 4}")
+    reading = run(tmp_path, 2, 10, "--profile", str(profile), "--json", server_args=few)
     said, _ = reading.communicate(timeout=STARTS_S)
     summary = json.loads(next(line for line in said.splitlines() if line.startswith("{")))
     assert summary["requests"]["throttled"] > 0
