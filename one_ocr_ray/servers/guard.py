@@ -3,7 +3,8 @@
     python guard.py GRACE_S COMMAND ARGUMENT..
 
 The owner holds the write end of the guard's standard input. When it writes a line there, and at SIGTERM, the guard
-sends SIGTERM to every process below it, waits GRACE_S, kills what is left and ends. At the end of file the owner is
+sends SIGTERM to the server, which still needs its engine for what is under way, and to what that leaves behind; it
+waits GRACE_S, kills what is left and ends. At the end of file the owner is
 gone, for whatever reason, and nobody waits for an answer: ORPHAN_GRACE_S at most. It ends what is left, too, when the
 server ends by itself. On its standard output it reports one JSON object a line: {"guard": pid, "server": pid}, then
 {"ended": exit code of the server}.
@@ -47,7 +48,7 @@ def main(grace_s: float, command: list[str]) -> int:
     code: int | None = None
     while code is None and not terminations and not _owner_has_said():
         code = _reaped(server.pid)
-    _end_all(0.0 if code is not None else grace_s)
+    _end_all(server.pid, 0.0 if code is not None else grace_s)
     _report({"ended": code if code is not None else -signal.SIGTERM})
     return 0
 
@@ -72,14 +73,15 @@ def _reaped(server: int) -> int | None:
             code = os.waitstatus_to_exitcode(status)
 
 
-def _end_all(grace_s: float) -> None:
-    """Ask every process below to end, then kill what is left. Processes that come meanwhile are ended too."""
+def _end_all(server: int, grace_s: float) -> None:
+    """Ask the server to end, then what it leaves, and kill the rest. Processes that come meanwhile are ended too."""
     asked: set[int] = set()
     asked_s = time.monotonic()
     deadline_s = asked_s + grace_s
     while (below := _descendants()) and time.monotonic() < deadline_s:
-        _send(signal.SIGTERM, below - asked)
-        asked |= below
+        ending = {server} if server in below else below
+        _send(signal.SIGTERM, ending - asked)
+        asked |= ending
         if _owner_has_said() and not os.read(0, 1024):  # the end of the file: the owner is gone
             deadline_s = min(deadline_s, asked_s + ORPHAN_GRACE_S)
             time.sleep(LOOK_AGAIN_S)

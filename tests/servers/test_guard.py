@@ -101,3 +101,26 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
     """In one sentence, at once."""
     with pytest.raises(OSError, match=re.escape("no-such-vllm: No such file or directory")):
         ServerProcess.start(["no-such-vllm"], os.environ, tmp_path / "log", grace_s=5)
+
+
+SERVES_ON = """
+import pathlib, signal, subprocess, sys, time
+engine = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+def finish(*_):
+    time.sleep(0.5)  # a request is under way
+    pathlib.Path(sys.argv[1]).write_text("answered" if engine.poll() is None else "the engine was gone")
+    engine.kill()
+    sys.exit(0)
+signal.signal(signal.SIGTERM, finish)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_server_that_is_stopped_keeps_its_engine_for_what_is_under_way(tmp_path: Path) -> None:
+    """A SIGTERM for all would end the engine first, and its requests with it."""
+    answer, log = tmp_path / "answer", tmp_path / "log"
+    server = ServerProcess.start([sys.executable, "-c", SERVES_ON, str(answer)], dict(os.environ), log, grace_s=60.0)
+    until(lambda: "ready" in server.log_tail(), "a server")
+    server.stop()
+    assert answer.read_text() == "answered"
