@@ -14,7 +14,7 @@ from one_ocr_ray.blocks import Block, BlockKind, TextLayer
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
-from one_ocr_ray.policy.text_layer.features import band_to_search
+from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
@@ -66,6 +66,17 @@ def test_spaces_written_between_letters_are_taken_out(child: PdfChild) -> None:
     """A title whose letters are parted by real spaces is words again; a line of single letters stays."""
     layer = page_of(child, at(b"A N N U A L   R E P O R T", 72, 700) + at(b"a b c", 72, 650))
     assert parse_list(layer) == ["ANNUAL REPORT", "a b c"]
+
+
+def test_signs_of_formulas_count_in_any_font(child: PdfChild) -> None:
+    """A sum and an integral of an ordinary font are mathematics; a minus, a bullet and an arrow are not."""
+    objects = pdfs.page_objects([at(rb"\345\362\243\055\267\256", 72, 700)])
+    objects[2] = b"<</Type/Font/Subtype/Type1/BaseFont/Symbol>>"
+    opened(child, pdfs.write(objects))
+    layer = layer_of(child, 1, 1600)
+    assert parse_list(layer) == ["∑∫≤−•→"]
+    seen = seen_of(layer)
+    assert page_text(layer, seen, layer_lines(layer, seen.glyphs)).math == 3
 
 
 def test_text_painted_twice_counts_once(child: PdfChild) -> None:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.text_layer.alphabet import is_known
+from one_ocr_ray.policy.text_layer.alphabet import is_known, is_math
 from one_ocr_ray.policy.text_layer.seen import image_share, is_bad
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class PageText:
     bad: int = 0  # of those shown: they say nothing
     unmapped: int = 0  # of those shown: the file does not say what they are
     unread_script: int = 0  # letters that the embedded engine does not know
-    math: int = 0  # of those shown: in fonts of formulas
+    math: int = 0  # of those shown: signs of formulas, and all in their fonts
     letters: int = 0  # and digits, of those shown
     fonts: Mapping[str, int] = field(default_factory=dict)  # letters and digits by font
     image_share: float = 0.0
@@ -65,6 +65,7 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
             unmapped += glyph.unmapped
             math += font.math
             if glyph.text > "\x7f":
+                math += not font.math and is_math(glyph.text)
                 bad += is_bad(glyph.text)
                 unread += glyph.text.isalpha() and not is_known(glyph.text)
             elif glyph.text < " ":
