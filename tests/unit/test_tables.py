@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from one_ocr_ray.blocks import Box
 from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.evaluation.table_similarity import teds
 from one_ocr_ray.policy.layout import page_blocks
@@ -84,6 +85,15 @@ def test_each_word_of_the_page_is_in_one_block() -> None:
     blocks = page_blocks(PageContent(1132, 1600, page.lines, rulings=rulings(page)))
     words = sorted(word.text for block in blocks for each in block.lines or () for word in each.words)
     assert words == sorted(word.text.strip() for each in page.lines for word in each.words)
+
+
+def test_the_box_of_a_drawn_table_is_its_frame() -> None:
+    """In points of the page, where its lines and not where its words end."""
+    cells = [line(text, x, y) for y in (200, 260) for x, text in ((120, "name"), (520, "value"))]
+    drawn = [*box(100, 190, 800, 300), Ruling(100, 245, 800, 245), Ruling(500, 190, 500, 300)]
+    (block,) = page_blocks(PageContent(1132, 1600, tuple(cells), 0.5, rulings=tuple(drawn)))
+    assert block.table is not None
+    assert block.box == Box(50, 95, 400, 150)
 
 
 def test_text_in_columns_with_lines_between_them_is_no_table() -> None:
@@ -240,3 +250,20 @@ def test_a_sign_that_is_found_a_little_too_tall_stays_in_its_row() -> None:
 
     (table,) = tables([*(taller(each, 9.0) for each in lines[:5]), *lines[5:]])
     assert all(cell.row_span == 1 for cell in table.cells)
+
+
+def test_the_lines_of_an_invoice_are_rows_between_few_rules() -> None:
+    """A rule under the head and one above the sum part no rows; cells stand in the middle of a cell of two lines."""
+    rows = [("1", "Shackle of steel", "120", "504.00"), ("2", "", "300", "645.00"), ("3", "Pump", "4", "359.60")]
+    lines = [line("Unit", 660, 181), line("No.", 100, 194), line("Goods", 180, 194), line("Sum", 860, 194)]
+    lines.append(line("count", 650, 203))
+    for row, cells in enumerate(rows):
+        lines += [line(text, x, 240 + 40 * row) for text, x in zip(cells, (100, 180, 680, 840), strict=True) if text]
+    lines += [line("Braided rope, twelve millimetres,", 180, 269), line("cut to length", 180, 292)]
+    lines += [line("Total", 180, 370), line("1,508.60", 820, 370)]
+    drawn = [Ruling(90, y, 910, y) for y in (228, 355, 400)]
+    (grid,) = tables(lines, drawn)
+    texts = [[cell.text.replace("\n", " ") for cell in grid.cells if cell.row == row] for row in range(grid.rows)]
+    assert texts[0] == ["No.", "Goods", "Unit count", "Sum"]
+    assert texts[2] == ["2", "Braided rope, twelve millimetres, cut to length", "300", "645.00"]
+    assert (grid.rows, texts[3][1], texts[4][3]) == (5, "Pump", "1,508.60")

@@ -63,7 +63,7 @@ def column_drafts(regions: Sequence[Sequence[Segment]], notes: Sequence[Sequence
     found: list[Draft] = []
     for part, width in parts:
         if isinstance(part, PrintedTable):
-            found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid))
+            found.append(Draft(BlockKind.TABLE, "", part.rows, table=part.grid, box=part.box))
         elif isinstance(part, Figure):
             lines_inside = rows(part.inside)
             text_inside = " ".join(segment.text for row in lines_inside for segment in row)

@@ -33,7 +33,7 @@ class Draft:
     marker: str | None = None
     indent: float = 0.0  # of a list item's left edge, in line heights
     table: TableGrid | None = None
-    box: Box | None = None  # of a figure, which is larger than the text in it
+    box: Box | None = None  # of a figure or a table's frame, which are larger than the text in them
     notes: list[Draft] = field(default_factory=list)
 
     @property

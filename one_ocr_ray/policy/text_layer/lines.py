@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 LINE_GAP = 0.6  # pieces further apart are lines of their own
 JUSTIFIED = 1.3  # a space within one text object is not wider, else it parts columns
 WIDEST_SPACE = 2.5  # between words that are objects of their own, where a line is justified
+FEW_SPACES = 2
 EQUAL = 0.06  # the spaces of a justified line differ by less, and its words by more
 BACK = 0.5  # a character this far left of the end of the one before begins a new piece
 SAME_LINE, OTHER_SIZE = 0.35, 0.85  # middles that differ by less, of types of one size and of two
@@ -193,12 +194,16 @@ def _follows(piece: Sequence[Mark], mark: Mark) -> bool:
 def _justified(pieces: list[list[Mark]]) -> list[list[Mark]]:
     """`pieces` with the spaces of justified lines closed, where each word is an object of its own.
 
-    They are equally wide, and there are two at least; the words are not, as numbers under each other may be.
+    They are equally wide, and there are two at least; the words are not, as numbers under each other may be. Two
+    are equal by chance in tables, too: there they have to be exactly so, and no word a number.
     """
     for words in runs(pieces, _may_be_justified):
         spaces = [b[0].left - a[-1].right for a, b in pairwise(words)]
         equal = EQUAL * words[0][0].size
-        if len(spaces) < 2 or max(spaces) - min(spaces) > equal:
+        few = len(spaces) == FEW_SPACES
+        if len(spaces) < FEW_SPACES or max(spaces) - min(spaces) > equal / (4 if few else 1):
+            continue
+        if few and any(word[0].glyph.text.isdecimal() for word in words):
             continue
         widths = [word[-1].right - word[0].left for word in words]
         if max(widths) - min(widths) > equal:

@@ -79,8 +79,19 @@ def level_rows(run: Sequence[Row]) -> list[Row]:
             below = [cell for cell in cells if cell not in level and cell.middle >= most.middle]
             found[-1:] = [tuple(sorted(part, key=lambda cell: cell.left)) for part in (above, level, below) if part]
         else:
-            found.append(row)
+            found += _levels(row, found[-1]) if found else [row]
     return found
+
+
+def _levels(row: Row, above: Row) -> list[Row]:
+    """`row` in two where some of its cells stand lower than the others, under a line of `above`."""
+    most = max(row, key=lambda cell: sum(cell.stands_beside(other, BESIDE) for other in row))
+    lower = tuple(cell for cell in row if cell.middle > most.middle and not cell.stands_beside(most, BESIDE))
+    if lower and all(any(overlap(cell, (a.left, a.right)) > 0 for a in above) for cell in lower):
+        level = tuple(cell for cell in row if cell not in lower)
+        if not any(overlap(a, (b.left, b.right)) > 0 for a in level for b in (*lower, *above)):
+            return [level, lower]
+    return [row]
 
 
 def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list[list[Row]]:
@@ -89,17 +100,23 @@ def grouped(run: Sequence[Row], cols: Sequence[Interval], height: float) -> list
     pitch = [0.0, *(b[0].middle - a[0].middle for a, b in pairwise(run))]
     starts = [pitch[at] for at in range(1, len(run)) if not filled[at] < filled[at - 1] or 0 in filled[at]]
     usual = median(starts) if starts else 0.0
+    # A line whose cells those of the lines above and below are beside: a cell of several lines has them in its middle.
+    between = [
+        0 < at < len(run) - 1
+        and not filled[at] & (filled[at - 1] | filled[at + 1])
+        and max(gap(run[at - 1], row), gap(row, run[at + 1])) < -REACHING * height
+        for at, row in enumerate(run)
+    ]
     groups: list[list[Row]] = []
     of_group: frozenset[int] = frozenset()
     for at, row in enumerate(run):
-        lies_between = (  # a cell that those of the lines above and below are beside
-            0 < at < len(run) - 1
-            and not filled[at] & (filled[at - 1] | filled[at + 1])
-            and max(gap(run[at - 1], row), gap(row, run[at + 1])) < -REACHING * height
-        )
-        if lies_between or (
+        if between[at]:
+            groups[-1].append(row)
+            of_group |= filled[at]
+        elif (
             groups
             and filled[at] < of_group
+            and not any(between[at + 1 : at + 2])
             and not _heads_all(row[0], spans(row, cols, height)[0], cols, height)
             and _continues(row, groups[-1], cols, usual - pitch[at], height)
         ):
@@ -225,7 +242,7 @@ def first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height:
     """The number of lines `above` that are no heads of the table which begins with `row`.
 
     Its heads stand above several columns each, one alone above all but the first. Between such lines the head of a
-    column of its own may stand.
+    column of its own may stand. A line that reaches into the row below is the first of a head of several lines.
     """
     first = len(above)
     below = row
@@ -235,7 +252,8 @@ def first_head(above: Sequence[Row], row: Row, cols: Sequence[Interval], height:
         if gap(line, below) > ABOVE_GAP * height or not fits(line, found, cols, height):
             break
         is_head = any(a < b for a, b in found) if len(line) > 1 else _heads_all(line[0], found[0], cols, height)
-        if is_head:
+        reaches = len(line) == 1 and gap(line, below) < 0 and found[0][0] == found[0][1]
+        if is_head or reaches:
             first = at
         elif len(line) > 1 or line[0].bottom <= min(s.top for s in below):
             break

@@ -15,6 +15,7 @@ from one_ocr_ray.policy.layout.text import join_lines
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from one_ocr_ray.blocks import Box
     from one_ocr_ray.policy.layout.geometry import Row, Segment
 
 _NUMBER = re.compile(r"[\s\d.,:;%$€£¥+\-–—~()/*±<>≤≥]*\d[\s\d.,:;%$€£¥+\-–—~()/*±<>≤≥]*(?:[A-Za-z]{1,2})?")
@@ -22,10 +23,11 @@ _NUMBER = re.compile(r"[\s\d.,:;%$€£¥+\-–—~()/*±<>≤≥]*\d[\s\d.,:;%$
 
 @dataclass(frozen=True, slots=True)
 class PrintedTable:
-    """A table and the printed rows that it was made of."""
+    """A table, the printed rows that it was made of, and its frame on the page in points where one is drawn."""
 
     rows: tuple[Row, ...]
     grid: TableGrid
+    box: Box | None = None
 
 
 class Places:

@@ -5,13 +5,16 @@ A box around a paragraph, the lines between the columns of a newspaper and the g
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from dataclasses import dataclass
-from itertools import chain, pairwise
+from dataclasses import dataclass, replace
+from itertools import chain, pairwise, product
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.geometry import PlacedWord, line_height, rows, strips
+from one_ocr_ray.blocks import Box
+from one_ocr_ray.policy.layout.geometry import PlacedWord, gap, line_height, rows, strips
 from one_ocr_ray.policy.layout.kinds.marks import is_marker
+from one_ocr_ray.policy.layout.places import around
 from one_ocr_ray.policy.layout.reading_order import COLUMN_WIDTH, text_width
 from one_ocr_ray.policy.layout.tables.alignment import columns, first_head, grouped, heads, level_rows, overlap, placed
 from one_ocr_ray.policy.layout.tables.lattice import are_rows, lattice
@@ -54,6 +57,13 @@ class _Found:
     right: float
     bottom: float
 
+    def box(self, angle: float, pt_per_unit: float) -> Box:
+        """Where it is on the page, which was turned back by `angle`, in points."""
+        cos, sin = math.cos(angle) * pt_per_unit, math.sin(angle) * pt_per_unit
+        corners = product((self.left, self.right), (self.top, self.bottom))
+        points = [(round(x * cos - y * sin, 2), round(x * sin + y * cos, 2)) for x, y in corners]
+        return around([Box(x, y, x, y) for x, y in points])
+
     def is_figure(self, labels: Labels) -> bool:
         """True if the layout model sees a figure, and no table, where most of the segments are.
 
@@ -89,7 +99,8 @@ def with_ruled_tables(
             printed = tuple(word for segment in result.taken for placed in segment.words for word in placed.printed)
             words = (PlacedWord(text, result.left, result.right, printed),)
             line = next(iter(result.taken)).line
-            tables += [TableStrip(words, top, top + height, line, result.table) for top in tops]
+            table = replace(result.table, box=result.box(angle, labels.pt_per_unit))
+            tables += [TableStrip(words, top, top + height, line, table) for top in tops]
             left = [s for s in left if s not in result.taken]
     return (*left, *tables)
 
@@ -153,16 +164,18 @@ def _stacked(frame: Frame, around: Sequence[Segment], height: float) -> _Found |
     else:
         groups: list[list[Row]] = []
         for number, band in enumerate(bands):
-            if number == 0 and len(bands) > 1:
+            if number == 0 and len(bands) > 1 and not above:
                 groups += heads(level_rows(band), cols, height)
             elif are_rows(band, cols, few=len(bands) < 4):
-                groups += grouped(band, cols, height)
+                groups += grouped(level_rows(band), cols, height)
             else:
                 groups.append(list(band))
         top_row = above[0] if above else bands[0][0]
         over = rows(s for s in around if s.bottom < max(cell.bottom for cell in top_row) and s not in top_row)
         head = over[first_head(over, top_row, cols, height) :]
-        groups = [*heads(level_rows(head), cols, height), *([row] for row in above), *groups]
+        reaching = 1 if head and above and gap(head[-1], above[0]) < 0 else 0
+        head_rows = heads(level_rows([*head, *above[:reaching]]), cols, height)
+        groups = [*head_rows, *([row] for row in above[reaching:]), *groups]
         run = (*head, *run)
         places = placed([*groups, *([row] for row in below)], cols, height)
     if places is None or not _is_table(places):
