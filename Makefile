@@ -14,17 +14,18 @@ install:
 # Three processes that run side by side with make -j3 test, on two CPUs too: with Ray they wait more than they work.
 test: test-runs test-service test-others
 
-# So that both processes with Ray take the same time.
+# So that all three take the same time.
+BEFORE_THE_RUNS = tests/http tests/servers
 BESIDE_THE_SERVICE = tests/cluster/service tests/cluster/faults tests/cluster/test_monitoring.py
 
 test-runs:
-	python -m pytest tests/cluster $(addprefix --ignore=,$(BESIDE_THE_SERVICE))
+	python -m pytest $(BEFORE_THE_RUNS) tests/cluster $(addprefix --ignore=,$(BESIDE_THE_SERVICE))
 
 test-service:
 	python -m pytest $(BESIDE_THE_SERVICE)
 
 test-others:
-	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm
+	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm $(addprefix --ignore=,$(BEFORE_THE_RUNS))
 
 # A real vLLM on the CPU. Its environment of 3.4 GB, made once in a minute or two, stays in VLLM_FOLDER.
 VLLM_FOLDER ?= $(HOME)/.cache/one-ocr-vllm
