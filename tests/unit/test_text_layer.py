@@ -16,9 +16,10 @@ from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
 from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
-from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
-from one_ocr_ray.policy.text_layer.lines import layer_lines
+from one_ocr_ray.policy.text_layer.layer import Glyph, LayerError, unpacked
+from one_ocr_ray.policy.text_layer.lines import Mark, layer_lines
 from one_ocr_ray.policy.text_layer.seen import image_share, seen_of
+from one_ocr_ray.policy.text_layer.spelling import read_backwards
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests import pdfs
 from tests.children import opened
@@ -373,6 +374,26 @@ def test_arabic_is_in_the_order_of_reading(child: PdfChild) -> None:
     opened(child, pdfs.unembedded_pdf("שלום עולם", pdfs.IDENTITY))
     (line,) = parse_list(layer_of(child, 1, 1600), glyphs_missing=True)
     assert set(line.split()) == {"שלום", "עולם"} or set(line[::-1].split()) == {"שלום", "עולם"}
+
+
+@pytest.mark.parametrize("painted", ["as read", "from the left"])
+def test_words_to_the_left_are_read_by_their_places(painted: str) -> None:
+    """Writers differ in the order of letters and words; numbers and foreign words run to the right."""
+    words = ["שלום", "בשנת", "-1250.5,", "עולם", "old", "town"]
+    from_right = [word if word.isascii() and word.isalpha() else word[::-1] for word in words]
+    from_right[2] = ",1250.5-"
+    on_page = " ".join(["old town", *from_right[3::-1]])
+    letters = [(letter, 10.0 * at) for at, letter in enumerate(on_page)]
+    if painted == "as read":
+        letters.reverse()
+    marks, spaced = [], True
+    for place, (letter, left) in enumerate(letters):
+        box = (left, 0.0, left + 10, 12.0)
+        if letter != " ":
+            marks.append(Mark(Glyph(letter, box, box, 0, place, unmapped=False), *box, spaced))
+        spaced = letter == " "
+    (word,) = read_backwards(marks)
+    assert word.text == " ".join(words)
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0\0\2{}", b"\xff\xff\xff\xff", struct.pack(">I", 4) + b"null"])

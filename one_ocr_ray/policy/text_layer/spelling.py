@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
@@ -20,7 +21,7 @@ SPACE = 0.2  # between characters that do not follow each other in the layer
 WIDE_SPACE = 0.8  # between those that do: pdfium sees spaces itself
 CLOSED = 0.55  # what is left of a justified space: less than what parts columns to the layout
 RAISED, SMALL = 0.15, 0.8  # a superscript
-BACKWARDS_SPACE = 3.0
+_SIGNS = ".,:/%-"  # run with the number that they stand in
 
 LETTER_SPACED_WORDS, LETTER_SPACED_LENGTH = 10, 1.6  # more words of one line, with fewer letters each in the mean
 
@@ -52,12 +53,42 @@ def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float
 
 
 def read_backwards(marks: Sequence[Mark]) -> tuple[Word, ...]:
-    """A line that runs to the left, as one word. Its characters keep the order of the layer, that of reading."""
-    text = marks[0].glyph.text
-    for before, mark in pairwise(marks):
-        far = abs(mark.left - before.right) > BACKWARDS_SPACE * mark.size
-        text += " " * (mark.spaced or far) + mark.glyph.text
+    """A line that runs to the left, as one word; numbers and foreign words in it run to the right.
+
+    Words are ordered by their places: the layer has them, and the letters of each, in either order.
+    """
+    pieces = runs(marks, _is_same_piece)
+    pieces.sort(key=lambda piece: -max(mark.right for mark in piece))
+    ordered: list[list[Mark]] = []
+    for foreign in runs(pieces, lambda run, piece: _is_foreign(run[0][0]) and _is_foreign(piece[0])):
+        ordered += reversed(foreign)
+    text = ""
+    for number, piece in enumerate(ordered):
+        if number:
+            a, b = sorted((ordered[number - 1], piece), key=lambda each: each[0].left)
+            gap = min(mark.left for mark in b) - max(mark.right for mark in a)
+            text += " " * (gap > SPACE / 2 * piece[0].size)
+        if _is_foreign(piece[0]):
+            from_left = "".join(mark.glyph.text for mark in sorted(piece, key=lambda mark: mark.left))
+            before, after = from_left.rstrip(_SIGNS), from_left.lstrip(_SIGNS)  # a sign on its right is read first
+            text += from_left[len(before) :] + before.lstrip(_SIGNS) + from_left[: len(from_left) - len(after)]
+        else:
+            text += "".join(mark.glyph.text for mark in (piece[::-1] if piece[0].left < piece[-1].left else piece))
     return (Word(text, 0.0, 1.0),)
+
+
+def _is_same_piece(piece: Sequence[Mark], mark: Mark) -> bool:
+    """True if `mark` stands beside the last one and runs the same way; a sign within a number runs with it."""
+    last = piece[-1]
+    apart = max(mark.left - last.right, last.left - mark.right)
+    if mark.spaced or apart > WIDE_SPACE * mark.size:
+        return False
+    return _is_foreign(piece[0]) == (_is_foreign(mark) or (_is_foreign(piece[0]) and mark.glyph.text in _SIGNS))
+
+
+def _is_foreign(mark: Mark) -> bool:
+    """True for a letter or digit that runs to the right in a line that runs to the left."""
+    return unicodedata.bidirectional(mark.glyph.text[0]) in {"L", "EN", "AN"}
 
 
 def space_between(a: Mark, b: Mark) -> bool:
