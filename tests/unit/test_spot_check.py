@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from one_ocr_ray.policy.text_layer.layer import Font, Glyph, InkGrid, Layer, Run
+from one_ocr_ray.policy.text_layer.ink import InkGrid
+from one_ocr_ray.policy.text_layer.layer import Font, Glyph, Layer, Run
 from one_ocr_ray.policy.text_layer.lines import LayerLine, layer_lines
 from one_ocr_ray.policy.text_layer.spot_check import (
     SAMPLES_MAX,

@@ -31,7 +31,7 @@ def is_leader(text: str) -> bool:
 
 def is_cjk(char: str) -> bool:
     """True if `char` belongs to a script written without spaces between words."""
-    return _CJK.match(char) is not None
+    return char >= "\u2e80" and _CJK.match(char) is not None
 
 
 def is_hyphenated(line: str) -> bool:

@@ -54,26 +54,19 @@ class PageText:
 
 def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
     """The record of `layer`."""
+    glyphs = [mark.glyph for line in lines for mark in line.marks]
     fonts: Counter[str] = Counter()
-    bad = unmapped = unread = math = shown = 0
-    for line in lines:
-        for mark in line.marks:
-            glyph = mark.glyph
-            font = layer.fonts[layer.runs[glyph.run].font]
-            fonts[font.key] += glyph.text.isalnum()
-            shown += 1
-            unmapped += glyph.unmapped
-            math += font.math
-            if glyph.text > "\x7f":
-                math += not font.math and is_math(glyph.text)
-                bad += is_bad(glyph.text)
-                unread += glyph.text.isalpha() and not is_known(glyph.text)
-            elif glyph.text < " ":
-                bad += 1
-    boxes = [mark.glyph.box for line in lines for mark in line.marks] + [picture.box for picture in layer.pictures]
+    bad = unread = math = 0
+    for (run, text), count in Counter([(glyph.run, glyph.text) for glyph in glyphs]).items():
+        font = layer.fonts[layer.runs[run].font]
+        fonts[font.key] += count * text.isalnum()
+        math += count * (font.math or (text > "\x7f" and is_math(text)))
+        bad += count * (text != "\x7f" and is_bad(text))
+        unread += count * (text.isalpha() and not is_known(text))
+    boxes = [glyph.box for glyph in glyphs] + [picture.box for picture in layer.pictures]
     ink = layer.ink.count()
     return PageText(
-        shown=shown,
+        shown=len(glyphs),
         invisible=seen.invisible,
         covered=seen.covered,
         off_page=seen.off_page,
@@ -81,7 +74,7 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
         no_ink=seen.no_ink,
         undrawn=seen.undrawn,
         bad=bad,
-        unmapped=unmapped,
+        unmapped=sum(glyph.unmapped for glyph in glyphs),
         unread_script=unread,
         math=math,
         letters=fonts.total(),

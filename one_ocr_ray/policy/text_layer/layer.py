@@ -11,9 +11,13 @@ import re
 import struct
 from array import array
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from one_ocr_ray.policy.layout.content import Ruling
+from one_ocr_ray.policy.text_layer.ink import InkGrid
 
 if TYPE_CHECKING:
     from one_ocr_ray.blocks import TextLayer
@@ -127,45 +131,6 @@ class FormValue:
 
 
 @dataclass(frozen=True, slots=True)
-class InkGrid:
-    """Where the page's image has ink, in cells of `cell_pt` points; a row is a number whose highest bit is its left."""
-
-    rows: tuple[int, ...]
-    columns: int  # with those that fill the last byte
-    cell_pt: float
-
-    def cells(self, box: BoxPt) -> tuple[int, int, int]:
-        """The rows from and to (outside) that `box` touches, and a mask of its columns."""
-        # Asked for twice for every character: `min`, `max` and `math.floor` take half as long again.
-        x0, y0, x1, y1 = box
-        cell_pt, columns, rows = self.cell_pt, self.columns, len(self.rows)
-        left, top = int(x0 / cell_pt) if x0 > 0 else 0, int(y0 / cell_pt) if y0 > 0 else 0
-        right, bottom = -int(-x1 // cell_pt), -int(-y1 // cell_pt)
-        right, bottom = right if right < columns else columns, bottom if bottom < rows else rows
-        return top, bottom, ((1 << right - left) - 1) << (columns - right) if right > left else 0
-
-    def has(self, box: BoxPt) -> bool:
-        """True if any cell in `box` has ink."""
-        top, bottom, mask = self.cells(box)
-        for row in self.rows[top:bottom]:  # noqa: SIM110 - asked for every character, and `any` takes twice as long
-            if row & mask:
-                return True
-        return False
-
-    def count(self) -> int:
-        return sum(row.bit_count() for row in self.rows)
-
-    def without(self, boxes: list[BoxPt]) -> InkGrid:
-        """The ink outside of `boxes`."""
-        rows = list(self.rows)
-        for box in boxes:
-            top, bottom, mask = self.cells(box)
-            for row in range(top, bottom):
-                rows[row] &= ~mask
-        return InkGrid(tuple(rows), self.columns, self.cell_pt)
-
-
-@dataclass(frozen=True, slots=True)
 class Layer:
     """The text layer of one page."""
 
@@ -223,12 +188,13 @@ def _glyphs(arrays: bytes, count: int, matrix: _Matrix) -> list[Glyph]:
         raise LayerError
     at = 9 * count
     codes, runs = array("I", arrays[: 4 * count]), array("i", arrays[4 * count : 8 * count])
-    flags = arrays[8 * count : at]
-    loose, ink = array("f", arrays[at : at + 16 * count]), array("f", arrays[at + 16 * count :])
-    boxes = _transformed(loose, matrix), _transformed(ink, matrix)
+    unmapped = [flag & _UNMAPPED > 0 for flag in arrays[8 * count : at]]
+    boxes, inks = (_transformed(each, matrix) for each in (arrays[at : at + 16 * count], arrays[at + 16 * count :]))
+    if max(codes, default=0) < 0xD800:
+        return list(map(Glyph, map(chr, codes), boxes, inks, runs, range(count), unmapped))
     found: list[Glyph] = []
     high = 0
-    for place, (code, run, flag, box, inked) in enumerate(zip(codes, runs, flags, *boxes, strict=True)):
+    for place, (code, box, ink, run, is_unmapped) in enumerate(zip(codes, boxes, inks, runs, unmapped, strict=True)):
         if 0xD800 <= code < 0xDC00:  # the first half of a character beyond the first plane
             high = code
             continue
@@ -236,29 +202,28 @@ def _glyphs(arrays: bytes, count: int, matrix: _Matrix) -> list[Glyph]:
             code = 0x10000 + ((high - 0xD800) << 10) + code - 0xDC00  # noqa: PLW2901
         high = 0
         text = chr(code) if code <= 0x10FFFF else "\ufffd"
-        found.append(Glyph(text, box, inked, run, place, flag & _UNMAPPED > 0))
+        found.append(Glyph(text, box, ink, run, place, is_unmapped))
     return found
 
 
-def _transformed(values: array[float], matrix: _Matrix) -> list[BoxPt]:
+def _transformed(values: bytes, matrix: _Matrix) -> list[BoxPt]:
     """Boxes, four values each, as displayed."""
-    if not all(map(math.isfinite, values)):
+    sides = np.frombuffer(values, np.float32).astype(float).reshape(-1, 4).T
+    if not np.isfinite(sides).all():
         raise LayerError
     a, b, c, d, e, f = matrix
     if abs(b) > abs(a):  # the page is turned by a quarter
-        xs = [c * y + e for y in values[1::4]], [c * y + e for y in values[3::4]]
-        ys = [b * x + f for x in values[0::4]], [b * x + f for x in values[2::4]]
+        xs, ys = c * sides[1::2] + e, b * sides[::2] + f
     else:
-        xs = [a * x + e for x in values[0::4]], [a * x + e for x in values[2::4]]
-        ys = [d * y + f for y in values[1::4]], [d * y + f for y in values[3::4]]
-    return [
-        (p if p < r else r, q if q < s else s, r if p < r else p, s if q < s else q)
-        for p, q, r, s in zip(xs[0], ys[0], xs[1], ys[1], strict=True)
-    ]
+        xs, ys = a * sides[::2] + e, d * sides[1::2] + f
+    lowest, highest = (xs.min(axis=0), ys.min(axis=0)), (xs.max(axis=0), ys.max(axis=0))
+    return list(zip(*(side.tolist() for side in (*lowest, *highest)), strict=True))
 
 
 def _without_ligatures(glyphs: list[Glyph], runs: tuple[Run, ...]) -> tuple[Glyph, ...]:
     """The letters of ligatures, each with its own part of the ligature's box."""
+    if not any(a.box == b.box for a, b in pairwise(glyphs)):
+        return tuple(glyphs)
     start = 0
     for end in range(1, len(glyphs) + 1):
         first = glyphs[start]

@@ -12,6 +12,7 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass
 from itertools import pairwise
+from operator import sub
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -75,35 +76,39 @@ class LayerLine:
     @classmethod
     def of(cls, marks: list[Mark], angle: float, layer: Layer) -> LayerLine:
         """The line that `marks`, from left to right, make in the frame of `angle`."""
-        left, right = min(mark.left for mark in marks), max(mark.right for mark in marks)
-        sizes = sorted(mark.size for mark in marks)
+        glyphs, lefts, tops, rights, bottoms, _, parts, _ = zip(*marks, strict=True)
+        texts, _, _, runs_of_marks, _, _ = zip(*glyphs, strict=True)
+        left, right = min(lefts), max(rights)
+        sizes = sorted(map(sub, bottoms, tops))
         # The size of the line's large type; a sign or two from another font, such as a star, do not make it larger.
         usual = sizes[len(sizes) // 2]
         large = [size for size in sizes if size > SMALL * sizes[-1]]
         largest = sizes[-1] if len(large) >= FEW * len(sizes) else max(size for size in sizes if size < usual / SMALL)
-        body = [mark for mark in marks if mark.size > SMALL * largest]
-        body = [mark for mark in body if mark.part is None] or body
-        top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
-        if 3 * sum(is_right_to_left(mark.glyph.text) for mark in marks) > len(marks):
+        has_stack = any(parts)
+        if has_stack or sizes[0] <= SMALL * largest:
+            body = [mark for mark in marks if mark.size > SMALL * largest]
+            body = [mark for mark in body if mark.part is None] or body
+            top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
+        else:
+            top, bottom = median(tops), median(bottoms)
+        if 3 * sum(map(is_right_to_left, texts)) > len(marks):
             marks = sorted(marks, key=lambda mark: mark.glyph.place)
             words = read_backwards(marks)
         else:
             words = placed_words(marks, left, right, bottom, largest)
-        fonts = Counter(layer.runs[mark.glyph.run].font for mark in marks)
-        bold, mono, italic = (
-            sum(count for number, count in fonts.items() if getattr(layer.fonts[number], name)) > share * len(marks)
-            for name, share in (("bold", 0.5), ("mono", MONO), ("italic", 0.5))
-        )
+        fonts = [(layer.fonts[layer.runs[number].font], count) for number, count in Counter(runs_of_marks).items()]
+        bold = 2 * sum(count for font, count in fonts if font.bold) > len(marks)
+        mono = sum(count for font, count in fonts if font.mono) > MONO * len(marks)
+        italic = 2 * sum(count for font, count in fonts if font.italic) > len(marks)
         starts_bold = layer.fonts[layer.runs[marks[0].glyph.run].font].bold
         latex = None
         if _is_formula(marks, words, layer):
             bold_runs = {number for number, run in enumerate(layer.runs) if layer.fonts[run.font].is_bold_upright}
             latex = latex_of_marks(marks, bottom, largest, bold_runs)
-            if any(mark.part for mark in marks):
-                top, bottom = min(mark.top for mark in marks), max(mark.bottom for mark in marks)
+            if has_stack:
+                top, bottom = min(tops), max(bottoms)
         corners = corners_of(left, top, right, bottom, angle)
-        size = sizes[len(sizes) // 2]
-        line = TextLine(corners, words, None, size, bold, starts_bold, mono, italic, angle, latex)
+        line = TextLine(corners, words, None, usual, bold, starts_bold, mono, italic, angle, latex)
         return cls(tuple(marks), angle, line)
 
 
@@ -148,7 +153,8 @@ def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
     downwards = _downwards(layer, [glyph for glyph, _ in letters])
     for number, (glyph, spaced) in enumerate(letters):
         angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
-        frames.setdefault(angle, []).append(Mark(glyph, *framed(glyph.box, angle), spaced))
+        box = framed(glyph.box, angle) if angle else glyph.box
+        frames.setdefault(angle, []).append(Mark(glyph, *box, spaced))
     return [
         LayerLine.of(marks, angle, layer)
         for angle, found in frames.items()
@@ -232,11 +238,14 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
     rows: dict[int, list[_Open]] = {}  # by the height at which they stand
     step = 4.0
     for piece in sorted(pieces, key=lambda each: min(mark.left for mark in each)):
-        on_line = [m for m in piece if m.part is None]
-        size = median(m.size for m in piece)
-        middle = median((m.top + m.bottom) / 2 for m in on_line) if on_line else middle_of(piece)
-        new = _Open(piece, max(max(m.right, m.stack[1]) for m in piece), middle, size)
-        left = min(m.left for m in piece)
+        _, lefts, tops, rights, bottoms, _, parts, stacks = zip(*piece, strict=True)
+        left, size = min(lefts), median(map(sub, bottoms, tops))
+        if any(parts):
+            on_line = [m for m in piece if m.part is None]
+            middle = median((m.top + m.bottom) / 2 for m in on_line) if on_line else middle_of(piece)
+        else:
+            middle = median((top + bottom) / 2 for top, bottom in zip(tops, bottoms, strict=True))
+        new = _Open(piece, max(*rights, *(end for _, end in stacks)), middle, size)
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)
         near = (line for row in range(at - reach, at + reach + 1) for line in rows.get(row, ()))

@@ -11,7 +11,13 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from one_ocr_ray.policy.text_layer.ink import box_columns
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from one_ocr_ray.policy.text_layer.layer import BoxPt, Glyph, Layer, Picture
 
 SAME_PLACE = 0.15  # of the height: the same character so near by is drawn twice, for a bold face or a shadow
@@ -47,23 +53,30 @@ def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
     drawn, and the layer is all there is of it.
     """
     covers = [p for p in layer.pictures if _area(p.box) > 0]
+    glyphs = [_in_plain(glyph) if glyph.text > "~" or glyph.text == _HYPHEN else glyph for glyph in layer.glyphs]
+    letters = [glyph for glyph in glyphs if glyph.run >= 0 and not glyph.text.isspace()]
+    inked = iter(layer.ink.has([_inked(glyph) for glyph in letters]))
+    has_doubles = _may_have_doubles(letters)
     kept: list[Glyph] = []
     counts: Counter[str] = Counter()
     places: dict[tuple[str, int], list[BoxPt]] = {}
-    for glyph in layer.glyphs:
-        if glyph.text.isspace() or glyph.run < 0:
+    for glyph in glyphs:
+        if glyph.run < 0 or glyph.text.isspace():
             if glyph.text != "\n":
                 kept.append(glyph)
             continue
-        if glyph.text > "~" or glyph.text == _HYPHEN:
-            glyph = glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))  # noqa: PLW2901
-        if not (why := _unseen(glyph, layer, covers, glyphs_missing=glyphs_missing)) and _is_double(glyph, places):
+        why = _unseen(glyph, layer, covers, has_ink=next(inked), glyphs_missing=glyphs_missing)
+        if has_doubles and not why and _is_double(glyph, places):
             why = "doubled"
         if why:
             counts[why] += 1
         if not why or why == "undrawn":
             kept.append(glyph)
     return Seen(tuple(kept), **{name: counts[name] for name in _REASONS})
+
+
+def _in_plain(glyph: Glyph) -> Glyph:
+    return glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))
 
 
 _REASONS = ("invisible", "covered", "off_page", "doubled", "no_ink", "undrawn")
@@ -89,11 +102,11 @@ def image_share(layer: Layer) -> float:
     return sum(row.bit_count() for row in rows) / GRID**2
 
 
-def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing: bool) -> str:
+def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, has_ink: bool, glyphs_missing: bool) -> str:
     run = layer.runs[glyph.run] if glyph.run < len(layer.runs) else None
     if run is None or run.hidden:
         return "invisible"
-    left, top, right, bottom = box = glyph.ink if _area(glyph.ink) > 0 else glyph.box
+    left, top, right, bottom = _inked(glyph)
     x, y = (left + right) / 2, (top + bottom) / 2
     if not (0 <= x <= layer.width and 0 <= y <= layer.height):
         return "off_page"
@@ -101,11 +114,34 @@ def _unseen(glyph: Glyph, layer: Layer, covers: list[Picture], *, glyphs_missing
         (p, q, r, s), later = picture.box, picture.order > run.order >= 0
         if later and p <= x <= r and q <= y <= s:
             return "covered"
-    if layer.ink.has(box):
+    if has_ink:
         return ""
     if run.white:
         return "invisible"
     return "undrawn" if glyphs_missing and not layer.fonts[run.font].embedded else "no_ink"
+
+
+def _inked(glyph: Glyph) -> BoxPt:
+    """Where its ink is; all of its box where the font does not tell."""
+    left, top, right, bottom = glyph.ink
+    return glyph.ink if right > left and bottom > top else glyph.box
+
+
+def _may_have_doubles(letters: Sequence[Glyph]) -> bool:
+    """False if no two of the same character stand as near to each other as doubles do, which few pages have."""
+    left, top, _, bottom = box_columns([glyph.box for glyph in letters])
+    codes = np.array([ord(glyph.text[0]) for glyph in letters])
+    near = SAME_PLACE * (bottom - top)
+    if not near.any():
+        return False
+    for shift in (0, 0.5):  # what is near to each other is in one row of the first or of the second
+        rows = np.floor(top / (2 * near.max()) + shift)
+        alike = rows + codes * (1 + np.ptp(rows))  # another number for each row and character
+        order = np.lexsort((left, alike))
+        reach = np.maximum(near[order][1:], near[order][:-1])
+        if ((np.diff(alike[order]) == 0) & (np.diff(left[order]) < reach)).any():
+            return True
+    return False
 
 
 def _is_double(glyph: Glyph, places: dict[tuple[str, int], list[BoxPt]]) -> bool:

@@ -92,9 +92,9 @@ def _is_foreign(mark: Mark) -> bool:
 
 
 def space_between(a: Mark, b: Mark) -> bool:
-    gap, size = b.left - a.right, max(a.size, b.size)
     if a.part is not b.part:
         return True
+    gap, size = b.left - a.right, max(a.bottom - a.top, b.bottom - b.top)
     if 0 < b.glyph.place - a.glyph.place <= 2:
         return b.spaced or gap > WIDE_SPACE * size
     if is_cjk(a.glyph.text[0]) and is_cjk(b.glyph.text[0]):

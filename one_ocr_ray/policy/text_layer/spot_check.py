@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.text_layer.alphabet import is_known
+from one_ocr_ray.policy.text_layer.edits import least_edits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -84,11 +85,25 @@ class SpotCheck:
 
 def samples_of(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> list[Sample]:
     """The pieces of lines to read: those that show the most characters not seen yet for their length."""
-    counts = Counter(pair for line in lines for pair in _pairs(line.marks, layer))
+    marked = Counter([_code(mark) for line in lines for mark in line.marks])
+    pair_of = {
+        (run, text): (layer.fonts[layer.runs[run].font].key, text)
+        for run, text in marked
+        if text.isalnum() and is_known(text)
+    }
+    counts: Counter[Pair] = Counter()
+    for code, pair in pair_of.items():
+        counts[pair] += marked[code]
     wanted = _wanted(counts, known)
     if not wanted:
         return []
-    candidates = [(sample, frozenset(_pairs(sample.marks, layer)) & wanted) for line in lines for sample in _cut(line)]
+    new_pairs = {code: pair for code, pair in pair_of.items() if pair in wanted}
+    candidates = [
+        (sample, frozenset(new_pairs[code] for code in map(_code, sample.marks) if code in new_pairs))
+        for line in lines
+        if not new_pairs.keys().isdisjoint(map(_code, line.marks))
+        for sample in _cut(line)
+    ]
     candidates = [each for each in candidates if each[1]]
     seen: set[Pair] = set()
     fonts = {key for key, record in known.items() if record.read}
@@ -216,6 +231,11 @@ def _pairs(marks: Sequence[Mark], layer: Layer) -> Iterator[Pair]:
             yield fonts[runs[glyph.run].font].key, glyph.text
 
 
+def _code(mark: Mark) -> tuple[int, str]:
+    """What a character is in its layer: many are alike."""
+    return mark.glyph.run, mark.glyph.text
+
+
 def _cut(line: LayerLine) -> Iterator[Sample]:
     """Pieces of a line that are short enough, cut at spaces where there are any."""
     piece: list[Mark] = []
@@ -251,7 +271,7 @@ def _differences(
     wrong: set[int] = set()
     extra: list[str | None] = []
     places = [number for number, (character, _) in enumerate(expected) if character != "\0"]
-    for operation, at in _edits(written, read):
+    for operation, at in least_edits(written, read):
         if operation != "insert":
             wrong.add(at)
             continue
@@ -260,27 +280,3 @@ def _differences(
         marks = [key for _, key in expected[before + 1 : after]]
         extra.append(marks[0] if marks else None)
     return wrong, extra
-
-
-def _edits(written: str, read: str) -> Iterator[tuple[str, int]]:
-    """The least edits from `written` to `read`: what, and at which place of `written`."""
-    rows = [list(range(len(read) + 1))]
-    for number, character in enumerate(written, 1):
-        above = rows[-1]
-        row = [number]
-        for column, other in enumerate(read, 1):
-            row.append(min(above[column] + 1, row[-1] + 1, above[column - 1] + (character != other)))
-        rows.append(row)
-    at, column = len(written), len(read)
-    while at or column:
-        here = rows[at][column]
-        if at and column and here == rows[at - 1][column - 1] + (written[at - 1] != read[column - 1]):
-            at, column = at - 1, column - 1
-            if written[at] != read[column]:
-                yield "replace", at
-        elif at and here == rows[at - 1][column] + 1:
-            at -= 1
-            yield "delete", at
-        else:
-            column -= 1
-            yield "insert", at

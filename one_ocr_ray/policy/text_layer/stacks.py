@@ -81,9 +81,11 @@ class _Pieces:
 
 def with_stacks(pieces: Sequence[list[Mark]], rulings: Sequence[Ruling]) -> list[list[Mark]]:
     """The pieces of a page, those of a fraction or with limits in one. The work is bounded on any page."""
-    largest = max((mark.size for piece in pieces for mark in piece), default=0.0)
-    bars = [rule for rule in rulings if abs(rule.y1 - rule.y0) < 1 and abs(rule.x1 - rule.x0) < WIDEST * largest]
-    if not bars and all(mark.glyph.text not in LARGE_OPERATORS for piece in pieces for mark in piece):
+    bars = [rule for rule in rulings if abs(rule.y1 - rule.y0) < 1]
+    if bars:
+        largest = max((mark.bottom - mark.top for piece in pieces for mark in piece), default=0.0)
+        bars = [rule for rule in bars if abs(rule.x1 - rule.x0) < WIDEST * largest]
+    if not bars and LARGE_OPERATORS.isdisjoint(mark.glyph.text for piece in pieces for mark in piece):
         return list(pieces)
     kept = _Pieces()
     for piece in pieces:
