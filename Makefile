@@ -4,11 +4,10 @@
 MAKEFLAGS += --output-sync=target
 
 # What the tests and linters need, in the versions of constraints.txt, and the browser of the web tests with its fonts.
-# Then it compiles the project once, for hundreds of processes: also where Python may write no bytecode, and, as files
-# are known by their hash and not by their time, in the copies that jobs run in.
+# Then it compiles the project once for hundreds of processes, also where Python is told to write no bytecode.
 install:
 	pip install --quiet -c constraints.txt -e ".[dev]"
-	python -m compileall -q --invalidation-mode checked-hash benchmarks jobs one_ocr_ray tests
+	python -m compileall -q benchmarks jobs one_ocr_ray tests
 	python -m tests.web.browser
 
 # Three processes that run side by side with make -j3 test, on two CPUs too: with Ray they wait more than they work.
