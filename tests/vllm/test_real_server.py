@@ -22,6 +22,7 @@ from one_ocr_ray.policy.servers.queue import work_of
 from one_ocr_ray.servers.health import is_healthy, metrics_of
 from one_ocr_ray.servers.process import ServerProcess
 from tests.ports import free_port
+from tests.processes import is_at_work
 from tests.provider import write_identity_pdfs
 from tests.waiting import until
 
@@ -152,9 +153,11 @@ def test_a_server_that_is_stopped_answers_what_is_under_way(tmp_path: Path) -> N
     with ThreadPoolExecutor() as pool:
         answer = pool.submit(lambda: json.load(urllib.request.urlopen(request, timeout=120)))
         until(lambda: (work_of(metrics_of("127.0.0.1", port)) or (0, 0.0))[0] == 1, "a request under way")
+        processes = psutil.Process(server._guard_pid).children(recursive=True)
+        assert len(processes) >= 2
         server.stop()
         assert answer.result()["usage"]["completion_tokens"] == 400
-    assert not servers()
+    assert not any(is_at_work(each) for each in processes)
 
 
 def test_a_killed_driver_takes_its_servers_along(tmp_path: Path) -> None:
