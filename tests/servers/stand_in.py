@@ -78,7 +78,8 @@ class Handler(BaseHTTPRequestHandler):
             server.under_way += not is_full
         if is_full:
             server.leave("refused")
-            error = {"message": "The queue is full.", "type": "Service Unavailable", "code": 503}
+            full = "The engine is currently busy and cannot accept new requests. Please try again later."
+            error = {"message": full, "type": "Service Unavailable", "code": 503}
             self._answer({"error": error}, 503)
             return
         if "chokes" in server.model and is_wide(asked):

@@ -103,6 +103,8 @@ NO_THINKING = Fault(
 _DAY_TEXT = "free-models-per-day"
 # Ollama's runner stops a loop with a plain 500: text only.
 _LOOP_TEXT = "token repeat limit reached"
+# vLLM with --max-num-queued-reqs or --max-num-queued-tokens: the server is full and not ill. Text only, with a 503.
+_FULL_TEXT = re.compile(r"busy and cannot accept new requests|prefill token backlog limit")
 # Limits per minute never ask for so long a wait. Limits per day do, under the same code.
 _DAY_HINT_S = 900.0
 
@@ -144,8 +146,9 @@ def _by_content(status: int, error: ProviderError) -> Fault | None:
         return NO_THINKING
     if status < 500 and _BUDGET_TEXT.search(error.message):
         return BILLING
-    if status >= 500 and _LOOP_TEXT in error.message:
-        return LOOP
+    if status >= 500:
+        is_full = status == 503 and _FULL_TEXT.search(error.message)
+        return LOOP if _LOOP_TEXT in error.message else THROTTLED if is_full else None
     # OpenRouter answers 403 for a page that its moderation flags, and says so in `metadata`.
     if status == 403 and not {"reasons", "flagged_input"}.isdisjoint(error.metadata):
         return FILTERED
