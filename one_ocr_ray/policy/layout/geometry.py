@@ -55,7 +55,7 @@ class TextLine:
 
     @property
     def is_vertical(self) -> bool:
-        return _runs_down(self.width, self.height, "".join(word.text for word in self.words))
+        return _runs_down(self.width, self.height) and _is_long("".join(word.text for word in self.words))
 
     @property
     def width(self) -> float:
@@ -111,7 +111,7 @@ class Segment:
 
     @property
     def is_vertical(self) -> bool:
-        return _runs_down(self.width, self.height, self.text)
+        return _runs_down(self.width, self.height) and _is_long(self.text)
 
     @property
     def text(self) -> str:
@@ -175,9 +175,14 @@ def strips(left: float, top: float, right: float, bottom: float, height: float) 
     return text, [top + (at + 0.5) * pitch - height / 2 for at in range(count)]
 
 
-def _runs_down(width: float, height: float, text: str) -> bool:
+def _runs_down(width: float, height: float) -> bool:
     """True if a box is that of a line written downwards; "1." and "to" may be as narrow."""
-    return height >= VERTICAL_RATIO * width and len(text.strip()) > 2
+    return height >= VERTICAL_RATIO * width
+
+
+def _is_long(text: str) -> bool:
+    """True for more than "1." or "to"."""
+    return len(text.strip()) > 2
 
 
 def skew(lines: Sequence[TextLine]) -> float:

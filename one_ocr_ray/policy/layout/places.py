@@ -77,9 +77,9 @@ def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
     if line.is_vertical:
         sides = (top_left, bottom_left), (top_right, bottom_right)
     parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
-    xs = [round((a[0] + part * (b[0] - a[0])) * pt_per_unit, 2) for a, b in sides for part in parts]
-    ys = [round((a[1] + part * (b[1] - a[1])) * pt_per_unit, 2) for a, b in sides for part in parts]
-    box = Box(min(xs), min(ys), max(xs), max(ys))
+    xs = [(a[0] + part * (b[0] - a[0])) * pt_per_unit for a, b in sides for part in parts]
+    ys = [(a[1] + part * (b[1] - a[1])) * pt_per_unit for a, b in sides for part in parts]
+    box = Box(round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2))
     confidence = None if line.confidence is None else round(line.confidence, 4)
     return BlockWord(with_leaders(word.text).strip(), box, confidence, word.text[-1:].isspace())
 

@@ -16,12 +16,13 @@ _HYPHENATED = re.compile(r"[^\W\d_]{2}-$")
 
 
 # Dots that lead from a title to its page number, as a recogniser may read them. No word has so many of one letter.
-_LEADER = re.compile(r"([ceimnoruw])\1{7,}")
+_LEADER_LENGTH = 8
+_LEADER = re.compile(rf"([ceimnoruw])\1{{{_LEADER_LENGTH - 1},}}")
 
 
 def with_leaders(text: str) -> str:
     """`text` with dots where a row of dots was read as one letter again and again."""
-    return _LEADER.sub(lambda match: "." * len(match[0]), text)
+    return _LEADER.sub(lambda match: "." * len(match[0]), text) if len(text) >= _LEADER_LENGTH else text
 
 
 def is_leader(text: str) -> bool:
