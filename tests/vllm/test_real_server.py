@@ -109,7 +109,7 @@ def test_a_killed_api_server_and_a_killed_actor_cost_no_page(tmp_path: Path) -> 
         killed_at = time.time()
         found[0].kill()
     said, _ = reading.communicate(timeout=2 * STARTS_S)
-    assert said.count("it is started again") == 2
+    assert said.count("it is started again") >= 2  # once more where the port is not free yet
     assert [row["markdown"] for row in rows(tmp_path)] == [PAGE] * 120
     until(lambda: not servers(), "the end of all servers", 30)
 
