@@ -109,7 +109,7 @@ def cluster(folder: Path) -> Iterator[str]:
 def run(folder: Path, address: str) -> bool:
     """A run that asks for the GPUs of its servers, uses both, and asks for none at its end."""
     lives = folder / "run"
-    flags = [*of_engine(lives), "--address", address, "--max-in-flight", "8", "--shard-pages", str(PAGES), "--json"]
+    flags = [*of_engine(lives), "--address", address, "--max-in-flight", "16", "--shard-pages", str(PAGES), "--json"]
     command = [sys.executable, "jobs/ocr.py", str(folder / "in"), "--output", str(folder / "out"), *flags]
     with (folder / "run.log").open("wb") as log:
         job = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log)

@@ -30,7 +30,7 @@ def node():
 node()
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 options = {"engine": "vllm", "model": "tidy holds", "replicas": "1-2", "server_command": command}
-options |= {"max_in_flight": 4, "shard_pages": 8, "address": "auto"}
+options |= {"max_in_flight": 16, "shard_pages": 8, "address": "auto"}
 codes = []
 job = threading.Thread(target=lambda: codes.append(read(output, source, say=print, **options).exit_code))
 job.start()
