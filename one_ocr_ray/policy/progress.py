@@ -39,7 +39,8 @@ class RunProgress:
         if step_s > 0 and before_done:  # the first pages may come from the journal of an earlier run
             # A moving average over about 10 s: it follows changes quickly and can still be read.
             weight = min(1.0, step_s / 10) if self.pages_per_s else 1.0
-            self.pages_per_s += weight * ((self.pages_done - before_done) / step_s - self.pages_per_s)
+            gained = max(0, self.pages_done - before_done)  # what a dead worker had read is counted again
+            self.pages_per_s += weight * (gained / step_s - self.pages_per_s)
 
     @property
     def eta_s(self) -> float | None:

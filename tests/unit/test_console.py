@@ -65,6 +65,14 @@ def test_pages_of_an_earlier_run_are_no_speed() -> None:
 PAUSED, BROKEN = Held(GateState.PAUSED, 11.4), Held(GateState.BROKEN, 290.0)
 
 
+def test_pages_that_a_dead_worker_takes_along_are_no_speed_below_zero() -> None:
+    """The next worker reads them again, and the count rises from where it fell to."""
+    now = RunProgress(pages_total=160, plan_complete=True)
+    for second, done in enumerate((20, 98, 50)):
+        now.update({"ok": done}, elapsed_s=float(second))
+        assert now.pages_per_s >= 0
+
+
 def test_a_wait_for_the_provider_is_said() -> None:
     """In place of a speed that means nothing, in the log and in the bar, also while no page ends."""
     assert shown(progress(0, 4, held=PAUSED)) == ["pages 0/4  provider refuses: rate limit, next try in 12 s"]
