@@ -108,6 +108,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             description=description,
             epilog=EXIT_CODES if name == "run" else None,
             formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
         )
         command.set_defaults(command=handler)
         if name == wanted == "serve":

@@ -41,7 +41,8 @@ def add_to(commands: _Commands) -> None:
         ("status", _status, "Show the batches of OUTPUT as the last run has left them. Asks nobody, needs no key."),
         ("cancel", _cancel, "Cancel the batches of OUTPUT, store what they have answered, and delete their files."),
     ):
-        action = actions.add_parser(name, help=text[0].lower() + text.partition(".")[0][1:], description=text)
+        short = text[0].lower() + text.partition(".")[0][1:]
+        action = actions.add_parser(name, allow_abbrev=False, help=short, description=text)
         action.set_defaults(command=handler)
         action.add_argument("output", metavar="OUTPUT", help="folder or URI of the dataset, as given to run")
         action.add_argument("--json", action="store_true", help="print one JSON object on stdout")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def add_to(commands: _Commands) -> None:
     """Add these commands to the parser of `one-ocr`."""
     export = commands.add_parser(
-        "export", help="write files from a dataset",
+        "export", allow_abbrev=False, help="write files from a dataset",
         description="Write files from the dataset at OUTPUT: of documents, tables or figures, or one of JSON lines.",
     )  # fmt: skip
     export.add_argument("--to", metavar="DIR", required=True, help="folder for the files")
@@ -29,11 +29,11 @@ def add_to(commands: _Commands) -> None:
     secret.add_argument("--password", metavar="TEXT", help="pdf: password of encrypted PDFs")
     secret.add_argument("--password-file", metavar="F", help="pdf: file that holds the password")
     verify = commands.add_parser(
-        "verify", help="check a dataset",
+        "verify", allow_abbrev=False, help="check a dataset",
         description="Check the dataset at OUTPUT against the contract: exit 0 when it keeps it, 1 with what is wrong.",
     )  # fmt: skip
     evaluate = commands.add_parser(
-        "eval", help="compare a dataset with a truth",
+        "eval", allow_abbrev=False, help="compare a dataset with a truth",
         description="Character and word errors, order, tables and headings of the dataset at OUTPUT against a truth.",
     )  # fmt: skip
     evaluate.add_argument("--truth", metavar="DIR_OR_OUTPUT", required=True, help="folder of texts, or another dataset")

@@ -16,7 +16,7 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
 OTHERS = """
 --dashboard-host --head --metadata-json --metrics-export-port --num-cpus --working-dir --generate --name --force
 --namespace --time --from-literal --wheel --strict --seconds --max-model-len --model-path --load-format --check --seed
---no-deps --enforce-eager
+--no-deps --enforce-eager --max-num-queued-reqs
 """
 KNOWN = {flag for parser in commands().values() for action in flags(parser) for flag in action.option_strings}
 
