@@ -90,7 +90,7 @@ def test_pages_go_to_the_next_model_while_a_provider_is_dead(
     assert (len(paid[0]), len(paid[1])) == (5, 25)
     assert not {*paid[0]} & {*paid[1]}
     reasons = {row["engine"]: row["route_reason"] for row in pages_by_source(tmp_path / "out").values()}
-    assert reasons == {"small": None, "large": "failed_over"}
+    assert reasons == {"small": "usable", "large": "failed_over"}
 
 
 @pytest.mark.usefixtures("ray_cluster")
