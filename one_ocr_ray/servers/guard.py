@@ -102,8 +102,15 @@ def _send(number: int, pids: set[int]) -> None:
 
 
 def _descendants() -> set[int]:
-    """Every process below this one, whatever session or group it is in."""
-    parents = {}
+    """Every process below this one, whatever session or group it is in.
+
+    Looks again before it says that there is none: a parent may end between the reading of two processes.
+    """
+    return _seen_below() or _seen_below()
+
+
+def _seen_below() -> set[int]:
+    parents, ended = {}, set()
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -111,14 +118,15 @@ def _descendants() -> set[int]:
             except OSError:
                 continue
             state, parent = stat.rpartition(")")[2].split()[:2]
-            if state != "Z":
-                parents[int(entry.name)] = int(parent)
+            parents[int(entry.name)] = int(parent)
+            if state == "Z":  # its children are still its own while other threads of it run
+                ended.add(int(entry.name))
     found: set[int] = set()
     level = {os.getpid()}
     while level:
         level = {pid for pid, parent in parents.items() if parent in level} - found
         found |= level
-    return found
+    return found - ended
 
 
 def _report(message: dict[str, object]) -> None:
