@@ -33,7 +33,7 @@ LEFT = (
 def add_to(commands: _Commands) -> None:
     """Add `batch` to the parser of `one-ocr`."""
     batch = commands.add_parser(
-        "batch", help="show or cancel the provider batches of an output",
+        "batch", allow_abbrev=False, help="show or cancel the provider batches of an output",
         description="What an earlier `one-ocr run --batch` has left with the provider.",
     )  # fmt: skip
     actions = batch.add_subparsers(title="actions", metavar="ACTION", required=True)

@@ -3,11 +3,10 @@
     python guard.py GRACE_S COMMAND ARGUMENT..
 
 The owner holds the write end of the guard's standard input. When it writes a line there, and at SIGTERM, the guard
-sends SIGTERM to the server, which still needs its engine for what is under way, and to what that leaves behind; it
-waits GRACE_S, kills what is left and ends. At the end of file the owner is
-gone, for whatever reason, and nobody waits for an answer: ORPHAN_GRACE_S at most. It ends what is left, too, when the
-server ends by itself. On its standard output it reports one JSON object a line: {"guard": pid, "server": pid}, then
-{"ended": exit code of the server}.
+sends SIGTERM to the server, which still needs its engine for what is under way, and then to what that leaves behind. It
+waits GRACE_S, kills what is left and ends. At the end of file the owner is gone, for whatever reason, and nobody waits
+for an answer: ORPHAN_GRACE_S at most. It ends what is left, too, when the server ends by itself. On its standard output
+it reports one JSON object a line: {"guard": pid, "server": pid}, then {"ended": exit code of the server}.
 
 It is no child of the owner, so that Ray's sweep of a dead worker's children and process group does not reach it; it
 is the reaper of its descendants, so that an engine whose API server was killed is still below it (Linux only).

@@ -26,6 +26,11 @@ def test_the_page_of_options_is_that_of_the_help() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
+def test_no_command_takes_the_start_of_a_flag() -> None:
+    """An unknown flag is an error, and a later release may have two flags that begin alike."""
+    assert [name for name, parser in commands().items() if parser.allow_abbrev] == []
+
+
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_flags_that_are_named_exist(path: object) -> None:
     """In running text as in commands; those of other programs are listed here."""
