@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from one_ocr_ray.model import PageWarning
-from one_ocr_ray.policy.page.legibility import LineRead, page_warnings, sure_of_no_text
+from one_ocr_ray.policy.page.legibility import LineRead, page_confidence, page_warnings, sure_of_no_text
 from one_ocr_ray.policy.page.looks import BlotKind
 
 GOOD = LineRead(900, 30, 0.99, 0.6, 0.0)
@@ -53,3 +53,23 @@ def test_ink_that_may_be_text_makes_no_text_unsure() -> None:
     assert sure_of_no_text([BlotKind.RULE, BlotKind.SPECK, BlotKind.DRAWING]) > 0.9
     assert 0.5 < sure_of_no_text([BlotKind.RULE, BlotKind.PICTURE]) < 0.9
     assert sure_of_no_text([BlotKind.PICTURE, BlotKind.TEXT]) < 0.5
+
+
+def test_lost_lines_cost_confidence() -> None:
+    """Else a page of which half was read well would seem to be read well; a few marks cost nothing."""
+    assert page_confidence(0.97, [GOOD] * 20 + [VANISHED], ()) == 0.97
+    assert page_confidence(0.97, [GOOD, VANISHED], ()) == pytest.approx(0.97 / 2)
+
+
+def test_print_out_of_focus_is_no_answer() -> None:
+    """Whatever a few blurred letters are taken for."""
+    assert page_confidence(None, [], [BlotKind.PICTURE, BlotKind.SMEAR]) < 0.5
+    assert page_confidence(0.97, [GOOD], [BlotKind.SMEAR]) < 0.5
+    assert page_warnings([], [BlotKind.SMEAR]) == (LOST,)
+
+
+@pytest.mark.parametrize(("score", "is_text"), [(0.7, False), (0.95, True)])
+def test_a_huge_letter_is_read_well_or_a_picture(score: float, is_text: bool) -> None:
+    """The detector takes whole photographs for lines, and the recogniser some of them for a letter."""
+    assert LineRead(400, 380, score, 0.5, 0.0, page_side=1600).is_text is is_text
+    assert LineRead(40, 38, score, 0.5, 0.0, page_side=1600).is_text

@@ -22,7 +22,9 @@ from one_ocr_ray.engines.ocr.models import LINE_HEIGHT_PX, usual_width_px
 from one_ocr_ray.model import ErrorCode, PageImage, PageWarning
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.page.plain_text import plain_text
-from tests import pdfs
+from one_ocr_ray.policy.route.gates import ocr_verdict
+from one_ocr_ray.routing import RouteReason
+from tests import blurred, pdfs
 from tests.sparse_pages import SparsePage, pages_without_text, sparse_pages
 
 if TYPE_CHECKING:
@@ -206,6 +208,27 @@ def test_a_page_of_rules_and_shapes_has_no_text(
     assert answer.warnings == ()
     assert answer.confidence is not None
     assert answer.confidence > 0.7
+
+
+@pytest.mark.parametrize(
+    "page",
+    [blurred.print_out_of_focus(6), blurred.print_out_of_focus(8, lines=3), blurred.shaken(), blurred.noisy(7)],
+    ids=["out of focus", "three lines", "shaken", "noisy"],
+)
+def test_print_that_cannot_be_read_goes_on(page: Image.Image, engine: LocalEngine) -> None:
+    """To the next reader of its route; without one its row says that lines are lost."""
+    answer = engine.read(blurred.jpeg(page))
+    assert ocr_verdict(answer).reason is RouteReason.LOW_CONFIDENCE
+    assert not ocr_verdict(answer).accepted
+    assert PageWarning.LINES_DROPPED in answer.warnings
+
+
+@pytest.mark.parametrize("page", [blurred.hills(), blurred.on_paper(blurred.hills)], ids=["alone", "on paper"])
+def test_a_photograph_does_not_go_on(page: Image.Image, engine: LocalEngine) -> None:
+    """It is worth no model's price."""
+    answer = engine.read(blurred.jpeg(page))
+    assert ocr_verdict(answer).accepted
+    assert answer.warnings == ()
 
 
 @pytest.mark.parametrize("language", ["ko", "ru"])

@@ -17,7 +17,7 @@ from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.kinds.boldness import bold_lines
 from one_ocr_ray.policy.layout.places import stood_up
 from one_ocr_ray.policy.layout.rotation import mean_score
-from one_ocr_ray.policy.page.legibility import page_warnings, sure_of_no_text
+from one_ocr_ray.policy.page.legibility import page_confidence, page_warnings
 from one_ocr_ray.policy.writers.markdown import to_markdown
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def page_content(page: PageReading, pt_per_px: float) -> PageContent:
 def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
     """The answer for a page. If no line is text, the confidence says how sure that is."""
     lines = [line for line in page.lines if line.read.is_text]
-    other_ink = [*page.other_ink, *(line.read.kind for line in page.lines)]
+    reads = [line.read for line in page.lines]
+    other_ink = [*page.other_ink, *(read.kind for read in reads)]
+    score = mean_score([line.scored for line in lines]) if lines else None
     content = page_content(page, pt_per_px)
     blocks = page_blocks(content)
     if page.is_laid:
@@ -108,7 +110,7 @@ def _answer(page: PageReading, pt_per_px: float, page_number: int) -> Answer:
     return Answer(
         text=to_markdown(blocks, page_number),
         blocks=blocks,
-        confidence=mean_score([line.scored for line in lines]) if lines else sure_of_no_text(other_ink),
+        confidence=page_confidence(score, reads, other_ink),
         rotation_deg=page.turn_deg,
-        warnings=page_warnings([line.read for line in page.lines]),
+        warnings=page_warnings(reads, other_ink),
     )

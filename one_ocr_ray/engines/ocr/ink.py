@@ -1,4 +1,4 @@
-"""Finds ink on a page image that no line covers. policy/page/looks.py decides what to do about it."""
+"""Finds ink on a page image that no line covers, and measures its tones. policy/page/looks.py decides what follows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from one_ocr_ray.policy.page.looks import LONG_CELLS, THIN_CELLS, Blot
+from one_ocr_ray.policy.page.looks import LONG_CELLS, THIN_CELLS, Blot, Tones
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,6 +28,15 @@ _RULE = np.ones((1, LONG_CELLS), np.uint8)
 _ACROSS = np.ones((THIN_CELLS + 1, 1), np.uint8)
 _AROUND = np.ones((3, 3), np.uint8)
 AROUND_A_LINE = 0.4  # of its height around it, for accents and descenders
+
+# For tones
+EDGE_SHARE = 0.03  # of a page, on each side: what a scanner sees beside the paper
+NEAR_LEVELS = 8
+STEP_PX = 4  # over which an edge is looked for
+DARKER_LEVELS = 5  # than the surroundings
+PART_PX = 320  # a part of a page with some lines of print
+LEAST_LEVELS = 1.5  # of contrast in a part with print
+LINE_STEPS_PX = range(12, 96)  # from line to line
 
 
 def shrunk_gray(page: Pixels) -> tuple[Pixels, float]:
@@ -92,3 +101,49 @@ def _blot(labels: Pixels, free: Pixels, number: int, box: Pixels, cells: int) ->
         int(rows[-1] - rows[0]) + 1,
         cells,
     )
+
+
+def page_tones(page: Pixels) -> Tones:
+    """The tones of a page (BGR), without its edges."""
+    gray, _ = shrunk_gray(page)
+    edge = round(EDGE_SHARE * max(gray.shape))
+    smooth = cv2.GaussianBlur(gray.astype(np.float32), (0, 0), 2)[edge:-edge, edge:-edge]
+    if min(smooth.shape) <= STEP_PX:
+        return Tones(0, 0, 0, 0, 0, 0)
+    counts = np.bincount(smooth.astype(np.uint8).ravel(), minlength=256)
+    near = np.convolve(counts, np.ones(2 * NEAR_LEVELS + 1), "same")
+    paper = int(near.argmax())
+    depth = max(1.0, paper - float(np.percentile(smooth, 0.5)))
+    steps = (np.abs(smooth[STEP_PX:] - smooth[:-STEP_PX]), np.abs(smooth[:, STEP_PX:] - smooth[:, :-STEP_PX]))
+    steepest = max(float(np.percentile(each, 99.8)) for each in steps) / STEP_PX
+    darker = cv2.GaussianBlur(smooth, (0, 0), 30) - cv2.GaussianBlur(smooth, (0, 0), 3) > DARKER_LEVELS
+    return Tones(
+        paper, float(near[paper] / counts.sum()), depth, steepest / depth, float(darker.mean()), _lined_share(gray)
+    )
+
+
+def _lined_share(gray: Pixels) -> float:
+    """The share of a page's parts whose rows are dark and light in turn."""
+    level = gray.astype(np.float32)
+    level -= cv2.boxFilter(level, -1, (1, 121), borderType=cv2.BORDER_REFLECT)
+    height, width = level.shape
+    parts = [
+        level[top : top + PART_PX, left : left + PART_PX]
+        for top in range(0, height - PART_PX + 1, PART_PX // 2)
+        for left in range(0, width - PART_PX + 1, PART_PX // 2)
+    ]
+    inked = [part for part in parts if part.std() >= LEAST_LEVELS]
+    return sum(_is_lined(part) for part in inked) / max(1, len(inked))
+
+
+def _is_lined(part: Pixels) -> bool:
+    rows = part.mean(axis=1)
+    rows -= rows.mean()
+    if rows.std() < 0.3 * part.std():
+        return False
+    alike = [
+        float(rows[:-step] @ rows[step:] / np.sqrt((rows[:-step] @ rows[:-step]) * (rows[step:] @ rows[step:]) + 1e-9))
+        for step in range(1, LINE_STEPS_PX.stop)
+    ]
+    best = max(LINE_STEPS_PX, key=lambda step: alike[step - 1])
+    return alike[best - 1] >= 0.5 and min(alike[: best - 1]) < 0

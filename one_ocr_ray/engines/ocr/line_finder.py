@@ -34,6 +34,7 @@ class LineBox:
 
     corners: tuple[Point, Point, Point, Point]  # clockwise from the top left, px
     pixels: Pixels
+    page_side_px: int  # the longer side of its page
     guessed: bool = False  # the detector sees no line in this ink
 
     @property
@@ -159,4 +160,4 @@ def _box(page: Pixels, corners: Corners, *, guessed: bool = False) -> LineBox:
     inside = np.clip(corners, 0, (width - 1, height - 1)).astype(np.float32)
     top_left, top_right, bottom_right, bottom_left = ((float(x), float(y)) for x, y in inside)
     pixels = get_rotate_crop_image(page, inside.copy())
-    return LineBox((top_left, top_right, bottom_right, bottom_left), pixels, guessed)
+    return LineBox((top_left, top_right, bottom_right, bottom_left), pixels, max(height, width), guessed)

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from one_ocr_ray.engines.ocr.heap import give_back, keep_freed_memory, resident_bytes
+from one_ocr_ray.engines.ocr.ink import page_tones
 from one_ocr_ray.engines.ocr.languages import LineModels
 from one_ocr_ray.engines.ocr.line_finder import Finder, FoundLines, LineBox
 from one_ocr_ray.engines.ocr.line_reader import LineReader
@@ -26,7 +27,7 @@ from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.kinds.boldness import Strokes
 from one_ocr_ray.policy.layout.words import place_words
 from one_ocr_ray.policy.page import looks
-from one_ocr_ray.policy.page.legibility import LineRead
+from one_ocr_ray.policy.page.legibility import FEW_CHARACTERS, LineRead
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -77,7 +78,8 @@ class ReadLine:
         """How well it was read."""
         height, length = sorted(self.box.size)
         reading = self.reading
-        return LineRead(length, height, reading.score, reading.inked, reading.unread, self.box.guessed)
+        box = self.box
+        return LineRead(length, height, reading.score, reading.inked, reading.unread, box.guessed, box.page_side_px)
 
     @property
     def strokes(self) -> Strokes:
@@ -215,7 +217,10 @@ class RapidReader:
         """`page`: as it is after that turn."""
         height_px, width_px = page.shape[:2]
         regions, rulings = self._regions.find(page), page_rulings(page)
-        return PageReading(turn_deg, width_px, height_px, lines, regions, rulings, found.other_ink)
+        other_ink = found.other_ink
+        if sum(len(line.reading.centres) for line in lines) < FEW_CHARACTERS and page_tones(page).is_smear:
+            other_ink |= {looks.BlotKind.SMEAR}
+        return PageReading(turn_deg, width_px, height_px, lines, regions, rulings, other_ink)
 
     def _is_vertical_writing(self, lines: Sequence[ReadLine]) -> bool:
         longest = max(lines, key=lambda line: len(line.reading.text))

@@ -83,6 +83,7 @@ class BlotKind(Enum):
     DRAWING = auto()  # lines and frames with nothing between them
     PICTURE = auto()
     TEXT = auto()  # perhaps
+    SMEAR = auto()  # all ink of a page: print out of focus, perhaps
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,3 +180,35 @@ def windows(blots: Sequence[Blot]) -> list[Window]:
 def window_scale(width: int, height: int) -> float:
     """The scale of a window for the detector."""
     return min(max(1.0, CLOSER_PX / max(width, height)), 2.0)
+
+
+# --- print out of focus -----------------------------------------------------------------------------------------------
+
+LIGHT_LEVEL = 160  # of 255: paper, and no picture that fills the page
+PAPER_SHARE = 0.4
+DARKEST_LEVELS = 130  # below the paper: print in focus and photographs are darker
+SMEARED_SHARE = 0.03  # of the page
+MOST_SHARPNESS = 0.135  # what ends at an edge has 0.17
+LINED_SHARE = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class Tones:
+    """The tones of a page, slightly smoothed. Levels are of 255, shares of the page."""
+
+    paper_level: int  # the most frequent one
+    paper_share: float  # near that
+    depth_levels: float  # of the darkest ink, below the paper
+    sharpness: float  # of the sharpest edges: levels per px, in shares of the depth
+    smeared_share: float  # a little darker than its surroundings
+    lined_share: float  # of its parts: dark and light rows in turn, as lines of print are
+
+    @property
+    def is_smear(self) -> bool:
+        """True if the ink may be print too blurred to read.
+
+        It lies on light paper, and either has no edge and nothing dark, or makes lines.
+        """
+        on_paper = self.paper_level >= LIGHT_LEVEL and self.paper_share >= PAPER_SHARE
+        blurred = self.depth_levels <= DARKEST_LEVELS and self.sharpness <= MOST_SHARPNESS
+        return on_paper and self.smeared_share >= SMEARED_SHARE and (blurred or self.lined_share >= LINED_SHARE)
