@@ -7,15 +7,8 @@ import pytest
 from one_ocr_ray.policy.text_layer.ink import InkGrid
 from one_ocr_ray.policy.text_layer.layer import Font, Glyph, Layer, Run
 from one_ocr_ray.policy.text_layer.lines import LayerLine, layer_lines
-from one_ocr_ray.policy.text_layer.spot_check import (
-    SAMPLES_MAX,
-    FontRecord,
-    SampleRead,
-    compared,
-    folded,
-    more_samples,
-    samples_of,
-)
+from one_ocr_ray.policy.text_layer.samples import SAMPLES_MAX, more_samples, samples_of
+from one_ocr_ray.policy.text_layer.spot_check import FontRecord, SampleRead, compared, folded
 
 
 def page(*lines: tuple[tuple[str, str], ...]) -> tuple[Layer, list[LayerLine]]:
@@ -67,11 +60,11 @@ def test_letters_that_a_mark_hides_count_against_its_font() -> None:
 
 
 def test_a_poor_reading_says_nothing() -> None:
-    """Nor does one of a script that the models do not know."""
+    """No line of a script that the models do not know is read."""
     layer, lines = page((("some words", "a"),))
     assert read_as(layer, lines, "xxxx", score=0.7) == {}
     layer, lines = page((("слово a word", "a"),))
-    assert read_as(layer, lines, "a word") == {}
+    assert samples_of(lines, layer, {}) == more_samples(lines, layer, [], {"a": FontRecord(50, 2)}) == []
 
 
 def test_letters_that_the_models_do_not_know_are_not_expected() -> None:
@@ -126,7 +119,10 @@ def test_more_samples_are_others() -> None:
     assert more_samples(lines, layer, samples, {"a": FontRecord(50, 0)}) == []
 
 
-@pytest.mark.parametrize(("text", "same"), [("ﬁ", "fi"), ("É", "e"), ("１", "l"), ("0", "o"), ("—", ""), ("漢", "漢")])
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [("ﬁ", "fl"), ("É", "e"), ("１", "l"), ("|", "l"), ("I", "l"), ("0", "o"), ("—", ""), ("漢", "漢")],
+)
 def test_what_readers_agree_on(text: str, same: str) -> None:
     """Forms of one letter are that letter."""
     assert folded(text) == same

@@ -25,10 +25,12 @@ from one_ocr_ray.engines.ocr.models import (
 )
 from one_ocr_ray.errors import EngineError
 from one_ocr_ray.policy.layout.rotation import SURE
+from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.page.first_reading import LEGIBLE, FirstReadings, is_sure
+from one_ocr_ray.policy.text_layer.spot_check import GOOD_SCORE, folded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -126,22 +128,35 @@ class LineReader:
         """Forget how far the small recogniser got on the page before."""
         self._first = FirstReadings(self._known, is_over=large_alone or not self._small_knows_all)
 
-    def read(self, line: Pixels, is_right: Callable[[str], bool] | None = None) -> ReadText:
-        """Read the pixels of a line, `LINE_HEIGHT_PX` high. What `is_right` says is right needs no second reading."""
+    def read(self, line: Pixels) -> ReadText:
+        """Read the pixels of a line, `LINE_HEIGHT_PX` high."""
         if self._first.pays:
             found = self.small.read(line)
-            is_known = is_right is not None and found.score >= LEGIBLE and is_right(found.text)
-            sure = is_known or (is_sure(found.text, found.score, found.least) and self._first.takes(found.text))
+            sure = is_sure(found.text, found.score, found.least) and self._first.takes(found.text)
             self._first.count(line.shape[1], sure=sure)
             if sure:
                 return found
+        best = self._read_well(line)
+        if best.score >= LEGIBLE:
+            self._first.learn(best.text)
+        return best
+
+    def check(self, line: Pixels, letters: str) -> ReadText:
+        """Read a line that may say `letters`, which are `folded`: if it does, that needs no second reading."""
+        if self._small_knows_all and self._known.issuperset(letters):
+            found = self.small.read(line)
+            if found.score >= GOOD_SCORE and folded(found.text) == letters:
+                return found
+            if is_sure(found.text, found.score, found.least) and not any(map(is_cjk, found.text)):
+                return found
+        return self._read_well(line)
+
+    def _read_well(self, line: Pixels) -> ReadText:
         best = self.larger[0].read(line)
         for model in self.larger[1:]:
             if best.score >= SURE:
                 break
             best = max(best, model.read(line), key=lambda found: found.score)
-        if best.score >= LEGIBLE:
-            self._first.learn(best.text)
         return best
 
 

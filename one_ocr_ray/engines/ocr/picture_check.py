@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from one_ocr_ray.policy.page.looks import NET_STEP_PX
-from one_ocr_ray.policy.text_layer.spot_check import SampleRead, agrees
+from one_ocr_ray.policy.text_layer.spot_check import SampleRead, letters_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +64,7 @@ class PictureCheck:
             left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
             crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
             to_the_right = np.ascontiguousarray(np.rot90(crop, round(sample.angle / 90)))
-            reads.append(SampleRead(*self._reader.read_crop(to_the_right, partial(agrees, sample))))
+            reads.append(SampleRead(*self._reader.read_crop(to_the_right, letters_of(sample))))
         return reads
 
     def missing(self, boxes: Sequence[BoxPt], band: Band) -> Missing:

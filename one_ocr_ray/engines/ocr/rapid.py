@@ -30,7 +30,7 @@ from one_ocr_ray.policy.page import looks
 from one_ocr_ray.policy.page.legibility import FEW_CHARACTERS, LineRead
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
@@ -144,9 +144,13 @@ class RapidReader:
                     self._load()
                     give_back()
 
-    def read_crop(self, crop: Pixels, is_right: Callable[[str], bool]) -> tuple[str, float]:
-        """What stands on one line whose pixels these are, and how sure that is, 0-1. `is_right` knows its text."""
-        reading = self._recognise_one(crop, is_right)
+    def read_crop(self, crop: Pixels, letters: str) -> tuple[str, float]:
+        """What stands on one line whose pixels these are, and how sure that is, 0-1. It may say `letters`."""
+        line = _scaled(crop)
+        if looks.pieces(line.shape[1]) == 1:
+            found = self.lines.check(line, letters)
+            return found.text, found.score
+        reading = self._recognise_one(crop)
         return reading.text, reading.score
 
     def read_boxes(self, boxes: Sequence[LineBox]) -> list[ReadLine]:
@@ -233,13 +237,13 @@ class RapidReader:
     def _recognise(self, crops: Sequence[Pixels]) -> list[_LineText]:
         return [self._recognise_one(crop) for crop in crops]
 
-    def _recognise_one(self, crop: Pixels, is_right: Callable[[str], bool] | None = None) -> _LineText:
+    def _recognise_one(self, crop: Pixels) -> _LineText:
         """Read a line too long for the model in pieces, cut where ink is least."""
         line = _scaled(crop)
         width = line.shape[1]
         cuts = _cuts(line, looks.pieces(width))
         if len(cuts) == 2:
-            found = self.lines.read(line, is_right)
+            found = self.lines.read(line)
             return _reading(line, found.text, found.score, found.centres)
         read = [self.lines.read(_scaled(line[:, left:right])) for left, right in pairwise(cuts)]
         centres = [

@@ -25,8 +25,9 @@ from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
+from one_ocr_ray.policy.text_layer.samples import more_samples, samples_of
 from one_ocr_ray.policy.text_layer.seen import seen_of
-from one_ocr_ray.policy.text_layer.spot_check import FontRecord, KnownFonts, compared, more_samples, samples_of
+from one_ocr_ray.policy.text_layer.spot_check import FontRecord, KnownFonts, compared
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from one_ocr_ray.routing import RouteReason, Verdict
 
