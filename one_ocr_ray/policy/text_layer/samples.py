@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from math import sqrt
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.layout.text import is_cjk
@@ -10,7 +13,7 @@ from one_ocr_ray.policy.text_layer.alphabet import is_known
 from one_ocr_ray.policy.text_layer.spot_check import Sample, pairs_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from one_ocr_ray.policy.text_layer.layer import Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine, Mark
@@ -30,10 +33,22 @@ FEW_OF_PAGE = 0.02  # of the page's letters: so many may be wrong, so as many un
 UNKNOWN_LETTERS = 0.3  # of a piece of a line: with more of them its reading is no evidence
 MARGIN = 0.12  # of the size of the type, around a sample
 
+Code = tuple[int, str]  # the run and the text of a character
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A part of a line. `codes`: what its characters are in their layer; many are alike."""
+
+    marks: Sequence[Mark]
+    codes: Sequence[Code]
+    angle: float
+
 
 def samples_of(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> list[Sample]:
-    """The pieces of lines to read: those that show the most characters not seen yet for their length."""
-    marked = Counter([(mark.glyph.run, mark.glyph.text) for line in lines for mark in line.marks])
+    """The pieces of lines to read: those that show the most not seen yet of the page's letters for their length."""
+    codes = [[(mark.glyph.run, mark.glyph.text) for mark in line.marks] for line in lines]
+    marked = Counter(chain.from_iterable(codes))
     pair_of = {
         (run, text): (layer.fonts[layer.runs[run].font].key, text)
         for run, text in marked
@@ -46,32 +61,34 @@ def samples_of(lines: Sequence[LayerLine], layer: Layer, known: KnownFonts) -> l
     if not wanted:
         return []
     new_pairs = {code: pair for code, pair in pair_of.items() if pair in wanted}
+    with_new = [
+        (line, of_line) for line, of_line in zip(lines, codes, strict=True) if not new_pairs.keys().isdisjoint(of_line)
+    ]
     candidates = [
-        (piece, line.angle, pairs)
-        for line in lines
-        for piece in _pieces(line)
-        if (pairs := frozenset([new_pairs[code] for code in map(_code, piece) if code in new_pairs]))
+        (piece, frozenset([new_pairs[code] for code in piece.codes if code in new_pairs]))
+        for piece in _pieces(with_new)
     ]
     seen: set[Pair] = set()
     fonts = {key for key, record in known.items() if record.read}
     most = _most_samples(counts, fonts)
+    worth_of = {pair: sqrt(counts[pair]) for pair in wanted}
     chosen: list[Sample] = []
-    while candidates and len(chosen) < most:
+    while len(chosen) < most and not _is_enough(wanted - seen, counts, fonts):
         best, gain = None, 0.0
         for each in candidates:
-            worth = sum(1.0 if key in fonts else NEW_FONT for key, _ in each[2] - seen)
-            worth /= len(each[0]) + LEAST_CHARACTERS
+            worth = sum([worth_of[pair] * (1.0 if pair[0] in fonts else NEW_FONT) for pair in each[1] - seen])
+            worth /= len(each[0].marks) + LEAST_CHARACTERS
             if worth > gain:
                 best, gain = each, worth
         if best is None:
             break
-        piece, angle, pairs = best
+        piece, pairs = best
         new = pairs - seen
-        is_new = [new_pairs.get(_code(mark)) in new for mark in piece]
-        chosen.append(_sample(_words_with(piece, is_new), angle))
+        marks = _words_with(piece.marks, [new_pairs.get(code) in new for code in piece.codes])
+        chosen.append(_sample(marks, piece.angle))
         seen |= pairs
         fonts |= {key for key, _ in pairs}
-        candidates = [each for each in candidates if each is not best and each[2] - seen]
+        candidates = [each for each in candidates if each is not best and each[1] - seen]
     return chosen
 
 
@@ -81,15 +98,11 @@ def more_samples(
     """Other samples, the ones with the most letters in fonts of which something was read otherwise."""
     doubtful = {key for key, record in fonts.items() if record.errors}
     used = {mark.glyph.place for sample in taken for mark in sample.marks}
-    others = [
-        (piece, line.angle)
-        for line in lines
-        for piece in _pieces(line)
-        if used.isdisjoint(mark.glyph.place for mark in piece)
-    ]
-    letters = [sum(key in doubtful for key, _ in pairs_of(piece, layer)) for piece, _ in others]
+    coded = [(line, [(mark.glyph.run, mark.glyph.text) for mark in line.marks]) for line in lines]
+    others = [piece for piece in _pieces(coded) if used.isdisjoint(mark.glyph.place for mark in piece.marks)]
+    letters = [sum(key in doubtful for key, _ in pairs_of(piece.marks, layer)) for piece in others]
     best = sorted(range(len(others)), key=lambda number: -letters[number])[:SAMPLES_MAX]
-    return [_sample(*others[number]) for number in best if letters[number] >= LEAST_CHARACTERS]
+    return [_sample(others[each].marks, others[each].angle) for each in best if letters[each] >= LEAST_CHARACTERS]
 
 
 def _wanted(counts: Counter[Pair], known: KnownFonts) -> frozenset[Pair]:
@@ -125,27 +138,28 @@ def _most_samples(counts: Counter[Pair], known: Collection[str]) -> int:
     return SAMPLES_NEW_FONT if new > FEW_OF_PAGE * counts.total() else SAMPLES_LATER
 
 
-def _code(mark: Mark) -> tuple[int, str]:
-    """What a character is in its layer: many are alike."""
-    return mark.glyph.run, mark.glyph.text
+def _is_enough(unseen: Collection[Pair], counts: Counter[Pair], fonts: Collection[str]) -> bool:
+    """True if every font has a sample, and so few letters of the page are left that all of them may be wrong."""
+    return all(key in fonts for key, _ in unseen) and (
+        sum([counts[pair] for pair in unseen]) <= FEW_OF_PAGE * counts.total()
+    )
 
 
-def _pieces(line: LayerLine) -> list[Sequence[Mark]]:
-    """Pieces of a line that are short enough, cut at spaces where there are any, and that the models can read."""
-    pieces: list[Sequence[Mark]] = []
-    start = 0
-    for number, mark in enumerate(line.marks):
-        length, most = number - start, CJK_CHARACTERS if is_cjk(mark.glyph.text[0]) else SAMPLE_CHARACTERS
-        if length and length >= most - 10 and (mark.spaced or length >= most):
-            pieces.append(line.marks[start:number])
-            start = number
-    pieces.append(line.marks[start:])
-    return [piece for piece in pieces if _is_readable(piece)]
-
-
-def _is_readable(marks: Sequence[Mark]) -> bool:
-    unknown = [not is_known(mark.glyph.text) for mark in marks if mark.glyph.text.isalpha()]
-    return sum(unknown) <= UNKNOWN_LETTERS * len(unknown)
+def _pieces(lines: Iterable[tuple[LayerLine, Sequence[Code]]]) -> Iterator[_Piece]:
+    """Pieces that are short enough, cut at spaces where there are any, and that the models can read."""
+    for line, codes in lines:
+        cuts = [0]
+        for number, mark in enumerate(line.marks):
+            length = number - cuts[-1]
+            if length < CJK_CHARACTERS - 10:
+                continue
+            most = CJK_CHARACTERS if is_cjk(mark.glyph.text[0]) else SAMPLE_CHARACTERS
+            if length >= most - 10 and (mark.spaced or length >= most):
+                cuts.append(number)
+        for start, end in pairwise([*cuts, len(codes)]):
+            letters = [text for _, text in codes[start:end] if text.isalpha()]
+            if sum([not is_known(text) for text in letters]) <= UNKNOWN_LETTERS * len(letters):
+                yield _Piece(line.marks[start:end], codes[start:end], line.angle)
 
 
 def _words_with(piece: Sequence[Mark], is_new: Sequence[bool]) -> Sequence[Mark]:
