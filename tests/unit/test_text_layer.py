@@ -14,7 +14,7 @@ from one_ocr_ray.blocks import Block, BlockKind, TextLayer
 from one_ocr_ray.pdf.reader import PdfChild
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
-from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
+from one_ocr_ray.policy.text_layer.features import areas_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import Glyph, LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import Mark, layer_lines
@@ -293,16 +293,15 @@ def test_places_inside_of_forms_are_those_of_the_page(child: PdfChild) -> None:
 
 
 def test_where_a_page_may_show_more_than_its_layer(child: PdfChild) -> None:
-    """Neither where characters stand nor where lines are drawn; the length of the lines beyond it is known."""
+    """Neither where characters stand nor where lines are drawn; what is far apart is looked at apart."""
     rule = b"1 w 72 720 m 540 720 l S "
     layer = page_of(child, at(b"one line of words", 72, 700) + rule)
-    assert band_to_search(layer, layer_lines(layer, layer.glyphs)) is None
-    layer = page_of(child, at(b"one line of words", 72, 700) + rule + b"0 g 200 300 9 9 re f")
-    lines = layer_lines(layer, layer.glyphs)
-    band = band_to_search(layer, lines)
-    assert band is not None
-    assert (band.top, band.bottom) == pytest.approx((792 - 309 - 24, 792 - 300 + 24), abs=4)
-    assert band.beyond == pytest.approx(lines[0].line.width)
+    assert areas_to_search(layer, layer_lines(layer, layer.glyphs)) == []
+    boxes = b"0 g 200 300 9 9 re 280 290 9 9 re 400 100 90 9 re f"
+    layer = page_of(child, at(b"one line of words", 72, 700) + rule + boxes)
+    upper, lower = areas_to_search(layer, layer_lines(layer, layer.glyphs))
+    assert upper == pytest.approx((200 - 24, 792 - 309 - 24, 289 + 24, 792 - 290 + 24), abs=4)
+    assert lower == pytest.approx((400 - 24, 792 - 109 - 24, 490 + 24, 792 - 100 + 24), abs=4)
 
 
 def test_drawn_lines_are_told(child: PdfChild) -> None:

@@ -76,11 +76,12 @@ class Finder:
         boxes = [_box(page, corners) for corners in seen]
         return FoundLines(boxes + [_box(page, corners, guessed=True) for corners in guesses], _kinds(left))
 
-    def first_look(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
-        """The lines that the detector sees from row `top` to `bottom`, in the page's scale."""
+    def first_look(self, page: Pixels, part: tuple[slice, slice]) -> list[LineBox]:
+        """The lines that the detector sees in those rows and columns of the page, in its scale."""
         scale = looks.pass_scale(page.shape[1], page.shape[0])
-        found = self._pass(np.ascontiguousarray(page[top:bottom]), scale)
-        return [_box(page, corners + np.array((0, top), np.float32)) for corners in found]
+        found = self._pass(np.ascontiguousarray(page[part]), scale)
+        offset = np.array((part[1].start, part[0].start), np.float32)
+        return [_box(page, corners + offset) for corners in found]
 
     def _closer(self, page: Pixels, blots: Sequence[looks.Blot], cell_px: float) -> Iterator[Corners]:
         for window in looks.windows(blots):

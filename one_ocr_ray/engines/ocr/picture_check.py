@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.engines.ocr.rapid import RapidReader
     from one_ocr_ray.policy.layout.geometry import TextLine
-    from one_ocr_ray.policy.text_layer.features import Band
     from one_ocr_ray.policy.text_layer.layer import BoxPt
     from one_ocr_ray.policy.text_layer.spot_check import Sample
 
     Pixels = NDArray[Any]
 
+STEP_PX = 2 * NET_STEP_PX  # the fewer sizes the detector is given, the fewer programs it makes
 MASK_PX = 4  # of a cell in which text of the layer is marked
 COVERED = 0.5  # of a line's box: the layer has its text
 READ_MAX = 24  # lines of those that the layer lacks, the longest ones
@@ -67,28 +67,43 @@ class PictureCheck:
             reads.append(SampleRead(*self._reader.read_crop(to_the_right, letters_of(sample))))
         return reads
 
-    def missing(self, boxes: Sequence[BoxPt], band: Band) -> Missing:
-        """The text on the picture outside of `boxes` (in points) and within `band`."""
+    def missing(self, boxes: Sequence[BoxPt], areas: Sequence[BoxPt], length_pt: float, most: float) -> Missing:
+        """The text in `areas` of the picture that is not in `boxes`; `length_pt` is that of the lines of the layer.
+
+        No more is read once its share is above `most`.
+        """
         height, width = self._page.shape[:2]
-        first = max(0, math.floor(band.top * self._px_per_pt))
-        # The detector stretches what is no whole number of its steps.
-        rows = math.ceil((band.bottom * self._px_per_pt - first) / NET_STEP_PX) * NET_STEP_PX
         mask = np.zeros((height // MASK_PX + 1, width // MASK_PX + 1), np.uint8)
         for box in boxes:
             left, top, right, bottom = (round(side * self._px_per_pt / MASK_PX) for side in box)
             cv2.rectangle(mask, (left, top), (right, bottom), 1, -1)
-        found = self._reader.lines_on(self._page, first, min(height, first + rows))
+        found = [line for area in areas for line in self._reader.lines_on(self._page, self._part(area))]
         lacking = sorted((box for box in found if _covered(mask, box.corners) < COVERED), key=lambda b: -max(b.size))
+        all_px = length_pt * self._px_per_pt + sum(max(box.size) for box in lacking)
         lines, missing_px = [], 0.0
-        for line in self._reader.read_boxes(lacking[:READ_MAX]):
+        for each in lacking[:READ_MAX]:
+            (line,) = self._reader.read_boxes([each])
             placed = line.placed()
             text = "".join(word.text for word in placed.words)
             if line.scored[0] >= TEXT_SCORE and sum(map(str.isalnum, text)) >= TEXT_CHARACTERS:
                 a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in placed.corners)
                 lines.append(replace(placed, corners=(a, b, c, d)))
                 missing_px += max(line.box.size)
-        all_px = sum(max(box.size) for box in found) + band.beyond * self._px_per_pt
+            if missing_px > most * all_px:
+                break
         return Missing(missing_px / all_px if all_px else 0.0, tuple(lines))
+
+    def _part(self, area: BoxPt) -> tuple[slice, slice]:
+        """The rows and columns of an area, whole steps of the detector: it stretches what is not."""
+        left, top, right, bottom = (side * self._px_per_pt for side in area)
+        height, width = self._page.shape[:2]
+        return _steps(top, bottom, height), _steps(left, right, width)
+
+
+def _steps(start_px: float, end_px: float, most_px: int) -> slice:
+    start = min(max(0, math.floor(start_px)), most_px - 1)
+    steps = max(1, math.ceil((min(end_px, most_px) - start) / STEP_PX))
+    return slice(max(0, min(start, most_px - steps * STEP_PX)), min(most_px, start + steps * STEP_PX))
 
 
 def _covered(mask: Pixels, corners: Sequence[tuple[float, float]]) -> float:

@@ -147,20 +147,18 @@ class RapidReader:
     def read_crop(self, crop: Pixels, letters: str) -> tuple[str, float]:
         """What stands on one line whose pixels these are, and how sure that is, 0-1. It may say `letters`."""
         line = _scaled(crop)
-        if looks.pieces(line.shape[1]) == 1:
-            found = self.lines.check(line, letters)
-            return found.text, found.score
-        reading = self._recognise_one(crop)
-        return reading.text, reading.score
+        is_long = looks.pieces(line.shape[1]) > 1
+        read = self._recognise_one(crop) if is_long else self.lines.check(line, letters)
+        return read.text, read.score
 
     def read_boxes(self, boxes: Sequence[LineBox]) -> list[ReadLine]:
         """The lines in `boxes` of an upright page, read by the large recogniser alone."""
         self.lines.begin_page(large_alone=True)
         return _lines(boxes, self._recognise([box.pixels for box in boxes]))
 
-    def lines_on(self, page: Pixels, top: int, bottom: int) -> list[LineBox]:
-        """The lines that the detector sees at first in those rows of the page."""
-        return self._finder.first_look(page, top, bottom)
+    def lines_on(self, page: Pixels, part: tuple[slice, slice]) -> list[LineBox]:
+        """The lines that the detector sees at first in those rows and columns of the page."""
+        return self._finder.first_look(page, part)
 
     def _release(self) -> None:
         release_memory(self._detector.request, *self.lines.requests, self._regions.model)

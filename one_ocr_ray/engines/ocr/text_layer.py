@@ -21,7 +21,7 @@ from one_ocr_ray.policy.route.gates import (
     past_tables,
 )
 from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
-from one_ocr_ray.policy.text_layer.features import band_to_search, page_text
+from one_ocr_ray.policy.text_layer.features import areas_to_search, page_text
 from one_ocr_ray.policy.text_layer.frames import content_of
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
 from one_ocr_ray.policy.text_layer.lines import layer_lines
@@ -119,11 +119,13 @@ class TextLayerReader:
             spot, all_known = _compared(page, samples + more, reads + check.read(more), known)
         verdict = layer_verdict(page.text, all_known, escalate=route.escalate, at=at)
         is_doubtful = verdict.accepted and needs_detector(page.text, at)
-        band = band_to_search(page.layer, page.lines) if is_doubtful else None
-        if band is None:
+        areas = areas_to_search(page.layer, page.lines) if is_doubtful else []
+        if not areas:
             return _Look(verdict, dict(spot.fonts))
         boxes = [mark.glyph.box for line in page.lines for mark in line.marks]
-        missing = (check or self._check(page)).missing(boxes + [each.box for each in page.layer.values], band)
+        boxes += [each.box for each in page.layer.values]
+        length_pt = sum(each.line.width for each in page.lines)
+        missing = (check or self._check(page)).missing(boxes, areas, length_pt, at.missing_share)
         verdict = layer_verdict(page.text, all_known, missing=missing.share, escalate=route.escalate, at=at)
         return _Look(verdict, dict(spot.fonts), missing.lines)
 

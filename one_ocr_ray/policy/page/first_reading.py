@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SURE_MEAN = 0.975  # of a line's characters; 0.98 leaves half of these differences, and half as many lines again unsure
 SURE_LEAST = 0.5  # of each of them
-LEGIBLE = 0.9  # mean of a line that says what is known to stand there: no chance
+LEGIBLE = 0.9  # mean of a line whose letters are believed
 # What the small recogniser says with much confidence for something else: a zero for an o, raised digits and boxes for
 # marks, and letters with a cedilla for Romanian ones with a comma below. It does not know these.
 DOUBTFUL = re.compile("[A-Za-z]0|0[A-Za-z]|[⁰¹²³⁴-⁹■□şţŞŢ]")

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import reduce
+from itertools import pairwise
+from operator import or_
 from typing import TYPE_CHECKING
 
 from one_ocr_ray.policy.text_layer.alphabet import is_known, is_math
@@ -12,21 +15,12 @@ from one_ocr_ray.policy.text_layer.seen import image_share, is_bad
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from one_ocr_ray.policy.text_layer.layer import Layer
+    from one_ocr_ray.policy.text_layer.layer import BoxPt, Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine
 from one_ocr_ray.policy.text_layer.seen import Seen
 
 LOOSE_CELLS = 2  # with ink in a row: a letter has as many
-BAND_MARGIN_PT = 24.0  # the detector needs to see what stands around a line
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """A part of the page over its whole width, in points, and the length of the layer's lines beyond it."""
-
-    top: float
-    bottom: float
-    beyond: float
+MARGIN_PT = 24.0  # the detector needs to see what stands around a line
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +80,28 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
     )
 
 
-def band_to_search(layer: Layer, lines: Sequence[LayerLine]) -> Band | None:
-    """Where ink stands that neither characters nor rulings explain, with a margin.
+def areas_to_search(layer: Layer, lines: Sequence[LayerLine]) -> list[BoxPt]:
+    """Where ink stands that neither characters nor rulings explain, with a margin, from the top to the bottom.
 
-    None: nowhere, so that the page shows nothing that the layer lacks.
+    None are there if the page shows nothing that the layer lacks.
     """
     around = layer.ink.cell_pt
     known = [mark.glyph.box for line in lines for mark in line.marks]
     known += [(ruling.x0, ruling.y0, ruling.x1, ruling.y1) for ruling in layer.rulings]
-    boxes = [(x0 - around, y0 - around, x1 + around, y1 + around) for x0, y0, x1, y1 in known]
-    rows = [number for number, row in enumerate(layer.ink.without(boxes).rows) if row.bit_count() >= LOOSE_CELLS]
-    if not rows:
-        return None
-    top, bottom = rows[0] * around - BAND_MARGIN_PT, (rows[-1] + 1) * around + BAND_MARGIN_PT
-    beyond = (
-        each.line for each in lines if not top <= (each.line.corners[0][1] + each.line.corners[2][1]) / 2 <= bottom
-    )
-    return Band(top, bottom, sum(line.width for line in beyond))
+    ink = layer.ink.without([(x0 - around, y0 - around, x1 + around, y1 + around) for x0, y0, x1, y1 in known])
+    rows = [number for number, row in enumerate(ink.rows) if row.bit_count() >= LOOSE_CELLS]
+    apart = [number for number in range(1, len(rows)) if (rows[number] - rows[number - 1]) * around > 2 * MARGIN_PT]
+    areas = []
+    for start, end in pairwise([0, *apart, len(rows)] if rows else []):
+        columns = reduce(or_, (ink.rows[number] for number in rows[start:end]))
+        first = ink.columns - columns.bit_length()
+        after = ink.columns - ((columns & -columns).bit_length() - 1)
+        areas.append(
+            (
+                first * around - MARGIN_PT,
+                rows[start] * around - MARGIN_PT,
+                after * around + MARGIN_PT,
+                (rows[end - 1] + 1) * around + MARGIN_PT,
+            )
+        )
+    return areas
