@@ -61,21 +61,24 @@ class RunTotals:
         self.requests["retried"] += max(0, page.attempts - 1)
         self.input_tokens += page.input_tokens or 0
         self.output_tokens += page.output_tokens or 0
-        if page.cost_usd is not None or page.input_tokens is not None:  # else the answer, not the price, is unknown
-            self.cost_usd = add_known(self.cost_usd, page.cost_usd)
+        # Without tokens the answer, not the price, is unknown; what is known of its cost comes as spending.
+        cost_usd = page.cost_usd if page.cost_usd is not None or page.input_tokens is not None else 0.0
+        self.cost_usd = add_known(self.cost_usd, cost_usd)
         self.warnings.update(page.warnings)
         if page.status is not PageStatus.BLANK:
-            self._add_use(page.engine, ReaderUse(1, page.cost_usd, saved_usd, page.model))
+            self._add_use(page.engine, ReaderUse(1, cost_usd, saved_usd, page.model))
 
     def _add_use(self, reader: str, use: ReaderUse) -> None:
         self.readers[reader] = self.readers.get(reader, ReaderUse()) + use
 
     def add_spending(self, spending: Spending) -> None:
-        """Count requests that no row counts."""
+        """Count requests that no row counts, and by whom costs were that another reader's row counts."""
         self.requests["sent"] += spending.requests
         self.input_tokens += spending.input_tokens
         self.output_tokens += spending.output_tokens
         self.cost_usd = add_known(self.cost_usd, spending.spent_usd)
+        for reader, usd in spending.readers.items():
+            self._add_use(reader, ReaderUse(0, usd))
 
     def __add__(self, other: RunTotals) -> RunTotals:
         total = RunTotals(

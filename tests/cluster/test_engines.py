@@ -68,8 +68,10 @@ def test_a_page_goes_from_the_small_model_to_the_large_one(
     assert {row.page for row in large.rows() if row.operation == "read"} == {"doc-0000 page 2"}
     cheap, dear = (pages["doc-0000.pdf", number]["cost_usd"] for number in (1, 2))
     assert dear > 10 * cheap
-    used = {name: (use.pages, use.cost_usd) for name, use in summary.readers.items()}
-    assert used == {"small": (2, pytest.approx(2 * cheap)), "large": (1, dear)}
+    assert {name: use.pages for name, use in summary.readers.items()} == {"small": 2, "large": 1}
+    used = {name: use.cost_usd or 0.0 for name, use in summary.readers.items()}
+    assert used["small"] > 2 * cheap  # its unusable answers, too
+    assert used["small"] + used["large"] == pytest.approx(2 * cheap + dear) == pytest.approx(summary.cost_usd)
     assert summary.readers["large"].saved_usd == 0.0
 
 

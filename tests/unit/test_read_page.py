@@ -36,15 +36,17 @@ from one_ocr_ray.model import (
 from one_ocr_ray.policy.cost.image_tokens import openai_image_tokens
 from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price
-from one_ocr_ray.policy.cost.spending import Spending, may_be_billed, row_key
+from one_ocr_ray.policy.cost.spending import PageUsage, Spending, may_be_billed, row_key
 from one_ocr_ray.policy.dataset.documents import RunIdentity
 from one_ocr_ray.policy.page.quality import judge
 from one_ocr_ray.policy.page.retry import RetryBudget
+from one_ocr_ray.policy.route.reader_use import use_line
 from one_ocr_ray.reading.limits.budget import BudgetShare
 from one_ocr_ray.reading.limits.token_bucket import NoLimit
 from one_ocr_ray.reading.page.events import FailureReported, ReadingEvent, RequestDone, RequestSent
 from one_ocr_ray.reading.page.loop import ReadContext, SystemClock, read_page
 from one_ocr_ray.reading.route.reader import NoMetering, Reader, accept_as_is
+from one_ocr_ray.reading.run_totals import RunTotals
 from one_ocr_ray.routing import RouteReason, Verdict
 from tests.manual_clock import ManualClock
 from tests.scripted_engine import ScriptedEngine
@@ -909,6 +911,33 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
     assert (row.engine, row.route_reason, row.markdown) == ("large", "unusable", "good")
     assert [len(engine.asked) for engine in engines] == [*asked[:2], asked[2] + 1]
     assert row.cost_usd == pytest.approx(whole.cost_usd - passed.cost_usd)
+
+
+async def test_each_reader_has_the_cost_of_its_own_requests() -> None:
+    """Also one that was asked and passed by, whose cost stands in the row of another. Their sum is the run's cost."""
+    totals = RunTotals()
+    _, context = small_and_large(LOOP, GOOD)
+    row = await read_page(document(1), page_image(), replace(context, record_spending=totals.add_spending))
+    totals.add_page(row)
+    small, large = totals.readers["small"], totals.readers["large"]
+    assert (small.pages, large.pages) == (0, 1)
+    assert small.cost_usd is not None
+    assert large.cost_usd == pytest.approx((1000 * 1 + 100 * 10) / 1e6)
+    assert small.cost_usd + large.cost_usd == pytest.approx(totals.cost_usd) == pytest.approx(row.cost_usd)
+    assert use_line(totals.readers).startswith("1 page by")
+
+
+async def test_what_a_lost_answer_leaves_known_is_its_readers() -> None:
+    """The cost of such a row is null, and that of the requests before is told beside it."""
+    totals, spent = RunTotals(), PageUsage(NOON)
+    spent.add(GOOD, 1.0, 0.002, 0.01, reader="small")
+    spent.add(None, 1.0, None, 0.01, reader="large")
+    row = replace(await Scene().read(), engine="large", cost_usd=None, input_tokens=None)
+    totals.add_spending(spent.missing_in(row))
+    totals.add_page(row)
+    assert totals.readers["small"].cost_usd == 0.002 == totals.cost_usd
+    assert totals.readers["large"].cost_usd == 0.0
+    assert spent.since_passed.readers == {"small": 0.002}
 
 
 async def test_a_stop_after_such_an_answer_tells_its_cost_once() -> None:

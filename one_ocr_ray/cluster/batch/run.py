@@ -177,7 +177,7 @@ class _Run(RunSetup):
         """Count the idle time of own servers. With the requests that they answered it is the whole bill."""
         idle_usd = self.servers.usd - self.totals.servers_usd if self.servers is not None else 0.0
         if idle_usd > 0:
-            idle = Spending(known_usd=idle_usd)
+            idle = Spending(known_usd=idle_usd, readers={VLLM: idle_usd})
             record_spending(self.output, idle)
             self.totals.add_spending(idle)
             say(f"Start-up and idle time of the model servers: {idle_usd:.4f} USD.")

@@ -14,7 +14,7 @@ from one_ocr_ray.model import Action, ErrorCode, TokenUsage
 from one_ocr_ray.policy.known_sums import add_known
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from datetime import datetime
 
     from one_ocr_ray.model import Answer, Failure, PageResult
@@ -36,6 +36,7 @@ class Spending:
     """The cost of several requests. `unknown_usd` bounds the unknown costs; None if there is no price for them.
 
     `rows` names the rows whose cost is null because it is counted here. Other null rows are estimated on their own.
+    `readers` says whose requests the known cost was; below 0 for what another reader's row counts as its own.
     """
 
     requests: int = 0
@@ -44,6 +45,7 @@ class Spending:
     known_usd: float = 0.0
     unknown_usd: float | None = 0.0
     rows: tuple[str, ...] = ()
+    readers: Mapping[str, float] = field(default_factory=dict)
 
     def __add__(self, other: Spending) -> Spending:
         return Spending(
@@ -53,6 +55,7 @@ class Spending:
             self.known_usd + other.known_usd,
             add_known(self.unknown_usd, other.unknown_usd),
             self.rows + other.rows,
+            _sums(self.readers, other.readers),
         )
 
     @property
@@ -95,6 +98,7 @@ class PageUsage:
             input_tokens=all_of_it.input_tokens - passed.input_tokens,
             output_tokens=all_of_it.output_tokens - passed.output_tokens,
             known_usd=all_of_it.known_usd - passed.known_usd,
+            readers=_sums(all_of_it.readers, {reader: -usd for reader, usd in passed.readers.items()}),
         )
 
     def add(
@@ -104,9 +108,10 @@ class PageUsage:
         cost_usd: float | None,
         most_usd: float | None,
         *,
+        reader: str,
         is_recalled: bool = False,
     ) -> None:
-        """Count one request that was sent. `answer` is None if it was given up before an answer came."""
+        """Count one request to `reader`. `answer` is None if it was given up before an answer came."""
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
         used = answer.usage if answer is not None else TokenUsage()
@@ -117,6 +122,7 @@ class PageUsage:
             used.output_tokens or 0,
             cost_usd or 0.0,
             0.0 if cost_usd is not None else most_usd,
+            readers={reader: cost_usd} if cost_usd else {},
         )
         if is_recalled:
             self.recalled += one
@@ -132,11 +138,16 @@ class PageUsage:
         self.cost_usd = add_known(self.cost_usd, cost_usd)
 
     def missing_in(self, row: PageResult) -> Spending:
-        """What `row` does not show: requests that have moved, and the spending if its cost is null and has a price."""
+        """What `row` does not show: moved requests, which reader has cost what, and all costs if its own is null."""
         total = self.spending + self.recalled
         if row.cost_usd is not None or total.unknown_usd is None:
-            return Spending(self.moved)
+            others = {reader: usd for reader, usd in total.readers.items() if reader != row.engine}
+            return Spending(self.moved, readers={**others, row.engine: -sum(others.values())} if others else {})
         return replace(total, requests=self.moved, rows=(row_key(row),))
+
+
+def _sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {reader: one.get(reader, 0.0) + other.get(reader, 0.0) for reader in {**one, **other}}
 
 
 def row_key(row: PageResult) -> str:

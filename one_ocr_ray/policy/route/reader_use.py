@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ReaderUse:
-    """Pages that a reader answered. `cost_usd`: of these pages, earlier readers included; None: unknown.
+    """Pages that a reader answered. `cost_usd`: of all of its requests; None: unknown.
 
-    `saved_usd`: what they have cost less than at the last reader of the route; None: unknown.
+    `saved_usd`: what its pages have cost less than at the last reader of the route; None: unknown.
     """
 
     pages: int = 0
@@ -35,7 +35,8 @@ class ReaderUse:
 
 def has_choice(readers: Mapping[str, ReaderUse]) -> bool:
     """True if there were several readers, so that their shares are worth a line."""
-    return TEXT_LAYER in readers or len(readers) > 1
+    answerers = {name for name, use in readers.items() if use.pages}
+    return TEXT_LAYER in answerers or len(answerers) > 1
 
 
 def in_order(readers: Mapping[str, ReaderUse]) -> list[tuple[str, ReaderUse]]:
@@ -54,7 +55,8 @@ def cost_and_without(readers: Mapping[str, ReaderUse]) -> tuple[float, float] | 
 def use_line(readers: Mapping[str, ReaderUse]) -> str:
     """One line on who has read how many pages, and what that has saved."""
     words = {TEXT_LAYER: "from the text layer", LOCAL: "by OCR"}
-    shares = [(f"{use.pages:,}", words.get(name, f"by {use.model or name}")) for name, use in in_order(readers)]
+    answerers = [(name, use) for name, use in in_order(readers) if use.pages]
+    shares = [(f"{use.pages:,}", words.get(name, f"by {use.model or name}")) for name, use in answerers]
     (pages, first), *others = shares
     text = ", ".join((f"{pages} {'page' if pages == '1' else 'pages'} {first}", *map(" ".join, others)))
     money = cost_and_without(readers)

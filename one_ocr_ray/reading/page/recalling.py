@@ -33,7 +33,8 @@ async def recalled_answer(
         await batch.submit(image, request, before)
         return None
     cost_usd = cost_usd_of(answer, batch.metering)
-    spent.add(answer, 0.0, cost_usd, batch.metering.most_usd(image, request), is_recalled=True)
+    most_usd = batch.metering.most_usd(image, request)
+    spent.add(answer, 0.0, cost_usd, most_usd, reader=reader.called, is_recalled=True)
     batch.metering.learn(image, request, answer)
     return reader.judge(answer, request)
 

@@ -71,7 +71,8 @@ class ShardAudit:
         other = await read_page(document, page, replace(context, readers=(second,), ocr=None))
         known = other.cost_usd is not None  # else `read_page` has told all but the requests
         tokens = (other.input_tokens or 0, other.output_tokens or 0) if known else (0, 0)
-        context.record_spending(Spending(other.attempts, *tokens, other.cost_usd or 0.0))
+        cost_usd = other.cost_usd or 0.0
+        context.record_spending(Spending(other.attempts, *tokens, cost_usd, readers={second.called: cost_usd}))
         errors, words = await asyncio.to_thread(disagreement, row.markdown or "", other.markdown or "")
         audited = AuditedPage(
             row.document_id,

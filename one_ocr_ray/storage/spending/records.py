@@ -22,8 +22,10 @@ SPENT = "_run/spent"
 
 
 def record_spending(output: Objects, spending: Spending) -> None:
-    """Record `spending` of this output, durably."""
-    output.put_new(f"{SPENT}/{token_hex(8)}.json", orjson.dumps(asdict(spending)))
+    """Record `spending` of this output, durably; not by whom."""
+    values = asdict(spending)
+    del values["readers"]
+    output.put_new(f"{SPENT}/{token_hex(8)}.json", orjson.dumps(values))
 
 
 def recorded_spending(output: Objects, worst_case_usd: float | None) -> Spending:
