@@ -207,10 +207,15 @@ def test_a_service_has_as_many_servers_as_its_load_is_worth() -> None:
         ([(8, 8)], 1, 8, 0),
         ([(2, 0)], 0, 1, 1),
         ([(2, 0)], 0, 2, 0),
+        ([(2, 0)], 1, 1, 0),
+        ([(2, 0), (8, 1)], 1, 2, 0),
     ],
 )
 def test_servers_leave_each_node_a_cpu_to_draw_pages(
     nodes: list[tuple[float, float]], gpus_each: float, servers: int, cpus: int
 ) -> None:
-    """A worker draws its pages on its own node, so one CPU somewhere else is of no use to it."""
+    """A worker draws its pages on its own node, so one CPU somewhere else is of no use to it.
+
+    Where a server waits for a node that the autoscaler has still to start, that node may have one CPU.
+    """
     assert cpus_of_server(nodes, gpus_each, servers) == cpus

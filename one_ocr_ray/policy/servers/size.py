@@ -42,10 +42,11 @@ class FleetSize:
 def cpus_of_server(nodes: Iterable[tuple[float, float]], gpus_each: float, servers: int) -> int:
     """A CPU for each server, where that leaves every node one to draw pages. Else none.
 
-    `nodes`: the CPUs and GPUs of each. A node holds as many of the `servers` as it has GPUs for, or all.
+    `nodes`: the CPUs and GPUs of each. A node holds as many of the `servers` as it has GPUs for, or all. Those that no
+    node holds wait for one that the autoscaler starts: its CPUs are not known, and may be one.
     """
-    held = ((cpus, min(servers, gpus // gpus_each) if gpus_each else servers) for cpus, gpus in nodes)
-    return int(all(cpus > of_node for cpus, of_node in held))
+    held = [(cpus, min(servers, gpus // gpus_each) if gpus_each else servers) for cpus, gpus in nodes]
+    return int(sum(of_node for _, of_node in held) >= servers and all(cpus > of_node for cpus, of_node in held))
 
 
 BUSY_S = 60.0  # of work without a pause: another server is worth its start
