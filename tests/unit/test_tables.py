@@ -14,7 +14,9 @@ from one_ocr_ray.engines.ocr.rulings import page_rulings
 from one_ocr_ray.policy.evaluation.table_similarity import teds
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent, Region, Ruling
-from one_ocr_ray.policy.layout.geometry import TextLine, Word
+from one_ocr_ray.policy.layout.geometry import TextLine, Word, straighten
+from one_ocr_ray.policy.layout.kinds.labels import Labels
+from one_ocr_ray.policy.layout.tables.ruled import with_ruled_tables
 from tests.tables import KINDS, table_page
 
 if TYPE_CHECKING:
@@ -94,6 +96,17 @@ def test_the_box_of_a_drawn_table_is_its_frame() -> None:
     (block,) = page_blocks(PageContent(1132, 1600, tuple(cells), 0.5, rulings=tuple(drawn)))
     assert block.table is not None
     assert block.box == Box(50, 95, 400, 150)
+
+
+def test_the_type_of_a_drawn_table_is_that_of_its_first_line() -> None:
+    """Whatever the order of its lines in memory, which had made a page's listing a paragraph in every other run."""
+    cells = [line(f"cell {x}", x, y) for y in range(200, 560, 60) for x in (120, 320, 520, 720)]
+    upright = [Ruling(x, 190, x, 550) for x in (300, 500, 700)]
+    drawn = [*box(100, 190, 900, 550), *upright, *(Ruling(100, y, 900, y) for y in range(245, 545, 60))]
+    content = PageContent(1132, 1600, tuple(cells), rulings=tuple(drawn))
+    strips = with_ruled_tables(drawn, 0.0, straighten(content, 0.0), Labels.of(content))
+    assert strips
+    assert all(strip.line is cells[0] for strip in strips)
 
 
 def test_text_in_columns_with_lines_between_them_is_no_table() -> None:

@@ -96,11 +96,11 @@ def with_ruled_tables(
         result = (_crossed if frame.upright else _stacked)(frame, beside, height) if len(beside) > 1 else None
         if result is not None and not result.is_figure(labels):
             text, tops = strips(result.left, result.top, result.right, result.bottom, height)
-            printed = tuple(word for segment in result.taken for placed in segment.words for word in placed.printed)
+            taken = [s for s in left if s in result.taken]  # in the order of the page, which a set has not
+            printed = tuple(word for segment in taken for placed in segment.words for word in placed.printed)
             words = (PlacedWord(text, result.left, result.right, printed),)
-            line = next(iter(result.taken)).line
             table = replace(result.table, box=result.box(angle, labels.pt_per_unit))
-            tables += [TableStrip(words, top, top + height, line, table) for top in tops]
+            tables += [TableStrip(words, top, top + height, taken[0].line, table) for top in tops]
             left = [s for s in left if s not in result.taken]
     return (*left, *tables)
 
