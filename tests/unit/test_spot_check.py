@@ -26,7 +26,7 @@ def page(*lines: tuple[tuple[str, str], ...]) -> tuple[Layer, list[LayerLine]]:
     layer = Layer(
         width=600, height=800, glyphs=tuple(glyphs), runs=runs,
         fonts=tuple(Font(name, name, True, False, False, False, False) for name in names),
-        pictures=(), rulings=(), values=(), annotations=0, cut=False, ink=InkGrid((), 0, 2.0),
+        pictures=(), rulings=(), values=(), annotations=0, cut=False, ink=InkGrid.of(b"", 0, 600, 800),
     )  # fmt: skip
     return layer, layer_lines(layer, layer.glyphs)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from functools import reduce
 from itertools import pairwise
-from operator import or_
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from one_ocr_ray.policy.text_layer.alphabet import is_known, is_math
 from one_ocr_ray.policy.text_layer.seen import image_share, is_bad
@@ -50,13 +50,12 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
     """The record of `layer`."""
     glyphs = [mark.glyph for line in lines for mark in line.marks]
     fonts: Counter[str] = Counter()
-    bad = unread = math = 0
+    math = 0
     for (run, text), count in Counter([(glyph.run, glyph.text) for glyph in glyphs]).items():
         font = layer.fonts[layer.runs[run].font]
         fonts[font.key] += count * text.isalnum()
         math += count * (font.math or (text > "\x7f" and is_math(text)))
-        bad += count * (text != "\x7f" and is_bad(text))
-        unread += count * (text.isalpha() and not is_known(text))
+    texts = Counter([glyph.text for glyph in glyphs])
     boxes = [glyph.box for glyph in glyphs] + [picture.box for picture in layer.pictures]
     ink = layer.ink.count()
     return PageText(
@@ -67,9 +66,9 @@ def page_text(layer: Layer, seen: Seen, lines: Sequence[LayerLine]) -> PageText:
         doubled=seen.doubled,
         no_ink=seen.no_ink,
         undrawn=seen.undrawn,
-        bad=bad,
-        unmapped=sum(glyph.unmapped for glyph in glyphs),
-        unread_script=unread,
+        bad=sum(count for text, count in texts.items() if text != "\x7f" and is_bad(text)),
+        unmapped=sum([glyph.unmapped for glyph in glyphs]),
+        unread_script=sum(count for text, count in texts.items() if text.isalpha() and not is_known(text)),
         math=math,
         letters=fonts.total(),
         fonts=fonts,
@@ -88,19 +87,17 @@ def areas_to_search(layer: Layer, lines: Sequence[LayerLine]) -> list[BoxPt]:
     around = layer.ink.cell_pt
     known = [mark.glyph.box for line in lines for mark in line.marks]
     known += [(ruling.x0, ruling.y0, ruling.x1, ruling.y1) for ruling in layer.rulings]
-    ink = layer.ink.without([(x0 - around, y0 - around, x1 + around, y1 + around) for x0, y0, x1, y1 in known])
-    rows = [number for number, row in enumerate(ink.rows) if row.bit_count() >= LOOSE_CELLS]
+    cells = layer.ink.without([(x0 - around, y0 - around, x1 + around, y1 + around) for x0, y0, x1, y1 in known]).cells
+    rows = np.flatnonzero(cells.sum(axis=1) >= LOOSE_CELLS).tolist()
     apart = [number for number in range(1, len(rows)) if (rows[number] - rows[number - 1]) * around > 2 * MARGIN_PT]
     areas = []
     for start, end in pairwise([0, *apart, len(rows)] if rows else []):
-        columns = reduce(or_, (ink.rows[number] for number in rows[start:end]))
-        first = ink.columns - columns.bit_length()
-        after = ink.columns - ((columns & -columns).bit_length() - 1)
+        columns = np.flatnonzero(cells[rows[start:end]].any(axis=0)).tolist()
         areas.append(
             (
-                first * around - MARGIN_PT,
+                columns[0] * around - MARGIN_PT,
                 rows[start] * around - MARGIN_PT,
-                after * around + MARGIN_PT,
+                (columns[-1] + 1) * around + MARGIN_PT,
                 (rows[end - 1] + 1) * around + MARGIN_PT,
             )
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,54 +20,56 @@ if TYPE_CHECKING:
 
 def box_columns(boxes: Sequence[BoxPt]) -> Numbers:
     """The left, top, right and bottom sides of `boxes`, an array each."""
-    return np.array(boxes, float).reshape(-1, 4).T
+    return np.fromiter(chain.from_iterable(boxes), float, 4 * len(boxes)).reshape(-1, 4).T
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class InkGrid:
-    """Where the page's image has ink, in cells of `cell_pt` points; a row is a number whose highest bit is its left."""
+    """Where the page's image has ink: true or false for each cell of `cell_pt` points, row by row."""
 
-    rows: tuple[int, ...]
-    columns: int  # with those that fill the last byte
+    cells: Numbers
     cell_pt: float
 
-    def has(self, boxes: Sequence[BoxPt]) -> list[bool]:
-        """For each box, true if any cell in it has ink."""
-        sums = np.zeros((len(self.rows) + 1, self.columns + 1), np.int32)  # of the cells above and left of a corner
-        self._cells().cumsum(axis=0, dtype=np.int32).cumsum(axis=1, out=sums[1:, 1:])
-        left, top, right, bottom = self._touched(boxes)
+    @classmethod
+    def of(cls, packed: bytes, columns: int, width: float, height: float) -> InkGrid:
+        """The grid of a page of `width` and `height`; a row is whole bytes whose highest bit is its left."""
+        stride = (columns + 7) // 8
+        rows = len(packed) // stride if stride else 0
+        bits = np.unpackbits(np.frombuffer(packed, np.uint8)[: rows * stride])
+        cell_pt = max(width / max(1, columns), height / max(1, rows))
+        return cls(bits.view(bool).reshape(rows, 8 * stride), cell_pt)
+
+    def has(self, sides: Numbers) -> Numbers:
+        """For each box, true if any cell in it has ink; the boxes as `box_columns` gives them."""
+        rows, columns = self.cells.shape
+        sums = np.zeros((rows + 1, columns + 1), np.int32)  # of the cells above and left of a corner
+        self.cells.cumsum(axis=0, dtype=np.int32).cumsum(axis=1, out=sums[1:, 1:])
+        left, top, right, bottom = self._touched(sides)
         found = sums[bottom, right] - sums[top, right] - sums[bottom, left] + sums[top, left]
-        is_empty = (left >= right) | (top >= bottom)
-        inked: list[bool] = ((found > 0) & ~is_empty).tolist()
+        inked: Numbers = (found > 0) & (left < right) & (top < bottom)
         return inked
 
     def count(self) -> int:
-        return sum(row.bit_count() for row in self.rows)
+        return int(np.count_nonzero(self.cells))
 
     def without(self, boxes: Sequence[BoxPt]) -> InkGrid:
         """The ink outside of `boxes`."""
-        cells = self._cells()
-        for left, top, right, bottom in _merged(self._touched(boxes)).T.tolist():
+        cells = self.cells.copy()
+        for left, top, right, bottom in _merged(self._touched(box_columns(boxes))).T.tolist():
             cells[top:bottom, left:right] = False
-        kept = np.packbits(cells, axis=1)
-        return InkGrid(tuple(int.from_bytes(row) for row in kept), self.columns, self.cell_pt)
+        return InkGrid(cells, self.cell_pt)
 
-    def _cells(self) -> Numbers:
-        packed = b"".join(row.to_bytes(self.columns // 8) for row in self.rows)
-        bits = np.unpackbits(np.frombuffer(packed, np.uint8)).astype(bool)
-        return bits.reshape(len(self.rows), self.columns)
-
-    def _touched(self, boxes: Sequence[BoxPt]) -> Numbers:
+    def _touched(self, sides: Numbers) -> Numbers:
         """The columns and rows that boxes touch: the first ones, and those after the last."""
-        left, top, right, bottom = box_columns(boxes)
-        limits = self.columns, len(self.rows)
+        left, top, right, bottom = sides
+        limits = self.cells.shape[::-1]
         with np.errstate(all="ignore"):  # a page may be nothing wide
             first = [np.clip(side / self.cell_pt, 0, most) for side, most in zip((left, top), limits, strict=True)]
             last = [
                 np.clip(-(-side // self.cell_pt), 0, most) for side, most in zip((right, bottom), limits, strict=True)
             ]
-        sides: Numbers = np.nan_to_num(np.array([*first, *last])).astype(int)
-        return sides
+        touched: Numbers = np.nan_to_num(np.array([*first, *last])).astype(int)
+        return touched
 
 
 def _merged(sides: Numbers) -> Numbers:

@@ -52,27 +52,35 @@ def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
     `glyphs_missing`: the machine has no glyphs for some text in fonts that are not in the file. Nothing of such text is
     drawn, and the layer is all there is of it.
     """
-    covers = [p for p in layer.pictures if _area(p.box) > 0]
     glyphs = [_in_plain(glyph) if glyph.text > "~" or glyph.text == _HYPHEN else glyph for glyph in layer.glyphs]
     letters = [glyph for glyph in glyphs if glyph.run >= 0 and not glyph.text.isspace()]
-    inked = iter(layer.ink.has([_inked(glyph) for glyph in letters]))
-    has_doubles = _may_have_doubles(letters)
-    kept: list[Glyph] = []
-    counts: Counter[str] = Counter()
-    places: dict[tuple[str, int], list[BoxPt]] = {}
-    for glyph in glyphs:
-        if glyph.run < 0 or glyph.text.isspace():
-            if glyph.text != "\n":
-                kept.append(glyph)
-            continue
-        why = _unseen(glyph, layer, covers, has_ink=next(inked), glyphs_missing=glyphs_missing)
-        if has_doubles and not why and _is_double(glyph, places):
-            why = "doubled"
-        if why:
-            counts[why] += 1
-        if not why or why == "undrawn":
-            kept.append(glyph)
+    reasons = _reasons(letters, layer, glyphs_missing=glyphs_missing)
+    gone = {place for place, why in reasons.items() if why != "undrawn"}
+    kept = [glyph for glyph in glyphs if glyph.text != "\n" and glyph.place not in gone]
+    counts = Counter(reasons.values())
     return Seen(tuple(kept), **{name: counts[name] for name in _REASONS})
+
+
+def _reasons(letters: Sequence[Glyph], layer: Layer, *, glyphs_missing: bool) -> dict[int, str]:
+    """Why letters are not seen, or not drawn, by their places in the layer. Most pages have none of them."""
+    inks = box_columns([_inked(glyph) for glyph in letters])
+    has_ink = layer.ink.has(inks)
+    x, y = (inks[0] + inks[2]) / 2, (inks[1] + inks[3]) / 2
+    is_on_page = (x >= 0) & (x <= layer.width) & (y >= 0) & (y <= layer.height)
+    covers = [p for p in layer.pictures if _area(p.box) > 0]
+    last = max((cover.order for cover in covers), default=-1)
+    plain = {n for n, run in enumerate(layer.runs) if not (run.hidden or last > run.order >= 0)}
+    found = {
+        glyph.place: why
+        for glyph, inked, is_sure in zip(letters, has_ink.tolist(), (has_ink & is_on_page).tolist(), strict=True)
+        if not (is_sure and glyph.run in plain)
+        and (why := _unseen(glyph, layer, covers, has_ink=inked, glyphs_missing=glyphs_missing))
+    }
+    if _may_have_doubles(letters):
+        places: dict[tuple[str, int], list[BoxPt]] = {}
+        drawn = [glyph for glyph in letters if glyph.place not in found]
+        found |= {glyph.place: "doubled" for glyph in drawn if _is_double(glyph, places)}
+    return found
 
 
 def _in_plain(glyph: Glyph) -> Glyph:
