@@ -175,13 +175,13 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
-    rows.append(("Cost", _cost_text(estimate, figures["cost_usd"])))
+    rows.append(("Cost", _cost_text(estimate)))
     if estimate.batch is not None:
         batch = estimate.batch
         files = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload"
         rounds = "" if batch.waves is None else f"; {_count(batch.waves, 'round')} under --batch-tokens"
         rows.append(("Batches", f"{files}; each takes up to a day{rounds}"))
-    rows.append(("Time", f"about {_duration(estimate.seconds)}, held back by {BOUNDS[estimate.bound_by]}"))
+    rows.append(("Time", _time_text(estimate)))
     for name, text in rows:
         print(f"{name:<10} {text}", file=out)
     print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
@@ -189,19 +189,32 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         print(f"{each['code']}: {each['source_uri']}", file=out)
 
 
-def _cost_text(estimate: Estimate, cost_usd: float | None) -> str:
-    if cost_usd is not None:
-        return f"{cost_usd:,.4f} USD"
+def _cost_text(estimate: Estimate) -> str:
+    if (cost_usd := estimate.as_json()["cost_usd"]) is not None:
+        low, high = estimate.cost_range_usd
+        most = "unknown" if high is None else f"{high:,.4f}"
+        return f"{cost_usd:,.4f} USD" + ("" if low == high else f" ({low:,.4f}-{most})")
     if estimate.server_hour_usd is not None:
         return f"{estimate.server_hour_usd:,.4f} USD an hour for each server; its speed is not known before it is tried"
     return "unknown: no price"
+
+
+def _time_text(estimate: Estimate) -> str:
+    if estimate.seconds is None or estimate.bound_by is None:
+        return "unknown: nobody knows the speed of own servers before they are tried"
+    low, high = map(_duration, estimate.seconds_range or (estimate.seconds, estimate.seconds))
+    spread = "" if low == high else f" ({low} to {high})"
+    return f"about {_duration(estimate.seconds)}{spread}, held back by {BOUNDS[estimate.bound_by]}"
 
 
 def _assumptions(estimate: Estimate) -> Iterator[str]:
     page = estimate.page
     if page.input_tokens is not None:
         yield f"A4 pages of {page.input_tokens:,} tokens in and {page.output_tokens:,} out, none blank, no retries"
-        yield f"{ANSWER_S:g} s for an answer"
+        if estimate.seconds is not None:
+            yield f"{ANSWER_S:g} s for an answer"
+    if estimate.later_usd != 0.0:
+        yield f"no page that {estimate.engine} passes on, and at the upper end all"
     *earlier, last = estimate.shares.names
     before = "".join(f", {CPU_S_BY_READER[name]:g} by {name}" for name in earlier if name in CPU_S_BY_READER)
     by_last = f" by {last}" if before else ""

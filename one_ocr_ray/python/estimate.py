@@ -27,6 +27,7 @@ from one_ocr_ray.setup.job import (
     selection_of,
     settings_without_effect,
 )
+from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.storage.inputs import find_present_inputs
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.job import LlmSetup
     from one_ocr_ray.policy.cost.estimate import PageNeed
+    from one_ocr_ray.policy.ratelimit.messages import Limits
     from one_ocr_ray.settings.run import Settings
 
 
@@ -74,17 +76,23 @@ def estimate_run(settings: Settings, say: Callable[[str], None]) -> Estimate:
     judged = sampled_readers(sample, route, options) if len(route.names) > 1 else {}
     # How many of its pages a model passes on to the next, nobody knows before it is asked.
     names = tuple(name for name in route.names if name not in engines or engines[name] is llm)
-    shares = RouteShares(names, judged).with_audit(route.audit, route.names)
+    shares = RouteShares(names, judged, model=llm.name if llm else None).with_audit(route.audit, route.names)
     # Those of the first model are counted with the pages that it takes.
     auditors = [engines[name] for name in shares.audited if name in engines and name not in names]
     costs = [(each.name, _page_of(each, settings, each.options.service_tier).cost_usd) for each in auditors]
     audit_usd = sum_known(
         None if cost is None else cost * round(shares.audited[name] * survey.pages) for name, cost in costs
     )
-    limits = total_limits(llm.endpoints) if llm and not in_batches else None
+    later_usd = sum_known(
+        _page_of(engines[name], settings, engines[name].options.service_tier).cost_usd
+        for name in route.names
+        if name in engines and name not in names
+    )
+    own_servers = llm is not None and llm.name == VLLM
+    limits = total_limits(llm.endpoints) if llm and not (in_batches or own_servers) else None
     batch = None
     if llm is not None and in_batches:
-        pages = round(survey.pages * shares.share(shares.names[-1]))
+        pages = round(survey.pages * shares.share(shares.dearest))
         of_file = BATCH_CODECS[llm.options.name].limits(llm.options)
         batch = estimate_batches(pages, page.input_tokens or 0, settings.batch_tokens, of_file)
     return Estimate(
@@ -93,13 +101,25 @@ def estimate_run(settings: Settings, say: Callable[[str], None]) -> Estimate:
         survey=survey,
         page=page,
         seconds_by=seconds_by_bound(survey.pages, page, limits, cpus, shares),
+        seconds_range=None if own_servers else _seconds_range(survey.pages, page, limits, cpus, shares),
         shares=shares,
         cpus=cpus,
         limits=limits,
         audit_usd=audit_usd,
+        later_usd=later_usd,
         batch=batch,
+        own_servers=own_servers,
         server_hour_usd=llm.options.usd_per_s * 3600 if llm and llm.options.usd_per_s is not None else None,
     )
+
+
+def _seconds_range(
+    pages: int, page: PageNeed, limits: Limits | None, cpus: int, shares: RouteShares
+) -> tuple[float, float]:
+    """The shortest and the longest time, by the interval of the pages that the dearest reader takes."""
+    spread = [shares.with_share(share) for share in shares.bounds(shares.dearest, pages)]
+    seconds = [max(seconds_by_bound(pages, page, limits, cpus, each).values()) for each in (shares, *spread)]
+    return min(seconds), max(seconds)
 
 
 def _page_of(llm: LlmSetup, settings: Settings, tier: str | None) -> PageNeed:

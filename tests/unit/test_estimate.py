@@ -121,6 +121,43 @@ def test_a_route_is_paid_for_its_last_reader_alone() -> None:
     assert seconds["cpu"] == pytest.approx(1000 * (0.15 + 0.2 * NEED.cpu_s))
 
 
+def test_cost_and_time_have_the_interval_of_the_pages() -> None:
+    """A sample of 10 of 1,000 pages; what the first model passes on nobody knows, so at most all of it costs more."""
+    shares = RouteShares(("text-layer", "small"), {"text-layer": 8, "small": 2}, model="small")
+    survey = Survey(ALL_PAGES, pages=1000)
+    found = Estimate(
+        engine="small", model="s", survey=survey, page=replace(NEED, cost_usd=0.01), seconds_by={"cpu": 1.0}, cpus=1,
+        limits=None, shares=shares, later_usd=0.1,
+    )  # fmt: skip
+    told = found.as_json()
+    assert told["cost_usd"] == pytest.approx(2.0)
+    assert told["cost_usd_low"] == pytest.approx(57 * 0.01)
+    assert told["cost_usd_high"] == pytest.approx(510 * 0.11)
+    all_judged = replace(found, survey=replace(survey, pages=10), later_usd=0.0)
+    assert all_judged.cost_range_usd == pytest.approx((0.02, 0.02))
+    assert shares.with_share(0.5).share("text-layer") == pytest.approx(0.5)
+    assert RouteShares(("text-layer", "openai")).with_share(0.25).share("text-layer") == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("route", ["openai,local", "openai"])
+def test_a_model_that_comes_first_is_paid(route: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever stands behind it."""
+    flags = ["--engine", "openai", "--base-url", "http://127.0.0.1:1/v1", "--route", route, "--pages", "1", "--json"]
+    assert main(["estimate", str(folder), *flags]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["cost_usd"] == pytest.approx(2 * told["assumed"]["page"]["cost_usd"])
+
+
+def test_nobody_knows_how_fast_own_servers_are(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """So an estimate has no time for them."""
+    flags = ["estimate", str(folder), "--engine", "vllm", "--model", "m/m", "--gpu-hour-usd", "2"]
+    assert main([*flags, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["seconds"], told["bound_by"], told["cost_usd"]) == (None, None, None)
+    assert main(flags) == 0
+    assert "Time       unknown: nobody knows the speed of own servers" in capsys.readouterr().out
+
+
 def test_an_audit_is_work_of_the_second_readers() -> None:
     """The next reader of the route reads the share once more; the embedded engine that of the last one."""
     route = ("text-layer", "local", "openai")

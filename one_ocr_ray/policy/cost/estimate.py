@@ -93,18 +93,18 @@ def seconds_by_bound(
 ) -> dict[str, float]:
     """How long `all_pages` would take under each bound alone; the run takes the longest.
 
-    need: of a page of the last reader. limits: None for the embedded engine. A daily quota is waited out, from one
+    need: of a page of the dearest reader. limits: None for the embedded engine. A daily quota is waited out, from one
     midnight to the next. A page that goes on to the next reader takes the CPU of those before it too.
     """
     cpu_s, left = need.cpu_s, 1.0
     if shares is not None:
         cpu_s = 0.0
         for name in shares.names:
-            cpu_s += left * (need.cpu_s if name == shares.names[-1] else CPU_S_BY_READER.get(name, need.cpu_s))
+            cpu_s += left * (need.cpu_s if name == shares.dearest else CPU_S_BY_READER.get(name, need.cpu_s))
             left -= shares.share(name)
         cpu_s += sum(share * CPU_S_BY_READER.get(name, need.cpu_s) for name, share in shares.audited.items())
     seconds = {"cpu": all_pages * cpu_s / cpus}
-    pages = all_pages if shares is None else ceil(all_pages * shares.read_by(shares.names[-1]))
+    pages = all_pages if shares is None else ceil(all_pages * shares.read_by(shares.dearest))
     if limits is None or not pages:
         return seconds
     if limits.requests_per_minute:
@@ -132,16 +132,19 @@ class Estimate:
     shares: RouteShares
     audit_usd: float | None = 0.0  # what other models cost that audit pages; None: unknown
     batch: BatchEstimate | None = None  # with --batch: nothing but the CPUs bounds the time that this machine works
-    server_hour_usd: float | None = None  # of each own server; how much it reads in an hour nobody knows
+    later_usd: float | None = 0.0  # a page at all models after the first, if each passed it on; None: unknown
+    seconds_range: tuple[float, float] | None = None  # by the interval of the model's pages; None: it is the CPUs' time
+    own_servers: bool = False  # how much they read in an hour nobody knows
+    server_hour_usd: float | None = None  # of each own server
 
     @property
-    def bound_by(self) -> str:
-        """The bound that limits the run: a key of `BOUNDS`."""
-        return max(self.seconds_by, key=self.seconds_by.__getitem__)
+    def bound_by(self) -> str | None:
+        """The bound that limits the run: a key of `BOUNDS`. None: own servers do."""
+        return None if self.own_servers else max(self.seconds_by, key=self.seconds_by.__getitem__)
 
     @property
-    def seconds(self) -> float:
-        return self.seconds_by[self.bound_by]
+    def seconds(self) -> float | None:
+        return None if self.bound_by is None else self.seconds_by[self.bound_by]
 
     @property
     def limits_unknown(self) -> bool:
@@ -149,9 +152,20 @@ class Estimate:
         return self.limits is not None and not (self.limits.requests_per_minute or self.limits.tokens_per_minute)
 
     def of_all_pages(self, of_a_page: float | None) -> float | None:
-        """`of_a_page` times the pages that the last reader, which may be paid, is asked for. None if it is unknown."""
-        pages = round(self.survey.pages * self.shares.read_by(self.shares.names[-1]))
-        return None if of_a_page is None else of_a_page * pages
+        """`of_a_page` times the pages that the model is asked for. None if it is unknown."""
+        return _times(of_a_page, self.survey.pages * self.shares.read_by(self.shares.dearest))
+
+    @property
+    def cost_range_usd(self) -> tuple[float | None, float | None]:
+        """The least and the most cost by the interval of the model's pages; at most all of them go on to all others."""
+        pages, name = self.survey.pages, self.shares.dearest
+        low, high = (share * pages for share in self.shares.bounds(name, pages))
+        audited = self.shares.audited.get(name, 0.0) * pages
+        later_usd = add_known(self.audit_usd, _times(self.later_usd, high))
+        return (
+            add_known(_times(self.page.cost_usd, low + audited), self.audit_usd),
+            add_known(_times(self.page.cost_usd, high + audited), later_usd),
+        )
 
     def as_json(self) -> dict[str, Any]:
         survey, page = self.survey, self.page
@@ -173,7 +187,11 @@ class Estimate:
                 "output": self.of_all_pages(page.output_tokens),
             },
             "cost_usd": add_known(self.of_all_pages(page.cost_usd), self.audit_usd),
-            "seconds": round(self.seconds, 1),
+            "cost_usd_low": self.cost_range_usd[0],
+            "cost_usd_high": self.cost_range_usd[1],
+            "seconds": _rounded(self.seconds),
+            "seconds_low": _rounded(self.seconds_range[0] if self.seconds_range else self.seconds),
+            "seconds_high": _rounded(self.seconds_range[1] if self.seconds_range else self.seconds),
             "bound_by": self.bound_by,
             "seconds_by": {name: round(seconds, 1) for name, seconds in self.seconds_by.items()},
             "limits_unknown": self.limits_unknown,
@@ -190,3 +208,11 @@ class Estimate:
                 if each.failure is not None
             ],
         }
+
+
+def _times(of_a_page: float | None, pages: float) -> float | None:
+    return None if of_a_page is None else of_a_page * round(pages)
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
