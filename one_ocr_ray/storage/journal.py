@@ -72,11 +72,17 @@ class Journal:
         self._output.put(path, encode_segment(pages, self._config_id, passed))
 
     def keep_passed(self, failed: Iterable[tuple[str, int]]) -> None:
-        """Keep which readers the pages `failed` have gone on from when the journal goes, for a retry of them."""
+        """Keep which readers the pages `failed` have gone on from when the journal goes, for a retry of them.
+
+        What is kept of other pages goes: they are read.
+        """
         self.read()
-        passed = last_passes([*self.kept_passed(), *self.passed])
+        before = self.kept_passed()
+        passed = last_passes([*before, *self.passed])
         if kept := [passed[page] for page in failed if page in passed]:
             self._output.put(self._kept, encode_segment([], self._config_id, kept))
+        elif before:
+            self._output.delete(self._kept)
 
     def kept_passed(self) -> list[PageResult]:
         """What earlier commits have kept. A damaged file is as none: then the first reader is asked again."""

@@ -160,15 +160,17 @@ class ShardCommit:
             )
             for document in self.shard.documents
         ]
-        if self.journal.is_replacing():
+        is_replacing = self.journal.is_replacing()
+        if is_replacing:
             self.dataset.replace_documents(self.shard.shard_id, rows)
         else:
             self.dataset.commit_documents(self.shard.shard_id, rows)
-        if failed_over := [
+        failed_over = [
             (page.document_id, page.page_number)
             for page in pages
             if page.status is PageStatus.FAILED and page.route_reason == RouteReason.FAILED_OVER
-        ]:
+        ]
+        if failed_over or is_replacing:
             self.journal.keep_passed(failed_over)
         self.journal.delete()
         return rows

@@ -100,6 +100,20 @@ def test_attempts_meet_in_one_journal_and_go_after_the_commit(tmp_path: Path, ca
     assert list(output.list("_work")) == []
 
 
+def test_what_is_kept_for_a_retry_goes_when_nothing_is_left_to_retry(tmp_path: Path) -> None:
+    """Else a large output would keep a file of every shard that ever had a failed page."""
+    passed = page(document(1), 1, failure=TIMED_OUT, started_at=NOON, finished_at=NOON, cost_usd=1.0)
+    journal = Journal(Objects(str(tmp_path)), "s", "config")
+    journal.write([], [passed])
+    journal.keep_passed([(passed.document_id, 1)])
+    journal.delete()
+    again = Journal(Objects(str(tmp_path)), "s", "config")
+    assert [each.page_number for each in again.kept_passed()] == [1]
+    again.keep_passed([])
+    assert again.kept_passed() == []
+    assert not list(tmp_path.glob("_run/passed/*"))
+
+
 def test_what_pages_have_gone_on_from_counts_until_a_row_tells_it(tmp_path: Path) -> None:
     """A row has what its own attempt has used; earlier attempts that were cut off are added, each once."""
     first, second = (NOON + timedelta(minutes=minute) for minute in (0, 5))

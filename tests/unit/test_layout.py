@@ -16,6 +16,7 @@ from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
 from one_ocr_ray.policy.layout.places import printed_word, stood_up
+from one_ocr_ray.policy.layout.text import without_leader
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
 from tests.page_lines import HEIGHT_PX, column, line
@@ -233,8 +234,8 @@ def test_terms_beside_their_explanations_are_no_notes() -> None:
     assert sorted(words, key=text.index) == list(words)
 
 
-def test_a_row_of_dots_stays_dots_and_makes_no_column() -> None:
-    """Though it was read as a letter: a table of contents has titles and pages."""
+def test_a_row_of_dots_is_no_text_and_makes_no_column() -> None:
+    """Though it was read as a letter: a table of contents has titles and pages, and no dots between them."""
     rows = [
         (
             line(f"{number}. Of the harbour {number}", 40, 30.0 * number),
@@ -245,8 +246,10 @@ def test_a_row_of_dots_stays_dots_and_makes_no_column() -> None:
     ]
     text = page_markdown([each for row in rows for each in row])
     assert "mm" not in text
-    assert text.splitlines()[-1] == f"| 5. Of the harbour 5 {'.' * 19} | 50 |"
+    assert text.splitlines()[-1] == "| 5. Of the harbour 5 | 50 |"
     assert page_markdown([line("hmmmmm is a word", 40, 40)]) == "hmmmmm is a word"
+    assert without_leader("2.3 Of Debian . . . . . . .") == "2.3 Of Debian"
+    assert [without_leader(text) for text in ("and so on ...", "......", "12.")] == ["and so on ...", "......", "12."]
 
 
 def test_a_turned_line_is_no_heading() -> None:

@@ -17,6 +17,7 @@ _HYPHENATED = re.compile(r"[^\W\d_]{2}-$")
 
 # Dots that lead from a title to its page number, as a recogniser may read them. No word has so many of one letter.
 _LEADER_LENGTH = 8
+_LEAST_DOTS = 5
 _LEADER = re.compile(rf"([ceimnoruw])\1{{{_LEADER_LENGTH - 1},}}")
 
 
@@ -28,6 +29,13 @@ def with_leaders(text: str) -> str:
 def is_leader(text: str) -> bool:
     """True if `text` is nothing but dots."""
     return len(text) > 1 and not text.strip(".…·")
+
+
+def without_leader(text: str) -> str:
+    """`text` without the dots that lead from it to a page number; an ellipsis stays."""
+    bare = text.rstrip(" .·…")
+    dots = len(text[len(bare) :].replace(" ", ""))
+    return bare if bare and dots >= _LEAST_DOTS else text
 
 
 def is_cjk(char: str) -> bool:

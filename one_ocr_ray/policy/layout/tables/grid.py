@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.blocks import Cell, TableGrid
 from one_ocr_ray.policy.layout.geometry import rows
 from one_ocr_ray.policy.layout.places import around
-from one_ocr_ray.policy.layout.text import join_lines
+from one_ocr_ray.policy.layout.text import join_lines, without_leader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,7 +65,7 @@ class Places:
                     texts = [segment for r, c in part for segment in self.texts[r][c]]
                     boxes = [printed.box for s in texts for word in s.words for printed in word.printed]
                     lines = [" ".join(segment.text for segment in line) for line in rows(texts)]
-                    text, box = join_lines(lines) if lines else "", around(boxes) if boxes else None
+                    text, box = without_leader(join_lines(lines)) if lines else "", around(boxes) if boxes else None
                     cells.append(Cell(row, col, text, down, right, box))
         cells, rows_used, cols_used = _without_gaps(cells)
         head = _header_rows(cells, rows_used) if header_rows is None else header_rows
