@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -47,37 +48,44 @@ class PictureCheck:
     """One page's picture; `px_per_pt` is its scale."""
 
     def __init__(self, reader: RapidReader, jpeg: bytes, px_per_pt: float) -> None:
-        page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
-        if page is None:
-            raise ValueError("not an image")
-        reader.lines.begin_page()
         self._reader = reader
-        self._page = page
+        self._jpeg = jpeg
         self._px_per_pt = px_per_pt
 
     def read(self, samples: Sequence[Sample]) -> list[SampleRead]:
         """What stands in the places of `samples`."""
-        height, width = self._page.shape[:2]
+        page = self._gray
+        height, width = page.shape
         reads = []
         for sample in samples:
             left, top, right, bottom = (round(side * self._px_per_pt) for side in sample.box)
             left, top = min(max(0, left), width - 1), min(max(0, top), height - 1)
-            crop = self._page[top : max(top + 1, bottom), left : max(left + 1, right)]
-            to_the_right = np.ascontiguousarray(np.rot90(crop, round(sample.angle / 90)))
+            crop = page[top : max(top + 1, bottom), left : max(left + 1, right)]
+            to_the_right = cv2.cvtColor(
+                np.ascontiguousarray(np.rot90(crop, round(sample.angle / 90))), cv2.COLOR_GRAY2BGR
+            )
             reads.append(SampleRead(*self._reader.read_crop(to_the_right, letters_of(sample))))
         return reads
 
-    def missing(self, boxes: Sequence[BoxPt], areas: Sequence[BoxPt], length_pt: float, most: float) -> Missing:
+    @cached_property
+    def _gray(self) -> Pixels:  # a third less to decode, and letters are read as well
+        return _decoded(self._jpeg, cv2.IMREAD_GRAYSCALE)
+
+    def missing(
+        self, boxes: Sequence[BoxPt], areas: Sequence[BoxPt], length_pt: float, most: float, *, is_foreign: bool
+    ) -> Missing:
         """The text in `areas` of the picture that is not in `boxes`; `length_pt` is that of the lines of the layer.
 
-        No more is read once its share is above `most`.
+        No more is read once its share is above `most`. `is_foreign`: the models do not know the script of the page, so
+        lines that cannot be read count, too.
         """
-        height, width = self._page.shape[:2]
+        page = _decoded(self._jpeg, cv2.IMREAD_COLOR)
+        height, width = page.shape[:2]
         mask = np.zeros((height // MASK_PX + 1, width // MASK_PX + 1), np.uint8)
         for box in boxes:
             left, top, right, bottom = (round(side * self._px_per_pt / MASK_PX) for side in box)
             cv2.rectangle(mask, (left, top), (right, bottom), 1, -1)
-        found = [line for area in areas for line in self._reader.lines_on(self._page, self._part(area))]
+        found = [line for area in areas for line in self._reader.lines_on(page, self._part(area, height, width))]
         lacking = sorted((box for box in found if _covered(mask, box.corners) < COVERED), key=lambda b: -max(b.size))
         all_px = length_pt * self._px_per_pt + sum(max(box.size) for box in lacking)
         lines, missing_px = [], 0.0
@@ -89,15 +97,23 @@ class PictureCheck:
                 a, b, c, d = ((x / self._px_per_pt, y / self._px_per_pt) for x, y in placed.corners)
                 lines.append(replace(placed, corners=(a, b, c, d)))
                 missing_px += max(line.box.size)
+            elif is_foreign and line.read.is_foreign and (line.read.is_text or line.read.is_lost):
+                missing_px += max(line.box.size)
             if missing_px > most * all_px:
                 break
         return Missing(missing_px / all_px if all_px else 0.0, tuple(lines))
 
-    def _part(self, area: BoxPt) -> tuple[slice, slice]:
+    def _part(self, area: BoxPt, height: int, width: int) -> tuple[slice, slice]:
         """The rows and columns of an area, whole steps of the detector: it stretches what is not."""
         left, top, right, bottom = (side * self._px_per_pt for side in area)
-        height, width = self._page.shape[:2]
         return _steps(top, bottom, height), _steps(left, right, width)
+
+
+def _decoded(jpeg: bytes, colours: int) -> Pixels:
+    page = cv2.imdecode(np.frombuffer(jpeg, np.uint8), colours)
+    if page is None:
+        raise ValueError("not an image")
+    return page
 
 
 def _steps(start_px: float, end_px: float, most_px: int) -> slice:

@@ -125,7 +125,9 @@ class TextLayerReader:
         boxes = [mark.glyph.box for line in page.lines for mark in line.marks]
         boxes += [each.box for each in page.layer.values]
         length_pt = sum(each.line.width for each in page.lines)
-        missing = (check or self._check(page)).missing(boxes, areas, length_pt, at.missing_share)
+        is_foreign = page.text.unread_script > at.unread_script_share * page.text.letters
+        check = check or self._check(page)
+        missing = check.missing(boxes, areas, length_pt, at.missing_share, is_foreign=is_foreign)
         verdict = layer_verdict(page.text, all_known, missing=missing.share, escalate=route.escalate, at=at)
         return _Look(verdict, dict(spot.fonts), missing.lines)
 

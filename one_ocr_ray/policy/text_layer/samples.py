@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Samples of a page: where nothing is known of its fonts, where a part of it is in new ones, and where all are known.
 SAMPLES_MAX, SAMPLES_NEW_FONT, SAMPLES_LATER = 8, 2, 1
 SAMPLE_CHARACTERS = 40  # a longer line is cut between words
-CJK_CHARACTERS = 16
+CJK_CHARACTERS = 12
 WORDS_CHARACTERS = 8  # of words of it that show something new, with those beside them
 LEAST_CHARACTERS = 3
 NEW_FONT = 3.0  # a character of a font that no sample has is worth so many of others
