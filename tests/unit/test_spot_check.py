@@ -91,6 +91,21 @@ def test_what_is_known_of_a_font_is_not_read_again() -> None:
     assert samples_of(lines, layer, {})
 
 
+def test_a_sample_is_the_words_that_show_something_new() -> None:
+    """Those beside them are read only where they are too short to be read well."""
+    layer, lines = page((("the very lazy dog and a fox", "a"),))
+    known = {"a": FontRecord(20, 0, frozenset("thevrylaydogandfx"))}
+    (sample,) = samples_of(lines, layer, known)
+    assert "".join(mark.glyph.text for mark in sample.marks) == "lazydogand"
+
+
+def test_samples_end_where_enough_of_the_page_is_shown() -> None:
+    """One line shows a font as well as many that say the same, and a few rare letters need no look."""
+    body = [(("these words stand on all of the lines", "body"),) for _ in range(40)]
+    layer, lines = page(*body, (("a fuzzy bug", "body"),))
+    assert len(samples_of(lines, layer, {})) == 1
+
+
 def test_later_pages_of_a_document_need_fewer_samples() -> None:
     """One where all fonts are known, two where a part is in a new one, and as many as on the first page if all is."""
     rows = ("abcdefghijkl", "mnopqrstuvw", "ABCDEFGHIJKL", "MNOPQRSTUVW", "123456789xyz")

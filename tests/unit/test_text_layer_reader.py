@@ -11,6 +11,7 @@ from PIL import Image
 
 from one_ocr_ray.blocks import BlockSource, Positions, TextLayer
 from one_ocr_ray.engines.ocr.engine import LocalEngine
+from one_ocr_ray.engines.ocr.picture_check import PictureCheck
 from one_ocr_ray.gates import Gates
 from one_ocr_ray.model import ErrorCode, PageImage
 from one_ocr_ray.pdf.reader import PdfChild
@@ -144,6 +145,17 @@ def test_text_in_a_picture_is_missed(child: PdfChild, engine: LocalEngine) -> No
     answer = read(child, engine, pdfs.write([*objects, picture])).answer
     assert answer.verdict is not None
     assert answer.verdict.reason == "text_missing"
+
+
+def test_missing_text_is_read_until_enough_is_missing(child: PdfChild, engine: LocalEngine) -> None:
+    """All of it where the page may lack as much."""
+    image = image_of(child, pdfs.content_pdf(lines()))
+    check = PictureCheck(engine.page_reader(), image.data, image.width_px / 612)
+    page = [(0.0, 0.0, 612.0, 200.0)]
+    some, everything = (check.missing([], page, 0.0, most, is_foreign=False) for most in (0.07, 1.0))
+    assert everything.share == pytest.approx(1.0)
+    assert some.share > 0.07
+    assert len(some.lines) < len(everything.lines)
 
 
 def test_a_page_without_a_layer_goes_on(child: PdfChild, engine: LocalEngine) -> None:
