@@ -25,7 +25,7 @@ from one_ocr_ray.model import PageImage
 from one_ocr_ray.pdf.reader import PdfChild, PdfInfo
 from one_ocr_ray.policy.dataset.packing import pack, unpack
 from one_ocr_ray.policy.layout import page_blocks
-from one_ocr_ray.policy.layout.places import printed_word
+from one_ocr_ray.policy.layout.places import printed_words
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.text_layer.bullets import drawn_bullets
 from one_ocr_ray.policy.text_layer.frames import content_of
@@ -104,9 +104,8 @@ def findings(content: PageContent, blocks: tuple[Block, ...]) -> Counter[str]:
     expected = Counter(
         (printed.text, printed.box)
         for line in content.lines
-        for word in line.words
-        if word.text.strip()
-        for printed in (printed_word(word, line, content.pt_per_unit),)
+        for printed in printed_words(line, content.pt_per_unit)
+        if printed.text
     )
     words = [(block, word) for block in blocks for line in block.lines or () for word in line.words]
     found = Counter((word.text, word.box) for _, word in words)

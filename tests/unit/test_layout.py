@@ -15,7 +15,7 @@ from one_ocr_ray.blocks import Box
 from one_ocr_ray.policy.layout import page_blocks
 from one_ocr_ray.policy.layout.content import PageContent
 from one_ocr_ray.policy.layout.geometry import TextLine, Word
-from one_ocr_ray.policy.layout.places import printed_word, stood_up
+from one_ocr_ray.policy.layout.places import printed_words, stood_up
 from one_ocr_ray.policy.layout.text import without_leader
 from one_ocr_ray.policy.page.plain_text import plain_text
 from one_ocr_ray.policy.writers.markdown import to_markdown
@@ -400,7 +400,7 @@ def test_every_word_stands_in_one_block_that_contains_it(
     ]
     blocks = page_blocks(PageContent(1200, 1600, tuple(lines), pt_per_unit))
     found = [word for block in blocks for each in block.lines or () for word in each.words]
-    expected = [printed_word(word, each, pt_per_unit) for each in lines for word in each.words]
+    expected = [word for each in lines for word in printed_words(each, pt_per_unit)]
     assert Counter((word.text, word.box) for word in found) == Counter((word.text, word.box) for word in expected)
     for block in blocks:
         words = [word for each in block.lines or () for word in each.words]

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from one_ocr_ray.policy.layout.places import printed_word
+from one_ocr_ray.policy.layout.places import printed_words
 from one_ocr_ray.policy.layout.text import with_leaders
 from one_ocr_ray.policy.sequences import runs, weighted_median
 
@@ -58,6 +59,12 @@ class TextLine:
         return _runs_down(self.width, self.height) and _is_long("".join(word.text for word in self.words))
 
     @property
+    def is_upright(self) -> bool:
+        """True if its words stand side by side between two level edges."""
+        (x0, y0), (x1, y1), (x2, y2), (x3, y3) = self.corners
+        return y0 == y1 and y2 == y3 and x0 == x3 <= x1 == x2 and not self.is_vertical
+
+    @property
     def width(self) -> float:
         return math.dist(self.corners[0], self.corners[1])
 
@@ -76,7 +83,7 @@ class PlacedWord:
     printed: tuple[BlockWord, ...] = field(compare=False)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Segment:
     """A piece of a line without a wide gap in it, upright on the straightened page. It has at least one word.
 
@@ -113,9 +120,9 @@ class Segment:
     def is_vertical(self) -> bool:
         return _runs_down(self.width, self.height) and _is_long(self.text)
 
-    @property
+    @cached_property
     def text(self) -> str:
-        return "".join(word.text for word in self.words).strip()
+        return "".join([word.text for word in self.words]).strip()
 
     def stands_beside(self, other: Segment, share: float = 0.5) -> bool:
         """True if the two have more than `share` of the lower one's height in common."""
@@ -201,7 +208,8 @@ def _segments(line: TextLine, angle: float, pt_per_unit: float) -> list[Segment]
     turned = [(x * cos + y * sin, y * cos - x * sin) for x, y in line.corners]
     left, right = (turned[0][0] + turned[3][0]) / 2, (turned[1][0] + turned[2][0]) / 2
     top, bottom = (turned[0][1] + turned[1][1]) / 2, (turned[2][1] + turned[3][1]) / 2
-    words = [(word, printed_word(word, line, pt_per_unit)) for word in line.words if word.text.strip()]
+    printed_ones = printed_words(line, pt_per_unit)
+    words = [(word, printed) for word, printed in zip(line.words, printed_ones, strict=True) if printed.text]
     if line.is_vertical:  # a stray vertical line on a page of horizontal ones: its words share its whole width
         text = "".join(word.text for word in line.words)
         return [Segment((PlacedWord(text, left, right, tuple(printed for _, printed in words)),), top, bottom, line)]

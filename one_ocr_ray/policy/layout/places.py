@@ -10,10 +10,10 @@ from one_ocr_ray.blocks import BlockLine, BlockWord, Box, PageBox
 from one_ocr_ray.policy.layout.text import is_cjk, is_hyphenated, with_leaders
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from one_ocr_ray.blocks import Block, TableGrid
-    from one_ocr_ray.policy.layout.geometry import Row, TextLine, Word
+    from one_ocr_ray.policy.layout.geometry import Row, TextLine
 
 
 def around(boxes: Sequence[Box]) -> Box:
@@ -70,18 +70,34 @@ def stood_up(blocks: Iterable[Block], laid_height: float) -> tuple[Block, ...]:
     )
 
 
-def printed_word(word: Word, line: TextLine, pt_per_unit: float) -> BlockWord:
-    """`word` of `line` with the upright box around its part of the line."""
+def printed_words(line: TextLine, pt_per_unit: float) -> list[BlockWord]:
+    """The words of `line`, each with the upright box around its part of the line."""
+    confidence = None if line.confidence is None else round(line.confidence, 4)
+    boxes = _upright_parts(line, pt_per_unit) if line.is_upright else _parts(line, pt_per_unit)
+    return [
+        BlockWord(with_leaders(word.text).strip(), box, confidence, word.text[-1:].isspace())
+        for word, box in zip(line.words, boxes, strict=True)
+    ]
+
+
+def _upright_parts(line: TextLine, pt_per_unit: float) -> Iterator[Box]:
+    (left, top), (right, _), (_, bottom), _ = line.corners
+    top, bottom = (round(y * pt_per_unit, 2) for y in sorted((top, bottom)))
+    for word in line.words:
+        start, end = (left + min(max(part, 0.0), 1.0) * (right - left) for part in sorted((word.start, word.end)))
+        yield Box(round(start * pt_per_unit, 2), top, round(end * pt_per_unit, 2), bottom)
+
+
+def _parts(line: TextLine, pt_per_unit: float) -> Iterator[Box]:
     top_left, top_right, bottom_right, bottom_left = line.corners
     sides = (top_left, top_right), (bottom_left, bottom_right)
     if line.is_vertical:
         sides = (top_left, bottom_left), (top_right, bottom_right)
-    parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
-    xs = [(a[0] + part * (b[0] - a[0])) * pt_per_unit for a, b in sides for part in parts]
-    ys = [(a[1] + part * (b[1] - a[1])) * pt_per_unit for a, b in sides for part in parts]
-    box = Box(round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2))
-    confidence = None if line.confidence is None else round(line.confidence, 4)
-    return BlockWord(with_leaders(word.text).strip(), box, confidence, word.text[-1:].isspace())
+    for word in line.words:
+        parts = [min(max(part, 0.0), 1.0) for part in (word.start, word.end)]
+        xs = [(a[0] + part * (b[0] - a[0])) * pt_per_unit for a, b in sides for part in parts]
+        ys = [(a[1] + part * (b[1] - a[1])) * pt_per_unit for a, b in sides for part in parts]
+        yield Box(round(min(xs), 2), round(min(ys), 2), round(max(xs), 2), round(max(ys), 2))
 
 
 def printed_line(row: Row) -> BlockLine:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import PageRequest, PageUnrendered
-from one_ocr_ray.policy.layout.places import printed_word
+from one_ocr_ray.policy.layout.places import printed_words
 from one_ocr_ray.policy.page.answer_places import with_places
 from one_ocr_ray.policy.page.markdown_blocks import markdown_blocks
 from one_ocr_ray.policy.text_layer.layer import LayerError, unpacked
@@ -72,7 +72,7 @@ def aligned_with_layer(text: str, packed: TextLayer) -> Alignment | None:
         return None
     words: list[BlockWord] = []
     for each in layer_lines(layer, seen_of(layer).glyphs):
-        words += [printed_word(word, each.line, 1.0) for word in each.line.words]
+        words += printed_words(each.line, 1.0)
     return with_places(markdown_blocks(text), words)
 
 

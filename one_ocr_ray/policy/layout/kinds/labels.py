@@ -35,12 +35,14 @@ class Labels:
 
     def score(self, segment: Segment, *labels: str, covered: float = COVERED) -> float:
         """The best score of the regions with one of `labels` that hold the segment; 0 when there is none."""
-        place = self._place(segment)
-        held = [region.score for region in self.regions if region.label in labels and _holds(region, place, covered)]
-        return max(held, default=0.0)
+        regions = [region for region in self.regions if region.label in labels]
+        place = self._place(segment) if regions else None
+        return max((region.score for region in regions if place and _holds(region, place, covered)), default=0.0)
 
     def is_near(self, segment: Segment, reach: float, *labels: str) -> bool:
         """True if a region with one of `labels` is around the segment, or within `reach` above or below."""
+        if not self.regions:
+            return False
         place = self._place(segment)
         return any(
             region.label in labels
