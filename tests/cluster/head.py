@@ -67,6 +67,7 @@ def running_head(**environment: str) -> Iterator[Head]:
         f"--port={free_port()}", f"--dashboard-port={dashboard}", f"--ray-client-server-port={free_port()}",
         f"--metrics-export-port={metrics}", f"--dashboard-agent-listen-port={free_port()}", f"--temp-dir={folder}",
         "--node-ip-address=127.0.0.1", "--object-store-memory=200000000", "--disable-usage-stats",
+        "--include-log-monitor=false",
     ]  # fmt: skip
     variables = os.environ | {
         "RAY_AUTH_MODE": "disabled",

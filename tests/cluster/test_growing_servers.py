@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.cluster.lean_nodes import ENVIRONMENT
 from tests.cluster.outputs import rows
 from tests.provider import write_identity_pdfs
 from tests.servers import stand_in
@@ -22,11 +23,12 @@ DOCUMENTS, PAGES = 6, 8
 JOB = """
 import sys, threading, ray
 from ray.cluster_utils import Cluster
+from tests.cluster.lean_nodes import NO_HELPERS
 from tests.cluster.outputs import read
 source, output, command = sys.argv[1:]
 cluster = Cluster()
 def node():
-    cluster.add_node(num_cpus=1, num_gpus=1, include_dashboard=False, object_store_memory=100 << 20)
+    cluster.add_node(num_cpus=1, num_gpus=1, object_store_memory=100 << 20, **NO_HELPERS)
 node()
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
 options = {"engine": "vllm", "model": "tidy holds", "replicas": "1-2", "server_command": command}
@@ -50,7 +52,7 @@ def test_a_gpu_that_joins_gets_a_server(tmp_path: Path) -> None:
     write_identity_pdfs(tmp_path / "in", range(DOCUMENTS), PAGES)
     server = [sys.executable, stand_in.__file__, "--model", "{model}", "--host", "{host}", "--port", "{port}"]
     command = shlex.join([*server, "--lives", str(lives)])
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | ENVIRONMENT
     start = [sys.executable, "-c", JOB, str(tmp_path / "in"), str(tmp_path / "out"), command]
     with subprocess.Popen(start, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as job:
         try:

@@ -16,6 +16,7 @@ import ray
 from one_ocr_ray.cluster.engine_pool import EnginePool
 from one_ocr_ray.errors import StoppedError
 from one_ocr_ray.model import Answer, PageImage, PageRequest
+from tests.cluster.lean_nodes import ENVIRONMENT
 from tests.faults.death_costs import Death, costs_of, safe_pages, wrong_in
 from tests.provider import Identity, Latency, ProviderProcess, write_identity_pdfs
 from tests.provider.questions import fingerprint
@@ -32,11 +33,12 @@ KEYS = tuple(f"key-of-node-{number}" for number in range(4))  # each node has it
 JOB = """
 import sys, threading, time, ray
 from ray.cluster_utils import Cluster
+from tests.cluster.lean_nodes import NO_HELPERS
 from tests.cluster.outputs import read
 source, output, url, *keys = sys.argv[1:]
 cluster = Cluster()
 def node(key):
-    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, "include_dashboard": False}
+    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, **NO_HELPERS}
     return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **of_the_node)
 nodes = [node(key) for key in keys[:3]]
 time.sleep(3)  # until each node knows the others
@@ -67,7 +69,7 @@ def test_a_node_leaves_and_another_joins_while_an_llm_job_runs(tmp_path: Path) -
     """
     (tmp_path / "in").mkdir()
     write_identity_pdfs(tmp_path / "in", range(DOCUMENTS), PAGES)
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | ENVIRONMENT
     with ProviderProcess(keys=KEYS, latency=Latency(seconds=3.0)) as provider:
         arguments = [str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url, *KEYS]
         command = [sys.executable, "-c", JOB, *arguments]
@@ -104,12 +106,13 @@ import asyncio, sys, threading, time, ray
 from itertools import count
 from pathlib import Path
 from ray.cluster_utils import Cluster
+from tests.cluster.lean_nodes import NO_HELPERS
 from tests.cluster.service.task_managers import task_manager_site
 from tests.provider import identity_pdf
 folder, url, *keys = sys.argv[1:]
 cluster = Cluster()
 def node(key):
-    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, "include_dashboard": False}
+    of_the_node = {"env_vars": {"OPENAI_API_KEY": key}, **NO_HELPERS}
     return cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **of_the_node)
 node(keys[0])
 ray.init(address=cluster.address, namespace="one-ocr", log_to_driver=False)
@@ -132,7 +135,7 @@ asyncio.run(main())
 @pytest.mark.timeout(300)
 def test_the_service_takes_in_a_node_that_joins(tmp_path: Path) -> None:
     """Tasks are read on it, with its own key, and none fails."""
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment = os.environ | ENVIRONMENT
     with ProviderProcess(keys=KEYS, latency=Latency(seconds=0.2)) as provider:
         command = [sys.executable, "-c", SERVICE, str(tmp_path), provider.openai_url, *KEYS[:2]]
         with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, text=True) as service:
@@ -153,13 +156,15 @@ def test_the_service_takes_in_a_node_that_joins(tmp_path: Path) -> None:
 UNSHARED = """
 import subprocess, sys, time, ray
 from ray.cluster_utils import Cluster
+from tests.cluster.lean_nodes import NO_HELPERS
 from one_ocr_ray.errors import OneOcrError
 from tests.cluster.head import end_at_once
 from tests.cluster.outputs import read
 source, output, url = sys.argv[1:]
 cluster = Cluster()
-cluster.add_node(num_cpus=1, include_dashboard=False, object_store_memory=100 << 20)
+cluster.add_node(num_cpus=1, object_store_memory=100 << 20, **NO_HELPERS)
 start = f"{sys.executable} -m ray.scripts.scripts start --block --num-cpus=1 --object-store-memory=104857600"
+start += " --include-log-monitor=false"
 command = f"mount -t tmpfs none {output} && exec {start} --address={cluster.address}"
 with subprocess.Popen(["unshare", "-rm", "sh", "-c", command], stdout=subprocess.DEVNULL) as node:
     try:
@@ -185,7 +190,7 @@ def test_an_output_that_a_node_does_not_share_ends_with_exit_1(tmp_path: Path) -
     (tmp_path / "in").mkdir()
     (tmp_path / "out").mkdir()
     write_identity_pdfs(tmp_path / "in", range(20), 2)
-    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "OPENAI_API_KEY": KEYS[0]}
+    environment = os.environ | ENVIRONMENT | {"OPENAI_API_KEY": KEYS[0]}
     with ProviderProcess(keys=KEYS, latency=Latency(seconds=0.5)) as provider:
         command = [sys.executable, "-c", UNSHARED, str(tmp_path / "in"), str(tmp_path / "out"), provider.openai_url]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
