@@ -10,7 +10,7 @@ install:
 	python -m compileall -q benchmarks jobs one_ocr_ray tests
 	python -m tests.web.browser
 
-# Three processes that run side by side with make -j3 test, on two CPUs too: with Ray they wait more than they work.
+# Three processes that run side by side with make -j3 test. Together they fill two CPUs, so CPU seconds are what counts.
 test: test-runs test-service test-others
 
 # So that all three take the same time.
