@@ -24,7 +24,7 @@ from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.reuse import Reuse
 from one_ocr_ray.reading.route.audit import Audit
 from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits, model_reader
-from one_ocr_ray.setup.job import metering_of
+from one_ocr_ray.setup.metering import metering_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

@@ -21,12 +21,12 @@ from one_ocr_ray.setup.endpoints import total_limits
 from one_ocr_ray.setup.job import (
     llm_setups_of,
     longest_side_px_of,
-    metering_of,
     pdf_options_of,
     route_of,
     selection_of,
     settings_without_effect,
 )
+from one_ocr_ray.setup.metering import metering_of
 from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.storage.inputs import find_present_inputs
 

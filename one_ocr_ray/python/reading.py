@@ -29,7 +29,6 @@ from one_ocr_ray.reading.route.readers import embedded_reader, endpoint_permits,
 from one_ocr_ray.settings.run import load
 from one_ocr_ray.setup.job import (
     llm_setups_of,
-    metering_of,
     page_request_of,
     pdf_options_of,
     route_of,
@@ -37,6 +36,7 @@ from one_ocr_ray.setup.job import (
     settings_of_engine,
 )
 from one_ocr_ray.setup.languages import line_models_of
+from one_ocr_ray.setup.metering import metering_of
 from one_ocr_ray.setup.servers import VLLM
 from one_ocr_ray.storage.inputs import InputFile, find_inputs
 

@@ -9,7 +9,6 @@ from pydantic import SecretStr
 
 from one_ocr_ray.blocks import Positions
 from one_ocr_ray.engines.defaults import DEFAULT_MODELS
-from one_ocr_ray.engines.llm.codec import CODECS
 from one_ocr_ray.engines.ocr.languages import SHIPPED_MODEL
 from one_ocr_ray.engines.options import EngineOptions
 from one_ocr_ray.errors import UsageError
@@ -17,8 +16,6 @@ from one_ocr_ray.gates import MEASURED
 from one_ocr_ray.job import Endpoint, LlmSetup
 from one_ocr_ray.model import PageRequest
 from one_ocr_ray.pdf.reader import PdfOptions
-from one_ocr_ray.policy.cost.gpu_hours import GpuMetering
-from one_ocr_ray.policy.cost.metering import ProviderMetering
 from one_ocr_ray.policy.cost.pricing import Price, estimate_usd
 from one_ocr_ray.policy.dataset.fingerprint import Fingerprint
 from one_ocr_ray.policy.dataset.selection import parse_selection
@@ -32,6 +29,7 @@ from one_ocr_ray.settings.servers import ServerSettings
 from one_ocr_ray.settings.service import ServiceSettings
 from one_ocr_ray.setup.endpoints import address_of, endpoint_settings_of, endpoints_of
 from one_ocr_ray.setup.languages import line_models_of
+from one_ocr_ray.setup.metering import metering_of
 from one_ocr_ray.setup.profile import general_request_of, profile_of, with_profile
 from one_ocr_ray.setup.servers import VLLM, own_server_options
 from one_ocr_ray.storage.spending.total import WorstCase
@@ -246,23 +244,6 @@ def fingerprint_of(settings: Settings, engines: Mapping[str, LlmSetup], selectio
         positions=settings.positions,
         route=route_text(route_of(settings), settings.engine, models),
         line_models=None if (models_of_lines := line_models_of(settings)) == SHIPPED_MODEL else models_of_lines.name,
-    )
-
-
-def metering_of(llm: EngineOptions, prices: Mapping[str, Price], request: PageRequest) -> ProviderMetering:
-    """A new metering for requests to that engine."""
-    codec, by_time = CODECS[llm.name], {}
-    if llm.usd_per_s is not None:
-        by_time = {"usd_per_s": llm.usd_per_s, "timeout_s": llm.timeout_s}
-    return (GpuMetering if by_time else ProviderMetering)(
-        codec.image_tokens,
-        llm.model,
-        limit_counts_output=codec.LIMIT_COUNTS_OUTPUT,
-        image_detail=llm.image_detail,
-        tier=llm.service_tier,
-        prices=prices,
-        output_cap=request.output_tokens_cap,
-        **by_time,
     )
 
 

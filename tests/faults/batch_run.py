@@ -36,7 +36,7 @@ from one_ocr_ray.reading.page.loop import ReadContext
 from one_ocr_ray.reading.route.reader import Reader
 from one_ocr_ray.reading.shard_reader import ShardObserver, ShardReader, page_slots
 from one_ocr_ray.routing import Route
-from one_ocr_ray.setup.job import metering_of
+from one_ocr_ray.setup.metering import metering_of
 from one_ocr_ray.storage.batches import BatchState, key_digest
 from one_ocr_ray.storage.dataset.shard_files import Dataset
 from one_ocr_ray.storage.journal import Journal, shards_at_work
