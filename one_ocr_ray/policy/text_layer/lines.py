@@ -91,7 +91,7 @@ class LayerLine:
             top, bottom = median(mark.top for mark in body), median(mark.bottom for mark in body)
         else:
             top, bottom = median(tops), median(bottoms)
-        if 3 * sum(map(is_right_to_left, texts)) > len(marks):
+        if max(texts) > "\u0590" and 3 * sum(map(is_right_to_left, texts)) > len(marks):
             marks = sorted(marks, key=lambda mark: mark.glyph.place)
             words = read_backwards(marks)
         else:
@@ -140,21 +140,24 @@ class _Open:
 
 def layer_lines(layer: Layer, glyphs: Sequence[Glyph]) -> list[LayerLine]:
     """The lines that `glyphs` make, on the page as displayed."""
-    letters: list[tuple[Glyph, bool]] = []
-    spaced = True
+    letters: list[Glyph] = []
+    spaces: list[bool] = []  # before each letter
+    spaced, last = True, 0
     for glyph in with_signs(layer, glyphs):
         if glyph.run < 0 or glyph.text.isspace():
             spaced = True
             continue
+        letters.append(glyph)
         # What lies between two neighbours may have been dropped, a space among it.
-        letters.append((glyph, spaced or glyph.place - letters[-1][0].place > 2))
-        spaced = False
+        spaces.append(spaced or glyph.place - last > 2)
+        spaced, last = False, glyph.place
     frames: dict[float, list[Mark]] = {}
-    downwards = _downwards(layer, [glyph for glyph, _ in letters])
-    for number, (glyph, spaced) in enumerate(letters):
-        angle = 90.0 if number in downwards else layer.runs[glyph.run].angle
-        box = framed(glyph.box, angle) if angle else glyph.box
-        frames.setdefault(angle, []).append(Mark(glyph, *box, spaced))
+    downwards = _downwards(layer, letters)
+    angles = [run.angle for run in layer.runs]
+    for number, (glyph, spaced) in enumerate(zip(letters, spaces, strict=True)):
+        angle = 90.0 if number in downwards else angles[glyph.run]
+        left, top, right, bottom = framed(glyph.box, angle) if angle else glyph.box
+        frames.setdefault(angle, []).append(Mark(glyph, left, top, right, bottom, spaced))
     return [
         LayerLine.of(marks, angle, layer)
         for angle, found in frames.items()
@@ -170,6 +173,8 @@ def text_of(marks: Iterable[Mark]) -> str:
 def _downwards(layer: Layer, letters: Sequence[Glyph]) -> set[int]:
     """Which of the letters are written downwards, as Chinese and Japanese may be, by their numbers."""
     found: set[int] = set()
+    if not any(letter.text >= "\u2e80" for letter in letters):
+        return found
     for number in range(1, len(letters)):
         above, below = letters[number - 1], letters[number]
         if below.text < "\u2e80" or above.text < "\u2e80" or layer.runs[below.run].angle:
@@ -237,14 +242,14 @@ def _joined(pieces: list[list[Mark]]) -> list[list[Mark]]:
     lines: list[_Open] = []
     rows: dict[int, list[_Open]] = {}  # by the height at which they stand
     step = 4.0
-    for piece in sorted(pieces, key=lambda each: min(mark.left for mark in each)):
+    for piece in sorted(pieces, key=lambda each: min([mark.left for mark in each])):
         _, lefts, tops, rights, bottoms, _, parts, stacks = zip(*piece, strict=True)
         left, size = min(lefts), median(map(sub, bottoms, tops))
         if any(parts):
             on_line = [m for m in piece if m.part is None]
             middle = median((m.top + m.bottom) / 2 for m in on_line) if on_line else middle_of(piece)
         else:
-            middle = median((top + bottom) / 2 for top, bottom in zip(tops, bottoms, strict=True))
+            middle = median([(top + bottom) / 2 for top, bottom in zip(tops, bottoms, strict=True)])
         new = _Open(piece, max(*rights, *(end for _, end in stacks)), middle, size)
         reach = int(max(size, step) // step) + 1
         at = int(middle // step)

@@ -38,7 +38,7 @@ def placed_words(marks: Sequence[Mark], left: float, right: float, bottom: float
     length = max(right - left, 1e-6)
     placed: list[Word] = []
     for number, word in enumerate(words):
-        end, space = max(mark.right for mark in word), ""
+        end, space = max([mark.right for mark in word]), ""
         if number + 1 < len(words):
             following, space = words[number + 1][0], " "
             if following.part is not word[-1].part:
@@ -115,7 +115,7 @@ def _without_letter_spacing(words: list[list[Mark]]) -> list[list[Mark]]:
 
 def _text(word: Sequence[Mark], bottom: float, largest: float) -> str:
     small = SMALL * largest
-    if all(mark.bottom - mark.top >= small for mark in word):
+    if min([mark.bottom - mark.top for mark in word]) >= small:
         return "".join([mark.glyph.text for mark in word])
     text, has_base = "", False  # the number of a note stands before its text and on nothing
     for mark in word:

@@ -40,7 +40,7 @@ def is_number(text: str) -> bool:
 def may_be_formula(text: str) -> bool:
     """True if a text has a relation or begins with an operator, has no words, and is largely mathematical."""
     text = _FUNCTIONS.sub("", text)
-    characters = sum(not char.isspace() for char in text)
+    characters = len("".join(text.split()))
     if characters < 4 or not (_RELATION.search(text) or text[0] in "+−-×·") or _WORD.search(text):
         return False
     return len(_MATHEMATICAL.findall(text)) >= DENSE * characters
