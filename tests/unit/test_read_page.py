@@ -913,6 +913,16 @@ async def test_a_paid_answer_that_a_page_goes_on_from_is_told_and_not_asked_for_
     assert row.cost_usd == pytest.approx(whole.cost_usd - passed.cost_usd)
 
 
+async def test_a_reader_that_knows_no_tokens_hides_none() -> None:
+    """An engine that was not sure comes first, and the row has the tokens of the model. Its own are unknown."""
+    poor = Answer(text="poor", verdict=Verdict(False, RouteReason.LOW_CONFIDENCE))
+    _, _, context = with_readers([poor], [GOOD])
+    row = await read_page(document(1), page_image(), context)
+    assert (row.markdown, row.input_tokens, row.output_tokens, row.cached_tokens) == ("good", 1000, 100, 0)
+    own = await read_page(document(1), page_image(), replace(context, readers=context.readers[:1]))
+    assert (own.markdown, own.input_tokens) == ("poor", None)
+
+
 async def test_each_reader_has_the_cost_of_its_own_requests() -> None:
     """Also one that was asked and passed by, whose cost stands in the row of another. Their sum is the run's cost."""
     totals = RunTotals()

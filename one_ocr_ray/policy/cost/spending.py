@@ -78,11 +78,12 @@ class PageUsage:
     moved: int = 0  # requests that went to another endpoint, and are no attempts
     queue_s: float = 0.0
     latency_s: float = 0.0
-    usage: TokenUsage = field(default_factory=lambda: TokenUsage(0, 0, 0))
+    usage: TokenUsage = field(default_factory=lambda: TokenUsage(0, 0, 0))  # unknown where a free reader is alone
     cost_usd: float | None = 0.0
     spending: Spending = field(default_factory=Spending)
     recalled: Spending = field(default_factory=Spending)  # of answers from batches, which have records of their own
     passed: Spending = field(default_factory=Spending)  # what the journal knows already
+    _free_alone: bool = field(default=False, init=False)  # no other reader has answered yet
 
     def pass_on(self) -> None:
         """The journal now records what the page has cost so far: it is known, or has no price."""
@@ -110,8 +111,12 @@ class PageUsage:
         *,
         reader: str,
         is_recalled: bool = False,
+        is_free: bool = False,
     ) -> None:
-        """Count one request to `reader`. `answer` is None if it was given up before an answer came."""
+        """Count one request to `reader`. `answer` is None if it was given up before an answer came.
+
+        `is_free`: the reader knows no tokens, and takes none from what others have told.
+        """
         self.latency_s += latency_s
         failure = answer.failure if answer is not None else None
         used = answer.usage if answer is not None else TokenUsage()
@@ -130,10 +135,14 @@ class PageUsage:
             self.spending += one
         if failure is not None and used == TokenUsage() and cost_usd is not None:
             return  # only an error came: nothing was used
+        before = TokenUsage(0, 0, 0) if self._free_alone else self.usage
+        self._free_alone = is_free and (self._free_alone or self.usage == TokenUsage(0, 0, 0))
+        if is_free and not self._free_alone:
+            return
         self.usage = TokenUsage(
-            add_known(self.usage.input_tokens, used.input_tokens),
-            add_known(self.usage.output_tokens, used.output_tokens),
-            add_known(self.usage.cached_tokens, used.cached_tokens),
+            add_known(before.input_tokens, used.input_tokens),
+            add_known(before.output_tokens, used.output_tokens),
+            add_known(before.cached_tokens, used.cached_tokens),
         )
         self.cost_usd = add_known(self.cost_usd, cost_usd)
 

@@ -283,7 +283,8 @@ async def _request(  # noqa: PLR0917 - the page, the request, and who is asked
             shared_s = held_s(latency_s, sharers, 1 if lane is None else lane.permits.under_way)
             permits.report(tokens, answer, latency_s)
             cost_usd = cost_usd_of(answer, reader.metering, shared_s)
-            spent.add(answer, latency_s, cost_usd, most_usd, reader=reader.called)
+            is_free = isinstance(reader.metering, NoMetering)
+            spent.add(answer, latency_s, cost_usd, most_usd, reader=reader.called, is_free=is_free)
             if answer is None:
                 context.notify(reader, RequestDone(None, latency_s, cost_usd))
         reader.metering.learn(image, request, answer)
