@@ -20,10 +20,10 @@ from one_ocr_ray.policy.layout.geometry import TextLine
 from one_ocr_ray.policy.layout.kinds.formulas import has_operators, may_be_formula
 from one_ocr_ray.policy.layout.text import is_cjk
 from one_ocr_ray.policy.sequences import runs
-from one_ocr_ray.policy.text_layer.extension_fonts import with_signs
 from one_ocr_ray.policy.text_layer.frames import corners_of, framed
 from one_ocr_ray.policy.text_layer.spelling import CLOSED, placed_words, read_backwards
 from one_ocr_ray.policy.text_layer.stacks import latex_of_marks, middle_of, with_stacks
+from one_ocr_ray.policy.text_layer.tex_signs import with_signs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
