@@ -73,6 +73,14 @@ def test_letters_that_the_models_do_not_know_are_not_expected() -> None:
     assert read_as(layer, lines, "Khi đng H thng") == {"a": (11, 0)}
 
 
+def test_what_is_read_for_letters_that_the_models_do_not_know_is_no_error() -> None:
+    """The models put letters of their own in the places of some, beside others that count."""
+    layer, lines = page((("serpent, 그리고 twofish(Initialize", "a"),))
+    samples = samples_of(lines, layer, {})
+    spot = compared(samples, [SampleRead("serpent, ユ7 twoofish(lnitialize", 0.97)], layer)
+    assert (spot.fonts["a"].read, spot.fonts["a"].errors, spot.inserted) == (24, 0, 1)
+
+
 def test_samples_hold_every_font() -> None:
     """A font with one word on the page is read, too; the samples are few."""
     body = [(("the quick brown fox jumps over the lazy dog number " + str(row), "body"),) for row in range(40)]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 GOOD_SCORE = 0.85  # lines that are read with less are no evidence
 Pair = tuple[str, str]  # a font's key and one of its characters
 
+_MARK, _UNKNOWN = _NO_LETTERS = ("\0", "\1")  # what has no letter or digit; a letter that the models do not know
 _SAME = str.maketrans({"0": "o", "1": "l", "|": "l", "i": "l", "ı": "l", "ſ": "s", "µ": "μ"})
 
 
@@ -84,7 +85,7 @@ def compared(samples: Sequence[Sample], reads: Sequence[SampleRead], layer: Laye
             for mark in sample.marks
             for character in _expected(mark.glyph.text)
         ]
-        letters = [each for each in expected if each[0] != "\0"]
+        letters = [each for each in expected if each[0] not in _NO_LETTERS]
         wrong, extra = _differences(expected, letters, folded(reading.text))
         for number, (_, key) in enumerate(letters):
             read[key] += 1
@@ -102,14 +103,15 @@ def compared(samples: Sequence[Sample], reads: Sequence[SampleRead], layer: Laye
 
 def letters_of(sample: Sample) -> str:
     """The letters and digits that a reading of `sample` should say, as `folded` ones."""
-    return "".join(_expected(mark.glyph.text) for mark in sample.marks).replace("\0", "")
+    expected = "".join(_expected(mark.glyph.text) for mark in sample.marks)
+    return "".join(character for character in expected if character not in _NO_LETTERS)
 
 
 def _expected(text: str) -> str:
-    """What a sample should say for a character: \\0 for a mark, nothing for a letter that the models do not know."""
+    """What a sample should say for a character: its letters, or one of `_NO_LETTERS`."""
     if text.isalpha() and not is_known(text):
-        return ""
-    return folded(text) or "\0"
+        return _UNKNOWN
+    return folded(text) or _MARK
 
 
 def folded(text: str) -> str:
@@ -130,19 +132,23 @@ def pairs_of(marks: Sequence[Mark], layer: Layer) -> Iterator[Pair]:
 def _differences(
     expected: Sequence[tuple[str, str]], letters: Sequence[tuple[str, str]], read: str
 ) -> tuple[set[int], list[str | None]]:
-    """Which letters were read otherwise. For each letter read beside them: the font of the mark in its place."""
+    """Which letters were read otherwise. For each letter read beside them: the font of the mark in its place.
+
+    What is read in the place of a letter that the models do not know is no difference.
+    """
     written = "".join(character for character, _ in letters)
     if written == read:
         return set(), []
     wrong: set[int] = set()
     extra: list[str | None] = []
-    places = [number for number, (character, _) in enumerate(expected) if character != "\0"]
+    places = [number for number, (character, _) in enumerate(expected) if character not in _NO_LETTERS]
     for operation, at in least_edits(written, read):
         if operation != "insert":
             wrong.add(at)
             continue
         before = places[at - 1] if at else -1
         after = places[at] if at < len(places) else len(expected)
-        marks = [key for _, key in expected[before + 1 : after]]
-        extra.append(marks[0] if marks else None)
+        between = expected[before + 1 : after]
+        if all(character == _MARK for character, _ in between):
+            extra.append(between[0][1] if between else None)
     return wrong, extra
