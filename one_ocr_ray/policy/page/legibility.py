@@ -53,9 +53,7 @@ class LineRead:
     @property
     def is_text(self) -> bool:
         if self.height > LARGE_BLOB * self.page_side and self.length < WORD_RATIO * self.height:
-            return (
-                self.score >= MIN_GUESS_SCORE
-            )  # a letter of that size is read with more; parts of photographs are not
+            return self.score >= MIN_GUESS_SCORE  # as a letter of that size is; parts of photographs are read with less
         if self.guessed:
             return self.score >= MIN_GUESS_SCORE and self.unread <= FOREIGN_LINE
         return self.score >= MIN_SCORE
