@@ -14,17 +14,17 @@ install:
 test: test-runs test-service test-others
 
 # So that all three take the same time.
-BEFORE_THE_RUNS = tests/http tests/servers
+WITHOUT_A_CLUSTER = tests/http tests/servers
 BESIDE_THE_SERVICE = tests/cluster/service tests/cluster/faults tests/cluster/test_monitoring.py
 
 test-runs:
-	python -m pytest $(BEFORE_THE_RUNS) tests/cluster $(addprefix --ignore=,$(BESIDE_THE_SERVICE))
+	python -m pytest tests/cluster $(addprefix --ignore=,$(BESIDE_THE_SERVICE))
 
 test-service:
-	python -m pytest $(BESIDE_THE_SERVICE)
+	python -m pytest $(WITHOUT_A_CLUSTER) $(BESIDE_THE_SERVICE)
 
 test-others:
-	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm $(addprefix --ignore=,$(BEFORE_THE_RUNS))
+	python -m pytest tests --ignore=tests/cluster --ignore=tests/vllm $(addprefix --ignore=,$(WITHOUT_A_CLUSTER))
 
 # A real vLLM on the CPU. Its environment of 3.4 GB, made once in a minute or two, stays in VLLM_FOLDER.
 VLLM_FOLDER ?= $(HOME)/.cache/one-ocr-vllm
