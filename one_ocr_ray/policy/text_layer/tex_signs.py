@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from unicodedata import normalize
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from one_ocr_ray.policy.text_layer.layer import Glyph, Layer
 
@@ -48,28 +48,24 @@ def with_signs(layer: Layer, glyphs: Iterable[Glyph]) -> list[Glyph]:
     """`glyphs` of the layer, those of TeX's fonts as the signs that they are."""
     large = _runs_in(layer, _LARGE_FONT)
     small = {run: signs for font, signs in _SMALL_FONTS.items() for run in _runs_in(layer, font)}
-    if not (large or small):
-        return list(glyphs)
-    found: list[Glyph] = []
-    for glyph in glyphs:
-        sign = _LARGE.get(glyph.text) if glyph.run in large else _small_sign(glyph, small)
-        if sign is not None:
-            glyph = glyph._replace(text=sign, unmapped=False)  # noqa: PLW2901
-        if found and found[-1].text in {_NEGATION, _MAPS_TO} and found[-1].run in small and _is_over(found[-1], glyph):
-            drawn_over = found.pop().text
-            joined = normalize("NFC", glyph.text + _NEGATION) if drawn_over == _NEGATION else _MAPS_TO
-            glyph = glyph._replace(text=joined)  # noqa: PLW2901
-        found.append(glyph)
+    found = list(glyphs)
+    coded = [n for n, glyph in enumerate(found) if glyph.run in large or (glyph.unmapped and glyph.run in small)]
+    for number in reversed(coded):
+        glyph = found[number]
+        sign = (_LARGE if glyph.run in large else small[glyph.run]).get(glyph.text)
+        if sign is None:
+            continue
+        found[number] = glyph._replace(text=sign, unmapped=False)
+        following = found[number + 1] if number + 1 < len(found) else None
+        if sign in {_NEGATION, _MAPS_TO} and following is not None and _is_over(glyph, following):
+            joined = normalize("NFC", following.text + _NEGATION) if sign == _NEGATION else _MAPS_TO
+            found[number : number + 2] = [following._replace(text=joined)]
     return found
 
 
 def _runs_in(layer: Layer, font: re.Pattern[str]) -> frozenset[int]:
     fonts = {number for number, each in enumerate(layer.fonts) if font.search(each.name)}
     return frozenset(number for number, run in enumerate(layer.runs) if run.font in fonts)
-
-
-def _small_sign(glyph: Glyph, small: Mapping[int, Mapping[str, str]]) -> str | None:
-    return small[glyph.run].get(glyph.text) if glyph.unmapped and glyph.run in small else None
 
 
 def _is_over(mark: Glyph, sign: Glyph) -> bool:
