@@ -52,7 +52,12 @@ def seen_of(layer: Layer, *, glyphs_missing: bool = False) -> Seen:
     `glyphs_missing`: the machine has no glyphs for some text in fonts that are not in the file. Nothing of such text is
     drawn, and the layer is all there is of it.
     """
-    glyphs = [_in_plain(glyph) if glyph.text > "~" or glyph.text == _HYPHEN else glyph for glyph in layer.glyphs]
+    glyphs = [
+        glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))
+        if glyph.text > "~" or glyph.text == _HYPHEN
+        else glyph
+        for glyph in layer.glyphs
+    ]
     letters = [glyph for glyph in glyphs if glyph.run >= 0 and not glyph.text.isspace()]
     reasons = _reasons(letters, layer, glyphs_missing=glyphs_missing)
     gone = {place for place, why in reasons.items() if why != "undrawn"}
@@ -67,7 +72,7 @@ def _reasons(letters: Sequence[Glyph], layer: Layer, *, glyphs_missing: bool) ->
     has_ink = layer.ink.has(inks)
     x, y = (inks[0] + inks[2]) / 2, (inks[1] + inks[3]) / 2
     is_on_page = (x >= 0) & (x <= layer.width) & (y >= 0) & (y <= layer.height)
-    covers = [p for p in layer.pictures if _area(p.box) > 0]
+    covers = [p for p in layer.pictures if p.box[0] < p.box[2] and p.box[1] < p.box[3]]
     last = max((cover.order for cover in covers), default=-1)
     plain = {n for n, run in enumerate(layer.runs) if not (run.hidden or last > run.order >= 0)}
     found = {
@@ -81,10 +86,6 @@ def _reasons(letters: Sequence[Glyph], layer: Layer, *, glyphs_missing: bool) ->
         drawn = [glyph for glyph in letters if glyph.place not in found]
         found |= {glyph.place: "doubled" for glyph in drawn if _is_double(glyph, places)}
     return found
-
-
-def _in_plain(glyph: Glyph) -> Glyph:
-    return glyph._replace(text=_PLAIN.get(glyph.text) or glyph.text.translate(_SYMBOLS))
 
 
 _REASONS = ("invisible", "covered", "off_page", "doubled", "no_ink", "undrawn")
@@ -163,7 +164,3 @@ def _is_double(glyph: Glyph, places: dict[tuple[str, int], list[BoxPt]]) -> bool
                 return True
     places.setdefault((glyph.text, row), []).append(box)
     return False
-
-
-def _area(box: BoxPt) -> float:
-    return (box[2] - box[0]) * (box[3] - box[1])

@@ -57,7 +57,10 @@ def with_signs(layer: Layer, glyphs: Iterable[Glyph]) -> list[Glyph]:
             continue
         found[number] = glyph._replace(text=sign, unmapped=False)
         following = found[number + 1] if number + 1 < len(found) else None
-        if sign in {_NEGATION, _MAPS_TO} and following is not None and _is_over(glyph, following):
+        if sign not in {_NEGATION, _MAPS_TO} or following is None:
+            continue
+        (left, _, right, _), (start, _, end, _) = glyph.box, following.box
+        if min(right, end) - max(left, start) > (right - left) / 2:
             joined = normalize("NFC", following.text + _NEGATION) if sign == _NEGATION else _MAPS_TO
             found[number : number + 2] = [following._replace(text=joined)]
     return found
@@ -66,9 +69,3 @@ def with_signs(layer: Layer, glyphs: Iterable[Glyph]) -> list[Glyph]:
 def _runs_in(layer: Layer, font: re.Pattern[str]) -> frozenset[int]:
     fonts = {number for number, each in enumerate(layer.fonts) if font.search(each.name)}
     return frozenset(number for number, run in enumerate(layer.runs) if run.font in fonts)
-
-
-def _is_over(mark: Glyph, sign: Glyph) -> bool:
-    """True if more than half of the mark's width lies over the sign."""
-    (left, _, right, _), (start, _, end, _) = mark.box, sign.box
-    return min(right, end) - max(left, start) > (right - left) / 2
