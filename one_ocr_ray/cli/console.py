@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
 
@@ -16,7 +16,7 @@ from one_ocr_ray.policy.route.audit import audit_line
 from one_ocr_ray.policy.route.reader_use import has_choice, use_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from one_ocr_ray.policy import progress as run_progress
@@ -175,13 +175,13 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
     if page.input_tokens is not None:
         tokens = figures["tokens"]
         rows.append(("Tokens", f"{tokens['input']:,} in, {tokens['output']:,} out"))
-    rows.append(("Cost", _cost_text(estimate)))
+    rows.append(("Cost", _cost_text(estimate, figures)))
     if estimate.batch is not None:
         batch = estimate.batch
         files = f"{_count(batch.parcels, 'file')}, {batch.uploaded_bytes / 1e9:,.1f} GB to upload"
         rounds = "" if batch.waves is None else f"; {_count(batch.waves, 'round')} under --batch-tokens"
         rows.append(("Batches", f"{files}; each takes up to a day{rounds}"))
-    rows.append(("Time", _time_text(estimate)))
+    rows.append(("Time", _time_text(estimate, figures)))
     for name, text in rows:
         print(f"{name:<10} {text}", file=out)
     print(f"Assumed: {'; '.join(_assumptions(estimate))}.", file=out)
@@ -189,9 +189,9 @@ def print_estimate(estimate: Estimate, *, as_json: bool, out: TextIO) -> None:
         print(f"{each['code']}: {each['source_uri']}", file=out)
 
 
-def _cost_text(estimate: Estimate) -> str:
-    if (cost_usd := estimate.as_json()["cost_usd"]) is not None:
-        low, high = estimate.cost_range_usd
+def _cost_text(estimate: Estimate, figures: Mapping[str, Any]) -> str:
+    if (cost_usd := figures["cost_usd"]) is not None:
+        low, high = figures["cost_usd_low"], figures["cost_usd_high"]
         most = "unknown" if high is None else f"{high:,.4f}"
         return f"{cost_usd:,.4f} USD" + ("" if low == high else f" ({low:,.4f}-{most})")
     if estimate.server_hour_usd is not None:
@@ -199,10 +199,10 @@ def _cost_text(estimate: Estimate) -> str:
     return "unknown: no price"
 
 
-def _time_text(estimate: Estimate) -> str:
+def _time_text(estimate: Estimate, figures: Mapping[str, Any]) -> str:
     if estimate.seconds is None or estimate.bound_by is None:
         return "unknown: nobody knows the speed of own servers before they are tried"
-    low, high = map(_duration, estimate.seconds_range or (estimate.seconds, estimate.seconds))
+    low, high = map(_duration, (figures["seconds_low"], figures["seconds_high"]))
     spread = "" if low == high else f" ({low} to {high})"
     return f"about {_duration(estimate.seconds)}{spread}, held back by {BOUNDS[estimate.bound_by]}"
 

@@ -117,7 +117,8 @@ def _seconds_range(
     pages: int, page: PageNeed, limits: Limits | None, cpus: int, shares: RouteShares
 ) -> tuple[float, float]:
     """The shortest and the longest time, by the interval of the pages that the dearest reader takes."""
-    spread = [shares.with_share(share) for share in shares.bounds(shares.dearest, pages)]
+    likely = shares.share(shares.dearest)
+    spread = [shares.with_share(share) for share in shares.bounds(shares.dearest, pages) if share != likely]
     seconds = [max(seconds_by_bound(pages, page, limits, cpus, each).values()) for each in (shares, *spread)]
     return min(seconds), max(seconds)
 

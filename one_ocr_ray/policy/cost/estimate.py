@@ -133,7 +133,7 @@ class Estimate:
     audit_usd: float | None = 0.0  # what other models cost that audit pages; None: unknown
     batch: BatchEstimate | None = None  # with --batch: nothing but the CPUs bounds the time that this machine works
     later_usd: float | None = 0.0  # a page at all models after the first, if each passed it on; None: unknown
-    seconds_range: tuple[float, float] | None = None  # by the interval of the model's pages; None: it is the CPUs' time
+    seconds_range: tuple[float, float] | None = None  # by the interval of the model's pages; None: as `seconds`
     own_servers: bool = False  # how much they read in an hour nobody knows
     server_hour_usd: float | None = None  # of each own server
 
@@ -169,6 +169,8 @@ class Estimate:
 
     def as_json(self) -> dict[str, Any]:
         survey, page = self.survey, self.page
+        cost_low_usd, cost_high_usd = self.cost_range_usd
+        low_s, high_s = self.seconds_range or (self.seconds, self.seconds)
         return {
             "engine": self.engine,
             "model": self.model,
@@ -187,11 +189,11 @@ class Estimate:
                 "output": self.of_all_pages(page.output_tokens),
             },
             "cost_usd": add_known(self.of_all_pages(page.cost_usd), self.audit_usd),
-            "cost_usd_low": self.cost_range_usd[0],
-            "cost_usd_high": self.cost_range_usd[1],
+            "cost_usd_low": cost_low_usd,
+            "cost_usd_high": cost_high_usd,
             "seconds": _rounded(self.seconds),
-            "seconds_low": _rounded(self.seconds_range[0] if self.seconds_range else self.seconds),
-            "seconds_high": _rounded(self.seconds_range[1] if self.seconds_range else self.seconds),
+            "seconds_low": _rounded(low_s),
+            "seconds_high": _rounded(high_s),
             "bound_by": self.bound_by,
             "seconds_by": {name: round(seconds, 1) for name, seconds in self.seconds_by.items()},
             "limits_unknown": self.limits_unknown,
