@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from one_ocr_ray.policy.text_layer.layer import BoxPt, Layer
     from one_ocr_ray.policy.text_layer.lines import LayerLine
-from one_ocr_ray.policy.text_layer.seen import Seen
+    from one_ocr_ray.policy.text_layer.seen import Seen
 
 LOOSE_CELLS = 2  # with ink in a row: a letter has as many
 MARGIN_PT = 24.0  # the detector needs to see what stands around a line

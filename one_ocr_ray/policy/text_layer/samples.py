@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 SAMPLES_MAX, SAMPLES_NEW_FONT, SAMPLES_LATER = 8, 2, 1
 SAMPLE_CHARACTERS = 40  # a longer line is cut between words
 CJK_CHARACTERS = 12
+CHARACTERS_LESS = 10  # at a space a piece ends with so many fewer
 WORDS_CHARACTERS = 8  # of words of it that show something new, with those beside them
 LEAST_CHARACTERS = 3
 NEW_FONT = 3.0  # a character of a font that no sample has is worth so many of others
@@ -151,10 +152,10 @@ def _pieces(lines: Iterable[tuple[LayerLine, Sequence[Code]]]) -> Iterator[_Piec
         cuts = [0]
         for number, mark in enumerate(line.marks):
             length = number - cuts[-1]
-            if length < CJK_CHARACTERS - 10:
+            if length < CJK_CHARACTERS - CHARACTERS_LESS:
                 continue
             most = CJK_CHARACTERS if is_cjk(mark.glyph.text[0]) else SAMPLE_CHARACTERS
-            if length >= most - 10 and (mark.spaced or length >= most):
+            if length >= most - CHARACTERS_LESS and (mark.spaced or length >= most):
                 cuts.append(number)
         for start, end in pairwise([*cuts, len(codes)]):
             letters = [text for _, text in codes[start:end] if text.isalpha()]
